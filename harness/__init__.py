@@ -1,0 +1,6 @@
+"""Which Celery pool and which Keras backend to serve a model with, and why: measured, not told.
+
+This file is read by every interpreter (the driver's and each worker's, down to Python 3.7), so it imports nothing.
+"""
+
+__version__ = "0.1.0"

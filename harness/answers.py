@@ -1,0 +1,123 @@
+"""The requests of one trial as arrays: read what the load generator or the baseline wrote, check every answer, count.
+
+All functions are pure but `load`, `save` and `measured_s`. Stamps are nanoseconds of CLOCK_MONOTONIC, which all processes share.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.worker import contract
+
+NS = 1e-9
+MEASURE = contract.PHASES.index("measure")
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requests:
+    """Columns of contract.REQUEST_FIELDS, (n,) each but answers (n, batch x outputs); and what the check found."""
+
+    columns: dict[str, npt.NDArray[Any]]
+    answered: npt.NDArray[np.bool_]
+    right: npt.NDArray[np.bool_]
+    raised: npt.NDArray[np.bool_]
+    difference: Floats  # largest |answer - reference| of a request, NaN where there is no answer
+
+    def __len__(self) -> int:
+        return len(self.answered)
+
+    @property
+    def wrong(self) -> npt.NDArray[np.bool_]:
+        result: npt.NDArray[np.bool_] = self.answered & ~self.right
+        return result
+
+    @property
+    def max_error(self) -> float | None:
+        return float(np.nanmax(self.difference)) if self.answered.any() else None
+
+    def errors(self) -> dict[str, int]:
+        return dict(Counter(str(text) for text in self.columns["error"][self.raised]))
+
+    def measured(self) -> npt.NDArray[np.bool_]:
+        """Requests of the measured phase that were answered rightly."""
+        result: npt.NDArray[np.bool_] = (self.columns["phase"] == MEASURE) & self.right
+        return result
+
+    def between(self, begin_s: float, end_s: float) -> int:
+        """How many right answers arrived in a span of CLOCK_MONOTONIC seconds."""
+        received = self.columns["received"] * NS
+        return int((self.right & (received >= begin_s) & (received < end_s)).sum())
+
+
+def load(path: Path, reference: Floats, *, batch: int, rtol: float, atol: float) -> Requests:
+    """Read the file and compare every answer with the reference, (rows, outputs) float64.
+
+    An answer is right if |answer - reference| <= atol + rtol * |reference| in every element, numpy.isclose's rule.
+    """
+    with np.load(path, allow_pickle=False) as data:
+        columns = {name: data[name] for name in contract.REQUEST_FIELDS}
+    answers = np.asarray(columns["answers"], dtype=np.float64)
+    raised = columns["error"] != ""
+    answered = (columns["received"] >= 0) & ~raised
+    right = np.zeros(len(answered), dtype=bool)
+    difference = np.full(len(answered), np.nan)
+    rows = (columns["row"][:, None] + np.arange(batch)) % len(reference)
+    expected = reference[rows].reshape(len(rows), -1)
+    if answers.shape == expected.shape:
+        gap = np.abs(answers - expected)
+        right = answered & (gap <= atol + rtol * np.abs(expected)).all(axis=1)
+        # an answer of NaN is an answer, and as far off as can be
+        difference = np.where(answered, np.nan_to_num(gap, nan=np.inf).max(axis=1, initial=0.0), np.nan)
+    elif answered.any():
+        difference = np.where(answered, np.inf, np.nan)
+    return Requests(columns=columns, answered=answered, right=right, raised=raised, difference=difference)
+
+
+def waited_while_idle(requests: Requests, *, capacity: int, begin_s: float, end_s: float) -> float | None:
+    """Share of a span in which at least one request waited while fewer than `capacity` were being worked on.
+
+    None where requests raised or were lost: their stamps are not known.
+    """
+    columns = requests.columns
+    known = requests.answered & (columns["begin"] >= 0)
+    inside = known & (columns["received"] * NS >= begin_s) & (columns["published"] * NS <= end_s)
+    if not inside.any() or (requests.raised & (columns["phase"] == MEASURE)).any():
+        return None
+    published, begin = columns["published"][inside] * NS, columns["begin"][inside] * NS
+    end = columns["predict_end"][inside] * NS
+    times = np.concatenate([published, begin, begin, end]).clip(begin_s, end_s)
+    one = np.ones(len(published))
+    waiting = np.concatenate([one, -one, 0 * one, 0 * one])
+    working = np.concatenate([0 * one, 0 * one, one, -one])
+    order = np.argsort(times, kind="stable")
+    lengths = np.diff(times[order], append=end_s)
+    idle = (np.cumsum(waiting[order]) > 0.5) & (np.cumsum(working[order]) < capacity - 0.5)
+    return float(lengths[idle].sum() / (end_s - begin_s)) if end_s > begin_s else None
+
+
+def save(requests: Requests, path: Path) -> None:
+    """Every request's stamps, as Parquet; answers are left out, the size of their error is kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {name: requests.columns[name] for name in contract.REQUEST_FIELDS[:-1]}
+    columns["error"] = columns["error"].astype(str)
+    table = pa.table({**columns, "right": requests.right, "difference": requests.difference})
+    pq.write_table(table, path)
+
+
+def measured_s(path: Path) -> tuple[Floats, Floats]:
+    """(latencies, predict times), seconds, of the measured requests in a saved file that were answered rightly."""
+    names = ["phase", "right", "published", "received", "predict_begin", "predict_end"]
+    columns = {name: column.to_numpy() for name, column in zip(names, pq.read_table(path, columns=names), strict=True)}
+    chosen = columns["right"] & (columns["phase"] == MEASURE)
+    latency = (columns["received"] - columns["published"])[chosen] * NS
+    service = (columns["predict_end"] - columns["predict_begin"])[chosen] * NS
+    return np.asarray(latency), np.asarray(service)

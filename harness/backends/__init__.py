@@ -1,0 +1,38 @@
+"""The contestants: one module per backend, one small protocol, imported by workers on Python 3.7 and up.
+
+A backend is a Keras generation on an engine. Its module is named after it and holds `CALLS`, the ways it can be asked
+to predict, and a class `Backend`:
+
+    backend = backends.get("tensorflow1")
+    backend.configure(intra=None, inter=None, cache_dir="...")  # before NumPy and the ML library are imported
+    model = backend.load(bundle_dir)                            # raises UnsupportedLayer
+    answer = backend.caller(model, "predict")                   # function: float32 (batch, *input_shape) -> (batch, outputs)
+    backend.versions()                                          # {"keras": "2.2.4", "tensorflow": "1.13.1"}
+
+`intra` and `inter` are engine threads, None leaves the library's default. The calls:
+
+    predict           model.predict(x), what a user writes first
+    predict_on_batch  model.predict_on_batch(x)
+    direct            model(x, training=False)                  (Keras 3)
+    graph             predict with the graph kept at load as default graph   (TensorFlow 1)
+    graph-session     the same with the session kept at load as well         (TensorFlow 1)
+
+Nothing here locks, warms up or builds a predict function ahead of time: naive user code is the thing under test.
+Standard library at import time; nothing comes from `harness` but this package. `check` tries a backend on a bundle,
+`model_reader` turns a user's model file into one. The bundle itself is described in `bundle`.
+"""
+
+import importlib
+
+
+class UnsupportedLayer(Exception):
+    """This backend's Keras cannot build a layer of the model. The text begins with the layer's name."""
+
+    def __init__(self, layer_name, reason=""):
+        super().__init__("%s (%s)" % (layer_name, reason) if reason else layer_name)
+        self.layer_name = layer_name
+
+
+def get(name):
+    """The backend called `name`. Raises ModuleNotFoundError where there is none."""
+    return importlib.import_module("harness.backends." + name).Backend()

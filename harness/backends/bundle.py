@@ -1,0 +1,39 @@
+"""A bundle: the folder that carries a workload from the driver to a worker. Read here; the driver writes it.
+
+    model.json     {"name", "input_shape", "dtype", "layers": [{"layer": "Conv2D", "config": {...}}, ...]}
+                   "file": a Keras 3 model file beside it, for the backend that can read it
+                   "unsupported": where "layers" is null, the layer that no other Keras could build
+    weights.npz    w000, w001, ... in the order of `model.get_weights()`
+    inputs.npy     (n, *input_shape) float32
+    reference.npy  (n, outputs) float64
+    labels.npy     (n,) the right class of each row, where there is one
+
+Names and values of layers are those that Keras 2.2.4, 2.3.1 and 3 share.
+"""
+
+import json
+import os
+
+MODEL = "model.json"
+WEIGHTS = "weights.npz"
+INPUTS = "inputs.npy"
+REFERENCE = "reference.npy"
+LABELS = "labels.npy"
+
+
+def weight_name(index):
+    return "w%03d" % index
+
+
+def read_model(bundle_dir):
+    """The parsed model.json."""
+    with open(os.path.join(bundle_dir, MODEL)) as file:
+        return json.load(file)
+
+
+def read_weights(bundle_dir):
+    """The weights as a list of arrays, in the order that `model.set_weights` wants."""
+    import numpy
+
+    with numpy.load(os.path.join(bundle_dir, WEIGHTS)) as arrays:
+        return [arrays[weight_name(i)] for i in range(len(arrays.files))]

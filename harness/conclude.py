@@ -1,0 +1,186 @@
+"""From what a trial left behind to its record: check the answers, count, classify. Nothing is started or watched here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from harness import answers, workloads
+from harness.answers import Floats, Requests
+from harness.matrix import Cell
+from harness.outcome import Observations, Outcome, classify
+from harness.record import CpuUse, TrialRecord
+from harness.trial import Seen, Trial
+
+CORES = len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """What a record says of its trial before anything was run."""
+
+    plan_key: str
+    started: str
+    versions: dict[str, str]
+
+
+def record_of(trial: Trial, heading: Heading, reference: Floats, run_folder: Path, *, seconds: float) -> TrialRecord:
+    """The record, and the requests' Parquet file beside it."""
+    work, seen = trial.work, trial.seen
+    requests = _requests(trial, reference)
+    requests_file = ""
+    if requests is not None and len(requests):
+        name = work.cell.id if work.trial == 1 else f"{work.cell.id}.{work.trial}"
+        requests_file = f"requests/{name}.parquet"
+        answers.save(requests, run_folder / requests_file)
+    cpu = _cpu(seen, requests)
+    observed = _observations(trial, requests, cpu)
+    outcome, reason = classify(observed)
+    progress = trial.worker.progress
+    ready_s = progress.ready_at_s - seen.started_s if progress.ready_at_s is not None else None
+    return TrialRecord(
+        cell_id=work.cell.id,
+        cell=work.cell.as_dict(),
+        trial=work.trial,
+        plan_key=heading.plan_key,
+        started=heading.started,
+        seconds=seconds,
+        outcome=outcome,
+        reason=reason,
+        evidence=str(seen.evidence.relative_to(run_folder)) if seen.evidence else "",
+        requests=observed.requests,
+        ok=observed.ok,
+        wrong=observed.wrong,
+        unanswered=observed.unanswered,
+        errors=dict(observed.errors),
+        max_error=observed.max_error,
+        **_measures(trial, requests),
+        requests_file=requests_file,
+        waited_while_idle=observed.waited_while_idle,
+        ready_s=ready_s,
+        warmup_requests=int((requests.columns["phase"] == 1).sum()) if requests else 0,
+        load_s={str(pid): took for pid, took in progress.load_seconds.items()},
+        cpu=cpu,
+        peak_pss_bytes=trial.monitor.peak_pss_bytes,
+        threads_peak=_threads_peak(trial),
+        tree_cpu_s=seen.last.worker_tree_cpu_s if seen.last else None,
+        kernel_cpu_s=trial.worker.process.kernel_cpu_s,
+        last_progress_s=_since_ready(trial),
+        verdict_after_s=seen.quiet_s if seen.ended_by == "verdict" else None,
+        versions=heading.versions,
+    )
+
+
+def skipped(cell: Cell, trial: int, heading: Heading, reason: str) -> TrialRecord:
+    """The record of a cell that was not run."""
+    return TrialRecord(
+        cell_id=cell.id, cell=cell.as_dict(), trial=trial, plan_key=heading.plan_key, started=heading.started,
+        seconds=0.0, outcome=Outcome.SKIPPED, reason=reason, versions=heading.versions,
+    )  # fmt: skip
+
+
+def _requests(trial: Trial, reference: Floats) -> Requests | None:
+    rtol, atol = workloads.tolerance("float32")
+    try:
+        return answers.load(trial.result, reference, batch=trial.work.cell.batch, rtol=rtol, atol=atol)
+    except (OSError, BadZipFile, KeyError, ValueError):
+        return None  # killed before it could write, or while it did
+
+
+def _cpu(seen: Seen, requests: Requests | None) -> CpuUse | None:
+    before, after = seen.before, seen.after
+    if before is None or after is None or after.at_s - before.at_s < 0.2:
+        return None
+    spent = {role: after.cpu_s[role] - before.cpu_s[role] for role in before.cpu_s}
+    return CpuUse(
+        window_s=after.at_s - before.at_s,
+        cores=CORES,
+        requests=requests.between(before.at_s, after.at_s) if requests else 0,
+        machine=after.machine_cpu_s - before.machine_cpu_s,
+        steal=after.steal_s - before.steal_s,
+        **spent,
+    )
+
+
+def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -> Observations:
+    work, seen, progress = trial.work, trial.seen, trial.worker.progress
+    settings = work.settings
+    window = cpu.window_s if cpu else 0.0
+    return Observations(
+        ended_by=seen.ended_by,
+        verdict=seen.verdict,
+        unsupported=progress.unsupported or "",
+        worker_exit=seen.worker_exit,
+        was_ready=progress.ready_at_s is not None,
+        client_exit=seen.client_exit,
+        log_tail=_last_line(work.folder / "worker.log"),
+        requests=len(requests) if requests else progress.published,
+        ok=int(requests.right.sum()) if requests else 0,
+        wrong=int(requests.wrong.sum()) if requests else 0,
+        unanswered=int((requests.columns["received"] < 0).sum()) if requests else progress.published,
+        errors=requests.errors() if requests else {},
+        max_error=requests.max_error if requests else None,
+        waited_while_idle=_waited(trial, requests),
+        busy_cores=cpu.ours / window if cpu else None,
+        client_cores=cpu.client / window if cpu else None,
+        others_share=cpu.others_share if cpu else None,
+        quiet_s=seen.quiet_s,
+        limit_s=settings.limit_s if progress.ready_at_s is not None else settings.ready_limit_s,
+    )
+
+
+def _waited(trial: Trial, requests: Requests | None) -> float | None:
+    cell, phases = trial.work.cell, trial.worker.progress.phase_at_s
+    if requests is None or cell.is_baseline or "measure" not in phases:
+        return None
+    end = phases.get("drain", trial.worker.progress.last_event_s or phases["measure"])
+    return answers.waited_while_idle(requests, capacity=cell.concurrency, begin_s=phases["measure"], end_s=end)
+
+
+def _measures(trial: Trial, requests: Requests | None) -> dict[str, Any]:
+    """Pace of the measured phase, and the first predict, as fields of the record."""
+    if requests is None or not len(requests):
+        return {}
+    columns, phases = requests.columns, trial.worker.progress.phase_at_s
+    first = (columns["received"][0] - columns["published"][0]) * 1e-9 if columns["received"][0] >= 0 else None
+    pids = columns["pid"][columns["pid"] >= 0]
+    found: dict[str, Any] = {"first_predict_s": first, "executors_seen": len(np.unique(pids))}
+    if "measure" in phases:
+        received = columns["received"] * 1e-9
+        end = phases.get("drain") or float(received.max())
+        inside = requests.right & (received >= phases["measure"]) & (received <= end)
+        found |= {
+            "measured_s": end - phases["measure"],
+            "measured_requests": int(inside.sum()),
+        }
+    return found
+
+
+def _threads_peak(trial: Trial) -> dict[str, int]:
+    peak = {"worker": 0, "child": 0}
+    for sample in trial.monitor.samples:
+        for pid, count in sample.threads.items():
+            role = "worker" if pid == trial.worker.process.pid else "child"
+            peak[role] = max(peak[role], count)
+    return peak
+
+
+def _since_ready(trial: Trial) -> float | None:
+    progress = trial.worker.progress
+    if progress.ready_at_s is None or progress.last_event_s is None:
+        return None
+    return progress.last_event_s - progress.ready_at_s
+
+
+def _last_line(log: Path) -> str:
+    """The last line of a log that says something, without the paths of this machine in front of it."""
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return "no log"
+    return lines[-1][:300] if lines else "the log is empty"

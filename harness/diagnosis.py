@@ -1,0 +1,109 @@
+"""Evidence of a trial that ended badly: native and Python stacks, thread inventories, the log's tail, open requests.
+
+py-spy looks (it stops a process for some milliseconds, so it is asked only when something is wrong), each call with a
+time limit of its own. Finding the likely cause from this evidence is a later step; nothing here judges.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import procfs
+from harness.progress import Progress
+
+STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: seconds
+GLANCE_LIMIT_S = 5.0
+MOST_STACKS = 3
+LOG_TAIL_BYTES = 20_000
+# Files of threads that belong to Celery and the standard library; a thread with any other frame is foreign.
+OWN_CODE = ("celery/", "kombu/", "billiard/", "threading.py", "concurrent/futures/", "queue.py", "selectors.py", "redis/")
+OWN_ENTRY = ("bin/celery", "<frozen")
+
+
+def py_spy() -> str:
+    return str(Path(sys.executable).with_name("py-spy"))
+
+
+def _run(argv: Sequence[str], limit_s: float) -> tuple[str, str]:
+    """(output, complaint) of a command that may hang or be missing."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return "", f"no answer within {limit_s:g} s"
+    except OSError as error:
+        return "", str(error)
+    return done.stdout, done.stderr.strip() if done.returncode else ""
+
+
+def foreign_python_threads(pid: int) -> frozenset[int] | None:
+    """Native ids of the Python threads that run other code than Celery's own; None if it cannot be found out."""
+    text, complaint = _run([py_spy(), "dump", "--pid", str(pid), "--json", "--nonblocking"], GLANCE_LIMIT_S)
+    if complaint or not text:
+        return None
+    try:
+        threads = json.loads(text)
+    except ValueError:
+        return None
+    return frozenset(
+        thread["os_thread_id"]
+        for thread in threads
+        if thread.get("os_thread_id") and any(not _own(frame["filename"]) for frame in thread["frames"])
+    )
+
+
+def _own(filename: str) -> bool:
+    return any(part in filename for part in OWN_CODE) or any(part in filename for part in OWN_ENTRY)
+
+
+def collect(folder: Path, *, first: Sequence[int], tree: Sequence[int], log: Path, progress: Progress) -> Path:
+    """Write `threads.txt`, `stacks-PID.txt`, `requests.txt` and `worker.log` into `folder`; the file to read first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    order = [*[pid for pid in first if pid in tree], *[pid for pid in tree if pid not in first]]
+    (folder / "threads.txt").write_text("\n".join(map(inventory, order)) + "\n")
+    (folder / "requests.txt").write_text(open_stages(progress))
+    keep_log(folder, log)
+    for pid in order[:MOST_STACKS]:
+        (folder / f"stacks-{pid}.txt").write_text(stacks(pid))
+    return folder / (f"stacks-{order[0]}.txt" if order else "worker.log")
+
+
+def keep_log(folder: Path, log: Path) -> Path:
+    """The last part of the worker's log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "worker.log"
+    kept.write_bytes(log.read_bytes()[-LOG_TAIL_BYTES:] if log.exists() else b"")
+    return kept
+
+
+def stacks(pid: int) -> str:
+    """Python and native frames of all threads; Python frames alone where the native ones cannot be had in time."""
+    text, complaint = _run([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S)
+    if text:
+        return text
+    fallback, second = _run([py_spy(), "dump", "--pid", str(pid)], GLANCE_LIMIT_S)
+    return f"native stacks of process {pid}: {complaint}\n{fallback or second}\n"
+
+
+def inventory(pid: int) -> str:
+    """One line a thread: what it waits in, and how often it was switched to."""
+    lines = [f"process {pid}"]
+    for thread in procfs.threads(pid):
+        how = f"{thread.waits_in}{' private' if thread.private else ''}{' timed' if thread.timed else ''}"
+        lines.append(
+            f"  thread {thread.tid:>7}  {thread.name:<16} {thread.state}  {how:<22} wchan {thread.wait_channel:<24}"
+            f" cpu {thread.cpu_s:.3f} s  switches {thread.switches}"
+        )
+    return "\n".join(lines)
+
+
+def open_stages(progress: Progress) -> str:
+    lines = [f"published {progress.published}, begun {progress.begun}, ended {progress.ended}, received {progress.received}"]
+    lines += [
+        f"open: {stage.kind} {stage.number} in process {stage.pid}, thread {stage.tid}, since {stage.since_s:.3f} s"
+        for stage in progress.open.values()
+    ]
+    return "\n".join(lines) + "\n"

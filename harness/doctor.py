@@ -1,0 +1,258 @@
+"""What this computer can and cannot do for us: each thing looked for, what its lack costs, and what would help.
+
+`examine()` returns plain data which the command line prints. It looks, and tries things on a process of its own; it
+installs nothing and builds nothing. What a machine *is*, for the record, stands in `machine`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from harness.broker import server_binary
+from harness.environments import Description, descriptions, find, home
+from harness.environments.blas import doubt
+from harness.environments.interpreters import look
+from harness.errors import HarnessError
+
+GIB = 2**30
+DISK_BYTES_EACH = 2 * GIB  # TensorFlow 2's share; all environments together take about 4 GiB
+MEMORY_BYTES = 4 * GIB  # four processes, each with its own TensorFlow and model
+CORES = 2
+STACK_LIMIT_S = 10.0
+
+
+class Status(StrEnum):
+    OK = "ok"
+    WARNING = "warning"  # works, but the results will need a doubt beside them
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing looked at. `cost`: what is lost without it; `remedy`: what to do. Both are empty when all is well."""
+
+    name: str
+    status: Status
+    detail: str
+    cost: str = ""
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Everything, in the order in which it matters. Takes some seconds."""
+    checks = (_interpreters, _programs, _environments, _broker, _watching, _disk, _memory, _cores)
+    return [finding for check in checks for finding in check()]
+
+
+def _ok(name: str, detail: str) -> Finding:
+    return Finding(name=name, status=Status.OK, detail=detail)
+
+
+def _interpreters() -> Iterable[Finding]:
+    users: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for description in descriptions().values():
+        for minor in description.python:
+            users.setdefault((minor, description.needs), []).append(description.name)
+    for (minor, needs), names in users.items():
+        found = look(minor, needs=needs, downloads=home() / "interpreters")
+        name = f"Python {minor} for {', '.join(names)}"
+        if found:
+            yield _ok(name, f"{found.version}, {found.path}")
+        else:
+            yield Finding(
+                name=name,
+                status=Status.MISSING,
+                detail="not the driver's own, nor on PATH, nor among pyenv's or uv's",
+                cost=f"no cells for {', '.join(names)}, unless uv can download it",
+                remedy=f"pyenv install {minor}",
+            )
+
+
+def _programs() -> Iterable[Finding]:
+    """Compilers and the like that environments name."""
+    for program in sorted({need for item in descriptions().values() for need in item.needs if need != "Python.h"}):
+        names = ", ".join(item.name for item in descriptions().values() if program in item.needs)
+        if path := shutil.which(program):
+            yield _ok(program, path)
+        else:
+            yield Finding(
+                name=program,
+                status=Status.MISSING,
+                detail="not on PATH",
+                cost=f"no cells for {names}",
+                remedy="install the system's C++ compiler package",
+            )
+
+
+def _environments() -> Iterable[Finding]:
+    return [_environment(description) for description in descriptions().values()]
+
+
+def _environment(description: Description) -> Finding:
+    name = f"environment {description.name}"
+    built = find(description.name)
+    if built is None:
+        return Finding(
+            name=name,
+            status=Status.MISSING,
+            detail=f"not built yet ({description.summary})",
+            cost="the first run that needs it builds it",
+            remedy=f"python -m harness.environments prepare {description.name}",
+        )
+    pinned = [line.split("==")[0] for line in description.requires if "==" in line]
+    detail = ", ".join(f"{package} {built.installed.get(package, '?')}" for package in pinned)
+    if "blas" not in built.facts:
+        return _ok(name, detail)
+    blas = built.facts["blas"]
+    detail += f"; matrix products at {blas['gemm_gflops']:.0f} GFLOP/s, {blas['gemm_ratio']:.0%} of NumPy's rate"
+    if not (reason := doubt(blas)):
+        return _ok(name, detail)
+    return Finding(
+        name=name,
+        status=Status.WARNING,
+        detail=f"{detail}; {reason}",
+        cost="its latencies say more about the BLAS than about the backend",
+        remedy=f"delete {built.directory} and build it again on a quiet machine; its log stands beside it",
+    )
+
+
+def _broker() -> Iterable[Finding]:
+    try:
+        yield _ok("embedded Valkey", str(server_binary()))
+    except HarnessError as error:
+        yield Finding(
+            name="embedded Valkey",
+            status=Status.MISSING,
+            detail=error.message,
+            cost="runs need a server of your own",
+            remedy=error.remedy,
+        )
+
+
+def _watching() -> Iterable[Finding]:
+    """Try on a process of our own what `monitor` and `diagnosis` will do to workers."""
+    with _bystander() as pid:
+        yield _stacks(pid)
+        yield _readable(pid, "smaps_rollup", "memory counts shared pages once per process (RSS) instead of by share (PSS)")
+        yield _readable(pid, f"task/{pid}/syscall", "a hang's kind of wait (futex, pipe, timer) stays unknown")
+        yield _readable(pid, f"task/{pid}/schedstat", "waiting for a core cannot be told from waiting for a lock")
+
+
+def _stacks(pid: int) -> Finding:
+    program = shutil.which("py-spy", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    cost = "hangs are still found, but reported without stacks"
+    name = "stacks (py-spy)"
+    if program is None:
+        return Finding(
+            name=name, status=Status.MISSING, detail="py-spy is not installed", cost=cost, remedy="pip install py-spy"
+        )
+    try:
+        subprocess.run([program, "dump", "--pid", str(pid)], capture_output=True, check=True, timeout=STACK_LIMIT_S)
+    except (OSError, subprocess.SubprocessError):
+        return Finding(
+            name=name, status=Status.MISSING, detail=f"py-spy may not look into our processes; {_rights()}", cost=cost,
+            remedy="sysctl kernel.yama.ptrace_scope=0, or run as root, or give the container SYS_PTRACE",
+        )  # fmt: skip
+    return _ok(name, f"{program}; {_rights()}")
+
+
+def _rights() -> str:
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    told = scope.read_text().strip() if scope.exists() else "absent"
+    return f"{'root' if os.geteuid() == 0 else 'not root'}, ptrace_scope {told}"
+
+
+def _readable(pid: int, path: str, cost: str) -> Finding:
+    name = f"/proc/PID/{path.replace(str(pid), 'TID')}"
+    try:
+        Path(f"/proc/{pid}/{path}").read_bytes()
+    except OSError as error:
+        return Finding(
+            name=name, status=Status.MISSING, detail=str(error.strerror), cost=cost,
+            remedy="needs the same user and ptrace rights, and a kernel that offers it",
+        )  # fmt: skip
+    return _ok(name, "readable")
+
+
+@contextmanager
+def _bystander() -> Iterator[int]:
+    """A Python process that waits until its input closes: it has told that it is up, and ends with us."""
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+
+
+def _disk() -> Iterable[Finding]:
+    place = next(path for path in (home(), *home().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    absent = [name for name in descriptions() if find(name) is None]
+    return [
+        _enough(
+            "free disk", free, DISK_BYTES_EACH * min(len(absent), 2) + GIB, f"for the environments in {home()}",
+            cost="installing or recording may fail", remedy="free some, or set HARNESS_HOME to another disk",
+        )
+    ]  # fmt: skip
+
+
+def _memory() -> Iterable[Finding]:
+    limit = _number(Path("/sys/fs/cgroup/memory.max"))
+    usable = min(psutil.virtual_memory().available, limit or sys.maxsize)
+    return [
+        _enough("memory", usable, MEMORY_BYTES, "available", cost="swapping, or workers killed by the kernel",
+                remedy="lower the concurrency, close other programs, or raise the container's limit")
+    ]  # fmt: skip
+
+
+def _enough(name: str, have: int, want: int, what: str, *, cost: str, remedy: str) -> Finding:
+    detail = f"{have / GIB:.1f} GiB {what}"
+    if have >= want:
+        return _ok(name, detail)
+    return Finding(
+        name=name, status=Status.WARNING, detail=f"{detail}; {want / GIB:.0f} GiB are wanted", cost=cost, remedy=remedy
+    )
+
+
+def _cores() -> Iterable[Finding]:
+    cores = len(os.sched_getaffinity(0))
+    quota = _quota()
+    detail = f"{cores} available" + (f", of which a quota allows {quota:.1f}" if quota is not None else "")
+    if cores >= CORES and (quota is None or quota >= cores):
+        yield _ok("cores", detail)
+    else:
+        yield Finding(
+            name="cores",
+            status=Status.WARNING,
+            detail=detail,
+            cost="workers, broker and load generator take turns: latencies grow and saturation is misread",
+            remedy=f"use at least {CORES} whole cores, without a CPU quota",
+        )
+
+
+def _quota() -> float | None:
+    """Cores that the control group may use on average; None without a limit. Source: cgroup v2, cpu.max."""
+    try:
+        allowed, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return float(allowed) / float(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

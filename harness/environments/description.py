@@ -1,0 +1,89 @@
+"""What an environment must be, as data: `harness/backends/locks/<name>.toml` and `<name>.txt`, read and checked.
+
+Nothing is looked for or built here. Read by every other module of this package, and by whoever lists backends.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import BadInput
+
+LOCKS = Path(__file__).resolve().parent.parent / "backends" / "locks"
+
+
+class _Checked(BaseModel):
+    """Unknown keys are refused: a misspelt one would change nothing, silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BlasLink(_Checked):
+    """Which installed package brings the BLAS to compile against, and the module that proves it is used.
+
+    `probe` runs in the environment and prints its measurements as one line of JSON.
+    """
+
+    package: str
+    probe: str
+
+
+class Description(_Checked):
+    """One environment. `python`: acceptable minor versions, preferred first.
+
+    `requires`: what the lock is compiled from. `calls`: the backend's ways to predict. `imports`: modules that must
+    import once before the environment counts as built. `env`: variables for its workers; {directory}, {cache} and
+    {blas} stand for the venv's folder, its compile cache and the folder with the BLAS. `needs`: programs on PATH, and
+    "Python.h" for an interpreter with its C headers.
+    """
+
+    name: str
+    summary: str
+    python: tuple[str, ...] = Field(min_length=1)
+    requires: tuple[str, ...] = Field(min_length=1)
+    calls: tuple[str, ...] = Field(min_length=1)
+    imports: tuple[str, ...] = Field(min_length=1)
+    env: dict[str, str] = {}
+    needs: tuple[str, ...] = ()
+    compile_cache: bool = False
+    blas: BlasLink | None = None
+    folder: Path = LOCKS
+
+    @property
+    def source(self) -> Path:
+        return self.folder / f"{self.name}.toml"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / f"{self.name}.txt"
+
+
+def descriptions(folder: Path = LOCKS) -> dict[str, Description]:
+    """All environments, by name. Raises BadInput on a file that is not what it should be."""
+    return {path.stem: read(path) for path in sorted(folder.glob("*.toml"))}
+
+
+def described(name: str) -> Description:
+    """The environment called `name`. Raises BadInput with the names there are."""
+    known = descriptions()
+    if name not in known:
+        raise BadInput(f"no environment is called {name!r}", remedy=f"there are: {', '.join(known)}")
+    return known[name]
+
+
+def read(path: Path) -> Description:
+    """One checked toml file."""
+    try:
+        description = Description(**tomllib.loads(path.read_text()), folder=path.parent)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise BadInput(f"{path.name} does not describe an environment: {reason}", evidence=str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path.name} is not valid TOML: {error}", evidence=str(path)) from error
+    if description.name != path.stem:
+        raise BadInput(f"{path.name} calls itself {description.name!r}", evidence=str(path))
+    return description

@@ -1,0 +1,136 @@
+"""An experiment: a TOML file that says which cells to run and how. Reads one, and refuses nonsense with a clear word.
+
+Shipped experiments live in `experiments/`; a path to a file works wherever a name does.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from harness import matrix, traffic
+from harness.errors import BadInput, HarnessError
+from harness.matrix import Cell
+from harness.pools import POOLS
+
+EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
+
+
+def _one_of(*allowed: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _traffic(value: str) -> str:
+    try:
+        return traffic.parse(value).name
+    except HarnessError as error:
+        raise ValueError(f"{error}; {error.remedy}") from error
+
+
+class Settings(BaseModel):
+    """How long and how often. Seconds of wall time.
+
+    `measure_s` and `requests`: a trial is measured until both are reached. `limit_s`: then cut off, from READY on.
+    `ready_limit_s`: for the worker to consume. `warmup_limit_s`: for every executor to have answered once.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    measure_s: float = Field(default=5.0, gt=0, le=3600)
+    requests: int = Field(default=20, ge=1, le=10_000_000)
+    limit_s: float = Field(default=120.0, gt=0, le=86_400)
+    ready_limit_s: float = Field(default=180.0, gt=0, le=3600)
+    warmup_limit_s: float = Field(default=60.0, gt=0, le=3600)
+    repeat: int = Field(default=1, ge=1, le=10_000)
+    seed: int = 1
+    controls: bool = True
+
+
+class Block(BaseModel):
+    """A product of dimensions, each a list of values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: list[str]
+    environment: list[str] = [""]
+    pool: list[Annotated[str, _one_of(*POOLS, "in-process")]]
+    concurrency: list[Annotated[int, Field(ge=1, le=256)]] = [1]
+    placement: list[Annotated[str, _one_of(*matrix.PLACEMENTS)]] = ["first-task"]
+    call: list[Annotated[str, _one_of(*matrix.CALLS)]] = ["predict"]
+    workload: list[str] = ["digits-cnn"]
+    batch: list[Annotated[int, Field(ge=1, le=65_536)]] = [1]
+    engine_threads: list[Annotated[str, Field(pattern=r"^(auto|[1-9]\d*x[1-9]\d*)$")]] = ["auto"]
+    prefetch: list[Annotated[int, Field(ge=0, le=10_000)]] = [4]
+    traffic: list[Annotated[str, AfterValidator(_traffic)]] = ["closed-4"]
+    compile_cache: list[Annotated[str, _one_of("warm", "cold")]] = ["warm"]
+    start_window_s: list[Annotated[float, Field(ge=0, le=3600)]] = [0.0]
+    fault: list[str] = [""]
+
+
+class Experiment(BaseModel):
+    """A whole file: `name`, `summary`, `[settings]` and one or more `[[cells]]` blocks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    summary: str
+    settings: Settings = Settings()
+    cells: list[Block] = Field(min_length=1)
+
+    def expand(self) -> list[Cell]:
+        """The cells as written, without their controls."""
+        return matrix.expand(block.model_dump() for block in self.cells)
+
+
+def names() -> list[str]:
+    """The shipped experiments."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.toml"))
+
+
+def read(name: str, *, backends: list[str], workloads: list[str]) -> Experiment:
+    """The experiment of that name, or in that file. Raises BadInput naming each thing that is wrong."""
+    path = Path(name) if name.endswith(".toml") else EXPERIMENTS / f"{name}.toml"
+    try:
+        data: dict[str, Any] = tomllib.loads(path.read_text())
+        experiment = Experiment.model_validate(data)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"no experiment {name!r}", remedy=f"shipped ones are {', '.join(names())}; or name a .toml file"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{path} cannot be read as TOML: {error}", remedy="correct the file") from error
+    except ValidationError as error:
+        raise BadInput(f"{path} is not a valid experiment: {_complaints(error)}", remedy="correct the file") from error
+    _check_names(path, experiment, backends=[*backends, *matrix.CONTROLS], workloads=workloads)
+    return experiment
+
+
+def _complaints(error: ValidationError) -> str:
+    texts = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        texts.append(f"{place}: {message}")
+    return "; ".join(texts)
+
+
+def _check_names(path: Path, experiment: Experiment, *, backends: list[str], workloads: list[str]) -> None:
+    for cell in experiment.expand():
+        for kind, value, allowed in (("backend", cell.backend, backends), ("workload", cell.workload, workloads)):
+            if value not in allowed:
+                raise BadInput(
+                    f"{path} is not a valid experiment: unknown {kind} {value!r}", remedy=f"use {', '.join(allowed)}"
+                )
+        if cell.is_control and not cell.environment:
+            raise BadInput(
+                f"{path} is not a valid experiment: {cell.backend} needs an environment to run in",
+                remedy='add environment = ["tensorflow2"], or another backend\'s name',
+            )

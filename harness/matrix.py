@@ -1,0 +1,181 @@
+"""Cells: one combination of all dimensions, its id, how patterns select it, and why some combinations cannot exist.
+
+Everything here is plain data and pure functions; nothing is started. The id names a cell in the command line, in
+folders, logs and tables.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from harness.pools import IN_PROCESS, POOLS
+
+CONTROLS = ("null", "faulty")  # run in the environment of the backend beside which they stand
+PLACEMENTS = ("import", "import-predict", "task-init", "process-init", "first-task")
+CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session")
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Cell:
+    """One combination. The fields from `workload` on stand in the id only where they differ from these defaults."""
+
+    backend: str
+    environment: str = ""  # whose venv it runs in; '' means the backend's own
+    pool: str
+    concurrency: int = 1
+    placement: str = "first-task"
+    call: str = "predict"
+    workload: str = "digits-cnn"
+    batch: int = 1
+    engine_threads: str = AUTO  # 'auto' (the library's own choice) or 'INTRAxINTER', such as '1x1'
+    prefetch: int = 4  # Celery's own default multiplier
+    traffic: str = "closed-4"
+    compile_cache: str = "warm"  # or 'cold': an empty one for each trial
+    start_window_s: float = 0.0  # worker_proc_alive_timeout; 0: raised out of the way
+    fault: str = ""  # what the faulty backend does: 'kind', 'kind:value' or 'kind:value@after'
+
+    @property
+    def venv(self) -> str:
+        return self.environment or self.backend
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The id's parts, in order; the parts themselves may hold dashes."""
+        backend = self.backend if not self.environment else f"{self.backend}@{self.environment}"
+        parts = [backend, self.pool, f"c{self.concurrency}", self.placement, self.call]
+        optional = (
+            (self.workload, "digits-cnn", self.workload),
+            (self.batch, 1, f"b{self.batch}"),
+            (self.engine_threads, AUTO, f"t{self.engine_threads}"),
+            (self.prefetch, 4, f"p{self.prefetch}"),
+            (self.traffic, "closed-4", self.traffic),
+            (self.compile_cache, "warm", self.compile_cache),
+            (self.start_window_s, 0.0, f"w{self.start_window_s:g}"),
+            (self.fault, "", self.fault.replace(":", "=")),
+        )
+        return (*parts, *(text for value, default, text in optional if value != default))
+
+    @property
+    def id(self) -> str:
+        return "-".join(self.fields)
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.pool == IN_PROCESS
+
+    @property
+    def is_control(self) -> bool:
+        return self.backend in CONTROLS
+
+    def null_control(self) -> Cell:
+        """The same pool, environment and traffic, with nothing computed."""
+        return replace(
+            self, backend="null", environment=self.venv, placement="first-task", call="predict",
+            engine_threads=AUTO, compile_cache="warm", start_window_s=0.0, fault="",
+        )  # fmt: skip
+
+    def baseline(self) -> Cell:
+        """The same model and call in one process, without Celery."""
+        return replace(
+            self, pool=IN_PROCESS, concurrency=1, placement="import", traffic="single", prefetch=4,
+            start_window_s=0.0, compile_cache="warm",
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def expand(blocks: Iterable[Mapping[str, Sequence[Any]]]) -> list[Cell]:
+    """All combinations of each block's values, in order, each cell once."""
+    found: dict[Cell, None] = {}
+    for block in blocks:
+        for values in itertools.product(*block.values()):
+            found[Cell(**dict(zip(block.keys(), values, strict=True)))] = None
+    return list(found)
+
+
+def with_controls(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells, with the baselines and null controls that they are to be read beside, in front."""
+    cells = list(cells)
+    real = [cell for cell in cells if not cell.is_control and not cell.is_baseline]
+    baselines = dict.fromkeys(cell.baseline() for cell in real)
+    nulls = dict.fromkeys(cell.null_control() for cell in real)
+    return list(dict.fromkeys([*baselines, *nulls, *cells]))
+
+
+def matches(cell: Cell, pattern: str) -> bool:
+    """Whether a pattern selects a cell.
+
+    A pattern is compared part by part, not character by character: `*` standing alone is one or more whole parts, so
+    that `tensorflow2-prefork-*-import-*` selects neither the pool `prefork-spawn` nor the placement `import-predict`.
+    Inside a part, `*`, `?` and `[…]` are those of fnmatch. A pattern that ends early selects all that begins so.
+
+    >>> matches(Cell(backend="theano", pool="prefork-spawn"), "theano-prefork-*")
+    False
+    >>> matches(Cell(backend="theano", pool="prefork-spawn"), "*-prefork-spawn-c1")
+    True
+    """
+    return _matches(cell.fields, tuple(pattern.split("-")))
+
+
+def _matches(fields: tuple[str, ...], tokens: tuple[str, ...]) -> bool:
+    if not tokens:
+        return True
+    if not fields:
+        return False
+    if tokens[0] == "*":
+        return any(_matches(fields[n:], tokens[1:]) for n in range(1, len(fields) + 1))
+    size = fields[0].count("-") + 1
+    if fields[0] == "-".join(tokens[:size]) and _matches(fields[1:], tokens[size:]):
+        return True
+    return fnmatchcase(fields[0], tokens[0]) and _matches(fields[1:], tokens[1:])
+
+
+def select(cells: Iterable[Cell], patterns: Sequence[str]) -> list[Cell]:
+    """The cells that at least one pattern selects; all of them where there is no pattern."""
+    return [cell for cell in cells if not patterns or any(matches(cell, pattern) for pattern in patterns)]
+
+
+def impossible(cell: Cell, *, calls: Sequence[str], celery: tuple[int, int], compile_cache: bool) -> str | None:
+    """Why this combination cannot exist, or None. `calls`, `celery` and `compile_cache` describe its backend."""
+    if cell.call not in calls:
+        return f"{cell.backend} has no call {cell.call!r}; it has {', '.join(calls)}"
+    if cell.compile_cache == "cold" and not compile_cache:
+        return f"{cell.backend} compiles nothing, so it has no cold compile cache"
+    if cell.is_baseline:
+        return None
+    return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=celery)
+
+
+def engine_threads(text: str) -> tuple[int | None, int | None]:
+    """'2x1' -> (2, 1); 'auto' -> (None, None)."""
+    if text == AUTO:
+        return None, None
+    intra, _, inter = text.partition("x")
+    return int(intra), int(inter)
+
+
+def fault_options(text: str) -> dict[str, Any]:
+    """'sleep:2.5@10' -> {'kind': 'sleep', 'value': 2.5, 'after': 10}."""
+    if not text:
+        return {}
+    head, _, after = text.partition("@")
+    kind, _, value = head.partition(":")
+    options: dict[str, Any] = {"kind": kind}
+    if value:
+        options["value"] = float(value)
+    if after:
+        options["after"] = int(after)
+    return options
+
+
+def interleaved(cells: Sequence[Cell], repeat: int) -> Iterator[tuple[Cell, int]]:
+    """(cell, repetition) of a whole round of cells after the other, repetitions counted from 1."""
+    for repetition in range(1, repeat + 1):
+        for cell in cells:
+            yield cell, repetition

@@ -1,0 +1,140 @@
+"""How a trial ended: one word, its reason, decided from observations by a pure function.
+
+The order of the questions matters: what our own instrument did wrong comes first, then what ended the trial early,
+then what the answers say, and only then the pace. A trial that could not be judged is `invalid`, never a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.watchdog import State, Verdict
+
+STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
+STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
+CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
+NOISE_LIMIT = 0.5  # of the machine's cores used by others
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    WRONG = "wrong"
+    ERRORS = "errors"
+    HUNG = "hung"
+    STALLED = "stalled"
+    SLOW = "slow"
+    CRASHED = "crashed"
+    RESPAWNING = "respawning"
+    REFUSED = "refused"
+    SKIPPED = "skipped"
+    INVALID = "invalid"
+
+
+#: Outcomes whose trials count as failed, for `harness run --retry failed`.
+FAILED = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observations:
+    """All that a trial saw, as far as its outcome depends on it. `ended_by` says what ended it: 'done', 'verdict',
+    'limit', 'ready-limit', 'worker-exit', 'client-exit', 'broker-exit' or 'unsupported'."""
+
+    ended_by: str
+    verdict: Verdict | None = None
+    unsupported: str = ""
+    worker_exit: str = ""  # 'SIGKILL', 'exit 1'
+    was_ready: bool = False
+    client_exit: str = ""
+    log_tail: str = ""
+    requests: int = 0
+    ok: int = 0
+    wrong: int = 0
+    unanswered: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    max_error: float | None = None
+    waited_while_idle: float | None = None
+    busy_cores: float | None = None  # worker, broker and client together, in the measured window
+    client_cores: float | None = None
+    others_share: float | None = None
+    quiet_s: float = 0.0
+    limit_s: float = 0.0
+    throughput_per_s: float | None = None
+
+
+def classify(seen: Observations) -> tuple[Outcome, str]:
+    """(outcome, one-line reason)."""
+    for question in (_instrument, _early_end, _answers, _pace):
+        answer = question(seen)
+        if answer:
+            return answer
+    return Outcome.OK, f"{seen.ok} of {seen.requests} answers match the reference"
+
+
+def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
+    if seen.ended_by == "broker-exit":
+        return Outcome.INVALID, "broker lost: the embedded server ended during the trial"
+    if seen.ended_by == "client-exit":
+        return Outcome.INVALID, f"the load generator ended early ({seen.client_exit})"
+    return None
+
+
+def _early_end(seen: Observations) -> tuple[Outcome, str] | None:
+    if seen.unsupported:
+        return Outcome.SKIPPED, f"the backend cannot build layer {seen.unsupported}"
+    if seen.ended_by == "worker-exit":
+        if not seen.was_ready:
+            return Outcome.REFUSED, f"the worker ended before it was ready ({seen.worker_exit}): {seen.log_tail}"
+        return Outcome.CRASHED, f"the worker process ended with {seen.worker_exit}"
+    if seen.ended_by == "ready-limit":
+        return Outcome.REFUSED, f"the worker was not ready within {seen.limit_s:g} s: {seen.log_tail}"
+    if seen.ended_by == "verdict" and seen.verdict is not None:
+        return Outcome(seen.verdict.state.value), seen.verdict.reason
+    return None
+
+
+def _answers(seen: Observations) -> tuple[Outcome, str] | None:
+    lost = {text: count for text, count in seen.errors.items() if text.startswith("WorkerLostError")}
+    if lost:
+        return Outcome.CRASHED, f"child processes died: {counted(lost)}"
+    if seen.wrong:
+        return Outcome.WRONG, f"{seen.wrong} of {seen.requests} answers differ from the reference by up to {seen.max_error:.3g}"
+    if seen.errors:
+        return Outcome.ERRORS, f"{sum(seen.errors.values())} of {seen.requests} requests raised: {counted(seen.errors)}"
+    return None
+
+
+def _pace(seen: Observations) -> tuple[Outcome, str] | None:
+    stalled = _stalled(seen)
+    if stalled and seen.ended_by in ("done", "limit"):
+        return Outcome.STALLED, stalled
+    if seen.ended_by == "limit":
+        verdict = seen.verdict
+        if verdict is not None and verdict.state is State.UNDECIDED:
+            return Outcome.INVALID, f"could not judge: {verdict.reason}; cut off at the limit of {seen.limit_s:g} s"
+        return Outcome.SLOW, f"progressing, cut off at the limit of {seen.limit_s:g} s with {seen.ok} answers"
+    if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
+        return Outcome.INVALID, f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
+    if seen.others_share is not None and seen.others_share > NOISE_LIMIT:
+        return Outcome.INVALID, f"machine too noisy: others used {seen.others_share:.0%} of its cores"
+    return None
+
+
+def _stalled(seen: Observations) -> str | None:
+    """Answers come, but at a pace that neither busy executors nor a busy CPU explain."""
+    if seen.waited_while_idle is None or seen.busy_cores is None:
+        return None
+    if seen.waited_while_idle < STALL_SHARE or seen.busy_cores > STALL_CORES:
+        return None
+    return (
+        f"requests waited while executors were free for {seen.waited_while_idle:.0%} of the time, and worker, broker and "
+        f"client together used only {seen.busy_cores:.2f} cores"
+    )
+
+
+def counted(errors: Mapping[str, int], most: int = 2) -> str:
+    """'12 x ValueError: …; 3 x KeyError: …', the most frequent first."""
+    ranked = sorted(errors.items(), key=lambda item: -item[1])
+    text = "; ".join(f"{count} x {message}" for message, count in ranked[:most])
+    return text if len(ranked) <= most else f"{text}; and {len(ranked) - most} more kinds"

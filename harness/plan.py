@@ -1,0 +1,183 @@
+"""The plan of a run: which trials, in which order, with what each needs; and which of them are done already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from harness import environments, matrix, workloads
+from harness.answers import Floats
+from harness.environments import Environment
+from harness.errors import BadInput, MissingTool, NothingMatches
+from harness.experiment import Experiment, Settings
+from harness.matrix import Cell
+from harness.outcome import FAILED, Outcome
+from harness.record import SCHEMA, TrialRecord
+
+CONTROL_CALLS = ("predict",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A workload made ready for workers: its folder, its reference answers, and a hash of what is in it."""
+
+    folder: Path
+    reference: Floats
+    fingerprint: str
+
+    @property
+    def rows(self) -> int:
+        return len(self.reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """One trial to come. `skip` says why it is not run, '' to run it."""
+
+    cell: Cell
+    trial: int
+    key: str
+    skip: str = ""
+
+
+def chosen_cells(experiment: Experiment, patterns: Sequence[str], *, workload: str = "") -> list[Cell]:
+    """The experiment's cells that the patterns select, with the controls they need. Raises NothingMatches."""
+    cells = experiment.expand()
+    if workload:
+        cells = list(dict.fromkeys(replace(cell, workload=workload) for cell in cells))
+    everything = matrix.with_controls(cells) if experiment.settings.controls else cells
+    picked = matrix.select(cells, patterns) or matrix.select(everything, patterns)
+    if not picked:
+        raise NothingMatches(
+            f"no cell matches {' or '.join(map(repr, patterns))}. {len(cells)} cells are defined in {experiment.name!r}",
+            remedy=f"'harness list {experiment.name}' prints them",
+        )
+    return matrix.with_controls(picked) if experiment.settings.controls else picked
+
+
+def why_skipped(cell: Cell) -> str:
+    """Why this combination cannot exist whatever is installed, or ''."""
+    description = environments.descriptions()[cell.venv]
+    calls = CONTROL_CALLS if cell.is_control else description.calls
+    reason = matrix.impossible(
+        cell, calls=calls, celery=celery_version(description.lock), compile_cache=description.compile_cache
+    )
+    return reason or ""
+
+
+@cache
+def celery_version(lock: Path) -> tuple[int, int]:
+    """(major, minor) of the Celery that an environment's lock file pins."""
+    found = re.search(r"^celery==(\d+)\.(\d+)", lock.read_text(), re.MULTILINE)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def key(cell: Cell, settings: Settings, environment: Environment | None, bundle: Bundle | None) -> str:
+    """Hash of everything a trial's result depends on by our will; a record with another key is of another plan."""
+    asked = {
+        "schema": SCHEMA,
+        "cell": cell.as_dict(),
+        "settings": settings.model_dump(exclude={"repeat", "seed", "controls"}),
+        "environment": environment.fingerprint if environment else "missing",
+        "bundle": bundle.fingerprint if bundle else "missing",
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def trials(
+    cells: Sequence[Cell],
+    settings: Settings,
+    *,
+    environments_ready: Mapping[str, Environment | MissingTool],
+    bundles: Mapping[str, Bundle],
+) -> list[Planned]:
+    """All trials in order: round after round, controls and baselines first, the rest of a round shuffled if repeated."""
+    dice = random.Random(settings.seed)
+    planned = []
+    for repetition in range(1, settings.repeat + 1):
+        order = list(cells)
+        if settings.repeat > 1:
+            first = [cell for cell in order if cell.is_baseline or cell.is_control]
+            rest = [cell for cell in order if not (cell.is_baseline or cell.is_control)]
+            dice.shuffle(rest)
+            order = first + rest
+        for cell in order:
+            planned.append(_planned(cell, repetition, settings, environments_ready, bundles))
+    return planned
+
+
+def _planned(
+    cell: Cell,
+    trial: int,
+    settings: Settings,
+    ready: Mapping[str, Environment | MissingTool],
+    bundles: Mapping[str, Bundle],
+) -> Planned:
+    environment, skip = ready.get(cell.venv), why_skipped(cell)
+    if isinstance(environment, MissingTool):
+        skip = skip or f"{environment}; {environment.remedy}"
+        environment = None
+    return Planned(cell=cell, trial=trial, key=key(cell, settings, environment, bundles.get(cell.workload)), skip=skip)
+
+
+def missing(
+    planned: Iterable[Planned], done: Mapping[tuple[str, int], TrialRecord], retry: frozenset[Outcome]
+) -> list[Planned]:
+    """The trials that have no record of the same plan, or one whose outcome is to be tried again."""
+    return [
+        item
+        for item in planned
+        if (record := done.get((item.cell.id, item.trial))) is None
+        or record.plan_key != item.key
+        or record.outcome in retry
+    ]
+
+
+def retry_outcomes(text: str) -> frozenset[Outcome]:
+    """'failed' or 'hung,invalid' -> outcomes. Raises BadInput."""
+    if not text:
+        return frozenset()
+    if text == "failed":
+        return FAILED
+    try:
+        return frozenset(Outcome(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise BadInput(
+            f"--retry does not know {text!r}: {error}", remedy=f"use 'failed', or of {', '.join(Outcome)}"
+        ) from error
+
+
+def write_bundles(names: Iterable[str], folder: Path) -> dict[str, Bundle]:
+    """Write the named workloads into `folder`."""
+    found = {}
+    for name in dict.fromkeys(names):
+        path = folder / name
+        workloads.write_bundle(name, path)
+        found[name] = bundle(path)
+    return found
+
+
+def bundle(path: Path) -> Bundle:
+    """A written bundle."""
+    digest = hashlib.sha256()
+    for name in ("model.json", "weights.npz", "inputs.npy", "reference.npy"):
+        if (path / name).exists():
+            digest.update(_content(path / name))
+    reference = np.load(path / "reference.npy", allow_pickle=False)
+    return Bundle(folder=path, reference=reference.reshape(len(reference), -1), fingerprint=digest.hexdigest()[:16])
+
+
+def _content(path: Path) -> bytes:
+    """Bytes that depend on the content alone: a .npz is a zip file, which holds the time of its making."""
+    if path.suffix != ".npz":
+        return path.read_bytes()
+    with np.load(path, allow_pickle=False) as data:
+        return b"".join(name.encode() + data[name].tobytes() for name in sorted(data.files))

@@ -1,0 +1,46 @@
+"""Looks at the whole plan before any work: may we look at processes, is there room, does the broker answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from harness import broker, procfs, store
+from harness.diagnosis import foreign_python_threads
+from harness.errors import MissingTool, NotPermitted
+from harness.processes import OwnedProcess
+
+
+def check(run_folder: Path, broker_url: str) -> None:
+    """Raise what would make every trial fail, with its remedy."""
+    if not sys.platform.startswith("linux"):
+        raise MissingTool("the harness watches processes through /proc, which only Linux has", remedy="run it on Linux")
+    store.check_space(run_folder)
+    if broker_url:
+        broker.check(broker_url)
+    else:
+        broker.server_binary()
+
+
+def check_sight(scratch: Path) -> None:
+    """Whether threads of our own processes can be seen: their system calls, and their Python stacks.
+
+    Without both, a hang could not be told from a slow request. Raises NotPermitted.
+    """
+    program = [sys.executable, "-I", "-c", "print('up', flush=True); import time; time.sleep(30)"]
+    log = scratch / "sight.log"
+    log.unlink(missing_ok=True)
+    with OwnedProcess(program, log=log, env={"PATH": os.environ.get("PATH", "")}) as process:
+        while process.poll() is None and not (log.exists() and log.stat().st_size):
+            os.sched_yield()
+        call = procfs.read(f"/proc/{process.pid}/task/{process.pid}/syscall")
+        stacks = foreign_python_threads(process.pid)
+    log.unlink(missing_ok=True)
+    if not call or stacks is None:
+        raise NotPermitted(
+            f"{'the system calls' if not call else 'the Python stacks'} of our own processes may not be read",
+            remedy="allow ptrace: run as root, or with CAP_SYS_PTRACE, or set kernel.yama.ptrace_scope to 0 (py-spy says how)",
+        )
+
+

@@ -1,0 +1,132 @@
+"""Owned processes: every program we start runs under a keeper, and is gone when its `with` block ends.
+
+Used for the broker, the workers, the baseline and the load generator. Naming the signal that ended a program is done
+here, once. What the processes did is for `monitor` and `progress` to say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from harness import keeper
+from harness.errors import HarnessError
+
+STOP_GRACE_S = 10.0
+
+
+def signal_name(code: int | None) -> str:
+    """'exit 1', 'SIGSEGV': how a program ended, from its return code (negative: a signal)."""
+    if code is None:
+        return "unknown"
+    if code >= 0:
+        return f"exit {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+class OwnedProcess:
+    """One program under its keeper. Usable as a context manager; leaving it kills what is left of the tree."""
+
+    def __init__(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None) -> None:
+        self.log = log
+        self.exit_code: int | None = None
+        self.kernel_cpu_s: float | None = None
+        self._buffer = b""
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", keeper.__file__, str(log), "--", *argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+        self.pid: int = self._message(limit_s=30.0)["pid"]
+
+    @property
+    def keeper_pid(self) -> int:
+        """The tree's root: everything below it is ours."""
+        return self._keeper.pid
+
+    def poll(self) -> int | None:
+        """The program's return code if it has ended (and its whole tree with it), else None."""
+        if self.exit_code is None and self._ended(0.0):
+            self._finish()
+        return self.exit_code
+
+    def terminate(self, grace_s: float = STOP_GRACE_S) -> bool:
+        """TERM to the program, and KILL to the tree after `grace_s`; True if it went by itself."""
+        if self.poll() is not None:
+            return True
+        try:
+            os.kill(self.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass  # it has just ended; the keeper will say how
+        if self._ended(grace_s):
+            self._finish()
+            return True
+        self.kill()
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL to everything below the keeper, at once."""
+        if self.exit_code is None:
+            assert self._keeper.stdin is not None
+            self._keeper.stdin.close()
+            self._ended(STOP_GRACE_S)
+            self._finish()
+
+    def __enter__(self) -> OwnedProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _ended(self, limit_s: float) -> bool:
+        return self._line(limit_s) is not None
+
+    def _finish(self) -> None:
+        line = self._line(0.0)
+        message = json.loads(line) if line else {"exit": -signal.SIGKILL, "cpu_s": None}
+        code = message["exit"]
+        self.exit_code = -signal.SIGKILL if code is None else code
+        self.kernel_cpu_s = message["cpu_s"]
+        for pipe in (self._keeper.stdin, self._keeper.stdout):
+            if pipe is not None and not pipe.closed:
+                pipe.close()
+        self._keeper.wait()
+
+    def _message(self, limit_s: float) -> dict[str, int]:
+        line = self._line(limit_s)
+        if line is None:
+            self._keeper.kill()
+            raise HarnessError(f"the keeper of {self.log.stem} did not start", evidence=str(self.log))
+        self._buffer = self._buffer[len(line) + 1 :]
+        message: dict[str, int] = json.loads(line)
+        return message
+
+    def _line(self, limit_s: float) -> bytes | None:
+        """The keeper's next line, left in the buffer; b'' when the keeper itself died; None when there is none yet."""
+        assert self._keeper.stdout is not None
+        until = time.monotonic() + limit_s
+        while b"\n" not in self._buffer:
+            remaining = max(0.0, until - time.monotonic())
+            if not select.select([self._keeper.stdout], [], [], remaining)[0]:
+                return None
+            data = os.read(self._keeper.stdout.fileno(), 4096)
+            if not data:
+                return b""
+            self._buffer += data
+        return self._buffer.partition(b"\n")[0]

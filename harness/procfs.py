@@ -1,0 +1,203 @@
+"""What the kernel says of a process and its threads, read from /proc. Linux only; reading is all it does.
+
+psutil has no wait channels, system calls or run-queue times, and reads more than a sampler can afford; those few
+files are read here and nowhere else. Field numbers are those of proc(5).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+FUTEX_PRIVATE = 128
+# System calls in which a thread may wait, x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
+_X86 = {
+    0: "read", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 45: "recv", 47: "recv", 61: "wait-child",
+    72: "fcntl", 73: "flock", 202: "futex", 230: "sleep", 232: "epoll", 247: "wait-child", 270: "select",
+    271: "poll", 281: "epoll", 288: "accept", 43: "accept", 128: "sigwait", 449: "futex",
+}  # fmt: skip
+_ARM = {
+    63: "read", 72: "select", 73: "poll", 101: "sleep", 115: "sleep", 207: "recv", 212: "recv", 260: "wait-child",
+    25: "fcntl", 32: "flock", 98: "futex", 22: "epoll", 95: "wait-child", 202: "accept", 137: "sigwait",
+}  # fmt: skip
+_CALLS = _X86 if platform.machine() == "x86_64" else _ARM
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessStat:
+    """CPU seconds of one process, of its waited-for descendants, and who its parent is."""
+
+    pid: int
+    parent: int
+    state: str
+    own_cpu_s: float
+    reaped_cpu_s: float
+    threads: int
+    started_ticks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thread:
+    """One thread at one moment. `waits_in` is a system call's kind ('futex', 'sleep', 'epoll' …), 'running', or
+    'unknown' where it may not be read; `timed` says that the wait ends by itself; `private` that only this process
+    can end it."""
+
+    tid: int
+    name: str
+    state: str
+    cpu_s: float
+    switches: int
+    waits_in: str
+    timed: bool
+    private: bool
+    wait_channel: str
+
+
+def read(path: str) -> str | None:
+    """The file's text, or None where the process has gone or we may not look."""
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
+def process(pid: int) -> ProcessStat | None:
+    text = read(f"/proc/{pid}/stat")
+    if not text:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return ProcessStat(
+        pid=pid,
+        parent=int(fields[1]),
+        state=fields[0],
+        own_cpu_s=(int(fields[11]) + int(fields[12])) * TICK_S,
+        reaped_cpu_s=(int(fields[13]) + int(fields[14])) * TICK_S,
+        threads=int(fields[17]),
+        started_ticks=int(fields[19]),
+    )
+
+
+def children(pid: int) -> list[int]:
+    """Direct children, over all threads of `pid`."""
+    found: list[int] = []
+    for tid in _numbers(f"/proc/{pid}/task"):
+        found += map(int, (read(f"/proc/{pid}/task/{tid}/children") or "").split())
+    return found
+
+
+def tree(root: int) -> list[ProcessStat]:
+    """Every process below `root` (without it), parents before children."""
+    found = []
+    level = children(root)
+    while level:
+        stats = [stat for pid in level if (stat := process(pid))]
+        found += stats
+        level = [child for stat in stats for child in children(stat.pid)]
+    return found
+
+
+def threads(pid: int) -> list[Thread]:
+    """All threads of a process that can be read."""
+    return [thread for tid in _numbers(f"/proc/{pid}/task") if (thread := _thread(pid, tid))]
+
+
+def pss_bytes(pids: Iterable[int]) -> int | None:
+    """Proportional set size of these processes together: shared pages are split between those that share them."""
+    total, seen = 0, False
+    for pid in pids:
+        for line in (read(f"/proc/{pid}/smaps_rollup") or "").splitlines():
+            if line.startswith("Pss:"):
+                total, seen = total + int(line.split()[1]) * 1024, True
+                break
+    return total if seen else None
+
+
+def machine_cpu_s() -> tuple[float, float]:
+    """(seconds all cores were busy, of these seconds stolen by the hypervisor) since boot."""
+    fields = [int(part) * TICK_S for part in (read("/proc/stat") or "cpu 0 0 0 0 0 0 0 0").split("\n")[0].split()[1:9]]
+    user, nice, system, _idle, _wait, irq, soft, steal = fields
+    return user + nice + system + irq + soft + steal, steal
+
+
+def _numbers(folder: str) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(folder) if name.isdigit()]
+    except OSError:
+        return []
+
+
+def _thread(pid: int, tid: int) -> Thread | None:
+    base = f"/proc/{pid}/task/{tid}"
+    text = read(f"{base}/stat")
+    if not text:
+        return None
+    fields = text.rpartition(")")[2].split()
+    waits_in, timed, private = parse_syscall(read(f"{base}/syscall"))
+    return Thread(
+        tid=tid,
+        name=text[text.index("(") + 1 : text.rindex(")")],
+        state=fields[0],
+        cpu_s=_scheduled_s(base) or (int(fields[11]) + int(fields[12])) * TICK_S,
+        switches=_switches(base),
+        waits_in=waits_in,
+        timed=timed,
+        private=private,
+        wait_channel=read(f"{base}/wchan") or "",
+    )
+
+
+def _scheduled_s(base: str) -> float:
+    """Seconds on a CPU, to the nanosecond; 0 where the kernel does not count them."""
+    text = read(f"{base}/schedstat")
+    return int(text.split()[0]) / 1e9 if text else 0.0
+
+
+def _switches(base: str) -> int:
+    for line in (read(f"{base}/status") or "").splitlines():
+        if line.startswith("voluntary_ctxt_switches:"):
+            return int(line.split()[1])
+    return 0
+
+
+def parse_syscall(text: str | None) -> tuple[str, bool, bool]:
+    """(kind, timed, private) of a /proc/PID/task/TID/syscall line, see proc(5) and futex(2).
+
+    >>> parse_syscall("202 0x7f00 0x189 0x0 0x0 0x0 0xffffffff 0x7ffd 0x7f01")
+    ('futex', False, True)
+    >>> parse_syscall("running")
+    ('running', False, False)
+    """
+    if not text:
+        return "unknown", False, False
+    parts = text.split()
+    if parts[0] == "running":
+        return "running", False, False
+    number = int(parts[0])
+    if number < 0:
+        return "blocked", False, False  # stopped, or in a page fault: no call to name
+    kind = _CALLS.get(number, f"call {number}")
+    arguments = [int(part, 16) for part in parts[1:7]]
+    if kind == "futex":
+        return kind, arguments[3] != 0, bool(arguments[1] & FUTEX_PRIVATE)
+    return kind, _ends_by_itself(kind, number, arguments), False
+
+
+def _ends_by_itself(kind: str, number: int, arguments: list[int]) -> bool:
+    if kind == "sleep":
+        return True
+    if kind == "epoll":
+        return _signed(arguments[3]) >= 0
+    if kind == "poll":
+        return _signed(arguments[2]) >= 0 if number == 7 else arguments[2] != 0
+    if kind == "select":
+        return arguments[4] != 0
+    return False
+
+
+def _signed(value: int) -> int:
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value

@@ -1,0 +1,124 @@
+"""What the events of a trial add up to: read from the files that the processes append to, without asking anyone.
+
+The driver reads; workers, baseline and load generator write (`harness.worker.heartbeat`). A request is *waiting* once
+published, *open* once a worker began it, *ended* when the worker has done with it, *received* when its answer came.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.worker import contract
+
+NS = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenStage:
+    """A stage that a process has begun and not ended: a request, a model load, or a predict in the parent."""
+
+    kind: str
+    pid: int
+    tid: int
+    number: int
+    since_s: float
+
+
+@dataclass
+class Progress:
+    """Incremental reader of one trial's events. Times are seconds of CLOCK_MONOTONIC."""
+
+    directory: Path
+    ready_at_s: float | None = None
+    last_event_s: float | None = None
+    published: int = 0
+    received: int = 0
+    begun: int = 0
+    ended: int = 0
+    phase: str = ""
+    phase_at_s: dict[str, float] = field(default_factory=dict)
+    open: dict[tuple[str, int, int], OpenStage] = field(default_factory=dict)
+    load_seconds: dict[int, float] = field(default_factory=dict)
+    child_pids: list[int] = field(default_factory=list)
+    ended_by_pid: dict[int, int] = field(default_factory=dict)
+    unsupported: str | None = None
+    _offsets: dict[Path, int] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that were published and that no worker has begun."""
+        return max(0, self.published - self.begun)
+
+    def read(self) -> bool:
+        """Take in what was appended since the last call; whether there was anything."""
+        events: list[contract.Event] = []
+        for path in sorted(self.directory.glob("*.events")):
+            offset = self._offsets.get(path, 0)
+            with open(path, "rb") as file:
+                file.seek(offset)
+                data = file.read()
+            new = contract.unpack(data, int(path.stem))
+            self._offsets[path] = offset + len(new) * contract.EVENT_SIZE
+            events += new
+        for event in sorted(events, key=lambda event: event.at_ns):
+            self._take(event)
+        return bool(events)
+
+    def _take(self, event: contract.Event) -> None:
+        at_s = event.at_ns * NS
+        if event.kind != contract.PUBLISHED:  # sending is not progress
+            self.last_event_s = max(at_s, self.last_event_s or at_s)
+        if event.kind == contract.PUBLISHED:
+            self.published += 1
+        elif event.kind == contract.RECEIVED:
+            self.received += 1
+        elif event.kind == contract.PHASE:
+            self.phase = contract.PHASES[event.number]
+            self.phase_at_s[self.phase] = at_s
+        elif event.kind == contract.READY:
+            self.ready_at_s = at_s
+        elif event.kind == contract.CHILD_INIT:
+            self.child_pids.append(event.pid)
+        elif event.kind == contract.UNSUPPORTED:
+            self.unsupported = (self.directory / "unsupported.txt").read_text().strip()
+        else:
+            self._stage(event, at_s)
+
+    def _stage(self, event: contract.Event, at_s: float) -> None:
+        begins = {
+            contract.TASK_BEGIN: "request",
+            contract.LOAD_BEGIN: "load",
+            contract.PARENT_PREDICT_BEGIN: "parent-predict",
+        }
+        ends = {
+            contract.TASK_END: "request",
+            contract.LOAD_END: "load",
+            contract.PARENT_PREDICT_END: "parent-predict",
+        }
+        if event.kind in begins:
+            kind = begins[event.kind]
+            self.begun += kind == "request"
+            self.open[kind, event.pid, event.number] = OpenStage(
+                kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s
+            )
+        elif event.kind in ends:
+            kind = ends[event.kind]
+            stage = self.open.pop((kind, event.pid, event.number), None)
+            self.ended += kind == "request"
+            if kind == "request":
+                self.ended_by_pid[event.pid] = self.ended_by_pid.get(event.pid, 0) + 1
+            if kind == "load" and stage is not None:
+                self.load_seconds[event.pid] = at_s - stage.since_s
+
+    def forget(self, pids: set[int]) -> list[OpenStage]:
+        """Close the stages of processes that are dead; the stages that were lost so."""
+        lost = [stage for stage in self.open.values() if stage.pid in pids]
+        self.open = {key: stage for key, stage in self.open.items() if stage.pid not in pids}
+        return lost
+
+    def quiet_s(self, now_s: float | None = None) -> float:
+        """Seconds since the last sign of progress."""
+        now_s = time.monotonic() if now_s is None else now_s
+        return now_s - self.last_event_s if self.last_event_s is not None else 0.0

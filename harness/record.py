@@ -1,0 +1,103 @@
+"""The record of one trial: what is kept, its schema version, and its text form. Raw facts; statistics come later.
+
+One JSON object a line in `trials.jsonl`. Times are seconds, sizes bytes, CPU in core-seconds.
+
+Schema history
+    1: first version.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.matrix import Cell
+from harness.outcome import Outcome
+
+SCHEMA = 1
+
+
+class CpuUse(BaseModel):
+    """Core-seconds in the measured window by role, and what the whole machine did meanwhile."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window_s: float
+    cores: int
+    requests: int
+    worker: float
+    children: float
+    broker: float
+    client: float
+    machine: float
+    steal: float
+
+    @property
+    def worker_tree(self) -> float:
+        return self.worker + self.children
+
+    @property
+    def ours(self) -> float:
+        return self.worker_tree + self.broker + self.client
+
+    @property
+    def others_share(self) -> float:
+        """Share of the machine's cores that others used, what the hypervisor stole included; 0..1."""
+        return max(0.0, self.machine + self.steal - self.ours) / (self.window_s * self.cores)
+
+
+class TrialRecord(BaseModel):
+    """One trial: one cell, run once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA
+    cell_id: str
+    cell: dict[str, Any]
+    trial: int
+    plan_key: str  # hash of everything that was asked for: a record with another key does not stand in for this trial
+    started: str  # ISO 8601, UTC
+    seconds: float
+    outcome: Outcome
+    reason: str
+    evidence: str = ""  # path in the run's folder
+    requests: int = 0
+    ok: int = 0
+    wrong: int = 0
+    unanswered: int = 0
+    errors: dict[str, int] = {}
+    max_error: float | None = None  # largest |answer - reference|, all answers
+    measured_s: float | None = None
+    measured_requests: int = 0
+    requests_file: str = ""  # every request's stamps: a path in the run's folder
+    waited_while_idle: float | None = None  # share of the measured time in which requests waited and executors were free
+    ready_s: float | None = None
+    first_predict_s: float | None = None
+    warmup_requests: int = 0
+    executors_seen: int = 0
+    load_s: dict[str, float] = {}
+    cpu: CpuUse | None = None
+    peak_pss_bytes: int | None = None
+    threads_peak: dict[str, int] = {}
+    tree_cpu_s: float | None = None  # whole life, as sampled up to the last look before the worker ended
+    kernel_cpu_s: float | None = None  # whole life, as the kernel accounts for it at the end
+    last_progress_s: float | None = None  # from READY
+    verdict_after_s: float | None = None  # silence until the watchdog's verdict
+    versions: dict[str, str] = {}
+
+    @property
+    def as_cell(self) -> Cell:
+        return Cell(**self.cell)
+
+
+def to_line(record: TrialRecord) -> str:
+    return record.model_dump_json() + "\n"
+
+
+def from_line(line: str) -> TrialRecord | None:
+    """The record of a line, None for a torn one (a run was killed while it wrote)."""
+    try:
+        return TrialRecord.model_validate_json(line)
+    except ValidationError:
+        return None

@@ -1,0 +1,111 @@
+"""A run's folder on disk: append records as trials end, read them back, tell what is missing.
+
+`trials.jsonl` is only ever appended to, one flushed and synced line a trial, so a killed run loses at most the trial
+it was in. `run.json` and `cells.csv` are replaced whole, by rename.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadInput, CannotWrite
+from harness.record import TrialRecord, from_line, to_line
+
+LEAST_FREE_BYTES = 200 * 1024 * 1024
+
+
+class RunFolder:
+    """One `results/<run>` folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.trials_path = path / "trials.jsonl"
+
+    @contextmanager
+    def opened(self) -> Iterator[RunFolder]:
+        """Make the folder and hold it: two drivers must not write to one run."""
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held for the length of the block
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise BadInput(
+                    f"another run is writing to {self.path}", remedy="wait for it to end, or name another --out"
+                ) from error
+            self._mend()
+            yield self
+
+    def records(self) -> list[TrialRecord]:
+        """All whole records, oldest first."""
+        try:
+            lines = self.trials_path.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return [record for line in lines if (record := from_line(line)) is not None]
+
+    def latest(self) -> dict[tuple[str, int], TrialRecord]:
+        """The newest record of each (cell id, trial)."""
+        return {(record.cell_id, record.trial): record for record in self.records()}
+
+    def append(self, record: TrialRecord) -> None:
+        with writing(self.path), open(self.trials_path, "a") as file:
+            file.write(to_line(record))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_json(self, name: str, data: Mapping[str, Any]) -> None:
+        self.replace(name, json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+    def replace(self, name: str, text: str) -> None:
+        """Write a whole file, or leave the old one as it was."""
+        with writing(self.path):
+            temporary = self.path / f".{name}.new"
+            temporary.write_text(text)
+            temporary.replace(self.path / name)
+
+    def set_aside(self) -> Path | None:
+        """Move what is there to a folder named after now; where it went."""
+        if not self.trials_path.exists():
+            return None
+        kept = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}")
+        with writing(self.path):
+            self.path.rename(kept)
+        return kept
+
+    def _mend(self) -> None:
+        """End a torn last line, so that the next record starts on a line of its own."""
+        if self.trials_path.exists() and (data := self.trials_path.read_bytes()) and not data.endswith(b"\n"):
+            with writing(self.path), open(self.trials_path, "ab") as file:
+                file.write(b"\n")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a missing right into an error that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(
+            f"cannot write to {path}: {error.strerror or error}",
+            remedy="free some disk space or choose another folder with --out; records written so far are kept",
+        ) from error
+
+
+def check_space(path: Path) -> None:
+    """Refuse to begin where the records would not fit. Raises CannotWrite."""
+    existing = next(parent for parent in [path, *path.absolute().parents] if parent.exists())
+    free = os.statvfs(existing).f_bavail * os.statvfs(existing).f_frsize
+    if free < LEAST_FREE_BYTES:
+        raise CannotWrite(
+            f"only {free // 2**20} MiB are free for {path}, {LEAST_FREE_BYTES // 2**20} MiB are needed",
+            remedy="free some disk space or choose another folder with --out",
+        )

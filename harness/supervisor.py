@@ -1,0 +1,134 @@
+"""The worker side of a trial behind one small interface: start, watch, stop, evidence.
+
+`LocalWorker` runs `celery worker` on this machine, in a backend's own environment. Another kind (another host, a
+container) has to offer what `WorkerSide` names and nothing more; `trial` knows no other thing of it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness import diagnosis, procfs
+from harness.environments import Environment, worker_variables
+from harness.matrix import Cell
+from harness.pools import POOLS
+from harness.processes import STOP_GRACE_S, OwnedProcess
+from harness.progress import Progress
+from harness.watchdog import ProcessLook
+from harness.worker import contract
+
+
+class WorkerSide(Protocol):
+    """What a trial needs of the place where its workers run."""
+
+    progress: Progress
+    process: OwnedProcess
+
+    def poll(self) -> int | None:
+        """The worker's return code once it has ended, else None."""
+
+    def look(self, *, closely: bool) -> tuple[ProcessLook, ...]:
+        """All processes of the worker and their threads; `closely` asks for their Python stacks as well."""
+
+    def evidence(self, folder: Path, pids: tuple[int, ...]) -> Path:
+        """Keep stacks, threads and log tail in `folder`, for these processes first; the file to read first."""
+
+    def stop(self, *, at_once: bool) -> bool:
+        """End everything; whether it went by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where one trial's worker runs: its environment, its own scratch folder and the broker's URL."""
+
+    environment: Environment
+    folder: Path
+    broker_url: str
+    spec: Mapping[str, Any]
+
+    def prepare(self) -> dict[str, str]:
+        """Write the trial's spec; the variables its processes get."""
+        events = Path(self.spec["events_dir"])
+        events.mkdir(parents=True, exist_ok=True)
+        spec_path = self.folder / "trial.json"
+        spec_path.write_text(json.dumps(dict(self.spec)))
+        variables = worker_variables(self.environment)
+        return {**variables, contract.SPEC: str(spec_path), contract.BROKER_URL: self.broker_url}
+
+
+class LocalWorker:
+    """A Celery worker, or the in-process baseline, of one trial on this machine."""
+
+    def __init__(self, place: Place, argv: list[str]) -> None:
+        variables = place.prepare()
+        self.log = place.folder / "worker.log"
+        self.progress = Progress(Path(place.spec["events_dir"]))
+        self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.folder)
+        self._python_tids: dict[int, frozenset[int] | None] = {}
+
+    def poll(self) -> int | None:
+        return self.process.poll()
+
+    def look(self, *, closely: bool) -> tuple[ProcessLook, ...]:
+        stats = procfs.tree(self.process.keeper_pid)
+        parents = {stat.pid: stat.parent for stat in stats}
+        if not closely:
+            self._python_tids = {}
+        return tuple(
+            ProcessLook(
+                pid=stat.pid,
+                cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
+                children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
+                threads=tuple(procfs.threads(stat.pid)),
+                python_tids=self._foreign(stat.pid) if closely else None,
+            )
+            for stat in stats
+        )
+
+    def evidence(self, folder: Path, pids: tuple[int, ...]) -> Path:
+        tree = tuple(stat.pid for stat in procfs.tree(self.process.keeper_pid))
+        return diagnosis.collect(folder, first=pids, tree=tree, log=self.log, progress=self.progress)
+
+    def stop(self, *, at_once: bool) -> bool:
+        if at_once:
+            self.process.kill()
+            return False
+        return self.process.terminate(STOP_GRACE_S)
+
+    def _foreign(self, pid: int) -> frozenset[int] | None:
+        """Asked once in a silence: a stack dump stops the process for some milliseconds."""
+        if pid not in self._python_tids:
+            self._python_tids[pid] = diagnosis.foreign_python_threads(pid)
+        return self._python_tids[pid]
+
+
+def worker_command(cell: Cell, environment: Environment) -> list[str]:
+    """`celery worker` as a user would call it.
+
+    --without-mingle: it only asks other workers for a second before READY. The log level is Celery's own default for
+    production.
+    """
+    celery = environment.python.parent / "celery"
+    return [
+        str(environment.python), str(celery), "-A", contract.APP, "worker", *POOLS[cell.pool].command(cell.concurrency),
+        "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
+    ]  # fmt: skip
+
+
+def baseline_command(environment: Environment, *, seconds: float, requests: int, result: Path) -> list[str]:
+    """The in-process baseline, see `harness.worker.baseline`."""
+    return [str(environment.python), "-m", "harness.worker.baseline", str(seconds), str(requests), str(result)]
+
+
+def fresh_folder(path: Path) -> Path:
+    """An empty folder at `path`."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+

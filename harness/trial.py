@@ -1,0 +1,269 @@
+"""One cell, run once: start the worker, wait until it consumes, send the load, watch, stop, and tell what was seen.
+
+The load generator and the worker are processes of their own; this one only looks. It judges nothing itself:
+`watchdog` says whether progress can come, `outcome` how the trial ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from harness import diagnosis, supervisor
+from harness.broker import Broker
+from harness.environments import Environment
+from harness.experiment import Settings
+from harness.loadgen import CONNECTED, EXIT_BROKER_LOST, GO, Plan
+from harness.matrix import Cell, engine_threads, fault_options
+from harness.monitor import Monitor, Sample
+from harness.outcome import Observations, classify
+from harness.pools import POOLS
+from harness.processes import OwnedProcess, signal_name
+from harness.supervisor import LocalWorker, Place, WorkerSide
+from harness.traffic import parse
+from harness.watchdog import Look, State, Verdict, judge
+
+LOOK_EVERY_S = 0.1
+SAMPLE_EVERY_S = 0.5
+MEMORY_EVERY_S = 2.0
+CLOSE_LOOK_AFTER_S = 1.0  # silence after which threads are looked at
+CLIENT_START_LIMIT_S = 60.0
+RAISED_START_WINDOW_S = 600.0
+DEFAULT_WINDOW_S = 4.0  # Celery's own worker_proc_alive_timeout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Everything a trial needs to know. `folder` is its own scratch folder, `interrupted` tells of a Ctrl-C."""
+
+    cell: Cell
+    trial: int
+    environment: Environment
+    bundle: Path
+    rows: int
+    settings: Settings
+    broker: Broker
+    folder: Path
+    evidence: Path
+    interrupted: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class Seen:
+    """What the driver itself saw of a trial; the requests are in the load generator's file."""
+
+    ended_by: str = ""
+    verdict: Verdict | None = None
+    evidence: Path | None = None
+    started_s: float = field(default_factory=time.monotonic)
+    worker_exit: str = ""
+    client_exit: str = ""
+    before: Sample | None = None  # as the measured phase began, and as it ended
+    after: Sample | None = None
+    last: Sample | None = None
+    quiet_s: float = 0.0
+    dead: set[int] = field(default_factory=set)
+
+
+class Trial:
+    """The state of one running trial. `run` does it all; the rest are its steps."""
+
+    def __init__(self, work: Assignment) -> None:
+        self.work = work
+        self.queue = f"harness-{os.urandom(4).hex()}"
+        self.events = work.folder / "events"
+        self.result = work.folder / "requests.npz"
+        self.seen = Seen()
+        self.looks: list[Look] = []
+        self.furniture: dict[int, str] = {}
+        self.worker: WorkerSide
+        self.client: OwnedProcess | None = None
+        self.monitor: Monitor
+        self._sampled_s = self._remembered_s = 0.0
+
+    def run(self) -> None:
+        """Start, watch until something ends it, keep evidence, stop everything."""
+        try:
+            self._start()
+            while not self.seen.ended_by:
+                self._step()
+                time.sleep(LOOK_EVERY_S)
+            self._keep_evidence()
+        finally:
+            self._stop()
+
+    def _start(self) -> None:
+        work = self.work
+        place = Place(
+            environment=work.environment, folder=work.folder, broker_url=work.broker.url, spec=self._spec()
+        )
+        if work.cell.is_baseline:
+            argv = supervisor.baseline_command(
+                work.environment, seconds=work.settings.measure_s, requests=work.settings.requests, result=self.result
+            )
+        else:
+            argv = supervisor.worker_command(work.cell, work.environment)
+        self.worker = LocalWorker(place, argv)
+        if not work.cell.is_baseline:
+            self.client = self._start_client()
+        self.monitor = Monitor(worker=self.worker.process, broker=work.broker.process, client=self.client)
+
+    def _spec(self) -> dict[str, object]:
+        cell, work = self.work.cell, self.work
+        intra, inter = engine_threads(cell.engine_threads)
+        cold = work.folder / "compile-cache"
+        return {
+            "backend": cell.backend,
+            "placement": cell.placement,
+            "call": cell.call,
+            "bundle": str(work.bundle),
+            "batch": cell.batch,
+            "intra": intra,
+            "inter": inter,
+            "cache_dir": str(cold if cell.compile_cache == "cold" else work.environment.cache_dir),
+            "events_dir": str(self.events),
+            "prefetch": cell.prefetch,
+            "proc_alive_timeout": cell.start_window_s or RAISED_START_WINDOW_S,
+            "queue": self.queue,
+            "options": fault_options(cell.fault),
+        }
+
+    def _start_client(self) -> OwnedProcess:
+        work, cell = self.work, self.work.cell
+        executors = POOLS[cell.pool].executors
+        many = executors in ("processes", "threads")
+        plan = Plan(
+            url=work.broker.url,
+            queue=self.queue,
+            traffic=cell.traffic,
+            rows=work.rows,
+            batch=cell.batch,
+            measure_s=work.settings.measure_s,
+            requests=work.settings.requests,
+            warmup_limit_s=work.settings.warmup_limit_s,
+            executors=cell.concurrency if many else 1,
+            by_thread=executors == "threads",
+            in_flight_warmup=max(parse(cell.traffic).in_flight, 2 * cell.concurrency),
+            events_dir=str(self.events),
+            result=str(self.result),
+        )
+        path = work.folder / "plan.json"
+        path.touch(mode=0o600)  # it holds the broker's password
+        path.write_text(json.dumps(asdict(plan)))
+        variables = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        variables["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+        variables["OMP_NUM_THREADS"] = variables["OPENBLAS_NUM_THREADS"] = "1"
+        argv = [sys.executable, "-m", "harness.loadgen", str(path)]
+        return OwnedProcess(argv, log=work.folder / "client.log", env=variables)
+
+    def _step(self) -> None:
+        """Look once, and note whatever ends the trial."""
+        progress, seen = self.worker.progress, self.seen
+        was_ready, phase = progress.ready_at_s is not None, progress.phase
+        progress.read()
+        now = time.monotonic()
+        seen.quiet_s = progress.quiet_s(now)
+        if progress.phase != phase or now - self._sampled_s >= SAMPLE_EVERY_S:
+            self._sample(phase)
+        if not was_ready and progress.ready_at_s is not None:
+            self._ready()
+        if now - self._remembered_s >= MEMORY_EVERY_S and progress.ready_at_s is not None:
+            self._remembered_s = now
+            self.monitor.measure_memory()
+        seen.ended_by = self._ended(now)
+
+    def _sample(self, phase_before: str) -> None:
+        """Read CPU times; the measured window is from the first sample in its phase to the first one after it."""
+        progress, seen = self.worker.progress, self.seen
+        seen.last = sample = self.monitor.sample()
+        self._sampled_s = sample.at_s
+        if "measure" in (progress.phase, phase_before):
+            seen.before = seen.before or sample
+            seen.after = sample
+        gone = {pid for pid in progress.child_pids if pid not in sample.pids}
+        seen.dead |= gone
+        progress.forget(gone)
+
+    def _ready(self) -> None:
+        """The worker consumes: remember what its threads wait in while idle, and let the load begin."""
+        self.furniture = {
+            thread.tid: thread.waits_in for process in self.worker.look(closely=False) for thread in process.threads
+        }
+        if self.client is not None:
+            (self.work.folder / GO).touch()
+
+    def _ended(self, now: float) -> str:
+        """What ends the trial now; '' to go on."""
+        progress, settings = self.worker.progress, self.work.settings
+        if self.work.broker.process is not None and self.work.broker.process.poll() is not None:
+            return "broker-exit"
+        if progress.unsupported:
+            return "unsupported"
+        code = self.client.poll() if self.client is not None else self.worker.poll()
+        if code is not None and progress.phase == "done":
+            return "done"
+        if self.client is not None and code is not None:
+            self.seen.client_exit = signal_name(code)
+            return "broker-exit" if code == EXIT_BROKER_LOST else "client-exit"
+        if self.worker.poll() is not None:
+            self.seen.worker_exit = signal_name(self.worker.poll())
+            return "worker-exit"
+        if self.work.interrupted():
+            return "interrupted"
+        return self._judged(now) or self._out_of_time(now, settings)
+
+    def _out_of_time(self, now: float, settings: Settings) -> str:
+        progress = self.worker.progress
+        if progress.ready_at_s is None:
+            return "ready-limit" if now - self.seen.started_s > settings.ready_limit_s else ""
+        return "limit" if now - progress.ready_at_s > settings.limit_s else ""
+
+    def _judged(self, now: float) -> str:
+        progress, seen = self.worker.progress, self.seen
+        respawning = len(seen.dead) > 0 and progress.ended == 0
+        if seen.quiet_s < CLOSE_LOOK_AFTER_S and not respawning:
+            self.looks.clear()
+            return ""
+        self.looks.append(self._look(now))
+        seen.verdict = judge(self.looks)
+        return "" if seen.verdict.state in (State.WORKING, State.UNDECIDED) else "verdict"
+
+    def _look(self, now: float) -> Look:
+        progress, cell = self.worker.progress, self.work.cell
+        processes = POOLS[cell.pool].executors == "processes" if not cell.is_baseline else False
+        return Look(
+            at_s=now,
+            ready=progress.ready_at_s is not None,
+            last_progress_s=progress.last_event_s or self.seen.started_s,
+            waiting=0 if cell.is_baseline else progress.waiting,
+            ended=progress.ended,
+            stages=tuple(progress.open.values()),
+            processes=self.worker.look(closely=self.seen.quiet_s > CLOSE_LOOK_AFTER_S),
+            furniture=self.furniture,
+            dead_children=len(self.seen.dead),
+            executors=cell.concurrency if processes else 1,
+        )
+
+    def _keep_evidence(self) -> None:
+        """Stacks while the processes still stand, for whatever did not end by itself."""
+        seen, folder = self.seen, self.work.evidence
+        if seen.ended_by in ("verdict", "limit", "ready-limit"):
+            pids = seen.verdict.pids if seen.verdict else ()
+            seen.evidence = self.worker.evidence(folder, pids)
+        elif seen.ended_by != "done":
+            seen.evidence = diagnosis.keep_log(folder, self.work.folder / "worker.log")
+
+    def _stop(self) -> None:
+        """End client and worker; a worker that answered everything may end by itself, others are killed."""
+        if self.client is not None:
+            self.client.terminate(grace_s=5.0)
+        if hasattr(self, "worker"):
+            if self.seen.last is not None and self.worker.poll() is None:
+                self.seen.last = self.monitor.sample()
+            self.worker.stop(at_once=self.seen.ended_by not in ("done", "interrupted"))
+            self.worker.progress.read()

@@ -1,0 +1,85 @@
+"""The Celery application under test: `celery -A harness.worker.app worker`, run in a backend's own environment.
+
+It is written as a user would write it; the cell's *placement* decides where the model is loaded. Nothing here works
+around a hang: naive code is the thing under test. The driver never imports this module; it sends tasks by name.
+"""
+
+import json
+import os
+import time
+
+from celery import Celery, Task, signals
+
+from harness.worker import contract, heartbeat
+from harness.worker.runner import Runner
+
+with open(os.environ[contract.SPEC]) as _file:
+    SPEC = json.load(_file)
+PLACEMENT = SPEC["placement"]
+
+heartbeat.open_in(SPEC["events_dir"])
+heartbeat.emit(contract.IMPORT_BEGIN)
+runner = Runner(SPEC)
+
+app = Celery("harness", broker=os.environ[contract.BROKER_URL], backend=os.environ[contract.BROKER_URL])
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    result_serializer="json",
+    task_default_queue=SPEC["queue"],
+    worker_prefetch_multiplier=SPEC["prefetch"],
+    broker_connection_retry_on_startup=True,
+    result_expires=600,
+)
+if SPEC["proc_alive_timeout"] is not None:
+    app.conf.worker_proc_alive_timeout = SPEC["proc_alive_timeout"]
+
+
+class PredictTask(Task):
+    """Celery makes one instance of a task class, in the process that reads the module: the trap of `task-init`."""
+
+    def __init__(self):
+        if PLACEMENT == "task-init":
+            runner.load()
+
+
+@app.task(name=contract.PREDICT_TASK, base=PredictTask)
+def predict(number, row):
+    """Request `number`: predict the rows from `row` on. Returns the answer and its stamps, see `contract`."""
+    begin = time.monotonic_ns()
+    heartbeat.emit(contract.TASK_BEGIN, number)
+    try:
+        if PLACEMENT == "first-task" and not runner.loaded:
+            runner.load_once()
+        rows = runner.rows(row)
+        predict_begin = time.monotonic_ns()
+        answer = runner.predict(rows)
+        predict_end = time.monotonic_ns()
+    finally:
+        heartbeat.emit(contract.TASK_END, number)
+    return {
+        contract.ANSWER: answer.tolist(),
+        contract.STAMPS: [begin, predict_begin, predict_end],
+        contract.PID: os.getpid(),
+        contract.TID: heartbeat.native_id(),
+    }
+
+
+@signals.worker_process_init.connect
+def _child_started(**_):
+    heartbeat.emit(contract.CHILD_INIT)
+    if PLACEMENT == "process-init":
+        runner.load()
+
+
+@signals.worker_ready.connect
+def _ready(**_):
+    heartbeat.emit(contract.READY)
+
+
+if PLACEMENT in ("import", "import-predict"):
+    runner.load()
+if PLACEMENT == "import-predict":
+    heartbeat.emit(contract.PARENT_PREDICT_BEGIN)
+    runner.predict(runner.rows(0))
+    heartbeat.emit(contract.PARENT_PREDICT_END)

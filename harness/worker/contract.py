@@ -1,0 +1,93 @@
+"""Every name that crosses from the driver to a worker, and back.
+
+The driver imports this module too: it is the one text both sides read, so a name is spelled once. It holds no
+behaviour beyond packing and unpacking. Python 3.7, standard library only.
+"""
+
+import struct
+from collections import namedtuple
+
+# Environment variables of a worker.
+SPEC = "HARNESS_TRIAL_SPEC"  # path of the trial's JSON file, see SPEC_KEYS
+BROKER_URL = "HARNESS_BROKER_URL"
+
+#: Keys of the trial's JSON file.
+#: backend, placement, call: as in the cell. bundle: the workload's folder. batch: rows a request.
+#: intra, inter: engine threads or null. cache_dir: the backend's compile cache. events_dir: where signs of life go.
+#: prefetch: worker_prefetch_multiplier. proc_alive_timeout: seconds, or null for Celery's own 4 s.
+#: queue: the trial's own queue. options: what a control backend is told, {} elsewhere.
+SPEC_KEYS = (
+    "backend",
+    "placement",
+    "call",
+    "bundle",
+    "batch",
+    "intra",
+    "inter",
+    "cache_dir",
+    "events_dir",
+    "prefetch",
+    "proc_alive_timeout",
+    "queue",
+    "options",
+)
+
+APP = "harness.worker.app"
+PREDICT_TASK = "harness.predict"
+
+# Keys of a task's answer (JSON).
+ANSWER = "answer"  # list: (batch, outputs)
+STAMPS = "stamps"  # [begin, predict_begin, predict_end] in nanoseconds of CLOCK_MONOTONIC, which all processes share
+PID = "pid"
+TID = "tid"
+
+#: Columns of a trial's requests (.npz), one entry a request; times in nanoseconds of CLOCK_MONOTONIC, -1 where the
+#: moment never came; answers (n, batch x outputs), NaN where there is none; error '' where none was raised.
+REQUEST_FIELDS = (
+    "number",
+    "row",
+    "phase",
+    "published",
+    "received",
+    "begin",
+    "predict_begin",
+    "predict_end",
+    "pid",
+    "tid",
+    "error",
+    "answers",
+)
+ERROR_LENGTH = 300
+
+# Kinds of events: signs of life that a process leaves in its own file, judged from outside.
+IMPORT_BEGIN = 1
+READY = 2
+CHILD_INIT = 3
+LOAD_BEGIN = 4
+LOAD_END = 5
+PARENT_PREDICT_BEGIN = 6
+PARENT_PREDICT_END = 7
+TASK_BEGIN = 8
+TASK_END = 9
+PUBLISHED = 10  # by the load generator
+RECEIVED = 11  # by the load generator
+UNSUPPORTED = 12  # the backend cannot build a layer; its name stands in unsupported.txt beside the events
+PHASE = 13  # by the load generator; number is the phase
+
+PHASES = ("first", "warmup", "measure", "drain", "done")
+
+Event = namedtuple("Event", "kind tid number at_ns pid")
+_EVENT = struct.Struct("<Biqq")
+EVENT_SIZE = _EVENT.size
+FILE_NAME = "{pid}.events"
+
+
+def pack(kind, tid, number, at_ns):
+    """One event as EVENT_SIZE bytes; `number` is the request's number, -1 where there is none."""
+    return _EVENT.pack(kind, tid, number, at_ns)
+
+
+def unpack(data, pid):
+    """The whole events in `data`, in order; a torn last one is left out."""
+    whole = len(data) - len(data) % EVENT_SIZE
+    return [Event(*fields, pid=pid) for fields in _EVENT.iter_unpack(data[:whole])]

@@ -1,0 +1,66 @@
+"""One model in one process: load it, predict one request's rows. Used by the Celery app and by the in-process baseline.
+
+The same object serves every placement; who calls `load`, and where, is the placement (see `app`).
+"""
+
+import os
+import threading
+
+from harness import backends
+from harness.worker import contract, heartbeat
+
+
+class Runner:
+    """Holds the loaded model's call. `spec` is the trial's JSON, see `contract.SPEC_KEYS`."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self._predict = None
+        self.rows_stored = None
+        self._lock = threading.Lock()
+
+    @property
+    def loaded(self):
+        return self._predict is not None
+
+    def load(self):
+        """Import the ML library, build the model, keep its call. Raises backends.UnsupportedLayer."""
+        import numpy
+
+        spec = self.spec
+        heartbeat.emit(contract.LOAD_BEGIN)
+        backend = backends.get(spec["backend"])
+        backend.configure(intra=spec["intra"], inter=spec["inter"], cache_dir=spec["cache_dir"])
+        if hasattr(backend, "set_options"):
+            backend.set_options(spec["options"])
+        try:
+            model = backend.load(spec["bundle"])
+        except backends.UnsupportedLayer as error:
+            self._say_unsupported(error)
+            raise
+        self.rows_stored = numpy.load(os.path.join(spec["bundle"], "inputs.npy"), mmap_mode="r")
+        self._predict = backend.caller(model, spec["call"])
+        heartbeat.emit(contract.LOAD_END)
+
+    def load_once(self):
+        """For lazy loading: the first task of this process loads, tasks beside it wait for that one load."""
+        with self._lock:
+            if not self.loaded:
+                self.load()
+
+    def rows(self, row):
+        """The input of a request, float32 (batch, *input_shape): `batch` rows from `row` on, going round."""
+        import numpy
+
+        batch, n = self.spec["batch"], len(self.rows_stored)
+        return numpy.ascontiguousarray(self.rows_stored[[(row + i) % n for i in range(batch)]])
+
+    def predict(self, rows):
+        """The model's answer, (batch, outputs)."""
+        return self._predict(rows)
+
+    def _say_unsupported(self, error):
+        path = os.path.join(self.spec["events_dir"], "unsupported.txt")
+        with open(path, "w") as file:
+            file.write(str(error))
+        heartbeat.emit(contract.UNSUPPORTED)
