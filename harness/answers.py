@@ -1,6 +1,7 @@
 """The requests of one trial as arrays: read what the load generator or the baseline wrote, check every answer, count.
 
-All functions are pure but `load`, `save` and `measured_s`. Stamps are nanoseconds of CLOCK_MONOTONIC, which all processes share.
+All functions are pure but `load`, `save` and `measured_s`. Stamps are nanoseconds of CLOCK_MONOTONIC, which all processes
+share.
 """
 
 from __future__ import annotations

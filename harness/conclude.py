@@ -11,9 +11,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from harness import answers, workloads
-from harness.answers import Floats, Requests
+from harness.answers import Requests
 from harness.matrix import Cell
 from harness.outcome import Observations, Outcome, classify
+from harness.plan import Bundle
 from harness.record import CpuUse, TrialRecord
 from harness.trial import Seen, Trial
 
@@ -29,10 +30,10 @@ class Heading:
     versions: dict[str, str]
 
 
-def record_of(trial: Trial, heading: Heading, reference: Floats, run_folder: Path, *, seconds: float) -> TrialRecord:
+def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, *, seconds: float) -> TrialRecord:
     """The record, and the requests' Parquet file beside it."""
     work, seen = trial.work, trial.seen
-    requests = _requests(trial, reference)
+    requests = _requests(trial, bundle)
     requests_file = ""
     if requests is not None and len(requests):
         name = work.cell.id if work.trial == 1 else f"{work.cell.id}.{work.trial}"
@@ -84,10 +85,10 @@ def skipped(cell: Cell, trial: int, heading: Heading, reason: str) -> TrialRecor
     )  # fmt: skip
 
 
-def _requests(trial: Trial, reference: Floats) -> Requests | None:
-    rtol, atol = workloads.tolerance("float32")
+def _requests(trial: Trial, bundle: Bundle) -> Requests | None:
+    rtol, atol = workloads.tolerance(bundle.dtype)
     try:
-        return answers.load(trial.result, reference, batch=trial.work.cell.batch, rtol=rtol, atol=atol)
+        return answers.load(trial.result, bundle.reference, batch=trial.work.cell.batch, rtol=rtol, atol=atol)
     except (OSError, BadZipFile, KeyError, ValueError):
         return None  # killed before it could write, or while it did
 
@@ -130,6 +131,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         client_cores=cpu.client / window if cpu else None,
         others_share=cpu.others_share if cpu else None,
         quiet_s=seen.quiet_s,
+        longest_silence_s=progress.longest_silence_s,
         limit_s=settings.limit_s if progress.ready_at_s is not None else settings.ready_limit_s,
     )
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from harness.doctor import Finding
 from harness.outcome import Outcome
 
 STYLES = {
@@ -74,9 +74,18 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def findings(console: Console, found: list[Finding]) -> None:
+    """What the doctor saw: what there is, what is missing, what that costs and what to do about it."""
+    for finding in found:
+        style = {"ok": "green", "warning": "yellow"}.get(finding.status, "bold red")
+        text = Text(f"{finding.status:<8}", style=style)
+        text.append(f"{finding.name:<24} {finding.detail}", style="default")
+        if finding.status != "ok":
+            text.append(f"\n        costs: {finding.cost}\n        remedy: {finding.remedy}", style="dim")
+        console.print(text, soft_wrap=True)
+
+
 def cells(console: Console, rows: list[tuple[str, str]]) -> None:
-    """(cell id, why it cannot run or '') of a plan."""
-    table = Table("cell", "not run because", box=None, pad_edge=False)
+    """(cell id, why it cannot run or '') of a plan, a line each."""
     for name, reason in rows:
-        table.add_row(name, Text(reason, style="dim"))
-    console.print(table, soft_wrap=True)
+        console.print(Text.assemble(name, (f"  skipped: {reason}" if reason else "", "dim")), soft_wrap=True)

@@ -25,7 +25,7 @@ from harness.environments.interpreters import look
 from harness.errors import HarnessError
 
 GIB = 2**30
-DISK_BYTES_EACH = 2 * GIB  # TensorFlow 2's share; all environments together take about 4 GiB
+DISK_BYTES_EACH = 2 * GIB  # TensorFlow 2's share with what is downloaded; two of these are enough for all environments
 MEMORY_BYTES = 4 * GIB  # four processes, each with its own TensorFlow and model
 CORES = 2
 STACK_LIMIT_S = 10.0
@@ -58,6 +58,14 @@ def _ok(name: str, detail: str) -> Finding:
     return Finding(name=name, status=Status.OK, detail=detail)
 
 
+def _missing(name: str, detail: str, *, cost: str, remedy: str) -> Finding:
+    return Finding(name=name, status=Status.MISSING, detail=detail, cost=cost, remedy=remedy)
+
+
+def _warning(name: str, detail: str, *, cost: str, remedy: str) -> Finding:
+    return Finding(name=name, status=Status.WARNING, detail=detail, cost=cost, remedy=remedy)
+
+
 def _interpreters() -> Iterable[Finding]:
     users: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for description in descriptions().values():
@@ -69,10 +77,9 @@ def _interpreters() -> Iterable[Finding]:
         if found:
             yield _ok(name, f"{found.version}, {found.path}")
         else:
-            yield Finding(
-                name=name,
-                status=Status.MISSING,
-                detail="not the driver's own, nor on PATH, nor among pyenv's or uv's",
+            yield _missing(
+                name,
+                "not the driver's own, nor on PATH, nor among pyenv's or uv's",
                 cost=f"no cells for {', '.join(names)}, unless uv can download it",
                 remedy=f"pyenv install {minor}",
             )
@@ -85,12 +92,8 @@ def _programs() -> Iterable[Finding]:
         if path := shutil.which(program):
             yield _ok(program, path)
         else:
-            yield Finding(
-                name=program,
-                status=Status.MISSING,
-                detail="not on PATH",
-                cost=f"no cells for {names}",
-                remedy="install the system's C++ compiler package",
+            yield _missing(
+                program, "not on PATH", cost=f"no cells for {names}", remedy="install the system's C++ compiler package"
             )
 
 
@@ -102,10 +105,9 @@ def _environment(description: Description) -> Finding:
     name = f"environment {description.name}"
     built = find(description.name)
     if built is None:
-        return Finding(
-            name=name,
-            status=Status.MISSING,
-            detail=f"not built yet ({description.summary})",
+        return _missing(
+            name,
+            f"not built yet ({description.summary})",
             cost="the first run that needs it builds it",
             remedy=f"python -m harness.environments prepare {description.name}",
         )
@@ -117,10 +119,9 @@ def _environment(description: Description) -> Finding:
     detail += f"; matrix products at {blas['gemm_gflops']:.0f} GFLOP/s, {blas['gemm_ratio']:.0%} of NumPy's rate"
     if not (reason := doubt(blas)):
         return _ok(name, detail)
-    return Finding(
-        name=name,
-        status=Status.WARNING,
-        detail=f"{detail}; {reason}",
+    return _warning(
+        name,
+        f"{detail}; {reason}",
         cost="its latencies say more about the BLAS than about the backend",
         remedy=f"delete {built.directory} and build it again on a quiet machine; its log stands beside it",
     )
@@ -130,13 +131,7 @@ def _broker() -> Iterable[Finding]:
     try:
         yield _ok("embedded Valkey", str(server_binary()))
     except HarnessError as error:
-        yield Finding(
-            name="embedded Valkey",
-            status=Status.MISSING,
-            detail=error.message,
-            cost="runs need a server of your own",
-            remedy=error.remedy,
-        )
+        yield _missing("embedded Valkey", error.message, cost="runs need a server of your own", remedy=error.remedy)
 
 
 def _watching() -> Iterable[Finding]:
@@ -153,16 +148,16 @@ def _stacks(pid: int) -> Finding:
     cost = "hangs are still found, but reported without stacks"
     name = "stacks (py-spy)"
     if program is None:
-        return Finding(
-            name=name, status=Status.MISSING, detail="py-spy is not installed", cost=cost, remedy="pip install py-spy"
-        )
+        return _missing(name, "py-spy is not installed", cost=cost, remedy="pip install py-spy")
     try:
         subprocess.run([program, "dump", "--pid", str(pid)], capture_output=True, check=True, timeout=STACK_LIMIT_S)
     except (OSError, subprocess.SubprocessError):
-        return Finding(
-            name=name, status=Status.MISSING, detail=f"py-spy may not look into our processes; {_rights()}", cost=cost,
+        return _missing(
+            name,
+            f"py-spy may not look into our processes; {_rights()}",
+            cost=cost,
             remedy="sysctl kernel.yama.ptrace_scope=0, or run as root, or give the container SYS_PTRACE",
-        )  # fmt: skip
+        )
     return _ok(name, f"{program}; {_rights()}")
 
 
@@ -177,10 +172,9 @@ def _readable(pid: int, path: str, cost: str) -> Finding:
     try:
         Path(f"/proc/{pid}/{path}").read_bytes()
     except OSError as error:
-        return Finding(
-            name=name, status=Status.MISSING, detail=str(error.strerror), cost=cost,
-            remedy="needs the same user and ptrace rights, and a kernel that offers it",
-        )  # fmt: skip
+        return _missing(
+            name, str(error.strerror), cost=cost, remedy="needs the same user and ptrace rights, and a kernel that offers it"
+        )
     return _ok(name, "readable")
 
 
@@ -188,9 +182,7 @@ def _readable(pid: int, path: str, cost: str) -> Finding:
 def _bystander() -> Iterator[int]:
     """A Python process that waits until its input closes: it has told that it is up, and ends with us."""
     code = "import sys; print(flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process.pid
@@ -198,32 +190,26 @@ def _bystander() -> Iterator[int]:
 
 def _disk() -> Iterable[Finding]:
     place = next(path for path in (home(), *home().parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    absent = [name for name in descriptions() if find(name) is None]
-    return [
-        _enough(
-            "free disk", free, DISK_BYTES_EACH * min(len(absent), 2) + GIB, f"for the environments in {home()}",
-            cost="installing or recording may fail", remedy="free some, or set HARNESS_HOME to another disk",
-        )
-    ]  # fmt: skip
+    wanted = DISK_BYTES_EACH * min(sum(find(name) is None for name in descriptions()), 2) + GIB
+    remedy = "free some, or set HARNESS_HOME to another disk"
+    what = f"for the environments in {home()}"
+    yield _enough(
+        "free disk", shutil.disk_usage(place).free, wanted, what, cost="installing or recording may fail", remedy=remedy
+    )
 
 
 def _memory() -> Iterable[Finding]:
-    limit = _number(Path("/sys/fs/cgroup/memory.max"))
-    usable = min(psutil.virtual_memory().available, limit or sys.maxsize)
-    return [
-        _enough("memory", usable, MEMORY_BYTES, "available", cost="swapping, or workers killed by the kernel",
-                remedy="lower the concurrency, close other programs, or raise the container's limit")
-    ]  # fmt: skip
+    usable = int(min([psutil.virtual_memory().available, *_cgroup("memory.max")]))
+    remedy = "lower the concurrency, close other programs, or raise the container's limit"
+    cost = "swapping, or workers killed by the kernel"
+    yield _enough("memory", usable, MEMORY_BYTES, "available", cost=cost, remedy=remedy)
 
 
 def _enough(name: str, have: int, want: int, what: str, *, cost: str, remedy: str) -> Finding:
     detail = f"{have / GIB:.1f} GiB {what}"
     if have >= want:
         return _ok(name, detail)
-    return Finding(
-        name=name, status=Status.WARNING, detail=f"{detail}; {want / GIB:.0f} GiB are wanted", cost=cost, remedy=remedy
-    )
+    return _warning(name, f"{detail}; {want / GIB:.0f} GiB are wanted", cost=cost, remedy=remedy)
 
 
 def _cores() -> Iterable[Finding]:
@@ -233,26 +219,23 @@ def _cores() -> Iterable[Finding]:
     if cores >= CORES and (quota is None or quota >= cores):
         yield _ok("cores", detail)
     else:
-        yield Finding(
-            name="cores",
-            status=Status.WARNING,
-            detail=detail,
+        yield _warning(
+            "cores",
+            detail,
             cost="workers, broker and load generator take turns: latencies grow and saturation is misread",
             remedy=f"use at least {CORES} whole cores, without a CPU quota",
         )
 
 
 def _quota() -> float | None:
-    """Cores that the control group may use on average; None without a limit. Source: cgroup v2, cpu.max."""
-    try:
-        allowed, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return float(allowed) / float(period)
-    except (OSError, ValueError):
-        return None
+    """Cores that the control group may use on average; None without a limit."""
+    numbers = _cgroup("cpu.max")
+    return numbers[0] / numbers[1] if numbers else None
 
 
-def _number(path: Path) -> int | None:
+def _cgroup(file: str) -> list[float]:
+    """The numbers in one of the control group's files; none where there is no limit ("max"). Source: cgroup v2."""
     try:
-        return int(path.read_text())
+        return [float(word) for word in Path("/sys/fs/cgroup", file).read_text().split()]
     except (OSError, ValueError):
-        return None
+        return []

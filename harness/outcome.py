@@ -15,6 +15,7 @@ from harness.watchdog import State, Verdict
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
 STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
 CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
+SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
 NOISE_LIMIT = 0.5  # of the machine's cores used by others
 
 
@@ -59,6 +60,7 @@ class Observations:
     client_cores: float | None = None
     others_share: float | None = None
     quiet_s: float = 0.0
+    longest_silence_s: float = 0.0
     limit_s: float = 0.0
     throughput_per_s: float | None = None
 
@@ -82,7 +84,7 @@ def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
 
 def _early_end(seen: Observations) -> tuple[Outcome, str] | None:
     if seen.unsupported:
-        return Outcome.SKIPPED, f"the backend cannot build layer {seen.unsupported}"
+        return Outcome.SKIPPED, f"the backend cannot build the layer {seen.unsupported}"
     if seen.ended_by == "worker-exit":
         if not seen.was_ready:
             return Outcome.REFUSED, f"the worker ended before it was ready ({seen.worker_exit}): {seen.log_tail}"
@@ -111,7 +113,8 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
         return Outcome.STALLED, stalled
     if seen.ended_by == "limit":
         verdict = seen.verdict
-        if verdict is not None and verdict.state is State.UNDECIDED:
+        unusual = seen.quiet_s > SILENCE_FACTOR * seen.longest_silence_s
+        if verdict is not None and verdict.state is State.UNDECIDED and unusual:
             return Outcome.INVALID, f"could not judge: {verdict.reason}; cut off at the limit of {seen.limit_s:g} s"
         return Outcome.SLOW, f"progressing, cut off at the limit of {seen.limit_s:g} s with {seen.ok} answers"
     if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:

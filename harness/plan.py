@@ -31,6 +31,7 @@ class Bundle:
 
     folder: Path
     reference: Floats
+    dtype: str
     fingerprint: str
 
     @property
@@ -135,9 +136,7 @@ def missing(
     return [
         item
         for item in planned
-        if (record := done.get((item.cell.id, item.trial))) is None
-        or record.plan_key != item.key
-        or record.outcome in retry
+        if (record := done.get((item.cell.id, item.trial))) is None or record.plan_key != item.key or record.outcome in retry
     ]
 
 
@@ -172,7 +171,13 @@ def bundle(path: Path) -> Bundle:
         if (path / name).exists():
             digest.update(_content(path / name))
     reference = np.load(path / "reference.npy", allow_pickle=False)
-    return Bundle(folder=path, reference=reference.reshape(len(reference), -1), fingerprint=digest.hexdigest()[:16])
+    model = json.loads((path / "model.json").read_text())
+    return Bundle(
+        folder=path,
+        reference=reference.reshape(len(reference), -1),
+        dtype=model["dtype"],
+        fingerprint=digest.hexdigest()[:16],
+    )
 
 
 def _content(path: Path) -> bytes:

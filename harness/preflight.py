@@ -42,5 +42,3 @@ def check_sight(scratch: Path) -> None:
             f"{'the system calls' if not call else 'the Python stacks'} of our own processes may not be read",
             remedy="allow ptrace: run as root, or with CAP_SYS_PTRACE, or set kernel.yama.ptrace_scope to 0 (py-spy says how)",
         )
-
-

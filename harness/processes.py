@@ -6,6 +6,7 @@ here, once. What the processes did is for `monitor` and `progress` to say.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -68,10 +69,8 @@ class OwnedProcess:
         """TERM to the program, and KILL to the tree after `grace_s`; True if it went by itself."""
         if self.poll() is not None:
             return True
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it may just have ended; the keeper will say how
             os.kill(self.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass  # it has just ended; the keeper will say how
         if self._ended(grace_s):
             self._finish()
             return True
@@ -89,9 +88,7 @@ class OwnedProcess:
     def __enter__(self) -> OwnedProcess:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
 
     def _ended(self, limit_s: float) -> bool:

@@ -33,6 +33,7 @@ class Progress:
     directory: Path
     ready_at_s: float | None = None
     last_event_s: float | None = None
+    longest_silence_s: float = 0.0  # that ended with progress, since READY
     published: int = 0
     received: int = 0
     begun: int = 0
@@ -69,7 +70,10 @@ class Progress:
     def _take(self, event: contract.Event) -> None:
         at_s = event.at_ns * NS
         if event.kind != contract.PUBLISHED:  # sending is not progress
-            self.last_event_s = max(at_s, self.last_event_s or at_s)
+            before_s = self.last_event_s or at_s
+            if self.ready_at_s is not None:
+                self.longest_silence_s = max(self.longest_silence_s, at_s - before_s)
+            self.last_event_s = max(at_s, before_s)
         if event.kind == contract.PUBLISHED:
             self.published += 1
         elif event.kind == contract.RECEIVED:

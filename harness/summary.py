@@ -130,9 +130,7 @@ def _cpu(good: list[TrialRecord]) -> dict[str, Any]:
     }
 
 
-def _beside(
-    cell: Cell, good: list[TrialRecord], others: Mapping[str, list[TrialRecord]], folder: Path
-) -> dict[str, Any]:
+def _beside(cell: Cell, good: list[TrialRecord], others: Mapping[str, list[TrialRecord]], folder: Path) -> dict[str, Any]:
     """What the controls say of this cell.
 
     `overhead_fraction` is throughput over the null control's throughput: the share of a request's time that the same

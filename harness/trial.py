@@ -18,10 +18,9 @@ from harness import diagnosis, supervisor
 from harness.broker import Broker
 from harness.environments import Environment
 from harness.experiment import Settings
-from harness.loadgen import CONNECTED, EXIT_BROKER_LOST, GO, Plan
+from harness.loadgen import EXIT_BROKER_LOST, GO, Plan
 from harness.matrix import Cell, engine_threads, fault_options
 from harness.monitor import Monitor, Sample
-from harness.outcome import Observations, classify
 from harness.pools import POOLS
 from harness.processes import OwnedProcess, signal_name
 from harness.supervisor import LocalWorker, Place, WorkerSide
@@ -99,9 +98,7 @@ class Trial:
 
     def _start(self) -> None:
         work = self.work
-        place = Place(
-            environment=work.environment, folder=work.folder, broker_url=work.broker.url, spec=self._spec()
-        )
+        place = Place(environment=work.environment, folder=work.folder, broker_url=work.broker.url, spec=self._spec())
         if work.cell.is_baseline:
             argv = supervisor.baseline_command(
                 work.environment, seconds=work.settings.measure_s, requests=work.settings.requests, result=self.result

@@ -128,9 +128,11 @@ def user_bundle(state: Run, model: Path, folder: Path) -> Bundle:
     from harness.workloads.user_model import write_user_bundle
 
     reader = environments.prepare("tensorflow2", state.screen.say)
-    write_user_bundle(
+    doubts = write_user_bundle(
         reader.python, environments.worker_variables(reader), model, state.order.rows, supervisor.fresh_folder(folder)
     )
+    for doubt in doubts:
+        state.screen.say(f"warning: {doubt}")
     return plan.bundle(folder)
 
 
@@ -167,9 +169,7 @@ def _by_cell(records: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
     return found
 
 
-def run_one(
-    state: Run, item: Planned, server: Broker, folder: store.RunFolder, scratch: Path
-) -> TrialRecord | None:
+def run_one(state: Run, item: Planned, server: Broker, folder: store.RunFolder, scratch: Path) -> TrialRecord | None:
     """One trial, start to record; None if the user interrupted it."""
     environment, bundle = state.ready[item.cell.venv], state.bundles[item.cell.workload]
     assert isinstance(environment, Environment)
@@ -190,7 +190,7 @@ def run_one(
     trial.run()
     if trial.seen.ended_by == "interrupted":
         return None
-    return conclude.record_of(trial, heading, bundle.reference, folder.path, seconds=time.monotonic() - begun)
+    return conclude.record_of(trial, heading, bundle, folder.path, seconds=time.monotonic() - begun)
 
 
 def skip(state: Run, item: Planned, reason: str) -> TrialRecord:

@@ -2,10 +2,10 @@
 
     model.json     {"name", "input_shape", "dtype", "layers": [{"layer": "Conv2D", "config": {...}}, ...]}
                    "file": a Keras 3 model file beside it, for the backend that can read it
-                   "unsupported": where "layers" is null, the layer that no other Keras could build
+                   "unsupported", "reason": where "layers" is null, the layer that stays with Keras 3, and why
     weights.npz    w000, w001, ... in the order of `model.get_weights()`
     inputs.npy     (n, *input_shape) float32
-    reference.npy  (n, outputs) float64
+    reference.npy  (n, outputs) float64, the right answers
     labels.npy     (n,) the right class of each row, where there is one
 
 Names and values of layers are those that Keras 2.2.4, 2.3.1 and 3 share.

@@ -4,6 +4,7 @@ Each backend's `configure` names the pieces it wants; which value wins is decide
 """
 
 import os
+import sys
 
 
 def quiet_cpu_tensorflow():
@@ -19,10 +20,11 @@ def keras_on(engine, cache_dir):
 
 
 def blas_threads(count):
-    """Threads of OpenMP and OpenBLAS, which read them once, when they are loaded (NumPy's copy: at `import numpy`)."""
-    if count is not None:
-        os.environ["OMP_NUM_THREADS"] = str(count)
-        os.environ["OPENBLAS_NUM_THREADS"] = str(count)
+    """Threads of OpenMP and OpenBLAS. Raises RuntimeError where NumPy, whose OpenBLAS reads them once, is there already."""
+    wanted = {} if count is None else {"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)}
+    if "numpy" in sys.modules and any(os.environ.get(name) != value for name, value in wanted.items()):
+        raise RuntimeError("NumPy was imported before its number of threads was set to %s" % count)
+    os.environ.update(wanted)
 
 
 def theano_flag(name, value):

@@ -12,7 +12,7 @@ REFUSALS = (TypeError, ValueError, NotImplementedError, RuntimeError)
 def build(keras, spec):
     """A `Sequential` from model.json's layer list, weights not yet set. Raises UnsupportedLayer."""
     if spec["layers"] is None:
-        raise UnsupportedLayer(spec["unsupported"], "cannot be carried over to another Keras")
+        raise UnsupportedLayer(spec["unsupported"], spec.get("reason", ""))
     model = keras.models.Sequential()
     # The one spelling that all three Keras take without a word: `shape` is new, `input_shape` is deprecated.
     model.add(keras.layers.InputLayer(batch_input_shape=(None,) + tuple(spec["input_shape"])))

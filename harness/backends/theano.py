@@ -4,8 +4,9 @@ Compiled code is kept in the cache folder. Theano has no inter-op threads; its i
 
 Two things differ in its arithmetic, and would look like wrong answers of a pool:
 
-* It convolves where TensorFlow cross-correlates, so kernels are turned by 180 degrees after the weights are set, as
-  Keras itself does with weights files of the other engine (`conv_utils.convert_kernel`).
+* It convolves where TensorFlow cross-correlates, so Conv2D's kernels are turned by 180 degrees after the weights are
+  set, as Keras itself does with weights files of the other engine (`conv_utils.convert_kernel`). Depthwise kernels are
+  turned by Keras at every predict (`_preprocess_conv2d_depthwise_kernel`) and stay as they are.
 * Its "same" padding is not TensorFlow's where a stride is above 1, a kernel is even, or a pool pads. Such layers are
   refused: the weights mean another function there.
 """
@@ -60,9 +61,9 @@ def refuse_other_padding(name, config):
 
 
 def turn_kernels(model):
-    """Rotate every convolution's kernel, (height, width, ...), by 180 degrees."""
+    """Rotate the kernel of every Conv2D, (height, width, ...), by 180 degrees."""
     for layer in model.layers:
-        if type(layer).__name__ in CONVOLUTIONS:
+        if type(layer).__name__ == "Conv2D":
             weights = layer.get_weights()
             weights[0] = weights[0][::-1, ::-1]
             layer.set_weights(weights)

@@ -36,9 +36,7 @@ def check_path(folder: Path) -> None:
 def link(package: str, site_packages: Path, folder: Path) -> Path:
     """Fill `folder` with links to the package's bundled libraries, and `libopenblas.so`; the real library's path."""
     libraries = [
-        path
-        for libs in (site_packages / f"{package}.libs", site_packages / package / ".libs")
-        for path in libs.glob("*.so*")
+        path for libs in (site_packages / f"{package}.libs", site_packages / package / ".libs") for path in libs.glob("*.so*")
     ]
     found = next((path for path in libraries if "openblas" in path.name and _exports_plain_names(path)), None)
     if found is None:

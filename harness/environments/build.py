@@ -58,9 +58,7 @@ def prepare(name: str, say: Say = silent) -> Environment:
         check_program(program, name)
     if description.blas:
         blas.check_path(home())
-    interpreter = interpreters.obtain(
-        description.python, needs=description.needs, downloads=home() / "interpreters", say=say
-    )
+    interpreter = interpreters.obtain(description.python, needs=description.needs, downloads=home() / "interpreters", say=say)
     folder = directory(description, interpreter.version)
     with _only_builder(folder, say):
         return load(description, folder) or _build(description, interpreter, folder, say)

@@ -61,9 +61,9 @@ class Description(_Checked):
         return self.folder / f"{self.name}.txt"
 
 
-def descriptions(folder: Path = LOCKS) -> dict[str, Description]:
+def descriptions() -> dict[str, Description]:
     """All environments, by name. Raises BadInput on a file that is not what it should be."""
-    return {path.stem: read(path) for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: read(path) for path in sorted(LOCKS.glob("*.toml"))}
 
 
 def described(name: str) -> Description:
@@ -77,7 +77,7 @@ def described(name: str) -> Description:
 def read(path: Path) -> Description:
     """One checked toml file."""
     try:
-        description = Description(**tomllib.loads(path.read_text()), folder=path.parent)
+        description = Description.model_validate({**tomllib.loads(path.read_text()), "folder": path.parent})
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

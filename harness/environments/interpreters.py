@@ -63,9 +63,7 @@ def look(minor: str, *, needs: Sequence[str] = (), downloads: Path | None = None
     return None
 
 
-def obtain(
-    minors: Sequence[str], *, needs: Sequence[str], downloads: Path, say: Callable[[str], None]
-) -> Interpreter:
+def obtain(minors: Sequence[str], *, needs: Sequence[str], downloads: Path, say: Callable[[str], None]) -> Interpreter:
     """An interpreter of one of these versions, preferred first, downloaded if need be. Raises MissingTool."""
     for minor in minors:
         if found := look(minor, needs=needs, downloads=downloads):

@@ -27,7 +27,7 @@ def native_id():
 
 def _is_patched():
     # A green library may answer with a greenlet's id; the kernel's answer is the one the driver can look up.
-    return not getattr(threading.get_native_id, "__module__", "") in ("_thread", "threading")
+    return getattr(threading.get_native_id, "__module__", "") not in ("_thread", "threading")
 
 
 def open_in(directory):

@@ -25,12 +25,12 @@ class Runner:
 
     def load(self):
         """Import the ML library, build the model, keep its call. Raises backends.UnsupportedLayer."""
-        import numpy
-
         spec = self.spec
         heartbeat.emit(contract.LOAD_BEGIN)
         backend = backends.get(spec["backend"])
         backend.configure(intra=spec["intra"], inter=spec["inter"], cache_dir=spec["cache_dir"])
+        import numpy  # not before: OpenBLAS reads its number of threads when NumPy is imported
+
         if hasattr(backend, "set_options"):
             backend.set_options(spec["options"])
         try:

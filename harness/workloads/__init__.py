@@ -8,14 +8,12 @@ import importlib
 from pathlib import Path
 
 from harness.errors import BadInput
+from harness.workloads.tolerances import indistinct_pairs, tolerance
 from harness.workloads.workload import Workload, write
 
 NAMES = ("digits-cnn", "digits-mlp", "lstm", "convnet-large")
 
-#: (rtol, atol) by the type the model computes in, see `tolerance`.
-TOLERANCES = {"float32": (1e-4, 1e-4)}
-
-__all__ = ["NAMES", "Workload", "get", "tolerance", "write_bundle"]
+__all__ = ["NAMES", "Workload", "get", "indistinct_pairs", "tolerance", "write_bundle"]
 
 
 def get(name: str) -> Workload:
@@ -30,8 +28,3 @@ def get(name: str) -> Workload:
 def write_bundle(name: str, directory: Path) -> None:
     """Write the bundle of the workload called `name`; the same name gives the same bytes, every time."""
     write(get(name), directory)
-
-
-def tolerance(dtype: str) -> tuple[float, float]:
-    """(rtol, atol): an answer is right where |answer - reference| <= atol + rtol * |reference|, as in np.allclose."""
-    return TOLERANCES[dtype]

@@ -10,8 +10,6 @@ Untrained. The last layer is linear: logits keep rows apart, and an answer that 
 
 from functools import partial
 
-import numpy as np
-
 from harness.workloads import digits
 from harness.workloads.initial_weights import random_weights
 from harness.workloads.layers import Shape, conv2d, dense, flatten, max_pooling2d

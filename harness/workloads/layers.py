@@ -5,6 +5,7 @@ A layer is what model.json holds of it: {"layer": "Dense", "config": {...}}, wit
 spelled out. `reference` computes the same layers, `initial_weights` fills the weights.
 """
 
+import math
 from typing import Any, TypedDict
 
 Shape = tuple[int, ...]
@@ -54,14 +55,12 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
     config = layer["config"]
     match layer["layer"]:
         case "Conv2D":
-            return *(_convolved(n, k, config) for n, k in zip(shape[:2], config["kernel_size"])), config["filters"]
+            sizes = zip(shape[:2], config["kernel_size"], strict=True)
+            return *(_convolved(n, k, config) for n, k in sizes), config["filters"]
         case "MaxPooling2D":
-            return *(n // k for n, k in zip(shape[:2], config["pool_size"])), shape[2]
+            return *(n // k for n, k in zip(shape[:2], config["pool_size"], strict=True)), shape[2]
         case "Flatten":
-            size = 1
-            for n in shape:
-                size *= n
-            return (size,)
+            return (math.prod(shape),)
         case "Dense":
             return *shape[:-1], config["units"]
         case "LSTM":

@@ -42,7 +42,7 @@ def conv2d(x: Array, weights: list[Array], config: Config) -> Array:
         x = np.pad(x, ((0, 0), _same(height), _same(width), (0, 0)))
     rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
     y = np.empty((len(x), rows, columns, kernel.shape[3]))
-    for image, out in zip(x, y):
+    for image, out in zip(x, y, strict=True):
         out[:] = bias
         for i, j in np.ndindex(height, width):
             out += image[i : i + rows, j : j + columns] @ kernel[i, j]

@@ -4,9 +4,12 @@ One module for each workload of ours says what it consists of; the user's own mo
 """
 
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -34,15 +37,29 @@ def write(workload: Workload, directory: Path) -> None:
     """Write the bundle into `directory`; the same workload gives the same bytes, every time."""
     directory.mkdir(parents=True, exist_ok=True)
     weights, rows = workload.weights(), workload.rows()
+    answers = reference.forward(workload.spec, weights, rows)
+    named: dict[str, Any] = {bundle.weight_name(i): weight for i, weight in enumerate(weights)}
+    _write(directory / bundle.MODEL, lambda file: file.write(_model_json(workload)))
+    _write(directory / bundle.WEIGHTS, lambda file: np.savez(file, **named))
+    _write(directory / bundle.INPUTS, lambda file: np.save(file, rows))
+    _write(directory / bundle.REFERENCE, lambda file: np.save(file, answers))
+    if workload.labels is not None:
+        labels = workload.labels()
+        _write(directory / bundle.LABELS, lambda file: np.save(file, labels))
+
+
+def _model_json(workload: Workload) -> bytes:
     model = {
         "name": workload.name,
         "input_shape": list(workload.input_shape),
         "dtype": "float32",
         "layers": list(workload.spec),
     }
-    (directory / bundle.MODEL).write_text(json.dumps(model, indent=1) + "\n")
-    np.savez(directory / bundle.WEIGHTS, **{bundle.weight_name(i): w for i, w in enumerate(weights)})
-    np.save(directory / bundle.INPUTS, rows)
-    np.save(directory / bundle.REFERENCE, reference.forward(workload.spec, weights, rows))
-    if workload.labels is not None:
-        np.save(directory / bundle.LABELS, workload.labels())
+    return json.dumps(model, indent=1).encode() + b"\n"
+
+
+def _write(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """All or nothing: a worker of another run may be reading the file that is there."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+        save(file)
+    os.replace(file.name, path)

@@ -1,6 +1,6 @@
-"""Writes data/digits.npz from scikit-learn's copy of the digits. Needs scikit-learn; run once, the file is committed.
+"""Writes data/digits.npz from scikit-learn's copy of the digits. Needs scikit-learn.
 
-    python -m harness.workloads.training.dump_digits
+Run once, with `python -m harness.workloads.training.dump_digits`; the file is committed.
 """
 
 import numpy as np
