@@ -131,7 +131,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         client_cores=cpu.client / window if cpu else None,
         others_share=cpu.others_share if cpu else None,
         quiet_s=seen.quiet_s,
-        longest_silence_s=progress.longest_silence_s,
+        longest_silence_s=seen.longest_silence_s,
         limit_s=settings.limit_s if progress.ready_at_s is not None else settings.ready_limit_s,
     )
 

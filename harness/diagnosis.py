@@ -19,9 +19,10 @@ STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: 
 GLANCE_LIMIT_S = 5.0
 MOST_STACKS = 3
 LOG_TAIL_BYTES = 20_000
-# Files of threads that belong to Celery and the standard library; a thread with any other frame is foreign.
-OWN_CODE = ("celery/", "kombu/", "billiard/", "threading.py", "concurrent/futures/", "queue.py", "selectors.py", "redis/")
-OWN_ENTRY = ("bin/celery", "<frozen")
+# A thread is Celery's own if it runs nothing but this, and at least one of the first line: a bare threading.Timer, say,
+# will run somebody's function.
+OWN_LIBRARIES = ("celery/", "kombu/", "billiard/", "concurrent/futures/", "redis/")
+OWN_HELPERS = ("threading.py", "queue.py", "selectors.py", "click/", "bin/celery", "<frozen")
 
 
 def py_spy() -> str:
@@ -48,15 +49,15 @@ def foreign_python_threads(pid: int) -> frozenset[int] | None:
         threads = json.loads(text)
     except ValueError:
         return None
-    return frozenset(
-        thread["os_thread_id"]
-        for thread in threads
-        if thread.get("os_thread_id") and any(not _own(frame["filename"]) for frame in thread["frames"])
-    )
+    found = {thread.get("os_thread_id"): [frame["filename"] for frame in thread["frames"]] for thread in threads}
+    return frozenset(tid for tid, files in found.items() if tid and not _own(files))
 
 
-def _own(filename: str) -> bool:
-    return any(part in filename for part in OWN_CODE) or any(part in filename for part in OWN_ENTRY)
+def _own(filenames: Sequence[str]) -> bool:
+    """Whether a thread with frames in these files is Celery's own."""
+    libraries = [any(part in name for part in OWN_LIBRARIES) for name in filenames]
+    helpers = [any(part in name for part in OWN_HELPERS) for name in filenames]
+    return any(libraries) and all(one or other for one, other in zip(libraries, helpers, strict=True))
 
 
 def collect(folder: Path, *, first: Sequence[int], tree: Sequence[int], log: Path, progress: Progress) -> Path:

@@ -79,7 +79,7 @@ class Wire:
         body = [[number, row], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
         encoded = base64.b64encode(json.dumps(body).encode()).decode()
         head, tail = self.template
-        return (head + encoded + tail).replace("TASK-ID", task_id).replace(MARK, f"({number}, {row})")
+        return (head + encoded + tail).replace("TASK-ID", task_id).replace(f"'{MARK}'", f"{number}, {row}")
 
     def publish(self, requests: list[tuple[int, int]]) -> None:
         """Send requests in one round trip; a worker sees either none of a burst or all of it."""
@@ -115,11 +115,9 @@ def _template(url: str, connection: redis.Redis, queue: str) -> tuple[str, str]:
     side_queue = f"{queue}-template"
     with Celery("harness-client", broker=url, backend=url, set_as_current=False) as app:
         app.send_task(
-            contract.PREDICT_TASK, args=[MARK], task_id="TASK-ID", queue=side_queue, argsrepr=MARK,
-            serializer="json", delivery_tag="TASK-ID",
+            contract.PREDICT_TASK, args=[MARK], task_id="TASK-ID", queue=side_queue, serializer="json",
         )  # fmt: skip
     raw = cast("bytes | None", connection.rpop(side_queue))
-    connection.delete(f"_kombu.binding.{side_queue}")
     if raw is None:
         raise RuntimeError("Celery's own message did not arrive in the broker")
     message = json.loads(raw)
@@ -207,6 +205,8 @@ class Generator:
                 self._send(received)
 
     def _send(self, count: int) -> None:
+        if self.stopped.is_set():
+            return
         first = len(self.log.raw)
         numbers = [self.log.add(self._phase) for _ in range(count)]
         rows = [(number, number * self.plan.batch % self.plan.rows) for number in numbers]
@@ -264,7 +264,7 @@ def table(log: Log, plan: Plan) -> dict[str, Any]:
         message = json.loads(raw)
         result = message["result"]
         if message["status"] != "SUCCESS":
-            errors[number] = _error_text(result)
+            errors[number] = _error_text(result, message.get("traceback") or "")
             continue
         answers[number] = np.ravel(result[contract.ANSWER])
         stamps = result[contract.STAMPS]
@@ -278,12 +278,16 @@ def table(log: Log, plan: Plan) -> dict[str, Any]:
     return columns
 
 
-def _error_text(result: Any) -> str:
-    if isinstance(result, dict) and "exc_type" in result:
-        message = result.get("exc_message")
-        text = " ".join(map(str, message)) if isinstance(message, list) else str(message)
-        return f"{result['exc_type']}: {text}"[: contract.ERROR_LENGTH]
-    return str(result)[: contract.ERROR_LENGTH]
+def _error_text(result: Any, traceback: str) -> str:
+    """'ValueError: what it said'. TensorFlow's errors keep their text out of `args`, so the traceback may have to tell."""
+    if not isinstance(result, dict) or "exc_type" not in result:
+        return str(result)[: contract.ERROR_LENGTH]
+    name, message = result["exc_type"], result.get("exc_message")
+    text = " ".join(map(str, message)) if isinstance(message, list) else str(message or "")
+    if not text:
+        named = [line.partition(f"{name}: ")[2] for line in traceback.splitlines() if f"{name}: " in line]
+        text = named[-1] if named else ""
+    return " ".join(f"{name}: {text}".split())[: contract.ERROR_LENGTH]
 
 
 def main(path: Path) -> int:

@@ -100,16 +100,16 @@ def trials(
     environments_ready: Mapping[str, Environment | MissingTool],
     bundles: Mapping[str, Bundle],
 ) -> list[Planned]:
-    """All trials in order: round after round, controls and baselines first, the rest of a round shuffled if repeated."""
+    """All trials in order: round after round, baselines first, the rest of a round shuffled if repeated."""
     dice = random.Random(settings.seed)
     planned = []
     for repetition in range(1, settings.repeat + 1):
         order = list(cells)
         if settings.repeat > 1:
-            first = [cell for cell in order if cell.is_baseline or cell.is_control]
-            rest = [cell for cell in order if not (cell.is_baseline or cell.is_control)]
+            baselines = [cell for cell in order if cell.is_baseline]  # first: they also fill the warm compile caches
+            rest = [cell for cell in order if not cell.is_baseline]
             dice.shuffle(rest)
-            order = first + rest
+            order = baselines + rest
         for cell in order:
             planned.append(_planned(cell, repetition, settings, environments_ready, bundles))
     return planned

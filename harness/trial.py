@@ -6,6 +6,7 @@ The load generator and the worker are processes of their own; this one only look
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from harness import diagnosis, supervisor
+import redis
+
+from harness import broker, diagnosis, supervisor
 from harness.broker import Broker
 from harness.environments import Environment
 from harness.experiment import Settings
@@ -33,7 +36,7 @@ MEMORY_EVERY_S = 2.0
 CLOSE_LOOK_AFTER_S = 1.0  # silence after which threads are looked at
 CLIENT_START_LIMIT_S = 60.0
 RAISED_START_WINDOW_S = 600.0
-DEFAULT_WINDOW_S = 4.0  # Celery's own worker_proc_alive_timeout
+KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,7 @@ class Seen:
     after: Sample | None = None
     last: Sample | None = None
     quiet_s: float = 0.0
+    longest_silence_s: float = 0.0
     dead: set[int] = field(default_factory=set)
 
 
@@ -164,7 +168,7 @@ class Trial:
         was_ready, phase = progress.ready_at_s is not None, progress.phase
         progress.read()
         now = time.monotonic()
-        seen.quiet_s = progress.quiet_s(now)
+        seen.quiet_s, seen.longest_silence_s = progress.quiet_s(now), progress.longest_silence_s
         if progress.phase != phase or now - self._sampled_s >= SAMPLE_EVERY_S:
             self._sample(phase)
         if not was_ready and progress.ready_at_s is not None:
@@ -228,7 +232,11 @@ class Trial:
             return ""
         self.looks.append(self._look(now))
         seen.verdict = judge(self.looks)
-        return "" if seen.verdict.state in (State.WORKING, State.UNDECIDED) else "verdict"
+        if seen.verdict.state in (State.WORKING, State.UNDECIDED):
+            return ""
+        before_s = progress.last_event_s
+        progress.read()  # what was looked at may have moved on while it was looked at
+        return "verdict" if progress.last_event_s == before_s else ""
 
     def _look(self, now: float) -> Look:
         progress, cell = self.worker.progress, self.work.cell
@@ -264,3 +272,10 @@ class Trial:
                 self.seen.last = self.monitor.sample()
             self.worker.stop(at_once=self.seen.ended_by not in ("done", "interrupted"))
             self.worker.progress.read()
+        self._tidy_broker()
+
+    def _tidy_broker(self) -> None:
+        """Take our queue and its bindings out of the broker, which may be the user's own."""
+        names = [f"{prefix}{queue}" for queue in (self.queue, f"{self.queue}-template") for prefix in KOMBU_PREFIXES]
+        with contextlib.suppress(redis.RedisError):  # the broker may have died; the outcome says so
+            broker.client(self.work.broker.url).delete(*names)

@@ -8,8 +8,10 @@ that holds a request is *blocked* if, over the whole window,
   another thread of the same process could wake it;
 * no other thread of that process computes, nor waits in something that may still end by itself and lead to a wake-up:
   a timer, a file lock, a child, a pipe, a socket. Threads that already waited just so when the worker was ready and
-  idle (an event loop, say) are furniture. A native thread that sleeps, wakes and sleeps again without effect is an
-  engine's housekeeping; a Python thread that does so may be somebody's loop, and keeps the question open;
+  idle (an event loop, say) are furniture. A *native* thread (no Python frame) on a timer is an engine's housekeeping
+  if it wakes and sleeps again without effect, or once the silence has lasted longer still (a hung TensorFlow 2 child
+  has one that wakes every few tens of seconds). A Python thread on a timer may be somebody's loop that holds a lock,
+  and keeps the question open however often it wakes;
 * the process has no child process that lives (a compiler).
 
 All open stages blocked: *hung*. No stage open, requests waiting, nobody computing: *stalled*. Whatever cannot be read
@@ -29,6 +31,7 @@ QUIET_S = 4.0  # silence after which the question is asked
 WINDOW_S = 2.5  # every look over this long must agree
 STALL_S = 7.0  # a queue may be late by a poll or two (kombu polls once a second) before it counts as stalled
 IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00
+NATIVE_TIMER_S = 7.0  # silence after which a native thread's timer counts as housekeeping, even unseen to wake
 HELPER_CPU_S = 0.05  # seconds in a window that housekeeping may use
 MIN_LOOKS = 4
 RESPAWNS = 3  # generations of children that died before one request was answered
@@ -103,7 +106,7 @@ def judge(looks: Sequence[Look]) -> Verdict:
 def _judge_stages(recent: Sequence[Look], quiet_s: float) -> Verdict:
     now = recent[-1]
     holders = sorted({stage.pid for stage in now.stages})
-    doubts = [doubt for pid in holders if (doubt := why_not_blocked(recent, pid))]
+    doubts = [doubt for pid in holders if (doubt := why_not_blocked(recent, pid, quiet_s))]
     if doubts:
         return Verdict(state=State.UNDECIDED, reason=f"no progress for {quiet_s:.0f} s, but {doubts[0]}")
     kinds = " and ".join(sorted({stage.kind for stage in now.stages}))
@@ -125,7 +128,7 @@ def _judge_queue(recent: Sequence[Look], quiet_s: float) -> Verdict:
     return Verdict(state=State.STALLED, reason=reason, pids=tuple(process.pid for process in now.processes))
 
 
-def why_not_blocked(recent: Sequence[Look], pid: int) -> str | None:
+def why_not_blocked(recent: Sequence[Look], pid: int, quiet_s: float) -> str | None:
     """Why it cannot be said that nothing will come from process `pid`; None if it can: it is blocked."""
     views = [next((process for process in look.processes if process.pid == pid), None) for look in recent]
     if any(view is None for view in views):
@@ -143,12 +146,15 @@ def why_not_blocked(recent: Sequence[Look], pid: int) -> str | None:
         doubt = _task_thread_doubt(histories.get(tid, []), tid, len(seen))
         if doubt:
             return doubt
+    if any(len(history) != len(seen) for history in histories.values()):
+        return f"threads of process {pid} came or went in between"
     if seen[-1].children:
         return f"process {pid} waits beside a child process of its own"
     furniture = recent[-1].furniture
     for tid, history in sorted(histories.items()):
         foreign = seen[-1].python_tids is None or tid in seen[-1].python_tids
-        if tid not in tids and (doubt := _helper_doubt(history, furniture.get(tid), foreign)):
+        patient = foreign or quiet_s < NATIVE_TIMER_S
+        if tid not in tids and (doubt := _helper_doubt(history, furniture.get(tid), python=foreign, patient=patient)):
             return doubt
     return None
 
@@ -166,15 +172,16 @@ def _task_thread_doubt(history: Sequence[Thread], tid: int, looks: int) -> str |
     return None
 
 
-def _helper_doubt(history: Sequence[Thread], furniture: str | None, python: bool) -> str | None:
+def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, python: bool, patient: bool) -> str | None:
     """Why another thread of the process may still wake the one that runs the request."""
     last = history[-1]
-    if last.cpu_s - history[0].cpu_s > HELPER_CPU_S:
+    if last.cpu_s - history[0].cpu_s > HELPER_CPU_S or last.waits_in in ("running", "unknown"):
         return f"thread {last.tid} ({last.name}) computes"
     ends_by_itself = last.waits_in in MAY_END or last.timed
     if last.waits_in == furniture or not ends_by_itself:
         return None
-    if last.switches > history[0].switches and not python:
+    on_timer = last.timed or last.waits_in == "sleep"
+    if on_timer and not python and (last.switches > history[0].switches or not patient):
         return None
     return f"thread {last.tid} ({last.name}) waits in {last.waits_in}, which may still end"
 

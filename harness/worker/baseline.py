@@ -30,7 +30,7 @@ def one(runner, number, phase_number):
         answer = runner.predict(rows)
         predict_end = time.monotonic_ns()
     except Exception as raised:  # counted by its text: a raised predict is an answer about the cell
-        error = ("%s: %s" % (type(raised).__name__, raised))[: contract.ERROR_LENGTH]
+        error = " ".join(("%s: %s" % (type(raised).__name__, raised)).split())[: contract.ERROR_LENGTH]
     heartbeat.emit(contract.TASK_END, number)
     ids = (os.getpid(), heartbeat.native_id())
     return (number, row, phase_number, begin, time.monotonic_ns(), begin, predict_begin, predict_end) + ids + (error, answer)

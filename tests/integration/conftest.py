@@ -1,0 +1,68 @@
+"""Real Valkey, real Celery workers, the null and faulty controls: no ML library is needed here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness import environments
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HARNESS = [sys.executable, "-m", "harness.cli"]
+Harness = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def celery_environment() -> environments.Environment:
+    return environments.prepare("celery")
+
+
+@pytest.fixture
+def harness(tmp_path: Path, celery_environment: environments.Environment) -> Harness:
+    """Run the command line in a folder of its own."""
+
+    def call(*arguments: object, limit_s: float = 300.0, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*HARNESS, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment_variables(**variables),
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+
+    return call
+
+
+def environment_variables(**more: str) -> dict[str, str]:
+    """The variables for a harness that runs in another folder but shares this checkout's environments."""
+    home = os.environ.get("HARNESS_HOME", str(environments.home()))
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HARNESS_HOME": home, **more}
+
+
+def experiment(folder: Path, cells: str, *, name: str = "mine", **settings: object) -> Path:
+    """Write an experiment of faulty or null cells; the noise limit of shared machines is not what is tested."""
+    chosen = {"measure_s": 1.0, "requests": 10, "limit_s": 60.0, "ready_limit_s": 60.0, "controls": False, **settings}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in chosen.items()]
+    path = folder / f"{name}.toml"
+    path.write_text(f'name = "{name}"\nsummary = "a test"\n[settings]\n' + "\n".join(lines) + "\n" + cells)
+    return path
+
+
+def block(backend: str, pool: str | list[str], **dimensions: object) -> str:
+    """One [[cells]] block; every value may be a single one or a list."""
+    values = {"backend": backend, "environment": "celery", "pool": pool, **dimensions}
+    lines = [f"{key} = {json.dumps(value if isinstance(value, list) else [value])}" for key, value in values.items()]
+    return "[[cells]]\n" + "\n".join(lines) + "\n"
+
+
+def cells(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "cells.csv")

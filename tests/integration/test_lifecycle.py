@@ -1,0 +1,201 @@
+"""A run from outside: it resumes, survives Ctrl-C and SIGKILL without leaving a process, and says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness import broker
+from harness.record import from_line
+from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
+
+KILLS = 10
+MANY = block("null", ["prefork", "threads", "gevent", "eventlet", "solo"]) + block("faulty", "prefork", fault="sleep:0.05")
+
+
+def start(folder: Path, path: Path) -> subprocess.Popen[bytes]:
+    with (folder / "out").open("ab") as out:
+        return subprocess.Popen(
+            [*HARNESS, "run", str(path), "--out", str(folder / "run")],
+            cwd=folder,
+            env=environment_variables(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def below(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def still_there(seen: set[psutil.Process], limit_s: float = 10.0) -> set[psutil.Process]:
+    """Of these processes, the ones that live after `limit_s`; psutil compares start times, so reused pids do not count."""
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        seen = {process for process in seen if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
+        if not seen:
+            break
+        time.sleep(0.05)
+    return seen
+
+
+def wait_for(condition: Callable[[], object], limit_s: float = 60.0) -> bool:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def has(process: subprocess.Popen[bytes], word: str) -> Callable[[], bool]:
+    """Whether some process below runs a command with this word in it."""
+
+    def look() -> bool:
+        for child in below(process):
+            try:
+                if word in " ".join(child.cmdline()):
+                    return True
+            except psutil.Error:
+                continue
+        return False
+
+    return look
+
+
+def test_a_killed_driver_leaves_no_process_and_the_next_run_completes_the_table(
+    tmp_path: Path, harness: Harness, celery_environment: object
+) -> None:
+    path = experiment(tmp_path, MANY, measure_s=0.5)
+    dice = random.Random(7)
+    for _ in range(KILLS):
+        driver = start(tmp_path, path)
+        seen: set[psutil.Process] = set()
+        until = time.monotonic() + dice.uniform(0.5, 6.0)
+        while time.monotonic() < until and driver.poll() is None:
+            seen |= set(below(driver))
+            time.sleep(0.02)
+        seen |= set(below(driver))
+        driver.kill()
+        driver.wait()
+        assert not still_there(seen)
+    before = (tmp_path / "run" / "trials.jsonl").read_text() if (tmp_path / "run" / "trials.jsonl").exists() else ""
+    done = harness("run", path, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    table = cells(tmp_path / "run")
+    assert len(table) == 6
+    assert (table["requests"] > 0).all()
+    assert (tmp_path / "run" / "trials.jsonl").read_text().startswith(before.rpartition("\n")[0])
+    again = harness("run", path, "--out", tmp_path / "run")
+    assert "6 of 6 trials are on record" in again.stdout
+
+
+def test_ctrl_c_keeps_what_was_measured_and_exits_with_130(tmp_path: Path, celery_environment: object) -> None:
+    path = experiment(tmp_path, MANY)
+    driver = start(tmp_path, path)
+    trials = tmp_path / "run" / "trials.jsonl"
+    assert wait_for(lambda: trials.exists() and trials.read_text().count("\n") >= 1)
+    seen = set(below(driver))
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(60) == 130
+    assert not still_there(seen)
+    text = (tmp_path / "out").read_text()
+    assert "Traceback" not in text
+    assert "what was measured is kept" in text
+    assert all(from_line(line) for line in trials.read_text().splitlines())
+    assert len(cells(tmp_path / "run")) == trials.read_text().count("\n")
+
+
+def test_a_broker_that_dies_makes_the_trial_invalid(tmp_path: Path, celery_environment: object) -> None:
+    path = experiment(tmp_path, block("faulty", "solo", fault="sleep:0.2"), measure_s=60.0)
+    driver = start(tmp_path, path)
+    assert wait_for(has(driver, "harness.loadgen"))
+    time.sleep(2.0)
+    server = next(child for child in below(driver) if "valkey-server" in child.name())
+    server.kill()
+    assert driver.wait(90) in (0, 6)
+    row = cells(tmp_path / "run").iloc[0]
+    assert row["outcome"] == "invalid"
+    assert "broker lost" in row["reason"]
+
+
+def test_a_run_on_the_users_own_broker_leaves_nothing_in_it(tmp_path: Path, harness: Harness) -> None:
+    path = experiment(tmp_path, block("null", ["prefork", "solo"]))
+    with broker.embedded(tmp_path / "own") as server:
+        done = harness("run", path, "--out", tmp_path / "run", "--broker", server.url)
+        left = [key.decode() for key in broker.client(server.url).keys("*")]
+    assert done.returncode == 0, done.stderr
+    assert server.url.split("@")[0].split(":")[-1] not in done.stdout + (tmp_path / "run" / "run.json").read_text()
+    assert (cells(tmp_path / "run")["ok"] > 0).all()
+    assert not [key for key in left if "harness" in key or "task-meta" in key]
+
+
+BAD = [
+    (["run", "nonsense"], 3, "no experiment 'nonsense'"),
+    (["run", "quick", "--select", "theano-*-c9"], 4, "no cell matches 'theano-*-c9'"),
+    (["run", "quick", "--retry", "sleepy"], 3, "sleepy"),
+    (["run", "quick", "--model", "missing.keras"], 3, "no model file"),
+    (["run", "quick", "--input", "rows.npy"], 3, "--input goes with --model"),
+    (["run", "quick", "--broker", "redis://127.0.0.1:1/0"], 6, "does not answer"),
+    (["run", "quick", "--broker", "nonsense"], 6, "nonsense"),
+    (["run", "quick", "--repeat", "0"], 2, "repeat"),
+    (["run", "quick", "--speed", "11"], 2, "--speed"),
+    (["fly"], 2, "fly"),
+    (["show", "nowhere"], 3, "no records"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "word"), BAD)
+def test_bad_input_gets_a_clear_error_and_its_exit_code(
+    arguments: list[str], code: int, word: str, tmp_path: Path, harness: Harness
+) -> None:
+    done = harness(*arguments)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert len(done.stderr.strip().splitlines()) >= 2, "the remedy stands below the error"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write_is_refused(tmp_path: Path, harness: Harness) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = harness("run", experiment(tmp_path, MANY), "--out", tmp_path / "locked" / "run")
+    assert done.returncode == 8
+
+
+def test_a_run_folder_that_is_a_file_is_refused(tmp_path: Path, harness: Harness) -> None:
+    (tmp_path / "run").write_text("mine")
+    done = harness("run", experiment(tmp_path, MANY), "--out", tmp_path / "run")
+    assert done.returncode == 8
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path, harness: Harness) -> None:
+    done = harness("run", experiment(tmp_path, MANY), "--dry-run", "--out", tmp_path / "run")
+    assert done.returncode == 0
+    assert "null@celery-gevent-c1-first-task-predict" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_repeats_run_in_another_order_and_are_all_kept(tmp_path: Path, harness: Harness) -> None:
+    path = experiment(tmp_path, block("faulty", ["threads", "solo"], fault=["sleep:0", "sleep:0.001"]), measure_s=0.2)
+    done = harness("run", path, "--out", tmp_path / "run", "--repeat", 3)
+    assert done.returncode == 0, done.stderr
+    assert cells(tmp_path / "run")["trials"].tolist() == [3, 3, 3, 3]
+    lines = (tmp_path / "run" / "trials.jsonl").read_text().splitlines()
+    order = [record.cell_id for line in lines if (record := from_line(line))]
+    assert order[:4] != order[4:8] or order[4:8] != order[8:], "rounds are shuffled"
+    assert sorted(order[:4]) == sorted(order[4:8]) == sorted(order[8:])

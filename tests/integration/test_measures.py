@@ -1,0 +1,115 @@
+"""The instrument measures what it says: CPU time, and messages that are Celery's own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import broker
+from harness.environments import Environment
+from harness.loadgen import MARK, Wire
+from harness.monitor import Monitor
+from harness.processes import OwnedProcess
+from harness.record import from_line
+from harness.worker import contract
+from tests.integration.conftest import Harness, block, experiment
+
+BURN = """
+import os, subprocess, sys, time
+def burn(s):
+    end = time.process_time() + s
+    while time.process_time() < end: pass
+pids = []
+for i in range(3):
+    pid = os.fork()
+    if pid == 0:
+        burn(0.4 + 0.1 * i)
+        if i < 2: os._exit(0)
+        time.sleep(300)
+    pids.append(pid)
+for i in range(4): subprocess.check_call([sys.executable, '-c', 'sum(range(3000000))'])
+os.waitpid(pids[0], 0)  # the second one stays a zombie
+burn(0.5)
+print('done', flush=True)
+time.sleep(300)
+"""
+
+
+def test_cpu_time_agrees_with_the_kernels_own_accounting_within_2_percent(tmp_path: Path) -> None:
+    """Living, dead, unreaped and short-lived processes; the kernel's figure is getrusage of the whole reaped tree."""
+    log = tmp_path / "log"
+    with OwnedProcess([sys.executable, "-c", BURN], log=log, env={"PATH": os.environ["PATH"]}) as process:
+        until = time.monotonic() + 120
+        while "done" not in (log.read_text() if log.exists() else "") and time.monotonic() < until:
+            time.sleep(0.05)
+        sampled = Monitor(worker=process).sample().worker_tree_cpu_s
+    assert process.kernel_cpu_s is not None
+    assert process.kernel_cpu_s > 1.5
+    assert sampled == pytest.approx(process.kernel_cpu_s, rel=0.02)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_cells_cpu_time_agrees_with_the_kernels_own_accounting_within_2_percent(
+    pool: str, tmp_path: Path, harness: Harness
+) -> None:
+    """A hung cell is killed at once after the last sample, so both figures end at the same moment."""
+    path = experiment(tmp_path, block("faulty", pool, fault="deadlock@3000"), measure_s=60.0)
+    done = harness("run", path, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
+    assert record is not None
+    assert record.outcome == "hung", record.reason
+    assert record.kernel_cpu_s is not None
+    assert record.tree_cpu_s == pytest.approx(record.kernel_cpu_s, rel=0.02)
+
+
+def normal(raw: bytes) -> dict[str, object]:
+    """A broker message with what differs from request to request taken out."""
+    message = json.loads(raw)
+    body = json.loads(base64.b64decode(message["body"]))
+    task_id = message["headers"]["id"]
+    text = json.dumps({**message, "body": body}, sort_keys=True).replace(task_id, "ID")
+    plain: dict[str, object] = json.loads(text)
+    plain["properties"]["delivery_tag"] = "TAG"  # type: ignore[index]
+    return plain
+
+
+def test_the_messages_are_those_that_celerys_own_client_sends(tmp_path: Path) -> None:
+    from celery import Celery
+
+    with broker.embedded(tmp_path / "broker") as server:
+        wire = Wire(server.url, "mine")
+        wire.publish([(5, 12)])
+        with Celery("user", broker=server.url, backend=server.url, set_as_current=False) as app:
+            app.send_task(contract.PREDICT_TASK, args=[5, 12], queue="mine", serializer="json")
+        ours, theirs = (broker.client(server.url).rpop("mine") for _ in range(2))
+        wire.close()
+    assert MARK.encode() not in ours
+    left, right = normal(ours), normal(theirs)
+    for message in (left, right):
+        message["properties"]["reply_to"] = "CLIENT"  # type: ignore[index]
+        message["headers"]["origin"] = "CLIENT"  # type: ignore[index]
+    assert left == right
+
+
+def test_green_workers_are_patched_and_others_are_not(
+    celery_environment: Environment, tmp_path: Path, harness: Harness
+) -> None:
+    """One slow request at a time per executor: only a patched sleep lets several wait together."""
+    for pool, together in (("gevent", True), ("eventlet", True), ("solo", False)):
+        concurrency = 4 if together else 1
+        cell = block("faulty", pool, concurrency=concurrency, fault="sleep:0.25@0", traffic="closed-4")
+        done = harness("run", experiment(tmp_path, cell, measure_s=2.0), "--out", tmp_path / pool)
+        assert done.returncode == 0, done.stderr
+        record = from_line((tmp_path / pool / "trials.jsonl").read_text())
+        assert record is not None
+        assert record.measured_s
+        rate = record.measured_requests / record.measured_s
+        # by arithmetic: 4 at once give 16 a second at the most, one at a time 4
+        assert rate > 5.0 if together else rate <= 4.0

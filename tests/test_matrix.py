@@ -1,0 +1,100 @@
+"""Cells, their ids, and how patterns select them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import matrix
+from harness.matrix import Cell
+from harness.pools import POOLS
+
+CELLS = st.builds(
+    Cell,
+    backend=st.sampled_from(["tensorflow2", "tensorflow1", "tensorflow1_15", "theano"]),
+    pool=st.sampled_from(sorted(POOLS)),
+    concurrency=st.integers(1, 16),
+    placement=st.sampled_from(matrix.PLACEMENTS),
+    call=st.sampled_from(matrix.CALLS),
+    workload=st.sampled_from(["digits-cnn", "digits-mlp", "lstm", "convnet-large"]),
+    batch=st.integers(1, 64),
+    engine_threads=st.sampled_from(["auto", "1x1", "2x1"]),
+    prefetch=st.integers(0, 8),
+    traffic=st.sampled_from(["single", "drain", "closed-4", "closed-8"]),
+    compile_cache=st.sampled_from(["warm", "cold"]),
+    start_window_s=st.sampled_from([0.0, 4.0]),
+)
+
+
+@given(CELLS, CELLS)
+def test_two_cells_have_the_same_id_only_if_they_are_the_same(one: Cell, other: Cell) -> None:
+    assert (one.id == other.id) == (one == other)
+
+
+@given(CELLS)
+def test_an_id_selects_its_own_cell(cell: Cell) -> None:
+    assert matrix.matches(cell, cell.id)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "pool", "placement", "selected"),
+    [
+        ("tensorflow2-prefork-*-import-*", "prefork", "import", True),
+        ("tensorflow2-prefork-*-import-*", "prefork-spawn", "import", False),
+        ("tensorflow2-prefork-*-import-*", "prefork", "import-predict", False),
+        ("tensorflow2-prefork-spawn-*-import-*", "prefork-spawn", "import", True),
+        ("tensorflow2-prefork-*-import-predict-*", "prefork", "import-predict", True),
+        ("tensorflow2-*-import-*", "threads", "import", True),
+        ("tensorflow2", "gevent", "first-task", True),
+        ("theano", "gevent", "first-task", False),
+        ("tensor*-gevent", "gevent", "first-task", True),
+        ("*-first-task-*", "solo", "first-task", True),
+        ("*-c2", "solo", "first-task", False),
+    ],
+)
+def test_a_pattern_is_compared_part_by_part(pattern: str, pool: str, placement: str, selected: bool) -> None:
+    cell = Cell(backend="tensorflow2", pool=pool, placement=placement, call="predict")
+    assert matrix.matches(cell, pattern) is selected
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"pool": "solo", "concurrency": 2}, "one task at a time"),
+        ({"pool": "threads", "placement": "process-init"}, "worker_process_init"),
+        ({"pool": "gevent", "placement": "process-init"}, "worker_process_init"),
+        ({"pool": "prefork-spawn"}, "came with 5.7"),
+        ({"pool": "prefork", "call": "graph"}, "no call"),
+        ({"pool": "prefork", "compile_cache": "cold"}, "compiles nothing"),
+    ],
+)
+def test_a_cell_that_cannot_exist_says_why(changes: dict[str, object], word: str) -> None:
+    cell = Cell(**{"backend": "tensorflow2", **changes})  # type: ignore[arg-type]
+    reason = matrix.impossible(cell, calls=("predict",), celery=(5, 2), compile_cache=False)
+    assert reason is not None
+    assert word in reason
+
+
+def test_every_real_cell_brings_its_null_control_and_its_baseline() -> None:
+    cells = matrix.expand([{"backend": ["theano"], "pool": ["threads", "solo"], "concurrency": [1]}])
+    ids = [cell.id for cell in matrix.with_controls(cells)]
+    assert ids == [
+        "theano-in-process-c1-import-predict-single",
+        "null@theano-threads-c1-first-task-predict",
+        "null@theano-solo-c1-first-task-predict",
+        "theano-threads-c1-first-task-predict",
+        "theano-solo-c1-first-task-predict",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("", {}),
+        ("deadlock", {"kind": "deadlock"}),
+        ("sleep:2.5@10", {"kind": "sleep", "value": 2.5, "after": 10}),
+    ],
+)
+def test_a_fault_is_read(text: str, options: dict[str, object]) -> None:
+    assert matrix.fault_options(text) == options

@@ -1,0 +1,52 @@
+"""How a trial is classified, from what was seen of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.outcome import Observations, Outcome, classify
+from harness.watchdog import State, Verdict
+
+GOOD = Observations(ended_by="done", was_ready=True, requests=50, ok=50, busy_cores=1.2, client_cores=0.2, others_share=0.05)
+UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "word"),
+    [
+        ({}, Outcome.OK, "50 of 50"),
+        ({"ok": 49, "wrong": 1, "max_error": 0.5}, Outcome.WRONG, "1 of 50 answers differ"),
+        ({"ok": 40, "errors": {"ValueError: x": 10}}, Outcome.ERRORS, "10 x ValueError: x"),
+        ({"ok": 40, "errors": {"WorkerLostError: signal 11 (SIGSEGV)": 10}}, Outcome.CRASHED, "SIGSEGV"),
+        ({"ended_by": "worker-exit", "worker_exit": "SIGKILL"}, Outcome.CRASHED, "SIGKILL"),
+        ({"ended_by": "worker-exit", "was_ready": False, "log_tail": "no module"}, Outcome.REFUSED, "no module"),
+        ({"ended_by": "ready-limit", "was_ready": False, "limit_s": 9.0}, Outcome.REFUSED, "9 s"),
+        ({"ended_by": "unsupported", "unsupported": "Foo"}, Outcome.SKIPPED, "Foo"),
+        ({"ended_by": "verdict", "verdict": Verdict(state=State.HUNG, reason="futex")}, Outcome.HUNG, "futex"),
+        ({"ended_by": "broker-exit"}, Outcome.INVALID, "broker lost"),
+        ({"ended_by": "client-exit", "client_exit": "exit 1"}, Outcome.INVALID, "load generator"),
+        ({"ended_by": "limit", "limit_s": 60.0}, Outcome.SLOW, "60 s"),
+        (
+            {"ended_by": "limit", "verdict": UNDECIDED, "quiet_s": 30.0, "longest_silence_s": 2.0},
+            Outcome.INVALID,
+            "could not judge",
+        ),
+        ({"ended_by": "limit", "verdict": UNDECIDED, "quiet_s": 9.0, "longest_silence_s": 10.0}, Outcome.SLOW, "progressing"),
+        ({"waited_while_idle": 0.9, "busy_cores": 0.02}, Outcome.STALLED, "90%"),
+        ({"waited_while_idle": 0.9, "busy_cores": 1.0}, Outcome.OK, "50 of 50"),
+        ({"waited_while_idle": 0.1, "busy_cores": 0.02}, Outcome.OK, "50 of 50"),
+        ({"client_cores": 0.97}, Outcome.INVALID, "load generator was the limit"),
+        ({"others_share": 0.8}, Outcome.INVALID, "too noisy"),
+    ],
+)
+def test_each_ending_has_its_outcome_and_its_reason(changes: dict[str, object], outcome: Outcome, word: str) -> None:
+    got, reason = classify(replace(GOOD, **changes))  # type: ignore[arg-type]
+    assert got is outcome
+    assert word in reason
+
+
+def test_a_wrong_answer_outweighs_noise() -> None:
+    got, _ = classify(replace(GOOD, wrong=1, max_error=1.0, others_share=0.9))
+    assert got is Outcome.WRONG

@@ -1,0 +1,118 @@
+"""Processes are owned: whatever way a driver or a program ends, nothing of it survives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import procfs
+from harness.processes import OwnedProcess, signal_name
+
+ENV = {"PATH": os.environ["PATH"]}
+ESCAPING = "(setsid sleep 300 &); sleep 300 & sleep 300"
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> bool:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def alive(pid: int) -> bool:
+    stat = procfs.process(pid)
+    return stat is not None and stat.state not in "ZX"
+
+
+def start(command: str, folder: Path) -> OwnedProcess:
+    return OwnedProcess(["sh", "-c", command], log=folder / "log", env=ENV)
+
+
+def test_the_exit_code_and_the_kernels_accounting_come_back(tmp_path: Path) -> None:
+    with start("echo hello; exit 3", tmp_path) as process:
+        assert wait_until(lambda: process.poll() is not None)
+    assert process.exit_code == 3
+    assert process.kernel_cpu_s is not None
+    assert (tmp_path / "log").read_text() == "hello\n"
+
+
+def test_leaving_the_block_kills_even_what_ran_away_into_a_session_of_its_own(tmp_path: Path) -> None:
+    with start(ESCAPING, tmp_path) as process:
+        assert wait_until(lambda: len(procfs.tree(process.keeper_pid)) >= 4)
+        pids = [stat.pid for stat in procfs.tree(process.keeper_pid)]
+    assert not any(map(alive, pids))
+    assert process.exit_code == -signal.SIGKILL
+
+
+def test_what_a_program_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    with start("(setsid sleep 300 & echo $! > left); exec sleep 0.3", tmp_path) as process:
+        assert wait_until(lambda: process.poll() is not None)
+        assert process.exit_code == 0
+    assert not procfs.tree(process.keeper_pid)
+
+
+def test_a_driver_killed_by_sigkill_takes_everything_with_it(tmp_path: Path) -> None:
+    driver = (
+        "import os, pathlib, signal\n"
+        "from harness.processes import OwnedProcess\n"
+        f"p = OwnedProcess(['sh', '-c', {ESCAPING!r}], log=pathlib.Path('log'), env={ENV!r})\n"
+        "print(p.keeper_pid, flush=True)\n"
+        "signal.pause()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", driver], stdout=subprocess.PIPE, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    ) as process:
+        assert process.stdout is not None
+        keeper = int(process.stdout.readline())
+        assert wait_until(lambda: len(procfs.tree(keeper)) >= 4)
+        pids = [keeper, *(stat.pid for stat in procfs.tree(keeper))]
+        process.kill()
+    assert wait_until(lambda: not any(map(alive, pids)), limit_s=10.0)
+
+
+def test_a_killed_keeper_takes_its_program_with_it(tmp_path: Path) -> None:
+    process = start("exec sleep 300", tmp_path)
+    os.kill(process.keeper_pid, signal.SIGKILL)
+    assert wait_until(lambda: not alive(process.pid), limit_s=10.0)
+    assert process.poll() == -signal.SIGKILL
+
+
+def test_a_program_that_ignores_term_is_killed(tmp_path: Path) -> None:
+    with start("trap '' TERM; echo up; while :; do sleep 1; done", tmp_path) as process:
+        assert wait_until(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text())
+        assert process.terminate(grace_s=0.3) is False
+        assert process.exit_code == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("code", "name"), [(-9, "SIGKILL"), (-11, "SIGSEGV"), (2, "exit 2"), (None, "unknown")])
+def test_endings_have_names(code: int | None, name: str) -> None:
+    assert signal_name(code) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("202 0x7f00 0x189 0x0 0x0 0x0 0xffffffff 0x7ffd 0x7f01", ("futex", False, True)),
+        ("202 0x7f00 0x189 0x0 0x7ffe1000 0x0 0xffffffff 0x7ffd 0x7f01", ("futex", True, True)),
+        ("202 0x7f00 0x0 0x2 0x0 0x0 0x0 0x7ffd 0x7f01", ("futex", False, False)),
+        ("232 0x5 0x7f00 0x3ff 0x3e8 0x0 0x8 0x7ffd 0x7f01", ("epoll", True, False)),
+        ("232 0x5 0x7f00 0x3ff 0xffffffff 0x0 0x8 0x7ffd 0x7f01", ("epoll", False, False)),
+        ("35 0x7ffd 0x0 0x0 0x0 0x0 0x0 0x7ffd 0x7f01", ("sleep", True, False)),
+        ("0 0x7 0x7f00 0x4 0x0 0x0 0x0 0x7ffd 0x7f01", ("read", False, False)),
+        ("running", ("running", False, False)),
+        ("-1 0x7ffd 0x7f01", ("blocked", False, False)),
+        ("", ("unknown", False, False)),
+    ],
+)
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="call numbers of x86-64")
+def test_a_system_call_is_named_with_its_limits(text: str, expected: tuple[str, bool, bool]) -> None:
+    assert procfs.parse_syscall(text) == expected

@@ -1,0 +1,86 @@
+"""Signs of life, written by one process and read by another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.progress import Progress
+from harness.worker import contract, heartbeat
+
+SECOND = 1_000_000_000
+
+
+def put(folder: Path, pid: int, *events: tuple[int, int, float]) -> None:
+    """Append (kind, number, at_s) events of one process."""
+    with open(folder / contract.FILE_NAME.format(pid=pid), "ab") as file:
+        for kind, number, at_s in events:
+            file.write(contract.pack(kind, pid, number, int(at_s * SECOND)))
+
+
+def test_a_request_is_waiting_then_open_then_ended(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 1, (contract.PUBLISHED, 0, 1.0), (contract.PUBLISHED, 1, 1.0))
+    progress.read()
+    assert (progress.waiting, len(progress.open)) == (2, 0)
+    put(tmp_path, 2, (contract.TASK_BEGIN, 0, 2.0))
+    progress.read()
+    assert (progress.waiting, len(progress.open)) == (1, 1)
+    put(tmp_path, 2, (contract.TASK_END, 0, 3.0))
+    progress.read()
+    assert (progress.waiting, len(progress.open), progress.ended) == (1, 0, 1)
+
+
+def test_sending_is_no_progress(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 2, (contract.READY, -1, 1.0))
+    put(tmp_path, 1, (contract.PUBLISHED, 0, 9.0))
+    progress.read()
+    assert progress.quiet_s(now_s=10.0) == pytest.approx(9.0)
+
+
+def test_the_longest_silence_that_ended_is_remembered(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 2, (contract.READY, -1, 1.0), (contract.TASK_BEGIN, 0, 2.0), (contract.TASK_END, 0, 9.0))
+    progress.read()
+    assert progress.longest_silence_s == pytest.approx(7.0)
+
+
+def test_a_torn_event_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    whole = contract.pack(contract.READY, 1, -1, SECOND)
+    path = tmp_path / "5.events"
+    path.write_bytes(whole[:7])
+    assert progress.read() is False
+    path.write_bytes(whole)
+    assert progress.read() is True
+    assert progress.ready_at_s == pytest.approx(1.0)
+
+
+def test_what_a_dead_process_held_is_let_go(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 2, (contract.TASK_BEGIN, 0, 2.0))
+    put(tmp_path, 3, (contract.TASK_BEGIN, 1, 2.0))
+    progress.read()
+    lost = progress.forget({2})
+    assert [stage.number for stage in lost] == [0]
+    assert [stage.number for stage in progress.open.values()] == [1]
+
+
+def test_a_forked_child_writes_to_a_file_of_its_own(tmp_path: Path) -> None:
+    heartbeat.open_in(str(tmp_path))
+    try:
+        heartbeat.emit(contract.READY)
+        pid = os.fork()
+        if pid == 0:
+            heartbeat.emit(contract.TASK_BEGIN, 7)
+            os._exit(0)
+        os.waitpid(pid, 0)
+    finally:
+        heartbeat.open_in(None)
+    progress = Progress(tmp_path)
+    progress.read()
+    assert progress.ready_at_s is not None
+    assert [(stage.pid, stage.number) for stage in progress.open.values()] == [(pid, 7)]

@@ -1,0 +1,126 @@
+"""What is on disk survives torn writes, other schema and a full disk; what is missing is known."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness import plan, store, summary
+from harness.errors import BadInput, CannotWrite
+from harness.matrix import Cell
+from harness.outcome import Outcome
+from harness.plan import Planned
+from harness.record import TrialRecord, from_line, to_line
+
+CELL = Cell(backend="theano", pool="solo")
+
+
+def record(cell: Cell = CELL, **changes: object) -> TrialRecord:
+    values = {
+        "cell_id": cell.id,
+        "cell": cell.as_dict(),
+        "trial": 1,
+        "plan_key": "k",
+        "started": "2026-01-01T00:00:00+00:00",
+        "seconds": 1.0,
+        "outcome": Outcome.OK,
+        "reason": "fine",
+        **changes,
+    }
+    return TrialRecord.model_validate(values)
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    one = record(errors={"ValueError: \n \u2028 x": 3}, ready_s=1.25)
+    assert from_line(to_line(one)) == one
+
+
+def test_a_torn_last_line_costs_that_record_alone(tmp_path: Path) -> None:
+    folder = store.RunFolder(tmp_path)
+    folder.append(record())
+    with open(folder.trials_path, "a") as file:
+        file.write(to_line(record(trial=2))[:50])
+    with folder.opened():
+        folder.append(record(trial=3))
+    assert [item.trial for item in folder.records()] == [1, 3]
+
+
+def test_the_newest_record_of_a_trial_counts(tmp_path: Path) -> None:
+    folder = store.RunFolder(tmp_path)
+    folder.append(record(outcome=Outcome.HUNG))
+    folder.append(record())
+    assert folder.latest()[CELL.id, 1].outcome is Outcome.OK
+
+
+def test_two_drivers_cannot_write_to_one_run(tmp_path: Path) -> None:
+    with store.RunFolder(tmp_path).opened(), pytest.raises(BadInput, match="another run"), store.RunFolder(tmp_path).opened():
+        pass
+
+
+def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_the_old_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = store.RunFolder(tmp_path)
+    folder.replace("cells.csv", "old")
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(CannotWrite, match="No space left") as caught:
+        folder.replace("cells.csv", "new")
+    assert "--out" in caught.value.remedy
+    assert (tmp_path / "cells.csv").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("known", "retry", "again"),
+    [
+        ({}, "", True),
+        ({"plan_key": "k"}, "", False),
+        ({"plan_key": "other"}, "", True),
+        ({"outcome": Outcome.HUNG}, "", False),
+        ({"outcome": Outcome.HUNG}, "failed", True),
+        ({"outcome": Outcome.HUNG}, "invalid", False),
+        ({"outcome": Outcome.SKIPPED}, "failed", False),
+    ],
+)
+def test_a_run_completes_what_is_missing(known: dict[str, object], retry: str, again: bool) -> None:
+    done = {(CELL.id, 1): record(**known)} if known else {}
+    planned = [Planned(cell=CELL, trial=1, key="k")]
+    assert bool(plan.missing(planned, done, plan.retry_outcomes(retry))) is again
+
+
+def test_an_unknown_outcome_to_retry_is_refused() -> None:
+    with pytest.raises(BadInput, match="sleepy"):
+        plan.retry_outcomes("hung,sleepy")
+
+
+def test_a_percentile_needs_enough_requests_to_be_printed() -> None:
+    assert summary.percentile([1.0] * 458, 0.99) is None
+    assert summary.percentile([1.0] * 459, 0.99) == 1.0
+    assert summary.percentile([1.0] * 89, 0.95) is None
+    assert summary.percentile(range(1, 101), 0.5) == 50
+
+
+def test_the_gravest_outcome_of_several_trials_is_shown_and_all_are_counted(tmp_path: Path) -> None:
+    trials = [record(), record(trial=2, outcome=Outcome.HUNG, reason="futex"), record(trial=3)]
+    row = summary.table(trials, tmp_path).iloc[0]
+    assert row["outcome"] == "hung"
+    assert row["reason"] == "futex"
+    assert row["outcomes"] == "ok:2 hung:1"
+    assert row["trials"] == 3
+
+
+def test_the_table_has_the_columns_that_others_read(tmp_path: Path) -> None:
+    promised = (
+        "cell backend pool concurrency placement call workload batch traffic prefetch trials outcome reason requests ok errors "
+        "throughput_per_s latency_p50_s latency_p95_s latency_p99_s cpu_saturation cpu_s_per_request cpu_share_worker "
+        "cpu_share_broker cpu_share_client peak_pss_bytes ready_s first_predict_s overhead_fraction evidence"
+    ).split()
+    table = summary.table([record()], tmp_path)
+    assert set(promised) <= set(table.columns)
+    assert isinstance(table, pd.DataFrame)
