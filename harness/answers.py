@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from harness.worker import contract
 
 NS = 1e-9
+STARVED_SPELL_S = 0.5  # far longer than any hand-over between processes takes
 MEASURE = contract.PHASES.index("measure")
 Floats = npt.NDArray[np.float64]
 
@@ -83,26 +84,41 @@ def load(path: Path, reference: Floats, *, batch: int, rtol: float, atol: float)
     return Requests(columns=columns, answered=answered, right=right, raised=raised, difference=difference)
 
 
-def waited_while_idle(requests: Requests, *, capacity: int, begin_s: float, end_s: float) -> float | None:
-    """Share of a span in which at least one request waited while fewer than `capacity` were being worked on.
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """How requests waited in a span. `while_idle`: share of it in which a request waited and an executor was free.
+    `starved`: share of it in spells of STARVED_SPELL_S or more in which requests waited and no executor held one."""
 
-    None where requests raised or were lost: their stamps are not known.
-    """
+    while_idle: float
+    starved: float
+
+
+def waiting(requests: Requests, *, capacity: int, begin_s: float, end_s: float) -> Waiting | None:
+    """How requests waited between two moments. None where some raised or were lost: their stamps are not known."""
     columns = requests.columns
     known = requests.answered & (columns["begin"] >= 0)
     inside = known & (columns["received"] * NS >= begin_s) & (columns["published"] * NS <= end_s)
-    if not inside.any() or (requests.raised & (columns["phase"] == MEASURE)).any():
+    if not inside.any() or end_s <= begin_s or (requests.raised & (columns["phase"] == MEASURE)).any():
         return None
-    published, begin = columns["published"][inside] * NS, columns["begin"][inside] * NS
-    end = columns["predict_end"][inside] * NS
-    times = np.concatenate([published, begin, begin, end]).clip(begin_s, end_s)
-    one = np.ones(len(published))
-    waiting = np.concatenate([one, -one, 0 * one, 0 * one])
-    working = np.concatenate([0 * one, 0 * one, one, -one])
+    published, begin, end = (columns[name][inside] * NS for name in ("published", "begin", "predict_end"))
+    times = np.concatenate([published, begin, end]).clip(begin_s, end_s)
+    one, zero = np.ones(len(published)), np.zeros(len(published))
     order = np.argsort(times, kind="stable")
+    wait = np.cumsum(np.concatenate([one, -one, zero])[order]) > 0.5
+    work = np.cumsum(np.concatenate([zero, one, -one])[order])
     lengths = np.diff(times[order], append=end_s)
-    idle = (np.cumsum(waiting[order]) > 0.5) & (np.cumsum(working[order]) < capacity - 0.5)
-    return float(lengths[idle].sum() / (end_s - begin_s)) if end_s > begin_s else None
+    whole = end_s - begin_s
+    starved = _spells(lengths, wait & (work < 0.5))
+    return Waiting(
+        while_idle=float(lengths[wait & (work < capacity - 0.5)].sum() / whole),
+        starved=float(starved[starved >= STARVED_SPELL_S].sum() / whole),
+    )
+
+
+def _spells(lengths: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
+    """Lengths of the runs of consecutive chosen intervals."""
+    starts = np.flatnonzero(np.diff(np.concatenate([[False], chosen])) & chosen)
+    return np.array([lengths[s:][: int(np.argmin(np.append(chosen[s:], False)))].sum() for s in starts])
 
 
 def save(requests: Requests, path: Path) -> None:

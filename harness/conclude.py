@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from harness import answers, workloads
-from harness.answers import Requests
+from harness.answers import Requests, Waiting
 from harness.matrix import Cell
 from harness.outcome import Observations, Outcome, classify
 from harness.plan import Bundle
@@ -62,7 +62,8 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
         max_error=observed.max_error,
         **_measures(trial, requests),
         requests_file=requests_file,
-        waited_while_idle=observed.waited_while_idle,
+        waited_while_idle=observed.waiting.while_idle if observed.waiting else None,
+        starved=observed.waiting.starved if observed.waiting else None,
         ready_s=ready_s,
         warmup_requests=int((requests.columns["phase"] == 1).sum()) if requests else 0,
         load_s={str(pid): took for pid, took in progress.load_seconds.items()},
@@ -126,7 +127,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         unanswered=int((requests.columns["received"] < 0).sum()) if requests else progress.published,
         errors=requests.errors() if requests else {},
         max_error=requests.max_error if requests else None,
-        waited_while_idle=_waited(trial, requests),
+        waiting=_waiting(trial, requests),
         busy_cores=cpu.ours / window if cpu else None,
         client_cores=cpu.client / window if cpu else None,
         others_share=cpu.others_share if cpu else None,
@@ -136,12 +137,12 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
     )
 
 
-def _waited(trial: Trial, requests: Requests | None) -> float | None:
+def _waiting(trial: Trial, requests: Requests | None) -> Waiting | None:
     cell, phases = trial.work.cell, trial.worker.progress.phase_at_s
     if requests is None or cell.is_baseline or "measure" not in phases:
         return None
     end = phases.get("drain", trial.worker.progress.last_event_s or phases["measure"])
-    return answers.waited_while_idle(requests, capacity=cell.concurrency, begin_s=phases["measure"], end_s=end)
+    return answers.waiting(requests, capacity=cell.concurrency, begin_s=phases["measure"], end_s=end)
 
 
 def _measures(trial: Trial, requests: Requests | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from harness.answers import Waiting
 from harness.watchdog import State, Verdict
 
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
@@ -55,7 +56,7 @@ class Observations:
     unanswered: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     max_error: float | None = None
-    waited_while_idle: float | None = None
+    waiting: Waiting | None = None
     busy_cores: float | None = None  # worker, broker and client together, in the measured window
     client_cores: float | None = None
     others_share: float | None = None
@@ -71,7 +72,8 @@ def classify(seen: Observations) -> tuple[Outcome, str]:
         answer = question(seen)
         if answer:
             return answer
-    return Outcome.OK, f"{seen.ok} of {seen.requests} answers match the reference"
+    starved = f"; starved for {seen.waiting.starved:.0%} of the time" if seen.waiting and seen.waiting.starved else ""
+    return Outcome.OK, f"{seen.ok} of {seen.requests} answers match the reference{starved}"
 
 
 def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
@@ -126,12 +128,14 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
 
 def _stalled(seen: Observations) -> str | None:
     """Answers come, but at a pace that neither busy executors nor a busy CPU explain."""
-    if seen.waited_while_idle is None or seen.busy_cores is None:
+    if seen.waiting is None or seen.busy_cores is None:
         return None
-    if seen.waited_while_idle < STALL_SHARE or seen.busy_cores > STALL_CORES:
+    if seen.waiting.starved >= STALL_SHARE:
+        return f"for {seen.waiting.starved:.0%} of the time requests waited, in spells of 0.5 s or more, and nobody worked"
+    if seen.waiting.while_idle < STALL_SHARE or seen.busy_cores > STALL_CORES:
         return None
     return (
-        f"requests waited while executors were free for {seen.waited_while_idle:.0%} of the time, and worker, broker and "
+        f"requests waited while executors were free for {seen.waiting.while_idle:.0%} of the time, and worker, broker and "
         f"client together used only {seen.busy_cores:.2f} cores"
     )
 

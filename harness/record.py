@@ -72,6 +72,7 @@ class TrialRecord(BaseModel):
     measured_requests: int = 0
     requests_file: str = ""  # every request's stamps: a path in the run's folder
     waited_while_idle: float | None = None  # share of the measured time in which requests waited and executors were free
+    starved: float | None = None  # share of it in spells of half a second or more with requests waiting and nobody working
     ready_s: float | None = None
     first_predict_s: float | None = None
     warmup_requests: int = 0

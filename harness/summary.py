@@ -28,7 +28,7 @@ COLUMNS = (
     "throughput_per_s", "latency_p50_s", "latency_p95_s", "latency_p99_s", "predict_p50_s", "cpu_saturation",
     "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client", "peak_pss_bytes",
     "threads_worker", "threads_child", "ready_s", "first_predict_s", "null_throughput_per_s", "baseline_predict_s",
-    "overhead_fraction", "others_cpu_share", "outcomes", "evidence",
+    "overhead_fraction", "starved_share", "others_cpu_share", "outcomes", "evidence",
 )  # fmt: skip
 
 # When trials of one cell end differently, the row shows the gravest; `outcomes` counts them all.
@@ -87,6 +87,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "threads_child": max((r.threads_peak.get("child", 0) for r in trials), default=0) or None,
         "ready_s": _median(record.ready_s for record in trials),
         "first_predict_s": _median(record.first_predict_s for record in trials),
+        "starved_share": _median(record.starved for record in trials),
         "evidence": gravest.evidence,
     }
     return {**values, **_pace(good, folder), **_cpu(good), **_beside(cell, good, others, folder)}

@@ -97,7 +97,10 @@ def test_what_is_saved_gives_the_times_back(tmp_path: Path) -> None:
 def test_waiting_beside_a_free_executor_is_measured_exactly(tmp_path: Path) -> None:
     requests = load(written(tmp_path / "r.npz"))
     # each second: 0.25 s waiting while nobody works, 0.5 s of work, 0.25 s of neither
-    assert answers.waited_while_idle(requests, capacity=1, begin_s=0.0, end_s=3.0) == pytest.approx(0.25)
+    waiting = answers.waiting(requests, capacity=1, begin_s=0.0, end_s=3.0)
+    assert waiting is not None
+    assert waiting.while_idle == pytest.approx(0.25)
+    assert waiting.starved == 0.0, "the spells are shorter than what counts"
 
 
 def test_waiting_while_every_executor_works_is_no_idling(tmp_path: Path) -> None:
@@ -113,5 +116,17 @@ def test_waiting_while_every_executor_works_is_no_idling(tmp_path: Path) -> None
             received=turns + half,
         )
     )
-    assert answers.waited_while_idle(requests, capacity=1, begin_s=0.0, end_s=1.5) == pytest.approx(0.0)
-    assert answers.waited_while_idle(requests, capacity=2, begin_s=0.0, end_s=1.5) == pytest.approx(2 / 3)
+    one, two = (answers.waiting(requests, capacity=n, begin_s=0.0, end_s=1.5) for n in (1, 2))
+    assert one is not None
+    assert two is not None
+    assert one.while_idle == pytest.approx(0.0)
+    assert two.while_idle == pytest.approx(2 / 3)
+
+
+def test_spells_in_which_work_waits_and_nobody_works_are_starvation(tmp_path: Path) -> None:
+    stamps = {"published": np.array([0, 0, SECOND]), "begin": np.array([0, 2 * SECOND, 2 * SECOND])}
+    begun, end = stamps["begin"], stamps["begin"] + SECOND // 2
+    requests = load(written(tmp_path / "r.npz", **stamps, predict_begin=begun, predict_end=end, received=end))
+    waiting = answers.waiting(requests, capacity=1, begin_s=0.0, end_s=3.0)
+    assert waiting is not None
+    assert waiting.starved == pytest.approx(0.5), "1.5 of 3 s, though a request was published in the midst of it"

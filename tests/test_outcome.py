@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.answers import Waiting
 from harness.outcome import Observations, Outcome, classify
 from harness.watchdog import State, Verdict
 
@@ -34,9 +35,11 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
             "could not judge",
         ),
         ({"ended_by": "limit", "verdict": UNDECIDED, "quiet_s": 9.0, "longest_silence_s": 10.0}, Outcome.SLOW, "progressing"),
-        ({"waited_while_idle": 0.9, "busy_cores": 0.02}, Outcome.STALLED, "90%"),
-        ({"waited_while_idle": 0.9, "busy_cores": 1.0}, Outcome.OK, "50 of 50"),
-        ({"waited_while_idle": 0.1, "busy_cores": 0.02}, Outcome.OK, "50 of 50"),
+        ({"waiting": Waiting(while_idle=0.9, starved=0.0), "busy_cores": 0.02}, Outcome.STALLED, "90%"),
+        ({"waiting": Waiting(while_idle=0.9, starved=0.0), "busy_cores": 1.0}, Outcome.OK, "50 of 50"),
+        ({"waiting": Waiting(while_idle=0.1, starved=0.0), "busy_cores": 0.02}, Outcome.OK, "50 of 50"),
+        ({"waiting": Waiting(while_idle=0.9, starved=0.8), "busy_cores": 1.0}, Outcome.STALLED, "80%"),
+        ({"waiting": Waiting(while_idle=0.9, starved=0.2), "busy_cores": 1.0}, Outcome.OK, "starved for 20%"),
         ({"client_cores": 0.97}, Outcome.INVALID, "load generator was the limit"),
         ({"others_share": 0.8}, Outcome.INVALID, "too noisy"),
     ],

@@ -1,0 +1,1 @@
+"""Real Keras on real backends; environments are built where they are missing."""

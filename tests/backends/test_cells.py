@@ -1,0 +1,59 @@
+"""Real cells: real Keras on each backend, served by real Celery workers, and the famous question."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.backends.test_contract import environment
+from tests.integration.conftest import Harness, cells, harness  # noqa: F401 - a fixture
+
+NOISY = "machine too noisy"
+PREDICT = "first-task-predict"
+
+CELLS = [
+    # cell, outcome, a word of the reason
+    (f"tensorflow2-threads-c2-{PREDICT}", "ok", "match the reference"),
+    (f"tensorflow1-prefork-c2-{PREDICT}", "ok", "match the reference"),
+    (f"tensorflow1_15-solo-c1-{PREDICT}", "ok", "match the reference"),
+    ("theano-prefork-c2-import-predict", "ok", "match the reference"),
+    ("tensorflow2-prefork-c2-import-predict", "hung", "private futex"),
+    ("tensorflow2-prefork-spawn-c2-import-predict", "ok", "match the reference"),
+    ("tensorflow1-prefork-c2-import-graph", "hung", "private futex"),
+    ("tensorflow1-prefork-c2-first-task-graph", "ok", "match the reference"),
+    ("tensorflow1-threads-c2-import-predict", "errors", "is not an element of this graph"),
+    ("tensorflow1-threads-c2-import-graph", "ok", "match the reference"),
+]
+
+
+@pytest.fixture
+def celery_environment() -> None:
+    """The real backends' own environments are used here."""
+
+
+@pytest.mark.parametrize(("cell", "outcome", "word"), CELLS)
+def test_a_real_cell_ends_as_it_truly_does(
+    cell: str,
+    outcome: str,
+    word: str,
+    harness: Harness,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    environment(cell.partition("-")[0])
+    experiment = tmp_path / "one.toml"
+    shipped = (Path(__file__).resolve().parents[2] / "experiments" / "quick.toml").read_text()
+    experiment.write_text(shipped.replace("measure_s = 3.0", "measure_s = 1.0\ncontrols = false"))
+    done: subprocess.CompletedProcess[str] = harness("run", experiment, "--select", cell, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    row = cells(tmp_path / "run").iloc[0]
+    if outcome == "ok" and str(row["reason"]).startswith(NOISY):
+        pytest.skip("the machine is too noisy to call a good cell ok")
+    assert row["outcome"] == outcome, row["reason"]
+    assert word in row["reason"]
+    if outcome == "ok":
+        assert row["ok"] == row["requests"]
+        assert row["ok"] >= 30
+    if outcome == "hung":
+        assert (tmp_path / "run" / row["evidence"]).read_text().count("Thread") >= 1
