@@ -7,12 +7,14 @@ time limit of its own. Finding the likely cause from this evidence is a later st
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness import procfs
+from harness.processes import run
 from harness.progress import Progress
 
 STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: seconds
@@ -29,20 +31,18 @@ def py_spy() -> str:
     return str(Path(sys.executable).with_name("py-spy"))
 
 
-def _run(argv: Sequence[str], limit_s: float) -> tuple[str, str]:
+def _ask(argv: Sequence[str], limit_s: float) -> tuple[str, str]:
     """(output, complaint) of a command that may hang or be missing."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = run(argv, env={"PATH": os.environ.get("PATH", "")}, limit_s=limit_s)
     except subprocess.TimeoutExpired:
         return "", f"no answer within {limit_s:g} s"
-    except OSError as error:
-        return "", str(error)
     return done.stdout, done.stderr.strip() if done.returncode else ""
 
 
 def foreign_python_threads(pid: int) -> frozenset[int] | None:
     """Native ids of the Python threads that run other code than Celery's own; None if it cannot be found out."""
-    text, complaint = _run([py_spy(), "dump", "--pid", str(pid), "--json", "--nonblocking"], GLANCE_LIMIT_S)
+    text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--json", "--nonblocking"], GLANCE_LIMIT_S)
     if complaint or not text:
         return None
     try:
@@ -82,10 +82,10 @@ def keep_log(folder: Path, log: Path) -> Path:
 
 def stacks(pid: int) -> str:
     """Python and native frames of all threads; Python frames alone where the native ones cannot be had in time."""
-    text, complaint = _run([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S)
+    text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S)
     if text:
         return text
-    fallback, second = _run([py_spy(), "dump", "--pid", str(pid)], GLANCE_LIMIT_S)
+    fallback, second = _ask([py_spy(), "dump", "--pid", str(pid)], GLANCE_LIMIT_S)
     return f"native stacks of process {pid}: {complaint}\n{fallback or second}\n"
 
 

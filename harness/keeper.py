@@ -1,6 +1,6 @@
 """The keeper: a tiny process between the driver and one program, which lets nothing of that program survive.
 
-Run as `python -I -S keeper.py LOGFILE -- PROGRAM ARGS…` by `harness.processes`; standard library only. It is the
+Run as `python -I -S keeper.py OUTPUT ERRORS -- PROGRAM ARGS…` by `harness.processes`; standard library only. It is the
 program's parent and the *subreaper* of everything below it (prctl(2), PR_SET_CHILD_SUBREAPER), so that orphans come
 back to it instead of escaping to init. It kills the whole tree when the program ends, and when its standard input
 closes: that happens whatever way the driver dies, also by SIGKILL. Should the keeper itself be killed, the program gets
@@ -53,8 +53,8 @@ def descendants(root: int) -> list[int]:
     return below
 
 
-def start(log_path: str, argv: list[str]) -> int:
-    """Fork and run the program in a session of its own, output appended to the log; its pid."""
+def start(output: str, errors: str, argv: list[str]) -> int:
+    """Fork and run the program in a session of its own, what it prints appended to two files; its pid."""
     pid = os.fork()
     if pid:
         return pid
@@ -63,10 +63,10 @@ def start(log_path: str, argv: list[str]) -> int:
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        os.dup2(os.open(output, flags, 0o600), 1)
+        os.dup2(os.open(errors, flags, 0o600), 2)
         os.execvp(argv[0], argv)
     except OSError as error:
         os.write(2, f"cannot start {argv[0]}: {error}\n".encode())
@@ -113,7 +113,7 @@ def say(message: dict[str, object]) -> None:
         return  # the driver is gone; what it asked for is done all the same
 
 
-def main(log_path: str, argv: list[str]) -> None:
+def main(output: str, errors: str, argv: list[str]) -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -121,7 +121,7 @@ def main(log_path: str, argv: list[str]) -> None:
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end)
     signal.signal(signal.SIGCHLD, nothing)
-    program = start(log_path, argv)
+    program = start(output, errors, argv)
     say({"pid": program})
     status: int | None = None
     while status is None:
@@ -137,4 +137,4 @@ def main(log_path: str, argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[3:])
+    main(sys.argv[1], sys.argv[2], sys.argv[4:])

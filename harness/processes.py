@@ -1,6 +1,7 @@
 """Owned processes: every program we start runs under a keeper, and is gone when its `with` block ends.
 
-Used for the broker, the workers, the baseline and the load generator. Naming the signal that ended a program is done
+Used for the broker, the workers, the baseline and the load generator, and through `run` for every helper program (uv, py-spy,
+probes), so that none of them outlives a driver that was killed. Naming the signal that ended a program is done
 here, once. What the processes did is for `monitor` and `progress` to say.
 """
 
@@ -13,6 +14,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,13 +41,22 @@ def signal_name(code: int | None) -> str:
 class OwnedProcess:
     """One program under its keeper. Usable as a context manager; leaving it kills what is left of the tree."""
 
-    def __init__(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        errors: Path | None = None,
+    ) -> None:
+        """`log` takes what the program prints; `errors` its standard error, if that is to be apart."""
         self.log = log
         self.exit_code: int | None = None
         self.kernel_cpu_s: float | None = None
         self._buffer = b""
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", keeper.__file__, str(log), "--", *argv],
+            [sys.executable, "-I", "-S", keeper.__file__, str(log), str(errors or log), "--", *argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(env),
@@ -64,6 +75,11 @@ class OwnedProcess:
         if self.exit_code is None and self._ended(0.0):
             self._finish()
         return self.exit_code
+
+    def wait(self, limit_s: float) -> int | None:
+        """Like `poll`, after waiting up to `limit_s` for the end."""
+        self._ended(limit_s)
+        return self.poll()
 
     def terminate(self, grace_s: float = STOP_GRACE_S) -> bool:
         """TERM to the program, and KILL to the tree after `grace_s`; True if it went by itself."""
@@ -127,3 +143,17 @@ class OwnedProcess:
                 return b""
             self._buffer += data
         return self._buffer.partition(b"\n")[0]
+
+
+def run(
+    argv: Sequence[str], *, env: Mapping[str, str], limit_s: float, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """subprocess.run for an owned process, output captured. Raises subprocess.TimeoutExpired; exit 127: cannot start."""
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        output, errors = Path(folder) / "output", Path(folder) / "errors"
+        with OwnedProcess(argv, log=output, errors=errors, env=env, cwd=cwd) as process:
+            code = process.wait(limit_s)
+        if code is None:
+            raise subprocess.TimeoutExpired(list(argv), limit_s)
+        texts = [path.read_text(errors="replace") if path.exists() else "" for path in (output, errors)]
+    return subprocess.CompletedProcess(list(argv), code, *texts)

@@ -91,6 +91,8 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
         started = _now()
         write_header(folder, state, started)
         if todo:
+            left_s = time_left_s(todo, list(folder.latest().values()), state.settings)
+            screen.say(f"{len(todo)} trials to run, about {round(left_s / 60) or 1} min")
             with open_broker(order, scratch) as server:
                 run_trials(state, folder, server, planned, todo, scratch)
         table = write_tables(folder, planned)

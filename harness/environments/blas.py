@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from harness import processes
 from harness.environments.description import BlasLink
 from harness.environments.environment import Environment
 from harness.environments.worker_side import worker_variables
@@ -55,10 +56,12 @@ def link(package: str, site_packages: Path, folder: Path) -> Path:
 def prove(blas: BlasLink, environment: Environment, log: Path) -> dict[str, Any]:
     """The probe's figures, measured in the environment as a worker would see it. Raises HarnessError if it fails."""
     try:
-        done = subprocess.run(
-            [str(environment.python), "-m", blas.probe], env=worker_variables(environment), cwd=environment.directory,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROBE_LIMIT_S, check=False,
-        )  # fmt: skip
+        done = processes.run(
+            [str(environment.python), "-m", blas.probe],
+            env=worker_variables(environment),
+            cwd=environment.directory,
+            limit_s=PROBE_LIMIT_S,
+        )
     except subprocess.TimeoutExpired as error:
         raise HarnessError(f"{blas.probe} did not end within {PROBE_LIMIT_S:g} s") from error
     with log.open("a") as file:

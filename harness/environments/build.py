@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness import processes
 from harness.environments import blas, interpreters, uvtool
 from harness.environments.description import Description, described
 from harness.environments.environment import (
@@ -133,11 +134,12 @@ def _installed(folder: Path) -> dict[str, str]:
 def _try_imports(description: Description, environment: Environment, log: Path) -> None:
     """A library that does not import on this processor or system is a fault of the environment, not of a cell."""
     try:
-        done = subprocess.run(
-            [str(environment.python), "-c", f"import {', '.join(description.imports)}"], cwd=environment.directory,
-            env=worker_variables(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=IMPORT_LIMIT_S, check=False,
-        )  # fmt: skip
+        done = processes.run(
+            [str(environment.python), "-c", f"import {', '.join(description.imports)}"],
+            cwd=environment.directory,
+            env=worker_variables(environment),
+            limit_s=IMPORT_LIMIT_S,
+        )
         code, said = str(done.returncode), done.stderr
     except subprocess.TimeoutExpired:
         code, said = "none", f"importing took longer than {IMPORT_LIMIT_S:g} s"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import processes
 from harness.environments import uvtool
 from harness.errors import MissingTool
 
@@ -44,10 +45,8 @@ class Interpreter:
 def ask(path: Path) -> Interpreter | None:
     """What the program at `path` says of itself; None unless it is a CPython that runs."""
     try:
-        done = subprocess.run(
-            [str(path), "-I", "-c", QUESTION], env=uvtool.variables(), cwd="/", stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=LOOK_LIMIT_S, check=True,
-        )  # fmt: skip
+        done = processes.run([str(path), "-I", "-c", QUESTION], env=uvtool.variables(), cwd=Path("/"), limit_s=LOOK_LIMIT_S)
+        done.check_returncode()
         base, version, kind, headers = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness import processes
 from harness.errors import HarnessError, MissingTool
 
 # What finding packages on this machine may need; nothing that changes what Python imports (PYTHONPATH, VIRTUAL_ENV).
@@ -56,10 +57,7 @@ def run(
     """uv's standard output. Raises UvFailed with uv's own last words; `log` keeps all of them."""
     argv = [str(binary()), *arguments]
     try:
-        done = subprocess.run(
-            argv, cwd=cwd, env={**variables(), **(extra or {})}, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=limit_s, check=False,
-        )  # fmt: skip
+        done = processes.run(argv, cwd=cwd, env={**variables(), **(extra or {})}, limit_s=limit_s)
     except subprocess.TimeoutExpired as error:
         raise UvFailed(f"uv {arguments[0]} took longer than {limit_s:g} s and was stopped") from error
     if log is not None:

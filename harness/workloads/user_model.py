@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import processes
 from harness.backends import bundle
-from harness.errors import BadInput, MissingTool
+from harness.errors import BadInput
 from harness.workloads import indistinct_pairs
 
 READER = "harness.backends.model_reader"
@@ -26,7 +27,7 @@ def write_user_bundle(
     """Write the bundle of `model_file` into `directory`; returns doubts, a sentence each.
 
     `python` is the tensorflow2 environment's interpreter, `env` its whole environment, with a PYTHONPATH that leads to
-    `harness`. Rows are the user's (.npy, one a row), else `n` seeded ones. Raises BadInput, MissingTool.
+    `harness`. Rows are the user's (.npy, one a row), else `n` seeded ones. Raises BadInput.
     """
     for file in (model_file, rows):
         if file is not None and not file.is_file():
@@ -42,11 +43,7 @@ def write_user_bundle(
 
 def _run(command: list[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, check=False
-        )
-    except OSError as error:
-        raise MissingTool(f"cannot run {command[0]}: {error}", remedy="Set up the tensorflow2 environment.") from error
+        return processes.run(command, env=env, limit_s=LIMIT_S)
     except subprocess.TimeoutExpired as error:
         remedy = "Give fewer rows with --rows, or a smaller model."
         raise BadInput(f"reading the model took longer than {LIMIT_S:.0f} s", remedy=remedy) from error
