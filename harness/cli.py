@@ -71,7 +71,7 @@ def run(
     broker: Annotated[str, typer.Option(help="Your own broker, redis://…, instead of a private one.")] = "",
     model: Model = None,
     rows: Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; results/<experiment> if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; results/EXPERIMENT if not given.")] = None,
     measure_s: Annotated[float | None, typer.Option(min=0.1, help="Measure each cell this long, seconds.")] = None,
     requests: Annotated[int | None, typer.Option(min=1, help="And at least this many requests.")] = None,
     limit_s: Annotated[float | None, typer.Option(min=1, help="Cut a trial off this long after READY, seconds.")] = None,
@@ -86,7 +86,7 @@ def run(
         display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
         console.print(f"{len(cells) * spec.settings.repeat} trials")
         return
-    folder = out or Path("results") / spec.name
+    folder = out or Path("results") / (f"{spec.name}-{model.stem}" if model else spec.name)
     order = workflow.Order(
         experiment=spec, cells=cells, folder=folder, broker_url=broker, model=model, rows=rows, fresh=fresh,
         retry=plan.retry_outcomes(retry),

@@ -55,11 +55,14 @@ def descendants(root: int) -> list[int]:
 
 def start(output: str, errors: str, argv: list[str]) -> int:
     """Fork and run the program in a session of its own, what it prints appended to two files; its pid."""
+    keeper = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != keeper:  # it died before we could ask to be told
+            os._exit(127)
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)

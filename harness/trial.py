@@ -35,6 +35,7 @@ SAMPLE_EVERY_S = 0.5
 MEMORY_EVERY_S = 2.0
 CLOSE_LOOK_AFTER_S = 1.0  # silence after which threads are looked at
 CLIENT_START_LIMIT_S = 60.0
+KEPT_LOOKS = 60  # more than the watchdog's window holds
 RAISED_START_WINDOW_S = 600.0
 KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
 
@@ -230,7 +231,7 @@ class Trial:
         if seen.quiet_s < CLOSE_LOOK_AFTER_S and not respawning:
             self.looks.clear()
             return ""
-        self.looks.append(self._look(now))
+        self.looks = [*self.looks[-KEPT_LOOKS:], self._look(now)]
         seen.verdict = judge(self.looks)
         if seen.verdict.state in (State.WORKING, State.UNDECIDED):
             return ""
