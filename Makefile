@@ -10,8 +10,8 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or later is needed, this is %d.%d. Name one with: make PYTHON=/path/to/python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install -qq --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install -qq --no-deps --editable .
 	@touch $@
 
 run: setup

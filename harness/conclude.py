@@ -15,6 +15,7 @@ from harness.answers import Requests, Waiting
 from harness.matrix import Cell
 from harness.outcome import Observations, Outcome, classify
 from harness.plan import Bundle
+from harness.portable import portable
 from harness.record import CpuUse, TrialRecord
 from harness.trial import Seen, Trial
 
@@ -125,7 +126,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         ok=int(requests.right.sum()) if requests else 0,
         wrong=int(requests.wrong.sum()) if requests else 0,
         unanswered=int((requests.columns["received"] < 0).sum()) if requests else progress.published,
-        errors=requests.errors() if requests else {},
+        errors={portable(text): count for text, count in requests.errors().items()} if requests else {},
         max_error=requests.max_error if requests else None,
         waiting=_waiting(trial, requests),
         busy_cores=cpu.ours / window if cpu else None,
@@ -181,9 +182,9 @@ def _since_ready(trial: Trial) -> float | None:
 
 
 def _last_line(log: Path) -> str:
-    """The last line of a log that says something, without the paths of this machine in front of it."""
+    """The last line of a log that says something."""
     try:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
         return "no log"
-    return lines[-1][:300] if lines else "the log is empty"
+    return portable(lines[-1])[:300] if lines else "the log is empty"

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import procfs
+from harness.portable import portable
 from harness.processes import run
 from harness.progress import Progress
 
@@ -76,7 +77,8 @@ def keep_log(folder: Path, log: Path) -> Path:
     """The last part of the worker's log."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "worker.log"
-    kept.write_bytes(log.read_bytes()[-LOG_TAIL_BYTES:] if log.exists() else b"")
+    tail = log.read_bytes()[-LOG_TAIL_BYTES:] if log.exists() else b""
+    kept.write_text(portable(tail.decode("utf-8", "replace")))
     return kept
 
 
@@ -84,9 +86,9 @@ def stacks(pid: int) -> str:
     """Python and native frames of all threads; Python frames alone where the native ones cannot be had in time."""
     text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S)
     if text:
-        return text
+        return portable(text)
     fallback, second = _ask([py_spy(), "dump", "--pid", str(pid)], GLANCE_LIMIT_S)
-    return f"native stacks of process {pid}: {complaint}\n{fallback or second}\n"
+    return portable(f"native stacks of process {pid}: {complaint}\n{fallback or second}\n")
 
 
 def inventory(pid: int) -> str:

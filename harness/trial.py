@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -92,6 +93,7 @@ class Trial:
 
     def run(self) -> None:
         """Start, watch until something ends it, keep evidence, stop everything."""
+        shutil.rmtree(self.work.evidence, ignore_errors=True)  # of an earlier try at the same trial
         try:
             self._start()
             while not self.seen.ended_by:

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness import processes
 from harness.backends import bundle
-from harness.errors import BadInput
+from harness.errors import BadInput, MissingTool
 from harness.workloads import indistinct_pairs
 
 READER = "harness.backends.model_reader"
@@ -27,11 +27,13 @@ def write_user_bundle(
     """Write the bundle of `model_file` into `directory`; returns doubts, a sentence each.
 
     `python` is the tensorflow2 environment's interpreter, `env` its whole environment, with a PYTHONPATH that leads to
-    `harness`. Rows are the user's (.npy, one a row), else `n` seeded ones. Raises BadInput.
+    `harness`. Rows are the user's (.npy, one a row), else `n` seeded ones. Raises BadInput, MissingTool.
     """
     for file in (model_file, rows):
         if file is not None and not file.is_file():
             raise BadInput(f"there is no file {file}", remedy="Give the path of a saved model, or of rows in .npy.")
+    if not python.is_file():
+        raise MissingTool(f"there is no interpreter {python}", remedy="Set up the tensorflow2 environment.")
     command = [str(python), "-m", READER, str(model_file.resolve()), str(directory.resolve()), "--count", str(n)]
     if rows is not None:
         command += ["--rows", str(rows.resolve())]
