@@ -65,6 +65,14 @@ class RunFolder:
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         self.replace(name, json.dumps(data, indent=2, sort_keys=True) + "\n")
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """What `write_json` wrote; {} where there is nothing that can be read."""
+        try:
+            data = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
     def replace(self, name: str, text: str) -> None:
         """Write a whole file, or leave the old one as it was."""
         with writing(self.path):

@@ -6,6 +6,7 @@ what becomes of it in `conclude`.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ from harness.experiment import Experiment, Settings
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Bundle, Planned
+from harness.portable import portable
 from harness.record import TrialRecord
 from harness.trial import Assignment, Trial
 
@@ -231,7 +233,8 @@ def write_tables(folder: store.RunFolder, planned: Sequence[Planned]) -> pd.Data
 
 
 def write_header(folder: store.RunFolder, state: Run, started: str, ended: str = "") -> None:
-    """`run.json`: machine, versions as installed, experiment, times."""
+    """`run.json`: machine, versions as installed, experiment, times; a run that is completed later keeps its start."""
+    started = folder.read_json("run.json").get("started") or started
     folder.write_json(
         "run.json",
         {
@@ -254,7 +257,7 @@ def _described(environment: Environment | MissingTool) -> dict[str, object]:
         "interpreter": environment.interpreter_version,
         "fingerprint": environment.fingerprint,
         "installed": dict(environment.installed),
-        "facts": dict(environment.facts),
+        "facts": json.loads(portable(json.dumps(dict(environment.facts)))),
     }
 
 
