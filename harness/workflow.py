@@ -213,7 +213,7 @@ def time_left_s(todo: Sequence[Planned], records: Sequence[TrialRecord], setting
     """A guess from the trials so far: the mean of the same kind in the same environment, else of all, else a constant."""
     seconds: dict[tuple[str, bool], list[float]] = {}
     for record in records:
-        if record.outcome is not Outcome.SKIPPED:
+        if record.outcome not in (Outcome.SKIPPED, Outcome.INVALID):
             seconds.setdefault((record.as_cell.venv, record.as_cell.is_control), []).append(record.seconds)
     everything = [value for values in seconds.values() for value in values] or [10.0 + settings.measure_s]
     total = 0.0

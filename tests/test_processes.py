@@ -6,26 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness import procfs
 from harness.processes import OwnedProcess, signal_name
+from tests.waiting import wait_until
 
 ENV = {"PATH": os.environ["PATH"]}
 ESCAPING = "(setsid sleep 300 &); sleep 300 & sleep 300"
-
-
-def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> bool:
-    until = time.monotonic() + limit_s
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def alive(pid: int) -> bool:

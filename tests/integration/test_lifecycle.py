@@ -16,6 +16,7 @@ import pytest
 from harness import broker
 from harness.record import from_line
 from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
+from tests.waiting import wait_until
 
 KILLS = 10
 MANY = block("null", ["prefork", "threads", "gevent", "eventlet", "solo"]) + block("faulty", "prefork", fault="sleep:0.05")
@@ -48,15 +49,6 @@ def still_there(seen: set[psutil.Process], limit_s: float = 10.0) -> set[psutil.
             break
         time.sleep(0.05)
     return seen
-
-
-def wait_for(condition: Callable[[], object], limit_s: float = 60.0) -> bool:
-    until = time.monotonic() + limit_s
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def has(process: subprocess.Popen[bytes], word: str) -> Callable[[], bool]:
@@ -105,7 +97,7 @@ def test_ctrl_c_keeps_what_was_measured_and_exits_with_130(tmp_path: Path, celer
     path = experiment(tmp_path, MANY)
     driver = start(tmp_path, path)
     trials = tmp_path / "run" / "trials.jsonl"
-    assert wait_for(lambda: trials.exists() and trials.read_text().count("\n") >= 1)
+    assert wait_until(lambda: trials.exists() and trials.read_text().count("\n") >= 1)
     seen = set(below(driver))
     driver.send_signal(signal.SIGINT)
     assert driver.wait(60) == 130
@@ -120,7 +112,7 @@ def test_ctrl_c_keeps_what_was_measured_and_exits_with_130(tmp_path: Path, celer
 def test_a_broker_that_dies_makes_the_trial_invalid(tmp_path: Path, celery_environment: object) -> None:
     path = experiment(tmp_path, block("faulty", "solo", fault="sleep:0.2"), measure_s=60.0)
     driver = start(tmp_path, path)
-    assert wait_for(has(driver, "harness.loadgen"))
+    assert wait_until(has(driver, "harness.loadgen"))
     time.sleep(2.0)
     server = next(child for child in below(driver) if "valkey-server" in child.name())
     server.kill()
