@@ -119,6 +119,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         verdict=seen.verdict,
         unsupported=progress.unsupported or "",
         worker_exit=seen.worker_exit,
+        dead_children=len(seen.dead),
         was_ready=progress.ready_at_s is not None,
         client_exit=seen.client_exit,
         log_tail=_last_line(work.folder / "worker.log"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.answers import Waiting
-from harness.watchdog import State, Verdict
+from harness.watchdog import QUIET_S, State, Verdict
 
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
 STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
@@ -47,6 +47,7 @@ class Observations:
     verdict: Verdict | None = None
     unsupported: str = ""
     worker_exit: str = ""  # 'SIGKILL', 'exit 1'
+    dead_children: int = 0
     was_ready: bool = False
     client_exit: str = ""
     log_tail: str = ""
@@ -102,6 +103,8 @@ def _answers(seen: Observations) -> tuple[Outcome, str] | None:
     lost = {text: count for text, count in seen.errors.items() if text.startswith("WorkerLostError")}
     if lost:
         return Outcome.CRASHED, f"child processes died: {counted(lost)}"
+    if seen.dead_children and seen.unanswered and seen.ended_by == "limit":
+        return Outcome.CRASHED, f"{seen.dead_children} child processes died, and {seen.unanswered} requests were never answered"
     if seen.wrong:
         return Outcome.WRONG, f"{seen.wrong} of {seen.requests} answers differ from the reference by up to {seen.max_error:.3g}"
     if seen.errors:
@@ -114,10 +117,11 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
     if stalled and seen.ended_by in ("done", "limit"):
         return Outcome.STALLED, stalled
     if seen.ended_by == "limit":
-        verdict = seen.verdict
-        unusual = seen.quiet_s > SILENCE_FACTOR * seen.longest_silence_s
-        if verdict is not None and verdict.state is State.UNDECIDED and unusual:
-            return Outcome.INVALID, f"could not judge: {verdict.reason}; cut off at the limit of {seen.limit_s:g} s"
+        if seen.quiet_s > max(QUIET_S, SILENCE_FACTOR * seen.longest_silence_s):
+            undecided = seen.verdict is not None and seen.verdict.state is State.UNDECIDED
+            why = seen.verdict.reason if undecided and seen.verdict else f"no progress for {seen.quiet_s:.0f} s"
+            lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
+            return Outcome.INVALID, f"could not judge: {why}{lost}; cut off at the limit of {seen.limit_s:g} s"
         return Outcome.SLOW, f"progressing, cut off at the limit of {seen.limit_s:g} s with {seen.ok} answers"
     if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
         return Outcome.INVALID, f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"

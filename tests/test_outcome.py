@@ -35,6 +35,12 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
             "could not judge",
         ),
         ({"ended_by": "limit", "verdict": UNDECIDED, "quiet_s": 9.0, "longest_silence_s": 10.0}, Outcome.SLOW, "progressing"),
+        (
+            {"ended_by": "limit", "quiet_s": 50.0, "longest_silence_s": 1.0, "unanswered": 3},
+            Outcome.INVALID,
+            "3 requests are un",
+        ),
+        ({"ended_by": "limit", "quiet_s": 50.0, "dead_children": 1, "unanswered": 1}, Outcome.CRASHED, "never answered"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.0), "busy_cores": 0.02}, Outcome.STALLED, "90%"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.0), "busy_cores": 1.0}, Outcome.OK, "50 of 50"),
         ({"waiting": Waiting(while_idle=0.1, starved=0.0), "busy_cores": 0.02}, Outcome.OK, "50 of 50"),
