@@ -127,7 +127,9 @@ def save(requests: Requests, path: Path) -> None:
     columns = {name: requests.columns[name] for name in contract.REQUEST_FIELDS[:-1]}
     columns["error"] = columns["error"].astype(str)
     table = pa.table({**columns, "right": requests.right, "difference": requests.difference})
-    pq.write_table(table, path)
+    draft = path.with_suffix(".new")
+    pq.write_table(table, draft)
+    draft.replace(path)
 
 
 def measured_s(path: Path) -> tuple[Floats, Floats]:

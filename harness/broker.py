@@ -74,7 +74,7 @@ def check(url: str) -> str:
 def shown(url: str) -> str:
     """The URL without its password."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def free_port() -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
@@ -111,7 +112,7 @@ def list_cells(name: Name = "quick", select: Select = None, model: Model = None)
 @app.command()
 def show(folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/quick")) -> None:
     """Print the table of a run that was made before."""
-    records = list(store.RunFolder(folder).latest().values())
+    records = list(store.RunFolder(folder).current().values())
     if not records:
         raise BadInput(f"there are no records in {folder}", remedy="name a folder that 'harness run' has written")
     table = summary.table(records, folder)
@@ -148,7 +149,11 @@ def _experiment(name: str, overrides: dict[str, Any]) -> Experiment:
     known = [*workloads.NAMES, workflow.USER_WORKLOAD]
     spec = experiment.read(name, backends=backends, workloads=known)
     chosen = {key: value for key, value in overrides.items() if value is not None}
-    return spec.model_copy(update={"settings": Settings(**{**spec.settings.model_dump(), **chosen})})
+    try:
+        settings = Settings(**{**spec.settings.model_dump(), **chosen})
+    except ValidationError as error:
+        raise BadInput(f"these options do not fit: {experiment.complaints(error)}", remedy="give other values") from error
+    return spec.model_copy(update={"settings": settings})
 
 
 def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> list[Cell]:

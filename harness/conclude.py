@@ -120,6 +120,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         unsupported=progress.unsupported or "",
         worker_exit=seen.worker_exit,
         dead_children=len(seen.dead),
+        lost_requests=_lost(seen, requests),
         was_ready=progress.ready_at_s is not None,
         client_exit=seen.client_exit,
         log_tail=_last_line(work.folder / "worker.log"),
@@ -137,6 +138,12 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         longest_silence_s=seen.longest_silence_s,
         limit_s=settings.limit_s if progress.ready_at_s is not None else settings.ready_limit_s,
     )
+
+
+def _lost(seen: Seen, requests: Requests | None) -> int:
+    if requests is None:
+        return len(seen.lost)
+    return sum(int(requests.columns["received"][number]) < 0 for number in seen.lost if number < len(requests))
 
 
 def _waiting(trial: Trial, requests: Requests | None) -> Waiting | None:

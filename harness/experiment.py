@@ -72,7 +72,7 @@ class Block(BaseModel):
     traffic: list[Annotated[str, AfterValidator(_traffic)]] = ["closed-4"]
     compile_cache: list[Annotated[str, _one_of("warm", "cold")]] = ["warm"]
     start_window_s: list[Annotated[float, Field(ge=0, le=3600)]] = [0.0]
-    fault: list[str] = [""]
+    fault: list[Annotated[str, Field(pattern=r"^([a-z-]+(:\d+(\.\d+)?)?(@\d+)?)?$")]] = [""]
 
 
 class Experiment(BaseModel):
@@ -108,12 +108,13 @@ def read(name: str, *, backends: list[str], workloads: list[str]) -> Experiment:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"{path} cannot be read as TOML: {error}", remedy="correct the file") from error
     except ValidationError as error:
-        raise BadInput(f"{path} is not a valid experiment: {_complaints(error)}", remedy="correct the file") from error
+        raise BadInput(f"{path} is not a valid experiment: {complaints(error)}", remedy="correct the file") from error
     _check_names(path, experiment, backends=[*backends, *matrix.CONTROLS], workloads=workloads)
     return experiment
 
 
-def _complaints(error: ValidationError) -> str:
+def complaints(error: ValidationError) -> str:
+    """'settings.measure_s: Input should be greater than 0; …'"""
     texts = []
     for item in error.errors():
         place = ".".join(str(part) for part in item["loc"])
@@ -129,6 +130,11 @@ def _check_names(path: Path, experiment: Experiment, *, backends: list[str], wor
                 raise BadInput(
                     f"{path} is not a valid experiment: unknown {kind} {value!r}", remedy=f"use {', '.join(allowed)}"
                 )
+        if cell.environment and cell.environment not in backends:
+            raise BadInput(
+                f"{path} is not a valid experiment: unknown environment {cell.environment!r}",
+                remedy=f"use {', '.join(backends)}",
+            )
         if cell.is_control and not cell.environment:
             raise BadInput(
                 f"{path} is not a valid experiment: {cell.backend} needs an environment to run in",

@@ -48,6 +48,7 @@ class Observations:
     unsupported: str = ""
     worker_exit: str = ""  # 'SIGKILL', 'exit 1'
     dead_children: int = 0
+    lost_requests: int = 0  # that dead children held, and that were never answered
     was_ready: bool = False
     client_exit: str = ""
     log_tail: str = ""
@@ -73,6 +74,8 @@ def classify(seen: Observations) -> tuple[Outcome, str]:
         answer = question(seen)
         if answer:
             return answer
+    if not seen.requests or seen.ok != seen.requests:
+        return Outcome.INVALID, f"could not judge: only {seen.ok} of {seen.requests} answers could be checked"
     starved = f"; starved for {seen.waiting.starved:.0%} of the time" if seen.waiting and seen.waiting.starved else ""
     return Outcome.OK, f"{seen.ok} of {seen.requests} answers match the reference{starved}"
 
@@ -103,8 +106,8 @@ def _answers(seen: Observations) -> tuple[Outcome, str] | None:
     lost = {text: count for text, count in seen.errors.items() if text.startswith("WorkerLostError")}
     if lost:
         return Outcome.CRASHED, f"child processes died: {counted(lost)}"
-    if seen.dead_children and seen.unanswered and seen.ended_by == "limit":
-        return Outcome.CRASHED, f"{seen.dead_children} child processes died, and {seen.unanswered} requests were never answered"
+    if seen.lost_requests and seen.ended_by == "limit":
+        return Outcome.CRASHED, f"{seen.dead_children} child processes died, {seen.lost_requests} of their requests unanswered"
     if seen.wrong:
         return Outcome.WRONG, f"{seen.wrong} of {seen.requests} answers differ from the reference by up to {seen.max_error:.3g}"
     if seen.errors:
@@ -116,6 +119,10 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
     stalled = _stalled(seen)
     if stalled and seen.ended_by in ("done", "limit"):
         return Outcome.STALLED, stalled
+    if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
+        return Outcome.INVALID, f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
+    if seen.others_share is not None and seen.others_share > NOISE_LIMIT:
+        return Outcome.INVALID, f"machine too noisy: others used {seen.others_share:.0%} of its cores"
     if seen.ended_by == "limit":
         if seen.quiet_s > max(QUIET_S, SILENCE_FACTOR * seen.longest_silence_s):
             undecided = seen.verdict is not None and seen.verdict.state is State.UNDECIDED
@@ -123,10 +130,6 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
             lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
             return Outcome.INVALID, f"could not judge: {why}{lost}; cut off at the limit of {seen.limit_s:g} s"
         return Outcome.SLOW, f"progressing, cut off at the limit of {seen.limit_s:g} s with {seen.ok} answers"
-    if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
-        return Outcome.INVALID, f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
-    if seen.others_share is not None and seen.others_share > NOISE_LIMIT:
-        return Outcome.INVALID, f"machine too noisy: others used {seen.others_share:.0%} of its cores"
     return None
 
 

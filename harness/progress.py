@@ -42,7 +42,7 @@ class Progress:
     phase_at_s: dict[str, float] = field(default_factory=dict)
     open: dict[tuple[str, int, int], OpenStage] = field(default_factory=dict)
     load_seconds: dict[int, float] = field(default_factory=dict)
-    child_pids: list[int] = field(default_factory=list)
+    child_pids: set[int] = field(default_factory=set)  # of all processes that began to serve, the worker's own too
     ended_by_pid: dict[int, int] = field(default_factory=dict)
     unsupported: str | None = None
     _offsets: dict[Path, int] = field(default_factory=dict)
@@ -83,8 +83,8 @@ class Progress:
             self.phase_at_s[self.phase] = at_s
         elif event.kind == contract.READY:
             self.ready_at_s = at_s
-        elif event.kind == contract.CHILD_INIT:
-            self.child_pids.append(event.pid)
+        elif event.kind in (contract.CHILD_INIT, contract.IMPORT_BEGIN):
+            self.child_pids.add(event.pid)
         elif event.kind == contract.UNSUPPORTED:
             self.unsupported = (self.directory / "unsupported.txt").read_text().strip()
         else:

@@ -68,7 +68,8 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
     """The row of one cell; `others` holds the records of its controls."""
     cell = trials[0].as_cell
     gravest = min(trials, key=lambda record: GRAVITY.index(record.outcome))
-    good = [record for record in trials if record.measured_s and record.measured_requests]
+    measured = [record for record in trials if record.measured_s and record.measured_requests]
+    good = [record for record in measured if record.outcome is Outcome.OK] or measured
     values = {
         **{name: value for name, value in cell.as_dict().items() if name in COLUMNS},
         "cell": cell.id,

@@ -69,7 +69,7 @@ class LocalWorker:
         self.log = place.folder / "worker.log"
         self.progress = Progress(Path(place.spec["events_dir"]))
         self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.folder)
-        self._python_tids: dict[int, frozenset[int] | None] = {}
+        self._asked: dict[int, tuple[frozenset[int], frozenset[int]]] = {}  # pid -> (threads then, foreign ones)
 
     def poll(self) -> int | None:
         return self.process.poll()
@@ -77,15 +77,14 @@ class LocalWorker:
     def look(self, *, closely: bool) -> tuple[ProcessLook, ...]:
         stats = procfs.tree(self.process.keeper_pid)
         parents = {stat.pid: stat.parent for stat in stats}
-        if not closely:
-            self._python_tids = {}
+        threads = {stat.pid: tuple(procfs.threads(stat.pid)) for stat in stats}
         return tuple(
             ProcessLook(
                 pid=stat.pid,
                 cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
                 children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
-                threads=tuple(procfs.threads(stat.pid)),
-                python_tids=self._foreign(stat.pid) if closely else None,
+                threads=threads[stat.pid],
+                python_tids=self._foreign(stat.pid, frozenset(t.tid for t in threads[stat.pid])) if closely else None,
             )
             for stat in stats
         )
@@ -100,11 +99,15 @@ class LocalWorker:
             return False
         return self.process.terminate(STOP_GRACE_S)
 
-    def _foreign(self, pid: int) -> frozenset[int] | None:
-        """Asked once in a silence: a stack dump stops the process for some milliseconds."""
-        if pid not in self._python_tids:
-            self._python_tids[pid] = diagnosis.foreign_python_threads(pid)
-        return self._python_tids[pid]
+    def _foreign(self, pid: int, tids: frozenset[int]) -> frozenset[int] | None:
+        """Asked again only when there are threads that have not been asked about: a stack dump stops the process."""
+        known, foreign = self._asked.get(pid, (frozenset(), frozenset()))
+        if tids <= known:
+            return foreign
+        answer = diagnosis.foreign_python_threads(pid)
+        if answer is not None:
+            self._asked[pid] = (tids, answer)
+        return answer
 
 
 def worker_command(cell: Cell, environment: Environment) -> list[str]:

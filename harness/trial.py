@@ -73,6 +73,7 @@ class Seen:
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     dead: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)  # requests that dead processes held
 
 
 class Trial:
@@ -189,9 +190,9 @@ class Trial:
         if "measure" in (progress.phase, phase_before):
             seen.before = seen.before or sample
             seen.after = sample
-        gone = {pid for pid in progress.child_pids if pid not in sample.pids}
+        gone = {pid for pid in progress.child_pids if pid not in sample.pids and pid != self.worker.process.pid}
         seen.dead |= gone
-        progress.forget(gone)
+        seen.lost |= {stage.number for stage in progress.forget(gone) if stage.kind == "request"}
 
     def _ready(self) -> None:
         """The worker consumes: remember what its threads wait in while idle, and let the load begin."""
@@ -209,7 +210,7 @@ class Trial:
         if progress.unsupported:
             return "unsupported"
         code = self.client.poll() if self.client is not None else self.worker.poll()
-        if code is not None and progress.phase == "done":
+        if code == 0 and progress.phase == "done":  # another code: what it saw was not saved
             return "done"
         if self.client is not None and code is not None:
             self.seen.client_exit = signal_name(code)

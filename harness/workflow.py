@@ -225,7 +225,7 @@ def time_left_s(todo: Sequence[Planned], records: Sequence[TrialRecord], setting
 
 def write_tables(folder: store.RunFolder, planned: Sequence[Planned]) -> pd.DataFrame:
     """`cells.csv`: the cells of this plan first, in its order, then whatever else the folder holds records of."""
-    latest = folder.latest()
+    latest = folder.current()
     keys = list(dict.fromkeys([(item.cell.id, item.trial) for item in planned] + list(latest)))
     table = summary.table((latest[key] for key in keys if key in latest), folder.path)
     folder.replace("cells.csv", table.to_csv(index=False))

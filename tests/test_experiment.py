@@ -48,6 +48,8 @@ def test_a_small_file_is_read(tmp_path: Path) -> None:
         (('["solo"]', '["solo"]\nengine_threads = ["2"]'), "engine_threads"),
         (('["solo"]', '["solo"'), "cannot be read as TOML"),
         (('["theano"]', '["null"]'), "needs an environment"),
+        (('["solo"]', '["solo"]\nenvironment = ["nope"]'), "unknown environment 'nope'"),
+        (('["solo"]', '["solo"]\nfault = ["sleep:abc"]'), "fault"),
         (("[[cells]]", "[settings]\nmeasure_s = -1\n[[cells]]"), "settings.measure_s"),
     ],
 )

@@ -24,7 +24,7 @@ def alive(pid: int) -> bool:
 
 
 def start(command: str, folder: Path) -> OwnedProcess:
-    return OwnedProcess(["sh", "-c", command], log=folder / "log", env=ENV)
+    return OwnedProcess(["sh", "-c", command], log=folder / "log", env=ENV, cwd=folder)
 
 
 def test_the_exit_code_and_the_kernels_accounting_come_back(tmp_path: Path) -> None:

@@ -35,12 +35,13 @@ class Runner:
             backend.set_options(spec["options"])
         try:
             model = backend.load(spec["bundle"])
+            self.rows_stored = numpy.load(os.path.join(spec["bundle"], "inputs.npy"), mmap_mode="r")
+            self._predict = backend.caller(model, spec["call"])
         except backends.UnsupportedLayer as error:
             self._say_unsupported(error)
             raise
-        self.rows_stored = numpy.load(os.path.join(spec["bundle"], "inputs.npy"), mmap_mode="r")
-        self._predict = backend.caller(model, spec["call"])
-        heartbeat.emit(contract.LOAD_END)
+        finally:  # a load that raised has ended, too
+            heartbeat.emit(contract.LOAD_END)
 
     def load_once(self):
         """For lazy loading: the first task of this process loads, tasks beside it wait for that one load."""

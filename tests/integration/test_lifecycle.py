@@ -142,6 +142,8 @@ BAD = [
     (["run", "quick", "--broker", "redis://127.0.0.1:1/0"], 6, "does not answer"),
     (["run", "quick", "--broker", "nonsense"], 6, "nonsense"),
     (["run", "quick", "--repeat", "0"], 2, "repeat"),
+    (["run", "quick", "--limit-s", "90000"], 3, "limit_s"),
+    (["run", "quick", "--broker", "redis://127.0.0.1:abc"], 6, "does not answer"),
     (["run", "quick", "--speed", "11"], 2, "--speed"),
     (["fly"], 2, "fly"),
     (["show", "nowhere"], 3, "no records"),
