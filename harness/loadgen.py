@@ -33,7 +33,7 @@ POLL_S = 0.05
 WARMUP_REQUESTS = 10
 WARMUP_ENOUGH_S = 3.0  # once every executor has answered, warm-up this long is enough even for slow requests
 EXIT_BROKER_LOST = 4
-CONNECTED, GO = "connected", "go"  # files beside the plan
+GO = "go"  # a file beside the plan
 MARK = "harness-template-argument"
 
 
@@ -295,7 +295,6 @@ def main(path: Path) -> int:
     heartbeat.open_in(plan.events_dir)
     generator = Generator(plan, Wire(plan.url, plan.queue))
     signal.signal(signal.SIGTERM, lambda *_: generator.stopped.set())
-    (path.with_name(CONNECTED)).touch()
     while not path.with_name(GO).exists() and not generator.stopped.is_set():
         time.sleep(0.005)
     code = 0

@@ -7,7 +7,7 @@ folders, logs and tables.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -172,10 +172,3 @@ def fault_options(text: str) -> dict[str, Any]:
     if after:
         options["after"] = int(after)
     return options
-
-
-def interleaved(cells: Sequence[Cell], repeat: int) -> Iterator[tuple[Cell, int]]:
-    """(cell, repetition) of a whole round of cells after the other, repetitions counted from 1."""
-    for repetition in range(1, repeat + 1):
-        for cell in cells:
-            yield cell, repetition

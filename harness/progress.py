@@ -43,7 +43,6 @@ class Progress:
     open: dict[tuple[str, int, int], OpenStage] = field(default_factory=dict)
     load_seconds: dict[int, float] = field(default_factory=dict)
     child_pids: set[int] = field(default_factory=set)  # of all processes that began to serve, the worker's own too
-    ended_by_pid: dict[int, int] = field(default_factory=dict)
     unsupported: str | None = None
     _offsets: dict[Path, int] = field(default_factory=dict)
 
@@ -111,8 +110,6 @@ class Progress:
             kind = ends[event.kind]
             stage = self.open.pop((kind, event.pid, event.number), None)
             self.ended += kind == "request"
-            if kind == "request":
-                self.ended_by_pid[event.pid] = self.ended_by_pid.get(event.pid, 0) + 1
             if kind == "load" and stage is not None:
                 self.load_seconds[event.pid] = at_s - stage.since_s
 

@@ -35,7 +35,6 @@ LOOK_EVERY_S = 0.1
 SAMPLE_EVERY_S = 0.5
 MEMORY_EVERY_S = 2.0
 CLOSE_LOOK_AFTER_S = 1.0  # silence after which threads are looked at
-CLIENT_START_LIMIT_S = 60.0
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 RAISED_START_WINDOW_S = 600.0
 KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
