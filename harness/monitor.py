@@ -2,7 +2,7 @@
 
 CPU time is the kernel's own: the user and system time of every living process plus that of the descendants it has
 waited for. Our keepers are subreapers, so no process's time is lost when it dies, not even a short-lived compiler's.
-The resolution is one clock tick (10 ms) a process and reading.
+Living processes are read to the nanosecond, waited-for ones to the clock tick (10 ms) below each living process.
 """
 
 from __future__ import annotations

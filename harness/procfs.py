@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 FUTEX_PRIVATE = 128
+CPUCLOCK_SCHED = 2
 # System calls in which a thread may wait, x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
 _X86 = {
     0: "read", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 45: "recv", 47: "recv", 61: "wait-child",
@@ -74,11 +76,22 @@ def process(pid: int) -> ProcessStat | None:
         pid=pid,
         parent=int(fields[1]),
         state=fields[0],
-        own_cpu_s=(int(fields[11]) + int(fields[12])) * TICK_S,
+        own_cpu_s=_clock_s(pid) or (int(fields[11]) + int(fields[12])) * TICK_S,
         reaped_cpu_s=(int(fields[13]) + int(fields[14])) * TICK_S,
         threads=int(fields[17]),
         started_ticks=int(fields[19]),
     )
+
+
+def _clock_s(pid: int) -> float | None:
+    """CPU seconds of all threads of a process, dead ones too, to the nanosecond; None where the clock cannot be read.
+
+    The clock's number is made of the pid as the kernel does it (MAKE_PROCESS_CPUCLOCK, clock_getcpuclockid(3)).
+    """
+    try:
+        return time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED)
+    except OSError:
+        return None
 
 
 def children(pid: int) -> list[int]:
