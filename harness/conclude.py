@@ -134,6 +134,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         busy_cores=cpu.ours / window if cpu else None,
         client_cores=cpu.client / window if cpu else None,
         others_share=cpu.others_share if cpu else None,
+        noise_limit=settings.noise_limit,
         quiet_s=seen.quiet_s,
         longest_silence_s=seen.longest_silence_s,
         limit_s=settings.limit_s if progress.ready_at_s is not None else settings.ready_limit_s,

@@ -35,11 +35,18 @@ def _traffic(value: str) -> str:
         raise ValueError(f"{error}; {error.remedy}") from error
 
 
+def _fault(value: str) -> str:
+    if value and not matrix.FAULT.fullmatch(value):
+        raise ValueError(f"{value!r} is not kind[:value][@after][xTIMES][%PERCENT][+EVERY]")
+    return value
+
+
 class Settings(BaseModel):
     """How long and how often. Seconds of wall time.
 
     `measure_s` and `requests`: a trial is measured until both are reached. `limit_s`: then cut off, from READY on.
     `ready_limit_s`: for the worker to consume. `warmup_limit_s`: for every executor to have answered once.
+    `noise_limit`: share of the machine's cores that others may use before a trial's figures are not believed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +56,7 @@ class Settings(BaseModel):
     limit_s: float = Field(default=120.0, gt=0, le=86_400)
     ready_limit_s: float = Field(default=180.0, gt=0, le=3600)
     warmup_limit_s: float = Field(default=60.0, gt=0, le=3600)
+    noise_limit: float = Field(default=0.5, gt=0)
     repeat: int = Field(default=1, ge=1, le=10_000)
     seed: int = 1
     controls: bool = True
@@ -72,7 +80,7 @@ class Block(BaseModel):
     traffic: list[Annotated[str, AfterValidator(_traffic)]] = ["closed-4"]
     compile_cache: list[Annotated[str, _one_of("warm", "cold")]] = ["warm"]
     start_window_s: list[Annotated[float, Field(ge=0, le=3600)]] = [0.0]
-    fault: list[Annotated[str, Field(pattern=r"^([a-z-]+(:\d+(\.\d+)?)?(@\d+)?)?$")]] = [""]
+    fault: list[Annotated[str, AfterValidator(_fault)]] = [""]
 
 
 class Experiment(BaseModel):

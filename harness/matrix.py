@@ -7,7 +7,8 @@ folders, logs and tables.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -18,6 +19,10 @@ CONTROLS = ("null", "faulty")  # run in the environment of the backend beside wh
 PLACEMENTS = ("import", "import-predict", "task-init", "process-init", "first-task")
 CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session")
 AUTO = "auto"
+FAULT = re.compile(
+    r"(?P<kind>[a-z-]+)(:(?P<value>\d+(\.\d+)?))?(@(?P<after>\d+))?(x(?P<times>\d+))?"
+    r"(%(?P<percent>\d+(\.\d+)?))?(\+(?P<every>\d+))?"
+)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -37,7 +42,7 @@ class Cell:
     traffic: str = "closed-4"
     compile_cache: str = "warm"  # or 'cold': an empty one for each trial
     start_window_s: float = 0.0  # worker_proc_alive_timeout; 0: raised out of the way
-    fault: str = ""  # what the faulty backend does: 'kind', 'kind:value' or 'kind:value@after'
+    fault: str = ""  # what the faulty backend does, see FAULT
 
     @property
     def venv(self) -> str:
@@ -161,14 +166,15 @@ def engine_threads(text: str) -> tuple[int | None, int | None]:
 
 
 def fault_options(text: str) -> dict[str, Any]:
-    """'sleep:2.5@10' -> {'kind': 'sleep', 'value': 2.5, 'after': 10}."""
-    if not text:
+    """What a fault says: kind[:value][@after][xTIMES][%PERCENT][+EVERY], see `harness.backends.faulty`.
+
+    >>> fault_options("sleep:2.5@10x1")
+    {'kind': 'sleep', 'value': 2.5, 'after': 10, 'times': 1}
+    """
+    found = FAULT.fullmatch(text)
+    if not text or found is None:
         return {}
-    head, _, after = text.partition("@")
-    kind, _, value = head.partition(":")
-    options: dict[str, Any] = {"kind": kind}
-    if value:
-        options["value"] = float(value)
-    if after:
-        options["after"] = int(after)
-    return options
+    kinds: dict[str, Callable[[str], Any]] = {
+        "kind": str, "value": float, "after": int, "times": int, "percent": float, "every": int
+    }  # fmt: skip
+    return {name: kinds[name](value) for name, value in found.groupdict().items() if value is not None}

@@ -17,7 +17,6 @@ STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were
 STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
 CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
 SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
-NOISE_LIMIT = 0.5  # of the machine's cores used by others
 
 
 class Outcome(StrEnum):
@@ -62,6 +61,7 @@ class Observations:
     busy_cores: float | None = None  # worker, broker and client together, in the measured window
     client_cores: float | None = None
     others_share: float | None = None
+    noise_limit: float = 0.5  # of the machine's cores, used by others
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     limit_s: float = 0.0
@@ -121,7 +121,7 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
         return Outcome.STALLED, stalled
     if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
         return Outcome.INVALID, f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
-    if seen.others_share is not None and seen.others_share > NOISE_LIMIT:
+    if seen.others_share is not None and seen.others_share > seen.noise_limit:
         return Outcome.INVALID, f"machine too noisy: others used {seen.others_share:.0%} of its cores"
     if seen.ended_by == "limit":
         if seen.quiet_s > max(QUIET_S, SILENCE_FACTOR * seen.longest_silence_s):

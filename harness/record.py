@@ -84,7 +84,12 @@ class TrialRecord(BaseModel):
     tree_cpu_s: float | None = None  # whole life, as sampled up to the last look before the worker ended
     kernel_cpu_s: float | None = None  # whole life, as the kernel accounts for it at the end
     last_progress_s: float | None = None  # from READY
-    verdict_after_s: float | None = None  # silence until the watchdog's verdict
+    verdict_after_s: float | None = None  # from the last progress of what hangs to the watchdog's verdict
+    cause: str = ""  # of diagnosis.CAUSES, where the trial hung, stalled, respawned or crashed
+    support: list[str] = []  # what supports the cause, a sentence each
+    executors: int | None = None  # that run requests: processes, threads, or 1
+    executors_hung: int | None = None
+    duplicates: int = 0  # answers that came a second time
     versions: dict[str, str] = {}
 
     @property
