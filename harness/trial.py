@@ -134,7 +134,7 @@ class Trial:
             "prefetch": cell.prefetch,
             "proc_alive_timeout": cell.start_window_s or RAISED_START_WINDOW_S,
             "queue": self.queue,
-            "options": fault_options(cell.fault),
+            "options": {**fault_options(cell.fault), "trial": work.trial, "folder": str(work.folder)},
         }
 
     def _start_client(self) -> OwnedProcess:
