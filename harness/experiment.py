@@ -73,6 +73,7 @@ class Block(BaseModel):
     concurrency: list[Annotated[int, Field(ge=1, le=256)]] = [1]
     placement: list[Annotated[str, _one_of(*matrix.PLACEMENTS)]] = ["first-task"]
     call: list[Annotated[str, _one_of(*matrix.CALLS)]] = ["predict"]
+    parent: list[Annotated[str, _one_of(*matrix.PARENT_DEEDS)]] = ["nothing"]
     workload: list[str] = ["digits-cnn"]
     batch: list[Annotated[int, Field(ge=1, le=65_536)]] = [1]
     engine_threads: list[Annotated[str, Field(pattern=r"^(auto|[1-9]\d*x[1-9]\d*)$")]] = ["auto"]

@@ -18,6 +18,7 @@ from harness.pools import IN_PROCESS, POOLS
 CONTROLS = ("null", "faulty")  # run in the environment of the backend beside which they stand
 PLACEMENTS = ("import", "import-predict", "task-init", "process-init", "first-task")
 CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session")
+PARENT_DEEDS = ("nothing", "import", "build", "load", "predict")
 AUTO = "auto"
 FAULT = re.compile(
     r"(?P<kind>[a-z-]+)(:(?P<value>\d+(\.\d+)?))?(@(?P<after>\d+))?(x(?P<times>\d+))?"
@@ -27,7 +28,7 @@ FAULT = re.compile(
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Cell:
-    """One combination. The fields from `workload` on stand in the id only where they differ from these defaults."""
+    """One combination. The fields from `parent` on stand in the id only where they differ from these defaults."""
 
     backend: str
     environment: str = ""  # whose venv it runs in; '' means the backend's own
@@ -35,6 +36,7 @@ class Cell:
     concurrency: int = 1
     placement: str = "first-task"
     call: str = "predict"
+    parent: str = "nothing"  # what the main process did at import with a model of its own, see `harness.worker.app`
     workload: str = "digits-cnn"
     batch: int = 1
     engine_threads: str = AUTO  # 'auto' (the library's own choice) or 'INTRAxINTER', such as '1x1'
@@ -54,6 +56,7 @@ class Cell:
         backend = self.backend if not self.environment else f"{self.backend}@{self.environment}"
         parts = [backend, self.pool, f"c{self.concurrency}", self.placement, self.call]
         optional = (
+            (self.parent, "nothing", f"parent-{self.parent}"),
             (self.workload, "digits-cnn", self.workload),
             (self.batch, 1, f"b{self.batch}"),
             (self.engine_threads, AUTO, f"t{self.engine_threads}"),
@@ -80,15 +83,15 @@ class Cell:
     def null_control(self) -> Cell:
         """The same pool, environment and traffic, with nothing computed."""
         return replace(
-            self, backend="null", environment=self.venv, placement="first-task", call="predict",
+            self, backend="null", environment=self.venv, placement="first-task", call="predict", parent="nothing",
             engine_threads=AUTO, compile_cache="warm", start_window_s=0.0, fault="",
         )  # fmt: skip
 
     def baseline(self) -> Cell:
         """The same model and call in one process, without Celery."""
         return replace(
-            self, pool=IN_PROCESS, concurrency=1, placement="import", traffic="single", prefetch=4,
-            start_window_s=0.0, compile_cache="warm",
+            self, pool=IN_PROCESS, concurrency=1, placement="import", parent="nothing", traffic="single",
+            prefetch=4, start_window_s=0.0, compile_cache="warm",
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -154,6 +157,8 @@ def impossible(cell: Cell, *, calls: Sequence[str], celery: tuple[int, int], com
         return f"{cell.backend} compiles nothing, so it has no cold compile cache"
     if cell.is_baseline:
         return None
+    if cell.parent != "nothing" and cell.is_control:
+        return f"{cell.backend} computes nothing, so its parent has nothing to compute either"
     return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=celery)
 
 

@@ -125,6 +125,7 @@ class Trial:
             "backend": cell.backend,
             "placement": cell.placement,
             "call": cell.call,
+            "parent": cell.parent,
             "bundle": str(work.bundle),
             "batch": cell.batch,
             "intra": intra,

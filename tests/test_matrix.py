@@ -17,7 +17,8 @@ CELLS = st.builds(
     concurrency=st.integers(1, 16),
     placement=st.sampled_from(matrix.PLACEMENTS),
     call=st.sampled_from(matrix.CALLS),
-    workload=st.sampled_from(["digits-cnn", "digits-mlp", "lstm", "convnet-large"]),
+    parent=st.sampled_from(matrix.PARENT_DEEDS),
+    workload=st.sampled_from(["tiny-dense", "digits-cnn", "digits-mlp", "lstm", "convnet-large"]),
     batch=st.integers(1, 64),
     engine_threads=st.sampled_from(["auto", "1x1", "2x1"]),
     prefetch=st.integers(0, 8),
@@ -86,6 +87,21 @@ def test_every_real_cell_brings_its_null_control_and_its_baseline() -> None:
         "theano-threads-c1-first-task-predict",
         "theano-solo-c1-first-task-predict",
     ]
+
+
+def test_controls_and_baselines_are_the_same_whatever_the_parent_did() -> None:
+    plain = Cell(backend="theano", pool="prefork")
+    busy = Cell(backend="theano", pool="prefork", parent="predict")
+    assert busy.id == "theano-prefork-c1-first-task-predict-parent-predict"
+    assert busy.null_control() == plain.null_control()
+    assert busy.baseline() == plain.baseline()
+
+
+def test_a_control_has_no_model_of_its_parents_own() -> None:
+    cell = Cell(backend="null", environment="theano", pool="prefork", parent="load")
+    reason = matrix.impossible(cell, calls=("predict",), celery=(5, 5), compile_cache=True)
+    assert reason is not None
+    assert "computes nothing" in reason
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def test_a_type_without_tolerance_is_bad_input() -> None:
         workloads.tolerance("int8")
 
 
-@pytest.mark.parametrize("name", ["digits-cnn", "digits-mlp", "lstm"])
+@pytest.mark.parametrize("name", ["tiny-dense", "digits-cnn", "digits-mlp", "lstm"])
 def test_writing_a_bundle_again_gives_the_same_bytes_and_leaves_nothing_else(bundles: Path, tmp_path: Path, name: str) -> None:
     for _ in range(2):
         workloads.write_bundle(name, tmp_path)

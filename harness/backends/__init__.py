@@ -7,9 +7,12 @@ to predict, and a class `Backend`:
     backend.configure(intra=None, inter=None, cache_dir="...")  # before NumPy and the ML library are imported
     model = backend.load(bundle_dir)                            # raises UnsupportedLayer
     answer = backend.caller(model, "predict")                   # function: float32 (batch, *input_shape) -> (batch, outputs)
+    backend.import_library(bundle_dir)                          # only that; what it returns is kept alive
+    backend.build(bundle_dir)                                   # the model without its weights
     backend.versions()                                          # {"keras": "2.2.4", "tensorflow": "1.13.1"}
 
-`intra` and `inter` are engine threads, None leaves the library's default. The calls:
+The two that go less far than `load` serve cells whose parent does no more (see `harness.worker.runner`); the controls
+do without them. `intra` and `inter` are engine threads, None leaves the library's default. The calls:
 
     predict           model.predict(x), what a user writes first
     predict_on_batch  model.predict_on_batch(x)

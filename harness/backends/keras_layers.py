@@ -31,6 +31,11 @@ def add(keras, model, name, config):
         raise UnsupportedLayer(name, "Keras %s: %s" % (keras.__version__, error))
 
 
+def build_bare(keras, bundle_dir):
+    """The bundle's model as its layers make it, with weights that Keras chose at random."""
+    return build(keras, bundle.read_model(bundle_dir))
+
+
 def build_with_weights(keras, bundle_dir):
     """The bundle's model from its layers and weights, whatever model file lies beside them."""
     model = build(keras, bundle.read_model(bundle_dir))

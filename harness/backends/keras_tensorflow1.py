@@ -23,15 +23,33 @@ class KerasOnTensorFlow1:
         environment.quiet_cpu_tensorflow()
         environment.keras_on("tensorflow", cache_dir)
 
+    def import_library(self, bundle_dir):
+        import keras
+        import tensorflow
+
+        return keras, tensorflow
+
+    def build(self, bundle_dir):
+        """The graph alone: Keras opens its session when it first needs one, to set weights or to predict."""
+        import keras
+        import tensorflow
+
+        self._open_session(keras, tensorflow)
+        return keras_layers.build_bare(keras, bundle_dir)
+
     def load(self, bundle_dir):
         import keras
         import tensorflow
 
-        if self.intra is not None or self.inter is not None:
-            keras.backend.set_session(tensorflow.Session(config=self._threads(tensorflow)))
+        self._open_session(keras, tensorflow)
         model = keras_layers.build_with_weights(keras, bundle_dir)
         # Setting the weights has opened Keras' session, so asking for it here changes nothing.
         return Loaded(model, tensorflow.get_default_graph(), keras.backend.get_session())
+
+    def _open_session(self, keras, tensorflow):
+        """Where threads are limited, by a session of our own making; where not, Keras makes its session itself."""
+        if self.intra is not None or self.inter is not None:
+            keras.backend.set_session(tensorflow.Session(config=self._threads(tensorflow)))
 
     def _threads(self, tensorflow):
         # 0 is TensorFlow's own word for "choose".

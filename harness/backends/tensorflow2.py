@@ -20,7 +20,8 @@ class Backend:
         environment.quiet_cpu_tensorflow()
         environment.keras_on("tensorflow", cache_dir)
 
-    def load(self, bundle_dir):
+    def import_library(self, bundle_dir):
+        """Import Keras and TensorFlow, and limit its threads where they are to be limited."""
         import keras
         import tensorflow
 
@@ -29,6 +30,13 @@ class Backend:
             threading.set_intra_op_parallelism_threads(self.intra)
         if self.inter is not None:
             threading.set_inter_op_parallelism_threads(self.inter)
+        return keras
+
+    def build(self, bundle_dir):
+        return keras_layers.build_bare(self.import_library(bundle_dir), bundle_dir)
+
+    def load(self, bundle_dir):
+        keras = self.import_library(bundle_dir)
         file = bundle.read_model(bundle_dir).get("file")
         if file is None:
             return keras_layers.build_with_weights(keras, bundle_dir)

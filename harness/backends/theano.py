@@ -31,6 +31,17 @@ class Backend:
         environment.blas_threads(intra)
         environment.theano_flag("base_compiledir", os.path.join(cache_dir, "theano"))
 
+    def import_library(self, bundle_dir):
+        import keras
+        import theano
+
+        return keras, theano
+
+    def build(self, bundle_dir):
+        import keras
+
+        return keras_layers.build_bare(keras, bundle_dir)
+
     def load(self, bundle_dir):
         import keras
 

@@ -2,6 +2,10 @@
 
 It is written as a user would write it; the cell's *placement* decides where the model is loaded. Nothing here works
 around a hang: naive code is the thing under test. The driver never imports this module; it sends tasks by name.
+
+The cell's *parent* says what the main process does besides, when it reads this module, with a model of its own that no
+task uses: nothing, `import` (of the ML library), `build` (no weights set), `load`, or `predict` (asked as the task asks).
+A child that is forked inherits what that left behind; a spawned child reads this module, too, and does the same again.
 """
 
 import json
@@ -77,9 +81,10 @@ def _ready(**_):
     heartbeat.emit(contract.READY)
 
 
+if SPEC["parent"] != "nothing":
+    bystander = Runner(SPEC)
+    bystander.prepare(SPEC["parent"])
 if PLACEMENT in ("import", "import-predict"):
     runner.load()
 if PLACEMENT == "import-predict":
-    heartbeat.emit(contract.PARENT_PREDICT_BEGIN)
-    runner.predict(runner.rows(0))
-    heartbeat.emit(contract.PARENT_PREDICT_END)
+    runner.predict_in_parent()

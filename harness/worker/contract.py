@@ -12,7 +12,7 @@ SPEC = "HARNESS_TRIAL_SPEC"  # path of the trial's JSON file, see SPEC_KEYS
 BROKER_URL = "HARNESS_BROKER_URL"
 
 #: Keys of the trial's JSON file.
-#: backend, placement, call: as in the cell. bundle: the workload's folder. batch: rows a request.
+#: backend, placement, call, parent: as in the cell. bundle: the workload's folder. batch: rows a request.
 #: intra, inter: engine threads or null. cache_dir: the backend's compile cache. events_dir: where signs of life go.
 #: prefetch: worker_prefetch_multiplier. proc_alive_timeout: seconds, or null for Celery's own 4 s.
 #: queue: the trial's own queue. options: what a control backend is told, {} elsewhere.
@@ -20,6 +20,7 @@ SPEC_KEYS = (
     "backend",
     "placement",
     "call",
+    "parent",
     "bundle",
     "batch",
     "intra",

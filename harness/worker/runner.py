@@ -9,6 +9,8 @@ import threading
 from harness import backends
 from harness.worker import contract, heartbeat
 
+DEEDS = {"import": "import_library", "build": "build"}
+
 
 class Runner:
     """Holds the loaded model's call. `spec` is the trial's JSON, see `contract.SPEC_KEYS`."""
@@ -16,6 +18,7 @@ class Runner:
     def __init__(self, spec):
         self.spec = spec
         self._predict = None
+        self.unfinished = None  # what `prepare` made: kept, as a user's module keeps it
         self.rows_stored = None
         self._lock = threading.Lock()
 
@@ -27,8 +30,7 @@ class Runner:
         """Import the ML library, build the model, keep its call. Raises backends.UnsupportedLayer."""
         spec = self.spec
         heartbeat.emit(contract.LOAD_BEGIN)
-        backend = backends.get(spec["backend"])
-        backend.configure(intra=spec["intra"], inter=spec["inter"], cache_dir=spec["cache_dir"])
+        backend = self._configured()
         import numpy  # not before: OpenBLAS reads its number of threads when NumPy is imported
 
         if hasattr(backend, "set_options"):
@@ -42,6 +44,34 @@ class Runner:
             raise
         finally:  # a load that raised has ended, too
             heartbeat.emit(contract.LOAD_END)
+
+    def prepare(self, deed):
+        """Go only so far: `import` the ML library, `build` the model, `load` it, or `predict` once, too."""
+        if deed in ("load", "predict"):
+            self.load()
+        else:
+            heartbeat.emit(contract.LOAD_BEGIN)
+            try:
+                self.unfinished = getattr(self._configured(), DEEDS[deed])(self.spec["bundle"])
+            except backends.UnsupportedLayer as error:
+                self._say_unsupported(error)
+                raise
+            finally:
+                heartbeat.emit(contract.LOAD_END)
+        if deed == "predict":
+            self.predict_in_parent()
+
+    def predict_in_parent(self):
+        """Answer the first request's rows, and tell of it as the parent's doing."""
+        heartbeat.emit(contract.PARENT_PREDICT_BEGIN)
+        self.predict(self.rows(0))
+        heartbeat.emit(contract.PARENT_PREDICT_END)
+
+    def _configured(self):
+        spec = self.spec
+        backend = backends.get(spec["backend"])
+        backend.configure(intra=spec["intra"], inter=spec["inter"], cache_dir=spec["cache_dir"])
+        return backend
 
     def load_once(self):
         """For lazy loading: the first task of this process loads, tasks beside it wait for that one load."""
