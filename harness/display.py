@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.doctor import Finding
 from harness.outcome import Outcome
+from harness.summary import HangRate, clean_trials_for
 
 STYLES = {
     Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
@@ -29,6 +30,7 @@ FIGURES = (
 )
 ID_WIDTH = 50
 OUTCOME_WIDTH = 11
+BOUNDS = (0.05, 0.01)  # hang rates that are worth more workers
 
 
 def number(value: Any, form: str, factor: float) -> str:
@@ -53,7 +55,32 @@ def line(row: Mapping[str, Any]) -> Text:
         text.append(f"\n    {row['reason']}", style="dim")
         if row.get("evidence"):
             text.append(f"\n    evidence: {row['evidence']}", style="dim")
+    if words := _hangs_of(row):
+        text.append(f"\n    {words}", style="dim")
     return text
+
+
+def hangs(rate: HangRate) -> str:
+    """How often fresh workers hung, and what that says of the rate.
+
+    >>> hangs(HangRate(hung=3, judged=30))
+    '3 of 30 hung (2.1 % - 26.5 % at 95 %)'
+    >>> hangs(HangRate(hung=0, judged=20))
+    '0 of 20 hung: the rate is below 13.9 % at 95 %; 59 clean workers would bound it below 5 %'
+    """
+    counts = f"{rate.hung} of {rate.judged} hung"
+    if rate.hung:
+        low, high = rate.interval
+        return f"{counts} ({low * 100:.1f} % - {high * 100:.1f} % at 95 %)"
+    needed = [(clean_trials_for(bound), bound) for bound in BOUNDS if clean_trials_for(bound) > rate.judged]
+    more = f"; {needed[0][0]} clean workers would bound it below {needed[0][1] * 100:g} %" if needed else ""
+    return f"{counts}: the rate is below {rate.below * 100:.1f} % at 95 %{more}"
+
+
+def _hangs_of(row: Mapping[str, Any]) -> str:
+    """The hang rate of a table's row that stands for several trials; '' for a single one."""
+    judged = int(row.get("judged_trials") or 0)
+    return hangs(HangRate(hung=int(row["hung_trials"]), judged=judged)) if judged > 1 else ""
 
 
 def rows(console: Console, table: pd.DataFrame) -> None:
@@ -61,6 +88,13 @@ def rows(console: Console, table: pd.DataFrame) -> None:
     console.print(header(), soft_wrap=True)
     for row in table.to_dict("records"):
         console.print(line({str(name): value for name, value in row.items()}), soft_wrap=True)
+
+
+def hang_rates(console: Console, table: pd.DataFrame) -> None:
+    """A line for each cell that was repeated."""
+    for row in table.to_dict("records"):
+        if words := _hangs_of({str(name): value for name, value in row.items()}):
+            console.print(f"{row['cell']}: {words}", soft_wrap=True)
 
 
 def outcomes(table: pd.DataFrame) -> str:

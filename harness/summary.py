@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from harness import answers
 from harness.answers import Floats
@@ -22,13 +24,15 @@ from harness.outcome import Outcome
 from harness.record import TrialRecord
 
 CONFIDENCE = 0.99
+RATE_CONFIDENCE = 0.95
 COLUMNS = (
     "cell", "backend", "environment", "pool", "concurrency", "placement", "call", "workload", "batch", "engine_threads",
     "traffic", "prefetch", "compile_cache", "trials", "outcome", "reason", "requests", "ok", "errors", "wrong", "unanswered",
     "throughput_per_s", "latency_p50_s", "latency_p95_s", "latency_p99_s", "predict_p50_s", "cpu_saturation",
     "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client", "peak_pss_bytes",
     "threads_worker", "threads_child", "ready_s", "first_predict_s", "null_throughput_per_s", "baseline_predict_s",
-    "overhead_fraction", "starved_share", "others_cpu_share", "outcomes", "evidence",
+    "overhead_fraction", "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low",
+    "hang_rate_high", "outcomes", "evidence",
 )  # fmt: skip
 
 # When trials of one cell end differently, the row shows the gravest; `outcomes` counts them all.
@@ -53,6 +57,47 @@ def percentile(values: Iterable[float], fraction: float) -> float | None:
     if len(found) < needed_requests(fraction):
         return None
     return float(np.quantile(found, fraction, method="inverted_cdf"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HangRate:
+    """`hung` of `judged` fresh workers hung; `low` and `high` are the exact (Clopper-Pearson) 95 % interval of the rate.
+
+    `below` is the one-sided bound, for runs in which none hung: with 95 % confidence the rate is below it.
+    """
+
+    hung: int
+    judged: int
+
+    @property
+    def rate(self) -> float:
+        return self.hung / self.judged
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        low, high = stats.binomtest(self.hung, self.judged).proportion_ci(RATE_CONFIDENCE, method="exact")
+        return float(low), float(high)
+
+    @property
+    def below(self) -> float:
+        test = stats.binomtest(self.hung, self.judged, alternative="less")
+        return float(test.proportion_ci(RATE_CONFIDENCE, method="exact").high)
+
+
+def clean_trials_for(rate: float) -> int:
+    """How many fresh workers without one hang bound the rate below `rate` at 95 %: the smallest n with (1-rate)^n <= 0.05.
+
+    >>> clean_trials_for(0.05), clean_trials_for(0.01)
+    (59, 299)
+    """
+    return math.ceil(math.log(1 - RATE_CONFIDENCE) / math.log(1 - rate))
+
+
+def hang_rate(trials: Iterable[TrialRecord]) -> HangRate | None:
+    """None where no trial could be judged: what was skipped or invalid says nothing about hangs."""
+    judged = [record for record in trials if record.outcome not in (Outcome.SKIPPED, Outcome.INVALID)]
+    hung = sum(record.outcome is Outcome.HUNG for record in judged)
+    return HangRate(hung=hung, judged=len(judged)) if judged else None
 
 
 def table(records: Iterable[TrialRecord], folder: Path) -> pd.DataFrame:
@@ -91,7 +136,18 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "starved_share": _median(record.starved for record in trials),
         "evidence": gravest.evidence,
     }
-    return {**values, **_pace(good, folder), **_cpu(good), **_beside(cell, good, others, folder)}
+    return {**values, **_hangs(trials), **_pace(good, folder), **_cpu(good), **_beside(cell, good, others, folder)}
+
+
+def _hangs(trials: list[TrialRecord]) -> dict[str, Any]:
+    found = hang_rate(trials)
+    if found is None:
+        return {"hung_trials": 0, "judged_trials": 0}
+    low, high = found.interval
+    return {
+        "hung_trials": found.hung, "judged_trials": found.judged, "hang_rate": found.rate, "hang_rate_low": low,
+        "hang_rate_high": high,
+    }  # fmt: skip
 
 
 def _measured_s(records: list[TrialRecord], folder: Path) -> tuple[Floats, Floats]:
