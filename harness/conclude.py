@@ -74,7 +74,8 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
         tree_cpu_s=seen.last.worker_tree_cpu_s if seen.last else None,
         kernel_cpu_s=trial.worker.process.kernel_cpu_s,
         last_progress_s=_since_ready(trial),
-        verdict_after_s=seen.quiet_s if seen.ended_by == "verdict" else None,
+        duplicates=observed.duplicates,
+        **_judgement(seen),
         versions=heading.versions,
     )
 
@@ -85,6 +86,21 @@ def skipped(cell: Cell, trial: int, heading: Heading, reason: str) -> TrialRecor
         cell_id=cell.id, cell=cell.as_dict(), trial=trial, plan_key=heading.plan_key, started=heading.started,
         seconds=0.0, outcome=Outcome.SKIPPED, reason=reason, versions=heading.versions,
     )  # fmt: skip
+
+
+def _judgement(seen: Seen) -> dict[str, Any]:
+    """The watchdog's verdict, and the cause that the evidence speaks for, as fields of the record."""
+    verdict = seen.verdict if seen.ended_by == "verdict" else seen.partial
+    if verdict is None:
+        return {}
+    after_s = seen.judged_s - verdict.since_s if seen.judged_s is not None and verdict.since_s is not None else None
+    return {"verdict_after_s": after_s, "executors": verdict.executors or None, "executors_hung": verdict.hung or None}
+
+
+def _duplicates(folder: Path) -> int:
+    """Answers that came a second time, as the load generator counted them."""
+    path = folder / "duplicates"
+    return int(path.read_text()) if path.exists() else 0
 
 
 def _requests(trial: Trial, bundle: Bundle) -> Requests | None:
@@ -117,6 +133,8 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
     return Observations(
         ended_by=seen.ended_by,
         verdict=seen.verdict,
+        partial=seen.partial,
+        duplicates=_duplicates(work.folder),
         unsupported=progress.unsupported or "",
         worker_exit=seen.worker_exit,
         dead_children=len(seen.dead),

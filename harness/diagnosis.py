@@ -10,12 +10,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import procfs
 from harness.portable import portable
 from harness.processes import run
+from harness.procfs import Thread
 from harness.progress import Progress
 
 STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: seconds
@@ -41,17 +45,35 @@ def _ask(argv: Sequence[str], limit_s: float) -> tuple[str, str]:
     return done.stdout, done.stderr.strip() if done.returncode else ""
 
 
-def foreign_python_threads(pid: int) -> frozenset[int] | None:
-    """Native ids of the Python threads that run other code than Celery's own; None if it cannot be found out."""
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """What py-spy saw of a process's Python threads, by native id: those that run other code than Celery's own, the one
+    that holds the GIL, and the innermost frame of each."""
+
+    foreign: frozenset[int]
+    gil_owner: int | None
+    functions: dict[int, str]
+
+
+def glance(pid: int) -> Glance | None:
+    """Look at the Python stacks without stopping the process; None if it cannot be done."""
     text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--json", "--nonblocking"], GLANCE_LIMIT_S)
     if complaint or not text:
         return None
     try:
-        threads = json.loads(text)
+        threads = [thread for thread in json.loads(text) if thread.get("os_thread_id")]
     except ValueError:
         return None
-    found = {thread.get("os_thread_id"): [frame["filename"] for frame in thread["frames"]] for thread in threads}
-    return frozenset(tid for tid, files in found.items() if tid and not _own(files))
+    files = {thread["os_thread_id"]: [frame["filename"] for frame in thread["frames"]] for thread in threads}
+    return Glance(
+        foreign=frozenset(tid for tid, names in files.items() if not _own(names)),
+        gil_owner=next((thread["os_thread_id"] for thread in threads if thread.get("owns_gil")), None),
+        functions={thread["os_thread_id"]: _top(thread["frames"]) for thread in threads if thread["frames"]},
+    )
+
+
+def _top(frames: Sequence[Mapping[str, Any]]) -> str:
+    return f"{frames[0]['name']} ({frames[0]['filename']})"
 
 
 def _own(filenames: Sequence[str]) -> bool:
@@ -89,6 +111,14 @@ def stacks(pid: int) -> str:
         return portable(text)
     fallback, second = _ask([py_spy(), "dump", "--pid", str(pid)], GLANCE_LIMIT_S)
     return portable(f"native stacks of process {pid}: {complaint}\n{fallback or second}\n")
+
+
+def lost_threads(parent: Sequence[Thread], child: Sequence[Thread]) -> Counter[str]:
+    """Names of threads that the parent has and the child lacks: a fork copies only the thread that calls it.
+
+    The main threads are left out. The kernel's names tell what an engine calls its threads ('tf_Compute').
+    """
+    return Counter(thread.name for thread in parent[1:]) - Counter(thread.name for thread in child[1:])
 
 
 def inventory(pid: int) -> str:

@@ -154,6 +154,7 @@ class Generator:
         self.traffic: Traffic = parse(plan.traffic)
         self.log = Log()
         self.in_flight = 0
+        self.duplicates = 0
         self.stopped = threading.Event()
         self._phase = 0
 
@@ -231,6 +232,8 @@ class Generator:
                 heartbeat.emit(contract.RECEIVED, number)
                 self.in_flight -= 1
                 taken += 1
+            else:
+                self.duplicates += 1
             limit_s = 0.0
             if taken >= 64:
                 break
@@ -303,6 +306,7 @@ def main(path: Path) -> int:
     except redis.RedisError as error:
         print(f"broker lost: {error}", flush=True)
         code = EXIT_BROKER_LOST
+    path.with_name("duplicates").write_text(str(generator.duplicates))
     np.savez(plan.result, **table(generator.log, plan))
     if code == 0:
         generator.wire.close()

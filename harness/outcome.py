@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.answers import Waiting
-from harness.watchdog import QUIET_S, State, Verdict
+from harness.watchdog import UNKNOWN_PATIENCE_S, How, State, Verdict
 
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
 STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
@@ -44,6 +44,7 @@ class Observations:
 
     ended_by: str
     verdict: Verdict | None = None
+    partial: Verdict | None = None  # some executors hang, and the others went on to the end
     unsupported: str = ""
     worker_exit: str = ""  # 'SIGKILL', 'exit 1'
     dead_children: int = 0
@@ -56,6 +57,7 @@ class Observations:
     wrong: int = 0
     unanswered: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
+    duplicates: int = 0
     max_error: float | None = None
     waiting: Waiting | None = None
     busy_cores: float | None = None  # worker, broker and client together, in the measured window
@@ -76,8 +78,9 @@ def classify(seen: Observations) -> tuple[Outcome, str]:
             return answer
     if not seen.requests or seen.ok != seen.requests:
         return Outcome.INVALID, f"could not judge: only {seen.ok} of {seen.requests} answers could be checked"
+    twice = f"; {seen.duplicates} answers came twice" if seen.duplicates else ""
     starved = f"; starved for {seen.waiting.starved:.0%} of the time" if seen.waiting and seen.waiting.starved else ""
-    return Outcome.OK, f"{seen.ok} of {seen.requests} answers match the reference{starved}"
+    return Outcome.OK, f"{seen.ok} of {seen.requests} answers match the reference{twice}{starved}"
 
 
 def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
@@ -97,8 +100,11 @@ def _early_end(seen: Observations) -> tuple[Outcome, str] | None:
         return Outcome.CRASHED, f"the worker process ended with {seen.worker_exit}"
     if seen.ended_by == "ready-limit":
         return Outcome.REFUSED, f"the worker was not ready within {seen.limit_s:g} s: {seen.log_tail}"
-    if seen.ended_by == "verdict" and seen.verdict is not None:
-        return Outcome(seen.verdict.state.value), seen.verdict.reason
+    verdict = seen.verdict if seen.ended_by == "verdict" else seen.partial
+    if verdict is not None:
+        if verdict.how is How.LOST and seen.lost_requests:
+            return Outcome.CRASHED, _died(seen)
+        return Outcome(verdict.state.value), verdict.reason
     return None
 
 
@@ -107,12 +113,16 @@ def _answers(seen: Observations) -> tuple[Outcome, str] | None:
     if lost:
         return Outcome.CRASHED, f"child processes died: {counted(lost)}"
     if seen.lost_requests and seen.ended_by == "limit":
-        return Outcome.CRASHED, f"{seen.dead_children} child processes died, {seen.lost_requests} of their requests unanswered"
+        return Outcome.CRASHED, _died(seen)
     if seen.wrong:
         return Outcome.WRONG, f"{seen.wrong} of {seen.requests} answers differ from the reference by up to {seen.max_error:.3g}"
     if seen.errors:
         return Outcome.ERRORS, f"{sum(seen.errors.values())} of {seen.requests} requests raised: {counted(seen.errors)}"
     return None
+
+
+def _died(seen: Observations) -> str:
+    return f"{seen.dead_children} child processes died, {seen.lost_requests} of their requests unanswered"
 
 
 def _pace(seen: Observations) -> tuple[Outcome, str] | None:
@@ -124,7 +134,7 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
     if seen.others_share is not None and seen.others_share > seen.noise_limit:
         return Outcome.INVALID, f"machine too noisy: others used {seen.others_share:.0%} of its cores"
     if seen.ended_by == "limit":
-        if seen.quiet_s > max(QUIET_S, SILENCE_FACTOR * seen.longest_silence_s):
+        if seen.quiet_s > max(UNKNOWN_PATIENCE_S, SILENCE_FACTOR * seen.longest_silence_s):
             undecided = seen.verdict is not None and seen.verdict.state is State.UNDECIDED
             why = seen.verdict.reason if undecided and seen.verdict else f"no progress for {seen.quiet_s:.0f} s"
             lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""

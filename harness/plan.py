@@ -140,6 +140,15 @@ def missing(
     ]
 
 
+def pace(baselines: Sequence[TrialRecord]) -> dict[str, float | None]:
+    """What the baseline says of a request's duration, as fields of an Assignment; seconds, None where it says nothing."""
+    good = [record for record in baselines if record.outcome is Outcome.OK and record.measured_s and record.measured_requests]
+    if not good:
+        return {"baseline_s": None, "baseline_first_s": None}
+    usual = max((record.measured_s or 0.0) / record.measured_requests for record in good)
+    return {"baseline_s": usual, "baseline_first_s": max((record.first_predict_s or 0.0) for record in good) or None}
+
+
 def retry_outcomes(text: str) -> frozenset[Outcome]:
     """'failed' or 'hung,invalid' -> outcomes. Raises BadInput."""
     if not text:

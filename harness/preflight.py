@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from harness import broker, procfs, store
-from harness.diagnosis import foreign_python_threads
+from harness.diagnosis import glance
 from harness.errors import MissingTool, NotPermitted
 from harness.processes import OwnedProcess
 
@@ -35,7 +35,7 @@ def check_sight(scratch: Path) -> None:
         while process.poll() is None and not (log.exists() and log.stat().st_size):
             os.sched_yield()
         call = procfs.read(f"/proc/{process.pid}/task/{process.pid}/syscall")
-        stacks = foreign_python_threads(process.pid)
+        stacks = glance(process.pid)
     log.unlink(missing_ok=True)
     if not call or stacks is None:
         raise NotPermitted(

@@ -6,7 +6,9 @@ published, *open* once a worker began it, *ended* when the worker has done with 
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,7 @@ class OpenStage:
     tid: int
     number: int
     since_s: float
+    cold: bool = False  # the first request of its process
 
 
 @dataclass
@@ -41,6 +44,8 @@ class Progress:
     phase: str = ""
     phase_at_s: dict[str, float] = field(default_factory=dict)
     open: dict[tuple[str, int, int], OpenStage] = field(default_factory=dict)
+    durations_s: deque[float] = field(default_factory=lambda: deque(maxlen=200))  # of the last requests that ended
+    warm_pids: set[int] = field(default_factory=set)  # processes that have ended a request
     load_seconds: dict[int, float] = field(default_factory=dict)
     child_pids: set[int] = field(default_factory=set)  # of all processes that began to serve, the worker's own too
     unsupported: str | None = None
@@ -50,6 +55,16 @@ class Progress:
     def waiting(self) -> int:
         """Requests that were published and that no worker has begun."""
         return max(0, self.published - self.begun)
+
+    @property
+    def usual_s(self) -> float | None:
+        """Median duration of the last requests in a worker, None while none has ended."""
+        return statistics.median(self.durations_s) if self.durations_s else None
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that no worker holds or has yet to begin, and whose answer has not come."""
+        return max(0, self.published - self.received - self.waiting - sum(kind == "request" for kind, _, _ in self.open))
 
     def read(self) -> bool:
         """Take in what was appended since the last call; whether there was anything."""
@@ -104,12 +119,16 @@ class Progress:
             kind = begins[event.kind]
             self.begun += kind == "request"
             self.open[kind, event.pid, event.number] = OpenStage(
-                kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s
-            )
+                kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s,
+                cold=event.pid not in self.warm_pids,
+            )  # fmt: skip
         elif event.kind in ends:
             kind = ends[event.kind]
             stage = self.open.pop((kind, event.pid, event.number), None)
             self.ended += kind == "request"
+            if kind == "request" and stage is not None:
+                self.warm_pids.add(event.pid)
+                self.durations_s.append(at_s - stage.since_s)
             if kind == "load" and stage is not None:
                 self.load_seconds[event.pid] = at_s - stage.since_s
 

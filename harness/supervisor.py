@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import diagnosis, procfs
+from harness import diagnosis, greenlets, procfs
+from harness.diagnosis import Glance, lost_threads
 from harness.environments import Environment, worker_variables
 from harness.matrix import Cell
 from harness.pools import POOLS
 from harness.processes import STOP_GRACE_S, OwnedProcess
+from harness.procfs import Thread
 from harness.progress import Progress
 from harness.watchdog import ProcessLook
 from harness.worker import contract
+
+GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request
+
+HUB_WAITS = ("epoll", "poll", "select")  # of a green library's event loop
 
 
 class WorkerSide(Protocol):
@@ -32,8 +39,8 @@ class WorkerSide(Protocol):
     def poll(self) -> int | None:
         """The worker's return code once it has ended, else None."""
 
-    def look(self, *, closely: bool) -> tuple[ProcessLook, ...]:
-        """All processes of the worker and their threads; `closely` asks for their Python stacks as well."""
+    def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
+        """All processes of the worker and their threads; of those in `closely` the Python stacks (and greenlets), too."""
 
     def evidence(self, folder: Path, pids: tuple[int, ...]) -> Path:
         """Keep stacks, threads and log tail in `folder`, for these processes first; the file to read first."""
@@ -69,12 +76,13 @@ class LocalWorker:
         self.log = place.folder / "worker.log"
         self.progress = Progress(Path(place.spec["events_dir"]))
         self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.folder)
-        self._asked: dict[int, tuple[frozenset[int], frozenset[int]]] = {}  # pid -> (threads then, foreign ones)
+        self._events = Path(place.spec["events_dir"])
+        self._glances: dict[int, _Glances] = {}
 
     def poll(self) -> int | None:
         return self.process.poll()
 
-    def look(self, *, closely: bool) -> tuple[ProcessLook, ...]:
+    def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
         stats = procfs.tree(self.process.keeper_pid)
         parents = {stat.pid: stat.parent for stat in stats}
         threads = {stat.pid: tuple(procfs.threads(stat.pid)) for stat in stats}
@@ -84,7 +92,8 @@ class LocalWorker:
                 cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
                 children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
                 threads=threads[stat.pid],
-                python_tids=self._foreign(stat.pid, frozenset(t.tid for t in threads[stat.pid])) if closely else None,
+                lost_threads=bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
+                **(self._stacks(stat.pid, threads[stat.pid]) if stat.pid in closely else {}),
             )
             for stat in stats
         )
@@ -99,15 +108,40 @@ class LocalWorker:
             return False
         return self.process.terminate(STOP_GRACE_S)
 
-    def _foreign(self, pid: int, tids: frozenset[int]) -> frozenset[int] | None:
-        """Asked again only when there are threads that have not been asked about: a stack dump stops the process."""
-        known, foreign = self._asked.get(pid, (frozenset(), frozenset()))
-        if tids <= known:
-            return foreign
-        answer = diagnosis.foreign_python_threads(pid)
-        if answer is not None:
-            self._asked[pid] = (tids, answer)
-        return answer
+    def _stacks(self, pid: int, threads: tuple[Thread, ...]) -> dict[str, Any]:
+        """What glances into a process's stacks say, as fields of ProcessLook; repeated now and then."""
+        known = self._glances.setdefault(pid, _Glances())
+        now, tids = time.monotonic(), frozenset(thread.tid for thread in threads)
+        in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in threads)
+        if now - known.at_s >= GLANCE_EVERY_S or not tids <= known.tids:
+            known.take(diagnosis.glance(pid), tids, now)
+            if in_hub:  # where a C call blocks it, the signal would only disturb what is looked at
+                greenlets.ask(pid)
+        last = known.last
+        return {
+            "python_tids": last.foreign if last else None,
+            "gil_owner": last.gil_owner if last else None,
+            "functions": dict(known.functions),
+            "greenlets": greenlets.answer(self._events, pid) if in_hub else None,
+        }
+
+
+@dataclass
+class _Glances:
+    """The glances at one process: the last, what threads there were then, and how often each function was seen in a row."""
+
+    at_s: float = 0.0
+    tids: frozenset[int] = frozenset()
+    last: Glance | None = None
+    functions: dict[int, tuple[str, int]] = field(default_factory=dict)
+
+    def take(self, glance: Glance | None, tids: frozenset[int], now: float) -> None:
+        self.at_s, self.tids, self.last = now, tids, glance
+        before = self.functions
+        self.functions = {}
+        for tid, function in (glance.functions if glance else {}).items():
+            again = before.get(tid, ("", 0))
+            self.functions[tid] = (function, again[1] + 1 if again[0] == function else 1)
 
 
 def worker_command(cell: Cell, environment: Environment) -> list[str]:

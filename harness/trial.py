@@ -29,12 +29,13 @@ from harness.pools import POOLS
 from harness.processes import OwnedProcess, signal_name
 from harness.supervisor import LocalWorker, Place, WorkerSide
 from harness.traffic import parse
-from harness.watchdog import Look, State, Verdict, judge
+from harness.watchdog import Look, State, Verdict, judge, patience_s
 
 LOOK_EVERY_S = 0.1
 SAMPLE_EVERY_S = 0.5
 MEMORY_EVERY_S = 2.0
-CLOSE_LOOK_AFTER_S = 1.0  # silence after which threads are looked at
+JUDGE_EVERY_S = 0.2
+OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 RAISED_START_WINDOW_S = 600.0
 KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
@@ -53,6 +54,8 @@ class Assignment:
     broker: Broker
     folder: Path
     evidence: Path
+    baseline_s: float | None = None  # of the same predict in this run's in-process baseline: the median,
+    baseline_first_s: float | None = None  # and the first
     interrupted: Callable[[], bool] = lambda: False
 
 
@@ -62,6 +65,8 @@ class Seen:
 
     ended_by: str = ""
     verdict: Verdict | None = None
+    partial: Verdict | None = None  # some executors hang while others go on
+    judged_s: float | None = None  # when the verdict, or the partial one, was first reached
     evidence: Path | None = None
     started_s: float = field(default_factory=time.monotonic)
     worker_exit: str = ""
@@ -89,7 +94,7 @@ class Trial:
         self.worker: WorkerSide
         self.client: OwnedProcess | None = None
         self.monitor: Monitor
-        self._sampled_s = self._remembered_s = 0.0
+        self._sampled_s = self._remembered_s = self._judged_s = 0.0
 
     def run(self) -> None:
         """Start, watch until something ends it, keep evidence, stop everything."""
@@ -197,7 +202,7 @@ class Trial:
     def _ready(self) -> None:
         """The worker consumes: remember what its threads wait in while idle, and let the load begin."""
         self.furniture = {
-            thread.tid: thread.waits_in for process in self.worker.look(closely=False) for thread in process.threads
+            thread.tid: thread.waits_in for process in self.worker.look(closely=frozenset()) for thread in process.threads
         }
         if self.client is not None:
             (self.work.folder / GO).touch()
@@ -228,34 +233,60 @@ class Trial:
             return "ready-limit" if now - self.seen.started_s > settings.ready_limit_s else ""
         return "limit" if now - progress.ready_at_s > settings.limit_s else ""
 
+    @property
+    def pace_s(self) -> float | None:
+        """What a request usually takes: in the baseline or in this worker, whichever is longer; None while unknown."""
+        known = [value for value in (self.work.baseline_s, self.worker.progress.usual_s) if value is not None]
+        return max(known) if known else None
+
     def _judged(self, now: float) -> str:
         progress, seen = self.worker.progress, self.seen
+        soon_s = OVERDUE_SHARE * patience_s(self.pace_s)
+        suspects = frozenset(stage.pid for stage in progress.open.values() if now - stage.since_s >= soon_s)
         respawning = len(seen.dead) > 0 and progress.ended == 0
-        if seen.quiet_s < CLOSE_LOOK_AFTER_S and not respawning:
+        if seen.partial and all(stage.since_s != seen.partial.since_s for stage in progress.open.values()):
+            seen.partial = seen.judged_s = None  # what was thought to hang has gone on
+        if not suspects and seen.quiet_s < soon_s and not respawning:
             self.looks.clear()
             return ""
-        self.looks = [*self.looks[-KEPT_LOOKS:], self._look(now)]
+        if now - self._judged_s < JUDGE_EVERY_S:
+            return ""
+        self._judged_s = now
+        self.looks = [*self.looks[-KEPT_LOOKS:], self._look(now, suspects)]
         seen.verdict = judge(self.looks)
-        if seen.verdict.state in (State.WORKING, State.UNDECIDED):
+        return self._act_on(seen.verdict, now)
+
+    def _act_on(self, verdict: Verdict, now: float) -> str:
+        progress, seen = self.worker.progress, self.seen
+        if verdict.state is State.HUNG and seen.partial is None:
+            seen.judged_s = now
+        if verdict.partial:
+            seen.partial = seen.partial or verdict
+            return ""
+        if verdict.state in (State.WORKING, State.UNDECIDED):
             return ""
         before_s = progress.last_event_s
         progress.read()  # what was looked at may have moved on while it was looked at
         return "verdict" if progress.last_event_s == before_s else ""
 
-    def _look(self, now: float) -> Look:
+    def _look(self, now: float, suspects: frozenset[int]) -> Look:
         progress, cell = self.worker.progress, self.work.cell
-        processes = POOLS[cell.pool].executors == "processes" if not cell.is_baseline else False
+        kind = "main" if cell.is_baseline else POOLS[cell.pool].executors
         return Look(
             at_s=now,
             ready=progress.ready_at_s is not None,
             last_progress_s=progress.last_event_s or self.seen.started_s,
             waiting=0 if cell.is_baseline else progress.waiting,
+            unanswered=0 if cell.is_baseline else progress.unanswered,
             ended=progress.ended,
             stages=tuple(progress.open.values()),
-            processes=self.worker.look(closely=self.seen.quiet_s > CLOSE_LOOK_AFTER_S),
+            processes=self.worker.look(closely=suspects),
+            pace_s=self.pace_s,
+            cold_s=self.work.baseline_first_s,
             furniture=self.furniture,
             dead_children=len(self.seen.dead),
-            executors=cell.concurrency if processes else 1,
+            executors=1 if kind == "main" else cell.concurrency,
+            executor_kind="threads" if kind == "main" else kind,
         )
 
     def _keep_evidence(self) -> None:

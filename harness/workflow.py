@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -156,7 +156,7 @@ def run_trials(
             return
         state.screen.begins(item, index, len(todo), time_left_s(todo[index:], list(known.values()), state.settings))
         reason = item.skip or unsupported.get((item.cell.backend, item.cell.workload), "")
-        record = skip(state, item, reason) if reason else run_one(state, item, server, folder, scratch)
+        record = skip(state, item, reason) if reason else run_one(state, item, server, folder, scratch, known)
         if record is None:
             return
         if record.outcome is Outcome.SKIPPED and not item.skip:
@@ -173,8 +173,16 @@ def _by_cell(records: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
     return found
 
 
-def run_one(state: Run, item: Planned, server: Broker, folder: store.RunFolder, scratch: Path) -> TrialRecord | None:
+def run_one(
+    state: Run,
+    item: Planned,
+    server: Broker,
+    folder: store.RunFolder,
+    scratch: Path,
+    known: Mapping[tuple[str, int], TrialRecord],
+) -> TrialRecord | None:
     """One trial, start to record; None if the user interrupted it."""
+    baselines = [record for record in known.values() if record.cell_id == item.cell.baseline().id]
     environment, bundle = state.ready[item.cell.venv], state.bundles[item.cell.workload]
     assert isinstance(environment, Environment)
     work = Assignment(
@@ -187,6 +195,7 @@ def run_one(state: Run, item: Planned, server: Broker, folder: store.RunFolder, 
         broker=server,
         folder=supervisor.fresh_folder((scratch / "trial").resolve()),
         evidence=folder.path / "evidence" / f"{item.cell.id}.{item.trial}",
+        **plan.pace(baselines),
         interrupted=state.is_interrupted,
     )
     heading, begun = heading_of(state, item), time.monotonic()

@@ -9,13 +9,14 @@ import pytest
 
 from harness.procfs import Thread
 from harness.progress import OpenStage
-from harness.watchdog import Look, ProcessLook, State, judge
+from harness.watchdog import Greenlet, How, Look, ProcessLook, State, judge
 
 CHILD, TASK, HELPER = 100, 100, 101
 FUTEX = Thread(
     tid=TASK, name="python", state="S", cpu_s=1.0, switches=7, waits_in="futex", timed=False, private=True, wait_channel="futex"
 )
 STAGE = OpenStage(kind="request", pid=CHILD, tid=TASK, number=5, since_s=0.0)
+STEP_S = 0.25
 Change = Callable[[int], dict[str, object]]
 
 
@@ -30,21 +31,22 @@ def history(
     look: Change = lambda i: {},
     seconds: float = 8.0,
 ) -> list[Look]:
-    """Looks every 0.5 s at one child whose last progress was at 0 s; each Change alters the i-th look's part."""
+    """Looks every 0.25 s at one child whose last progress was at 0 s; each Change alters the i-th look's part."""
     looks = []
-    for i in range(1, int(seconds / 0.5) + 1):
+    for i in range(1, int(seconds / STEP_S) + 1):
         threads = [replace(FUTEX, **task(i))]
         if helper is not None:
             threads.append(replace(FUTEX, tid=HELPER, name="helper", **helper(i)))
         child = ProcessLook(pid=CHILD, cpu_s=1.0, children=(), threads=tuple(threads), python_tids=frozenset({TASK}))
         one = Look(
-            at_s=0.5 * i,
+            at_s=STEP_S * i,
             ready=True,
             last_progress_s=0.0,
             waiting=3,
             ended=4,
             stages=(STAGE,),
             processes=(replace(child, **process(i)),),
+            pace_s=0.02,
         )
         looks.append(replace(one, **look(i)))
     return looks
@@ -55,10 +57,22 @@ def test_a_task_thread_in_an_untimed_private_futex_with_nobody_to_wake_it_is_hun
     assert verdict.state is State.HUNG
     assert verdict.pids == (CHILD,)
     assert "1 of 1 processes" in verdict.reason
+    assert not verdict.partial
+    assert verdict.since_s == 0.0
 
 
 def test_a_hang_is_not_declared_before_its_silence_is_long_enough() -> None:
-    assert judge(history(seconds=3.0)).state is State.WORKING
+    assert judge(history(seconds=1.25)).state is State.WORKING
+    assert judge(history(seconds=1.5)).state is State.HUNG
+
+
+@pytest.mark.parametrize(("pace_s", "asked_at_s"), [(0.001, 1.5), (0.09, 1.5), (2.0, 6.0), (60.0, 180.0), (None, 4.0)])
+def test_how_long_a_request_may_be_open_depends_on_what_it_usually_takes(pace_s: float | None, asked_at_s: float) -> None:
+    def pace(i: int) -> dict[str, object]:
+        return {"pace_s": pace_s}
+
+    assert judge(history(look=pace, seconds=asked_at_s - STEP_S)).state is State.WORKING
+    assert judge(history(look=pace, seconds=asked_at_s)).state is State.HUNG
 
 
 @pytest.mark.parametrize(
@@ -80,13 +94,13 @@ def test_a_hang_is_not_declared_before_its_silence_is_long_enough() -> None:
         ("a helper runs just now", {"helper": lambda i: {"waits_in": "running"}}),
         (
             "a helper has just come",
-            {"process": lambda i: {"threads": (FUTEX,) if i < 15 else (FUTEX, replace(FUTEX, tid=HELPER))}},
+            {"process": lambda i: {"threads": (FUTEX,) if i < 30 else (FUTEX, replace(FUTEX, tid=HELPER))}},
         ),
         (
             "a helper has just gone",
-            {"process": lambda i: {"threads": (FUTEX,) if i > 15 else (FUTEX, replace(FUTEX, tid=HELPER))}},
+            {"process": lambda i: {"threads": (FUTEX,) if i > 30 else (FUTEX, replace(FUTEX, tid=HELPER))}},
         ),
-        ("the process was not there all the time", {"look": lambda i: {} if i > 15 else {"processes": ()}}),
+        ("the process was not there all the time", {"look": lambda i: {} if i > 30 else {"processes": ()}}),
     ],
 )
 def test_whatever_may_still_end_is_not_a_hang(what: str, changes: dict[str, Change]) -> None:
@@ -145,3 +159,135 @@ def test_a_native_timer_is_housekeeping_only_after_a_longer_silence() -> None:
 
     assert judge(history(helper=slow_timer, seconds=6.0)).state is State.UNDECIDED
     assert judge(history(helper=slow_timer, seconds=8.0)).state is State.HUNG
+    bereft = judge(history(helper=slow_timer, process=lambda i: {"lost_threads": True}, seconds=2.0))
+    assert bereft.state is State.HUNG, "the threads that would have done the work stayed in the parent"
+
+
+OTHER = OpenStage(kind="request", pid=CHILD, tid=HELPER, number=6, since_s=7.9)
+
+
+def busy(i: int) -> dict[str, object]:
+    """A second thread of the process that runs requests of its own."""
+    return {"switches": 10 * i, "cpu_s": 0.02 * i}
+
+
+def beside_another(i: int) -> dict[str, object]:
+    return {"stages": (STAGE, OTHER), "executors": 8, "executor_kind": "threads", "last_progress_s": STEP_S * i - 0.1}
+
+
+def test_one_blocked_thread_of_many_is_a_partial_hang_once_pace_allows_it() -> None:
+    def thread(i: int) -> dict[str, object]:
+        return {"cpu_s": 0.02 * i, "python_tids": frozenset({TASK, HELPER})}
+
+    def at(seconds: float) -> Callable[[int], dict[str, object]]:
+        other = replace(OTHER, since_s=seconds - 0.1)
+        return lambda i: {**beside_another(i), "stages": (STAGE, other)}
+
+    assert judge(history(helper=busy, process=thread, look=at(4.0), seconds=4.0)).state is not State.HUNG
+    found = judge(history(helper=busy, process=thread, look=at(8.0), seconds=8.0))
+    assert (found.state, found.partial, found.hung, found.executors) == (State.HUNG, True, 1, 8)
+    assert "1 of 8 threads" in found.reason
+
+
+def test_one_blocked_child_of_four_is_a_partial_hang_while_the_others_go_on() -> None:
+    sibling = OpenStage(kind="request", pid=200, tid=200, number=6, since_s=7.9)
+
+    def look(i: int) -> dict[str, object]:
+        return {"stages": (STAGE, sibling), "executors": 4, "last_progress_s": STEP_S * i - 0.1}
+
+    found = judge(history(look=look))
+    assert (found.state, found.partial, found.hung, found.executors) == (State.HUNG, True, 1, 4)
+    assert found.pids == (CHILD,)
+
+
+def test_a_request_that_waits_for_one_that_is_slow_is_not_hung() -> None:
+    """The older one may hold the lock; it sleeps, so both will go on."""
+
+    def sleeping(i: int) -> dict[str, object]:
+        return {"waits_in": "sleep", "timed": True}
+
+    older = replace(OTHER, since_s=0.0)
+    verdict = judge(
+        history(helper=sleeping, look=lambda i: {"stages": (STAGE, older), "executors": 2, "executor_kind": "threads"})
+    )
+    assert verdict.state is State.UNDECIDED
+
+
+def test_the_gil_held_by_a_blocked_thread_blocks_all() -> None:
+    def waits_for_gil(i: int) -> dict[str, object]:
+        return {"timed": True, "switches": 50 * i}
+
+    def held(i: int) -> dict[str, object]:
+        return {"gil_owner": TASK, "cpu_s": 0.01 * i, "python_tids": frozenset({TASK, HELPER})}
+
+    found = judge(history(helper=waits_for_gil, process=held))
+    assert (found.state, found.how) == (State.HUNG, How.GIL)
+
+    def asleep(i: int) -> dict[str, object]:
+        return {"waits_in": "sleep", "timed": True}
+
+    assert judge(history(task=asleep, helper=waits_for_gil, process=held)).state is State.UNDECIDED
+
+
+def test_a_stopped_process_is_hung() -> None:
+    found = judge(history(task=lambda i: {"state": "T", "waits_in": "blocked", "private": False}))
+    assert (found.state, found.how) == (State.HUNG, How.STOPPED)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pace_s", "cold", "state"),
+    [
+        (19.0, 0.001, False, State.UNDECIDED),
+        (21.0, 0.001, False, State.HUNG),
+        (21.0, 1.0, False, State.UNDECIDED),  # 100 times the usual second have not passed
+        (101.0, 1.0, False, State.HUNG),
+        (21.0, None, False, State.UNDECIDED),
+        (21.0, 0.001, True, State.UNDECIDED),  # the first request of a process may compile
+        (121.0, 0.001, True, State.HUNG),
+    ],
+)
+def test_a_spin_is_told_from_a_long_computation_by_the_cells_own_pace(
+    seconds: float, pace_s: float | None, cold: bool, state: State
+) -> None:
+    def spins(i: int) -> dict[str, object]:
+        return {"waits_in": "running", "private": False, "cpu_s": STEP_S * i, "switches": i}
+
+    def process(i: int) -> dict[str, object]:
+        return {"cpu_s": STEP_S * i, "functions": {TASK: ("spin (x.py)", 9)}}
+
+    stage = replace(STAGE, cold=cold)
+    looks = history(task=spins, process=process, look=lambda i: {"pace_s": pace_s, "stages": (stage,)}, seconds=seconds)
+    assert judge(looks).state is state
+    moving = history(task=spins, process=lambda i: {"cpu_s": STEP_S * i}, look=lambda i: {"pace_s": 0.001}, seconds=seconds)
+    assert judge(moving).state is not State.HUNG, "another function each time"
+
+
+def green(i: int, **changes: object) -> dict[str, object]:
+    waiting = Greenlet(request=5, on_lock=True, foreign=True)
+    return {"greenlets": (replace(waiting, **changes), Greenlet(request=None, on_lock=False, foreign=False))}
+
+
+def in_hub(i: int) -> dict[str, object]:
+    return {"waits_in": "epoll", "timed": True, "private": False, "switches": i}
+
+
+def test_a_greenlet_that_waits_for_a_lock_nobody_releases_is_hung() -> None:
+    kind = {"executor_kind": "greenlets"}
+    found = judge(history(task=in_hub, process=green, look=lambda i: kind))
+    assert (found.state, found.how) == (State.HUNG, How.GREENLET)
+    slow = judge(history(task=in_hub, process=lambda i: green(i, on_lock=False), look=lambda i: kind))
+    assert slow.state is State.UNDECIDED
+    timer = Greenlet(request=None, on_lock=False, foreign=True)
+    beside_a_timer = judge(
+        history(task=in_hub, process=lambda i: {"greenlets": (*green(i)["greenlets"], timer)}, look=lambda i: kind)  # type: ignore[misc]
+    )
+    assert beside_a_timer.state is State.UNDECIDED
+
+
+def test_an_answer_that_never_comes_is_a_lost_reply() -> None:
+    def lost(i: int) -> dict[str, object]:
+        return {"stages": (), "waiting": 0, "unanswered": 2}
+
+    assert judge(history(look=lost, seconds=2.0)).state is State.WORKING
+    found = judge(history(look=lost, seconds=4.0))
+    assert (found.state, found.how) == (State.HUNG, How.LOST)

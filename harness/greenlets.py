@@ -1,0 +1,50 @@
+"""Ask a worker in a green pool what its greenlets wait in, and read the answer (see `harness.worker.greenlets`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.watchdog import Greenlet
+
+# Innermost frames of a greenlet that waits for a lock, an event or a queue: (file, function) of gevent and eventlet.
+LOCKS = (
+    ("gevent/thread.py", "acquire"), ("gevent/lock.py", "acquire"), ("gevent/event.py", "wait"), ("gevent/event.py", "get"),
+    ("gevent/queue.py", "get"), ("eventlet/semaphore.py", "acquire"), ("eventlet/event.py", "wait"),
+    ("eventlet/green/thread.py", "acquire"), ("eventlet/queue.py", "get"), ("threading.py", "acquire"),
+    ("threading.py", "wait"),
+)  # fmt: skip
+LIBRARIES = ("gevent/", "eventlet/", "greenlet/", "celery/", "kombu/", "amqp/", "redis/", "billiard/", "vine/", "click/")
+HELPERS = ("threading.py", "queue.py", "selectors.py", "socket.py", "bin/celery", "<frozen", "heapq.py", "select.py")
+INNERMOST = 6
+
+
+def ask(pid: int) -> None:
+    """Make a worker that can tell its greenlets do so; nothing happens in one that cannot, or that is blocked in C."""
+    try:
+        os.kill(pid, signal.SIGURG)
+    except OSError:
+        return
+
+
+def answer(events: Path, pid: int) -> tuple[Greenlet, ...] | None:
+    """The last answer; None where there is none: not a green pool, or its hub is blocked."""
+    try:
+        told = json.loads((events / f"greenlets-{pid}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return tuple(read(frames) for frames in told["greenlets"] if frames)
+
+
+def read(frames: Sequence[dict[str, Any]]) -> Greenlet:
+    """One greenlet from its frames, innermost first."""
+    inner = frames[:INNERMOST]
+    waits = [frame for frame in inner if any(frame["file"].endswith(f) and frame["function"] == n for f, n in LOCKS)]
+    timed = any((frame["timeout"] if frame["timeout"] is not None else -1) >= 0 for frame in waits)
+    requests = [frame["request"] for frame in frames if frame["request"] is not None]
+    foreign = any(not any(part in frame["file"] for part in (*LIBRARIES, *HELPERS)) for frame in frames)
+    return Greenlet(request=requests[0] if requests else None, on_lock=bool(waits) and not timed, foreign=foreign)
