@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -24,6 +25,8 @@ from harness.processes import OwnedProcess
 START_LIMIT_S = 15.0
 CONNECT_LIMIT_S = 5.0
 PORT_TRIES = 5
+OUR_NAME = "harness"  # of our own connections, so that the worker's can be told
+HEARD_S = 5.0
 
 
 class Broker(Protocol):
@@ -54,7 +57,9 @@ def server_binary() -> Path:
 
 def client(url: str) -> redis.Redis:
     """A client that gives up instead of hanging."""
-    return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_LIMIT_S, socket_timeout=CONNECT_LIMIT_S)
+    return redis.Redis.from_url(
+        url, socket_connect_timeout=CONNECT_LIMIT_S, socket_timeout=CONNECT_LIMIT_S, client_name=OUR_NAME
+    )  # fmt: skip
 
 
 def check(url: str) -> str:
@@ -69,6 +74,28 @@ def check(url: str) -> str:
             remedy="start it, or check host, port, password and database in --broker; without --broker a private one is used",
         ) from error
     return f"{'valkey' if 'valkey_version' in info else 'redis'} {info.get('valkey_version', info.get('redis_version'))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Census:
+    """What the broker itself says: whether it answers, the messages of a queue that wait in it or are delivered and not
+    acknowledged, and the connections, other than ours, on which it heard something in the last HEARD_S seconds."""
+
+    answers: bool
+    messages: int | None = None
+    connections: int | None = None
+
+
+def census(url: str, queue: str) -> Census:
+    """Ask the broker. A worker that lives is heard of every second or two: it polls, and sends heartbeats."""
+    try:
+        connection = client(url)
+        waiting, unacked = cast(int, connection.llen(queue)), cast(int, connection.hlen("unacked"))
+        others = [one for one in cast(list[dict[str, str]], connection.client_list()) if one.get("name") != OUR_NAME]
+    except (redis.RedisError, OSError):
+        return Census(answers=False)
+    heard = sum(float(one.get("idle", 0)) <= HEARD_S for one in others)
+    return Census(answers=True, messages=waiting + unacked, connections=heard)
 
 
 def shown(url: str) -> str:
@@ -118,11 +145,14 @@ def _start(folder: Path) -> tuple[OwnedProcess, str]:
         f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndaemonize no\n'
         f'dir "{folder.resolve()}"\nprotected-mode yes\n'
     )
+    return restarted(folder), f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+def restarted(folder: Path) -> OwnedProcess:
+    """The server as it is configured in `folder`, started (again): on the same port, with the same password, empty."""
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
-    process = OwnedProcess(
-        [str(server_binary()), str(configuration.resolve())], log=(folder / "valkey.log").resolve(), env=environment
-    )
-    return process, f"redis://:{password}@127.0.0.1:{port}/0"
+    argv = [str(server_binary()), str((folder / "valkey.conf").resolve())]
+    return OwnedProcess(argv, log=(folder / "valkey.log").resolve(), env=environment)
 
 
 def _answers(process: OwnedProcess, url: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import environments, matrix, workloads
+from harness import environments, matrix, outside, workloads
 from harness.answers import Floats
 from harness.environments import Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
@@ -122,7 +122,7 @@ def _planned(
     ready: Mapping[str, Environment | MissingTool],
     bundles: Mapping[str, Bundle],
 ) -> Planned:
-    environment, skip = ready.get(cell.venv), why_skipped(cell)
+    environment, skip = ready.get(cell.venv), why_skipped(cell) or outside.cannot(cell.fault)
     if isinstance(environment, MissingTool):
         skip = skip or f"{environment}; {environment.remedy}"
         environment = None

@@ -18,18 +18,19 @@ from pathlib import Path
 
 import redis
 
-from harness import broker, diagnosis, supervisor
-from harness.broker import Broker
+from harness import broker, diagnosis, procfs, supervisor
+from harness.broker import Broker, Census
+from harness.diagnosis import Evidence
 from harness.environments import Environment
 from harness.experiment import Settings
-from harness.loadgen import EXIT_BROKER_LOST, GO, Plan
+from harness.loadgen import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
 from harness.matrix import Cell, engine_threads, fault_options
 from harness.monitor import Monitor, Sample
 from harness.pools import POOLS
 from harness.processes import OwnedProcess, signal_name
 from harness.supervisor import LocalWorker, Place, WorkerSide
 from harness.traffic import parse
-from harness.watchdog import Look, State, Verdict, judge, patience_s
+from harness.watchdog import How, Look, State, Verdict, judge, patience_s
 
 LOOK_EVERY_S = 0.1
 SAMPLE_EVERY_S = 0.5
@@ -43,7 +44,11 @@ KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """Everything a trial needs to know. `folder` is its own scratch folder, `interrupted` tells of a Ctrl-C."""
+    """Everything a trial needs to know. `folder` is its own scratch folder, `interrupted` tells of a Ctrl-C.
+
+    `outside` is called at each look of the measured phase, see `harness.outside`; `worker_broker_url`: where the worker is
+    to find the broker, if elsewhere than the client.
+    """
 
     cell: Cell
     trial: int
@@ -56,6 +61,8 @@ class Assignment:
     evidence: Path
     baseline_s: float | None = None  # of the same predict in this run's in-process baseline: the median,
     baseline_first_s: float | None = None  # and the first
+    worker_broker_url: str = ""
+    outside: Callable[[Trial], None] | None = None
     interrupted: Callable[[], bool] = lambda: False
 
 
@@ -67,7 +74,9 @@ class Seen:
     verdict: Verdict | None = None
     partial: Verdict | None = None  # some executors hang while others go on
     judged_s: float | None = None  # when the verdict, or the partial one, was first reached
-    evidence: Path | None = None
+    evidence: Evidence | None = None
+    census: Census | None = None  # what the broker said when the trial stood still
+    oom_kills: int = field(default_factory=procfs.oom_kills)  # before the trial; during it, once it has ended
     started_s: float = field(default_factory=time.monotonic)
     worker_exit: str = ""
     client_exit: str = ""
@@ -86,6 +95,7 @@ class Trial:
     def __init__(self, work: Assignment) -> None:
         self.work = work
         self.queue = f"harness-{os.urandom(4).hex()}"
+        self.prefix = new_prefix()
         self.events = work.folder / "events"
         self.result = work.folder / "requests.npz"
         self.seen = Seen()
@@ -110,7 +120,8 @@ class Trial:
 
     def _start(self) -> None:
         work = self.work
-        place = Place(environment=work.environment, folder=work.folder, broker_url=work.broker.url, spec=self._spec())
+        url = work.worker_broker_url or work.broker.url
+        place = Place(environment=work.environment, folder=work.folder, broker_url=url, spec=self._spec())
         if work.cell.is_baseline:
             argv = supervisor.baseline_command(
                 work.environment, seconds=work.settings.measure_s, requests=work.settings.requests, result=self.result
@@ -161,6 +172,7 @@ class Trial:
             in_flight_warmup=max(parse(cell.traffic).in_flight, 2 * cell.concurrency),
             events_dir=str(self.events),
             result=str(self.result),
+            prefix=self.prefix,
         )
         path = work.folder / "plan.json"
         path.touch(mode=0o600)  # it holds the broker's password
@@ -185,6 +197,8 @@ class Trial:
         if now - self._remembered_s >= MEMORY_EVERY_S and progress.ready_at_s is not None:
             self._remembered_s = now
             self.monitor.measure_memory()
+        if self.work.outside is not None and progress.phase == "measure":
+            self.work.outside(self)
         seen.ended_by = self._ended(now)
 
     def _sample(self, phase_before: str) -> None:
@@ -201,9 +215,9 @@ class Trial:
 
     def _ready(self) -> None:
         """The worker consumes: remember what its threads wait in while idle, and let the load begin."""
-        self.furniture = {
-            thread.tid: thread.waits_in for process in self.worker.look(closely=frozenset()) for thread in process.threads
-        }
+        processes = self.worker.look(closely=frozenset())
+        self.worker.at_ready = {process.pid: process.threads for process in processes}
+        self.furniture = {thread.tid: thread.waits_in for process in processes for thread in process.threads}
         if self.client is not None:
             (self.work.folder / GO).touch()
 
@@ -265,9 +279,23 @@ class Trial:
             return ""
         if verdict.state in (State.WORKING, State.UNDECIDED):
             return ""
+        if verdict.state is State.STALLED or verdict.how is How.LOST:
+            return self._whose_fault()
         before_s = progress.last_event_s
         progress.read()  # what was looked at may have moved on while it was looked at
         return "verdict" if progress.last_event_s == before_s else ""
+
+    def _whose_fault(self) -> str:
+        """Nothing moves, and nobody holds a request: before the worker is blamed, look at the broker and at our client."""
+        progress, before_s = self.worker.progress, self.worker.progress.last_event_s
+        self.seen.census = broker.census(self.work.broker.url, self.queue)
+        progress.read()
+        if progress.last_event_s != before_s:
+            return ""
+        if not self.seen.census.answers:
+            return "broker-silent"
+        client = procfs.process(self.client.pid) if self.client is not None else None
+        return "client-stopped" if client is not None and client.state in "Tt" else "verdict"
 
     def _look(self, now: float, suspects: frozenset[int]) -> Look:
         progress, cell = self.worker.progress, self.work.cell
@@ -292,11 +320,15 @@ class Trial:
     def _keep_evidence(self) -> None:
         """Stacks while the processes still stand, for whatever did not end by itself."""
         seen, folder = self.seen, self.work.evidence
-        if seen.ended_by in ("verdict", "limit", "ready-limit"):
-            pids = seen.verdict.pids if seen.verdict else ()
-            seen.evidence = self.worker.evidence(folder, pids)
+        seen.oom_kills = procfs.oom_kills() - seen.oom_kills
+        if seen.ended_by in ("verdict", "limit", "ready-limit", "broker-silent", "client-stopped"):
+            verdict = seen.partial or seen.verdict
+            seen.evidence = self.worker.evidence(folder, verdict.pids if verdict else (), self._request_id)
         elif seen.ended_by != "done":
-            seen.evidence = diagnosis.keep_log(folder, self.work.folder / "worker.log")
+            seen.evidence = Evidence(path=diagnosis.keep_log(folder, self.work.folder / "worker.log"))
+
+    def _request_id(self, number: int) -> str:
+        return request_id(self.prefix, number)
 
     def _stop(self) -> None:
         """End client and worker; a worker that answered everything may end by itself, others are killed."""

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from harness import broker, conclude, environments, machine, plan, preflight, store, summary, supervisor
+from harness import broker, conclude, environments, machine, outside, plan, preflight, store, summary, supervisor
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
@@ -185,25 +185,26 @@ def run_one(
     baselines = [record for record in known.values() if record.cell_id == item.cell.baseline().id]
     environment, bundle = state.ready[item.cell.venv], state.bundles[item.cell.workload]
     assert isinstance(environment, Environment)
-    work = Assignment(
-        cell=item.cell,
-        trial=item.trial,
-        environment=environment,
-        bundle=bundle.folder,
-        rows=bundle.rows,
-        settings=state.settings,
-        broker=server,
-        folder=supervisor.fresh_folder((scratch / "trial").resolve()),
-        evidence=folder.path / "evidence" / f"{item.cell.id}.{item.trial}",
-        **plan.pace(baselines),
-        interrupted=state.is_interrupted,
-    )
-    heading, begun = heading_of(state, item), time.monotonic()
-    trial = Trial(work)
-    trial.run()
-    if trial.seen.ended_by == "interrupted":
-        return None
-    return conclude.record_of(trial, heading, bundle, folder.path, seconds=time.monotonic() - begun)
+    own = supervisor.fresh_folder((scratch / "trial").resolve())
+    with outside.around(item.cell.fault, server, own) as given:
+        work = Assignment(
+            cell=item.cell,
+            trial=item.trial,
+            environment=environment,
+            bundle=bundle.folder,
+            rows=bundle.rows,
+            settings=state.settings,
+            folder=own,
+            evidence=folder.path / "evidence" / f"{item.cell.id}.{item.trial}",
+            interrupted=state.is_interrupted,
+            **{**plan.pace(baselines), **given},
+        )
+        heading, begun = heading_of(state, item), time.monotonic()
+        trial = Trial(work)
+        trial.run()
+        if trial.seen.ended_by == "interrupted":
+            return None
+        return conclude.record_of(trial, heading, bundle, folder.path, seconds=time.monotonic() - begun)
 
 
 def skip(state: Run, item: Planned, reason: str) -> TrialRecord:
