@@ -90,8 +90,8 @@ def census(url: str, queue: str) -> Census:
     """Ask the broker. A worker that lives is heard of every second or two: it polls, and sends heartbeats."""
     try:
         connection = client(url)
-        waiting, unacked = cast(int, connection.llen(queue)), cast(int, connection.hlen("unacked"))
-        others = [one for one in cast(list[dict[str, str]], connection.client_list()) if one.get("name") != OUR_NAME]
+        waiting, unacked = connection.llen(queue), connection.hlen("unacked")
+        others = [one for one in connection.client_list() if one.get("name") != OUR_NAME]
     except (redis.RedisError, OSError):
         return Census(answers=False)
     heard = sum(float(one.get("idle", 0)) <= HEARD_S for one in others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from harness import answers, workloads
 from harness.answers import Requests, Waiting
+from harness.causes import Facts, cause_of
 from harness.matrix import Cell
 from harness.outcome import Observations, Outcome, classify
 from harness.plan import Bundle
@@ -54,7 +56,7 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
         seconds=seconds,
         outcome=outcome,
         reason=reason,
-        evidence=str(seen.evidence.relative_to(run_folder)) if seen.evidence else "",
+        evidence=str(seen.evidence.path.relative_to(run_folder)) if seen.evidence else "",
         requests=observed.requests,
         ok=observed.ok,
         wrong=observed.wrong,
@@ -76,6 +78,7 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
         last_progress_s=_since_ready(trial),
         duplicates=observed.duplicates,
         **_judgement(seen),
+        **_cause(trial, outcome, run_folder, heading),
         versions=heading.versions,
     )
 
@@ -95,6 +98,35 @@ def _judgement(seen: Seen) -> dict[str, Any]:
         return {}
     after_s = seen.judged_s - verdict.since_s if seen.judged_s is not None and verdict.since_s is not None else None
     return {"verdict_after_s": after_s, "executors": verdict.executors or None, "executors_hung": verdict.hung or None}
+
+
+def _cause(trial: Trial, outcome: Outcome, run_folder: Path, heading: Heading) -> dict[str, Any]:
+    """The likely cause, as fields of the record; it stands in the evidence folder, too, with the versions."""
+    seen, progress = trial.seen, trial.worker.progress
+    verdict = seen.partial or seen.verdict
+    kept = seen.evidence
+    cause = cause_of(
+        Facts(
+            outcome=outcome,
+            pool=trial.work.cell.pool,
+            how=verdict.how if verdict else None,
+            frames=kept.frames if kept else (),
+            lost_native=kept.lost_native if kept else (),
+            lost_python=kept.lost_python if kept else (),
+            dead_children=len(seen.dead),
+            oom_kills=seen.oom_kills,
+            broker_answers=seen.census.answers if seen.census else True,
+            waiting=progress.waiting,
+            in_broker=seen.census.messages if seen.census else None,
+            consumers=seen.census.connections if seen.census else None,
+        )
+    )
+    if cause is None:
+        return {}
+    if kept is not None:
+        told = {"outcome": outcome.value, "cause": cause.name, "support": cause.support, "versions": heading.versions}
+        (kept.path.parent / "cause.json").write_text(json.dumps(told, indent=2) + "\n")
+    return {"cause": cause.name, "support": list(cause.support)}
 
 
 def _duplicates(folder: Path) -> int:

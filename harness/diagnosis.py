@@ -1,7 +1,7 @@
 """Evidence of a trial that ended badly: native and Python stacks, thread inventories, the log's tail, open requests.
 
 py-spy looks (it stops a process for some milliseconds, so it is asked only when something is wrong), each call with a
-time limit of its own. Finding the likely cause from this evidence is a later step; nothing here judges.
+time limit of its own. Finding the likely cause from this evidence is for `causes`; nothing here judges.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import procfs
+from harness.causes import counted
 from harness.portable import portable
 from harness.processes import run
 from harness.procfs import Thread
@@ -83,16 +84,88 @@ def _own(filenames: Sequence[str]) -> bool:
     return any(libraries) and all(one or other for one, other in zip(libraries, helpers, strict=True))
 
 
-def collect(folder: Path, *, first: Sequence[int], tree: Sequence[int], log: Path, progress: Progress) -> Path:
-    """Write `threads.txt`, `stacks-PID.txt`, `requests.txt` and `worker.log` into `folder`; the file to read first."""
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What was kept of a trial: the file to read first, the stack of the blocked thread (innermost frame first), and the
+    threads of the parent that the child lacks."""
+
+    path: Path
+    frames: tuple[str, ...] = ()
+    lost_native: tuple[str, ...] = ()
+    lost_python: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A worker to keep evidence of. `first`: the processes that matter most; `at_ready`: the threads of each process
+    when the worker was ready, that is before any request; `main`: the worker's own process."""
+
+    main: int
+    first: Sequence[int]
+    tree: Sequence[int]
+    at_ready: Mapping[int, Sequence[Thread]]
+    log: Path
+    progress: Progress
+    request_id: Callable[[int], str]
+
+
+def collect(folder: Path, subject: Subject) -> Evidence:
+    """Write `threads.txt`, `fork.txt`, `stacks-PID.txt`, `requests.txt` and `worker.log` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    first, tree = subject.first, subject.tree
     order = [*[pid for pid in first if pid in tree], *[pid for pid in tree if pid not in first]]
-    (folder / "threads.txt").write_text("\n".join(map(inventory, order)) + "\n")
-    (folder / "requests.txt").write_text(open_stages(progress))
-    keep_log(folder, log)
-    for pid in order[:MOST_STACKS]:
-        (folder / f"stacks-{pid}.txt").write_text(stacks(pid))
-    return folder / (f"stacks-{order[0]}.txt" if order else "worker.log")
+    (folder / "threads.txt").write_text("\n".join(inventory(pid, procfs.threads(pid)) for pid in order) + "\n")
+    (folder / "requests.txt").write_text(open_stages(subject.progress, subject.request_id))
+    keep_log(folder, subject.log)
+    native, python, told = _fork(subject, order[0]) if order and order[0] != subject.main else ((), (), "")
+    if told:
+        (folder / "fork.txt").write_text(told)
+    texts = {pid: stacks(pid) for pid in order[:MOST_STACKS]}
+    for pid, text in texts.items():
+        (folder / f"stacks-{pid}.txt").write_text(text)
+    if not order:
+        return Evidence(path=folder / "worker.log")
+    stuck = next((stage.tid for stage in subject.progress.open.values() if stage.pid == order[0]), order[0])
+    return Evidence(
+        path=folder / f"stacks-{order[0]}.txt", frames=frames_of(texts[order[0]], stuck), lost_native=native, lost_python=python
+    )
+
+
+def _fork(subject: Subject, child: int) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """(native, Python) threads that the child lacked right after the fork, and the text that compares the two."""
+    before = subject.at_ready.get(subject.main, ())
+    after = subject.at_ready.get(child) or procfs.threads(child)[:1]
+    seen = glance(subject.main)
+    known = frozenset(seen.functions) if seen else frozenset()
+    lost = [thread for thread in before if thread.tid != subject.main]
+    names = {kind: tuple(t.name for t in lost if (t.tid in known) == (kind == "python")) for kind in ("native", "python")}
+    lines = [
+        "A fork copies only the thread that calls it. What the parent had and the child lacks:",
+        *[f"  {name}  (native: no Python frame)" for name in counted(names["native"])],
+        *[f"  {name}  (Python)" for name in counted(names["python"])],
+        *([] if lost else ["  nothing: the parent had one thread"]),
+        "",
+        "The parent when the worker was ready, before any request:",
+        inventory(subject.main, before),
+        "",
+        "The child at the same moment:",
+        inventory(child, after),
+        "",
+        "The child now:",
+        inventory(child, procfs.threads(child)),
+    ]
+    return names["native"], names["python"], "\n".join(lines) + "\n"
+
+
+def frames_of(text: str, tid: int) -> tuple[str, ...]:
+    """The frames of one thread in py-spy's text, innermost first.
+
+    >>> frames_of('Thread 7 (idle): "MainThread"\\n    sem_wait (libc.so.6)\\n    acquire (x.py:3)\\n', 7)
+    ('sem_wait (libc.so.6)', 'acquire (x.py:3)')
+    """
+    _, _, rest = text.partition(f"Thread {tid} ")
+    lines = rest.partition("\nThread ")[0].splitlines()[1:]
+    return tuple(line.strip() for line in lines if line.startswith("    "))
 
 
 def keep_log(folder: Path, log: Path) -> Path:
@@ -121,10 +194,10 @@ def lost_threads(parent: Sequence[Thread], child: Sequence[Thread]) -> Counter[s
     return Counter(thread.name for thread in parent[1:]) - Counter(thread.name for thread in child[1:])
 
 
-def inventory(pid: int) -> str:
+def inventory(pid: int, threads: Sequence[Thread]) -> str:
     """One line a thread: what it waits in, and how often it was switched to."""
-    lines = [f"process {pid}"]
-    for thread in procfs.threads(pid):
+    lines = [f"process {pid}: {len(threads)} threads"]
+    for thread in threads:
         how = f"{thread.waits_in}{' private' if thread.private else ''}{' timed' if thread.timed else ''}"
         lines.append(
             f"  thread {thread.tid:>7}  {thread.name:<16} {thread.state}  {how:<22} wchan {thread.wait_channel:<24}"
@@ -133,10 +206,12 @@ def inventory(pid: int) -> str:
     return "\n".join(lines)
 
 
-def open_stages(progress: Progress) -> str:
+def open_stages(progress: Progress, request_id: Callable[[int], str]) -> str:
+    """What each process has begun and not ended, with Celery's task ids."""
     lines = [f"published {progress.published}, begun {progress.begun}, ended {progress.ended}, received {progress.received}"]
     lines += [
         f"open: {stage.kind} {stage.number} in process {stage.pid}, thread {stage.tid}, since {stage.since_s:.3f} s"
+        + (f", task {request_id(stage.number)}" if stage.kind == "request" else "")
         for stage in progress.open.values()
     ]
     return "\n".join(lines) + "\n"

@@ -26,6 +26,7 @@ from typing import Any, cast
 import numpy as np
 import redis
 
+from harness.broker import OUR_NAME
 from harness.traffic import DRAIN_REQUESTS, Traffic, parse
 from harness.worker import contract, heartbeat
 
@@ -54,28 +55,38 @@ class Plan:
     in_flight_warmup: int
     events_dir: str
     result: str
+    prefix: str
+
+
+def new_prefix() -> str:
+    return uuid.uuid4().hex[:24]
+
+
+def request_id(prefix: str, number: int) -> str:
+    """Celery's task id of a request.
+
+    >>> request_id("0" * 24, 255)
+    '00000000-0000-0000-0000-0000000000ff'
+    """
+    return f"{prefix[:8]}-{prefix[8:12]}-{prefix[12:16]}-{prefix[16:20]}-{prefix[20:24]}{number:08x}"
 
 
 class Wire:
     """Publishing and receiving on one broker. Request n's id is a fixed prefix and n, so ids need no table."""
 
-    def __init__(self, url: str, queue: str) -> None:
-        self.prefix = uuid.uuid4().hex[:24]
+    def __init__(self, url: str, queue: str, prefix: str = "") -> None:
+        self.prefix = prefix or new_prefix()
         self.queue = queue
-        self.connection = redis.Redis.from_url(url)
+        self.connection = redis.Redis.from_url(url, client_name=OUR_NAME)
         self.template = _template(url, self.connection, queue)
-        self.channel = f"celery-task-meta-{self._id_head()}"
+        self.channel = f"celery-task-meta-{request_id(self.prefix, 0)[:-8]}"
         self.subscription = self.connection.pubsub(ignore_subscribe_messages=True)
         self.subscription.psubscribe(self.channel + "*")
         self.done: list[str] = []
 
-    def _id_head(self) -> str:
-        p = self.prefix
-        return f"{p[:8]}-{p[8:12]}-{p[12:16]}-{p[16:20]}-{p[20:24]}"
-
     def message(self, number: int, row: int) -> str:
         """The broker message of one request, as kombu writes it."""
-        task_id = f"{self._id_head()}{number:08x}"
+        task_id = request_id(self.prefix, number)
         body = [[number, row], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
         encoded = base64.b64encode(json.dumps(body).encode()).decode()
         head, tail = self.template
@@ -296,7 +307,7 @@ def _error_text(result: Any, traceback: str) -> str:
 def main(path: Path) -> int:
     plan = Plan(**json.loads(path.read_text()))
     heartbeat.open_in(plan.events_dir)
-    generator = Generator(plan, Wire(plan.url, plan.queue))
+    generator = Generator(plan, Wire(plan.url, plan.queue, plan.prefix))
     signal.signal(signal.SIGTERM, lambda *_: generator.stopped.set())
     while not path.with_name(GO).exists() and not generator.stopped.is_set():
         time.sleep(0.005)

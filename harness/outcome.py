@@ -40,7 +40,8 @@ FAILED = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
 @dataclass(frozen=True, kw_only=True)
 class Observations:
     """All that a trial saw, as far as its outcome depends on it. `ended_by` says what ended it: 'done', 'verdict',
-    'limit', 'ready-limit', 'worker-exit', 'client-exit', 'broker-exit' or 'unsupported'."""
+    'limit', 'ready-limit', 'worker-exit', 'client-exit', 'client-stopped', 'broker-exit', 'broker-silent' or
+    'unsupported'."""
 
     ended_by: str
     verdict: Verdict | None = None
@@ -86,6 +87,10 @@ def classify(seen: Observations) -> tuple[Outcome, str]:
 def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
     if seen.ended_by == "broker-exit":
         return Outcome.INVALID, "broker lost: the embedded server ended during the trial"
+    if seen.ended_by == "broker-silent":
+        return Outcome.INVALID, "broker lost: it runs, and does not answer a PING"
+    if seen.ended_by == "client-stopped":
+        return Outcome.INVALID, "the load generator was stopped by a signal"
     if seen.ended_by == "client-exit":
         return Outcome.INVALID, f"the load generator ended early ({seen.client_exit})"
     return None

@@ -136,6 +136,14 @@ def machine_cpu_s() -> tuple[float, float]:
     return user + nice + system + irq + soft + steal, steal
 
 
+def oom_kills() -> int:
+    """Processes that the kernel has killed for memory since boot; 0 where it does not count them."""
+    for line in (read("/proc/vmstat") or "").splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0
+
+
 def _numbers(folder: str) -> list[int]:
     try:
         return [int(name) for name in os.listdir(folder) if name.isdigit()]

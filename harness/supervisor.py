@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness import diagnosis, greenlets, procfs
-from harness.diagnosis import Glance, lost_threads
+from harness.diagnosis import Evidence, Glance, Subject, lost_threads
 from harness.environments import Environment, worker_variables
 from harness.matrix import Cell
 from harness.pools import POOLS
@@ -35,6 +35,7 @@ class WorkerSide(Protocol):
 
     progress: Progress
     process: OwnedProcess
+    at_ready: dict[int, tuple[Thread, ...]]  # the threads of each process when the worker was ready and idle
 
     def poll(self) -> int | None:
         """The worker's return code once it has ended, else None."""
@@ -42,8 +43,8 @@ class WorkerSide(Protocol):
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
         """All processes of the worker and their threads; of those in `closely` the Python stacks (and greenlets), too."""
 
-    def evidence(self, folder: Path, pids: tuple[int, ...]) -> Path:
-        """Keep stacks, threads and log tail in `folder`, for these processes first; the file to read first."""
+    def evidence(self, folder: Path, pids: tuple[int, ...], request_id: Callable[[int], str]) -> Evidence:
+        """Keep stacks, threads and log tail in `folder`, for these processes first."""
 
     def stop(self, *, at_once: bool) -> bool:
         """End everything; whether it went by itself."""
@@ -76,6 +77,7 @@ class LocalWorker:
         self.log = place.folder / "worker.log"
         self.progress = Progress(Path(place.spec["events_dir"]))
         self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.folder)
+        self.at_ready: dict[int, tuple[Thread, ...]] = {}
         self._events = Path(place.spec["events_dir"])
         self._glances: dict[int, _Glances] = {}
 
@@ -98,9 +100,17 @@ class LocalWorker:
             for stat in stats
         )
 
-    def evidence(self, folder: Path, pids: tuple[int, ...]) -> Path:
-        tree = tuple(stat.pid for stat in procfs.tree(self.process.keeper_pid))
-        return diagnosis.collect(folder, first=pids, tree=tree, log=self.log, progress=self.progress)
+    def evidence(self, folder: Path, pids: tuple[int, ...], request_id: Callable[[int], str]) -> Evidence:
+        subject = Subject(
+            main=self.process.pid,
+            first=pids,
+            tree=tuple(stat.pid for stat in procfs.tree(self.process.keeper_pid)),
+            at_ready=self.at_ready,
+            log=self.log,
+            progress=self.progress,
+            request_id=request_id,
+        )
+        return diagnosis.collect(folder, subject)
 
     def stop(self, *, at_once: bool) -> bool:
         if at_once:

@@ -1,0 +1,189 @@
+"""From the evidence of a trial to its likely cause: a pure function, and what would help against each cause.
+
+Causes
+    fork-lost-threads       the child waits for threads of an engine that stayed in the parent: fork(2) copies only the
+                            thread that calls it
+    fork-held-lock          the child waits for a lock that a thread of the parent held at the moment of the fork
+    deadlock                a lock that nobody alive will release, and no fork took its holder away
+    native-spin             a thread computes in one function, far beyond the pace of the cell
+    gil-held                C code waits for ever and keeps Python's global lock
+    hub-blocked             C code blocks the thread on which all greenlets of a green pool run
+    compile-lock            a compiler's lock file is held by another process (Theano waits for it up to 120 s)
+    stopped                 a signal stopped the process (SIGSTOP, or a debugger)
+    respawn-loop            children die, are replaced, and die again before they serve
+    lost-message            a request, or its answer, is neither in the broker nor with a worker
+    broker-lost             the worker's connections to the broker are dead, or the broker does not answer
+    load-generator-stalled  our own client stands still
+    oom-killed              the kernel killed a process for its memory
+    unknown                 none of these is supported by what was seen
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.matrix import Cell
+from harness.outcome import Outcome
+from harness.watchdog import How
+
+FORKED, SPAWNED = "prefork", "prefork-spawn"
+# Innermost frames of a thread that waits for a lock, Python's own or the C library's.
+LOCK_FRAMES = re.compile(
+    r"PyThread_acquire_lock|acquire_timed|lock_PyThread|rlock_acquire|__lll_lock_wait|pthread_mutex_lock|\bacquire \(threading"
+)
+SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux")
+COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was seen of a trial that ended badly. `frames`: the blocked thread's stack, innermost first. `lost_native`
+    and `lost_python`: names of threads that the parent had and the child lacks. `in_broker`: messages that wait in the
+    broker; `consumers`: connections of the worker on which the broker heard something of late, None if unknown."""
+
+    outcome: Outcome
+    pool: str
+    how: How | None = None
+    frames: Sequence[str] = ()
+    lost_native: Sequence[str] = ()
+    lost_python: Sequence[str] = ()
+    dead_children: int = 0
+    oom_kills: int = 0
+    broker_answers: bool = True
+    waiting: int = 0
+    in_broker: int | None = None
+    consumers: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """A cause of the list above, and what supports it, a sentence each."""
+
+    name: str
+    support: tuple[str, ...] = ()
+
+
+def cause_of(facts: Facts) -> Cause | None:
+    """The likely cause; None where the outcome needs none."""
+    if facts.outcome in (Outcome.CRASHED, Outcome.REFUSED):
+        return _of_crash(facts)
+    if facts.outcome is Outcome.RESPAWNING:
+        return _crash_kill(facts) or Cause(
+            name="respawn-loop", support=(f"{facts.dead_children} children died before a request was answered",)
+        )
+    if facts.outcome is Outcome.STALLED:
+        return _of_stall(facts)
+    return _of_hang(facts) if facts.outcome is Outcome.HUNG else None
+
+
+def _crash_kill(facts: Facts) -> Cause | None:
+    if not facts.oom_kills:
+        return None
+    return Cause(name="oom-killed", support=(f"the kernel counted {facts.oom_kills} kills for memory during the trial",))
+
+
+def _of_crash(facts: Facts) -> Cause:
+    return _crash_kill(facts) or Cause(name="unknown", support=("the kernel killed nobody for memory during the trial",))
+
+
+def _of_stall(facts: Facts) -> Cause:
+    if not facts.broker_answers:
+        return Cause(name="broker-lost", support=("the broker does not answer a PING",))
+    if facts.consumers == 0:
+        text = "the broker answers, and has heard nothing from this worker's connections for seconds"
+        return Cause(name="broker-lost", support=(text,))
+    if facts.in_broker is not None and facts.in_broker < facts.waiting:
+        text = f"{facts.waiting} requests wait for a worker, and the broker holds only {facts.in_broker}"
+        return Cause(name="lost-message", support=(text,))
+    seen = f"the broker holds {facts.in_broker} messages, the worker is connected and idle"
+    return Cause(name="unknown", support=(seen,))
+
+
+def _of_hang(facts: Facts) -> Cause:
+    if any(COMPILE_FRAMES.search(frame) for frame in facts.frames):
+        return Cause(name="compile-lock", support=("the stack stands in the compiler's lock",))
+    if facts.how is How.LOST:
+        return Cause(name="lost-message", support=("the worker was done with the request, and no answer came",))
+    simple = {How.SPIN: "native-spin", How.GIL: "gil-held", How.STOPPED: "stopped"}
+    if facts.how in simple:
+        return Cause(name=simple[facts.how], support=_where(facts))
+    if facts.how is How.FUTEX and facts.pool in ("gevent", "eventlet"):
+        support = ("the thread of the hub itself waits in a futex, so no greenlet can run", *_where(facts))
+        return Cause(name="hub-blocked", support=support)
+    if facts.pool == FORKED and facts.how is How.FUTEX and (facts.lost_native or facts.lost_python):
+        return _of_fork(facts)
+    if facts.how in (How.FUTEX, How.GREENLET):
+        return Cause(name="deadlock", support=("no thread was lost in a fork", *_where(facts)))
+    return Cause(name="unknown")
+
+
+def _of_fork(facts: Facts) -> Cause:
+    """A Python lock, or a C library's, was held; anything else that is waited for is an engine's work."""
+    inner = [frame for frame in facts.frames[:6] if not SYSTEM_FRAMES.search(frame)] or list(facts.frames[:1])
+    if any(LOCK_FRAMES.search(frame) for frame in facts.frames[:6]):
+        lost = ", ".join(counted([*facts.lost_python, *facts.lost_native]))
+        first = f"the child waits for a lock, and lacks threads of its parent that may have held it: {lost}"
+        return Cause(name="fork-held-lock", support=(first, *_where(facts)))
+    if not facts.lost_native:
+        return Cause(name="unknown", support=_where(facts))
+    support = (
+        f"the parent had native threads that the child lacks: {', '.join(counted(facts.lost_native))}",
+        f"the child's request waits in {engine_frame(inner)}",
+    )
+    return Cause(name="fork-lost-threads", support=support)
+
+
+def _where(facts: Facts) -> tuple[str, ...]:
+    return (f"the stack ends in {engine_frame(facts.frames)}",) if facts.frames else ()
+
+
+def engine_frame(frames: Sequence[str]) -> str:
+    """The frames that say most: the innermost that are not the C library's, nor a lock's inside."""
+    inner = [frame for frame in frames if not SYSTEM_FRAMES.search(frame) and "Futex" not in frame]
+    named = [frame for frame in inner if "Notification" in frame or "Wait" in frame or "RunSync" in frame] or inner
+    return " < ".join(named[:2])
+
+
+def counted(names: Iterable[str]) -> list[str]:
+    """['2 x tf_Compute', '1 x python']."""
+    found: dict[str, int] = {}
+    for name in names:
+        found[name] = found.get(name, 0) + 1
+    return [f"{count} x {name}" for name, count in found.items()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fix:
+    """Something that would help, and the sibling cell that would show it."""
+
+    text: str
+    cell: Cell
+
+
+LOAD_LATER = "load the model after the fork, in the first task"
+LOAD_IN_CHILD = "load the model in worker_process_init, with a start window that is long enough"
+FIXES = {
+    "fork-lost-threads": ("first-task", "process-init", "spawn", "threads", "solo", "one-thread"),
+    "fork-held-lock": ("first-task", "process-init", "spawn", "threads"),
+    "hub-blocked": ("prefork", "threads"),
+    "gil-held": ("prefork",),
+    "respawn-loop": ("start-window", "first-task"),
+    "lost-message": (),
+}
+
+
+def fixes(cell: Cell, cause: str) -> list[Fix]:
+    """What would help against this cause, as cells of the same backend, workload and call."""
+    found = {
+        "first-task": Fix(text=LOAD_LATER, cell=replace(cell, placement="first-task")),
+        "process-init": Fix(text=LOAD_IN_CHILD, cell=replace(cell, placement="process-init")),
+        "spawn": Fix(text="start children by spawn (--pool-start-method spawn)", cell=replace(cell, pool=SPAWNED)),
+        "threads": Fix(text="use --pool threads", cell=replace(cell, pool="threads")),
+        "prefork": Fix(text="use --pool prefork", cell=replace(cell, pool=FORKED)),
+        "solo": Fix(text="use --pool solo", cell=replace(cell, pool="solo", concurrency=1)),
+        "one-thread": Fix(text="one intra-op and one inter-op thread", cell=replace(cell, engine_threads="1x1")),
+        "start-window": Fix(text="raise worker_proc_alive_timeout", cell=replace(cell, start_window_s=0.0)),
+    }
+    return [found[name] for name in FIXES.get(cause, ()) if found[name].cell != cell]
