@@ -11,7 +11,22 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
-from harness import __version__, display, environments, experiment, plan, store, summary, workflow, workloads
+from harness import (
+    __version__,
+    claims,
+    claims_page,
+    display,
+    environments,
+    experiment,
+    incidents,
+    incidents_page,
+    plan,
+    store,
+    summary,
+    workflow,
+    workloads,
+)  # fmt: skip
+from harness.dossier import Dossier
 from harness.errors import BadInput, HarnessError
 from harness.experiment import Experiment, Settings
 from harness.matrix import Cell
@@ -26,6 +41,11 @@ complaints = Console(stderr=True, highlight=False)
 
 Name = Annotated[str, typer.Argument(help="A shipped experiment, or a .toml file.")]
 Select = Annotated[list[str] | None, typer.Option("--select", "-s", help="Only cells whose id matches, such as 'theano-*'.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Set an earlier run aside instead of completing it.")]
+Retry = Annotated[str, typer.Option(help="Run again what ended so: 'failed', or outcomes, 'hung,invalid'.")]
+Repeat = Annotated[int | None, typer.Option(min=1, help="Trials a cell, in shuffled order.")]
+OwnBroker = Annotated[str, typer.Option("--broker", help="Your own broker, redis://…, instead of a private one.")]
+FromRecords = Annotated[bool, typer.Option("--from-records", help="Run nothing: judge what is on record.")]
 Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
 
 
@@ -66,10 +86,10 @@ def run(
     name: Name = "quick",
     select: Select = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier run aside instead of completing it.")] = False,
-    retry: Annotated[str, typer.Option(help="Run again what ended so: 'failed', or outcomes, 'hung,invalid'.")] = "",
-    repeat: Annotated[int | None, typer.Option(min=1, help="Trials a cell, in shuffled order.")] = None,
-    broker: Annotated[str, typer.Option(help="Your own broker, redis://…, instead of a private one.")] = "",
+    fresh: Fresh = False,
+    retry: Retry = "",
+    repeat: Repeat = None,
+    broker: OwnBroker = "",
     model: Model = None,
     rows: Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; results/EXPERIMENT if not given.")] = None,
@@ -120,6 +140,44 @@ def show(folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path(
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
 
 
+@app.command("claims")
+def claims_(
+    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("results/claims"),
+    fresh: Fresh = False,
+    retry: Retry = "invalid",
+    repeat: Repeat = None,
+    broker: OwnBroker = "",
+    from_records: FromRecords = False,
+) -> None:
+    """Measure the ten claims of the famous answer, and print a verdict on each; completes an earlier run."""
+    dossier = _measured(claims.EXPERIMENT, out, fresh, retry, repeat, broker, from_records)
+    found = claims.judge_all(dossier.cells, [record for trials in dossier.trials.values() for record in trials])
+    folder = store.RunFolder(out)
+    folder.replace("claims.csv", claims_page.table(found, dossier).to_csv(index=False))
+    folder.replace("claims.md", claims_page.page(found, dossier))
+    display.claims(console, found)
+    console.print(f"page: {out}/claims.md  table: {out}/claims.csv", soft_wrap=True)
+
+
+@app.command("incidents")
+def incidents_(
+    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("results/incidents"),
+    fresh: Fresh = False,
+    retry: Retry = "invalid",
+    repeat: Repeat = None,
+    broker: OwnBroker = "",
+    from_records: FromRecords = False,
+) -> None:
+    """Try public incidents again, and say what we saw beside what the thread reports; completes an earlier run."""
+    dossier = _measured(incidents.EXPERIMENT, out, fresh, retry, repeat, broker, from_records)
+    found = incidents_page.judge_all(dossier)
+    folder = store.RunFolder(out)
+    folder.replace("incidents.csv", incidents_page.table(found, dossier).to_csv(index=False))
+    folder.replace("incidents.md", incidents_page.page(found, dossier))
+    display.incidents(console, found)
+    console.print(f"page: {out}/incidents.md  table: {out}/incidents.csv", soft_wrap=True)
+
+
 @app.command()
 def doctor() -> None:
     """Show what this machine has, what is missing, and what each missing thing costs."""
@@ -154,6 +212,24 @@ def _experiment(name: str, overrides: dict[str, Any]) -> Experiment:
     except ValidationError as error:
         raise BadInput(f"these options do not fit: {experiment.complaints(error)}", remedy="give other values") from error
     return spec.model_copy(update={"settings": settings})
+
+
+def _measured(name: str, out: Path, fresh: bool, retry: str, repeat: int | None, broker: str, from_records: bool) -> Dossier:
+    """Complete the run of a shipped experiment, or take it as it is; its records."""
+    spec = _experiment(name, {"repeat": repeat})
+    cells = _cells(spec, None, None)
+    if from_records and not store.RunFolder(out).records():
+        raise BadInput(f"there are no records in {out}", remedy=f"'harness {name}' makes them")
+    if not from_records:
+        order = workflow.Order(
+            experiment=spec, cells=cells, folder=out, broker_url=broker, fresh=fresh, retry=plan.retry_outcomes(retry)
+        )
+        screen = PrintingScreen()
+        try:
+            workflow.run(order, screen)
+        finally:
+            screen.close()
+    return Dossier.of(out, cells)
 
 
 def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> list[Cell]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
+from harness.cases import Word, outcome_counts
+from harness.claims import Judgement
 from harness.doctor import Finding
+from harness.incidents_page import Seen, by_incident, counted
 from harness.outcome import Outcome
 from harness.summary import HangRate, clean_trials_for
 
 STYLES = {
     Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
 }  # fmt: skip
+WORD_STYLES = {Word.HOLDS: "green", Word.REFUTED: "red", Word.ONLY_IF: "yellow", Word.CANNOT_SAY: "magenta"}
 # (title, column of the table, width, how to print it)
 FIGURES = (
     ("req/s", "throughput_per_s", 8, "{:.1f}", 1.0),
@@ -117,6 +122,29 @@ def findings(console: Console, found: list[Finding]) -> None:
         if finding.status != "ok":
             text.append(f"\n        costs: {finding.cost}\n        remedy: {finding.remedy}", style="dim")
         console.print(text, soft_wrap=True)
+
+
+def claims(console: Console, found: Sequence[Judgement]) -> None:
+    """A line a claim: the verdict, the condition, the trials that it rests on."""
+    table = Table("claim", "verdict", "condition", "trials", box=None, pad_edge=False, header_style="bold")
+    for one in found:
+        scope = [case for case in one.cases if case.backend in one.claim.scope]
+        trials = ", ".join(f"{outcome} {count}" for outcome, count in outcome_counts(scope).most_common())
+        word = Text(one.overall.word.value, style=WORD_STYLES.get(one.overall.word, ""))
+        table.add_row(one.claim.id, word, _shortened(one.overall.condition, 150), trials)
+    console.print(table)
+
+
+def incidents(console: Console, found: Sequence[Seen]) -> None:
+    """A line an incident: what was reported, and how many of its checks came out so."""
+    table = Table("incident", "reported", "seen here", box=None, pad_edge=False, header_style="bold")
+    for incident, mine in by_incident(found):
+        table.add_row(incident.source, _shortened(incident.symptom, 60), counted(mine))
+    console.print(table)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def cells(console: Console, rows: list[tuple[str, str]]) -> None:

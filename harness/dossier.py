@@ -1,0 +1,71 @@
+"""A run's folder as the pages on it need it: trials by cell, what is on disk beside them, and pieces of Markdown.
+
+Used by the pages of claims and of incidents, which lie in the same folder, so every link is relative to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import cases, store
+from harness.cases import Case, Trials
+from harness.matrix import Cell
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """`cells`: all that the experiment asks for, so that a missing one is known to be missing."""
+
+    folder: Path
+    cells: Sequence[Cell]
+    trials: Trials
+
+    @classmethod
+    def of(cls, folder: Path, cells: Sequence[Cell]) -> Dossier:
+        return cls(folder, cells, cases.by_cell(store.RunFolder(folder).current().values()))
+
+    def exists(self, path: str) -> bool:
+        return (self.folder / path).is_file()
+
+    def read(self, path: str) -> str | None:
+        """The text of a file in the folder, None where there is none."""
+        try:
+            return (self.folder / path).read_text(errors="replace")
+        except OSError:
+            return None
+
+    def present(self, paths: Sequence[str]) -> list[str]:
+        """The paths that are on disk; where none is, the records, in which every trial has its line."""
+        found = [path for path in paths if self.exists(path)]
+        return found or ([cases.RECORDS] if paths and self.exists(cases.RECORDS) else [])
+
+    def provenance(self) -> str:
+        """When, on what machine and in which environments it was measured."""
+        run = store.RunFolder(self.folder).read_json("run.json")
+        machine = run.get("machine", {})
+        facts = [f"{machine[name]} {text}".strip() for name, text in MACHINE.items() if machine.get(name)]
+        names = [f"`{name}`" for name in run.get("environments", {})]
+        return (
+            f"Measured {run.get('started', 'at an unknown time')} on {', '.join(facts) or 'an unknown machine'}; environments: "
+            f"{', '.join(names) or 'unknown'}. Versions and settings: `run.json`."
+        )
+
+    def case_table(self, found: Sequence[Case]) -> str:
+        """One line a case, with links."""
+        lines = ["| case | stands | seen | evidence |", "| --- | --- | --- | --- |"]
+        lines += [f"| `{case.name}` | {case.stand} | {cell_text(case.seen)} | {self.linked(case.evidence)} |" for case in found]
+        return "\n".join(lines)
+
+    def linked(self, paths: Sequence[str]) -> str:
+        """Links to those that are on disk."""
+        return ", ".join(f"[{path.rpartition('/')[2]}]({path})" for path in self.present(paths))
+
+
+MACHINE = {"processor": "", "cores_available": "cores", "kernel": "kernel"}
+
+
+def cell_text(text: str) -> str:
+    """Text that may stand in a cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
