@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from harness import cases
 from harness.cases import Trials
+from harness.diagnosis import frames_of
 from harness.matrix import Cell
 from harness.record import TrialRecord
 
@@ -36,7 +37,6 @@ UNSURE = "The diagnoses of this run do not bear out one explanation. What is on 
 OPEN_REQUEST = re.compile(r"open: request -?\d+ in process (\d+), thread (\d+)")
 MOST_FRAMES = 14
 MOST_WIDTH = 110
-MOST_LINES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +56,8 @@ def native_wait(record: TrialRecord, read: Read) -> Wait | None:
         return None
     pid, tid = opened.groups()
     path = str(folder / f"stacks-{pid}.txt")
-    block = re.search(rf"^Thread {tid}\b.*\n((?:    .*\n?)+)", read(path) or "", re.MULTILINE)
-    frames = [line.strip() for line in block[1].splitlines()] if block else []
     native: list[str] = []
-    for frame in frames:
+    for frame in frames_of(read(path) or "", int(tid)):
         if ".py:" in frame:
             return Wait(path=path, native=tuple(native), python=frame) if native else None
         native.append(re.sub(r"\s*\([^()]*\)$", "", frame)[:MOST_WIDTH])
@@ -67,10 +65,10 @@ def native_wait(record: TrialRecord, read: Read) -> Wait | None:
 
 
 def missing_threads(record: TrialRecord, read: Read) -> tuple[str, str] | None:
-    """(path, text) of the list of threads that the parent had and the child lacks."""
+    """(path, text) of the list of threads that the parent had and the child lacks: the first paragraph of `fork.txt`."""
     path = str(PurePosixPath(record.evidence).parent / "fork.txt")
-    text = read(path) if record.evidence else None
-    return (path, "\n".join(text.strip().splitlines()[:MOST_LINES])) if text and text.strip() else None
+    text = (read(path) or "").strip() if record.evidence else ""
+    return (path, text.partition("\n\n")[0]) if text else None
 
 
 def story(cells: Sequence[Cell], trials: Trials, backends: Sequence[str], read: Read, *, borne_out: bool) -> str:

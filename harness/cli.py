@@ -25,7 +25,7 @@ from harness import (
     summary,
     workflow,
     workloads,
-)  # fmt: skip
+)
 from harness.dossier import Dossier
 from harness.errors import BadInput, HarnessError
 from harness.experiment import Experiment, Settings
@@ -117,6 +117,7 @@ def run(
         table = workflow.run(order, screen)
     finally:
         screen.close()
+    display.hang_rates(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
     console.print(f"records: {folder}/trials.jsonl  table: {folder}/cells.csv  evidence: {folder}/evidence", soft_wrap=True)
 
@@ -176,6 +177,38 @@ def incidents_(
     folder.replace("incidents.md", incidents_page.page(found, dossier))
     display.incidents(console, found)
     console.print(f"page: {out}/incidents.md  table: {out}/incidents.csv", soft_wrap=True)
+
+
+@app.command()
+def selftest(
+    times: Annotated[int, typer.Option(min=1, help="Trials of each fault in each pool.")] = 20,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 4,
+    pool: Annotated[list[str] | None, typer.Option(help="Only this pool; may be given again.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="Only this fault of the catalogue; may be given again.")] = None,
+    environment: Annotated[str, typer.Option(help="The backend in whose environment the workers run.")] = "celery",
+    out: Annotated[Path, typer.Option(help="The self-test's folder.")] = Path("results/selftest"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier self-test aside instead of completing it.")] = False,
+    time_limits: Annotated[bool, typer.Option(help="Whether slow verdicts fail the self-test, too.")] = True,
+) -> None:
+    """Inject every fault that can be injected, and compare what is judged; exit 1 if anything is misjudged."""
+    from harness.selftest import judgement, report
+    from harness.selftest import workflow as tester
+
+    order = tester.Order(
+        times=times, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
+        fresh=fresh,
+    )  # fmt: skip
+    with console.status("") as status:
+        judged = tester.run(
+            order,
+            lambda text: console.print(text, soft_wrap=True, markup=False),
+            lambda done, total, left_s: status.update(f"{done} of {total} trials, about {display.duration(left_s)} left"),
+        )
+    promises = judgement.thresholds(judged)
+    display.verdicts(console, report.matrix(judged), report.misses(judged), [report.promise(one) for one in promises])
+    console.print(f"matrix: {out}/matrix.md, .csv, .json  records: {out}/trials.jsonl", soft_wrap=True)
+    if any(not one.kept for one in promises if time_limits or not one.of_time):
+        raise typer.Exit(1)
 
 
 @app.command()
