@@ -193,16 +193,17 @@ def together(by_backend: Mapping[str, Ruling]) -> Ruling:
 
 
 def _by_condition(said: Mapping[str, Ruling]) -> str:
-    """'on tensorflow2; on tensorflow1 and tensorflow1_15 if call is graph'; backends that refute it are not named."""
+    """'the backend is a; or the backend is b or c and call is graph'; backends that refute it are not named."""
     groups: dict[Ruling, list[str]] = {}
     for name, one in said.items():
         if one.word is not Word.REFUTED:
             groups.setdefault(one, []).append(name)
+    silent = [name for one, names in groups.items() if one.word is Word.CANNOT_SAY for name in names]
     texts = []
     for one, names in groups.items():
-        where = f"on {' and '.join(names)}"
-        if one.word is Word.CANNOT_SAY:
-            texts.append(f"{where} it cannot be said")
-        else:
-            texts.append(f"{where} if {one.condition}" if one.condition else where)
-    return "; ".join(texts)
+        where = f"the backend is {' or '.join(names)}"
+        if len(names) == len(said):
+            texts.append(one.condition)
+        elif one.word is not Word.CANNOT_SAY:
+            texts.append(f"{where} and {one.condition}" if one.condition else where)
+    return "; or ".join(texts) + (f"; on {' and '.join(silent)} it cannot be said" if silent else "")

@@ -109,11 +109,12 @@ ONLY, SILENT = Ruling(word=Word.ONLY_IF, condition="call is graph"), Ruling(word
     [
         ({"a": HOLDS, "b": HOLDS}, "holds"),
         ({"a": REFUTED, "b": Ruling(word=Word.NOT_HERE)}, "refuted"),
-        ({"a": HOLDS, "b": REFUTED}, "holds only if on a"),
-        ({"a": ONLY, "b": ONLY, "c": HOLDS}, "holds only if on a and b if call is graph; on c"),
+        ({"a": HOLDS, "b": REFUTED}, "holds only if the backend is a"),
+        ({"a": ONLY, "b": ONLY, "c": HOLDS}, "holds only if the backend is a or b and call is graph; or the backend is c"),
         ({"a": HOLDS, "b": SILENT}, "cannot say (b: not run)"),
         ({"a": REFUTED, "b": SILENT}, "cannot say (b: not run)"),
-        ({"a": HOLDS, "b": REFUTED, "c": SILENT}, "holds only if on a; on c it cannot be said"),
+        ({"a": HOLDS, "b": REFUTED, "c": SILENT}, "holds only if the backend is a; on c it cannot be said"),
+        ({"a": ONLY, "b": ONLY}, "holds only if call is graph"),
         ({}, "cannot say (no backend tells)"),
     ],
 )
