@@ -102,6 +102,19 @@ def hang_rates(console: Console, table: pd.DataFrame) -> None:
             console.print(f"{row['cell']}: {words}", soft_wrap=True)
 
 
+def verdicts(console: Console, matrix: Sequence[Sequence[str]], misses: Sequence[str], promises: Sequence[str]) -> None:
+    """A self-test: injected x judged (the first row holds the titles), what is not right, and what was promised."""
+    widths = [max(map(len, column)) for column in zip(*matrix, strict=True)]
+    for number, (name, *rest) in enumerate(matrix):
+        cells = [f"{text:>{width}}" for text, width in zip(rest, widths[1:], strict=True)]
+        console.print(f"{name:<{widths[0]}}  {'  '.join(cells)}", style=None if number else "bold", soft_wrap=True)
+    for text in misses:
+        console.print(text, style="bold red", soft_wrap=True, markup=False)
+    console.print()
+    for text in promises:
+        console.print(text, style="bold red" if text.startswith("broken") else None, soft_wrap=True, markup=False)
+
+
 def outcomes(table: pd.DataFrame) -> str:
     """'31 ok, 4 hung, 2 skipped'."""
     counts = table["outcome"].value_counts()

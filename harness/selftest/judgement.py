@@ -1,0 +1,151 @@
+"""What was judged beside what was injected. Pure functions over records: misses, wrong causes, times to verdict, thresholds."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.outcome import Outcome
+from harness.record import TrialRecord
+from harness.selftest.catalogue import Case, Entry
+
+#: Outcomes whose records name a cause.
+WITH_CAUSE = (Outcome.HUNG, Outcome.STALLED, Outcome.CRASHED, Outcome.RESPAWNING)
+MEDIAN_LIMIT_S = 3.0  # from a deadlock to its verdict, over all trials of all deadlocks
+MAXIMUM_LIMIT_S = 10.0
+
+
+class Mark(StrEnum):
+    """How a judgement compares with what was injected."""
+
+    RIGHT = "right"
+    MISSED = "missed"  # the outcome is not true
+    MISCOUNTED = "miscounted"  # the outcome is, but not how many executors hang, or whether answers came twice
+    WRONG_CAUSE = "wrong cause"
+    NOT_RUN = "not run"  # skipped, with its reason
+
+
+def mark(entry: Entry, record: TrialRecord) -> Mark:
+    """What this record's judgement is worth."""
+    if record.outcome is Outcome.SKIPPED:
+        return Mark.NOT_RUN
+    if record.outcome not in entry.accepted:
+        return Mark.MISSED
+    counted = (record.executors_hung, record.executors)
+    if entry.hung and record.cell["pool"] in entry.counted_in and counted != entry.hung:
+        return Mark.MISCOUNTED
+    if entry.duplicates and not record.duplicates:
+        return Mark.MISCOUNTED
+    if entry.cause and record.outcome in WITH_CAUSE and record.cause != entry.cause:
+        return Mark.WRONG_CAUSE
+    return Mark.RIGHT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One trial of the self-test; `record` is None where there is none (its run broke off)."""
+
+    case: Case
+    trial: int
+    record: TrialRecord | None
+
+    @property
+    def mark(self) -> Mark:
+        return mark(self.case.entry, self.record) if self.record else Mark.MISSED
+
+    @property
+    def outcome(self) -> str:
+        return self.record.outcome.value if self.record else "no record"
+
+    @property
+    def false_hung(self) -> bool:
+        return self.case.entry.slow and self.outcome == Outcome.HUNG.value
+
+    @property
+    def verdict_s(self) -> float | None:
+        """From the last progress of what hangs to the verdict, where that is what is to be judged."""
+        hangs = Outcome.HUNG in self.case.entry.accepted and self.outcome == Outcome.HUNG.value
+        return self.record.verdict_after_s if self.record and hangs else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """All trials of one fault, in one pool or in all: `outcomes` counts what was judged, `marks` what that is worth."""
+
+    name: str
+    pool: str
+    accepted: str
+    outcomes: Mapping[str, int]
+    marks: Mapping[Mark, int]
+    median_s: float | None
+    max_s: float | None
+
+    @property
+    def trials(self) -> int:
+        return sum(self.outcomes.values()) - self.marks.get(Mark.NOT_RUN, 0)
+
+    @property
+    def missed(self) -> int:
+        return self.marks.get(Mark.MISSED, 0) + self.marks.get(Mark.MISCOUNTED, 0)
+
+    @property
+    def wrong_cause(self) -> int:
+        return self.marks.get(Mark.WRONG_CAUSE, 0)
+
+
+def lines(judged: Iterable[Judged], *, by_pool: bool) -> list[Line]:
+    """The confusion matrix: a line for each fault, or for each fault in each pool."""
+    groups: dict[tuple[str, str], list[Judged]] = {}
+    for one in judged:
+        groups.setdefault((one.case.entry.name, one.case.pool if by_pool else "all"), []).append(one)
+    return [_line(name, pool, group) for (name, pool), group in groups.items()]
+
+
+def _line(name: str, pool: str, group: Sequence[Judged]) -> Line:
+    times = [one.verdict_s for one in group if one.verdict_s is not None]
+    return Line(
+        name=name,
+        pool=pool,
+        accepted=" or ".join(sorted(outcome.value for outcome in group[0].case.entry.accepted)),
+        outcomes=Counter(one.outcome for one in group),
+        marks=Counter(one.mark for one in group),
+        median_s=statistics.median(times) if times else None,
+        max_s=max(times, default=None),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """A promise, and the figure that keeps or breaks it; `of_time`: it depends on how fast the machine is."""
+
+    text: str
+    figure: float | None
+    limit: float
+    unit: str = ""
+    of_time: bool = False
+
+    @property
+    def kept(self) -> bool:
+        return self.figure is None or self.figure <= self.limit
+
+
+def thresholds(judged: Sequence[Judged]) -> list[Threshold]:
+    """What the self-test promises; a figure is None where no trial of it was run."""
+    marks = Counter(one.mark for one in judged)
+    waits = [one.verdict_s for one in judged if one.case.entry.deadlock and one.verdict_s is not None]
+    return [
+        Threshold(text="misjudged", figure=marks[Mark.MISSED] + marks[Mark.MISCOUNTED], limit=0),
+        Threshold(text="right outcome, wrong cause", figure=marks[Mark.WRONG_CAUSE], limit=0),
+        Threshold(text="called hung though it ends by itself", figure=sum(one.false_hung for one in judged), limit=0),
+        Threshold(
+            text="from deadlock to verdict, median", figure=statistics.median(waits) if waits else None,
+            limit=MEDIAN_LIMIT_S, unit="s", of_time=True,
+        ),
+        Threshold(
+            text="from deadlock to verdict, maximum", figure=max(waits, default=None), limit=MAXIMUM_LIMIT_S, unit="s",
+            of_time=True,
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,65 @@
+"""The whole self-test on one screen: from the catalogue to the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import environments, plan, preflight
+from harness.errors import Interrupted, NothingMatches
+from harness.record import TrialRecord, to_line
+from harness.selftest import jobs, report
+from harness.selftest.catalogue import Case, cases
+from harness.selftest.judgement import Judged
+from harness.store import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What the user asked for; no pools or faults mean all."""
+
+    times: int
+    jobs: int
+    environment: str
+    folder: Path
+    pools: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    fresh: bool = False
+
+
+def run(order: Order, say: Callable[[str], None], tick: Callable[[int, int, float], None]) -> list[Judged]:
+    """Inject everything and judge it; what is on record from an earlier self-test is not run again.
+
+    Raises Interrupted after a Ctrl-C, with what was measured written down.
+    """
+    if order.environment not in environments.descriptions():
+        raise NothingMatches(f"no environment {order.environment!r}", remedy=f"use {', '.join(environments.descriptions())}")
+    chosen = cases(order.environment, order.pools, order.faults)
+    preflight.check(order.folder, "")
+    folder = RunFolder(order.folder)
+    if order.fresh and (kept := folder.set_aside()):
+        say(f"the earlier self-test was moved to {kept}")
+    with folder.opened():
+        folder.trials_path.touch()
+        environment = environments.prepare(order.environment, say)
+        plan.write_bundles(sorted({case.cell.workload for case in chosen}), environments.home() / "bundles")
+        parts = jobs.split(chosen, order.times, order.jobs)
+        todo = jobs.tasks(parts, order.folder, environment.fingerprint)
+        say(f"{sum(part.trials for part in parts)} trials in {len(parts)} parts, {order.jobs} at a time")
+        complete = jobs.Jobs(todo, jobs=order.jobs, say=say, tick=tick).run()
+        records = [record for task in todo for record in task.records()]
+        folder.replace("trials.jsonl", "".join(to_line(record) for record in records))
+        judged = judge(chosen, order.times, records, complete=complete)
+        report.write(folder, chosen, judged, environment=order.environment, times=order.times)
+    if not complete:
+        raise Interrupted("stopped on request; what was measured is kept", remedy="the same command goes on from here")
+    return judged
+
+
+def judge(chosen: Sequence[Case], times: int, records: Sequence[TrialRecord], *, complete: bool) -> list[Judged]:
+    """Every trial of every case that can exist, with its record; those without one only if all should have one."""
+    known = {(record.cell_id, record.trial): record for record in records}
+    wanted = [(case, trial) for case in chosen if not case.skip for trial in range(1, times + 1)]
+    found = [Judged(case=case, trial=trial, record=known.get((case.cell.id, trial))) for case, trial in wanted]
+    return [one for one in found if complete or one.record is not None]
