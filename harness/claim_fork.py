@@ -87,7 +87,7 @@ def _example(backend: str, cells: Sequence[Cell], trials: Trials, read: Read) ->
         return
     causes = Counter(record.cause or "unknown" for record in hung)
     counted = ", ".join(f"`{cause}` {count} of {len(hung)}" for cause, count in causes.most_common())
-    yield f"**{backend}**: {len(hung)} hung trials of forked workers are on record; their diagnoses: {counted}."
+    yield f"**{backend}**: hung trials of forked workers on record: {len(hung)}; their diagnoses: {counted}."
     record = hung[0]
     wait = native_wait(record, read)
     if wait is None:
@@ -102,7 +102,7 @@ def _example(backend: str, cells: Sequence[Cell], trials: Trials, read: Read) ->
         lines = "\n".join(f"    {line}" for line in lost[1].splitlines())
         yield f"Threads of its parent that the child lacks ([fork.txt]({lost[0]})):\n\n{lines}"
     if record.support:
-        yield "What the diagnosis rests on: " + " ".join(f"{sentence.rstrip('.')}." for sentence in record.support)
+        yield f"What the diagnosis rests on: {'; '.join(record.support)}."
 
 
 def _forked(cell: Cell, backend: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harness import cases, claim_fork, claims
+from harness import cases, claim_fork, claims, matrix
 from harness.cases import Case, Ruling, Trials, Word
 from harness.claims import EVERY, Judgement
 from harness.dossier import Dossier, cell_text
@@ -16,6 +16,13 @@ from harness.matrix import Cell
 COLUMNS = (
     "claim", "backend", "in_scope", "verdict", "condition", "outcomes", "cases", "agree", "contradict", "sometimes", "unknown",
     "cells", "evidence",
+)  # fmt: skip
+
+LOADED, PREDICTED = "loaded the model that the child uses", "loaded that model, and predicted with it"
+# in the order of matrix.PARENT_DEEDS, then those with the child's own model
+DEEDS = (
+    "nothing", "imported the library", "built a model of its own", "loaded a model of its own",
+    "predicted with a model of its own", LOADED, PREDICTED,
 )  # fmt: skip
 
 
@@ -94,7 +101,7 @@ def _by_backend(one: Judgement, name: str) -> str:
 
 def sweep(cells: Sequence[Cell], trials: Trials) -> str:
     """Rows: everything but the backend; columns: backends; what the trials of each cell did."""
-    rows: dict[tuple[object, ...], dict[str, str]] = {}
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
     for cell in cells:
         if cell.pool.startswith("prefork") and cell.concurrency == 1:
             key = (cell.pool, _deed(cell), cell.call, cell.workload, cell.engine_threads)
@@ -102,18 +109,16 @@ def sweep(cells: Sequence[Cell], trials: Trials) -> str:
     head = ["| pool | the parent | call | workload | threads | " + " | ".join(EVERY) + " |"]
     head.append("| --- | --- | --- | --- | --- |" + " --- |" * len(EVERY))
     lines = [
-        "| " + " | ".join(map(str, key)) + " | " + " | ".join(row.get(name, "–") for name in EVERY) + " |"
-        for key, row in sorted(rows.items(), key=lambda item: [str(part) for part in item[0]])
+        "| " + " | ".join(key) + " | " + " | ".join(row.get(name, "–") for name in EVERY) + " |"
+        for key, row in sorted(rows.items(), key=lambda item: (item[0][0], DEEDS.index(item[0][1]), *item[0][2:]))
     ]
     return "\n".join(head + lines)
 
 
 def _deed(cell: Cell) -> str:
-    """What the parent did, in words."""
+    """What the parent did, in one of DEEDS' words."""
     if cell.placement == "import":
-        return "loaded the model that the child uses"
+        return LOADED
     if cell.placement == "import-predict":
-        return "loaded the model that the child uses, and predicted"
-    if cell.placement == "first-task":
-        return {"nothing": "nothing"}.get(cell.parent, f"{cell.parent}, a model of its own")
-    return f"nothing; {cell.placement}"
+        return PREDICTED
+    return DEEDS[matrix.PARENT_DEEDS.index(cell.parent)]
