@@ -37,6 +37,7 @@ app.conf.update(
 )
 if SPEC["proc_alive_timeout"] is not None:
     app.conf.worker_proc_alive_timeout = SPEC["proc_alive_timeout"]
+app.conf.update(SPEC.get("celery", {}))
 
 
 class PredictTask(Task):

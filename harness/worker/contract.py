@@ -16,6 +16,7 @@ BROKER_URL = "HARNESS_BROKER_URL"
 #: intra, inter: engine threads or null. cache_dir: the backend's compile cache. events_dir: where signs of life go.
 #: prefetch: worker_prefetch_multiplier. proc_alive_timeout: seconds, or null for Celery's own 4 s.
 #: queue: the trial's own queue. options: what a control backend is told, {} elsewhere.
+#: celery: further Celery settings, such as {"task_acks_late": true}; may be absent.
 SPEC_KEYS = (
     "backend",
     "placement",
@@ -31,6 +32,7 @@ SPEC_KEYS = (
     "proc_alive_timeout",
     "queue",
     "options",
+    "celery",
 )
 
 APP = "harness.worker.app"
