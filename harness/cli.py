@@ -31,6 +31,7 @@ from harness.errors import BadInput, HarnessError
 from harness.experiment import Experiment, Settings
 from harness.matrix import Cell
 from harness.plan import Planned
+from harness.pools import POOLS
 from harness.record import TrialRecord
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__ and (
@@ -209,6 +210,25 @@ def selftest(
     console.print(f"matrix: {out}/matrix.md, .csv, .json  records: {out}/trials.jsonl", soft_wrap=True)
     if any(not one.kept for one in promises if time_limits or not one.of_time):
         raise typer.Exit(1)
+
+
+@app.command()
+def contracts(
+    select: Annotated[list[str] | None, typer.Option("--select", "-s", help="Only these, such as 'revoke-*'.")] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="Only in this backend's environment; may be repeated.")] = None,
+    pool: Annotated[list[str] | None, typer.Option(help="Only of this pool; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="The survey's folder.")] = Path("results/contracts"),
+    jobs: Annotated[int, typer.Option(min=1, max=8, help="Measurements at a time; they share nothing but the cores.")] = 4,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier survey aside instead of completing it.")] = False,
+) -> None:
+    """Measure what each pool does with time limits, revokes, shutdowns, pings and killed processes while it is busy."""
+    from harness.contracts import survey
+
+    order = survey.Order(
+        folder=out, backends=backend or survey.BACKENDS, pools=pool or list(POOLS), select=select or [], jobs=jobs, fresh=fresh,
+    )  # fmt: skip
+    known = survey.survey(order, PrintingScreen().say, lambda row: console.print(display.contract(row), soft_wrap=True))
+    console.print(f"{len(known)} answers: {out}/contracts.md, {out}/contracts.csv", soft_wrap=True)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from harness.cases import Word, outcome_counts
 from harness.claims import Judgement
+from harness.contracts.rows import Row
 from harness.doctor import Finding
 from harness.incidents_page import Seen, by_incident, counted
 from harness.outcome import Outcome
@@ -158,6 +159,14 @@ def incidents(console: Console, found: Sequence[Seen]) -> None:
 
 def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def contract(row: Row) -> Text:
+    """A line a contract: the pool, what was measured, the verdict, its seconds, and what was seen."""
+    text = Text(f"{row.backend:<14} {row.pool:<13} {row.contract:<19} ")
+    text.append(row.verdict, style={"n/a": "dim", "cannot say": "magenta"}.get(row.verdict, "bold"))
+    text.append(f" ({row.seconds} s)" if row.seconds else "")
+    return text.append(f"  {row.detail}", style="dim")
 
 
 def cells(console: Console, rows: list[tuple[str, str]]) -> None:

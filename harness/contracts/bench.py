@@ -1,0 +1,291 @@
+"""One worker under test, the client that talks to it as any Celery client would, and a look at where messages are.
+
+A `Stand` is the place of one measurement: environment, pool, a broker database of its own, folders. `Stand.worker`
+starts a real worker there (a `Bench`); leaving its `with` block kills whatever is left of it. All waits are bounded and
+end early when the user stops the survey. Requests go through Celery's own client; an answer is read where that client
+would read it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from celery import Celery
+
+from harness import broker, diagnosis, supervisor
+from harness.environments import Environment
+from harness.errors import Interrupted
+from harness.matrix import Cell, fault_options
+from harness.portable import portable
+from harness.processes import signal_name
+from harness.supervisor import LocalWorker, Place
+from harness.worker import contract
+
+READY_LIMIT_S = 120.0  # four workers that import TensorFlow at once on two cores need a minute
+BEGIN_LIMIT_S = 30.0
+POLL_S = 0.02
+WORKER_LOG = "worker.log"
+UNACKED = "unacked"  # kombu's hash of messages that a consumer has taken and not acknowledged
+FINAL = ("SUCCESS", "FAILURE", "REVOKED")  # the states in which Celery's AsyncResult.get returns (celery.states)
+
+T = TypeVar("T")
+
+
+class CannotSay(Exception):
+    """What was to be measured did not come about; the text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What the worker serves: a backend, where its model is loaded, the call, and a control's fault ('' for none)."""
+
+    backend: str = "faulty"
+    placement: str = "first-task"
+    call: str = "predict"
+    fault: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """The place of one measurement. `real_hang`: a predict that hangs here by itself; None where there is none."""
+
+    environment: Environment
+    pool: str
+    url: str
+    folder: Path
+    evidence: Path
+    bundle: Path
+    real_hang: Workload | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
+    steps: list[str] = field(default_factory=list)
+    begun_s: float = field(default_factory=time.monotonic)
+
+    def note(self, text: str) -> None:
+        """One line of the measurement's own history, kept as evidence."""
+        self.steps.append(f"{time.monotonic() - self.begun_s:8.3f} s  {text}")
+
+    def keep_steps(self) -> None:
+        self.evidence.mkdir(parents=True, exist_ok=True)
+        (self.evidence / "steps.txt").write_text(portable("\n".join(self.steps) + "\n"))
+
+    @contextmanager
+    def worker(
+        self, workload: Workload, arguments: Sequence[str] = (), settings: Mapping[str, object] | None = None, *, name: str = ""
+    ) -> Iterator[Bench]:
+        """A worker that is ready; `arguments` go to `celery worker`, `settings` to its app. Raises CannotSay."""
+        bench = Bench(self, workload, arguments, settings or {}, name)
+        try:
+            bench.until_ready()
+            yield bench
+        finally:
+            bench.close()
+
+
+class Bench:
+    """A running worker with its client. Requests are numbered from 0; each is sent as Celery's own client sends it."""
+
+    def __init__(
+        self, stand: Stand, workload: Workload, arguments: Sequence[str], settings: Mapping[str, object], name: str
+    ) -> None:
+        self.stand, self.workload, self.name = stand, workload, name
+        self.folder = supervisor.fresh_folder(stand.folder / (name or "worker"))
+        self.queue = f"contracts-{stand.pool}"
+        self.events = self.folder / "events"
+        self.ids: list[str] = []
+        self.app: Any = Celery("harness-contracts", broker=stand.url, backend=stand.url, set_as_current=False)
+        self.redis: Any = broker.client(stand.url)
+        cell = Cell(
+            backend=workload.backend, environment=stand.environment.name, pool=stand.pool, placement=workload.placement,
+            call=workload.call,
+        )  # fmt: skip
+        spec = {**self._spec(cell), "celery": dict(settings)}
+        place = Place(environment=stand.environment, folder=self.folder, broker_url=stand.url, spec=spec)
+        stand.note(f"start of a worker{' ' + name if name else ''}: {workload} {' '.join(arguments)} {dict(settings) or ''}")
+        self.worker = LocalWorker(place, [*supervisor.worker_command(cell, stand.environment), *arguments])
+
+    def _spec(self, cell: Cell) -> dict[str, object]:
+        fault = self.workload.fault
+        options = {**fault_options(fault), "folder": str(self.stand.folder)}  # a fresh worker shares the strikes
+        dimensions = {name: getattr(cell, name) for name in contract.SPEC_KEYS if hasattr(cell, name)}
+        return {
+            **dict.fromkeys(contract.SPEC_KEYS), **dimensions, "bundle": str(self.stand.bundle), "intra": None, "inter": None,
+            "cache_dir": str(self.stand.environment.cache_dir), "events_dir": str(self.events),
+            "proc_alive_timeout": 600.0, "queue": self.queue, "options": options if fault else {},
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Kill what is left, and keep the log's tail."""
+        self.worker.stop(at_once=True)
+        diagnosis.keep_log(self.stand.evidence / self.name, self.folder / WORKER_LOG)
+        self.app.close()
+        self.redis.close()
+
+    # waiting
+
+    def until(self, condition: Callable[[], T], limit_s: float) -> T:
+        """The condition's first true value, or its last false one after `limit_s`. Raises Interrupted."""
+        end = time.monotonic() + limit_s
+        while not (value := condition()) and time.monotonic() < end:
+            if self.stand.stopped.wait(POLL_S):
+                raise Interrupted("stopped on request; what was measured is kept", remedy="the same command goes on from here")
+        return value
+
+    def until_ready(self) -> None:
+        self.until(lambda: self._seen(contract.READY) or self.worker.poll() is not None, READY_LIMIT_S)
+        if not self._seen(contract.READY):
+            code = self.worker.poll()
+            how = f"did not get ready within {READY_LIMIT_S:g} s" if code is None else f"ended with {signal_name(code)}"
+            raise CannotSay(f"the worker {how}")
+        self.stand.note(f"worker {self.pid} is ready")
+
+    def until_ended(self, limit_s: float) -> str:
+        """How the worker ended ('exit 0', 'SIGKILL'), '' if it has not after `limit_s`."""
+        self.until(lambda: self.worker.poll() is not None, limit_s)
+        code = self.worker.poll()
+        how = "" if code is None else signal_name(code)
+        self.stand.note(f"worker {self.pid}: {how or f'still there after {limit_s:g} s'}")
+        return how
+
+    # requests
+
+    def send(self) -> int:
+        """Send one request; its number."""
+        number = len(self.ids)
+        self.ids.append(self.app.send_task(contract.PREDICT_TASK, args=[number, 0], queue=self.queue, serializer="json").id)
+        self.stand.note(f"request {number} sent")
+        return number
+
+    def outcome(self, number: int) -> str:
+        """'answered', the name of the error its caller gets, or '' while there is no answer that ends its wait."""
+        stored = self.redis.get(f"celery-task-meta-{self.ids[number]}")
+        message: dict[str, Any] = json.loads(stored) if stored else {"status": "PENDING"}
+        if message["status"] not in FINAL:
+            return ""
+        return "answered" if message["status"] == "SUCCESS" else str(message["result"]["exc_type"])
+
+    def state(self, number: int) -> str:
+        """Celery's word for the request's state."""
+        stored = self.redis.get(f"celery-task-meta-{self.ids[number]}")
+        return str(json.loads(stored)["status"]) if stored else "PENDING"
+
+    def until_outcome(self, number: int, limit_s: float) -> str:
+        outcome = self.until(lambda: self.outcome(number), limit_s)
+        self.stand.note(f"request {number}: {outcome or f'no answer after {limit_s:g} s'}")
+        return outcome
+
+    def begun(self, number: int) -> list[int]:
+        """The processes that began this request, one entry a time it was begun."""
+        return self._seen(contract.TASK_BEGIN, number)
+
+    def begin(self) -> int:
+        """Send a request and wait until an executor has begun it; its number. Raises CannotSay."""
+        number = self.send()
+        if not self.until(lambda: self.begun(number), BEGIN_LIMIT_S):
+            raise CannotSay(f"request {number} was not begun within {BEGIN_LIMIT_S:g} s")
+        self.stand.note(f"request {number} begun in process {self.begun(number)[-1]}")
+        return number
+
+    def warm(self) -> None:
+        """One request that is answered: the executor has loaded, and works. Raises CannotSay."""
+        if (outcome := self.until_outcome(self.send(), BEGIN_LIMIT_S)) != "answered":
+            raise CannotSay(f"the first request, before any trouble: {outcome or 'no answer'}")
+
+    def place_of(self, number: int) -> str:
+        """Where the broker has the request's message: 'queue', 'unacked', or '' (nowhere)."""
+        mark = self.ids[number].encode()
+        lists: list[tuple[str, list[bytes]]] = [
+            ("queue", self.redis.lrange(self.queue, 0, -1)),
+            ("unacked", self.redis.hvals(UNACKED)),
+        ]
+        return next((name for name, messages in lists if any(mark in message for message in messages)), "")
+
+    # processes
+
+    @property
+    def pid(self) -> int:
+        """The worker's main process."""
+        return self.worker.process.pid
+
+    def signal(self, number: signal.Signals, pid: int | None = None) -> float:
+        """Send a signal to the main process, or to `pid` of ours; when, in seconds of CLOCK_MONOTONIC."""
+        target = pid or self.pid
+        self.stand.note(f"{number.name} to process {target}")
+        os.kill(target, number)
+        return time.monotonic()
+
+    def _seen(self, kind: int, number: int | None = None) -> list[int]:
+        """Pids of the events of one kind, oldest first; of one request, or of all."""
+        found: list[tuple[int, int]] = []
+        for path in self.events.glob("*.events"):
+            events = contract.unpack(path.read_bytes(), int(path.stem))
+            found += [(event.at_ns, event.pid) for event in events if event.kind == kind and number in (None, event.number)]
+        return [pid for _, pid in sorted(found)]
+
+    # remote control
+
+    def revoke(self, number: int, with_signal: str) -> str:
+        """Celery's `revoke(terminate=True)`; what the worker replied within 2 s, '' for nothing."""
+        self.stand.note(f"revoke of request {number} with {with_signal}")
+        replies = self.app.control.revoke(
+            self.ids[number], terminate=True, signal=with_signal, reply=True, timeout=2.0, limit=1
+        )  # fmt: skip
+        reply = "; ".join(str(value) for answer in replies or [] for value in answer.values())
+        self.stand.note(f"reply to revoke: {reply or 'none'}")
+        return reply
+
+    def ping(self, limit_s: float = 1.0) -> float | None:
+        """Celery's `inspect ping`: seconds until the worker's reply, None for none within `limit_s`."""
+        begun_s = time.monotonic()
+        replies = self.app.control.inspect(timeout=limit_s, limit=1).ping()
+        took_s = time.monotonic() - begun_s
+        self.stand.note(f"ping: {f'reply after {took_s:.3f} s' if replies else 'no reply'}")
+        return took_s if replies else None
+
+
+class Heartbeats:
+    """Counts `worker-heartbeat` events while its `with` block lasts; listens in a thread of its own."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.at_s: list[float] = []
+        self._connection = bench.app.connection_for_read()
+        self._receiver = bench.app.events.Receiver(self._connection, handlers={"worker-heartbeat": self._beat})
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def between(self, begin_s: float, end_s: float) -> int:
+        """Heartbeats received in this span, seconds of CLOCK_MONOTONIC."""
+        return sum(begin_s <= at_s <= end_s for at_s in self.at_s)
+
+    def _beat(self, event: Mapping[str, object]) -> None:
+        self.at_s.append(time.monotonic())
+
+    def _listen(self) -> None:
+        for _ in self._receiver.consume(limit=None, timeout=None, wakeup=False):
+            continue
+
+    def __enter__(self) -> Heartbeats:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._receiver.should_stop = True
+        self._thread.join(5.0)
+        self._connection.release()
+
+
+def database(url: str, number: int) -> str:
+    """The same server, another of its databases: queues, unacknowledged messages and control are kept apart."""
+    return f"{url.rpartition('/')[0]}/{number}"
+
+
+def emptied(url: str) -> None:
+    """Throw away what an earlier measurement left in a database of ours."""
+    broker.client(url).flushdb()
