@@ -81,6 +81,7 @@ class Block(BaseModel):
     traffic: list[Annotated[str, AfterValidator(_traffic)]] = ["closed-4"]
     compile_cache: list[Annotated[str, _one_of("warm", "cold")]] = ["warm"]
     start_window_s: list[Annotated[float, Field(ge=0, le=3600)]] = [0.0]
+    max_tasks: list[Annotated[int, Field(ge=0, le=1_000_000)]] = [0]
     fault: list[Annotated[str, AfterValidator(_fault)]] = [""]
 
 

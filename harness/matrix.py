@@ -44,6 +44,7 @@ class Cell:
     traffic: str = "closed-4"
     compile_cache: str = "warm"  # or 'cold': an empty one for each trial
     start_window_s: float = 0.0  # worker_proc_alive_timeout; 0: raised out of the way
+    max_tasks: int = 0  # worker_max_tasks_per_child: a child is replaced after so many; 0: never
     fault: str = ""  # what the faulty backend does, see FAULT
 
     @property
@@ -64,6 +65,7 @@ class Cell:
             (self.traffic, "closed-4", self.traffic),
             (self.compile_cache, "warm", self.compile_cache),
             (self.start_window_s, 0.0, f"w{self.start_window_s:g}"),
+            (self.max_tasks, 0, f"m{self.max_tasks}"),
             (self.fault, "", self.fault.replace(":", "=")),
         )
         return (*parts, *(text for value, default, text in optional if value != default))
@@ -91,7 +93,7 @@ class Cell:
         """The same model and call in one process, without Celery."""
         return replace(
             self, pool=IN_PROCESS, concurrency=1, placement="import", parent="nothing", traffic="single",
-            prefetch=4, start_window_s=0.0, compile_cache="warm",
+            prefetch=4, start_window_s=0.0, compile_cache="warm", max_tasks=0,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -159,6 +161,8 @@ def impossible(cell: Cell, *, calls: Sequence[str], celery: tuple[int, int], com
         return None
     if cell.parent != "nothing" and cell.is_control:
         return f"{cell.backend} computes nothing, so its parent has nothing to compute either"
+    if cell.max_tasks and POOLS[cell.pool].executors != "processes":
+        return f"{cell.pool} has no child processes to replace"
     return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=celery)
 
 

@@ -149,6 +149,7 @@ class Trial:
             "cache_dir": str(cold if cell.compile_cache == "cold" else work.environment.cache_dir),
             "events_dir": str(self.events),
             "prefetch": cell.prefetch,
+            "celery": {"worker_max_tasks_per_child": cell.max_tasks} if cell.max_tasks else {},
             "proc_alive_timeout": cell.start_window_s or RAISED_START_WINDOW_S,
             "queue": self.queue,
             "options": {**fault_options(cell.fault), "trial": work.trial, "folder": str(work.folder)},

@@ -25,6 +25,7 @@ CELLS = st.builds(
     traffic=st.sampled_from(["single", "drain", "closed-4", "closed-8"]),
     compile_cache=st.sampled_from(["warm", "cold"]),
     start_window_s=st.sampled_from([0.0, 4.0]),
+    max_tasks=st.sampled_from([0, 1, 100]),
 )
 
 
@@ -67,6 +68,7 @@ def test_a_pattern_is_compared_part_by_part(pattern: str, pool: str, placement: 
         ({"pool": "gevent", "placement": "process-init"}, "worker_process_init"),
         ({"pool": "prefork-spawn"}, "came with 5.7"),
         ({"pool": "prefork", "call": "graph"}, "no call"),
+        ({"pool": "threads", "max_tasks": 1}, "no child processes"),
         ({"pool": "prefork", "compile_cache": "cold"}, "compiles nothing"),
     ],
 )
