@@ -93,23 +93,26 @@ def _ratio(incident: Incident, ratio: Ratio, dossier: Dossier) -> Seen:
 
 
 def _contract(incident: Incident, text: str | None) -> list[Seen]:
-    """The lines of the pool contracts that answer the incident."""
+    """The pool contracts that answer the incident, a line a contract and pool."""
     rows = list(csv.DictReader(io.StringIO(text or "")))
     chosen = [row for row in rows if incident.contract in row.get("contract", "")]
     told = f"pool contract with “{incident.contract}”"
     if not chosen:
         return [Seen(incident=incident, told=told, cells=(), expected="", seen=NOT_MEASURED, result="cannot say")]
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in chosen:
+        groups.setdefault(f"{row['contract']} in {row['pool']}", []).append(row)
     return [
         Seen(
             incident=incident,
-            told=f"{row['contract']} in {row['pool']} on {row['backend']}",
+            told=name,
             cells=(),
             expected="",
-            seen=row.get("detail", ""),
-            result=row["verdict"],
+            seen="; ".join(f"{row['backend']}: {row['verdict']}, {row['detail']}" for row in rows),
+            result=" or ".join(dict.fromkeys(row["verdict"] for row in rows)),
             evidence=(CONTRACTS,),
         )
-        for row in chosen
+        for name, rows in groups.items()
     ]
 
 

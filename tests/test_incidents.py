@@ -78,10 +78,11 @@ def test_pings_come_from_the_pool_contracts_or_are_not_measured_yet(tmp_path: Pa
     (one,) = seen("celery#7240", Dossier.of(run, CELLS))
     assert (one.seen, one.result) == ("not measured yet", "cannot say")
     (tmp_path / "contracts").mkdir()
-    lines = "backend,pool,contract,verdict,detail\nnull,solo,ping-under-load,broken,0 of 10 answered\nnull,solo,revoke,kept,x\n"
+    head = "backend,pool,contract,verdict,detail"
+    lines = "\n".join([head, "a,solo,ping-spin,silent,0 of 9", "b,solo,ping-spin,late,9 of 9", "a,solo,revoke,kept,x"])
     (tmp_path / "contracts" / "contracts.csv").write_text(lines)
     (one,) = seen("celery#7240", Dossier.of(run, CELLS))
-    assert (one.told, one.seen, one.result) == ("ping-under-load in solo on null", "0 of 10 answered", "broken")
+    assert (one.told, one.seen, one.result) == ("ping-spin in solo", "a: silent, 0 of 9; b: late, 9 of 9", "silent or late")
     assert one.evidence == ("../contracts/contracts.csv",)
 
 
