@@ -34,6 +34,7 @@ LOCK_FRAMES = re.compile(
     r"PyThread_acquire_lock|acquire_timed|lock_PyThread|rlock_acquire|__lll_lock_wait|pthread_mutex_lock|\bacquire \(threading"
 )
 SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux")
+WAIT_INSIDES = re.compile(r"Futex|PerThreadSem|nsync|Mutex::|condition_variable|pthread_cond|synchronization_internal")
 COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
 
 
@@ -121,7 +122,6 @@ def _of_hang(facts: Facts) -> Cause:
 
 def _of_fork(facts: Facts) -> Cause:
     """A Python lock, or a C library's, was held; anything else that is waited for is an engine's work."""
-    inner = [frame for frame in facts.frames[:6] if not SYSTEM_FRAMES.search(frame)] or list(facts.frames[:1])
     if any(LOCK_FRAMES.search(frame) for frame in facts.frames[:6]):
         lost = ", ".join(counted([*facts.lost_python, *facts.lost_native]))
         first = f"the child waits for a lock, and lacks threads of its parent that may have held it: {lost}"
@@ -130,7 +130,7 @@ def _of_fork(facts: Facts) -> Cause:
         return Cause(name="unknown", support=_where(facts))
     support = (
         f"the parent had native threads that the child lacks: {', '.join(counted(facts.lost_native))}",
-        f"the child's request waits in {engine_frame(inner)}",
+        f"the child's request waits in {engine_frame(facts.frames)}",
     )
     return Cause(name="fork-lost-threads", support=support)
 
@@ -140,10 +140,13 @@ def _where(facts: Facts) -> tuple[str, ...]:
 
 
 def engine_frame(frames: Sequence[str]) -> str:
-    """The frames that say most: the innermost that are not the C library's, nor a lock's inside."""
-    inner = [frame for frame in frames if not SYSTEM_FRAMES.search(frame) and "Futex" not in frame]
-    named = [frame for frame in inner if "Notification" in frame or "Wait" in frame or "RunSync" in frame] or inner
-    return " < ".join(named[:2])
+    """The two innermost frames that say what is waited for: without the C library's and a wait's own insides.
+
+    >>> engine_frame(["syscall (libc.so.6)", "nsync::nsync_cv_wait (tf.so)", "Session::WaitForNotification (tf.so)"])
+    'Session::WaitForNotification (tf.so)'
+    """
+    telling = [frame for frame in frames if not SYSTEM_FRAMES.search(frame) and not WAIT_INSIDES.search(frame)]
+    return " < ".join((telling or list(frames))[:2])
 
 
 def counted(names: Iterable[str]) -> list[str]:

@@ -6,10 +6,13 @@ time limit of its own. Finding the likely cause from this evidence is for `cause
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,28 +52,47 @@ def _ask(argv: Sequence[str], limit_s: float) -> tuple[str, str]:
 @dataclass(frozen=True, kw_only=True)
 class Glance:
     """What py-spy saw of a process's Python threads, by native id: those that run other code than Celery's own, the one
-    that holds the GIL, and the innermost frame of each."""
+    that holds the GIL, and the innermost frame of each. `ids` maps Python's thread ids to native ones."""
 
     foreign: frozenset[int]
     gil_owner: int | None
     functions: dict[int, str]
+    ids: dict[int, int]
 
 
-def glance(pid: int) -> Glance | None:
-    """Look at the Python stacks without stopping the process; None if it cannot be done."""
-    text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--json", "--nonblocking"], GLANCE_LIMIT_S)
+def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
+    """Look at the Python stacks without stopping the process; None if it cannot be done.
+
+    Before Python 3.11 an interpreter does not keep the native ids, and py-spy has to stop the process for a moment to
+    find them; that is done once for each new thread, and `ids` brings what was found so.
+    """
+    known = dict(ids or {})
+    threads = _dump(pid, "--nonblocking")
+    if threads and any(not thread.get("os_thread_id") and thread["thread_id"] not in known for thread in threads):
+        threads = _dump(pid)
+    if not threads:
+        return None
+    known |= {thread["thread_id"]: thread["os_thread_id"] for thread in threads if thread.get("os_thread_id")}
+    if any(thread["thread_id"] not in known for thread in threads):
+        return None
+    files = {known[thread["thread_id"]]: [frame["filename"] for frame in thread["frames"]] for thread in threads}
+    return Glance(
+        foreign=frozenset(tid for tid, names in files.items() if not _own(names)),
+        gil_owner=next((known[thread["thread_id"]] for thread in threads if thread.get("owns_gil")), None),
+        functions={known[thread["thread_id"]]: _top(thread["frames"]) for thread in threads if thread["frames"]},
+        ids=known,
+    )
+
+
+def _dump(pid: int, *options: str) -> list[dict[str, Any]] | None:
+    text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--json", *options], GLANCE_LIMIT_S)
     if complaint or not text:
         return None
     try:
-        threads = [thread for thread in json.loads(text) if thread.get("os_thread_id")]
+        threads: list[dict[str, Any]] = json.loads(text)
     except ValueError:
         return None
-    files = {thread["os_thread_id"]: [frame["filename"] for frame in thread["frames"]] for thread in threads}
-    return Glance(
-        foreign=frozenset(tid for tid, names in files.items() if not _own(names)),
-        gil_owner=next((thread["os_thread_id"] for thread in threads if thread.get("owns_gil")), None),
-        functions={thread["os_thread_id"]: _top(thread["frames"]) for thread in threads if thread["frames"]},
-    )
+    return threads
 
 
 def _top(frames: Sequence[Mapping[str, Any]]) -> str:
@@ -120,7 +142,8 @@ def collect(folder: Path, subject: Subject) -> Evidence:
     native, python, told = _fork(subject, order[0]) if order and order[0] != subject.main else ((), (), "")
     if told:
         (folder / "fork.txt").write_text(told)
-    texts = {pid: stacks(pid) for pid in order[:MOST_STACKS]}
+    events = subject.progress.directory
+    texts = {pid: stacks(pid, events / f"stacks-{pid}.txt") for pid in order[:MOST_STACKS]}
     for pid, text in texts.items():
         (folder / f"stacks-{pid}.txt").write_text(text)
     if not order:
@@ -177,13 +200,28 @@ def keep_log(folder: Path, log: Path) -> Path:
     return kept
 
 
-def stacks(pid: int) -> str:
-    """Python and native frames of all threads; Python frames alone where the native ones cannot be had in time."""
+def stacks(pid: int, told: Path) -> str:
+    """Python and native frames of all threads; Python frames alone where the native ones cannot be had in time; and what
+    the process itself tells (into `told`, at SIGURG) where py-spy may not look."""
     text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S)
     if text:
         return portable(text)
     fallback, second = _ask([py_spy(), "dump", "--pid", str(pid)], GLANCE_LIMIT_S)
-    return portable(f"native stacks of process {pid}: {complaint}\n{fallback or second}\n")
+    if not fallback:
+        fallback = f"py-spy: {second}\nIts own faulthandler:\n{_own_stacks(pid, told)}"
+    return portable(f"native stacks of process {pid}: {complaint}\n{fallback}\n")
+
+
+def _own_stacks(pid: int, told: Path) -> str:
+    if not told.exists():
+        return "it has none"
+    before = told.stat().st_size
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGURG)
+    until = time.monotonic() + GLANCE_LIMIT_S
+    while told.stat().st_size == before and time.monotonic() < until:
+        time.sleep(0.02)
+    return told.read_text(errors="replace")[before:] or "no answer"
 
 
 def lost_threads(parent: Sequence[Thread], child: Sequence[Thread]) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Ask a worker in a green pool what its greenlets wait in, and read the answer (see `harness.worker.greenlets`)."""
+"""Ask a worker in a green pool what its greenlets wait in, and read the answer (see `harness.worker.self_report`)."""
 
 from __future__ import annotations
 

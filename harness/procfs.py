@@ -19,11 +19,11 @@ CPUCLOCK_SCHED = 2
 _X86 = {
     0: "read", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 45: "recv", 47: "recv", 61: "wait-child",
     72: "fcntl", 73: "flock", 202: "futex", 230: "sleep", 232: "epoll", 247: "wait-child", 270: "select",
-    271: "poll", 281: "epoll", 288: "accept", 43: "accept", 128: "sigwait", 449: "futex",
+    271: "poll", 281: "epoll", 288: "accept", 43: "accept", 128: "sigwait", 219: "restart", 449: "futex",
 }  # fmt: skip
 _ARM = {
     63: "read", 72: "select", 73: "poll", 101: "sleep", 115: "sleep", 207: "recv", 212: "recv", 260: "wait-child",
-    25: "fcntl", 32: "flock", 98: "futex", 22: "epoll", 95: "wait-child", 202: "accept", 137: "sigwait",
+    25: "fcntl", 32: "flock", 98: "futex", 22: "epoll", 95: "wait-child", 202: "accept", 128: "restart", 137: "sigwait",
 }  # fmt: skip
 _CALLS = _X86 if platform.machine() == "x86_64" else _ARM
 
@@ -208,7 +208,7 @@ def parse_syscall(text: str | None) -> tuple[str, bool, bool]:
 
 
 def _ends_by_itself(kind: str, number: int, arguments: list[int]) -> bool:
-    if kind == "sleep":
+    if kind in ("sleep", "restart"):  # restart_syscall(2) goes on with a wait that has a time limit, after a stop
         return True
     if kind == "epoll":
         return _signed(arguments[3]) >= 0

@@ -124,7 +124,7 @@ class LocalWorker:
         now, tids = time.monotonic(), frozenset(thread.tid for thread in threads)
         in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in threads)
         if now - known.at_s >= GLANCE_EVERY_S or not tids <= known.tids:
-            known.take(diagnosis.glance(pid), tids, now)
+            known.take(diagnosis.glance(pid, known.last.ids if known.last else None), tids, now)
             if in_hub:  # where a C call blocks it, the signal would only disturb what is looked at
                 greenlets.ask(pid)
         last = known.last

@@ -12,8 +12,8 @@ request takes in the in-process baseline, or took in this trial) is *overdue*.
   thread of the same process could wake it. Or it waits for the GIL, and the thread that holds the GIL waits so. Or it
   runs in a greenlet that waits for a lock without a time limit;
 * no other thread of that process computes, nor waits in something that may still end by itself and lead to a wake-up:
-  a timer, a file lock, a child, a pipe, a socket. Threads that already waited just so when the worker was ready and
-  idle (an event loop, say) are furniture. A *native* thread (no Python frame) on a timer is an engine's housekeeping
+  a timer, a file lock, a child, a pipe, a socket, whatever is not a futex without a time limit. Threads that already
+  waited just so when the worker was ready and idle (an event loop, say) are furniture. A *native* thread (no Python frame) on a timer is an engine's housekeeping
   if it wakes and sleeps again without effect, or if the process lost threads of its parent at the fork (a hung
   TensorFlow 2 child has one that wakes every few tens of seconds), or once the silence has lasted longer still. A
   Python thread on a timer may be somebody's loop that holds a lock, and keeps the question open however often it wakes;
@@ -54,7 +54,6 @@ SHARED_FACTOR, SHARED_S = 50.0, 5.0
 SPIN_FACTOR, SPIN_S, SPIN_CORES, SPIN_GLANCES = 100.0, 20.0, 0.6, 4
 COLD_FACTOR, COLD_SPIN_S = 10.0, 120.0
 RESPAWNS = 3  # generations of children that died before one request was answered
-MAY_END = frozenset({"sleep", "flock", "fcntl", "wait-child", "read", "recv", "poll", "select", "epoll", "accept"})
 
 
 class State(Enum):
@@ -428,10 +427,9 @@ def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, python: b
     last = history[-1]
     if last.cpu_s - history[0].cpu_s > HELPER_CPU_S or last.waits_in in ("running", "unknown"):
         return f"thread {last.tid} ({last.name}) computes"
-    ends_by_itself = last.waits_in in MAY_END or last.timed
-    if last.waits_in == furniture or not ends_by_itself:
+    if last.waits_in == furniture or (last.waits_in == "futex" and not last.timed):
         return ""
-    housekeeping = last.waits_in in ("sleep", "futex") and not python
+    housekeeping = last.waits_in in ("sleep", "restart", "futex") and not python
     if housekeeping and (last.switches > history[0].switches or not patient):
         return ""
     return f"thread {last.tid} ({last.name}) waits in {last.waits_in}, which may still end"

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from harness import broker, conclude, environments, machine, outside, plan, preflight, store, summary, supervisor
+from harness import broker, conclude, diagnoses, environments, machine, outside, plan, preflight, store, summary, supervisor
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
@@ -234,11 +234,12 @@ def time_left_s(todo: Sequence[Planned], records: Sequence[TrialRecord], setting
 
 
 def write_tables(folder: store.RunFolder, planned: Sequence[Planned]) -> pd.DataFrame:
-    """`cells.csv`: the cells of this plan first, in its order, then whatever else the folder holds records of."""
+    """`cells.csv` and `diagnoses.md`: the cells of this plan first, in its order, then whatever else is on record."""
     latest = folder.current()
     keys = list(dict.fromkeys([(item.cell.id, item.trial) for item in planned] + list(latest)))
     table = summary.table((latest[key] for key in keys if key in latest), folder.path)
     folder.replace("cells.csv", table.to_csv(index=False))
+    folder.replace("diagnoses.md", diagnoses.text(latest[key] for key in keys if key in latest) or "Nothing went wrong.\n")
     return table
 
 

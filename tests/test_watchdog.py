@@ -89,6 +89,14 @@ def test_how_long_a_request_may_be_open_depends_on_what_it_usually_takes(pace_s:
         ("a compiler runs below it", {"process": lambda i: {"children": (200,)}}),
         ("a Python helper sleeps: it may hold the lock", {"helper": lambda i: {"waits_in": "sleep"}, "process": PYTHON_HELPER}),
         ("a Python helper waits with a time limit", {"helper": lambda i: {"timed": True}, "process": PYTHON_HELPER}),
+        (
+            "a helper goes on with a timed wait after a stop",
+            {"helper": lambda i: {"waits_in": "restart"}, "process": PYTHON_HELPER},
+        ),
+        (
+            "a helper waits in a call that we do not know",
+            {"helper": lambda i: {"waits_in": "call 425"}, "process": PYTHON_HELPER},
+        ),
         ("a helper reads a socket", {"helper": lambda i: {"waits_in": "recv", "private": False}}),
         ("a helper computes", {"helper": lambda i: {"cpu_s": 0.02 * i, "waits_in": "running"}}),
         ("a helper runs just now", {"helper": lambda i: {"waits_in": "running"}}),

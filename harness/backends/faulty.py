@@ -17,8 +17,8 @@ from harness.backends import null
 
 CALLS = ("predict",)
 DEFAULT_AFTER = 3
-NO_END = 2 ** 31 - 1
-CHUNK = 50 * 2 ** 20
+NO_END = 2**31 - 1
+CHUNK = 50 * 2**20
 
 
 def deadlock(value):
@@ -126,7 +126,7 @@ def grow(value):
     if not HOARD:
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[0])
-        limit = pages * resource.getpagesize() + int(value) * 2 ** 20
+        limit = pages * resource.getpagesize() + int(value) * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
     try:
         HOARD.append(b"x" * CHUNK)

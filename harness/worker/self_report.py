@@ -1,9 +1,12 @@
-"""Greenlets, told on request: what each of them waits in, which nobody can see from outside.
+"""What a process tells of itself on request, at SIGURG, which does nothing to a process without a handler for it.
 
-At SIGURG, which does nothing to a process that has no handler for it, a worker in a green pool writes one JSON file
-beside its events: a list of greenlets, each the list of its frames, innermost first. Nothing runs until it is asked.
+Every process writes the Python stacks of its threads to `stacks-PID.txt` beside its events (faulthandler: that works in a
+process whose threads all hang, and is the fallback where py-spy may not look). A worker in a green pool also writes
+`greenlets-PID.json`: a list of greenlets, each the list of its frames, innermost first; nobody can see those from outside.
+Nothing runs until it is asked.
 """
 
+import faulthandler
 import json
 import os
 import signal
@@ -11,6 +14,7 @@ import threading
 
 MOST_FRAMES = 40
 TASK_FUNCTION = "predict"
+_kept = {}  # the open file: faulthandler knows only its number
 
 
 def is_green():
@@ -19,7 +23,14 @@ def is_green():
 
 
 def answer_signals(directory):
-    """From now on, SIGURG makes this process write `greenlets-PID.json` into `directory`."""
+    """From now on, SIGURG makes this process tell; to be called again in a forked child, for files of its own."""
+    if is_green():
+        _tell_greenlets(directory)
+    _kept["file"] = open(os.path.join(directory, "stacks-%d.txt" % os.getpid()), "w")
+    faulthandler.register(signal.SIGURG, file=_kept["file"], all_threads=True, chain=is_green())
+
+
+def _tell_greenlets(directory):
     path = os.path.join(directory, "greenlets-%d.json" % os.getpid())
     count = [0]
 

@@ -1,0 +1,61 @@
+"""`diagnoses.md`: for each cell that hung, stalled, respawned or crashed, what was seen, the likely cause, and what helps.
+
+A fix is called *measured* only where a sibling cell of the same run carried it out; otherwise the text says how to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.causes import Fix, fixes
+from harness.matrix import Cell
+from harness.outcome import Outcome
+from harness.record import TrialRecord
+
+BAD = (Outcome.HUNG, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
+
+
+def text(records: Iterable[TrialRecord]) -> str:
+    """The whole page, in the order in which cells first appear; '' where nothing ended badly."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        groups.setdefault(record.cell_id, []).append(record)
+    parts = [_of_cell(trials, groups) for trials in groups.values() if any(record.outcome in BAD for record in trials)]
+    return "# What went wrong, and why\n\n" + "\n".join(parts) if parts else ""
+
+
+def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialRecord]]) -> str:
+    bad = [record for record in trials if record.outcome in BAD]
+    worst = bad[0]
+    lines = [
+        f"## {worst.cell_id}",
+        "",
+        f"**{worst.outcome.value}**, {len(bad)} of {len(trials)}: {worst.reason}",
+        "",
+        f"Likely cause: **{worst.cause or 'unknown'}**.",
+        *[f"* {sentence}" for sentence in worst.support],
+    ]
+    helps = [_of_fix(fix, groups) for fix in fixes(worst.as_cell, worst.cause)]
+    if helps:
+        lines += ["", "What would help:", *helps]
+    if worst.evidence:
+        lines += ["", f"Evidence: `{worst.evidence}`"]
+    return "\n".join(lines) + "\n"
+
+
+def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
+    sibling = _sibling(fix.cell, groups)
+    if not sibling:
+        return f"* {fix.text}: not measured in this run (`{fix.cell.id}`)"
+    good = [record for record in sibling if record.outcome is Outcome.OK]
+    if len(good) == len(sibling):
+        paces = [record.measured_requests / record.measured_s for record in good if record.measured_s]
+        pace = f", {max(paces):.1f} requests a second" if paces else ""
+        return f"* {fix.text}: **measured to work**, {len(good)} of {len(sibling)} ok{pace} (`{fix.cell.id}`)"
+    ended = ", ".join(dict.fromkeys(record.outcome.value for record in sibling if record.outcome is not Outcome.OK))
+    return f"* {fix.text}: measured, and **does not help**: {ended} (`{fix.cell.id}`)"
+
+
+def _sibling(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> list[TrialRecord]:
+    """The trials of that cell that say something: neither skipped nor invalid."""
+    return [r for r in groups.get(cell.id, ()) if r.outcome not in (Outcome.SKIPPED, Outcome.INVALID)]

@@ -1,0 +1,118 @@
+"""From made-up facts to a cause, and from records to what would help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness import diagnoses
+from harness.causes import FIXES, Facts, cause_of, fixes
+from harness.diagnosis import frames_of
+from harness.matrix import Cell
+from harness.outcome import Outcome
+from harness.record import TrialRecord
+from harness.watchdog import How
+
+ENGINE = (
+    "syscall (libc.so.6)",
+    "absl::synchronization_internal::FutexWaiter::Wait (tf.so)",
+    "absl::Notification::WaitForNotification (tf.so)",
+    "tensorflow::ProcessFunctionLibraryRuntime::RunSync (tf.so)",
+)
+LOCK = ("sem_wait (libc.so.6)", "PyThread_acquire_lock_timed (libpython.so)", "load_once (runner.py:3)")
+HUNG = {"outcome": Outcome.HUNG, "pool": "prefork", "how": How.FUTEX}
+CASES: list[tuple[str, dict[str, Any], str]] = [
+    ("an engine's threads are lost", {**HUNG, "frames": ENGINE, "lost_native": ["tf_Compute"]}, "fork-lost-threads"),
+    ("a lock's holder is lost", {**HUNG, "frames": LOCK, "lost_python": ["python"]}, "fork-held-lock"),
+    ("a lock, and nothing was lost", {**HUNG, "frames": LOCK}, "deadlock"),
+    ("the engine waits, and only Python threads were lost", {**HUNG, "frames": ENGINE, "lost_python": ["x"]}, "unknown"),
+    ("no fork: spawned", {**HUNG, "pool": "prefork-spawn", "frames": LOCK, "lost_python": ["python"]}, "deadlock"),
+    ("a spin", {**HUNG, "how": How.SPIN}, "native-spin"),
+    ("the GIL", {**HUNG, "how": How.GIL}, "gil-held"),
+    ("a stopped child", {**HUNG, "how": How.STOPPED}, "stopped"),
+    ("a hub in C", {**HUNG, "pool": "gevent"}, "hub-blocked"),
+    ("greenlets", {**HUNG, "pool": "gevent", "how": How.GREENLET}, "deadlock"),
+    ("a reply that never came", {**HUNG, "how": How.LOST}, "lost-message"),
+    ("Theano's lock", {**HUNG, "frames": ("sleep", "lock (theano/gof/compilelock.py:9)")}, "compile-lock"),
+    ("children die", {"outcome": Outcome.RESPAWNING, "pool": "prefork", "dead_children": 9}, "respawn-loop"),
+    ("killed for memory", {"outcome": Outcome.CRASHED, "pool": "prefork", "oom_kills": 1}, "oom-killed"),
+    ("killed by somebody", {"outcome": Outcome.CRASHED, "pool": "prefork"}, "unknown"),
+    ("the broker is silent", {"outcome": Outcome.STALLED, "pool": "solo", "broker_answers": False}, "broker-lost"),
+    ("the network is cut", {"outcome": Outcome.STALLED, "pool": "solo", "waiting": 3, "consumers": 0}, "broker-lost"),
+    (
+        "messages have gone",
+        {"outcome": Outcome.STALLED, "pool": "solo", "waiting": 3, "in_broker": 1, "consumers": 2},
+        "lost-message",
+    ),
+    (
+        "a starved queue",
+        {"outcome": Outcome.STALLED, "pool": "threads", "waiting": 3, "in_broker": 3, "consumers": 2},
+        "unknown",
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "facts", "name"), CASES)
+def test_the_facts_speak_for_a_cause(what: str, facts: dict[str, Any], name: str) -> None:
+    cause = cause_of(Facts(**facts))
+    assert cause is not None
+    assert cause.name == name, what
+
+
+def test_a_good_trial_has_no_cause() -> None:
+    assert cause_of(Facts(outcome=Outcome.OK, pool="prefork")) is None
+
+
+def test_the_support_names_the_wait_and_the_lost_threads() -> None:
+    cause = cause_of(Facts(**{**HUNG, "frames": ENGINE, "lost_native": ["tf_Compute", "tf_Compute", "eigen"]}))
+    assert cause is not None
+    assert cause.support == (
+        "the parent had native threads that the child lacks: 2 x tf_Compute, 1 x eigen",
+        "the child's request waits in absl::Notification::WaitForNotification (tf.so) < "
+        "tensorflow::ProcessFunctionLibraryRuntime::RunSync (tf.so)",
+    )
+
+
+def test_every_thread_of_a_dump_can_be_read_apart() -> None:
+    dump = 'Process 5: celery\n\nThread 50 (idle): "A"\n    a (x)\nThread 5 (idle): "MainThread"\n    b (x)\n    c (y)\n'
+    assert frames_of(dump, 5) == ("b (x)", "c (y)")
+    assert frames_of(dump, 50) == ("a (x)",)
+    assert frames_of(dump, 6) == ()
+
+
+FORKED = Cell(backend="tensorflow2", pool="prefork", concurrency=2, placement="import")
+
+
+def record(cell: Cell, outcome: Outcome, **fields: Any) -> TrialRecord:
+    return TrialRecord(
+        cell_id=cell.id, cell=cell.as_dict(), trial=1, plan_key="k", started="now", seconds=1.0, outcome=outcome, reason="r",
+        **fields,
+    )  # fmt: skip
+
+
+def test_a_fix_is_never_the_cell_itself() -> None:
+    for cause in FIXES:
+        assert all(fix.cell != FORKED for fix in fixes(FORKED, cause))
+
+
+def test_fixes_that_siblings_carried_out_are_called_measured() -> None:
+    later, spawned, threads = (fix.cell for fix in fixes(FORKED, "fork-lost-threads") if fix.cell.engine_threads == "auto"
+                               and fix.cell.pool != "solo" and fix.cell.placement != "process-init")  # fmt: skip
+    page = diagnoses.text(
+        [
+            record(FORKED, Outcome.HUNG, cause="fork-lost-threads", support=["it lacks 3 threads"], evidence="e/stacks.txt"),
+            record(later, Outcome.OK, measured_s=2.0, measured_requests=50),
+            record(spawned, Outcome.INVALID),
+            record(threads, Outcome.ERRORS),
+        ]
+    )
+    assert "fork-lost-threads" in page
+    assert "it lacks 3 threads" in page
+    assert f"**measured to work**, 1 of 1 ok, 25.0 requests a second (`{later.id}`)" in page
+    assert f"not measured in this run (`{spawned.id}`)" in page
+    assert f"**does not help**: errors (`{threads.id}`)" in page
+
+
+def test_a_run_without_trouble_has_no_page() -> None:
+    assert diagnoses.text([record(FORKED, Outcome.OK)]) == ""
