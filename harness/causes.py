@@ -24,9 +24,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.blocked import How
 from harness.matrix import Cell
 from harness.outcome import Outcome
-from harness.watchdog import How
 
 FORKED, SPAWNED = "prefork", "prefork-spawn"
 # Innermost frames of a thread that waits for a lock, Python's own or the C library's.

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.answers import Waiting
-from harness.watchdog import UNKNOWN_PATIENCE_S, How, State, Verdict
+from harness.blocked import How
+from harness.looks import UNKNOWN_PATIENCE_S
+from harness.watchdog import State, Verdict
 
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
 STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile

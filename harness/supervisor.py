@@ -17,12 +17,12 @@ from typing import Any, Protocol
 from harness import diagnosis, greenlets, procfs
 from harness.diagnosis import Evidence, Glance, Subject, lost_threads
 from harness.environments import Environment, worker_variables
+from harness.looks import ProcessLook
 from harness.matrix import Cell
 from harness.pools import POOLS
 from harness.processes import STOP_GRACE_S, OwnedProcess
 from harness.procfs import Thread
 from harness.progress import Progress
-from harness.watchdog import ProcessLook
 from harness.worker import contract
 
 GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request

@@ -19,18 +19,20 @@ from pathlib import Path
 import redis
 
 from harness import broker, diagnosis, procfs, supervisor
+from harness.blocked import How
 from harness.broker import Broker, Census
 from harness.diagnosis import Evidence
 from harness.environments import Environment
 from harness.experiment import Settings
 from harness.loadgen import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
+from harness.looks import Look, patience_s
 from harness.matrix import Cell, engine_threads, fault_options
 from harness.monitor import Monitor, Sample
 from harness.pools import POOLS
 from harness.processes import OwnedProcess, signal_name
 from harness.supervisor import LocalWorker, Place, WorkerSide
 from harness.traffic import parse
-from harness.watchdog import How, Look, State, Verdict, judge, patience_s
+from harness.watchdog import State, Verdict, judge
 
 LOOK_EVERY_S = 0.1
 SAMPLE_EVERY_S = 0.5

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from harness import diagnoses
+from harness.blocked import How
 from harness.causes import FIXES, Facts, cause_of, fixes
 from harness.diagnosis import frames_of
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord
-from harness.watchdog import How
 
 ENGINE = (
     "syscall (libc.so.6)",

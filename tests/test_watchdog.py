@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from harness.blocked import How
+from harness.looks import Greenlet, Look, ProcessLook
 from harness.procfs import Thread
 from harness.progress import OpenStage
-from harness.watchdog import Greenlet, How, Look, ProcessLook, State, judge
+from harness.watchdog import State, judge
 
 CHILD, TASK, HELPER = 100, 100, 101
 FUTEX = Thread(

@@ -1,0 +1,229 @@
+"""Whether an overdue request is blocked for ever: what its thread or greenlet waits in, and who could still end that.
+
+Pure functions over looks. The thread that runs the request is blocked if, over the whole window,
+
+* it waits in a private futex without a time limit, and was not switched to once: only another thread of the same process
+  could wake it. Or it waits for the GIL, and the thread that holds the GIL waits so. Or it runs in a greenlet that waits
+  for a lock without a time limit. Or its process is stopped;
+* no other thread of that process computes, nor waits in something that may still end by itself and lead to a wake-up:
+  a timer, a file lock, a child, a pipe, a socket, whatever is not a futex without a time limit. Threads that already
+  waited just so when the worker was ready and idle (an event loop, say) are furniture. A *native* thread (no Python
+  frame) on a timer is an engine's housekeeping if it wakes and sleeps again without effect, or if the process lost
+  threads of its parent at the fork (a hung TensorFlow 2 child has one that wakes every few tens of seconds), or once the
+  silence has lasted longer still. A Python thread on a timer may be somebody's loop that holds a lock, and keeps the
+  question open however often it wakes;
+* the process has no child process that lives (a compiler).
+
+Where other requests of the same process go on meanwhile (one thread of eight is blocked), what they and the engine's
+threads do says nothing of the blocked one; then pace has to carry more: SHARED_FACTOR times the usual duration.
+
+A request whose thread computes in the same function for SPIN_FACTOR times its usual duration, at least SPIN_S, *spins*;
+the first request of a process, which may compile, gets COLD_FACTOR times what the baseline's first one took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.looks import Look, ProcessLook, agree_long_enough, window
+from harness.procfs import Thread
+from harness.progress import OpenStage
+
+IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00
+GREEN_CPU = 0.25  # cores; telling its greenlets costs a process some
+NATIVE_TIMER_S = 7.0  # silence after which a native thread's timer counts as housekeeping, even unseen to wake
+HELPER_CPU_S = 0.05  # seconds in a window that housekeeping may use
+SHARED_FACTOR, SHARED_S = 50.0, 5.0
+SPIN_FACTOR, SPIN_S, SPIN_CORES, SPIN_GLANCES = 100.0, 20.0, 0.6, 4
+COLD_FACTOR, COLD_SPIN_S = 10.0, 120.0
+
+
+class How(Enum):
+    """What a hang looks like, for the words of the verdict and for `diagnosis`."""
+
+    FUTEX = "wait in a private futex that no thread of theirs will release, without using CPU"
+    GIL = "wait in C, for ever, with the GIL held"
+    GREENLET = "wait, in greenlets, for locks that no greenlet will release"
+    STOPPED = "are stopped by a signal"
+    SPIN = "compute in one and the same function"
+    LOST = "have answers that never came, though the worker was done with them"
+
+
+@dataclass(frozen=True)
+class _Views:
+    """One process over the window of looks, and the histories of its threads."""
+
+    seen: Sequence[ProcessLook]
+    seconds: float
+    histories: Mapping[int, Sequence[Thread]]
+
+    @property
+    def last(self) -> ProcessLook:
+        return self.seen[-1]
+
+    @property
+    def cores(self) -> float:
+        return (self.seen[-1].cpu_s - self.seen[0].cpu_s) / self.seconds
+
+
+def blocked(looks: Sequence[Look], stage: OpenStage) -> tuple[How | None, str]:
+    """How an overdue stage is blocked; or None, and why that cannot be said."""
+    now = looks[-1]
+    since = [look for look in looks if look.at_s > stage.since_s]
+    if not agree_long_enough(since, now.at_s):
+        return None, "it was not looked at for long enough"
+    recent = window(since)
+    views = [next((process for process in look.processes if process.pid == stage.pid), None) for look in recent]
+    seen = [view for view in views if view is not None]
+    if len(seen) < len(recent):
+        return None, f"process {stage.pid} was not seen all the time"
+    histories: dict[int, list[Thread]] = {}
+    for view in seen:
+        for thread in view.threads:
+            histories.setdefault(thread.tid, []).append(thread)
+    process = _Views(seen, recent[-1].at_s - recent[0].at_s, histories)
+    if all(thread.state in "Tt" for view in seen for thread in view.threads):
+        return How.STOPPED, ""
+    if _spins(now, stage, process):
+        return How.SPIN, ""
+    if process.last.greenlets is not None and _task_thread_doubt(histories.get(stage.tid, []), stage.tid, len(seen)):
+        doubt = _greenlet_doubt(now, stage, process)
+        return (None, doubt) if doubt else (How.GREENLET, "")
+    return _thread_blocked(now, stage, process)
+
+
+def _thread_blocked(now: Look, stage: OpenStage, process: _Views) -> tuple[How | None, str]:
+    how = How.FUTEX
+    key, owner = stage.tid, process.last.gil_owner
+    doubt = _task_thread_doubt(process.histories.get(key, []), key, len(process.seen))
+    if owner is not None and owner != key and doubt and _waits_for_gil(process, key):
+        key = owner  # what matters is whether the thread that holds the GIL will ever let go
+        doubt = _task_thread_doubt(process.histories.get(key, []), key, len(process.seen))
+    if doubt:
+        return None, doubt
+    if owner == key:
+        how = How.GIL
+    quiet_s = now.at_s - stage.since_s
+    others = {other.tid for other in now.stages if other.pid == stage.pid and other.tid != stage.tid}
+    shared = {tid for tid in others if now.at_s - _began(now, tid) < now.patience_s}
+    if shared and how is How.FUTEX:
+        if now.pace_s is None or quiet_s < max(SHARED_S, SHARED_FACTOR * now.pace_s):
+            return None, f"other requests of process {stage.pid} go on"
+        return _shared_doubt(now, stage, process)
+    if how is How.FUTEX and process.cores > IDLE_CPU:
+        return None, f"process {stage.pid} computes ({process.cores:.2f} cores)"
+    ignored = {key, stage.tid, *others}
+    doubt = _rest_doubt(now, process, ignored, quiet_s, gil=how is How.GIL)
+    return (None, doubt) if doubt else (how, "")
+
+
+def _began(now: Look, tid: int) -> float:
+    return max((stage.since_s for stage in now.stages if stage.tid == tid), default=0.0)
+
+
+def _shared_doubt(now: Look, stage: OpenStage, process: _Views) -> tuple[How | None, str]:
+    """One thread of many: only Python threads that run no request may still hold what it waits for."""
+    runners = {other.tid for other in now.stages} | {stage.tid}
+    for tid, history in sorted(process.histories.items()):
+        foreign = process.last.python_tids is None or tid in process.last.python_tids
+        if foreign and tid not in runners and len(history) == len(process.seen):
+            doubt = _helper_doubt(history, now.furniture.get(tid), python=True, patient=True)
+            if doubt and "computes" not in doubt:
+                return None, doubt
+    if process.last.children:
+        return None, f"process {stage.pid} has a child process of its own"
+    return How.FUTEX, ""
+
+
+def _rest_doubt(now: Look, process: _Views, ignored: set[int], quiet_s: float, *, gil: bool) -> str:
+    """Why something beside the blocked thread may still end its wait; '' if nothing can."""
+    pid = process.last.pid
+    if any(len(history) != len(process.seen) for history in process.histories.values()):
+        return f"threads of process {pid} came or went in between"
+    if process.last.children:
+        return f"process {pid} waits beside a child process of its own"
+    for tid, history in sorted(process.histories.items()):
+        if tid in ignored or (gil and _waits_for_gil(process, tid)):
+            continue
+        foreign = process.last.python_tids is None or tid in process.last.python_tids
+        patient = foreign or not (process.last.lost_threads or quiet_s >= NATIVE_TIMER_S)
+        doubt = _helper_doubt(history, now.furniture.get(tid), python=foreign, patient=patient)
+        if doubt:
+            return doubt
+    return ""
+
+
+def _waits_for_gil(process: _Views, tid: int) -> bool:
+    """CPython waits for the GIL in steps of 5 ms (sys.setswitchinterval): a futex with a time limit, woken often."""
+    history = process.histories.get(tid, [])
+    if len(history) < 2 or tid == process.last.gil_owner:
+        return False
+    woken = history[-1].switches - history[0].switches
+    return all(thread.waits_in in ("futex", "running") for thread in history) and woken >= 20 * process.seconds
+
+
+def _spins(now: Look, stage: OpenStage, process: _Views) -> bool:
+    """Whether the thread has computed in one function for far longer than any request of this trial took."""
+    if now.pace_s is None:
+        return False
+    least_s = max(SPIN_S, SPIN_FACTOR * now.pace_s)
+    if stage.cold:  # the first request of a process may compile
+        least_s = max(least_s, COLD_SPIN_S if now.cold_s is None else COLD_FACTOR * now.cold_s)
+    if now.at_s - stage.since_s < least_s:
+        return False
+    history = process.histories.get(stage.tid, [])
+    if len(history) < len(process.seen):
+        return False
+    cores = (history[-1].cpu_s - history[0].cpu_s) / process.seconds
+    _, glances = process.last.functions.get(stage.tid, ("", 0))
+    return glances >= SPIN_GLANCES and (cores >= SPIN_CORES or history[-1].waits_in == "running")
+
+
+def _task_thread_doubt(history: Sequence[Thread], tid: int, looks: int) -> str:
+    if len(history) < looks:
+        return f"thread {tid}, which runs the request, was not seen all the time"
+    if any(thread.waits_in == "unknown" for thread in history):
+        return f"what thread {tid} waits in may not be read"
+    last = history[-1]
+    if any(thread.waits_in != "futex" or thread.timed or not thread.private for thread in history):
+        return f"thread {tid}, which runs the request, waits in {last.waits_in}{' with a time limit' if last.timed else ''}"
+    if last.switches != history[0].switches:
+        return f"thread {tid}, which runs the request, was woken in between"
+    return ""
+
+
+def _greenlet_doubt(now: Look, stage: OpenStage, process: _Views) -> str:
+    """Why the greenlet that runs this request may still go on; '' if it cannot."""
+    if process.cores > GREEN_CPU:
+        return f"process {stage.pid} computes ({process.cores:.2f} cores)"
+    for view in process.seen[1:]:
+        own = [greenlet for greenlet in view.greenlets or () if greenlet.request == stage.number]
+        if not own or not all(greenlet.on_lock for greenlet in own):
+            return f"the greenlet of request {stage.number} waits for something that may end"
+    overdue = {other.number for other in now.stages if now.at_s - other.since_s >= now.patience_s}
+    for greenlet in process.last.greenlets or ():
+        runs_a_younger_request = greenlet.request is not None and greenlet.request not in overdue
+        if greenlet.foreign and not greenlet.on_lock and not runs_a_younger_request:
+            return "another greenlet may still end its wait"
+    helpers = {tid: history for tid, history in process.histories.items() if tid != stage.tid}
+    for tid, history in sorted(helpers.items()):
+        foreign = process.last.python_tids is None or tid in process.last.python_tids
+        doubt = _helper_doubt(history, now.furniture.get(tid), python=foreign, patient=True)
+        if doubt:
+            return doubt
+    return ""
+
+
+def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, python: bool, patient: bool) -> str:
+    """Why another thread of the process may still wake the one that runs the request."""
+    last = history[-1]
+    if last.cpu_s - history[0].cpu_s > HELPER_CPU_S or last.waits_in in ("running", "unknown"):
+        return f"thread {last.tid} ({last.name}) computes"
+    if last.waits_in == furniture or (last.waits_in == "futex" and not last.timed):
+        return ""
+    housekeeping = last.waits_in in ("sleep", "restart", "futex") and not python
+    if housekeeping and (last.switches > history[0].switches or not patient):
+        return ""
+    return f"thread {last.tid} ({last.name}) waits in {last.waits_in}, which may still end"

@@ -1,0 +1,97 @@
+"""What the watchdog sees: the worker's processes, their threads and greenlets, and the open requests, at moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.procfs import Thread
+from harness.progress import OpenStage
+
+FAST_PATIENCE_S = 1.5  # for requests that take up to half a second
+UNKNOWN_PATIENCE_S = 4.0  # where no duration is known yet
+PACE_FACTOR = 3.0  # a slower request is overdue after so many of its usual durations
+WINDOW_S = 1.0  # every look over this long must agree
+MIN_LOOKS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Greenlet:
+    """A suspended greenlet: the request it runs, and whether it waits for a lock without a time limit; `foreign` if
+    it runs other code than Celery's own and the green library's."""
+
+    request: int | None
+    on_lock: bool
+    foreign: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessLook:
+    """One process of the worker's tree at one moment. `cpu_s` includes the children it has waited for.
+
+    From glances into its Python stacks, None while nobody has looked: `python_tids`, its threads that run other code
+    than Celery's own; `gil_owner`; `functions`, the innermost Python frame of each thread, with how many glances in a
+    row have shown it. `lost_threads`: native threads that its parent has and it has not.
+    """
+
+    pid: int
+    cpu_s: float
+    children: tuple[int, ...]
+    threads: tuple[Thread, ...]
+    python_tids: frozenset[int] | None = None
+    gil_owner: int | None = None
+    functions: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    lost_threads: bool = False
+    greenlets: tuple[Greenlet, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Everything the judge sees at one moment; times are CLOCK_MONOTONIC seconds.
+
+    `pace_s`: what a request usually takes, `cold_s`: what the first one of a process took in the baseline; None while
+    unknown. `furniture` maps a thread to what it waited in when the
+    worker was ready and idle. `waiting`: published, not begun; `unanswered`: ended by a worker, answer not received.
+    """
+
+    at_s: float
+    ready: bool
+    last_progress_s: float
+    waiting: int
+    ended: int
+    stages: tuple[OpenStage, ...]
+    processes: tuple[ProcessLook, ...]
+    pace_s: float | None = None
+    cold_s: float | None = None
+    unanswered: int = 0
+    furniture: Mapping[int, str] = field(default_factory=dict)
+    dead_children: int = 0
+    executors: int = 1
+    executor_kind: str = "processes"
+
+    @property
+    def patience_s(self) -> float:
+        return patience_s(self.pace_s)
+
+
+def patience_s(pace_s: float | None) -> float:
+    """Seconds after which an open request is overdue.
+
+    >>> patience_s(0.001), patience_s(2.0), patience_s(None)
+    (1.5, 6.0, 4.0)
+    """
+    if pace_s is None:
+        return UNKNOWN_PATIENCE_S
+    return max(FAST_PATIENCE_S, PACE_FACTOR * pace_s)
+
+
+def window(looks: Sequence[Look]) -> list[Look]:
+    """The last looks, reaching back just over WINDOW_S."""
+    end = looks[-1].at_s
+    inside = [look for look in looks if look.at_s >= end - WINDOW_S]
+    older = looks[: len(looks) - len(inside)]
+    return [*older[-1:], *inside]
+
+
+def agree_long_enough(looks: Sequence[Look], now_s: float) -> bool:
+    return len(looks) >= MIN_LOOKS and now_s - looks[0].at_s >= WINDOW_S
