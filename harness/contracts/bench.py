@@ -34,6 +34,7 @@ READY_LIMIT_S = 120.0  # four workers that import TensorFlow at once on two core
 BEGIN_LIMIT_S = 30.0
 POLL_S = 0.02
 WORKER_LOG = "worker.log"
+MINGLE = "--with-mingle"  # not an option of Celery's: its own default
 UNACKED = "unacked"  # kombu's hash of messages that a consumer has taken and not acknowledged
 FINAL = ("SUCCESS", "FAILURE", "REVOKED")  # the states in which Celery's AsyncResult.get returns (celery.states)
 
@@ -110,7 +111,7 @@ class Bench:
         spec = {**self._spec(cell), "celery": dict(settings)}
         place = Place(environment=stand.environment, folder=self.folder, broker_url=stand.url, spec=spec)
         stand.note(f"start of a worker{' ' + name if name else ''}: {workload} {' '.join(arguments)} {dict(settings) or ''}")
-        self.worker = LocalWorker(place, [*supervisor.worker_command(cell, stand.environment), *arguments])
+        self.worker = LocalWorker(place, command(cell, stand.environment, arguments))
 
     def _spec(self, cell: Cell) -> dict[str, object]:
         fault = self.workload.fault
@@ -233,12 +234,11 @@ class Bench:
     # remote control
 
     def revoke(self, number: int, with_signal: str) -> str:
-        """Celery's `revoke(terminate=True)`; what the worker replied within 2 s, '' for nothing."""
+        """Celery's `revoke(terminate=True)`; 'ok' or the error that the worker replied within 2 s, '' for nothing."""
         self.stand.note(f"revoke of request {number} with {with_signal}")
-        replies = self.app.control.revoke(
-            self.ids[number], terminate=True, signal=with_signal, reply=True, timeout=2.0, limit=1
-        )  # fmt: skip
-        reply = "; ".join(str(value) for answer in replies or [] for value in answer.values())
+        asked = {"terminate": True, "signal": with_signal, "reply": True, "timeout": 2.0, "limit": 1}
+        replies = self.app.control.revoke(self.ids[number], **asked)
+        reply = "; ".join(said(value) for answer in replies or [] for value in answer.values())
         self.stand.note(f"reply to revoke: {reply or 'none'}")
         return reply
 
@@ -249,6 +249,12 @@ class Bench:
         took_s = time.monotonic() - begun_s
         self.stand.note(f"ping: {f'reply after {took_s:.3f} s' if replies else 'no reply'}")
         return took_s if replies else None
+
+
+def command(cell: Cell, environment: Environment, arguments: Sequence[str]) -> list[str]:
+    """As for a trial; `--with-mingle` among the arguments takes `--without-mingle` out, as a user's worker has it."""
+    wanted = [*supervisor.worker_command(cell, environment), *arguments]
+    return [part for part in wanted if part not in (MINGLE, "--without-mingle" if MINGLE in arguments else "")]
 
 
 class Heartbeats:
@@ -279,6 +285,17 @@ class Heartbeats:
         self._receiver.should_stop = True
         self._thread.join(5.0)
         self._connection.release()
+
+
+def said(reply: Mapping[str, str]) -> str:
+    """A worker's reply to a control command: 'ok', or its error.
+
+    >>> said({"ok": "terminate: 309ca3b7"})
+    'ok'
+    >>> said({"error": "NotImplementedError('no kill_job')"})
+    "NotImplementedError('no kill_job')"
+    """
+    return str(reply["error"]) if "error" in reply else "ok" if "ok" in reply else str(reply)
 
 
 def database(url: str, number: int) -> str:

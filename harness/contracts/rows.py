@@ -9,7 +9,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from harness import store
@@ -100,44 +100,51 @@ class Column:
 
 
 def markdown(rows: Mapping[tuple[str, str, str], Row], groups: Mapping[str, Sequence[Column]], preface: str) -> str:
-    """`contracts.md`: for each backend one table a group of contracts, and a note for each cell that keeps no promise."""
+    """`contracts.md`: for each backend one table a group of contracts, and a note for each cell that is not as hoped for."""
     lines = ["# Pool contracts", "", preface, ""]
     for backend in dict.fromkeys(row.backend for row in rows.values()):
         mine = {(row.pool, row.contract): row for row in rows.values() if row.backend == backend}
-        lines += [f"## {backend}, Celery {next(iter(mine.values())).celery}", ""]
+        lines += [f"## {backend}, Celery {_celery(mine.values())}", ""]
         for title, columns in groups.items():
             if measured := [column for column in columns if any(contract == column.id for _, contract in mine)]:
-                lines += [f"### {title}", "", *_table(mine, measured), ""]
+                lines += [f"### {title}", "", _meaning(measured), "", *_table(mine, measured), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _celery(rows: Iterable[Row]) -> str:
+    """The version as installed, which rows that were not measured do not know."""
+    return max((row.celery for row in rows), key=len)
+
+
+def _meaning(columns: Sequence[Column]) -> str:
+    """What the seconds of these columns are."""
+    meant: dict[str, list[str]] = {}
+    for column in columns:
+        meant.setdefault(column.seconds, []).append(column.title)
+    if len(meant) == 1:
+        return f"Seconds are {columns[0].seconds}."
+    return "Seconds are " + "; ".join(f"{text} ({', '.join(titles)})" for text, titles in meant.items()) + "."
+
+
 def _table(mine: Mapping[tuple[str, str], Row], columns: Sequence[Column]) -> list[str]:
-    """Pools as rows, contracts as columns; then the notes, cells of one pool with the same words under one number."""
-    notes: dict[tuple[str, str], list[str]] = {}
+    """Pools as rows, contracts as columns; then the notes, cells with the same words under one number."""
+    notes: list[str] = []
     body = []
     for pool in dict.fromkeys(pool for pool, _ in mine):
         cells = [_cell(mine.get((pool, column.id)), column, notes) for column in columns]
         body.append(f"| `{pool}` | {' | '.join(cells)} |")
     head = [f"| pool | {' | '.join(column.title for column in columns)} |", "| --- " * (len(columns) + 1) + "|"]
-    explained = [
-        f"{number}. `{pool}`, {' and '.join(titles)}: {text}."
-        for number, ((pool, text), titles) in enumerate(notes.items(), start=1)
-    ]
-    return [*head, *body, "", *explained]
+    return [*head, *body, "", *(f"{number}. {text}" for number, text in enumerate(notes, start=1))]
 
 
-def _cell(row: Row | None, column: Column, notes: dict[tuple[str, str], list[str]]) -> str:
+def _cell(row: Row | None, column: Column, notes: list[str]) -> str:
     if row is None:
         return ""
     text = f"{row.verdict} ({row.seconds} s)" if row.seconds else row.verdict
     if row.verdict in column.kept:
         return text
-    key = (row.pool, row.detail)
-    notes.setdefault(key, []).append(column.title)
-    number = list(notes).index(key) + 1
+    note = row.detail.replace("|", "\\|")
+    if note not in notes:
+        notes.append(note)
+    number = notes.index(note) + 1
     return f"{text} [{number}]" if row.verdict == NOT_APPLICABLE else f"**{text}** [{number}]"
-
-
-def without_figures(row: Row) -> Row:
-    """For comparing two surveys: the verdict stays, what differs from run to run goes."""
-    return replace(row, seconds="", detail="", evidence="")

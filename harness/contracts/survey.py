@@ -39,11 +39,11 @@ TABLES = {
     "Signs of life while the only executor is busy": ("ping-",),
 }
 PREFACE = """\
-Made by `harness contracts`; every word was seen with a real worker of concurrency 1, none is from documentation. A number
-in parentheses is in seconds: {seconds}. Measurements ran {jobs} at a time, which adds some tenths of a second.
-**Bold** is not what one would hope for; the notes say what was seen. *python*: the predict is blocked on a lock in
-Python. *native*: it is in C and does not come back; the note, or `detail` in `contracts.csv`, says whether that was a
-real predict. Every wait was bounded, so "not" and "does not" mean: not within the seconds that the note names."""
+Made by `harness contracts`; every word was seen with a real worker of concurrency 1, none is from documentation.
+Measurements ran up to {jobs} at a time, which adds some tenths of a second to the seconds in parentheses. **Bold** is not
+what one would hope for; the notes say what was seen. *python*: the predict is blocked on a lock in Python (the control
+`faulty`). *native*: it is in C and does not come back; the note, or `detail` in `contracts.csv`, says whether that was a
+real predict or an endless computation. Every wait was bounded: "not" means not within the seconds that the note names."""
 
 Say = Callable[[str], None]
 
@@ -159,11 +159,7 @@ def arranged(known: dict[tuple[str, str, str], Row]) -> dict[tuple[str, str, str
 def page(known: dict[tuple[str, str, str], Row], jobs: int) -> str:
     columns = [Column(id=item.id, title=item.title, seconds=item.seconds, kept=item.kept) for item in CONTRACTS.values()]
     groups = {title: [column for column in columns if column.id.startswith(heads)] for title, heads in TABLES.items()}
-    meant: dict[str, list[str]] = {}
-    for column in columns:
-        meant.setdefault(column.seconds, []).append(column.id)
-    seconds = "; ".join(f"{text} (`{'`, `'.join(ids)}`)" for text, ids in meant.items())
-    return rows.markdown(known, groups, PREFACE.format(seconds=seconds, jobs=jobs))
+    return rows.markdown(known, groups, PREFACE.format(jobs=jobs))
 
 
 # -- measuring
