@@ -6,6 +6,7 @@ it was in. `run.json` and `cells.csv` are replaced whole, by rename.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -19,6 +20,7 @@ from harness.errors import BadInput, CannotWrite
 from harness.record import TrialRecord, from_line, to_line
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class RunFolder:
@@ -107,10 +109,25 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotWrite(
-            f"cannot write to {path}: {error.strerror or error}",
-            remedy="free some disk space or choose another folder with --out; records written so far are kept",
-        ) from error
+        raise _cannot_write(path, error) from error
+
+
+@contextmanager
+def room(path: Path) -> Iterator[None]:
+    """Turn a disk that fills up meanwhile, whatever was being written, into an error that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> CannotWrite:
+    return CannotWrite(
+        f"cannot write to {path}: {error.strerror or error}",
+        remedy="free some disk space or choose another folder with --out; records written so far are kept",
+    )
 
 
 def check_space(path: Path) -> None:

@@ -81,7 +81,7 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
     state = Run(order=order, screen=screen)
     if order.fresh and (kept := store.RunFolder(order.folder).set_aside()):
         screen.say(f"the earlier run was moved to {kept}")
-    with store.RunFolder(order.folder).opened() as folder, _interruptible(state):
+    with store.room(order.folder), store.RunFolder(order.folder).opened() as folder, _interruptible(state):
         scratch = supervisor.fresh_folder(order.folder / "scratch")
         preflight.check_sight(scratch)
         state.ready = prepare_environments(order.cells, screen)
