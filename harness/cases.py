@@ -18,8 +18,8 @@ from harness.record import TrialRecord
 
 Trials = Mapping[str, Sequence[TrialRecord]]  # cell id -> its trials
 
-#: Outcomes that say nothing of the cell: it was not run, or our own instrument was at fault.
-UNJUDGED = (Outcome.INVALID, Outcome.SKIPPED)
+#: Outcomes that decide nothing: not run, our own instrument at fault, or cut off while it was neither hung nor through.
+UNJUDGED = (Outcome.INVALID, Outcome.SKIPPED, Outcome.SLOW)
 #: The dimensions in which a condition is looked for, in the order in which a reader would think of them.
 DIMENSIONS = ("pool", "call", "workload", "placement", "parent", "engine_threads", "concurrency")
 RECORDS = "trials.jsonl"
@@ -70,9 +70,9 @@ class Ruling:
 
 
 def answered(record: TrialRecord) -> bool:
-    """Whether requests came back, all of them right ones: at whatever pace, this trial did not hang and did not fail."""
-    clean = not record.wrong and not record.errors and record.ok > 0
-    return clean and record.outcome in (Outcome.OK, Outcome.STALLED, Outcome.SLOW)
+    """Whether all requests came back, and rightly: at whatever pace, this trial did not hang and did not fail."""
+    clean = not (record.wrong or record.errors or record.unanswered) and record.ok > 0
+    return clean and record.outcome in (Outcome.OK, Outcome.STALLED)
 
 
 def hung(record: TrialRecord) -> bool:

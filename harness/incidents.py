@@ -155,14 +155,14 @@ INCIDENTS = (
         symptom="children SIGKILLed every few seconds for hours, no task consumed, ping healthy",
         helped="a longer start window",
         differences="A load that sleeps for 6 s stands for the slow one, under each Celery version that we have. Children are "
-        "replaced after every task (m1), for Celery arms its window when it starts a child in place of another, not for the "
-        "first ones (`on_process_up` in its asynpool); the cells without m1 try just that. The last cell is TensorFlow 2 "
+        "replaced after five tasks (m5), for Celery arms its window when it starts a child in place of another, not for the "
+        "first ones (`on_process_up` in its asynpool); the cells without m5 try just that. The last cell is TensorFlow 2 "
         "itself: its load takes as long as four imports at once take here. No pings were sent.",
         checks=(
-            Check("children are killed, again and again", f"faulty@tensorflow1-{SLOW_LOAD}-w4-m1-load-sleep=6", RESPAWNING),
-            Check("children are killed, again and again", f"faulty@theano-{SLOW_LOAD}-w4-m1-load-sleep=6", RESPAWNING),
-            Check("children are killed, again and again", f"faulty@tensorflow2-{SLOW_LOAD}-w4-m1-load-sleep=6", RESPAWNING),
-            Check("a longer window helps", f"faulty@tensorflow2-{SLOW_LOAD}-m1-load-sleep=6", ANSWERS),
+            Check("children are killed, again and again", f"faulty@tensorflow1-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING),
+            Check("children are killed, again and again", f"faulty@theano-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING),
+            Check("children are killed, again and again", f"faulty@tensorflow2-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING),
+            Check("a longer window helps", f"faulty@tensorflow2-{SLOW_LOAD}-m5-load-sleep=6", ANSWERS),
             Check("", f"faulty@tensorflow1-{SLOW_LOAD}-w4-load-sleep=6"),
             Check("", f"faulty@theano-{SLOW_LOAD}-w4-load-sleep=6"),
             Check("", f"faulty@tensorflow2-{SLOW_LOAD}-w4-load-sleep=6"),

@@ -30,6 +30,7 @@ def case(stand: Stand, **where: object) -> Case:
         ([HUNG, INVALID], Stand.AGREES, "hung 1 of 2, invalid 1 of 2"),
         ([INVALID], Stand.UNKNOWN, "invalid 1 of 1: machine too noisy"),
         ([{"outcome": Outcome.SKIPPED, "reason": "no interpreter"}], Stand.UNKNOWN, "skipped 1 of 1: no interpreter"),
+        ([{**OK, "outcome": Outcome.SLOW, "reason": "cut off"}], Stand.UNKNOWN, "slow 1 of 1: cut off"),
         ([], Stand.UNKNOWN, "not run"),
     ],
 )
@@ -43,8 +44,8 @@ def test_a_cell_says_what_its_trials_did_and_no_more(trials: list[dict[str, obje
     [
         (OK, True),
         ({**OK, "outcome": Outcome.STALLED}, True),
-        ({**OK, "outcome": Outcome.SLOW}, True),
-        ({"outcome": Outcome.SLOW}, False),
+        ({**OK, "outcome": Outcome.STALLED, "unanswered": 1}, False),
+        ({**OK, "outcome": Outcome.SLOW}, False),
         ({**OK, "outcome": Outcome.STALLED, "errors": {"ValueError: x": 1}}, False),
         ({**OK, "outcome": Outcome.WRONG, "wrong": 1}, False),
         (HUNG, False),
