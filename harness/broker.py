@@ -76,6 +76,11 @@ def check(url: str) -> str:
     return f"{'valkey' if 'valkey_version' in info else 'redis'} {info.get('valkey_version', info.get('redis_version'))}"
 
 
+def depth(connection: redis.Redis, queue: str) -> tuple[int, int]:
+    """(messages that wait in the queue, messages that a worker has been given and not yet acknowledged)."""
+    return connection.llen(queue), connection.hlen("unacked")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Census:
     """What the broker itself says: whether it answers, the messages of a queue that wait in it or are delivered and not
@@ -90,7 +95,7 @@ def census(url: str, queue: str) -> Census:
     """Ask the broker. A worker that lives is heard of every second or two: it polls, and sends heartbeats."""
     try:
         connection = client(url)
-        waiting, unacked = connection.llen(queue), connection.hlen("unacked")
+        waiting, unacked = depth(connection, queue)
         others = [one for one in connection.client_list() if one.get("name") != OUR_NAME]
     except (redis.RedisError, OSError):
         return Census(answers=False)

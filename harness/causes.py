@@ -42,7 +42,8 @@ COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
 class Facts:
     """What was seen of a trial that ended badly. `frames`: the blocked thread's stack, innermost first. `lost_native`
     and `lost_python`: names of threads that the parent had and the child lacks. `in_broker`: messages that wait in the
-    broker; `consumers`: connections of the worker on which the broker heard something of late, None if unknown."""
+    broker when the trial stood still; `consumers`: connections of the worker on which the broker heard something of late;
+    `queued`, `reserved`: messages in the queue, and in the worker's hands but not begun, on average. None if unknown."""
 
     outcome: Outcome
     pool: str
@@ -56,6 +57,8 @@ class Facts:
     waiting: int = 0
     in_broker: int | None = None
     consumers: int | None = None
+    queued: float | None = None
+    reserved: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +101,15 @@ def _of_stall(facts: Facts) -> Cause:
     if facts.in_broker is not None and facts.in_broker < facts.waiting:
         text = f"{facts.waiting} requests wait for a worker, and the broker holds only {facts.in_broker}"
         return Cause(name="lost-message", support=(text,))
-    seen = f"the broker holds {facts.in_broker} messages, the worker is connected and idle"
-    return Cause(name="unknown", support=(seen,))
+    support = []
+    if facts.in_broker is not None:
+        support.append(f"the broker holds {facts.in_broker} messages, the worker is connected and idle")
+    if facts.queued is not None and facts.reserved is not None:
+        place = "in the broker's queue" if facts.queued > facts.reserved else "in the worker, reserved and not begun"
+        support.append(
+            f"most requests waited {place}: {facts.queued:.1f} in the queue and {facts.reserved:.1f} reserved, on average"
+        )
+    return Cause(name="unknown", support=tuple(support))
 
 
 def _of_hang(facts: Facts) -> Cause:

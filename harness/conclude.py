@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +122,8 @@ def _cause(trial: Trial, outcome: Outcome, run_folder: Path, heading: Heading) -
             waiting=progress.waiting,
             in_broker=seen.census.messages if seen.census else None,
             consumers=seen.census.connections if seen.census else None,
+            queued=_mean(queued for queued, _ in seen.depths),
+            reserved=_mean(reserved for _, reserved in seen.depths),
         )
     )
     if cause is None:
@@ -127,6 +132,11 @@ def _cause(trial: Trial, outcome: Outcome, run_folder: Path, heading: Heading) -
         told = {"outcome": outcome.value, "cause": cause.name, "support": cause.support, "versions": heading.versions}
         (kept.path.parent / "cause.json").write_text(json.dumps(told, indent=2) + "\n")
     return {"cause": cause.name, "support": list(cause.support)}
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return sum(found) / len(found) if found else None
 
 
 def _duplicates(folder: Path) -> int:
@@ -178,7 +188,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         ok=int(requests.right.sum()) if requests else 0,
         wrong=int(requests.wrong.sum()) if requests else 0,
         unanswered=int((requests.columns["received"] < 0).sum()) if requests else progress.published,
-        errors={portable(text): count for text, count in requests.errors().items()} if requests else {},
+        errors=_errors(requests) if requests else {},
         max_error=requests.max_error if requests else None,
         waiting=_waiting(trial, requests),
         busy_cores=cpu.ours / window if cpu else None,
@@ -189,6 +199,14 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         longest_silence_s=seen.longest_silence_s,
         limit_s=settings.limit_s if progress.ready_at_s is not None else settings.ready_limit_s,
     )
+
+
+def _errors(requests: Requests) -> dict[str, int]:
+    """Counts by exception; billiard's own number of a job is left out, so that equal errors count as equal."""
+    found: Counter[str] = Counter()
+    for text, count in requests.errors().items():
+        found[re.sub(r" Job: \d+\.?", "", portable(text))] += count
+    return dict(found)
 
 
 def _lost(seen: Seen, requests: Requests | None) -> int:

@@ -77,6 +77,7 @@ class Seen:
     partial: Verdict | None = None  # some executors hang while others go on
     judged_s: float | None = None  # when the verdict, or the partial one, was first reached
     evidence: Evidence | None = None
+    depths: list[tuple[int, int]] = field(default_factory=list)  # see broker.depth, sampled in the measured phase
     census: Census | None = None  # what the broker said when the trial stood still
     oom_kills: int = field(default_factory=procfs.oom_kills)  # before the trial; during it, once it has ended
     started_s: float = field(default_factory=time.monotonic)
@@ -103,6 +104,7 @@ class Trial:
         self.seen = Seen()
         self.looks: list[Look] = []
         self.furniture: dict[int, str] = {}
+        self.broker_view = broker.client(work.broker.url)
         self.worker: WorkerSide
         self.client: OwnedProcess | None = None
         self.monitor: Monitor
@@ -212,6 +214,8 @@ class Trial:
         if "measure" in (progress.phase, phase_before):
             seen.before = seen.before or sample
             seen.after = sample
+            with contextlib.suppress(redis.RedisError):  # a broker that is lost has its own verdict
+                seen.depths.append(broker.depth(self.broker_view, self.queue))
         gone = {pid for pid in progress.child_pids if pid not in sample.pids and pid != self.worker.process.pid}
         seen.dead |= gone
         seen.lost |= {stage.number for stage in progress.forget(gone) if stage.kind == "request"}
@@ -348,4 +352,5 @@ class Trial:
         """Take our queue and its bindings out of the broker, which may be the user's own."""
         names = [f"{prefix}{queue}" for queue in (self.queue, f"{self.queue}-template") for prefix in KOMBU_PREFIXES]
         with contextlib.suppress(redis.RedisError):  # the broker may have died; the outcome says so
-            broker.client(self.work.broker.url).delete(*names)
+            self.broker_view.delete(*names)
+        self.broker_view.close()
