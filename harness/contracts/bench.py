@@ -30,6 +30,7 @@ from harness.processes import signal_name
 from harness.supervisor import LocalWorker, Place
 from harness.worker import contract
 
+GO_ON = "the same command goes on from here"
 READY_LIMIT_S = 120.0  # four workers that import TensorFlow at once on two cores need a minute
 BEGIN_LIMIT_S = 30.0
 POLL_S = 0.02
@@ -83,6 +84,8 @@ class Stand:
         self, workload: Workload, arguments: Sequence[str] = (), settings: Mapping[str, object] | None = None, *, name: str = ""
     ) -> Iterator[Bench]:
         """A worker that is ready; `arguments` go to `celery worker`, `settings` to its app. Raises CannotSay."""
+        if self.stopped.is_set():
+            raise Interrupted("stopped on request; what was measured is kept", remedy=GO_ON)
         bench = Bench(self, workload, arguments, settings or {}, name)
         try:
             bench.until_ready()
@@ -137,7 +140,7 @@ class Bench:
         end = time.monotonic() + limit_s
         while not (value := condition()) and time.monotonic() < end:
             if self.stand.stopped.wait(POLL_S):
-                raise Interrupted("stopped on request; what was measured is kept", remedy="the same command goes on from here")
+                raise Interrupted("stopped on request; what was measured is kept", remedy=GO_ON)
         return value
 
     def until_ready(self) -> None:

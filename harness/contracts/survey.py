@@ -7,15 +7,17 @@ the cores. Contracts that ask for it (`alone`) are measured only beside others o
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
+from types import FrameType
 
 from harness import broker, environments, plan, preflight, store, supervisor
 from harness.contracts import rows
@@ -125,8 +127,9 @@ def survey(order: Order, say: Say, measured: Callable[[Row], None]) -> dict[tupl
         todo = [task for task in wanted if task.key not in known or known[task.key].verdict == CANNOT_SAY]
         if len(todo) < len(wanted):
             say(f"{len(wanted) - len(todo)} of {len(wanted)} answers are on record; --fresh measures them again")
+        stopped = threading.Event()
         try:
-            with closing(answers(order, todo, say)) as found:
+            with _interruptible(stopped, say), closing(answers(order, todo, stopped, say)) as found:
                 for row in found:
                     rows.append(order.folder, row)
                     known[row.key] = row
@@ -162,10 +165,47 @@ def page(known: dict[tuple[str, str, str], Row], jobs: int) -> str:
     return rows.markdown(known, groups, PREFACE.format(jobs=jobs))
 
 
+@contextmanager
+def _interruptible(stopped: threading.Event, say: Say) -> Iterator[None]:
+    """The first Ctrl-C (or TERM) ends the measurements in progress; a second one is Python's own."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+        say("stopping; what was measured is kept")
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
 # -- measuring
 
 
-def answers(order: Order, todo: Sequence[Task], say: Say) -> Generator[Row, None, None]:
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What the measurements in one backend's environment share."""
+
+    environment: Environment
+    url: str
+    bundle: Path
+    scratch: Path
+    evidence: Path
+
+    def stand(self, task: Task, lane: int, stopped: threading.Event) -> Stand:
+        """The stand of one measurement, with folders that are empty."""
+        return Stand(
+            environment=self.environment, pool=task.pool.name, url=database(self.url, lane), bundle=self.bundle,
+            folder=supervisor.fresh_folder(self.scratch / f"lane-{lane}"), real_hang=real_hang(task), stopped=stopped,
+            evidence=supervisor.fresh_folder(self.evidence / task.id),
+        )  # fmt: skip
+
+
+def answers(order: Order, todo: Sequence[Task], stopped: threading.Event, say: Say) -> Generator[Row, None, None]:
     """The rows, each as soon as it is known: what needs no measuring first, then one backend after the other."""
     measurable = []
     for task in todo:
@@ -177,6 +217,7 @@ def answers(order: Order, todo: Sequence[Task], say: Say) -> Generator[Row, None
         return
     bundle = plan.write_bundles([WORKLOAD], environments.home() / "bundles")[WORKLOAD].folder
     scratch = supervisor.fresh_folder((order.folder / "scratch").resolve())
+    evidence = order.folder.resolve() / "evidence"
     with broker.embedded(scratch / "broker") as server:
         for backend, group in groupby(measurable, key=lambda task: task.backend):
             try:
@@ -185,32 +226,25 @@ def answers(order: Order, todo: Sequence[Task], say: Say) -> Generator[Row, None
                 missing = Answer(verdict=CANNOT_SAY, detail=f"no environment: {error}")
                 yield from (row_of(task, "", missing, "") for task in group)
                 continue
-            yield from _in_lanes(list(group), environment, server.url, bundle, scratch, order)
+            place = Place(environment=environment, url=server.url, bundle=bundle, scratch=scratch, evidence=evidence)
+            yield from _in_lanes(list(group), place, order.jobs, stopped)
     supervisor.fresh_folder(scratch).rmdir()
 
 
-def _in_lanes(
-    todo: Sequence[Task], environment: Environment, url: str, bundle: Path, scratch: Path, order: Order
-) -> Iterator[Row]:
-    """Measure some at a time, those that ask for it after all others."""
-    stopped = threading.Event()
+def _in_lanes(todo: Sequence[Task], place: Place, jobs: int, stopped: threading.Event) -> Iterator[Row]:
+    """Measure some at a time, those that ask for it after all others. Raises Interrupted."""
     lanes: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for lane in range(1, order.jobs + 1):
+    for lane in range(1, jobs + 1):
         lanes.put(lane)
 
     def one(task: Task) -> Row:
         lane = lanes.get()
         try:
-            evidence = supervisor.fresh_folder(order.folder.resolve() / "evidence" / task.id)
-            stand = Stand(
-                environment=environment, pool=task.pool.name, url=database(url, lane), bundle=bundle, evidence=evidence,
-                folder=supervisor.fresh_folder(scratch / f"lane-{lane}"), real_hang=real_hang(task), stopped=stopped,
-            )  # fmt: skip
-            return measure(task, stand)
+            return measure(task, place.stand(task, lane, stopped))
         finally:
             lanes.put(lane)
 
-    crew = ThreadPoolExecutor(order.jobs)
+    crew = ThreadPoolExecutor(jobs)
     try:
         for alone in (False, True):
             for done in as_completed([crew.submit(one, task) for task in todo if task.contract.alone is alone]):
