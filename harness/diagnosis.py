@@ -203,6 +203,10 @@ def keep_log(folder: Path, log: Path) -> Path:
 def stacks(pid: int, told: Path) -> str:
     """Python and native frames of all threads; Python frames alone where the native ones cannot be had in time; and what
     the process itself tells (into `told`, at SIGURG) where py-spy may not look."""
+    stat = procfs.process(pid)
+    if stat is not None and stat.state in "Tt":  # py-spy would wait for its own stop of it
+        text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--nonblocking"], GLANCE_LIMIT_S)
+        return portable(f"process {pid} is stopped by a signal; its Python frames:\n{text or complaint}\n")
     text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S)
     if text:
         return portable(text)

@@ -15,6 +15,7 @@ import pytest
 
 from harness import broker
 from harness.record import from_line
+from harness.worker import contract
 from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
 from tests.waiting import wait_until
 
@@ -193,3 +194,39 @@ def test_repeats_run_in_another_order_and_are_all_kept(tmp_path: Path, harness: 
     order = [record.cell_id for line in lines if (record := from_line(line))]
     assert order[:4] != order[4:8] or order[4:8] != order[8:], "rounds are shuffled"
     assert sorted(order[:4]) == sorted(order[4:8]) == sorted(order[8:])
+
+
+def stopped(process: psutil.Process) -> bool:
+    try:
+        process.send_signal(signal.SIGSTOP)
+    except psutil.Error:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("pool", "fault"), [("prefork", "gil-held"), ("gevent", "hub-blocked")])
+def test_a_run_in_which_everything_hangs_at_once_ends_and_says_why(
+    pool: str, fault: str, tmp_path: Path, celery_environment: object
+) -> None:
+    """All executors hang, the worker's own process and the broker are stopped, and the load generator with them."""
+    path = experiment(tmp_path, block("faulty", pool, concurrency=2, fault=f"{fault}@0"))
+    driver = start(tmp_path, path)
+    assert wait_until(has(driver, "harness.loadgen"))
+    words = ("celery", "valkey", "harness.loadgen")
+    seen: set[psutil.Process] = set()
+
+    def a_request_was_begun() -> bool:
+        seen.update(below(driver))
+        files = (tmp_path / "run" / "scratch" / "trial" / "events").glob("*.events")
+        return any(event.kind == contract.TASK_BEGIN for file in files for event in contract.unpack(file.read_bytes(), 0))
+
+    assert wait_until(a_request_was_begun)
+    for process in below(driver):
+        line = " ".join(process.cmdline())
+        if any(word in line for word in words) and "keeper.py" not in line:
+            stopped(process)
+    assert driver.wait(timeout=200) == 0, (tmp_path / "out").read_text()
+    assert not still_there(seen)
+    row = cells(tmp_path / "run").iloc[0]
+    assert row["outcome"] == "hung", row["reason"]
+    assert "stopped by a signal" in row["reason"] or "futex" in row["reason"] or "GIL" in row["reason"]
