@@ -75,7 +75,7 @@ def cause_of(facts: Facts) -> Cause | None:
         return _of_crash(facts)
     if facts.outcome is Outcome.RESPAWNING:
         return _crash_kill(facts) or Cause(
-            name="respawn-loop", support=(f"{facts.dead_children} children died before a request was answered",)
+            name="respawn-loop", support=(f"{facts.dead_children} children died during the trial",)
         )
     if facts.outcome is Outcome.STALLED:
         return _of_stall(facts)

@@ -65,7 +65,7 @@ class Look:
     cold_s: float | None = None
     unanswered: int = 0
     furniture: Mapping[int, str] = field(default_factory=dict)
-    dead_children: int = 0
+    dead_children: int = 0  # since the last answer
     executors: int = 1
     executor_kind: str = "processes"
 

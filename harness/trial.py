@@ -108,6 +108,7 @@ class Trial:
         self.worker: WorkerSide
         self.client: OwnedProcess | None = None
         self.monitor: Monitor
+        self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
         self._sampled_s = self._remembered_s = self._judged_s = 0.0
 
     def run(self) -> None:
@@ -264,7 +265,10 @@ class Trial:
         progress, seen = self.worker.progress, self.seen
         soon_s = OVERDUE_SHARE * patience_s(self.pace_s)
         suspects = frozenset(stage.pid for stage in progress.open.values() if now - stage.since_s >= soon_s)
-        respawning = len(seen.dead) > 0 and progress.ended == 0
+        answers = progress.ended + progress.received
+        if answers != self._answers:
+            self._answers, self._dead_before = answers, len(seen.dead)
+        respawning = len(seen.dead) > self._dead_before
         if seen.partial and all(stage.since_s != seen.partial.since_s for stage in progress.open.values()):
             seen.partial = seen.judged_s = None  # what was thought to hang has gone on
         if not suspects and seen.quiet_s < soon_s and not respawning:
@@ -319,7 +323,7 @@ class Trial:
             pace_s=self.pace_s,
             cold_s=self.work.baseline_first_s,
             furniture=self.furniture,
-            dead_children=len(self.seen.dead),
+            dead_children=len(self.seen.dead) - self._dead_before,
             executors=1 if kind == "main" else cell.concurrency,
             executor_kind="threads" if kind == "main" else kind,
         )

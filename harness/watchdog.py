@@ -21,7 +21,7 @@ from harness.progress import OpenStage
 
 STALL_S = 7.0  # a queue may be late by a poll or two (kombu polls once a second) before it counts as stalled
 REPLY_S = 3.0  # an answer may be on its way this long
-RESPAWNS = 3  # generations of children that died before one request was answered
+RESPAWNS = 3  # generations of children that died without one answer among them
 
 
 class State(Enum):
@@ -49,8 +49,9 @@ class Verdict:
 def judge(looks: Sequence[Look]) -> Verdict:
     """What the looks, oldest first, allow to say now."""
     now = looks[-1]
-    if now.ended == 0 and now.dead_children >= RESPAWNS * now.executors:
-        reason = f"{now.dead_children} children died, and no request was answered"
+    if now.dead_children >= RESPAWNS * now.executors:
+        before = f" after the first {now.ended}" if now.ended else ""
+        reason = f"{now.dead_children} children died, and no request was answered{before}"
         return Verdict(state=State.RESPAWNING, reason=reason)
     quiet_s = now.at_s - now.last_progress_s
     if now.stages:

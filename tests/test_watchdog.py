@@ -160,7 +160,9 @@ def test_silence_with_nothing_to_do_is_no_verdict() -> None:
 def test_children_that_die_before_any_answer_are_respawning() -> None:
     dying = judge(history(look=lambda i: {"dead_children": 3, "ended": 0}))
     assert dying.state is State.RESPAWNING
-    assert judge(history(look=lambda i: {"dead_children": 3, "ended": 1})).state is not State.RESPAWNING
+    assert judge(history(look=lambda i: {"dead_children": 3, "ended": 7})).state is State.RESPAWNING, "since the last answer"
+    assert judge(history(look=lambda i: {"dead_children": 2, "ended": 0})).state is not State.RESPAWNING
+    assert judge(history(look=lambda i: {"dead_children": 3, "executors": 2})).state is not State.RESPAWNING
 
 
 def test_a_native_timer_is_housekeeping_only_after_a_longer_silence() -> None:
