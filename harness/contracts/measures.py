@@ -25,10 +25,12 @@ CHILD_LOST_S = 15.0  # prefork waits up to 10 s for the answer of a child that i
 STOP_LIMIT_S = 6.0
 REDELIVERY_LIMIT_S = 15.0  # kombu first looks for abandoned messages 10 s after a worker's start (its source)
 VISIBILITY_S = 1
+SETTLE_S = 2.5  # for an early acknowledgement to reach the broker (eventlet needs 2 s): the request is well under way then
+PREFETCH_S = 1.0
 BUSY_S = 7
 PINGS = 5
 HEARTBEAT_S = 2.0  # Celery's own interval of worker-heartbeat
-IN_FLIGHT_S = 3
+IN_FLIGHT_S = 5
 PREFETCHED = 3
 LIMIT_ERRORS = {"--time-limit": "TimeLimitExceeded", "--soft-time-limit": "SoftTimeLimitExceeded"}
 
@@ -162,7 +164,8 @@ def shutdown(stand: Stand, *, number: signal.Signals, fault: str, limit_s: float
         bench.warm()
         running = bench.begin()
         waiting = [bench.send() for _ in range(PREFETCHED)]
-        bench.until(lambda: all(bench.place_of(each) == "unacked" for each in waiting), 1.0)
+        bench.until(lambda: not bench.place_of(running), SETTLE_S)
+        bench.until(lambda: all(bench.place_of(each) == "unacked" for each in waiting), PREFETCH_S)
         prefetched = [each for each in waiting if bench.place_of(each) == "unacked"]
         begun_s = bench.signal(number)
         how = bench.until_ended(limit_s)
@@ -217,6 +220,7 @@ def killed(stand: Stand, *, settings: dict[str, object]) -> Answer:
     with stand.worker(Workload(fault="sleep:60@1x1"), settings=settings) as bench:
         bench.warm()
         number = bench.begin()
+        bench.until(lambda: not bench.place_of(number), SETTLE_S)
         pid = bench.begun(number)[-1]
         begun_s = bench.signal(signal.SIGKILL, pid)
         if pid != bench.pid:
