@@ -11,22 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
-from harness import (
-    __version__,
-    claims,
-    claims_page,
-    display,
-    environments,
-    experiment,
-    incidents,
-    incidents_page,
-    plan,
-    store,
-    summary,
-    workflow,
-    workloads,
-)
-from harness.dossier import Dossier
+from harness import __version__, display, environments, experiment, plan, store, summary, workflow, workloads
+from harness.claims import claims, claims_page, incidents, incidents_page
+from harness.claims.dossier import Dossier
 from harness.errors import BadInput, HarnessError
 from harness.experiment import Experiment, Settings
 from harness.matrix import Cell

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.cases import Word, outcome_counts
-from harness.claims import Judgement
+from harness.claims.cases import Word, outcome_counts
+from harness.claims.claims import Judgement
+from harness.claims.incidents_page import Seen, by_incident, counted
 from harness.contracts.rows import Row
 from harness.doctor import Finding
-from harness.incidents_page import Seen, by_incident, counted
 from harness.outcome import Outcome
 from harness.summary import HangRate, clean_trials_for
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import cases
-from harness.cases import Case, Ruling, Stand, Word
+from harness.claims import cases
+from harness.claims.cases import Case, Ruling, Stand, Word
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from tests.test_store import record

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import cases, claim_fork, claims, claims_page, environments, experiment, store, workloads
-from harness.cases import Word
-from harness.claims import CLAIMS, Claim, Judgement
-from harness.dossier import Dossier
+from harness import environments, experiment, store, workloads
+from harness.claims import cases, claim_fork, claims, claims_page
+from harness.claims.cases import Word
+from harness.claims.claims import CLAIMS, Claim, Judgement
+from harness.claims.dossier import Dossier
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import CpuUse, TrialRecord

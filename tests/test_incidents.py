@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments, experiment, incidents, incidents_page, plan, store, workloads
-from harness.dossier import Dossier
-from harness.incidents import INCIDENTS, Check, Ratio
-from harness.incidents_page import Seen
+from harness import environments, experiment, plan, store, workloads
+from harness.claims import incidents, incidents_page
+from harness.claims.dossier import Dossier
+from harness.claims.incidents import INCIDENTS, Check, Ratio
+from harness.claims.incidents_page import Seen
 from harness.outcome import Outcome
 from tests.test_store import record
 

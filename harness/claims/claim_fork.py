@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import cases
-from harness.cases import Trials
+from harness.claims import cases
+from harness.claims.cases import Trials
 from harness.diagnosis import frames_of
 from harness.matrix import Cell
 from harness.record import TrialRecord

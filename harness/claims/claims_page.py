@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harness import cases, claim_fork, claims, matrix
-from harness.cases import Case, Ruling, Trials, Word
-from harness.claims import EVERY, Judgement
-from harness.dossier import Dossier, cell_text
+from harness import matrix
+from harness.claims import cases, claim_fork, claims
+from harness.claims.cases import Case, Ruling, Trials, Word
+from harness.claims.claims import EVERY, Judgement
+from harness.claims.dossier import Dossier, cell_text
 from harness.matrix import Cell
 
 COLUMNS = (

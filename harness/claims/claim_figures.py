@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from harness import cases
-from harness.cases import Case, Stand, Trials
+from harness.claims import cases
+from harness.claims.cases import Case, Stand, Trials
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord

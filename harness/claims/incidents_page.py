@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness import cases
-from harness.cases import Stand
-from harness.claim_figures import throughput_per_s
-from harness.dossier import Dossier, cell_text
-from harness.incidents import ANSWERS, INCIDENTS, Check, Incident, Ratio
+from harness.claims import cases
+from harness.claims.cases import Stand
+from harness.claims.claim_figures import throughput_per_s
+from harness.claims.dossier import Dossier, cell_text
+from harness.claims.incidents import ANSWERS, INCIDENTS, Check, Incident, Ratio
 from harness.outcome import Outcome
 from harness.record import TrialRecord
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cases, store
-from harness.cases import Case, Trials
+from harness import store
+from harness.claims import cases
+from harness.claims.cases import Case, Trials
 from harness.matrix import Cell
 
 
