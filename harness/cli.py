@@ -281,7 +281,7 @@ def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> li
 def main() -> None:
     """Run the command line; errors become one line, the remedy below it, and an exit code."""
     try:
-        app(standalone_mode=False)
+        left_with = app(standalone_mode=False)  # what typer.Exit said, or what a verb returned
     except HarnessError as error:
         complaints.print(f"error: {error}", soft_wrap=True, markup=False)
         if error.remedy:
@@ -289,8 +289,6 @@ def main() -> None:
         if error.evidence:
             complaints.print(f"  evidence: {error.evidence}", soft_wrap=True, markup=False)
         sys.exit(error.exit_code)
-    except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         complaints.print("stopped; what was measured is kept")
         sys.exit(130)
@@ -300,6 +298,8 @@ def main() -> None:
             complaints.print("  'harness --help' prints the commands, 'harness COMMAND --help' their options")
             sys.exit(error.exit_code)
         raise
+    if isinstance(left_with, int):
+        sys.exit(left_with)
 
 
 @app.callback(invoke_without_command=True)

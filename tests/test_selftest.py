@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import experiment, matrix, outside, workloads
+from harness import cli, experiment, matrix, outside, workloads
 from harness.backends import faulty
 from harness.errors import NothingMatches
 from harness.outcome import Outcome
@@ -186,3 +186,13 @@ def test_what_is_written_names_the_misses_and_what_cannot_exist(tmp_path: Path) 
     assert catalogue.NO_CHILDREN in page
     rows_of_matrix = [line for line in page.splitlines() if line.startswith("|")][: len(report.matrix(HISTORY)) + 1]
     assert len({line.count("|") for line in rows_of_matrix}) == 1
+
+
+def test_a_miss_makes_the_command_line_exit_with_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.argv", ["harness", "selftest", "--out", str(tmp_path)])
+    monkeypatch.setattr(tester, "run", lambda *_: HISTORY[:2])
+    cli.main()
+    monkeypatch.setattr(tester, "run", lambda *_: HISTORY)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1

@@ -1,0 +1,111 @@
+"""The self-test itself, once round: every fault is judged truly, and the tester stops, resumes and survives a full disk.
+
+Times to verdict are not looked at here: they are promised of a quiet machine, and `harness selftest` checks them there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.record import from_line
+from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
+from tests.integration.test_lifecycle import below, still_there
+from tests.waiting import wait_until
+
+# A run on a small disk that fills up once the first record is written; then there is room again, and it is run again.
+SMALL_DISK = """
+import pathlib, subprocess, sys
+place, argv = pathlib.Path(sys.argv[1]), sys.argv[2:]
+subprocess.check_call(["mount", "-t", "tmpfs", "-o", "size=230m", "tmpfs", str(place)])
+driver = subprocess.Popen(argv)
+records, ballast = place / "run" / "trials.jsonl", place / "ballast"
+while driver.poll() is None and not (records.exists() and records.stat().st_size):
+    pass
+before = records.read_bytes()
+with open(ballast, "wb", buffering=0) as file:
+    while True:
+        try:
+            file.write(bytes(4096))
+        except OSError:
+            break
+first = driver.wait()
+kept = records.read_bytes().startswith(before.rpartition(b"\\n")[0])
+ballast.unlink()
+print("codes", first, subprocess.call(argv), "kept", kept, "records", records.read_bytes().count(b"\\n"))
+"""
+
+
+def test_every_fault_is_judged_truly(harness: Harness, tmp_path: Path) -> None:
+    pools = [word for pool in ("prefork", "threads", "gevent") for word in ("--pool", pool)]
+    done = harness("selftest", "--times", 1, *pools, "--no-time-limits", "--out", tmp_path / "self", limit_s=1200.0)
+    assert done.returncode == 0, done.stdout + done.stderr
+    data = json.loads((tmp_path / "self" / "matrix.json").read_text())
+    assert data["misses"] == []
+    assert {line["pool"] for line in data["lines"]} == {"prefork", "threads", "gevent"}
+    assert all(line["trials"] == 1 or line["fault"] == "disk-full" for line in data["lines"])
+    assert {(item["fault"], item["pool"]) for item in data["cannot_exist"]} >= {("hub-blocked", "prefork")}
+    evidence = [record.evidence for line in (tmp_path / "self" / "trials.jsonl").read_text().splitlines()
+                if (record := from_line(line)) and record.outcome == "hung"]  # fmt: skip
+    assert evidence
+    assert all((tmp_path / "self" / path).exists() for path in evidence)
+
+
+def test_a_stopped_self_test_leaves_no_process_and_the_next_one_completes_it(harness: Harness, tmp_path: Path) -> None:
+    wanted = ["--times", "6", "--pool", "solo", "--fault", "wrong", "--fault", "load-error", "--jobs", "2"]
+    argv = [*HARNESS, "selftest", *wanted, "--out", str(tmp_path / "self")]
+    with (tmp_path / "out").open("wb") as out:
+        driver = subprocess.Popen(argv, cwd=tmp_path, env=environment_variables(), stdout=out, stderr=out)
+    parts = tmp_path / "self" / "parts"
+    assert wait_until(lambda: any(path.read_bytes() for path in parts.glob("*/trials.jsonl")), limit_s=120.0)
+    seen: set[psutil.Process] = set(below(driver))
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(90) == 130
+    assert not still_there(seen)
+    text = (tmp_path / "out").read_text()
+    assert "Traceback" not in text
+    assert "what was measured is kept" in text
+    before = (tmp_path / "self" / "trials.jsonl").read_text().splitlines()
+    assert before
+    done = harness("selftest", *wanted, "--out", tmp_path / "self", limit_s=600.0)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = (tmp_path / "self" / "trials.jsonl").read_text().splitlines()
+    assert set(before) < set(after)
+    assert len(after) == 12
+
+
+def test_a_fault_that_hangs_one_time_in_ten_is_shown_as_such(harness: Harness, tmp_path: Path) -> None:
+    path = experiment(tmp_path, block("faulty", "solo", fault="deadlock@3+10"), measure_s=0.2, noise_limit=100.0)
+    done = harness("run", path, "--repeat", 20, "--out", tmp_path / "run", limit_s=600.0)
+    assert done.returncode == 0, done.stderr
+    row = cells(tmp_path / "run").iloc[0]
+    assert (row["hung_trials"], row["judged_trials"], row["outcomes"]) == (2, 20, "ok:18 hung:2")
+    assert row["hang_rate"] == pytest.approx(0.1)
+    assert (row["hang_rate_low"], row["hang_rate_high"]) == pytest.approx((0.0123, 0.3170), abs=1e-4)
+    assert "2 of 20 hung (1.2 % - 31.7 % at 95 %)" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting a small disk needs root")
+def test_a_disk_that_fills_up_ends_the_run_with_8_and_loses_no_record(tmp_path: Path, celery_environment: object) -> None:
+    (tmp_path / "disk").mkdir()
+    path = experiment(tmp_path, block("null", ["solo", "threads", "prefork"]), measure_s=2.0, noise_limit=100.0)
+    argv = [*HARNESS, "run", str(path), "--out", str(tmp_path / "disk" / "run")]
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", SMALL_DISK, str(tmp_path / "disk"), *argv],
+        cwd=tmp_path,
+        env=environment_variables(),
+        capture_output=True,
+        text=True,
+        timeout=300.0,
+        check=False,
+    )
+    assert "codes 8 0 kept True records 3" in done.stdout, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
