@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from celery import Celery
 
-from harness import broker, diagnosis, supervisor
+from harness import broker, diagnosis, procfs, supervisor
 from harness.environments import Environment
 from harness.errors import Interrupted
 from harness.matrix import Cell, fault_options
@@ -233,6 +233,15 @@ class Bench:
             events = contract.unpack(path.read_bytes(), int(path.stem))
             found += [(event.at_ns, event.pid) for event in events if event.kind == kind and number in (None, event.number)]
         return [pid for _, pid in sorted(found)]
+
+    def is_idle(self, pid: int) -> bool:
+        """Whether this process spent next to no CPU time during 0.3 s: at most one tick of 10 ms."""
+        before = procfs.process(pid)
+        self.until(lambda: False, 0.3)
+        after = procfs.process(pid)
+        idle = before is not None and after is not None and after.own_cpu_s - before.own_cpu_s <= 0.01
+        self.stand.note(f"process {pid} is {'idle' if idle else 'not idle'}")
+        return idle
 
     # remote control
 

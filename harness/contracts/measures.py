@@ -25,6 +25,7 @@ CHILD_LOST_S = 15.0  # prefork waits up to 10 s for the answer of a child that i
 STOP_LIMIT_S = 6.0
 REDELIVERY_LIMIT_S = 15.0  # kombu first looks for abandoned messages 10 s after a worker's start (its source)
 VISIBILITY_S = 1
+IDLE_LIMIT_S = 2.0  # below the time limits
 SETTLE_S = 2.5  # for an early acknowledgement to reach the broker (eventlet needs 2 s): the request is well under way then
 PREFETCH_S = 1.0
 BUSY_S = 7
@@ -72,16 +73,20 @@ def name_of(workload: Workload) -> str:
 
 
 @contextmanager
-def hung(stand: Stand, kind: str, arguments: Sequence[str] = ()) -> Iterator[tuple[Bench, int]]:
-    """A worker whose only executor is in a predict that never returns, and that request's number. Raises CannotSay."""
+def hung(stand: Stand, kind: str, arguments: Sequence[str] = ()) -> Iterator[tuple[Bench, int, float]]:
+    """A worker whose only executor is in a predict that never returns, that request's number, and when it was begun (seconds
+    of CLOCK_MONOTONIC). Raises CannotSay."""
     workload = hang_of(stand, kind)
     with stand.worker(workload, arguments) as bench:
         if workload.fault:
             bench.warm()
         number = bench.begin()
+        begun_s = time.monotonic()
         if outcome := bench.until(lambda: bench.outcome(number), 0.5):
             raise CannotSay(f"{name_of(workload)} did not hang: {outcome}")
-        yield bench, number
+        if not workload.fault:  # a real predict spends a while in Python first, where a signal would still reach it
+            bench.until(lambda: bench.is_idle(bench.begun(number)[-1]), IDLE_LIMIT_S)
+        yield bench, number, begun_s
 
 
 def after(bench: Bench, number: int) -> tuple[bool, str]:
@@ -101,9 +106,9 @@ def after(bench: Bench, number: int) -> tuple[bool, str]:
 
 def limit(stand: Stand, *, option: str, kind: str) -> Answer:
     """A time limit meets a predict that never returns."""
-    with hung(stand, kind, (option, str(TIME_LIMIT_S))) as (bench, number):
-        begun_s, what = time.monotonic() - 0.5, name_of(bench.workload)
-        outcome = bench.until_outcome(number, TIME_LIMIT_S + PATIENCE_S)
+    with hung(stand, kind, (option, str(TIME_LIMIT_S))) as (bench, number, begun_s):
+        what = name_of(bench.workload)
+        outcome = bench.until_outcome(number, begun_s + TIME_LIMIT_S + PATIENCE_S - time.monotonic())
         took_s = time.monotonic() - begun_s
         free, then = after(bench, number)
         died = bench.until_ended(0.0)
@@ -119,7 +124,7 @@ def limit(stand: Stand, *, option: str, kind: str) -> Answer:
 
 def revoke(stand: Stand, *, kind: str, with_signal: str) -> Answer:
     """revoke(terminate=True) of a running request that never returns."""
-    with hung(stand, kind) as (bench, number):
+    with hung(stand, kind) as (bench, number, _):
         begun_s = time.monotonic()
         reply = bench.revoke(number, with_signal)
         outcome = bench.until_outcome(number, PATIENCE_S)
