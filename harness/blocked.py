@@ -6,8 +6,8 @@ Pure functions over looks. The thread that runs the request is blocked if, over 
   could wake it. Or it waits for the GIL, and the thread that holds the GIL waits so. Or it runs in a greenlet that waits
   for a lock without a time limit. Or its process is stopped;
 * no other thread of that process computes, nor waits in something that may still end by itself and lead to a wake-up:
-  a timer, a file lock, a child, a pipe, a socket, whatever is not a futex without a time limit. Threads that already
-  waited just so when the worker was ready and idle (an event loop, say) are furniture. A *native* thread (no Python
+  a timer, a file lock, a child, a pipe, a socket, whatever is not a futex without a time limit. Celery's own threads that
+  already waited just so when the worker was ready and idle (its event loop, say) are furniture. A *native* thread (no Python
   frame) on a timer is an engine's housekeeping if it wakes and sleeps again without effect, or if the process lost
   threads of its parent at the fork (a hung TensorFlow 2 child has one that wakes every few tens of seconds), or once the
   silence has lasted longer still. A Python thread on a timer may be somebody's loop that holds a lock, and keeps the
@@ -129,7 +129,7 @@ def _shared_doubt(now: Look, stage: OpenStage, process: _Views) -> tuple[How | N
     for tid, history in sorted(process.histories.items()):
         foreign = process.last.python_tids is None or tid in process.last.python_tids
         if foreign and tid not in runners and len(history) == len(process.seen):
-            doubt = _helper_doubt(history, now.furniture.get(tid), python=True, patient=True)
+            doubt = _helper_doubt(history, _furniture(now, process, tid), python=True, patient=True)
             if doubt and "computes" not in doubt:
                 return None, doubt
     if process.last.children:
@@ -149,7 +149,7 @@ def _rest_doubt(now: Look, process: _Views, ignored: set[int], quiet_s: float, *
             continue
         foreign = process.last.python_tids is None or tid in process.last.python_tids
         patient = foreign or not (process.last.lost_threads or quiet_s >= NATIVE_TIMER_S)
-        doubt = _helper_doubt(history, now.furniture.get(tid), python=foreign, patient=patient)
+        doubt = _helper_doubt(history, _furniture(now, process, tid), python=foreign, patient=patient)
         if doubt:
             return doubt
     return ""
@@ -210,10 +210,15 @@ def _greenlet_doubt(now: Look, stage: OpenStage, process: _Views) -> str:
     helpers = {tid: history for tid, history in process.histories.items() if tid != stage.tid}
     for tid, history in sorted(helpers.items()):
         foreign = process.last.python_tids is None or tid in process.last.python_tids
-        doubt = _helper_doubt(history, now.furniture.get(tid), python=foreign, patient=True)
+        doubt = _helper_doubt(history, _furniture(now, process, tid), python=foreign, patient=True)
         if doubt:
             return doubt
     return ""
+
+
+def _furniture(now: Look, process: _Views, tid: int) -> str | None:
+    """What this thread of Celery's own waited in when the worker was idle. Anybody else's may wait for an answer now."""
+    return now.furniture.get(tid) if tid in process.last.own_tids else None
 
 
 def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, python: bool, patient: bool) -> str:

@@ -32,7 +32,7 @@ MOST_STACKS = 3
 LOG_TAIL_BYTES = 20_000
 # A thread is Celery's own if it runs nothing but this, and at least one of the first line: a bare threading.Timer, say,
 # will run somebody's function.
-OWN_LIBRARIES = ("celery/", "kombu/", "billiard/", "concurrent/futures/", "redis/")
+OWN_LIBRARIES = ("celery/", "kombu/", "billiard/", "concurrent/futures/", "redis/", "gevent/", "eventlet/")
 OWN_HELPERS = ("threading.py", "queue.py", "selectors.py", "click/", "bin/celery", "<frozen")
 
 
@@ -51,12 +51,14 @@ def _ask(argv: Sequence[str], limit_s: float) -> tuple[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Glance:
-    """What py-spy saw of a process's Python threads, by native id: those that run other code than Celery's own, the one
-    that holds the GIL, and the innermost frame of each. `ids` maps Python's thread ids to native ones."""
+    """What py-spy saw of a process's Python threads, by native id: those that run other code than Celery's own, those that
+    run Celery's alone, the one that holds the GIL, and the innermost frame of each. `ids` maps Python's thread ids to
+    native ones."""
 
     foreign: frozenset[int]
     gil_owner: int | None
     functions: dict[int, str]
+    own: frozenset[int]
     ids: dict[int, int]
 
 
@@ -78,6 +80,7 @@ def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
     files = {known[thread["thread_id"]]: [frame["filename"] for frame in thread["frames"]] for thread in threads}
     return Glance(
         foreign=frozenset(tid for tid, names in files.items() if not _own(names)),
+        own=frozenset(tid for tid, names in files.items() if _own(names)),
         gil_owner=next((known[thread["thread_id"]] for thread in threads if thread.get("owns_gil")), None),
         functions={known[thread["thread_id"]]: _top(thread["frames"]) for thread in threads if thread["frames"]},
         ids=known,

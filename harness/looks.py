@@ -30,8 +30,9 @@ class ProcessLook:
     """One process of the worker's tree at one moment. `cpu_s` includes the children it has waited for.
 
     From glances into its Python stacks, None while nobody has looked: `python_tids`, its threads that run other code
-    than Celery's own; `gil_owner`; `functions`, the innermost Python frame of each thread, with how many glances in a
-    row have shown it. `lost_threads`: native threads that its parent has and it has not.
+    than Celery's own; `own_tids`, those that are Celery's own; `gil_owner`; `functions`, the innermost Python frame of
+    each thread, with how many glances in a row have shown it. `lost_threads`: there are native threads that its parent
+    has and it has not.
     """
 
     pid: int
@@ -39,6 +40,7 @@ class ProcessLook:
     children: tuple[int, ...]
     threads: tuple[Thread, ...]
     python_tids: frozenset[int] | None = None
+    own_tids: frozenset[int] = frozenset()
     gil_owner: int | None = None
     functions: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     lost_threads: bool = False

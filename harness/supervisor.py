@@ -130,6 +130,7 @@ class LocalWorker:
         last = known.last
         return {
             "python_tids": last.foreign if last else None,
+            "own_tids": last.own if last else frozenset(),
             "gil_owner": last.gil_owner if last else None,
             "functions": dict(known.functions),
             "greenlets": greenlets.answer(self._events, pid) if in_hub else None,

@@ -291,12 +291,12 @@ class Trial:
         if verdict.state in (State.WORKING, State.UNDECIDED):
             return ""
         if verdict.state is State.STALLED or verdict.how is How.LOST:
-            return self._whose_fault()
+            return self._whose_fault(verdict)
         before_s = progress.last_event_s
         progress.read()  # what was looked at may have moved on while it was looked at
         return "verdict" if progress.last_event_s == before_s else ""
 
-    def _whose_fault(self) -> str:
+    def _whose_fault(self, verdict: Verdict) -> str:
         """Nothing moves, and nobody holds a request: before the worker is blamed, look at the broker and at our client."""
         progress, before_s = self.worker.progress, self.worker.progress.last_event_s
         self.seen.census = broker.census(self.work.broker.url, self.queue)
@@ -305,6 +305,8 @@ class Trial:
             return ""
         if not self.seen.census.answers:
             return "broker-silent"
+        if verdict.how is How.LOST and self.seen.census.messages:
+            return ""  # the worker has been given it, and may come back to it: a retry that waits for its time
         client = procfs.process(self.client.pid) if self.client is not None else None
         return "client-stopped" if client is not None and client.state in "Tt" else "verdict"
 

@@ -134,10 +134,15 @@ def test_an_event_loop_that_waited_so_from_the_start_does_not_hide_a_hang() -> N
     def loop(i: int) -> dict[str, object]:
         return {"waits_in": "epoll", "private": False, "timed": True}
 
+    def celerys(i: int) -> dict[str, object]:
+        return {"python_tids": frozenset({TASK}), "own_tids": frozenset({HELPER})}
+
+    def known(i: int) -> dict[str, object]:
+        return {"furniture": {HELPER: "epoll"}}
+
     assert judge(history(helper=loop, process=PYTHON_HELPER)).state is State.UNDECIDED
-    assert (
-        judge(history(helper=loop, process=PYTHON_HELPER, look=lambda i: {"furniture": {HELPER: "epoll"}})).state is State.HUNG
-    )
+    assert judge(history(helper=loop, process=celerys, look=known)).state is State.HUNG
+    assert judge(history(helper=loop, process=PYTHON_HELPER, look=known)).state is State.UNDECIDED, "somebody's client"
 
 
 def test_waiting_requests_before_idle_executors_are_stalled_only_after_a_while() -> None:
