@@ -171,14 +171,17 @@ def _spins(now: Look, stage: OpenStage, process: _Views) -> bool:
     least_s = max(SPIN_S, SPIN_FACTOR * now.pace_s)
     if stage.cold:  # the first request of a process may compile
         least_s = max(least_s, COLD_SPIN_S if now.cold_s is None else COLD_FACTOR * now.cold_s)
-    if now.at_s - stage.since_s < least_s:
+    # a thread of greenlets that computes may do so for another request: then nothing at all may have come meanwhile
+    since_s = now.last_progress_s if now.executor_kind == "greenlets" else stage.since_s
+    if now.at_s - since_s < least_s:
         return False
     history = process.histories.get(stage.tid, [])
     if len(history) < len(process.seen):
         return False
     cores = (history[-1].cpu_s - history[0].cpu_s) / process.seconds
     _, glances = process.last.functions.get(stage.tid, ("", 0))
-    return glances >= SPIN_GLANCES and (cores >= SPIN_CORES or history[-1].waits_in == "running")
+    computes = cores >= SPIN_CORES or all(thread.waits_in == "running" for thread in history)  # it may lack a core
+    return glances >= SPIN_GLANCES and computes
 
 
 def _task_thread_doubt(history: Sequence[Thread], tid: int, looks: int) -> str:
@@ -198,8 +201,11 @@ def _greenlet_doubt(now: Look, stage: OpenStage, process: _Views) -> str:
     """Why the greenlet that runs this request may still go on; '' if it cannot."""
     if process.cores > GREEN_CPU:
         return f"process {stage.pid} computes ({process.cores:.2f} cores)"
+    # a load stands inside a request, and has no number of its own
+    inside = [other.number for other in now.stages if other.pid == stage.pid and other.kind == "request"]
+    numbers = inside if stage.kind == "load" else [stage.number]
     for view in process.seen[1:]:
-        own = [greenlet for greenlet in view.greenlets or () if greenlet.request == stage.number]
+        own = [greenlet for greenlet in view.greenlets or () if greenlet.request in numbers]
         if not own or not all(greenlet.on_lock for greenlet in own):
             return f"the greenlet of request {stage.number} waits for something that may end"
     overdue = {other.number for other in now.stages if now.at_s - other.since_s >= now.patience_s}

@@ -142,7 +142,7 @@ def _mean(values: Iterable[float]) -> float | None:
 def _duplicates(folder: Path) -> int:
     """Answers that came a second time, as the load generator counted them."""
     path = folder / "duplicates"
-    return int(path.read_text()) if path.exists() else 0
+    return int(path.read_text() or 0) if path.exists() else 0
 
 
 def _requests(trial: Trial, bundle: Bundle) -> Requests | None:

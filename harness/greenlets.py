@@ -18,7 +18,8 @@ LOCKS = (
     ("eventlet/green/thread.py", "acquire"), ("eventlet/queue.py", "get"), ("threading.py", "acquire"),
     ("threading.py", "wait"),
 )  # fmt: skip
-LIBRARIES = ("gevent/", "eventlet/", "greenlet/", "celery/", "kombu/", "amqp/", "redis/", "billiard/", "vine/", "click/")
+GREEN = ("gevent/", "eventlet/", "greenlet/")
+CELERY = ("celery/", "kombu/", "amqp/", "redis/", "billiard/", "vine/", "click/")
 HELPERS = ("threading.py", "queue.py", "selectors.py", "socket.py", "bin/celery", "<frozen", "heapq.py", "select.py")
 INNERMOST = 6
 
@@ -46,5 +47,18 @@ def read(frames: Sequence[dict[str, Any]]) -> Greenlet:
     waits = [frame for frame in inner if any(frame["file"].endswith(f) and frame["function"] == n for f, n in LOCKS)]
     timed = any((frame["timeout"] if frame["timeout"] is not None else -1) >= 0 for frame in waits)
     requests = [frame["request"] for frame in frames if frame["request"] is not None]
-    foreign = any(not any(part in frame["file"] for part in (*LIBRARIES, *HELPERS)) for frame in frames)
-    return Greenlet(request=requests[0] if requests else None, on_lock=bool(waits) and not timed, foreign=foreign)
+    return Greenlet(
+        request=requests[0] if requests else None, on_lock=bool(waits) and not timed,
+        foreign=_foreign([frame["file"] for frame in frames]),
+    )  # fmt: skip
+
+
+def _foreign(files: Sequence[str]) -> bool:
+    """Whether a greenlet runs other code than Celery's own and the green library's: somebody's timer shows frames of the
+    standard library alone."""
+
+    def all_in(*parts: str) -> bool:
+        return all(any(part in file for part in parts) for file in files)
+
+    celerys = any(part in file for file in files for part in CELERY)
+    return not all_in(*GREEN) and not (celerys and all_in(*GREEN, *CELERY, *HELPERS))

@@ -237,6 +237,8 @@ class Trial:
         if progress.unsupported:
             return "unsupported"
         code = self.client.poll() if self.client is not None else self.worker.poll()
+        if code == 0:
+            progress.read()  # it may have ended since the last look
         if code == 0 and progress.phase == "done":  # another code: what it saw was not saved
             return "done"
         if self.client is not None and code is not None:

@@ -279,6 +279,32 @@ def test_a_spin_is_told_from_a_long_computation_by_the_cells_own_pace(
     assert judge(moving).state is not State.HUNG, "another function each time"
 
 
+def test_an_idle_hub_that_is_seen_running_once_does_not_spin() -> None:
+    """Its innermost function is always the hub's own, and a request of it sleeps."""
+
+    def hub(i: int) -> dict[str, object]:
+        return {"waits_in": "running" if i % 4 == 0 else "epoll", "timed": True, "private": False, "cpu_s": 0.01 * i}
+
+    def process(i: int) -> dict[str, object]:
+        return {"functions": {TASK: ("run (gevent/hub.py)", 40)}, "cpu_s": 0.01 * i, **green(i, on_lock=False)}
+
+    kind = {"executor_kind": "greenlets", "pace_s": 0.001}
+    assert judge(history(task=hub, process=process, look=lambda i: kind, seconds=30.0)).state is State.UNDECIDED
+
+
+def test_a_hub_that_computes_for_other_requests_does_not_spin_for_this_one() -> None:
+    def hub(i: int) -> dict[str, object]:
+        return {"waits_in": "running", "timed": False, "private": False, "cpu_s": STEP_S * i}
+
+    def process(i: int) -> dict[str, object]:
+        return {"functions": {TASK: ("predict (x.py)", 40)}, "cpu_s": STEP_S * i, **green(i, on_lock=False)}
+
+    def look(i: int) -> dict[str, object]:
+        return {"executor_kind": "greenlets", "pace_s": 0.001, "last_progress_s": STEP_S * i - 0.1}
+
+    assert judge(history(task=hub, process=process, look=look, seconds=30.0)).state is not State.HUNG
+
+
 def green(i: int, **changes: object) -> dict[str, object]:
     waiting = Greenlet(request=5, on_lock=True, foreign=True)
     return {"greenlets": (replace(waiting, **changes), Greenlet(request=None, on_lock=False, foreign=False))}
