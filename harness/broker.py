@@ -6,6 +6,7 @@ never stands on a command line, keeps nothing on disk, and ends with the run wha
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -25,6 +26,7 @@ from harness.processes import OwnedProcess
 START_LIMIT_S = 15.0
 CONNECT_LIMIT_S = 5.0
 PORT_TRIES = 5
+KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
 OUR_NAME = "harness"  # of our own connections, so that the worker's can be told
 HEARD_S = 5.0
 
@@ -78,7 +80,22 @@ def check(url: str) -> str:
 
 def depth(connection: redis.Redis, queue: str) -> tuple[int, int]:
     """(messages that wait in the queue, messages that a worker has been given and not yet acknowledged)."""
-    return connection.llen(queue), connection.hlen("unacked")
+    return connection.llen(queue), len(unacknowledged(connection, queue))
+
+
+def unacknowledged(connection: redis.Redis, queue: str) -> list[bytes]:
+    """Tags of the queue's messages in kombu's table of those a worker has been given: [message, exchange, routing key]."""
+    table = cast(dict[bytes, bytes], connection.hgetall("unacked"))
+    return [tag for tag, message in table.items() if json.loads(message)[2] == queue]
+
+
+def forget(connection: redis.Redis, queue: str) -> None:
+    """Take a queue of ours, its bindings and what a killed worker left unacknowledged out of the broker."""
+    tags = unacknowledged(connection, queue)
+    if tags:
+        connection.hdel("unacked", *tags)
+        connection.zrem("unacked_index", *tags)
+    connection.delete(*[f"{prefix}{queue}" for prefix in KOMBU_PREFIXES])
 
 
 @dataclass(frozen=True, kw_only=True)

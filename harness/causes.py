@@ -28,6 +28,7 @@ from harness.blocked import How
 from harness.matrix import Cell
 from harness.outcome import Outcome
 
+NEVER_STARTED = "Could not start worker processes"  # celery/worker/loops.py, where all children died before it began
 FORKED, SPAWNED = "prefork", "prefork-spawn"
 # Innermost frames of a thread that waits for a lock, Python's own or the C library's.
 LOCK_FRAMES = re.compile(
@@ -52,6 +53,7 @@ class Facts:
     lost_native: Sequence[str] = ()
     lost_python: Sequence[str] = ()
     dead_children: int = 0
+    never_started: bool = False  # the worker gave up on its children: see NEVER_STARTED
     oom_kills: int = 0
     broker_answers: bool = True
     waiting: int = 0
@@ -89,6 +91,8 @@ def _crash_kill(facts: Facts) -> Cause | None:
 
 
 def _of_crash(facts: Facts) -> Cause:
+    if facts.never_started:
+        return Cause(name="respawn-loop", support=(f"the worker gave up: {NEVER_STARTED}",))
     return _crash_kill(facts) or Cause(name="unknown", support=("the kernel killed nobody for memory during the trial",))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import answers, workloads
 from harness.answers import Requests, Waiting
-from harness.causes import Facts, cause_of
+from harness.causes import NEVER_STARTED, Facts, cause_of
 from harness.matrix import Cell
 from harness.outcome import Observations, Outcome, classify
 from harness.plan import Bundle
@@ -117,6 +117,7 @@ def _cause(trial: Trial, outcome: Outcome, run_folder: Path, heading: Heading) -
             lost_native=kept.lost_native if kept else (),
             lost_python=kept.lost_python if kept else (),
             dead_children=len(seen.dead),
+            never_started=NEVER_STARTED in _last_line(trial.work.folder / "worker.log"),
             oom_kills=seen.oom_kills,
             broker_answers=seen.census.answers if seen.census else True,
             waiting=progress.waiting,
@@ -194,6 +195,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         busy_cores=cpu.ours / window if cpu else None,
         client_cores=cpu.client / window if cpu else None,
         others_share=cpu.others_share if cpu else None,
+        idle_share=cpu.idle_share if cpu else 1.0,
         noise_limit=settings.noise_limit,
         quiet_s=seen.quiet_s,
         longest_silence_s=seen.longest_silence_s,

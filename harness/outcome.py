@@ -16,6 +16,7 @@ from harness.looks import UNKNOWN_PATIENCE_S
 from harness.watchdog import State, Verdict
 
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
+IDLE_CORES_SHARE = 0.25  # of the machine: with less to spare, a wait is explained by those who use it
 STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
 CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
 SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
@@ -66,6 +67,7 @@ class Observations:
     busy_cores: float | None = None  # worker, broker and client together, in the measured window
     client_cores: float | None = None
     others_share: float | None = None
+    idle_share: float = 1.0  # of the machine's cores, used by nobody
     noise_limit: float = 0.5  # of the machine's cores, used by others
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
@@ -152,7 +154,7 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
 
 def _stalled(seen: Observations) -> str | None:
     """Answers come, but at a pace that neither busy executors nor a busy CPU explain."""
-    if seen.waiting is None or seen.busy_cores is None:
+    if seen.waiting is None or seen.busy_cores is None or seen.idle_share < IDLE_CORES_SHARE:
         return None
     if seen.waiting.starved >= STALL_SHARE:
         return f"for {seen.waiting.starved:.0%} of the time requests waited, in spells of 0.5 s or more, and nobody worked"

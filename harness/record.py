@@ -30,7 +30,7 @@ class CpuUse(BaseModel):
     children: float
     broker: float
     client: float
-    machine: float
+    machine: float  # all that were busy, with what the hypervisor stole
     steal: float
 
     @property
@@ -44,7 +44,12 @@ class CpuUse(BaseModel):
     @property
     def others_share(self) -> float:
         """Share of the machine's cores that others used, what the hypervisor stole included; 0..1."""
-        return max(0.0, self.machine + self.steal - self.ours) / (self.window_s * self.cores)
+        return max(0.0, self.machine - self.ours) / (self.window_s * self.cores)
+
+    @property
+    def idle_share(self) -> float:
+        """Share of the machine's cores that nobody used; 0..1."""
+        return max(0.0, 1.0 - self.machine / (self.window_s * self.cores))
 
 
 class TrialRecord(BaseModel):

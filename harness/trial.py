@@ -41,7 +41,6 @@ JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 RAISED_START_WINDOW_S = 600.0
-KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,7 +357,7 @@ class Trial:
 
     def _tidy_broker(self) -> None:
         """Take our queue and its bindings out of the broker, which may be the user's own."""
-        names = [f"{prefix}{queue}" for queue in (self.queue, f"{self.queue}-template") for prefix in KOMBU_PREFIXES]
         with contextlib.suppress(redis.RedisError):  # the broker may have died; the outcome says so
-            self.broker_view.delete(*names)
+            broker.forget(self.broker_view, self.queue)
+            broker.forget(self.broker_view, f"{self.queue}-template")
         self.broker_view.close()

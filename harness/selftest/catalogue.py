@@ -155,6 +155,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "respawn-loop",
         "load-exit:7",
         Outcome.RESPAWNING,
+        Outcome.CRASHED,  # Celery gives up where all children die before it begins to consume (celery/worker/loops.py)
         cause="respawn-loop",
         placement="process-init",
         pools=CHILDREN,
