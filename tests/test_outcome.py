@@ -51,6 +51,7 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
         ({"requests": 50, "ok": 49}, Outcome.INVALID, "could be checked"),
         ({"client_cores": 0.97}, Outcome.INVALID, "load generator was the limit"),
         ({"others_share": 0.8}, Outcome.INVALID, "too noisy"),
+        ({"waiting": Waiting(while_idle=0.9, starved=0.8), "busy_cores": 0.1, "idle_share": 0.1}, Outcome.OK, "80%"),
     ],
 )
 def test_each_ending_has_its_outcome_and_its_reason(changes: dict[str, object], outcome: Outcome, word: str) -> None:
