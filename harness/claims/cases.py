@@ -151,19 +151,19 @@ def ruling(cases: Sequence[Case]) -> Ruling:
 
 
 def condition(cases: Sequence[Case]) -> str:
-    """What tells the cases that agree from those that contradict: one dimension's values, or two's; else the cases."""
+    """What tells the cases that agree from those that contradict: values of up to three dimensions; else the cases."""
     sometimes = [case for case in cases if case.stand is Stand.SOMETIMES]
     if sometimes:
         return "one is lucky: " + "; ".join(f"{case.name} {case.seen}" for case in sometimes)
     yes = [case for case in cases if case.stand is Stand.AGREES]
     no = [case for case in cases if case.stand is Stand.CONTRADICTS]
     names = list(dict.fromkeys(name for case in yes + no for name in case.where))
-    for size in (1, 2):
+    for size in (1, 2, 3):
         for chosen in combinations(names, size):
             ours, theirs = (list(dict.fromkeys(_values(case, chosen) for case in group)) for group in (yes, no))
             if not set(ours) & set(theirs):
                 return _condition(chosen, ours, theirs)
-    return "it is one of " + ", ".join(case.name for case in yes)
+    return "it is one of " + ", ".join(dict.fromkeys(case.name for case in yes))
 
 
 def _values(case: Case, chosen: Sequence[str]) -> tuple[str, ...]:

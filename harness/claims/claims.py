@@ -161,7 +161,7 @@ CLAIMS = (
         id="C8",
         text="With threads or greenlets the model is loaded once, so it costs less memory than processes.",
         scope=EVERY,
-        agreeing=f"peak proportional set size at least {claim_figures.LESS_MEMORY:.0%} below that of the prefork cell",
+        agreeing=f"needed at least {claim_figures.LESS_MEMORY:.0%} less memory (peak PSS) than the prefork cell",
         judge=claim_figures.memory,
         remark="A pool that does not answer at all has no case here: its memory is no figure.",
     ),
@@ -169,8 +169,8 @@ CLAIMS = (
         id="C9",
         text="The GIL does not matter much: the TensorFlow runtime maxes out all CPU cores anyway.",
         scope=TENSORFLOW,
-        agreeing=f"two threads answer at least {claim_figures.ALIKE:.0%} of what two processes answer, and keep the cores "
-        f"at least {claim_figures.BUSY:.0%} busy",
+        agreeing=f"answered, with two threads, at least {claim_figures.ALIKE:.0%} of what two processes answer, and kept "
+        f"the cores at least {claim_figures.BUSY:.0%} busy",
         judge=claim_figures.threads_beside_processes,
     ),
     Claim(

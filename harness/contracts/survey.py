@@ -249,8 +249,10 @@ def _in_lanes(todo: Sequence[Task], place: Place, jobs: int, stopped: threading.
         for alone in (False, True):
             for done in as_completed([crew.submit(one, task) for task in todo if task.contract.alone is alone]):
                 yield done.result()
-    finally:
+    except BaseException:
         stopped.set()  # whatever ends this early ends the lanes, and with them their workers
+        raise
+    finally:
         crew.shutdown(wait=True, cancel_futures=True)
 
 
