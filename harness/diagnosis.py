@@ -205,7 +205,7 @@ def keep_log(folder: Path, log: Path) -> Path:
 
 def stacks(pid: int, told: Path) -> str:
     """Python and native frames of all threads; Python frames alone where the native ones cannot be had in time; and what
-    the process itself tells (into `told`, at SIGURG) where py-spy may not look."""
+    the process itself tells (into `told`, at SIGWINCH) where py-spy may not look."""
     stat = procfs.process(pid)
     if stat is not None and stat.state in "Tt":  # py-spy would wait for its own stop of it
         text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--nonblocking"], GLANCE_LIMIT_S)
@@ -224,7 +224,7 @@ def _own_stacks(pid: int, told: Path) -> str:
         return "it has none"
     before = told.stat().st_size
     with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGURG)
+        os.kill(pid, signal.SIGWINCH)
     until = time.monotonic() + GLANCE_LIMIT_S
     while told.stat().st_size == before and time.monotonic() < until:
         time.sleep(0.02)

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from harness.diagnosis import Evidence
 from harness.environments import Environment
 from harness.experiment import Settings
 from harness.loadgen import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
-from harness.looks import Look, patience_s
+from harness.looks import Look, ProcessLook, patience_s
 from harness.matrix import Cell, engine_threads, fault_options
 from harness.monitor import Monitor, Sample
 from harness.pools import POOLS
@@ -39,6 +39,7 @@ SAMPLE_EVERY_S = 0.5
 MEMORY_EVERY_S = 2.0
 JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
+SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 RAISED_START_WINDOW_S = 600.0
 
@@ -221,8 +222,12 @@ class Trial:
         seen.lost |= {stage.number for stage in progress.forget(gone) if stage.kind == "request"}
 
     def _ready(self) -> None:
-        """The worker consumes: remember what its threads wait in while idle, and let the load begin."""
+        """The worker consumes: remember what its threads wait in once they are idle, and let the load begin."""
+        until = time.monotonic() + SETTLE_LIMIT_S
         processes = self.worker.look(closely=frozenset())
+        while _computes(processes) and time.monotonic() < until:
+            time.sleep(LOOK_EVERY_S)
+            processes = self.worker.look(closely=frozenset())
         self.worker.at_ready = {process.pid: process.threads for process in processes}
         self.furniture = {thread.tid: thread.waits_in for process in processes for thread in process.threads}
         if self.client is not None:
@@ -361,3 +366,7 @@ class Trial:
             broker.forget(self.broker_view, self.queue)
             broker.forget(self.broker_view, f"{self.queue}-template")
         self.broker_view.close()
+
+
+def _computes(processes: Sequence[ProcessLook]) -> bool:
+    return any(thread.waits_in == "running" for process in processes for thread in process.threads)

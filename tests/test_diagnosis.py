@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from harness import diagnosis
+from harness import diagnosis, greenlets
 from harness.processes import OwnedProcess
 from tests.waiting import wait_until
 
@@ -21,6 +22,17 @@ print("up", flush=True)
 def stuck_here(): time.sleep(300)
 stuck_here()
 """
+BUSY = """
+import sys, threading
+from harness.worker import self_report
+self_report.answer_signals(sys.argv[1])
+def deeper(n): return deeper(n - 1) if n else 0
+def busy():
+    while True: deeper(50)
+for _ in range(3): threading.Thread(target=busy, daemon=True).start()
+print("up", flush=True)
+busy()
+"""
 
 
 def test_a_process_tells_its_own_stacks_where_py_spy_may_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +44,17 @@ def test_a_process_tells_its_own_stacks_where_py_spy_may_not_look(tmp_path: Path
         text = diagnosis.stacks(process.pid, tmp_path / f"stacks-{process.pid}.txt")
     assert "Permission denied" in text
     assert "stuck_here" in text
+
+
+def test_asking_for_greenlets_does_nothing_to_a_process_without_any(tmp_path: Path) -> None:
+    """A threads worker was asked, too, and faulthandler's look at its running threads crashed it now and then."""
+    log = tmp_path / "log"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    with OwnedProcess([sys.executable, "-c", BUSY, str(tmp_path)], log=log, env=environment) as process:
+        assert wait_until(lambda: log.exists() and "up" in log.read_text())
+        for _ in range(1000):
+            greenlets.ask(process.pid)
+            time.sleep(0.0005)
+        assert process.poll() is None
+        assert greenlets.answer(tmp_path, process.pid) is None
+        assert not (tmp_path / f"stacks-{process.pid}.txt").read_bytes()

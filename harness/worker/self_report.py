@@ -1,9 +1,10 @@
-"""What a process tells of itself on request, at SIGURG, which does nothing to a process without a handler for it.
+"""What a process tells of itself on request, at two signals which do nothing to a process without a handler for them.
 
-Every process writes the Python stacks of its threads to `stacks-PID.txt` beside its events (faulthandler: that works in a
-process whose threads all hang, and is the fallback where py-spy may not look). A worker in a green pool also writes
-`greenlets-PID.json`: a list of greenlets, each the list of its frames, innermost first; nobody can see those from outside.
-Nothing runs until it is asked.
+At SIGURG, a worker in a green pool writes `greenlets-PID.json`: a list of greenlets, each the list of its frames, innermost
+first; nobody can see those from outside. At SIGWINCH, every process writes the Python stacks of its threads to
+`stacks-PID.txt` beside its events (faulthandler: that works in a process whose threads all hang, and is the fallback where
+py-spy may not look). faulthandler reads the frames of threads that run on meanwhile, which can crash the process, and did:
+it is for a process that has its verdict already. Nothing runs until it is asked.
 """
 
 import faulthandler
@@ -23,11 +24,11 @@ def is_green():
 
 
 def answer_signals(directory):
-    """From now on, SIGURG makes this process tell; to be called again in a forked child, for files of its own."""
+    """From now on, the signals make this process tell; to be called again in a forked child, for files of its own."""
     if is_green():
         _tell_greenlets(directory)
     _kept["file"] = open(os.path.join(directory, "stacks-%d.txt" % os.getpid()), "w")
-    faulthandler.register(signal.SIGURG, file=_kept["file"], all_threads=True, chain=is_green())
+    faulthandler.register(signal.SIGWINCH, file=_kept["file"], all_threads=True)
 
 
 def _tell_greenlets(directory):
