@@ -19,7 +19,20 @@ from typing import Protocol
 
 import pandas as pd
 
-from harness import broker, conclude, diagnoses, environments, machine, outside, plan, preflight, store, summary, supervisor
+from harness import (
+    broker,
+    conclude,
+    diagnoses,
+    environments,
+    estimate,
+    machine,
+    outside,
+    plan,
+    preflight,
+    store,
+    summary,
+    supervisor,
+)
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
@@ -93,7 +106,7 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
         started = _now()
         write_header(folder, state, started)
         if todo:
-            left_s = time_left_s(todo, list(folder.latest().values()), state.settings)
+            left_s = estimate.left_s(todo, list(folder.latest().values()), state.settings)
             screen.say(f"{len(todo)} trials to run, about {round(left_s / 60) or 1} min")
             with open_broker(order, scratch) as server:
                 run_trials(state, folder, server, planned, todo, scratch)
@@ -154,7 +167,7 @@ def run_trials(
     for index, item in enumerate(todo):
         if state.interrupted:
             return
-        state.screen.begins(item, index, len(todo), time_left_s(todo[index:], list(known.values()), state.settings))
+        state.screen.begins(item, index, len(todo), estimate.left_s(todo[index:], list(known.values()), state.settings))
         reason = item.skip or unsupported.get((item.cell.backend, item.cell.workload), "")
         record = skip(state, item, reason) if reason else run_one(state, item, server, folder, scratch, known)
         if record is None:
@@ -217,20 +230,6 @@ def heading_of(state: Run, item: Planned) -> Heading:
     installed = environment.installed if isinstance(environment, Environment) else {}
     versions = {name: installed[name] for name in named if name in installed}
     return Heading(plan_key=item.key, started=_now(), versions=versions)
-
-
-def time_left_s(todo: Sequence[Planned], records: Sequence[TrialRecord], settings: Settings) -> float:
-    """A guess from the trials so far: the mean of the same kind in the same environment, else of all, else a constant."""
-    seconds: dict[tuple[str, bool], list[float]] = {}
-    for record in records:
-        if record.outcome not in (Outcome.SKIPPED, Outcome.INVALID):
-            seconds.setdefault((record.as_cell.venv, record.as_cell.is_control), []).append(record.seconds)
-    everything = [value for values in seconds.values() for value in values] or [10.0 + settings.measure_s]
-    total = 0.0
-    for item in todo:
-        known = seconds.get((item.cell.venv, item.cell.is_control), everything)
-        total += 0.0 if item.skip else sum(known) / len(known)
-    return total
 
 
 def write_tables(folder: store.RunFolder, planned: Sequence[Planned]) -> pd.DataFrame:

@@ -46,7 +46,9 @@ print("codes", first, subprocess.call(argv), "kept", kept, "records", records.re
 
 def test_every_fault_is_judged_truly(harness: Harness, tmp_path: Path) -> None:
     pools = [word for pool in ("prefork", "threads", "gevent") for word in ("--pool", pool)]
-    done = harness("selftest", "--times", 1, *pools, "--no-time-limits", "--out", tmp_path / "self", limit_s=1200.0)
+    done = harness(
+        "selftest", "--times", 1, *pools, "--jobs", 8, "--no-time-limits", "--out", tmp_path / "self", limit_s=1200.0
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     data = json.loads((tmp_path / "self" / "matrix.json").read_text())
     assert data["misses"] == []
