@@ -15,6 +15,7 @@ import numpy as np
 
 from harness import environments, matrix, outside, workloads
 from harness.answers import Floats
+from harness.broker import shown
 from harness.environments import Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
 from harness.experiment import Experiment, Settings
@@ -81,7 +82,7 @@ def celery_version(lock: Path) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def key(cell: Cell, settings: Settings, environment: Environment | None, bundle: Bundle | None) -> str:
+def key(cell: Cell, settings: Settings, environment: Environment | None, bundle: Bundle | None, broker_url: str = "") -> str:
     """Hash of everything a trial's result depends on by our will; a record with another key is of another plan."""
     asked = {
         "schema": SCHEMA,
@@ -90,6 +91,8 @@ def key(cell: Cell, settings: Settings, environment: Environment | None, bundle:
         "environment": environment.fingerprint if environment else "missing",
         "bundle": bundle.fingerprint if bundle else "missing",
     }
+    if broker_url:  # the user's own broker makes another pace than ours
+        asked["broker"] = shown(broker_url)
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -99,6 +102,7 @@ def trials(
     *,
     environments_ready: Mapping[str, Environment | MissingTool],
     bundles: Mapping[str, Bundle],
+    broker_url: str = "",
 ) -> list[Planned]:
     """All trials in order: round after round, baselines first, the rest of a round shuffled if repeated."""
     dice = random.Random(settings.seed)
@@ -111,7 +115,7 @@ def trials(
             dice.shuffle(rest)
             order = baselines + rest
         for cell in order:
-            planned.append(_planned(cell, repetition, settings, environments_ready, bundles))
+            planned.append(_planned(cell, repetition, settings, environments_ready, bundles, broker_url))
     return planned
 
 
@@ -121,12 +125,14 @@ def _planned(
     settings: Settings,
     ready: Mapping[str, Environment | MissingTool],
     bundles: Mapping[str, Bundle],
+    broker_url: str,
 ) -> Planned:
     environment, skip = ready.get(cell.venv), why_skipped(cell) or outside.cannot(cell.fault)
     if isinstance(environment, MissingTool):
         skip = skip or f"{environment}; {environment.remedy}"
         environment = None
-    return Planned(cell=cell, trial=trial, key=key(cell, settings, environment, bundles.get(cell.workload)), skip=skip)
+    asked = key(cell, settings, environment, bundles.get(cell.workload), broker_url)
+    return Planned(cell=cell, trial=trial, key=asked, skip=skip)
 
 
 def missing(

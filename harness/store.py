@@ -11,15 +11,17 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.errors import BadInput, CannotWrite
 from harness.record import TrialRecord, from_line, to_line
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
+LOCK = ".lock"
+OURS = ("trials.jsonl", "contracts.csv")  # what tells a folder of ours from anybody's
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -29,22 +31,34 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.trials_path = path / "trials.jsonl"
+        self.moved_to: Path | None = None
 
     @contextmanager
-    def opened(self) -> Iterator[RunFolder]:
-        """Make the folder and hold it: two drivers must not write to one run."""
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held for the length of the block
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise BadInput(
-                    f"another run is writing to {self.path}", remedy="wait for it to end, or name another --out"
-                ) from error
+    def opened(self, *, fresh: bool = False) -> Iterator[RunFolder]:
+        """Make the folder and hold it: two drivers must not write to one run. `fresh` moves what is there to a folder
+        named after now (`moved_to`), once nobody else holds it."""
+        with ExitStack() as held:
+            held.enter_context(self._lock())
+            if fresh and any((self.path / name).exists() for name in OURS):
+                self.moved_to = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}")
+                with writing(self.path):
+                    self.path.rename(self.moved_to)
+                held.enter_context(self._lock())
             self._mend()
             yield self
+
+    def _lock(self) -> IO[str]:
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / LOCK, "w")  # noqa: SIM115 - the caller holds and closes it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise BadInput(
+                f"another run is writing to {self.path}", remedy="wait for it to end, or name another --out"
+            ) from error
+        return lock
 
     def records(self) -> list[TrialRecord]:
         """All whole records, oldest first."""
@@ -86,15 +100,6 @@ class RunFolder:
             temporary = self.path / f".{name}.new"
             temporary.write_text(text)
             temporary.replace(self.path / name)
-
-    def set_aside(self) -> Path | None:
-        """Move what is there to a folder named after now; where it went."""
-        if not self.trials_path.exists():
-            return None
-        kept = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}")
-        with writing(self.path):
-            self.path.rename(kept)
-        return kept
 
     def _mend(self) -> None:
         """End a torn last line, so that the next record starts on a line of its own."""

@@ -41,6 +41,7 @@ JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
 KEPT_LOOKS = 60  # more than the watchdog's window holds
+DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
 RAISED_START_WINDOW_S = 600.0
 
 
@@ -113,13 +114,14 @@ class Trial:
 
     def run(self) -> None:
         """Start, watch until something ends it, keep evidence, stop everything."""
-        shutil.rmtree(self.work.evidence, ignore_errors=True)  # of an earlier try at the same trial
         try:
             self._start()
             while not self.seen.ended_by:
                 self._step()
                 time.sleep(LOOK_EVERY_S)
-            self._keep_evidence()
+            if self.seen.ended_by != "interrupted":  # then an earlier try at the same trial stays on record, with its evidence
+                shutil.rmtree(self.work.evidence, ignore_errors=True)
+                self._keep_evidence()
         finally:
             self._stop()
 
@@ -305,6 +307,8 @@ class Trial:
     def _whose_fault(self, verdict: Verdict) -> str:
         """Nothing moves, and nobody holds a request: before the worker is blamed, look at the broker and at our client."""
         progress, before_s = self.worker.progress, self.worker.progress.last_event_s
+        if verdict.how is How.LOST and self.seen.dead and self.seen.quiet_s < DEAD_CHILD_S:
+            return ""  # the worker will answer in a dead child's place
         self.seen.census = broker.census(self.work.broker.url, self.queue)
         progress.read()
         if progress.last_event_s != before_s:

@@ -92,14 +92,17 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
     """Carry out an order; the table of the run. Raises Interrupted after a Ctrl-C, with everything kept."""
     preflight.check(order.folder, order.broker_url)
     state = Run(order=order, screen=screen)
-    if order.fresh and (kept := store.RunFolder(order.folder).set_aside()):
-        screen.say(f"the earlier run was moved to {kept}")
-    with store.room(order.folder), store.RunFolder(order.folder).opened() as folder, _interruptible(state):
+    run_folder = store.RunFolder(order.folder)
+    with store.room(order.folder), run_folder.opened(fresh=order.fresh) as folder, _interruptible(state):
+        if folder.moved_to:
+            screen.say(f"the earlier run was moved to {folder.moved_to}")
         scratch = supervisor.fresh_folder(order.folder / "scratch")
         preflight.check_sight(scratch)
         state.ready = prepare_environments(order.cells, screen)
         state.bundles = prepare_bundles(state)
-        planned = plan.trials(order.cells, state.settings, environments_ready=state.ready, bundles=state.bundles)
+        planned = plan.trials(
+            order.cells, state.settings, environments_ready=state.ready, bundles=state.bundles, broker_url=order.broker_url
+        )
         todo = plan.missing(planned, folder.latest(), order.retry)
         if len(todo) < len(planned):
             screen.say(f"{len(planned) - len(todo)} of {len(planned)} trials are on record; --fresh runs them again")

@@ -10,6 +10,7 @@ import pytest
 
 from harness import plan, store, summary
 from harness.errors import BadInput, CannotWrite
+from harness.experiment import Settings
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Planned
@@ -58,6 +59,28 @@ def test_the_newest_record_of_a_trial_counts(tmp_path: Path) -> None:
 def test_two_drivers_cannot_write_to_one_run(tmp_path: Path) -> None:
     with store.RunFolder(tmp_path).opened(), pytest.raises(BadInput, match="another run"), store.RunFolder(tmp_path).opened():
         pass
+
+
+def test_a_fresh_run_sets_the_earlier_one_aside_unless_somebody_writes_to_it(tmp_path: Path) -> None:
+    folder = store.RunFolder(tmp_path / "run")
+    with folder.opened():
+        folder.append(record())
+        with pytest.raises(BadInput, match="another run"), store.RunFolder(tmp_path / "run").opened(fresh=True):
+            pass
+    assert len(folder.records()) == 1
+    with store.RunFolder(tmp_path / "run").opened(fresh=True) as fresh:
+        assert fresh.records() == []
+        assert fresh.moved_to is not None
+        assert len(store.RunFolder(fresh.moved_to).records()) == 1
+        with pytest.raises(BadInput, match="another run"), store.RunFolder(tmp_path / "run").opened():
+            pass
+
+
+def test_another_broker_is_another_plan() -> None:
+    keys = {
+        plan.key(CELL, Settings(), None, None, url) for url in ("", "redis://a:1/0", "redis://:word@a:1/0", "redis://b:1/0")
+    }
+    assert len(keys) == 3
 
 
 def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_the_old_table(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
@@ -120,9 +119,9 @@ def survey(order: Order, say: Say, measured: Callable[[Row], None]) -> dict[tupl
     """Measure what is asked for and not yet known; all rows of the folder. Raises Interrupted with everything kept."""
     preflight.check(order.folder, "")
     wanted = tasks(order)
-    if order.fresh and (kept := set_aside(order.folder)):
-        say(f"the earlier survey was moved to {kept}")
-    with store.RunFolder(order.folder).opened() as held:
+    with store.RunFolder(order.folder).opened(fresh=order.fresh) as held:
+        if held.moved_to:
+            say(f"the earlier survey was moved to {held.moved_to}")
         known = rows.read(order.folder)
         todo = [task for task in wanted if task.key not in known or known[task.key].verdict == CANNOT_SAY]
         if len(todo) < len(wanted):
@@ -139,16 +138,6 @@ def survey(order: Order, say: Say, measured: Callable[[Row], None]) -> dict[tupl
             held.replace(rows.TABLE, rows.table(known.values()))
             held.replace("contracts.md", page(known, order.jobs))
     return known
-
-
-def set_aside(folder: Path) -> Path | None:
-    """Move what is there to a folder named after now; where it went."""
-    if not (folder / rows.TABLE).exists():
-        return None
-    kept = folder.with_name(f"{folder.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}")
-    with store.writing(folder):
-        folder.rename(kept)
-    return kept
 
 
 def arranged(known: dict[tuple[str, str, str], Row]) -> dict[tuple[str, str, str], Row]:

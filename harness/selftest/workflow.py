@@ -38,9 +38,9 @@ def run(order: Order, say: Callable[[str], None], tick: Callable[[int, int, floa
     chosen = cases(order.environment, order.pools, order.faults)
     preflight.check(order.folder, "")
     folder = RunFolder(order.folder)
-    if order.fresh and (kept := folder.set_aside()):
-        say(f"the earlier self-test was moved to {kept}")
-    with folder.opened():
+    with folder.opened(fresh=order.fresh):
+        if folder.moved_to:
+            say(f"the earlier self-test was moved to {folder.moved_to}")
         folder.trials_path.touch()
         environment = environments.prepare(order.environment, say)
         plan.write_bundles(sorted({case.cell.workload for case in chosen}), environments.home() / "bundles")
