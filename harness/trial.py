@@ -42,6 +42,8 @@ OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looke
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
+UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
+STOPPING_S = 40.0  # billiard's children wait 30 s for their last answer to be taken (GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT)
 RAISED_START_WINDOW_S = 600.0
 
 
@@ -309,6 +311,8 @@ class Trial:
         progress, before_s = self.worker.progress, self.worker.progress.last_event_s
         if verdict.how is How.LOST and self.seen.dead and self.seen.quiet_s < DEAD_CHILD_S:
             return ""  # the worker will answer in a dead child's place
+        if self.seen.quiet_s < STOPPING_S and UNRECOVERABLE in self._log_tail():
+            return ""  # the worker is about to end, and then has crashed
         self.seen.census = broker.census(self.work.broker.url, self.queue)
         progress.read()
         if progress.last_event_s != before_s:
@@ -319,6 +323,11 @@ class Trial:
             return ""  # the worker has been given it, and may come back to it: a retry that waits for its time
         client = procfs.process(self.client.pid) if self.client is not None else None
         return "client-stopped" if client is not None and client.state in "Tt" else "verdict"
+
+    def _log_tail(self) -> str:
+        with contextlib.suppress(OSError):
+            return (self.work.folder / "worker.log").read_bytes()[-diagnosis.LOG_TAIL_BYTES :].decode("utf-8", "replace")
+        return ""
 
     def _look(self, now: float, suspects: frozenset[int]) -> Look:
         progress, cell = self.worker.progress, self.work.cell

@@ -167,7 +167,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _ends("crossed", "crossed@5", Outcome.WRONG),
     _ends("error-20-percent", "error:1%20", Outcome.ERRORS),
     # Celery raises a prefork child's MemoryError again in the worker, which ends by it (celery/worker/request.py, on_failure)
-    _ends("memory", "memory:300", Outcome.ERRORS, Outcome.CRASHED),
+    _ends("memory", "memory:300", Outcome.ERRORS, Outcome.CRASHED, settings={"limit_s": 70.0}),
     _ends("duplicate-reply", "duplicate-reply", Outcome.OK, duplicates=True),
     # loads that fail
     _ends("load-error", "load-error:1", Outcome.ERRORS),
