@@ -184,6 +184,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         lost_requests=_lost(seen, requests),
         was_ready=progress.ready_at_s is not None,
         client_exit=seen.client_exit,
+        never_struck=work.outside is not None and not work.outside.struck,
         log_tail=_last_line(work.folder / "worker.log"),
         requests=len(requests) if requests else progress.published,
         ok=int(requests.right.sum()) if requests else 0,

@@ -55,6 +55,7 @@ class Observations:
     lost_requests: int = 0  # that dead children held, and that were never answered
     was_ready: bool = False
     client_exit: str = ""
+    never_struck: bool = False  # a fault was to be done from outside, and was not
     log_tail: str = ""
     requests: int = 0
     ok: int = 0
@@ -97,6 +98,8 @@ def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
         return Outcome.INVALID, "the load generator was stopped by a signal"
     if seen.ended_by == "client-exit":
         return Outcome.INVALID, f"the load generator ended early ({seen.client_exit})"
+    if seen.never_struck and seen.ended_by == "done":
+        return Outcome.INVALID, "the fault that was to be done from outside was not: the trial was over too soon"
     return None
 
 

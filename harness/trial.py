@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import redis
 
@@ -47,6 +48,14 @@ STOPPING_S = 40.0  # billiard's children wait 30 s for their last answer to be t
 RAISED_START_WINDOW_S = 600.0
 
 
+class Outside(Protocol):
+    """A fault that is done to a running trial, once; `struck` says whether it has been."""
+
+    struck: bool
+
+    def __call__(self, trial: Trial) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """Everything a trial needs to know. `folder` is its own scratch folder, `interrupted` tells of a Ctrl-C.
@@ -67,7 +76,7 @@ class Assignment:
     baseline_s: float | None = None  # of the same predict in this run's in-process baseline: the median,
     baseline_first_s: float | None = None  # and the first
     worker_broker_url: str = ""
-    outside: Callable[[Trial], None] | None = None
+    outside: Outside | None = None
     interrupted: Callable[[], bool] = lambda: False
 
 
@@ -322,6 +331,8 @@ class Trial:
         if verdict.how is How.LOST and self.seen.census.messages:
             return ""  # the worker has been given it, and may come back to it: a retry that waits for its time
         client = procfs.process(self.client.pid) if self.client is not None else None
+        if client is not None and client.state == "R":
+            return ""  # it may be late to take the answers that came
         return "client-stopped" if client is not None and client.state in "Tt" else "verdict"
 
     def _log_tail(self) -> str:

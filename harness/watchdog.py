@@ -64,6 +64,9 @@ def judge(looks: Sequence[Look]) -> Verdict:
     if now.waiting:
         return _judge_queue(window(since), quiet_s)
     if now.unanswered and quiet_s >= max(REPLY_S, now.patience_s):
+        doubt = _computes(window(since))
+        if doubt:
+            return Verdict(state=State.UNDECIDED, reason=f"answers are missing and {doubt}")
         reason = f"{now.unanswered} requests {How.LOST.value}"
         return Verdict(state=State.HUNG, reason=reason, how=How.LOST, executors=now.executors, since_s=now.last_progress_s)
     return Verdict(state=State.WORKING)
@@ -120,10 +123,9 @@ def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], *, partial: bool) -
 
 
 def _judge_queue(recent: Sequence[Look], quiet_s: float) -> Verdict:
-    now = recent[-1]
-    spent = _cores_used(recent)
-    if spent > IDLE_CPU * 2 * max(1, len(now.processes)):
-        return Verdict(state=State.UNDECIDED, reason=f"requests wait and the worker computes ({spent:.2f} cores)")
+    now, doubt = recent[-1], _computes(recent)
+    if doubt:
+        return Verdict(state=State.UNDECIDED, reason=f"requests wait and {doubt}")
     if quiet_s < STALL_S:
         return Verdict(state=State.WORKING)
     reason = f"{now.waiting} requests wait, no executor holds one, and the worker has been idle for {quiet_s:.0f} s"
@@ -131,6 +133,17 @@ def _judge_queue(recent: Sequence[Look], quiet_s: float) -> Verdict:
         state=State.STALLED, reason=reason, pids=tuple(process.pid for process in now.processes), executors=now.executors,
         since_s=now.last_progress_s,
     )  # fmt: skip
+
+
+def _computes(recent: Sequence[Look]) -> str:
+    """'the worker computes …', or a thread of it would and gets no core; '' if it is idle."""
+    spent = _cores_used(recent)
+    if spent > IDLE_CPU * 2 * max(1, len(recent[-1].processes)):
+        return f"the worker computes ({spent:.2f} cores)"
+    running = [{thread.tid for process in look.processes for thread in process.threads if thread.waits_in == "running"}
+               for look in recent]  # fmt: skip
+    always = set.intersection(*running)
+    return f"thread {min(always)} of the worker is ready to run all the time" if always else ""
 
 
 def _cores_used(recent: Sequence[Look]) -> float:

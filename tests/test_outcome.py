@@ -28,6 +28,7 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
         ({"ended_by": "verdict", "verdict": Verdict(state=State.HUNG, reason="futex")}, Outcome.HUNG, "futex"),
         ({"ended_by": "broker-exit"}, Outcome.INVALID, "broker lost"),
         ({"ended_by": "client-exit", "client_exit": "exit 1"}, Outcome.INVALID, "load generator"),
+        ({"never_struck": True}, Outcome.INVALID, "too soon"),
         ({"ended_by": "limit", "limit_s": 60.0}, Outcome.SLOW, "60 s"),
         (
             {"ended_by": "limit", "verdict": UNDECIDED, "quiet_s": 30.0, "longest_silence_s": 2.0},

@@ -158,6 +158,18 @@ def test_waiting_requests_while_the_worker_computes_are_not_stalled() -> None:
     assert busy.state is State.UNDECIDED
 
 
+@pytest.mark.parametrize("changes", [{"stages": ()}, {"stages": (), "waiting": 0, "unanswered": 2}], ids=["queue", "answers"])
+def test_a_worker_that_would_run_and_gets_no_core_is_neither_stalled_nor_has_it_lost_an_answer(
+    changes: dict[str, object],
+) -> None:
+    def starved(i: int) -> dict[str, object]:
+        return {"waits_in": "running", "state": "R"}
+
+    assert judge(history(task=starved, look=lambda i: changes)).state is State.UNDECIDED
+    now_and_then = judge(history(task=lambda i: starved(i) if i % 4 == 0 else {}, look=lambda i: changes))
+    assert now_and_then.state in (State.STALLED, State.HUNG)
+
+
 def test_silence_with_nothing_to_do_is_no_verdict() -> None:
     assert judge(history(look=lambda i: {"stages": (), "waiting": 0})).state is State.WORKING
 

@@ -4,7 +4,7 @@ Options (a dict, from the cell's `fault`, kind[:value][@after][xTIMES][%PERCENT]
 FAULTS, LOAD_FAULTS and ANSWER_FAULTS. It strikes from the request number `after` on (counted in this process, 3 if not
 given), so that a worker is warm and has made progress; at most `times` times in the whole worker, all its processes
 together; at each request with a probability of `percent`; only in every `every`-th trial. Kinds that begin with
-`outside-` are done to the worker from outside (`harness.outside`); here they do nothing.
+`outside-` are done to the worker from outside (`harness.outside`); here they do nothing, or little to help.
 """
 
 import ctypes
@@ -57,6 +57,11 @@ def native_spin(value):
 
     while True:
         hashlib.pbkdf2_hmac("sha256", b"password", b"salt", NO_END)
+
+
+def linger(value):
+    """Take 50 ms, so that a process can be stopped from outside while it is inside a request."""
+    time.sleep(0.05)
 
 
 def sleep(value):
@@ -151,6 +156,7 @@ FAULTS = {
     "error": fail,
     "lost-reply": lose_reply,
     "memory": grow,
+    "outside-stop": linger,
 }
 #: Faults that act when the model is loaded.
 LOAD_FAULTS = {"load-sleep": sleep, "load-error": fail, "load-exit": leave, "load-deadlock": deadlock}
