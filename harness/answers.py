@@ -1,6 +1,6 @@
 """The requests of one trial as arrays: read what the load generator or the baseline wrote, check every answer, count.
 
-All functions are pure but `load`, `save` and `measured_s`. Stamps are nanoseconds of CLOCK_MONOTONIC, which all processes
+All functions are pure but `load`, `save` and `measured`. Stamps are nanoseconds of CLOCK_MONOTONIC, which all processes
 share.
 """
 
@@ -132,11 +132,24 @@ def save(requests: Requests, path: Path) -> None:
     draft.replace(path)
 
 
-def measured_s(path: Path) -> tuple[Floats, Floats]:
-    """(latencies, predict times), seconds, of the measured requests in a saved file that were answered rightly."""
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The measured requests of a trial that were answered rightly, in the order of their answers; seconds, (n,) each."""
+
+    received_s: Floats
+    latency_s: Floats
+    predict_s: Floats
+
+
+def measured(path: Path) -> Measured:
+    """The measured requests of a saved file. Raises FileNotFoundError."""
     names = ["phase", "right", "published", "received", "predict_begin", "predict_end"]
     columns = {name: column.to_numpy() for name, column in zip(names, pq.read_table(path, columns=names), strict=True)}
-    chosen = columns["right"] & (columns["phase"] == MEASURE)
-    latency = (columns["received"] - columns["published"])[chosen] * NS
-    service = (columns["predict_end"] - columns["predict_begin"])[chosen] * NS
-    return np.asarray(latency), np.asarray(service)
+    chosen = np.flatnonzero(columns["right"] & (columns["phase"] == MEASURE))
+    chosen = chosen[np.argsort(columns["received"][chosen], kind="stable")]
+    received, published = columns["received"][chosen], columns["published"][chosen]
+    return Measured(
+        received_s=received * NS,
+        latency_s=(received - published) * NS,
+        predict_s=(columns["predict_end"][chosen] - columns["predict_begin"][chosen]) * NS,
+    )

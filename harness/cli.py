@@ -106,6 +106,7 @@ def run(
     finally:
         screen.close()
     display.hang_rates(console, table)
+    display.doubted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
     console.print(f"records: {folder}/trials.jsonl  table: {folder}/cells.csv  evidence: {folder}/evidence", soft_wrap=True)
 
@@ -126,6 +127,7 @@ def show(folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path(
         raise BadInput(f"there are no records in {folder}", remedy="name a folder that 'harness run' has written")
     table = summary.table(records, folder)
     display.rows(console, table)
+    display.doubted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from harness import answers, workloads
+from harness import answers, doubts, figures, noise, workloads
 from harness.answers import Requests, Waiting
 from harness.causes import NEVER_STARTED, Facts, cause_of
 from harness.matrix import Cell
@@ -50,7 +50,7 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
     outcome, reason = classify(observed)
     progress = trial.worker.progress
     ready_s = progress.ready_at_s - seen.started_s if progress.ready_at_s is not None else None
-    return TrialRecord(
+    record = TrialRecord(
         cell_id=work.cell.id,
         cell=work.cell.as_dict(),
         trial=work.trial,
@@ -82,8 +82,11 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
         duplicates=observed.duplicates,
         **_judgement(seen),
         **_cause(trial, outcome, run_folder, heading),
+        noise=noise.between(seen.noise),
         versions=heading.versions,
     )
+    record = record.model_copy(update={"figures": figures.of(record, run_folder)})
+    return record.model_copy(update={"doubts": [str(doubt) for doubt in doubts.of_trial(record)]})
 
 
 def skipped(cell: Cell, trial: int, heading: Heading, reason: str) -> TrialRecord:

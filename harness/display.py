@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness import doubts
 from harness.claims.cases import Word, outcome_counts
 from harness.claims.claims import Judgement
 from harness.claims.incidents_page import Seen, by_incident, counted
 from harness.contracts.rows import Row
 from harness.doctor import Finding
+from harness.hang_rate import HangRate, clean_trials_for
 from harness.outcome import Outcome
-from harness.summary import HangRate, clean_trials_for
 
 STYLES = {
     Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
@@ -26,6 +27,7 @@ WORD_STYLES = {Word.HOLDS: "green", Word.REFUTED: "red", Word.ONLY_IF: "yellow",
 # (title, column of the table, width, how to print it)
 FIGURES = (
     ("req/s", "throughput_per_s", 8, "{:.1f}", 1.0),
+    ("±%", "throughput_within", 4, "{:.0f}", 1e2),
     ("p50 ms", "latency_p50_s", 8, "{:.1f}", 1e3),
     ("p95 ms", "latency_p95_s", 8, "{:.1f}", 1e3),
     ("CPU %", "cpu_saturation", 6, "{:.0f}", 1e2),
@@ -46,6 +48,12 @@ def number(value: Any, form: str, factor: float) -> str:
     return form.format(float(value) * factor)
 
 
+def within(row: Mapping[str, Any]) -> float | None:
+    """Half the throughput's 95 % interval, as a share of the figure: the one that, with its inverse, spans it."""
+    low, high = row.get("throughput_low_per_s"), row.get("throughput_high_per_s")
+    return math.sqrt(high / low) - 1 if low and high else None
+
+
 def header() -> Text:
     titles = " ".join(f"{title:>{width}}" for title, _, width, _, _ in FIGURES)
     return Text(f"{'cell':<{ID_WIDTH}} {'outcome':<{OUTCOME_WIDTH}}{titles}", style="bold")
@@ -54,9 +62,12 @@ def header() -> Text:
 def line(row: Mapping[str, Any]) -> Text:
     """One row: the cell, how it ended, its figures; and the reason where it is not simply ok."""
     outcome = Outcome(row["outcome"])
+    row = {**row, "throughput_within": within(row)}
     text = Text(f"{row['cell']:<{ID_WIDTH}} ")
     text.append(f"{outcome.value:<{OUTCOME_WIDTH}}", style=STYLES.get(outcome, "bold red"))
     text.append(" ".join(f"{number(row.get(name), form, by):>{width}}" for _, name, width, form, by in FIGURES))
+    if names := [name for name, _ in doubts.parts(str(row.get("doubts") or ""))]:
+        text.append(f"  ? {', '.join(names)}", style="yellow")
     if outcome is not Outcome.OK:
         text.append(f"\n    {row['reason']}", style="dim")
         if row.get("evidence"):
@@ -94,6 +105,17 @@ def rows(console: Console, table: pd.DataFrame) -> None:
     console.print(header(), soft_wrap=True)
     for row in table.to_dict("records"):
         console.print(line({str(name): value for name, value in row.items()}), soft_wrap=True)
+
+
+def doubted(console: Console, table: pd.DataFrame) -> None:
+    """What the doubts behind the rows mean: each name once, with the first row's words, the number of rows, the next step."""
+    found: dict[str, tuple[str, int]] = {}
+    for column in table["doubts"].dropna():
+        for name, words in doubts.parts(column):
+            found[name] = (found.get(name, (words, 0))[0], found.get(name, ("", 0))[1] + 1)
+    for name, (words, count) in sorted(found.items(), key=lambda item: -item[1][1]):
+        rows_of = f"{count} of {len(table)} rows"
+        console.print(f"? {name} ({rows_of}): {words}", style="yellow", soft_wrap=True, markup=False)
 
 
 def hang_rates(console: Console, table: pd.DataFrame) -> None:

@@ -104,8 +104,12 @@ def trials(
     bundles: Mapping[str, Bundle],
     broker_url: str = "",
 ) -> list[Planned]:
-    """All trials in order: round after round, baselines first, the rest of a round shuffled if repeated."""
-    dice = random.Random(settings.seed)
+    """All trials in order: round after round, so that a drift of the machine meets all cells alike.
+
+    If repeated, each round is shuffled anew, so that no cell always runs after the same other; baselines stay first. The
+    dice are for the order alone: the seed names its purpose, see `traffic` for others.
+    """
+    dice = random.Random(f"order {settings.seed}")
     planned = []
     for repetition in range(1, settings.repeat + 1):
         order = list(cells)

@@ -4,18 +4,26 @@ One JSON object a line in `trials.jsonl`. Times are seconds, sizes bytes, CPU in
 
 Schema history
     1: first version.
+    2: figures of the trial with their intervals and windows, what the machine did beside us (noise), doubts.
+
+An older record reads like a new one: one small step a version (UPGRADES) brings it up to date, on reading only; the file
+stays as it is. A record of a later version is refused: half understood, it would be wrong.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from harness.errors import BadInput
+from harness.intervals import NOTHING, Span
 from harness.matrix import Cell
 from harness.outcome import Outcome
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class CpuUse(BaseModel):
@@ -50,6 +58,32 @@ class CpuUse(BaseModel):
     def idle_share(self) -> float:
         """Share of the machine's cores that nobody used; 0..1."""
         return max(0.0, 1.0 - self.machine / (self.window_s * self.cores))
+
+
+class Figures(BaseModel):
+    """Statistics of one trial's measured phase, see `harness.figures`. Spans are 95 % intervals: (low, high)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    requests: int  # answered rightly, of which these are
+    throughput_per_s: float
+    throughput_span_per_s: Span = NOTHING
+    latency_s: dict[str, float] = {}  # by percentile, 'p50'; without those that too few requests support
+    latency_span_s: dict[str, Span] = {}
+    predict_p50_s: float | None = None
+    window_throughputs_per_s: list[float] = []
+    window_latencies_s: list[float] = []  # means
+    stable: bool | None = None  # None: too few requests to judge
+
+
+class Noise(BaseModel):
+    """What the machine did in the measured phase beside what `CpuUse` says; None where it does not show."""
+
+    model_config = ConfigDict(frozen=True)
+
+    swapped_bytes: int | None = None  # in and out, by whatever process
+    frequency_low_hz: float | None = None  # of the fastest core, lowest and highest of some readings a second
+    frequency_high_hz: float | None = None
 
 
 class TrialRecord(BaseModel):
@@ -95,6 +129,9 @@ class TrialRecord(BaseModel):
     executors: int | None = None  # that run requests: processes, threads, or 1
     executors_hung: int | None = None
     duplicates: int = 0  # answers that came a second time
+    figures: Figures | None = None
+    noise: Noise | None = None
+    doubts: list[str] = []  # about this trial alone, see `harness.doubts`
     versions: dict[str, str] = {}
 
     @property
@@ -107,8 +144,38 @@ def to_line(record: TrialRecord) -> str:
 
 
 def from_line(line: str) -> TrialRecord | None:
-    """The record of a line, None for a torn one (a run was killed while it wrote)."""
+    """The record of a line, None for a torn one (a run was killed while it wrote). Raises BadInput for a later schema."""
     try:
-        return TrialRecord.model_validate_json(line)
-    except ValidationError:
+        return TrialRecord.model_validate_json(line) if line.startswith(CURRENT) else _from_other(json.loads(line))
+    except ValueError:  # pydantic's and json's own are among them
         return None
+
+
+def _from_other(data: Any) -> TrialRecord | None:
+    """A record of another version, or one whose fields stand in another order."""
+    if not isinstance(data, dict):
+        return None
+    return TrialRecord.model_validate(upgraded(data))
+
+
+def upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of any earlier version as one of today's. Raises BadInput for a later one."""
+    found = dict(data)
+    while (version := found.get("schema_version", SCHEMA)) != SCHEMA:
+        if version not in UPGRADES:
+            raise BadInput(
+                f"a record has schema version {version!r}, this harness knows versions up to {SCHEMA}",
+                remedy="read it with the harness that wrote it, or a later one",
+            )
+        found = UPGRADES[version](found)
+    return found
+
+
+def _from_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Nothing was watched that could fill the new fields; figures are computed from the requests when they are asked for."""
+    return {**data, "schema_version": 2, "figures": None, "noise": None, "doubts": []}
+
+
+#: version -> the step from it to the next one
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+CURRENT = f'{{"schema_version":{SCHEMA},'  # how `to_line` begins

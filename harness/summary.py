@@ -1,34 +1,33 @@
 """Statistics computed from records: one row a cell, with the columns that others read (`cells.csv`).
 
-A percentile that too few requests support is left empty. The least number of requests is that of MLPerf LoadGen's
-early-stopping rule with no miss allowed, at 99 % confidence: the smallest n with p^n <= 0.01, that is 44 for p90,
-90 for p95, 459 for p99. The median, which the rule does not name, gets the same rule: 7.
+A figure of a cell is the geometric mean of its trials' figures; its interval (`..._low`, `..._high`: 95 %) is explained in
+`intervals`. A percentile that too few requests support is left empty: 44 are needed for p90, 90 for p95, 459 for p99
+(MLPerf LoadGen's rule), in each trial; if only the trials together have so many, the percentile of them all is given, and no
+interval. `doubts` says what speaks against a row's figures, and what to do about it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from harness import answers
-from harness.answers import Floats
+from harness import answers, doubts, figures, intervals
+from harness.hang_rate import hang_rate
+from harness.intervals import Span
 from harness.matrix import Cell
 from harness.outcome import Outcome
-from harness.record import TrialRecord
+from harness.record import Figures, TrialRecord
 
-CONFIDENCE = 0.99
-RATE_CONFIDENCE = 0.95
 COLUMNS = (
     "cell", "backend", "environment", "pool", "concurrency", "placement", "call", "workload", "batch", "engine_threads",
-    "traffic", "prefetch", "compile_cache", "trials", "outcome", "reason", "requests", "ok", "errors", "wrong", "unanswered",
-    "throughput_per_s", "latency_p50_s", "latency_p95_s", "latency_p99_s", "predict_p50_s", "cpu_saturation",
+    "traffic", "prefetch", "compile_cache", "trials", "outcome", "reason", "doubts", "requests", "ok", "errors", "wrong",
+    "unanswered", "throughput_per_s", "throughput_low_per_s", "throughput_high_per_s",
+    "latency_p50_s", "latency_p50_low_s", "latency_p50_high_s", "latency_p95_s", "latency_p95_low_s", "latency_p95_high_s",
+    "latency_p99_s", "latency_p99_low_s", "latency_p99_high_s", "stable", "predict_p50_s", "cpu_saturation",
     "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client", "peak_pss_bytes",
     "threads_worker", "threads_child", "ready_s", "first_predict_s", "null_throughput_per_s", "baseline_predict_s",
     "overhead_fraction", "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low",
@@ -40,64 +39,6 @@ GRAVITY = (
     Outcome.HUNG, Outcome.CRASHED, Outcome.WRONG, Outcome.RESPAWNING, Outcome.ERRORS, Outcome.STALLED, Outcome.REFUSED,
     Outcome.SLOW, Outcome.INVALID, Outcome.OK, Outcome.SKIPPED,
 )  # fmt: skip
-
-
-def needed_requests(fraction: float) -> int:
-    """Requests before the percentile may be printed.
-
-    >>> [needed_requests(p) for p in (0.9, 0.95, 0.99)]
-    [44, 90, 459]
-    """
-    return math.ceil(math.log(1 - CONFIDENCE) / math.log(fraction))
-
-
-def percentile(values: Iterable[float], fraction: float) -> float | None:
-    """The percentile (an observed value, not an interpolation), or None where too few values support it."""
-    found = np.fromiter(values, dtype=float)
-    if len(found) < needed_requests(fraction):
-        return None
-    return float(np.quantile(found, fraction, method="inverted_cdf"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class HangRate:
-    """`hung` of `judged` fresh workers hung; `low` and `high` are the exact (Clopper-Pearson) 95 % interval of the rate.
-
-    `below` is the one-sided bound, for runs in which none hung: with 95 % confidence the rate is below it.
-    """
-
-    hung: int
-    judged: int
-
-    @property
-    def rate(self) -> float:
-        return self.hung / self.judged
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        low, high = stats.binomtest(self.hung, self.judged).proportion_ci(RATE_CONFIDENCE, method="exact")
-        return float(low), float(high)
-
-    @property
-    def below(self) -> float:
-        test = stats.binomtest(self.hung, self.judged, alternative="less")
-        return float(test.proportion_ci(RATE_CONFIDENCE, method="exact").high)
-
-
-def clean_trials_for(rate: float) -> int:
-    """How many fresh workers without one hang bound the rate below `rate` at 95 %: the smallest n with (1-rate)^n <= 0.05.
-
-    >>> clean_trials_for(0.05), clean_trials_for(0.01)
-    (59, 299)
-    """
-    return math.ceil(math.log(1 - RATE_CONFIDENCE) / math.log(1 - rate))
-
-
-def hang_rate(trials: Iterable[TrialRecord]) -> HangRate | None:
-    """None where no trial could be judged: what was skipped or invalid says nothing about hangs."""
-    judged = [record for record in trials if record.outcome not in (Outcome.SKIPPED, Outcome.INVALID)]
-    hung = sum(record.outcome is Outcome.HUNG for record in judged)
-    return HangRate(hung=hung, judged=len(judged)) if judged else None
 
 
 def table(records: Iterable[TrialRecord], folder: Path) -> pd.DataFrame:
@@ -115,6 +56,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
     gravest = min(trials, key=lambda record: GRAVITY.index(record.outcome))
     measured = [record for record in trials if record.measured_s and record.measured_requests]
     good = [record for record in measured if record.outcome is Outcome.OK] or measured
+    known = _figures(good, folder)
     values = {
         **{name: value for name, value in cell.as_dict().items() if name in COLUMNS},
         "cell": cell.id,
@@ -122,6 +64,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "trials": len(trials),
         "outcome": gravest.outcome.value,
         "reason": gravest.reason,
+        "doubts": doubts.text(doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known])),
         "outcomes": _counts(trials),
         "requests": sum(record.requests for record in trials),
         "ok": sum(record.ok for record in trials),
@@ -136,7 +79,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "starved_share": _median(record.starved for record in trials),
         "evidence": gravest.evidence,
     }
-    return {**values, **_hangs(trials), **_pace(good, folder), **_cpu(good), **_beside(cell, good, others, folder)}
+    return {**values, **_hangs(trials), **_pace(known, folder), **_cpu(good), **_beside(cell, known, others, folder)}
 
 
 def _hangs(trials: list[TrialRecord]) -> dict[str, Any]:
@@ -150,25 +93,47 @@ def _hangs(trials: list[TrialRecord]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _measured_s(records: list[TrialRecord], folder: Path) -> tuple[Floats, Floats]:
-    """(latencies, predict times) of all measured requests of these trials."""
-    pairs = [answers.measured_s(folder / record.requests_file) for record in records if record.requests_file]
-    nothing = np.array([])
-    latencies, services = ([pair[i] for pair in pairs] or [nothing] for i in (0, 1))
-    return np.concatenate(latencies), np.concatenate(services)
+Known = list[tuple[TrialRecord, Figures]]
 
 
-def _pace(good: list[TrialRecord], folder: Path) -> dict[str, Any]:
-    if not good:
+def _figures(records: Iterable[TrialRecord], folder: Path) -> Known:
+    """The trials that have figures, with them."""
+    return [(record, found) for record in records if (found := figures.of(record, folder)) is not None]
+
+
+def _pace(known: Known, folder: Path) -> dict[str, Any]:
+    if not known:
         return {}
-    latencies, services = _measured_s(good, folder)
-    return {
-        "throughput_per_s": _throughput(good),
-        "latency_p50_s": percentile(latencies, 0.50),
-        "latency_p95_s": percentile(latencies, 0.95),
-        "latency_p99_s": percentile(latencies, 0.99),
-        "predict_p50_s": percentile(services, 0.50),
-    }
+    values: dict[str, Any] = {"throughput_per_s": _throughput(known), "predict_p50_s": _predict_s(known)}
+    span = _span([one.throughput_span_per_s for _, one in known], [one.throughput_per_s for _, one in known])
+    values["throughput_low_per_s"], values["throughput_high_per_s"] = span
+    for name, fraction in figures.PERCENTILES.items():
+        column = f"latency_{name}"
+        each = [one.latency_s[name] for _, one in known if name in one.latency_s]
+        if len(each) == len(known):
+            span = _span([one.latency_span_s.get(name, intervals.NOTHING) for _, one in known], each)
+            values |= {f"{column}_s": intervals.middle(each), f"{column}_low_s": span.low, f"{column}_high_s": span.high}
+        elif len(known) > 1 and sum(one.requests for _, one in known) >= intervals.needed_requests(fraction):
+            values[f"{column}_s"] = intervals.percentile(_latencies_s(known, folder), fraction)
+    return {**values, "stable": _stable([one.stable for _, one in known])}
+
+
+def _span(own: list[Span], each: list[float]) -> Span:
+    """The interval of a single trial is its own; that of several comes from how they differ."""
+    return own[0] if len(own) == 1 else intervals.over_trials(each)
+
+
+def _stable(each: list[bool | None]) -> bool | None:
+    """False if one trial was not; None if that is not known of all."""
+    return False if False in each else None if None in each else True
+
+
+def _latencies_s(known: Known, folder: Path) -> answers.Floats:
+    """Of all trials together; nothing where the requests of one are gone: the rest would be another cell."""
+    paths = [folder / record.requests_file for record, _ in known]
+    if not all(path.is_file() for path in paths):
+        return np.array([])
+    return np.concatenate([answers.measured(path).latency_s for path in paths])
 
 
 def _cpu(good: list[TrialRecord]) -> dict[str, Any]:
@@ -188,7 +153,7 @@ def _cpu(good: list[TrialRecord]) -> dict[str, Any]:
     }
 
 
-def _beside(cell: Cell, good: list[TrialRecord], others: Mapping[str, list[TrialRecord]], folder: Path) -> dict[str, Any]:
+def _beside(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], folder: Path) -> dict[str, Any]:
     """What the controls say of this cell.
 
     `overhead_fraction` is throughput over the null control's throughput: the share of a request's time that the same
@@ -196,20 +161,25 @@ def _beside(cell: Cell, good: list[TrialRecord], others: Mapping[str, list[Trial
     """
     if cell.is_control or cell.is_baseline:
         return {}
-    null, baseline = others.get(cell.null_control().id, []), others.get(cell.baseline().id, [])
-    null_pace = _throughput([record for record in null if record.outcome is Outcome.OK])
-    _, services = _measured_s([record for record in baseline if record.outcome is Outcome.OK], folder)
-    own = _throughput(good)
+    null, baseline = (
+        _figures((record for record in others.get(beside.id, []) if record.outcome is Outcome.OK), folder)
+        for beside in (cell.null_control(), cell.baseline())
+    )
+    own, null_pace = _throughput(known), _throughput(null)
     return {
         "null_throughput_per_s": null_pace,
-        "baseline_predict_s": percentile(services, 0.5),
+        "baseline_predict_s": _predict_s(baseline),
         "overhead_fraction": own / null_pace if own and null_pace else None,
     }
 
 
-def _throughput(records: list[TrialRecord]) -> float | None:
-    seconds = sum(record.measured_s or 0.0 for record in records)
-    return sum(record.measured_requests for record in records) / seconds if seconds else None
+def _throughput(known: Known) -> float | None:
+    return intervals.middle([one.throughput_per_s for _, one in known])
+
+
+def _predict_s(known: Known) -> float | None:
+    """The median time inside predict: the geometric mean of the trials' medians."""
+    return intervals.middle([one.predict_p50_s for _, one in known if one.predict_p50_s is not None])
 
 
 def _median(values: Iterable[float | None]) -> float | None:

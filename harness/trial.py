@@ -19,7 +19,7 @@ from typing import Protocol
 
 import redis
 
-from harness import broker, diagnosis, procfs, supervisor
+from harness import broker, diagnosis, noise, procfs, supervisor
 from harness.blocked import How
 from harness.broker import Broker, Census
 from harness.diagnosis import Evidence
@@ -90,6 +90,7 @@ class Seen:
     judged_s: float | None = None  # when the verdict, or the partial one, was first reached
     evidence: Evidence | None = None
     depths: list[tuple[int, int]] = field(default_factory=list)  # see broker.depth, sampled in the measured phase
+    noise: list[noise.Reading] = field(default_factory=list)  # with the samples of the measured phase
     census: Census | None = None  # what the broker said when the trial stood still
     oom_kills: int = field(default_factory=procfs.oom_kills)  # before the trial; during it, once it has ended
     started_s: float = field(default_factory=time.monotonic)
@@ -228,6 +229,7 @@ class Trial:
         if "measure" in (progress.phase, phase_before):
             seen.before = seen.before or sample
             seen.after = sample
+            seen.noise.append(noise.read())
             with contextlib.suppress(redis.RedisError):  # a broker that is lost has its own verdict
                 seen.depths.append(broker.depth(self.broker_view, self.queue))
         gone = {pid for pid in progress.child_pids if pid not in sample.pids and pid != self.worker.process.pid}

@@ -89,9 +89,9 @@ def test_raised_and_missing_requests_are_neither_right_nor_wrong(tmp_path: Path)
 def test_what_is_saved_gives_the_times_back(tmp_path: Path) -> None:
     requests = load(written(tmp_path / "r.npz", phase=np.array([0, answers.MEASURE, answers.MEASURE])))
     answers.save(requests, tmp_path / "r.parquet")
-    latency, service = answers.measured_s(tmp_path / "r.parquet")
-    assert latency.tolist() == [1.0, 1.0]
-    assert service.tolist() == [0.5, 0.5]
+    measured = answers.measured(tmp_path / "r.parquet")
+    assert measured.latency_s.tolist() == [1.0, 1.0]
+    assert measured.predict_s.tolist() == [0.5, 0.5]
 
 
 def test_waiting_beside_a_free_executor_is_measured_exactly(tmp_path: Path) -> None:

@@ -122,13 +122,6 @@ def test_an_unknown_outcome_to_retry_is_refused() -> None:
         plan.retry_outcomes("hung,sleepy")
 
 
-def test_a_percentile_needs_enough_requests_to_be_printed() -> None:
-    assert summary.percentile([1.0] * 458, 0.99) is None
-    assert summary.percentile([1.0] * 459, 0.99) == 1.0
-    assert summary.percentile([1.0] * 89, 0.95) is None
-    assert summary.percentile(range(1, 101), 0.5) == 50
-
-
 def test_the_gravest_outcome_of_several_trials_is_shown_and_all_are_counted(tmp_path: Path) -> None:
     trials = [record(), record(trial=2, outcome=Outcome.HUNG, reason="futex"), record(trial=3)]
     row = summary.table(trials, tmp_path).iloc[0]

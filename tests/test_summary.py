@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from harness import display, summary
+from harness import display, hang_rate, summary
+from harness.hang_rate import HangRate
 from harness.outcome import Outcome
-from harness.summary import HangRate
 from tests.test_store import record
 
 
@@ -23,7 +23,7 @@ def test_the_interval_of_a_hang_rate_is_the_exact_one(hung: int, judged: int) ->
 
 @pytest.mark.parametrize(("rate", "needed"), [(0.05, 59), (0.01, 299)])
 def test_so_many_clean_workers_bound_the_rate_and_one_fewer_does_not(rate: float, needed: int) -> None:
-    assert summary.clean_trials_for(rate) == needed
+    assert hang_rate.clean_trials_for(rate) == needed
     assert HangRate(hung=0, judged=needed).below <= rate < HangRate(hung=0, judged=needed - 1).below
 
 

@@ -1,0 +1,202 @@
+"""Doubts: why a figure may not be what it seems, each with the next step. Pure: from records to words.
+
+A doubt never removes a figure and never changes an outcome; it stands beside them, in `cells.csv` as text ('; '-joined, each
+'name: what, next step'), in the terminal as its name behind the row. What spoils a trial altogether is not a doubt: that
+trial is `invalid`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import figures, intervals, stability
+from harness.outcome import Outcome
+from harness.record import Figures, TrialRecord
+
+OTHERS_SHARE = 0.10  # of the machine's cores; the driver's own watching takes a few percent
+STOLEN_SHARE = 0.02
+STARVED_SHARE = 0.02
+FREQUENCY_RATIO = 1.10
+SWAPPED_BYTES = 1 << 20  # less is what any system does now and then
+WIDE = 1.10  # half an interval, as a factor; pyperf warns at 10 %, too
+MOST_TRIALS = 30  # that a next step asks for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """`name` in two or three words, `what` was seen, and the `next_step` to take; none of them holds ': ' or '; '."""
+
+    name: str
+    what: str
+    next_step: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.what}, {self.next_step}"
+
+
+def text(doubts: Sequence[Doubt | str]) -> str:
+    """As a column of `cells.csv`."""
+    return "; ".join(map(str, doubts))
+
+
+def parts(column: str) -> list[tuple[str, str]]:
+    """(name, what and next step) of each doubt in such a text.
+
+    >>> parts("swap: 3 MiB were swapped, free some memory; unstable: windows differ, raise --measure-s")
+    [('swap', '3 MiB were swapped, free some memory'), ('unstable', 'windows differ, raise --measure-s')]
+    """
+    return [(name, rest) for name, _, rest in (one.partition(": ") for one in column.split("; ")) if name]
+
+
+def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
+    """About one trial; `known`: its figures, where its record holds none. Without figures there is nothing to doubt."""
+    known = known or record.figures
+    if known is None or not known.requests:
+        return []
+    found = [_requests(known), _windows(known), _end(record), _starved(record), *_machine(record)]
+    return [doubt for doubt in found if doubt is not None]
+
+
+def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: Sequence[Figures]) -> list[Doubt]:
+    """About a cell's row: how many trials it rests on, and each doubt of a trial once, with the trials that raise it.
+
+    `good`: the trials whose figures the row shows, `known`: these figures.
+    """
+    if not known:
+        return []
+    spread = _one_trial() if len(known) == 1 else _width([one.throughput_per_s for one in known])
+    found: dict[str, tuple[Doubt, int]] = {}
+    for record, one in zip(good, known, strict=True):
+        for doubt in of_trial(record, one):
+            found[doubt.name] = (
+                found[doubt.name][0] if doubt.name in found else doubt,
+                found.get(doubt.name, (doubt, 0))[1] + 1,
+            )
+    own = [_counted(doubt, count, len(known)) for doubt, count in found.values()]
+    return [doubt for doubt in (spread, _mixed(trials, good)) if doubt is not None] + own
+
+
+def _counted(doubt: Doubt, count: int, trials: int) -> Doubt:
+    what = doubt.what if trials == 1 else f"{doubt.what} (one of {count} such trials of {trials})"
+    return Doubt(name=doubt.name, what=what, next_step=doubt.next_step)
+
+
+def _one_trial() -> Doubt:
+    return Doubt(name="1 trial", what="how much fresh workers differ is unknown", next_step="--repeat 5")
+
+
+def _width(values: Sequence[float]) -> Doubt | None:
+    """The interval is wide; how many trials would narrow it, if they differ as much as these."""
+    span = intervals.over_trials(values)
+    if span.low is None or span.high is None or (half := math.sqrt(span.high / span.low)) <= WIDE:
+        return None
+    deviation = math.log(half) * math.sqrt(len(values)) / intervals.t_quantile(len(values) - 1)
+    enough = (k for k in range(len(values) + 1, MOST_TRIALS + 1) if _half(deviation, k) <= math.log(WIDE))
+    more = next(enough, None)
+    step = f"--repeat {more}" if more else "look for what makes its workers differ"
+    return Doubt(name="wide", what=f"{len(values)} trials know the throughput within {half - 1:.0%} only", next_step=step)
+
+
+def _half(deviation: float, trials: int) -> float:
+    return intervals.t_quantile(trials - 1) * deviation / math.sqrt(trials)
+
+
+def _mixed(trials: Sequence[TrialRecord], good: Sequence[TrialRecord]) -> Doubt | None:
+    left_out = len([record for record in trials if record.outcome is not Outcome.SKIPPED]) - len(good)
+    if not left_out or any(record.outcome is not Outcome.OK for record in good):
+        return None
+    return Doubt(
+        name="mixed ends",
+        what=f"the figures are those of {len(good)} ok trials and leave {left_out} others out",
+        next_step="read the outcomes first",
+    )
+
+
+def _requests(known: Figures) -> Doubt | None:
+    """Too few for a percentile, or for windows."""
+    needs = {name: intervals.needed_requests(fraction) for name, fraction in figures.PERCENTILES.items()}
+    needs["stability"] = stability.WINDOWS * stability.LEAST_REQUESTS
+    missing = {name: need for name, need in needs.items() if need > known.requests}
+    if not missing:
+        return None
+    each = " and ".join(f"{need} for {name}" for name, need in sorted(missing.items(), key=lambda item: item[1]))
+    return Doubt(
+        name="few requests",
+        what=f"{known.requests} a trial, {each} are needed",
+        next_step=f"--requests {max(missing.values())}",
+    )
+
+
+def _windows(known: Figures) -> Doubt | None:
+    if known.stable is not False:
+        return None
+    spreads = {"throughput": known.window_throughputs_per_s, "latency": known.window_latencies_s}
+    what = " and ".join(f"{name} x {stability.spread(values):.2f}" for name, values in spreads.items())
+    return Doubt(
+        name="unstable",
+        what=f"the windows of the measured phase differ by {what} (x {stability.SPREAD:.2f} is allowed)",
+        next_step="raise --measure-s",
+    )
+
+
+def _end(record: TrialRecord) -> Doubt | None:
+    if record.outcome is Outcome.OK:
+        return None
+    return Doubt(
+        name="not ok", what=f"the figures are from a trial that ended {record.outcome.value}", next_step="read its reason first"
+    )
+
+
+def _starved(record: TrialRecord) -> Doubt | None:
+    if record.starved is None or record.starved < STARVED_SHARE:
+        return None
+    return Doubt(
+        name="starved",
+        what=f"for {record.starved:.0%} of the time requests waited and nobody worked",
+        next_step="try another prefetch or look at the broker",
+    )
+
+
+def _machine(record: TrialRecord) -> list[Doubt | None]:
+    return [_others(record), _stolen(record), _frequency(record), _swap(record)]
+
+
+def _others(record: TrialRecord) -> Doubt | None:
+    cpu = record.cpu
+    if cpu is None or (share := cpu.others_share - cpu.steal / (cpu.window_s * cpu.cores)) < OTHERS_SHARE:
+        return None
+    return Doubt(
+        name="others", what=f"other programs used {share:.0%} of the cores", next_step="end them and measure again with --fresh"
+    )
+
+
+def _stolen(record: TrialRecord) -> Doubt | None:
+    cpu = record.cpu
+    if cpu is None or (share := cpu.steal / (cpu.window_s * cpu.cores)) < STOLEN_SHARE:
+        return None
+    return Doubt(
+        name="stolen", what=f"the hypervisor took {share:.0%} of the cores", next_step="use a machine of your own or --repeat 5"
+    )
+
+
+def _frequency(record: TrialRecord) -> Doubt | None:
+    noise = record.noise
+    if noise is None or not noise.frequency_low_hz or not noise.frequency_high_hz:
+        return None
+    low, high = noise.frequency_low_hz / 1e9, noise.frequency_high_hz / 1e9
+    if high / low < FREQUENCY_RATIO:
+        return None
+    return Doubt(
+        name="frequency",
+        what=f"the processor ran at {low:.1f} to {high:.1f} GHz",
+        next_step="set the governor to performance or --repeat 5",
+    )
+
+
+def _swap(record: TrialRecord) -> Doubt | None:
+    swapped = record.noise.swapped_bytes if record.noise else None
+    if swapped is None or swapped < SWAPPED_BYTES:
+        return None
+    return Doubt(name="swap", what=f"{swapped / 2**20:.0f} MiB were swapped meanwhile", next_step="free some memory")

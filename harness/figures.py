@@ -1,0 +1,71 @@
+"""Figures of one trial: pace, percentiles, windows, and how certain they are. Computed once, as the trial ends.
+
+They stand in the trial's record, so that the table of thousands of trials needs no request file; what is raw stays in the
+file, and for a record without figures (schema 1) they are computed from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from harness import answers, intervals, stability
+from harness.answers import Measured
+from harness.record import Figures, TrialRecord
+from harness.traffic import parse
+
+PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+
+
+def of(record: TrialRecord, folder: Path) -> Figures | None:
+    """The figures of a record of the run in `folder`; None where nothing was measured, or its requests are gone."""
+    if record.figures is not None or not (record.measured_s and record.measured_requests and record.requests_file):
+        return record.figures
+    try:
+        measured = answers.measured(folder / record.requests_file)
+    except FileNotFoundError:
+        return None
+    traffic = record.cell.get("traffic", "")
+    return compute(
+        measured, seconds=record.measured_s, requests=record.measured_requests, backlog=bool(traffic) and parse(traffic).backlog
+    )
+
+
+def compute(measured: Measured, *, seconds: float, requests: int, backlog: bool) -> Figures:
+    """`seconds` of the measured phase, in which `requests` were answered rightly.
+
+    `backlog`: all requests were published at once, so that latency grows through the phase; neither batches nor windows of
+    it are alike, and only its percentiles are given.
+    """
+    latency, rate = measured.latency_s, requests / seconds
+    begin_s = float((measured.received_s - latency).min()) if len(latency) else 0.0
+    known = {name: intervals.percentile(latency, fraction) for name, fraction in PERCENTILES.items()}
+    spans = {} if backlog else {name: intervals.of_percentile(latency, PERCENTILES[name]) for name in known}
+    throughputs, latencies = windows(measured, begin_s, seconds)
+    return Figures(
+        requests=len(latency),
+        throughput_per_s=rate,
+        throughput_span_per_s=intervals.of_rate(measured.received_s, begin_s, rate),
+        latency_s={name: value for name, value in known.items() if value is not None},
+        latency_span_s={name: span for name, span in spans.items() if span != intervals.NOTHING},
+        predict_p50_s=intervals.percentile(measured.predict_s, 0.5),
+        window_throughputs_per_s=throughputs,
+        window_latencies_s=latencies,
+        stable=stability.stable(throughputs, [] if backlog else latencies) if throughputs else None,
+    )
+
+
+def windows(measured: Measured, begin_s: float, seconds: float) -> tuple[list[float], list[float]]:
+    """(requests per second, mean latency in seconds) of three equal spans of the measured phase: all of it is judged.
+
+    Nothing where three windows would hold fewer requests than the rule needs, see `stability`.
+    """
+    count = stability.WINDOWS
+    if len(measured.received_s) < count * stability.LEAST_REQUESTS:
+        return [], []
+    edges = begin_s + seconds * np.arange(count + 1) / count
+    numbers = np.searchsorted(edges[1:-1], measured.received_s, side="right")
+    held = np.bincount(numbers, minlength=count)
+    totals = np.bincount(numbers, weights=measured.latency_s, minlength=count)
+    return (held * count / seconds).tolist(), (totals / np.maximum(held, 1)).tolist()

@@ -1,0 +1,120 @@
+"""Each doubt is raised by what it names, is silent without it, and says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import display, doubts, noise, summary
+from harness.noise import Reading
+from harness.outcome import Outcome
+from harness.record import CpuUse, Figures, Noise
+from tests.test_store import record
+
+CPU = CpuUse(
+    window_s=10.0, cores=2, requests=1000, worker=8.0, children=0.0, broker=1.0, client=1.0, machine=10.5, steal=0.0
+)  # fmt: skip
+FIGURES = Figures(
+    requests=1000,
+    throughput_per_s=100.0,
+    window_throughputs_per_s=[100.0, 101.0, 99.0],
+    window_latencies_s=[0.01, 0.01, 0.01],
+    stable=True,
+)
+CLEAN = {"figures": FIGURES, "cpu": CPU, "noise": Noise(swapped_bytes=0, frequency_low_hz=3e9, frequency_high_hz=3.1e9)}
+
+
+def figures(**changes: object) -> Figures:
+    return FIGURES.model_copy(update=changes)
+
+
+def names(**changes: object) -> list[str]:
+    return [doubt.name for doubt in doubts.of_trial(record(**{**CLEAN, **changes}))]
+
+
+def test_a_clean_trial_raises_no_doubt() -> None:
+    assert names() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"figures": figures(requests=200, stable=None)}, "few requests"),
+        ({"figures": figures(window_throughputs_per_s=[100.0, 80.0, 100.0], stable=False)}, "unstable"),
+        ({"cpu": CPU.model_copy(update={"machine": 13.0})}, "others"),
+        ({"cpu": CPU.model_copy(update={"machine": 11.0, "steal": 0.6})}, "stolen"),
+        ({"noise": Noise(frequency_low_hz=2e9, frequency_high_hz=3e9)}, "frequency"),
+        ({"noise": Noise(swapped_bytes=5 << 20)}, "swap"),
+        ({"starved": 0.12}, "starved"),
+        ({"outcome": Outcome.SLOW}, "not ok"),
+    ],
+)
+def test_each_doubt_is_raised_by_what_it_names_alone(changes: dict[str, object], name: str) -> None:
+    assert names(**changes) == [name]
+
+
+def test_what_the_machine_does_not_show_raises_no_doubt() -> None:
+    assert names(noise=Noise()) == []
+    assert names(noise=None, cpu=None) == []
+
+
+def test_a_trial_without_figures_has_nothing_to_doubt() -> None:
+    assert names(figures=None, starved=0.9) == []
+
+
+def test_too_few_requests_name_how_many_are_needed() -> None:
+    (doubt,) = doubts.of_trial(record(**{**CLEAN, "figures": figures(requests=60, stable=None)}))
+    assert "60 a trial, 90 for p95 and 150 for stability and 459 for p99" in doubt.what
+    assert doubt.next_step == "--requests 459"
+
+
+def table_text(trials: int, *, last: float, tmp_path: Path) -> str:
+    rates = [100.0] * (trials - 1) + [last]
+    records = [record(trial=n, **{**CLEAN, "figures": figures(throughput_per_s=r)}) for n, r in enumerate(rates, 1)]
+    for one in records:
+        assert one.figures is not None
+    full = [one.model_copy(update={"measured_s": 10.0, "measured_requests": 1000}) for one in records]
+    return str(summary.table(full, tmp_path).iloc[0]["doubts"])
+
+
+def test_one_trial_only_is_doubted_and_trials_that_agree_are_not(tmp_path: Path) -> None:
+    assert doubts.parts(table_text(1, last=100.0, tmp_path=tmp_path))[0][0] == "1 trial"
+    assert table_text(3, last=101.0, tmp_path=tmp_path) == ""
+
+
+def test_trials_that_differ_too_much_say_how_many_would_do(tmp_path: Path) -> None:
+    ((name, words),) = doubts.parts(table_text(3, last=113.0, tmp_path=tmp_path))
+    assert name == "wide"
+    assert "--repeat 5" in words  # the deviation is 7.1 %; t(3) 7.1 % / 2 = 11 %, t(4) 7.1 % / sqrt(5) = 9 %
+
+
+def test_figures_of_the_ok_trials_alone_are_doubted(tmp_path: Path) -> None:
+    measured = {**CLEAN, "measured_s": 10.0, "measured_requests": 1000}
+    trials = [record(**measured), record(trial=2, **measured), record(trial=3, outcome=Outcome.HUNG)]
+    text = summary.table(trials, tmp_path).iloc[0]["doubts"]
+    assert "mixed ends: the figures are those of 2 ok trials and leave 1 others out" in text
+
+
+def test_doubts_stand_behind_the_row_by_name(tmp_path: Path) -> None:
+    row = summary.row([record(**{**CLEAN, "measured_s": 10.0, "measured_requests": 1000, "starved": 0.3})], {}, tmp_path)
+    first = display.line(row).plain.splitlines()[0]
+    assert first.endswith("? 1 trial, starved")
+
+
+def test_noise_is_what_happened_between_the_first_reading_and_the_last() -> None:
+    readings = [
+        Reading(swapped_bytes=100, frequency_hz=3e9),
+        Reading(swapped_bytes=150, frequency_hz=2e9),
+        Reading(swapped_bytes=300, frequency_hz=None),
+    ]
+    assert noise.between(readings) == Noise(swapped_bytes=200, frequency_low_hz=2e9, frequency_high_hz=3e9)
+    assert noise.between(readings[:1]) is None
+
+
+def test_the_frequency_is_that_of_the_fastest_core_and_unknown_where_the_system_hides_it(tmp_path: Path) -> None:
+    for number, khz in enumerate((800_000, 3_200_000)):
+        (tmp_path / f"cpu{number}" / "cpufreq").mkdir(parents=True)
+        (tmp_path / f"cpu{number}" / "cpufreq" / "scaling_cur_freq").write_text(f"{khz}\n")
+    assert noise.read(tmp_path).frequency_hz == 3.2e9
+    assert noise.read(tmp_path / "none").frequency_hz is None

@@ -1,0 +1,95 @@
+"""A trial's figures: windows over the whole measured phase, and the same figures from an old record's requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import figures, stability, summary
+from harness.answers import Measured
+from harness.record import Figures
+from tests.test_store import record
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+def measured(gaps_s: list[float], latency_s: float | list[float] = 0.02) -> Measured:
+    """Requests answered one after the other, so many seconds apart."""
+    received = 100.0 + np.cumsum(gaps_s)
+    latency = np.broadcast_to(latency_s, received.shape).astype(float)
+    return Measured(received_s=received, latency_s=latency, predict_s=latency / 2)
+
+
+def computed(gaps_s: list[float], latency_s: float | list[float] = 0.02, *, backlog: bool = False) -> Figures:
+    return figures.compute(measured(gaps_s, latency_s), seconds=sum(gaps_s), requests=len(gaps_s), backlog=backlog)
+
+
+def test_a_steady_trial_is_stable() -> None:
+    found = computed([0.02] * 300)
+    assert found.stable is True
+    assert found.throughput_per_s == pytest.approx(50.0)
+    assert found.window_throughputs_per_s == pytest.approx([50.0] * 3, rel=0.02)
+    assert found.latency_s["p95"] == pytest.approx(0.02)
+
+
+def test_a_freeze_makes_a_trial_unstable_wherever_it_lies() -> None:
+    for at in (10, 150, 290):
+        gaps = [0.02] * 300
+        gaps[at] = 1.0
+        assert computed(gaps).stable is False
+
+
+def test_latency_that_grows_is_unstable_but_for_a_backlog_where_it_must() -> None:
+    grows = list(np.linspace(0.02, 0.2, 300))
+    assert computed([0.02] * 300, grows).stable is False
+    assert computed([0.02] * 300, grows, backlog=True).stable is True
+
+
+def test_too_few_requests_for_windows_leave_stability_unjudged() -> None:
+    assert computed([0.02] * 149).stable is None
+    assert computed([0.02] * 150).stable is True
+
+
+@pytest.mark.parametrize(
+    ("throughputs", "latencies", "answer"),
+    [
+        ([1.0, 1.0], [1.0, 1.0], False),
+        ([9.0, 10.0, 10.5, 11.0], [1.0, 1.0, 1.0, 1.0], True),  # the last three count
+        ([10.0, 10.5, 11.1], [1.0, 1.0, 1.0], False),
+        ([10.0, 10.5, 11.0], [1.0, 1.0, 1.2], False),
+        ([10.0, 0.0, 10.0], [], False),
+    ],
+)
+def test_windows_are_stable_by_perf_analyzers_rule(throughputs: list[float], latencies: list[float], answer: bool) -> None:
+    assert stability.stable(throughputs, latencies) is answer
+
+
+def test_figures_of_an_old_record_come_from_its_requests_and_repeat_the_table_of_its_time(tmp_path: Path) -> None:
+    from harness import store
+
+    folder = RESULTS / "reference-quick"
+    records = list(store.RunFolder(folder).current().values())
+    table = summary.table(records, folder).set_index("cell")
+    row = table.loc["tensorflow1-prefork-c2-first-task-graph"]
+    assert row["throughput_per_s"] == pytest.approx(665.2, abs=0.05)
+    assert row["throughput_low_per_s"] < 665.2 < row["throughput_high_per_s"]
+    assert row["latency_p95_low_s"] < 7.4e-3 < row["latency_p95_high_s"]
+
+
+def test_figures_whose_requests_are_gone_are_empty(tmp_path: Path) -> None:
+    gone = record(measured_s=1.0, measured_requests=100, requests_file="requests/none.parquet")
+    assert summary.table([gone], tmp_path).isna()["throughput_per_s"][0]
+
+
+def test_several_trials_make_one_figure_with_an_interval_from_their_spread(tmp_path: Path) -> None:
+    trials = [
+        record(trial=number, measured_s=5.0, measured_requests=500, figures=computed([1 / rate] * 500))
+        for number, rate in enumerate((90.0, 100.0, 110.0), 1)
+    ]
+    row = summary.table(trials, tmp_path).iloc[0]
+    assert row["throughput_per_s"] == pytest.approx((90 * 100 * 110) ** (1 / 3))
+    assert row["throughput_low_per_s"] < 90
+    assert row["throughput_high_per_s"] > 110
+    assert row["stable"]

@@ -1,0 +1,50 @@
+"""Records of every earlier version read like today's; those of a later one are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import store
+from harness.errors import BadInput
+from harness.record import SCHEMA, UPGRADES, from_line, to_line
+from tests.test_store import record
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+def test_there_is_a_step_from_each_earlier_version_to_the_next() -> None:
+    assert sorted(UPGRADES) == list(range(1, SCHEMA))
+
+
+@pytest.mark.parametrize("run", ["claims", "incidents", "reference-quick"])
+def test_committed_records_of_an_earlier_version_read(run: str) -> None:
+    lines = (RESULTS / run / "trials.jsonl").read_text().splitlines()
+    records = store.RunFolder(RESULTS / run).records()
+    assert len(records) == len(lines) > 0
+    for line, one in zip(lines, records, strict=True):
+        before = json.loads(line)
+        assert one.schema_version == SCHEMA
+        assert (one.cell_id, one.outcome, one.measured_requests) == (
+            before["cell_id"], before["outcome"], before["measured_requests"],
+        )  # fmt: skip
+
+
+def test_a_record_of_the_first_version_has_nothing_in_the_fields_it_did_not_know() -> None:
+    old = {name: value for name, value in json.loads(to_line(record())).items() if name not in ("figures", "noise", "doubts")}
+    read = from_line(json.dumps({**old, "schema_version": 1}))
+    assert read == record()
+
+
+def test_a_record_of_a_later_version_is_refused_with_a_remedy() -> None:
+    later = json.loads(to_line(record())) | {"schema_version": SCHEMA + 1}
+    with pytest.raises(BadInput, match=f"version {SCHEMA + 1}") as caught:
+        from_line(json.dumps(later))
+    assert "harness that wrote it" in caught.value.remedy
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"schema_version":2,', '{"schema_version":1}'])
+def test_what_is_no_whole_record_is_left_out(line: str) -> None:
+    assert from_line(line) is None
