@@ -114,8 +114,8 @@ def doubted(console: Console, table: pd.DataFrame) -> None:
         for name, words in doubts.parts(column):
             found[name] = (found.get(name, (words, 0))[0], found.get(name, ("", 0))[1] + 1)
     for name, (words, count) in sorted(found.items(), key=lambda item: -item[1][1]):
-        rows_of = f"{count} of {len(table)} rows"
-        console.print(f"? {name} ({rows_of}): {words}", style="yellow", soft_wrap=True, markup=False)
+        where = f"{count} of {len(table)} rows, such as" if count > 1 else "1 row"
+        console.print(f"? {name} ({where}): {words}", style="yellow", soft_wrap=True, markup=False)
 
 
 def hang_rates(console: Console, table: pd.DataFrame) -> None:

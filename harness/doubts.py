@@ -79,7 +79,7 @@ def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: S
 
 
 def _counted(doubt: Doubt, count: int, trials: int) -> Doubt:
-    what = doubt.what if trials == 1 else f"{doubt.what} (one of {count} such trials of {trials})"
+    what = doubt.what if trials == 1 else f"{doubt.what} ({count} of {trials} trials)"
     return Doubt(name=doubt.name, what=what, next_step=doubt.next_step)
 
 
@@ -96,7 +96,7 @@ def _width(values: Sequence[float]) -> Doubt | None:
     enough = (k for k in range(len(values) + 1, MOST_TRIALS + 1) if _half(deviation, k) <= math.log(WIDE))
     more = next(enough, None)
     step = f"--repeat {more}" if more else "look for what makes its workers differ"
-    return Doubt(name="wide", what=f"{len(values)} trials know the throughput within {half - 1:.0%} only", next_step=step)
+    return Doubt(name="wide", what=f"{len(values)} trials know the throughput within a factor {half:.2f} only", next_step=step)
 
 
 def _half(deviation: float, trials: int) -> float:
