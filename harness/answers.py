@@ -124,7 +124,8 @@ def _spells(lengths: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
 def save(requests: Requests, path: Path) -> None:
     """Every request's stamps, as Parquet; answers are left out, the size of their error is kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {name: requests.columns[name] for name in contract.REQUEST_FIELDS[:-1]}
+    names = (*contract.REQUEST_FIELDS[:-1], *(name for name in contract.WORKER_FIELDS if name in requests.columns))
+    columns = {name: requests.columns[name] for name in names}
     columns["error"] = columns["error"].astype(str)
     table = pa.table({**columns, "right": requests.right, "difference": requests.difference})
     draft = path.with_suffix(".new")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
-from harness import __version__, display, environments, experiment, plan, store, summary, workflow, workloads
+from harness import __version__, display, environments, experiment, plan, store, summary, waterfall_view, workflow, workloads
 from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.errors import BadInput, HarnessError
@@ -129,6 +129,19 @@ def show(folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path(
     display.rows(console, table)
     display.doubted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
+
+
+@app.command("waterfall")
+def waterfall_(
+    folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/quick"),
+    patterns: Annotated[list[str] | None, typer.Argument(help="Only cells whose id matches, such as 'theano-*'.")] = None,
+) -> None:
+    """Show where the time of a request goes, cell by cell: from publishing through broker, worker and predict to the answer."""
+    records = list(store.RunFolder(folder).current().values())
+    if not records:
+        raise BadInput(f"there are no records in {folder}", remedy="name a folder that 'harness run' has written")
+    for view in waterfall_view.views(records, folder, patterns or []):
+        console.print(waterfall_view.shown(view), soft_wrap=True)
 
 
 @app.command("claims")

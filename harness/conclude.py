@@ -7,14 +7,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from harness import answers, doubts, figures, noise, workloads
+from harness import answers, doubts, figures, noise, stamps, waterfall, workloads
 from harness.answers import Requests, Waiting
 from harness.causes import NEVER_STARTED, Facts, cause_of
 from harness.matrix import Cell
@@ -85,7 +85,9 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
         noise=noise.between(seen.noise),
         versions=heading.versions,
     )
-    record = record.model_copy(update={"figures": figures.of(record, run_folder)})
+    record = record.model_copy(
+        update={"figures": figures.of(record, run_folder), "stages_p50_s": waterfall.medians(record, run_folder)}
+    )
     return record.model_copy(update={"doubts": [str(doubt) for doubt in doubts.of_trial(record)]})
 
 
@@ -152,9 +154,10 @@ def _duplicates(folder: Path) -> int:
 def _requests(trial: Trial, bundle: Bundle) -> Requests | None:
     rtol, atol = workloads.tolerance(bundle.dtype)
     try:
-        return answers.load(trial.result, bundle.reference, batch=trial.work.cell.batch, rtol=rtol, atol=atol)
+        found = answers.load(trial.result, bundle.reference, batch=trial.work.cell.batch, rtol=rtol, atol=atol)
     except (OSError, BadZipFile, KeyError, ValueError):
         return None  # killed before it could write, or while it did
+    return found if trial.work.cell.is_baseline else replace(found, columns=stamps.joined(found.columns, trial.events))
 
 
 def _cpu(seen: Seen, requests: Requests | None) -> CpuUse | None:
@@ -176,6 +179,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
     work, seen, progress = trial.work, trial.seen, trial.worker.progress
     settings = work.settings
     window = cpu.window_s if cpu else 0.0
+    waiting = _waiting(trial, requests)
     return Observations(
         ended_by=seen.ended_by,
         verdict=seen.verdict,
@@ -195,7 +199,8 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         unanswered=int((requests.columns["received"] < 0).sum()) if requests else progress.published,
         errors=_errors(requests) if requests else {},
         max_error=requests.max_error if requests else None,
-        waiting=_waiting(trial, requests),
+        waiting=waiting,
+        waited_in=_waited_in(trial, requests, waiting),
         busy_cores=cpu.ours / window if cpu else None,
         client_cores=cpu.client / window if cpu else None,
         others_share=cpu.others_share if cpu else None,
@@ -227,6 +232,20 @@ def _waiting(trial: Trial, requests: Requests | None) -> Waiting | None:
         return None
     end = phases.get("drain", trial.worker.progress.last_event_s or phases["measure"])
     return answers.waiting(requests, capacity=cell.concurrency, begin_s=phases["measure"], end_s=end)
+
+
+def _waited_in(trial: Trial, requests: Requests | None, waiting: Waiting | None) -> str:
+    """The stage in which requests waited while executors were free, in words; '' where nothing tells."""
+    seen, progress = trial.seen, trial.worker.progress
+    verdict = seen.verdict if seen.ended_by == "verdict" else None
+    begin_s = verdict.since_s if verdict and verdict.since_s else progress.phase_at_s.get("measure")
+    if requests is None or trial.work.cell.is_baseline or begin_s is None:
+        return ""
+    standing = seen.last.at_s if verdict and seen.last else 0.0
+    end_s = max(standing, progress.phase_at_s.get("drain") or progress.last_event_s or 0.0)
+    capacity, nobody = trial.work.cell.concurrency, verdict is not None or (waiting is not None and waiting.starved > 0)
+    place = waterfall.waited_in(requests.columns, capacity=capacity, begin_s=begin_s, end_s=end_s, nobody=nobody)
+    return str(place) if place else ""
 
 
 def _measures(trial: Trial, requests: Requests | None) -> dict[str, Any]:

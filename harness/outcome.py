@@ -65,6 +65,7 @@ class Observations:
     duplicates: int = 0
     max_error: float | None = None
     waiting: Waiting | None = None
+    waited_in: str = ""  # the stage in which requests waited while executors were free, in words
     busy_cores: float | None = None  # worker, broker and client together, in the measured window
     client_cores: float | None = None
     others_share: float | None = None
@@ -86,6 +87,7 @@ def classify(seen: Observations) -> tuple[Outcome, str]:
         return Outcome.INVALID, f"could not judge: only {seen.ok} of {seen.requests} answers could be checked"
     twice = f"; {seen.duplicates} answers came twice" if seen.duplicates else ""
     starved = f"; starved for {seen.waiting.starved:.0%} of the time" if seen.waiting and seen.waiting.starved else ""
+    starved += _where(seen) if starved else ""
     return Outcome.OK, f"{seen.ok} of {seen.requests} answers match the reference{twice}{starved}"
 
 
@@ -116,7 +118,7 @@ def _early_end(seen: Observations) -> tuple[Outcome, str] | None:
     if verdict is not None:
         if verdict.how is How.LOST and seen.lost_requests:
             return Outcome.CRASHED, _died(seen)
-        return Outcome(verdict.state.value), verdict.reason
+        return Outcome(verdict.state.value), verdict.reason + (_where(seen) if verdict.state is State.STALLED else "")
     return None
 
 
@@ -133,6 +135,10 @@ def _answers(seen: Observations) -> tuple[Outcome, str] | None:
     return None
 
 
+def _where(seen: Observations) -> str:
+    return f"; {seen.waited_in}" if seen.waited_in else ""
+
+
 def _died(seen: Observations) -> str:
     return f"{seen.dead_children} child processes died, {seen.lost_requests} of their requests unanswered"
 
@@ -140,7 +146,7 @@ def _died(seen: Observations) -> str:
 def _pace(seen: Observations) -> tuple[Outcome, str] | None:
     stalled = _stalled(seen)
     if stalled and seen.ended_by in ("done", "limit"):
-        return Outcome.STALLED, stalled
+        return Outcome.STALLED, stalled + _where(seen)
     if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
         return Outcome.INVALID, f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
     if seen.others_share is not None and seen.others_share > seen.noise_limit:

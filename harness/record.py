@@ -4,7 +4,8 @@ One JSON object a line in `trials.jsonl`. Times are seconds, sizes bytes, CPU in
 
 Schema history
     1: first version.
-    2: figures of the trial with their intervals and windows, what the machine did beside us (noise), doubts.
+    2: figures of the trial with their intervals and windows, what the machine did beside us (noise), doubts, the
+       medians of the waterfall's stages; the requests' files have the worker's own stamps.
 
 An older record reads like a new one: one small step a version (UPGRADES) brings it up to date, on reading only; the file
 stays as it is. A record of a later version is refused: half understood, it would be wrong.
@@ -130,6 +131,7 @@ class TrialRecord(BaseModel):
     executors_hung: int | None = None
     duplicates: int = 0  # answers that came a second time
     figures: Figures | None = None
+    stages_p50_s: dict[str, float] = {}  # median of each stage of the measured requests, see `harness.waterfall`
     noise: Noise | None = None
     doubts: list[str] = []  # about this trial alone, see `harness.doubts`
     versions: dict[str, str] = {}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import answers, doubts, figures, intervals
+from harness import answers, doubts, figures, intervals, waterfall
 from harness.hang_rate import hang_rate
 from harness.intervals import Span
 from harness.matrix import Cell
@@ -31,7 +31,7 @@ COLUMNS = (
     "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client", "peak_pss_bytes",
     "threads_worker", "threads_child", "ready_s", "first_predict_s", "null_throughput_per_s", "baseline_predict_s",
     "overhead_fraction", "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low",
-    "hang_rate_high", "outcomes", "evidence",
+    "hang_rate_high", *(f"stage_{name}_p50_s" for name in waterfall.STAGES), "outcomes", "evidence",
 )  # fmt: skip
 
 # When trials of one cell end differently, the row shows the gravest; `outcomes` counts them all.
@@ -79,7 +79,14 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "starved_share": _median(record.starved for record in trials),
         "evidence": gravest.evidence,
     }
-    return {**values, **_hangs(trials), **_pace(known, folder), **_cpu(good), **_beside(cell, known, others, folder)}
+    return {
+        **values,
+        **_hangs(trials),
+        **_pace(known, folder),
+        **_stages(good),
+        **_cpu(good),
+        **_beside(cell, known, others, folder),
+    }
 
 
 def _hangs(trials: list[TrialRecord]) -> dict[str, Any]:
@@ -134,6 +141,11 @@ def _latencies_s(known: Known, folder: Path) -> answers.Floats:
     if not all(path.is_file() for path in paths):
         return np.array([])
     return np.concatenate([answers.measured(path).latency_s for path in paths])
+
+
+def _stages(good: list[TrialRecord]) -> dict[str, Any]:
+    """The median of each stage of the waterfall; medians, unlike means, do not add up to the whole."""
+    return {f"stage_{name}_p50_s": _median(record.stages_p50_s.get(name) for record in good) for name in waterfall.STAGES}
 
 
 def _cpu(good: list[TrialRecord]) -> dict[str, Any]:

@@ -71,6 +71,18 @@ def predict(number, row):
     }
 
 
+@signals.task_received.connect
+def _received(request, **_):
+    """Sent by the consumer in the main process, before the request waits for an executor (celery/worker/strategy.py)."""
+    heartbeat.stamp(contract.WORKER_RECEIVED, contract.request_number(request.id))
+
+
+@signals.task_postrun.connect
+def _written(task_id, **_):
+    """Sent by the tracer where the task ran, after the result backend has stored the result (celery/app/trace.py)."""
+    heartbeat.stamp(contract.WRITTEN, contract.request_number(task_id))
+
+
 @signals.worker_process_init.connect
 def _child_started(**_):
     heartbeat.emit(contract.CHILD_INIT)

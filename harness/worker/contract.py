@@ -62,6 +62,10 @@ REQUEST_FIELDS = (
 )
 ERROR_LENGTH = 300
 
+#: Columns that `harness.stamps` adds from the worker's own stamps, in the same unit: when the worker's main process
+#: received the request, and when the process that ran it had stored the result (or the error).
+WORKER_FIELDS = ("worker_received", "written")
+
 # Kinds of events: signs of life that a process leaves in its own file, judged from outside.
 IMPORT_BEGIN = 1
 READY = 2
@@ -77,12 +81,23 @@ RECEIVED = 11  # by the load generator
 UNSUPPORTED = 12  # the backend cannot build a layer; its name stands in unsupported.txt beside the events
 PHASE = 13  # by the load generator; number is the phase
 
+
+# Kinds of stamps: moments in a request's way through the worker, in a file of their own that nobody reads meanwhile.
+WORKER_RECEIVED = 1  # by the main process: Celery's consumer has taken the message and decoded it
+WRITTEN = 2  # by the process that ran the task: the result is stored and published
+
 PHASES = ("first", "warmup", "measure", "drain", "done")
 
 Event = namedtuple("Event", "kind tid number at_ns pid")
 _EVENT = struct.Struct("<Biqq")
 EVENT_SIZE = _EVENT.size
 FILE_NAME = "{pid}.events"
+STAMPS_FILE_NAME = "{pid}.stamps"
+
+
+def request_number(task_id):
+    """The number of the request with this task id; the load generator writes it into the last 8 hexadecimal digits."""
+    return int(task_id[-8:], 16)
 
 
 def pack(kind, tid, number, at_ns):

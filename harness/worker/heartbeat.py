@@ -2,6 +2,8 @@
 
 A thread of our own that beats would prove only that this thread is alive. These events are left by the work itself:
 a request began, a request ended, a load began. Who reads them (`harness.progress`, outside) decides what they mean.
+Stamps have the same form and cost, and a file of their own: they tell afterwards where a request's time went
+(`harness.waterfall`), and nobody judges by them or reads them during the trial.
 Writes are single `os.write` calls on O_APPEND files: no lock that a fork could copy in a locked state, no buffer.
 """
 
@@ -15,7 +17,8 @@ from harness.worker import contract
 
 _GETTID = {"x86_64": 186, "aarch64": 178}.get(platform.machine())
 _libc = ctypes.CDLL(None, use_errno=True)
-_state = {"directory": None, "pid": None, "fd": None}
+_state = {"directory": None, "pid": None}
+_files = {}  # name pattern -> descriptor, of this process
 
 
 def native_id():
@@ -33,16 +36,29 @@ def _is_patched():
 def open_in(directory):
     """Say where events go. Each process opens its own file there at its first event, also after a fork."""
     _state["directory"] = directory
+    _files.clear()
 
 
 def emit(kind, number=-1):
     """Append one event of this process, stamped with CLOCK_MONOTONIC."""
+    _append(contract.FILE_NAME, kind, number)
+
+
+def stamp(kind, number):
+    """Append one stamp of this process. Stamps are read once the trial is over: they are no sign of life."""
+    _append(contract.STAMPS_FILE_NAME, kind, number)
+
+
+def _append(pattern, kind, number):
+    at_ns = time.monotonic_ns()
     if _state["directory"] is None:
         return
     pid = os.getpid()
-    if _state["pid"] != pid:
-        name = contract.FILE_NAME.format(pid=pid)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        _state["fd"] = os.open(os.path.join(_state["directory"], name), flags, 0o600)
+    if _state["pid"] != pid:  # the descriptors of a fork are its parent's
+        _files.clear()
         _state["pid"] = pid
-    os.write(_state["fd"], contract.pack(kind, native_id(), number, time.monotonic_ns()))
+    fd = _files.get(pattern)
+    if fd is None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        fd = _files[pattern] = os.open(os.path.join(_state["directory"], pattern.format(pid=pid)), flags, 0o600)
+    os.write(fd, contract.pack(kind, native_id(), number, at_ns))

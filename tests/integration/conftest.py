@@ -29,17 +29,22 @@ def harness(tmp_path: Path, celery_environment: environments.Environment) -> Har
     """Run the command line in a folder of its own."""
 
     def call(*arguments: object, limit_s: float = 300.0, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*HARNESS, *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment_variables(**variables),
-            capture_output=True,
-            text=True,
-            timeout=limit_s,
-            check=False,
-        )
+        return run_harness(tmp_path, *arguments, limit_s=limit_s, **variables)
 
     return call
+
+
+def run_harness(folder: Path, *arguments: object, limit_s: float = 300.0, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in `folder`."""
+    return subprocess.run(
+        [*HARNESS, *map(str, arguments)],
+        cwd=folder,
+        env=environment_variables(**variables),
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+        check=False,
+    )
 
 
 def environment_variables(**more: str) -> dict[str, str]:

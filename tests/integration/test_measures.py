@@ -10,17 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from harness import broker
-from harness.environments import Environment
+from harness import answers, broker, waterfall
 from harness.loadgen import MARK, Wire
 from harness.monitor import Monitor
 from harness.processes import OwnedProcess
-from harness.record import from_line
+from harness.record import TrialRecord, from_line
 from harness.worker import contract
-from tests.integration.conftest import Harness, block, experiment
+from tests.integration.conftest import Harness, block, experiment, run_harness
 
 BURN = """
 import os, subprocess, sys, time
@@ -107,14 +107,43 @@ def most_at_once(path: Path) -> int:
     return max(itertools.accumulate(step for _, step in steps))
 
 
-@pytest.mark.parametrize(("pool", "concurrency"), [("gevent", 4), ("eventlet", 4), ("threads", 4), ("prefork", 2), ("solo", 1)])
-def test_a_pool_runs_as_many_requests_at_once_as_it_was_told(
-    pool: str, concurrency: int, tmp_path: Path, harness: Harness, celery_environment: Environment
-) -> None:
-    """Green workers would run one at a time if they were not patched: their sleep would block the hub."""
+POOLS_AND_SIZES = [("gevent", 4), ("eventlet", 4), ("threads", 4), ("prefork", 2), ("solo", 1)]
+
+
+@pytest.fixture(scope="module", params=POOLS_AND_SIZES, ids=lambda param: param[0])
+def sleeping(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrialRecord, Path]:
+    """The record of a cell whose requests sleep for 0.25 s, more of them in flight than it has executors; and its folder."""
+    pool, concurrency = request.param
+    folder = tmp_path_factory.mktemp(pool)
     cell = block("faulty", pool, concurrency=concurrency, fault="sleep:0.25@0", traffic="closed-8")
-    done = harness("run", experiment(tmp_path, cell, measure_s=2.0), "--out", tmp_path / "run")
+    done = run_harness(folder, "run", experiment(folder, cell, measure_s=2.0), "--out", folder / "run")
     assert done.returncode == 0, done.stderr
-    record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
+    record = from_line((folder / "run" / "trials.jsonl").read_text())
     assert record is not None
-    assert most_at_once(tmp_path / "run" / record.requests_file) == concurrency
+    return record, folder / "run"
+
+
+def test_a_pool_runs_as_many_requests_at_once_as_it_was_told(sleeping: tuple[TrialRecord, Path]) -> None:
+    """Green workers would run one at a time if they were not patched: their sleep would block the hub."""
+    record, folder = sleeping
+    assert most_at_once(folder / record.requests_file) == record.as_cell.concurrency
+
+
+def test_the_stages_of_a_request_add_up_to_its_latency_within_2_percent(sleeping: tuple[TrialRecord, Path]) -> None:
+    record, folder = sleeping
+    found = waterfall.read(folder / record.requests_file, capacity=record.as_cell.concurrency)
+    latencies = answers.measured(folder / record.requests_file).latency_s
+    assert found is not None
+    assert len(found) == len(latencies), "every request has a full set of stamps"
+    assert sorted(np.nansum(found, axis=1)) == pytest.approx(sorted(latencies), rel=0.02)
+
+
+def test_the_wait_for_an_executor_and_the_sleep_are_the_stages_that_hold_the_time(sleeping: tuple[TrialRecord, Path]) -> None:
+    """With 8 requests in flight, all executors are busy: what a pool does not take from the broker waits there."""
+    record, folder = sleeping
+    found = waterfall.read(folder / record.requests_file, capacity=record.as_cell.concurrency)
+    assert found is not None
+    share = dict(zip(waterfall.STAGES, np.nansum(found, axis=0) / np.nansum(found), strict=True))
+    assert found[:, waterfall.STAGES.index("predict")].min() >= 0.25
+    waits = share["broker"] if record.as_cell.pool == "solo" else share["prefetch"] + share["broker"]
+    assert waits + share["predict"] > 0.8

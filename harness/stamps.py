@@ -1,0 +1,85 @@
+"""The moments that a worker stamped on its requests' way, read from the files it left behind, and put beside the requests.
+
+A worker's main process stamps each request as it takes it from the broker; the process that ran it, once the result is
+stored. The task's answer cannot carry the second, and a request that raised has no answer at all: its begin is taken from
+the events. Everything is nanoseconds of CLOCK_MONOTONIC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.worker import contract
+
+#: One event or stamp as `contract.pack` writes it.
+RECORD = np.dtype([("kind", "u1"), ("tid", "<i4"), ("number", "<i8"), ("at_ns", "<i8")])
+NEVER = np.iinfo(np.int64).max
+Column = npt.NDArray[Any]
+
+
+def read(folder: Path, pattern: str, kinds: tuple[int, ...]) -> Column:
+    """All records of these kinds in the files that match `pattern`, with the `pid` that wrote each; unordered."""
+    found = [np.empty(0, dtype=[*RECORD.descr, ("pid", "<i8")])]
+    for path in sorted(folder.glob(pattern.format(pid="*"))):
+        data = path.read_bytes()
+        records = np.frombuffer(data, dtype=RECORD, count=len(data) // RECORD.itemsize)
+        records = records[np.isin(records["kind"], kinds)]
+        whole = np.empty(len(records), dtype=found[0].dtype)
+        for name in RECORD.names or ():
+            whole[name] = records[name]
+        whole["pid"] = int(path.stem)
+        found.append(whole)
+    return np.concatenate(found)
+
+
+def joined(columns: Mapping[str, Column], folder: Path) -> dict[str, Column]:
+    """The requests' columns with those of contract.WORKER_FIELDS, and `begin`, `pid`, `tid` of the unanswered and raised.
+
+    A request that was delivered more than once has several stamps. The ones that belong to its answer are kept: the last
+    time it was received before it began, and the first time its result was written after the predict.
+    """
+    n = len(columns["number"])
+    stamps = read(folder, contract.STAMPS_FILE_NAME, (contract.WORKER_RECEIVED, contract.WRITTEN))
+    stamps = stamps[(stamps["number"] >= 0) & (stamps["number"] < n)]
+    begun = _begun(columns, folder, n)
+    begin, end = begun["begin"], columns["predict_end"]
+    received = stamps[stamps["kind"] == contract.WORKER_RECEIVED]
+    written = stamps[stamps["kind"] == contract.WRITTEN]
+    return {
+        **columns,
+        **begun,
+        "worker_received": _last(received, n, not_after=np.where(begin >= 0, begin, NEVER)),
+        "written": _first(written, n, not_before=end),
+    }
+
+
+def _begun(columns: Mapping[str, Column], folder: Path, n: int) -> dict[str, Column]:
+    """When a worker began each request, and who; from the last such event where no answer tells."""
+    events = read(folder, contract.FILE_NAME, (contract.TASK_BEGIN,))
+    events = np.sort(events[(events["number"] >= 0) & (events["number"] < n)], order="at_ns")
+    events = events[columns["begin"][events["number"]] < 0]
+    found = {name: columns[name].copy() for name in ("begin", "pid", "tid")}
+    for name, source in (("begin", "at_ns"), ("pid", "pid"), ("tid", "tid")):
+        found[name][events["number"]] = events[source]  # of equal numbers, NumPy keeps the last
+    return found
+
+
+def _last(stamps: Column, n: int, *, not_after: Column) -> Column:
+    """(n,) the last moment of each number that is not after its limit, -1 where there is none."""
+    chosen = stamps[stamps["at_ns"] <= not_after[stamps["number"]]]
+    moments = np.full(n, -1, dtype=np.int64)
+    np.maximum.at(moments, chosen["number"], chosen["at_ns"])
+    return moments
+
+
+def _first(stamps: Column, n: int, *, not_before: Column) -> Column:
+    """(n,) the first moment of each number that is not before its limit, -1 where there is none."""
+    chosen = stamps[stamps["at_ns"] >= not_before[stamps["number"]]]
+    moments = np.full(n, NEVER, dtype=np.int64)
+    np.minimum.at(moments, chosen["number"], chosen["at_ns"])
+    return np.where(moments == NEVER, -1, moments)

@@ -1,0 +1,190 @@
+"""Where a request's time went: one stage after the other on one clock, so that the stages add up to the whole.
+
+    publish   from the intended moment until the client's publish call returned
+    broker    until the worker's main process has the message: the queue, the socket, and Celery's decoding of it
+    prefetch  in the worker, received, while no executor is free
+    dispatch  in the worker, received, while an executor is free: the hand-over to child, thread or greenlet
+    prepare   in the task, before predict: a lazy load of the model, and taking the request's rows
+    predict   the call of the model
+    write     encoding the answer and storing it in the result backend
+    read      until the client has it
+
+Every boundary is a moment of CLOCK_MONOTONIC, which all processes of a machine share. A stage is the difference of two
+neighbours, so their sum is the last minus the first, which is the latency. Two boundaries are not stamps as they stand:
+a message may reach the worker, and an answer the client, before the call that sent it returns. Then the stage ends there.
+
+*When is an executor free?* A pool of N runs N requests at once: a request occupies one of N slots from its begin until
+its result is written. Replayed in the order in which requests began, each takes the slot that was free first, and
+prefetch ends when that slot was free and the request was there. One rule serves processes, threads and greenlets. Its
+limits: what a pool does after it wrote a result (acknowledging, telling the main process that a child is free) counts
+as dispatch of the next request; and where more requests are under way than there are slots, because a dead child
+was replaced, the request that shows it has no known split and is left out.
+
+Everything here is pure but `read` and what calls it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from harness import intervals
+from harness.answers import MEASURE, NS, Floats
+from harness.record import TrialRecord
+from harness.worker import contract
+
+STAGES = ("publish", "broker", "prefetch", "dispatch", "prepare", "predict", "write", "read")
+STAMPED = contract.WORKER_FIELDS
+NEEDED = ("published", "received", "begin", "predict_begin", "predict_end", *STAMPED)
+NOT_KNOWN = -1
+Columns = Mapping[str, npt.NDArray[Any]]
+Moments = npt.NDArray[np.int64]
+
+
+def stages(columns: Columns, *, capacity: int) -> Floats:
+    """(n, len(STAGES)) seconds of every request, in the order of STAGES.
+
+    `columns`: NEEDED and, if the client wrote them, `intended` and `sent`; nanoseconds, -1 where a moment never came.
+    `capacity`: how many requests the pool runs at once. A row is NaN where one of its stamps is missing or two
+    contradict each other; `publish` is NaN, and part of `broker`, where the client wrote no `sent`.
+    """
+    received_by_worker, received = columns["worker_received"], columns["received"]
+    begin, free = columns["begin"], free_at(columns, capacity=capacity)
+    sent = columns.get("sent")
+    first = columns.get("intended", columns["published"])
+    boundaries = np.stack([
+        first,
+        np.minimum(first if sent is None else sent, received_by_worker),
+        received_by_worker,
+        free,
+        begin,
+        columns["predict_begin"],
+        columns["predict_end"],
+        np.minimum(columns["written"], received),
+        received,
+    ], axis=1).astype(np.int64)  # fmt: skip
+    stamps = np.stack([columns[name] for name in NEEDED], axis=1)
+    lengths = np.diff(boundaries, axis=1)
+    told = (stamps >= 0).all(axis=1) & (free >= 0) & (lengths >= 0).all(axis=1)
+    found: Floats = np.where(told[:, None], lengths * NS, np.nan)
+    if sent is None:
+        found[:, 0] = np.nan
+    return found
+
+
+def free_at(columns: Columns, *, capacity: int) -> Moments:
+    """(n,) when an executor was free for each request and the request was there; ns, NOT_KNOWN where that is not told."""
+    begin, written = columns["begin"].astype(np.int64), _written(columns)
+    order = np.argsort(begin, kind="stable")
+    order = order[begin[order] >= 0]
+    ends = np.where(written >= 0, written, np.iinfo(np.int64).max)  # a request without an end keeps its slot
+    slots = [0] * capacity
+    found = np.full(len(begin), NOT_KNOWN, dtype=np.int64)
+    taken = []
+    for start, end in zip(begin[order].tolist(), ends[order].tolist(), strict=True):
+        if slots[0] <= start:
+            taken.append(heapq.heapreplace(slots, end))
+        else:  # all slots are taken, and yet it began: there is one executor more than we knew of
+            heapq.heappush(slots, end)
+            taken.append(NOT_KNOWN)
+    slot = np.array(taken, dtype=np.int64)
+    found[order] = np.where(slot == NOT_KNOWN, NOT_KNOWN, np.maximum(slot, columns["worker_received"][order]))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where requests waited while an executor was free. `share`: of their waiting, in request-seconds; 0..1."""
+
+    stage: str  # 'broker' or 'dispatch'
+    share: float
+
+    def __str__(self) -> str:
+        where = {
+            "broker": "in the broker: published, and not received by the worker",
+            "dispatch": "in dispatch: received by the worker, and not given to a free executor",
+        }
+        return f"{self.share:.0%} of the waiting was {where[self.stage]}"
+
+
+def waited_in(columns: Columns, *, capacity: int, begin_s: float, end_s: float, nobody: bool = False) -> Place | None:
+    """The stage where requests waited between two moments, in the intervals with an executor free.
+
+    `nobody`: only in those in which no executor held a request at all. None where nothing waited so, and where the
+    worker left no stamps. What never came, came after the end.
+    """
+    if not (columns["worker_received"] >= 0).any() or end_s <= begin_s:
+        return None
+    published, received, begin = (_until(columns[name], end_s) for name in ("published", "worker_received", "begin"))
+    taken = np.minimum(received, begin)
+    spans = ((published, taken), (taken, begin), (begin, np.maximum(begin, _until(_written(columns), end_s))))
+    times = np.concatenate([edge for span in spans for edge in span]).clip(begin_s, end_s)
+    order = np.argsort(times, kind="stable")
+    lengths = np.diff(times[order], append=end_s)
+    n = len(published)
+    broker, worker, running = (np.cumsum(_steps(n, kind)[order]) for kind in range(3))
+    free = lengths * (running < (0.5 if nobody else capacity - 0.5))
+    waits = {"broker": float((free * broker).sum()), "dispatch": float((free * worker).sum())}
+    stage = max(waits, key=lambda name: waits[name])
+    whole = sum(waits.values())
+    return Place(stage=stage, share=waits[stage] / whole) if whole > 0 else None
+
+
+def _written(columns: Columns) -> npt.NDArray[Any]:
+    """When each result was written; the client's receiving where the process died before it could say so."""
+    result: npt.NDArray[Any] = np.where(columns["written"] >= 0, columns["written"], columns["received"])
+    return result
+
+
+def _until(column: npt.NDArray[Any], end_s: float) -> Floats:
+    return np.where(column >= 0, column * NS, end_s)
+
+
+def _steps(n: int, kind: int) -> Floats:
+    """+1 at the n beginnings and -1 at the n ends of the spans of one kind, among those of all three kinds."""
+    steps = np.zeros(6 * n)
+    steps[2 * kind * n : (2 * kind + 1) * n], steps[(2 * kind + 1) * n : (2 * kind + 2) * n] = 1.0, -1.0
+    return steps
+
+
+def read(path: Path, *, capacity: int) -> Floats | None:
+    """(n, len(STAGES)) of the measured requests in a saved file that were answered rightly, and whose way is known.
+
+    None where the file has no stamps of the worker: it was written before they existed, or is a baseline's.
+    """
+    schema = set(pq.read_schema(path).names)
+    if not schema >= set(STAMPED):
+        return None
+    names = [*NEEDED, "phase", "right", *({"intended", "sent"} & schema)]
+    table = pq.read_table(path, columns=names)
+    columns = {name: table[name].to_numpy() for name in names}
+    if not (columns["worker_received"] >= 0).any():
+        return None
+    found = stages(columns, capacity=capacity)[columns["right"] & (columns["phase"] == MEASURE)]
+    known: Floats = found[~np.isnan(found[:, 1:]).any(axis=1)]
+    return known
+
+
+def of_trials(records: Iterable[TrialRecord], folder: Path) -> Floats | None:
+    """The stages of all measured requests of these trials of one cell, see `read`; None where no trial has stamps."""
+    found = [
+        read(folder / record.requests_file, capacity=record.as_cell.concurrency) for record in records if record.requests_file
+    ]
+    known = [lengths for lengths in found if lengths is not None]
+    return np.concatenate(known) if known else None
+
+
+def medians(record: TrialRecord, folder: Path) -> dict[str, float]:
+    """The median seconds of each stage in one trial; without those that are not known or rest on too few requests."""
+    lengths = of_trials([record], folder)
+    if lengths is None:
+        return {}
+    known = {name: intervals.percentile(x[~np.isnan(x)], 0.5) for name, x in zip(STAGES, lengths.T, strict=True)}
+    return {name: value for name, value in known.items() if value is not None}
