@@ -28,6 +28,7 @@ WORD_STYLES = {Word.HOLDS: "green", Word.REFUTED: "red", Word.ONLY_IF: "yellow",
 FIGURES = (
     ("req/s", "throughput_per_s", 8, "{:.1f}", 1.0),
     ("±%", "throughput_within", 4, "{:.0f}", 1e2),
+    ("eff %", "efficiency", 5, "{:.0f}", 1e2),
     ("p50 ms", "latency_p50_s", 8, "{:.1f}", 1e3),
     ("p95 ms", "latency_p95_s", 8, "{:.1f}", 1e3),
     ("CPU %", "cpu_saturation", 6, "{:.0f}", 1e2),

@@ -11,11 +11,16 @@ import psutil
 from harness import __version__, procfs
 
 
+def cores() -> int:
+    """Cores that this process, and so all that it starts, may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def facts() -> dict[str, Any]:
     """Processor, cores available, memory in bytes, kernel, Python of the driver."""
     return {
         "processor": _processor(),
-        "cores_available": len(os.sched_getaffinity(0)),
+        "cores_available": cores(),
         "cores_total": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "kernel": platform.release(),

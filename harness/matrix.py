@@ -96,6 +96,12 @@ class Cell:
             prefetch=4, start_window_s=0.0, compile_cache="warm", max_tasks=0,
         )  # fmt: skip
 
+    def ceilings(self, cores: int) -> tuple[Cell, ...]:
+        """The in-process cells whose fastest is the most that so many cores do of this model and call, see `efficiency`."""
+        one = self.baseline()
+        every_core = replace(one, concurrency=cores, engine_threads="1x1")
+        return tuple(dict.fromkeys((one, replace(one, engine_threads=AUTO), every_core)))
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -109,11 +115,11 @@ def expand(blocks: Iterable[Mapping[str, Sequence[Any]]]) -> list[Cell]:
     return list(found)
 
 
-def with_controls(cells: Iterable[Cell]) -> list[Cell]:
-    """The cells, with the baselines and null controls that they are to be read beside, in front."""
+def with_controls(cells: Iterable[Cell], *, cores: int) -> list[Cell]:
+    """The cells, with the baselines and null controls that they are to be read beside, in front. `cores`: of the machine."""
     cells = list(cells)
     real = [cell for cell in cells if not cell.is_control and not cell.is_baseline]
-    baselines = dict.fromkeys(cell.baseline() for cell in real)
+    baselines = dict.fromkeys(beside for cell in real for beside in cell.ceilings(cores))
     nulls = dict.fromkeys(cell.null_control() for cell in real)
     return list(dict.fromkeys([*baselines, *nulls, *cells]))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import environments, matrix, outside, workloads
+from harness import environments, machine, matrix, outside, workloads
 from harness.answers import Floats
 from harness.broker import shown
 from harness.environments import Environment
@@ -55,14 +55,14 @@ def chosen_cells(experiment: Experiment, patterns: Sequence[str], *, workload: s
     cells = experiment.expand()
     if workload:
         cells = list(dict.fromkeys(replace(cell, workload=workload) for cell in cells))
-    everything = matrix.with_controls(cells) if experiment.settings.controls else cells
+    everything = matrix.with_controls(cells, cores=machine.cores()) if experiment.settings.controls else cells
     picked = matrix.select(cells, patterns) or matrix.select(everything, patterns)
     if not picked:
         raise NothingMatches(
             f"no cell matches {' or '.join(map(repr, patterns))}. {len(cells)} cells are defined in {experiment.name!r}",
             remedy=f"'harness list {experiment.name}' prints them",
         )
-    return matrix.with_controls(picked) if experiment.settings.controls else picked
+    return matrix.with_controls(picked, cores=machine.cores()) if experiment.settings.controls else picked
 
 
 def why_skipped(cell: Cell) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import answers, doubts, figures, intervals, waterfall
+from harness import answers, doubts, efficiency, figures, intervals, waterfall
+from harness.efficiency import Ceiling, Efficiency
 from harness.hang_rate import hang_rate
 from harness.intervals import Span
 from harness.matrix import Cell
@@ -30,7 +31,8 @@ COLUMNS = (
     "latency_p99_s", "latency_p99_low_s", "latency_p99_high_s", "stable", "predict_p50_s", "cpu_saturation",
     "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client", "peak_pss_bytes",
     "threads_worker", "threads_child", "ready_s", "first_predict_s", "null_throughput_per_s", "baseline_predict_s",
-    "overhead_fraction", "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low",
+    "overhead_fraction", "ceiling_per_s", "ceiling_cell", "efficiency",
+    "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low",
     "hang_rate_high", *(f"stage_{name}_p50_s" for name in waterfall.STAGES), "outcomes", "evidence",
 )  # fmt: skip
 
@@ -57,6 +59,8 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
     measured = [record for record in trials if record.measured_s and record.measured_requests]
     good = [record for record in measured if record.outcome is Outcome.OK] or measured
     known = _figures(good, folder)
+    share = _efficiency(cell, known, others, folder)
+    above = [share.doubt] if share and share.doubt else []
     values = {
         **{name: value for name, value in cell.as_dict().items() if name in COLUMNS},
         "cell": cell.id,
@@ -64,7 +68,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "trials": len(trials),
         "outcome": gravest.outcome.value,
         "reason": gravest.reason,
-        "doubts": doubts.text(doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known])),
+        "doubts": doubts.text([*doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known]), *above]),
         "outcomes": _counts(trials),
         "requests": sum(record.requests for record in trials),
         "ok": sum(record.ok for record in trials),
@@ -86,6 +90,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         **_stages(good),
         **_cpu(good),
         **_beside(cell, known, others, folder),
+        **efficiency.columns(share),
     }
 
 
@@ -183,6 +188,21 @@ def _beside(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], f
         "baseline_predict_s": _predict_s(baseline),
         "overhead_fraction": own / null_pace if own and null_pace else None,
     }
+
+
+def _efficiency(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], folder: Path) -> Efficiency | None:
+    """Beside the in-process cells for the cores that this cell had."""
+    own, cores = _throughput(known), max((record.cpu.cores for record, _ in known if record.cpu), default=0)
+    if not own or not cores or not efficiency.can_tell(cell):
+        return None
+    return efficiency.of(own, [_candidate(beside, others, folder) for beside in cell.ceilings(cores)])
+
+
+def _candidate(cell: Cell, others: Mapping[str, list[TrialRecord]], folder: Path) -> Ceiling | None:
+    known = _figures((record for record in others.get(cell.id, []) if record.outcome is Outcome.OK), folder)
+    pace = _throughput(known)
+    saturation = _cpu([record for record, _ in known]).get("cpu_saturation")
+    return Ceiling(cell=cell.id, throughput_per_s=pace, saturation=saturation) if pace else None
 
 
 def _throughput(known: Known) -> float | None:

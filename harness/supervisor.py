@@ -168,9 +168,11 @@ def worker_command(cell: Cell, environment: Environment) -> list[str]:
     ]  # fmt: skip
 
 
-def baseline_command(environment: Environment, *, seconds: float, requests: int, result: Path) -> list[str]:
-    """The in-process baseline, see `harness.worker.baseline`."""
-    return [str(environment.python), "-m", "harness.worker.baseline", str(seconds), str(requests), str(result)]
+def baseline_command(environment: Environment, *, seconds: float, requests: int, result: Path, processes: int) -> list[str]:
+    """The in-process baseline: one process, see `harness.worker.baseline`, or several, see `harness.worker.ceiling`."""
+    program = ["harness.worker.baseline"] if processes == 1 else ["harness.worker.ceiling"]
+    number = [] if processes == 1 else [str(processes)]
+    return [str(environment.python), "-m", *program, str(seconds), str(requests), str(result), *number]
 
 
 def fresh_folder(path: Path) -> Path:

@@ -143,7 +143,11 @@ class Trial:
         place = Place(environment=work.environment, folder=work.folder, broker_url=url, spec=self._spec())
         if work.cell.is_baseline:
             argv = supervisor.baseline_command(
-                work.environment, seconds=work.settings.measure_s, requests=work.settings.requests, result=self.result
+                work.environment,
+                seconds=work.settings.measure_s,
+                requests=work.settings.requests,
+                result=self.result,
+                processes=work.cell.concurrency,
             )
         else:
             argv = supervisor.worker_command(work.cell, work.environment)
@@ -344,7 +348,8 @@ class Trial:
 
     def _look(self, now: float, suspects: frozenset[int]) -> Look:
         progress, cell = self.worker.progress, self.work.cell
-        kind = "main" if cell.is_baseline else POOLS[cell.pool].executors
+        alone = "main" if cell.concurrency == 1 else "processes"
+        kind = alone if cell.is_baseline else POOLS[cell.pool].executors
         return Look(
             at_s=now,
             ready=progress.ready_at_s is not None,

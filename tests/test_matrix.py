@@ -79,11 +79,12 @@ def test_a_cell_that_cannot_exist_says_why(changes: dict[str, object], word: str
     assert word in reason
 
 
-def test_every_real_cell_brings_its_null_control_and_its_baseline() -> None:
+def test_every_real_cell_brings_its_null_control_its_baseline_and_its_ceiling() -> None:
     cells = matrix.expand([{"backend": ["theano"], "pool": ["threads", "solo"], "concurrency": [1]}])
-    ids = [cell.id for cell in matrix.with_controls(cells)]
+    ids = [cell.id for cell in matrix.with_controls(cells, cores=2)]
     assert ids == [
         "theano-in-process-c1-import-predict-single",
+        "theano-in-process-c2-import-predict-t1x1-single",
         "null@theano-threads-c1-first-task-predict",
         "null@theano-solo-c1-first-task-predict",
         "theano-threads-c1-first-task-predict",

@@ -71,12 +71,17 @@ def save(records, path):
     numpy.savez(path, **{name: numpy.array(values) for name, values in columns.items()})
 
 
-def main(seconds, minimum, result_path):
+def read_spec():
+    """The trial's spec; from now on, signs of life go where it says."""
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
     heartbeat.open_in(spec["events_dir"])
+    return spec
+
+
+def main(seconds, minimum, result_path):
+    runner = Runner(read_spec())
     heartbeat.emit(contract.IMPORT_BEGIN)
-    runner = Runner(spec)
     runner.load()
     heartbeat.emit(contract.READY)
     save(measure(runner, seconds, minimum), result_path)

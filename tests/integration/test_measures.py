@@ -147,3 +147,31 @@ def test_the_wait_for_an_executor_and_the_sleep_are_the_stages_that_hold_the_tim
     assert found[:, waterfall.STAGES.index("predict")].min() >= 0.25
     waits = share["broker"] if record.as_cell.pool == "solo" else share["prefetch"] + share["broker"]
     assert waits + share["predict"] > 0.8
+
+
+def test_two_processes_of_the_ceiling_predict_side_by_side_and_are_counted_while_both_do(tmp_path: Path) -> None:
+    cell = block("faulty", "in-process", concurrency=2, placement="import", traffic="single", fault="sleep:0.05@0")
+    done = run_harness(tmp_path, "run", experiment(tmp_path, cell, requests=30), "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
+    assert record is not None
+    assert record.measured_requests >= 30
+    table = pq.read_table(tmp_path / "run" / record.requests_file).to_pandas()
+    assert table["right"].all()
+    assert table["pid"].nunique() == 2
+    measured = table[table["phase"] == answers.MEASURE]
+    others = table[table["phase"] != answers.MEASURE]
+    assert len(measured) == record.measured_requests
+    for pid in table["pid"].unique():  # each has worked before the measured phase and went on after it
+        assert others.loc[others["pid"] == pid, "published"].min() < measured["received"].min()
+        assert others.loc[others["pid"] == pid, "received"].max() > measured["received"].max()
+
+
+@pytest.mark.parametrize(("fault", "outcome"), [("deadlock@30", "hung"), ("exit@30", "crashed")])
+def test_a_ceiling_whose_processes_hang_or_end_is_judged(fault: str, outcome: str, tmp_path: Path) -> None:
+    cell = block("faulty", "in-process", concurrency=2, placement="import", traffic="single", fault=fault)
+    done = run_harness(tmp_path, "run", experiment(tmp_path, cell, measure_s=60.0), "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
+    assert record is not None
+    assert record.outcome == outcome, record.reason
