@@ -71,7 +71,9 @@ def percentile(values: Iterable[float], fraction: float) -> float | None:
 
 def middle(values: Sequence[float]) -> float | None:
     """The figure of a cell from its trials' figures: the geometric mean, around which `over_trials` lies."""
-    return float(np.exp(np.mean(np.log(values)))) if values and min(values) > 0 else None
+    if not values or min(values) <= 0:
+        return None
+    return values[0] if len(values) == 1 else math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
 def over_trials(values: Sequence[float]) -> Span:

@@ -16,7 +16,7 @@ import numpy as np
 from harness import environments, machine, matrix, outside, workloads
 from harness.answers import Floats
 from harness.broker import shown
-from harness.environments import Environment
+from harness.environments import Description, Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
 from harness.experiment import Experiment, Settings
 from harness.matrix import Cell
@@ -67,12 +67,18 @@ def chosen_cells(experiment: Experiment, patterns: Sequence[str], *, workload: s
 
 def why_skipped(cell: Cell) -> str:
     """Why this combination cannot exist whatever is installed, or ''."""
-    description = environments.descriptions()[cell.venv]
+    description = _description(cell.venv)
     calls = CONTROL_CALLS if cell.is_control else description.calls
     reason = matrix.impossible(
         cell, calls=calls, celery=celery_version(description.lock), compile_cache=description.compile_cache
     )
     return reason or ""
+
+
+@cache
+def _description(name: str) -> Description:
+    """Read once: a plan asks at each of its cells, which may be ten thousand."""
+    return environments.descriptions()[name]
 
 
 @cache

@@ -74,8 +74,10 @@ class RunFolder:
 
     def current(self) -> dict[tuple[str, int], TrialRecord]:
         """The newest records, without those of an earlier plan for the same cell: two settings make no one row."""
-        newest = {record.cell_id: record.plan_key for record in self.records()}
-        return {key: record for key, record in self.latest().items() if record.plan_key == newest[record.cell_id]}
+        records = self.records()
+        newest = {record.cell_id: record.plan_key for record in records}
+        latest = {(record.cell_id, record.trial): record for record in records}
+        return {key: record for key, record in latest.items() if record.plan_key == newest[record.cell_id]}
 
     def append(self, record: TrialRecord) -> None:
         with writing(self.path), open(self.trials_path, "a") as file:

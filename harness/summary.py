@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
     above = [share.doubt] if share and share.doubt else []
     values = {
         **{name: value for name, value in cell.as_dict().items() if name in COLUMNS},
-        "cell": cell.id,
+        "cell": trials[0].cell_id,
         "environment": cell.venv,
         "trials": len(trials),
         "outcome": gravest.outcome.value,
@@ -216,7 +217,7 @@ def _predict_s(known: Known) -> float | None:
 
 def _median(values: Iterable[float | None]) -> float | None:
     found = [value for value in values if value is not None]
-    return float(np.median(found)) if found else None
+    return median(found) if found else None
 
 
 def _counts(trials: list[TrialRecord]) -> str:

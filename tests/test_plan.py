@@ -1,0 +1,50 @@
+"""The order of trials: rounds, each shuffled anew, baselines first; the same seed gives the same order."""
+
+from __future__ import annotations
+
+from harness import plan
+from harness.experiment import Settings
+from harness.matrix import Cell, with_controls
+from harness.plan import Planned
+
+CELLS = with_controls(
+    [Cell(backend="theano", pool=pool, concurrency=n) for pool in ("prefork", "threads") for n in (1, 2, 4)], cores=2
+)
+
+
+def trials(**settings: int) -> list[Planned]:
+    return plan.trials(CELLS, Settings(**settings), environments_ready={}, bundles={})
+
+
+def rounds(repeat: int, **settings: int) -> list[list[Cell]]:
+    planned = trials(repeat=repeat, **settings)
+    size = len(CELLS)
+    for begin in range(0, len(planned), size):
+        assert {item.trial for item in planned[begin : begin + size]} == {begin // size + 1}
+    return [[item.cell for item in planned[begin : begin + size]] for begin in range(0, len(planned), size)]
+
+
+def test_each_round_holds_each_cell_once_and_begins_with_the_baselines() -> None:
+    for one in rounds(5):
+        assert sorted(cell.id for cell in one) == sorted(cell.id for cell in CELLS)
+        first = [cell.is_baseline for cell in one]
+        assert first == sorted(first, reverse=True)
+        assert any(first)
+
+
+def test_no_cell_always_runs_after_the_same_other() -> None:
+    before = {one[one.index(CELLS[-1]) - 1] for one in rounds(10)}
+    assert len(before) > 2
+
+
+def test_the_seed_decides_the_order() -> None:
+    assert rounds(3, seed=7) == rounds(3, seed=7)
+    assert rounds(3, seed=7) != rounds(3, seed=8)
+
+
+def test_more_rounds_leave_the_earlier_ones_as_they_were() -> None:
+    assert rounds(5)[:3] == rounds(3)
+
+
+def test_a_single_round_runs_in_the_order_as_written() -> None:
+    assert rounds(1) == [CELLS]
