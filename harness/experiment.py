@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from harness import matrix, traffic
+from harness.environments.variants import base_of, pins_of
 from harness.errors import BadInput, HarnessError
 from harness.matrix import Cell
 from harness.pools import POOLS
@@ -140,13 +141,23 @@ def _check_names(path: Path, experiment: Experiment, *, backends: list[str], wor
                 raise BadInput(
                     f"{path} is not a valid experiment: unknown {kind} {value!r}", remedy=f"use {', '.join(allowed)}"
                 )
-        if cell.environment and cell.environment not in backends:
-            raise BadInput(
-                f"{path} is not a valid experiment: unknown environment {cell.environment!r}",
-                remedy=f"use {', '.join(backends)}",
-            )
+        if cell.environment:
+            _check_environment(path, cell, backends)
         if cell.is_control and not cell.environment:
             raise BadInput(
                 f"{path} is not a valid experiment: {cell.backend} needs an environment to run in",
                 remedy='add environment = ["tensorflow2"], or another backend\'s name',
             )
+
+
+def _check_environment(path: Path, cell: Cell, backends: list[str]) -> None:
+    """A backend's own environment or another's for a control, or a variant of it with other versions."""
+    base = base_of(cell.environment)
+    allowed = backends if cell.is_control else [cell.backend]
+    if base not in allowed:
+        what = "unknown environment" if base not in backends else f"{cell.backend} cannot run in environment"
+        raise BadInput(
+            f"{path} is not a valid experiment: {what} {cell.environment!r}",
+            remedy=f"use {', '.join(allowed)}, or a variant such as {allowed[0]}+celery==5.5.3",
+        )
+    pins_of(cell.environment)

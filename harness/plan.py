@@ -69,23 +69,28 @@ def why_skipped(cell: Cell) -> str:
     """Why this combination cannot exist whatever is installed, or ''."""
     description = _description(cell.venv)
     calls = CONTROL_CALLS if cell.is_control else description.calls
-    reason = matrix.impossible(
-        cell, calls=calls, celery=celery_version(description.lock), compile_cache=description.compile_cache
-    )
+    reason = matrix.impossible(cell, calls=calls, celery=celery_version(cell.venv), compile_cache=description.compile_cache)
     return reason or ""
 
 
 @cache
 def _description(name: str) -> Description:
     """Read once: a plan asks at each of its cells, which may be ten thousand."""
-    return environments.descriptions()[name]
+    return environments.described(name)
 
 
 @cache
-def celery_version(lock: Path) -> tuple[int, int]:
-    """(major, minor) of the Celery that an environment's lock file pins."""
-    found = re.search(r"^celery==(\d+)\.(\d+)", lock.read_text(), re.MULTILINE)
+def celery_version(name: str) -> tuple[int, int]:
+    """(major, minor) of the Celery in an environment: of a variant what it asks for, else what its lock pins."""
+    asked = environments.pins_of(name).get("celery") or _pinned(environments.described(environments.base_of(name)).lock)
+    found = re.match(r"(\d+)\.(\d+)", asked)
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+@cache
+def _pinned(lock: Path) -> str:
+    found = re.search(r"^celery==(\S+)", lock.read_text(), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def key(cell: Cell, settings: Settings, environment: Environment | None, bundle: Bundle | None, broker_url: str = "") -> str:

@@ -107,7 +107,7 @@ def _selected(task: Task, patterns: Sequence[str]) -> bool:
 
 def why_not(task: Task) -> str:
     """Why this row cannot exist, or ''."""
-    celery = plan.celery_version(environments.descriptions()[task.backend].lock)
+    celery = plan.celery_version(task.backend)
     if reason := task.pool.refuses(concurrency=1, placement="first-task", celery=celery):
         return reason
     if task.contract.children_only and task.pool.executors != "processes":
@@ -258,7 +258,7 @@ def measure(task: Task, stand: Stand) -> Row:
 
 
 def row_of(task: Task, celery: str, answer: Answer, evidence: str) -> Row:
-    celery = celery or ".".join(map(str, plan.celery_version(environments.descriptions()[task.backend].lock)))
+    celery = celery or ".".join(map(str, plan.celery_version(task.backend)))
     seconds = "" if answer.seconds is None else f"{answer.seconds:.3g}"
     return Row(
         backend=task.backend, pool=task.pool.name, celery=celery, contract=task.contract.id, verdict=answer.verdict,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.environments import descriptions, find, prepare
-from harness.environments.description import Description, described
+from harness.environments import described, descriptions, find, prepare
+from harness.environments.description import Description
 from harness.environments.locks import compile_lock
 from harness.errors import HarnessError
 

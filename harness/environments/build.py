@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import processes
-from harness.environments import blas, interpreters, uvtool
-from harness.environments.description import Description, described
+from harness.environments import blas, interpreters, locks, uvtool
+from harness.environments.description import Description
 from harness.environments.environment import (
     MARKER,
     Environment,
     blas_folder,
     cache_folder,
+    described,
     directory,
     find,
     from_marker,
@@ -60,6 +61,8 @@ def prepare(name: str, say: Say = silent) -> Environment:
     if description.blas:
         blas.check_path(home())
     interpreter = interpreters.obtain(description.python, needs=description.needs, downloads=home() / "interpreters", say=say)
+    if not description.lock.exists():
+        _resolve(description, say)
     folder = directory(description, interpreter.version)
     with _only_builder(folder, say):
         return load(description, folder) or _build(description, interpreter, folder, say)
@@ -72,6 +75,18 @@ def check_program(program: str, name: str) -> None:
             f"{program} is missing; the {name} environment compiles with it",
             remedy=f"install {program} (a package such as g++, gcc-c++ or build-essential)",
         )
+
+
+def _resolve(description: Description, say: Say) -> None:
+    """Compile a variant's lock."""
+    say(f"{description.name}: looking for versions that fit")
+    description.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        locks.compile_lock(description)
+    except uvtool.UvFailed as error:
+        raise HarnessError(
+            f"no versions fit together for {description.name}: {error}", remedy="name a version that exists and fits"
+        ) from error
 
 
 def _build(description: Description, interpreter: Interpreter, folder: Path, say: Say) -> Environment:

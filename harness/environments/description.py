@@ -51,6 +51,7 @@ class Description(_Checked):
     compile_cache: bool = False
     blas: BlasLink | None = None
     folder: Path = LOCKS
+    seed: Path | None = None  # a variant's: the lock whose versions are kept where they fit
 
     @property
     def source(self) -> Path:
@@ -64,14 +65,6 @@ class Description(_Checked):
 def descriptions() -> dict[str, Description]:
     """All environments, by name. Raises BadInput on a file that is not what it should be."""
     return {path.stem: read(path) for path in sorted(LOCKS.glob("*.toml"))}
-
-
-def described(name: str) -> Description:
-    """The environment called `name`. Raises BadInput with the names there are."""
-    known = descriptions()
-    if name not in known:
-        raise BadInput(f"no environment is called {name!r}", remedy=f"there are: {', '.join(known)}")
-    return known[name]
 
 
 def read(path: Path) -> Description:

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.environments.description import Description, described
+from harness.environments.description import Description, descriptions
 from harness.environments.interpreters import ask
+from harness.environments.variants import MARK, base_of, variant
+from harness.errors import BadInput
 
 LAYOUT = 1  # raise it when `build` does something else with the same description
 MARKER = "harness-environment.json"
@@ -52,6 +54,14 @@ def home() -> Path:
     return Path(cache).resolve() / "keras-celery-harness"
 
 
+def described(name: str) -> Description:
+    """The environment called `name`, or the variant. Raises BadInput with the names there are."""
+    known, base = descriptions(), base_of(name)
+    if base not in known:
+        raise BadInput(f"no environment is called {base!r}", remedy=f"there are: {', '.join(known)}")
+    return variant(known[base], name, home() / "variants") if MARK in name else known[base]
+
+
 def fingerprint(description: Description, interpreter_version: str) -> str:
     """12 hex digits of everything that decides what is in the venv and what its workers see."""
     blas = description.blas.package if description.blas else ""
@@ -78,6 +88,8 @@ def cache_folder(folder: Path) -> Path:
 def find(name: str) -> Environment | None:
     """The environment, if it is built and still as its files describe it; with the preferred interpreter if several are."""
     description = described(name)
+    if not description.lock.exists():  # of a variant that was never asked for
+        return None
     built = [load(description, path.parent) for path in home().glob(f"{name}-*/{MARKER}")]
     order = {minor: rank for rank, minor in enumerate(description.python)}
     usable = [(order[_minor(item)], item) for item in built if item is not None and _minor(item) in order]

@@ -21,11 +21,14 @@ def compile_lock(description: Description, *, upgrade: bool = False) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source, result = Path(scratch, f"{description.name}.in"), Path(scratch, description.lock.name)
         source.write_text("".join(f"{line}\n" for line in description.requires))
-        if description.lock.exists():
-            shutil.copy(description.lock, result)
+        known = description.lock if description.lock.exists() else description.seed
+        if known is not None and known.exists():
+            shutil.copy(known, result)
         arguments = ["pip", "compile", "--generate-hashes", "--no-header", "--quiet", "--no-emit-index-url",
                      "--no-emit-find-links", "--python-version", description.python[0],
                      *(["--upgrade"] if upgrade else []), "--output-file", result.name, source.name]  # fmt: skip
         uvtool.run(arguments, cwd=Path(scratch), limit_s=COMPILE_LIMIT_S)
         text = result.read_text().replace(f"-r {source.name}", description.source.name)
-    description.lock.write_text(HEADER.format(name=description.name) + text)
+    draft = description.lock.with_suffix(".new")
+    draft.write_text(HEADER.format(name=description.name) + text)
+    draft.replace(description.lock)
