@@ -11,7 +11,19 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
-from harness import __version__, display, environments, experiment, plan, store, summary, waterfall_view, workflow, workloads
+from harness import (
+    __version__,
+    display,
+    environments,
+    experiment,
+    matrix,
+    plan,
+    store,
+    summary,
+    waterfall_view,
+    workflow,
+    workloads,
+)
 from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.errors import BadInput, HarnessError
@@ -117,6 +129,43 @@ def list_cells(name: Name = "quick", select: Select = None, model: Model = None)
     cells = _cells(_experiment(name, {}), select, model)
     display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
     console.print(f"{len(cells)} cells, controls and baselines included; experiments: {', '.join(experiment.names())}")
+
+
+@app.command()
+def bisect(
+    cell: Annotated[str, typer.Argument(help="A cell's id, or a pattern that selects one cell.")],
+    package: Annotated[str, typer.Option(help="The dependency whose releases are tried, such as celery.")],
+    good: Annotated[str, typer.Option(help="A release before the change.")],
+    bad: Annotated[str, typer.Option(help="A release after it; it may be the older one.")],
+    name: Annotated[str, typer.Option("--experiment", help="The experiment that has the cell.")] = "quick",
+    repeat: Annotated[int, typer.Option(min=1, help="Trials of each release; paces need at least 3.")] = 5,
+    versions: Annotated[str, typer.Option(help="Releases to try, comma-separated, instead of asking the index.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Where the runs go; results/bisect-PACKAGE if not given.")] = None,
+) -> None:
+    """Find the release of a dependency at which a cell's outcome or pace changed, with evidence for both sides."""
+    from harness import bisect as bisection
+    from harness.environments import releases
+
+    spec = _experiment(name, {"repeat": repeat})
+    chosen = matrix.select(spec.expand(), [cell])
+    if len(chosen) != 1:
+        raise BadInput(
+            f"{cell!r} selects {len(chosen)} cells of {name!r}, not one", remedy=f"'harness list {name}' prints them"
+        )
+    known = releases.in_order(versions.split(",")) if versions else releases.releases(package)
+    tried = releases.between(known, good, bad)
+    order = bisection.Order(
+        experiment=spec, cell=chosen[0], package=package, folder=out or Path("results") / f"bisect-{package}"
+    )
+    console.print(f"{len(tried)} releases from {tried[0]} to {tried[-1]}", soft_wrap=True)
+    screen = PrintingScreen()
+    try:
+        answer = bisection.search(tried, lambda version: bisection.measured(order, version, screen))
+    finally:
+        screen.close()
+    (order.folder / "bisect.md").write_text(bisection.page(order, answer))
+    display.bisection(console, package, answer)
+    console.print(f"page: {order.folder}/bisect.md", soft_wrap=True)
 
 
 @app.command()

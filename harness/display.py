@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import doubts
+from harness.bisect import Answer
 from harness.claims.cases import Word, outcome_counts
 from harness.claims.claims import Judgement
 from harness.claims.incidents_page import Seen, by_incident, counted
@@ -178,6 +179,21 @@ def incidents(console: Console, found: Sequence[Seen]) -> None:
     for incident, mine in by_incident(found):
         table.add_row(incident.source, _shortened(incident.symptom, 60), counted(mine))
     console.print(table)
+
+
+def bisection(console: Console, package: str, answer: Answer) -> None:
+    """A line a release that was measured, then between which two the change came."""
+    table = Table("release", "outcome", "req/s", "reason", box=None, pad_edge=False, header_style="bold")
+    for one in answer.measured:
+        word = Text(str(one.outcome or "not measured"), style=STYLES.get(one.outcome, "red") if one.outcome else "dim")
+        table.add_row(one.version, word, number(one.pace_per_s, "{:.1f}", 1.0), _shortened(one.reason, 90))
+    console.print(table)
+    gap = f"; could not be told: {', '.join(answer.between)}" if answer.between else ""
+    console.print(
+        f"\n{package} {answer.last_good.version} -> {answer.first_bad.version}: {answer.what}{gap}",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def _shortened(text: str, most: int) -> str:

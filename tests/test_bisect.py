@@ -1,0 +1,66 @@
+"""Bisection over releases, on histories: where the change is found, and what is said where it cannot be."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.bisect import Measured, search
+from harness.environments import releases
+from harness.errors import BadInput
+from harness.outcome import Outcome
+
+PACE = (100.0, 101.0, 99.0, 100.5, 99.5)
+
+
+def release(version: str, outcome: Outcome | None = Outcome.OK, factor: float = 1.0) -> Measured:
+    paces = tuple(factor * pace for pace in PACE) if outcome is Outcome.OK else ()
+    return Measured(version=version, outcome=outcome, reason=f"{version} {outcome}", paces_per_s=paces)
+
+
+@given(st.integers(2, 40), st.data())
+def test_the_release_at_which_the_outcome_changed_is_found_by_halving(count: int, data: st.DataObject) -> None:
+    first_bad = data.draw(st.integers(1, count - 1))
+    asked: list[str] = []
+
+    def measure(version: str) -> Measured:
+        asked.append(version)
+        return release(version, Outcome.OK if int(version) < first_bad else Outcome.HUNG)
+
+    answer = search([str(number) for number in range(count)], measure)
+    assert (answer.last_good.version, answer.first_bad.version) == (str(first_bad - 1), str(first_bad))
+    assert answer.between == ()
+    assert answer.what == "outcome ok -> hung"
+    assert len(asked) == len(set(asked)) <= 2 + count.bit_length()
+
+
+def test_a_change_of_pace_is_found_where_outcomes_are_the_same() -> None:
+    answer = search(list("abcdef"), lambda version: release(version, factor=1.0 if version < "d" else 0.7))
+    assert (answer.last_good.version, answer.first_bad.version) == ("c", "d")
+    assert answer.what.startswith("pace, ratio 0.700")
+
+
+def test_releases_that_cannot_be_had_are_passed_over_and_named() -> None:
+    def measure(version: str) -> Measured:
+        if version in "cd":
+            return release(version, None)
+        return release(version, Outcome.OK if version < "c" else Outcome.CRASHED)
+
+    answer = search(list("abcdef"), measure)
+    assert (answer.last_good.version, answer.first_bad.version, answer.between) == ("b", "e", ("c", "d"))
+
+
+@pytest.mark.parametrize("bad", [release("b"), release("b", factor=1.001), release("b", None), release("b", Outcome.INVALID)])
+def test_ends_that_do_not_differ_or_could_not_be_measured_are_refused(bad: Measured) -> None:
+    with pytest.raises(BadInput, match=r"do not differ|could not be measured"):
+        search(["a", "b"], lambda version: release("a") if version == "a" else bad)
+
+
+def test_releases_stand_in_the_direction_from_good_to_bad() -> None:
+    known = releases.in_order(["5.5.0", "5.10.0", "5.4.0", "5.6.0rc1", "5.4.1"])
+    assert releases.between(known, "5.4.1", "5.10") == ["5.4.1", "5.5.0", "5.10.0"]
+    assert releases.between(known, "5.10.0", "5.4.1") == ["5.10.0", "5.5.0", "5.4.1"]
+    for good, bad in (("5.4", "5.9"), ("5.4", "5.4.0"), ("x", "5.4")):
+        with pytest.raises(BadInput):
+            releases.between(known, good, bad)
