@@ -17,7 +17,9 @@ from harness.errors import BadInput, HarnessError
 from harness.matrix import Cell
 from harness.pools import POOLS
 
-EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
+HERE = Path(__file__).resolve().parent
+# in a checkout beside the package, in an installed wheel within it
+EXPERIMENTS = next(path for path in (HERE.parent / "experiments", HERE / "experiments") if (path / "quick.toml").exists())
 
 
 def _one_of(*allowed: str) -> AfterValidator:
