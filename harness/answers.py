@@ -145,16 +145,17 @@ class Measured:
 
 def measured(path: Path) -> Measured:
     """The measured requests of a saved file. Raises FileNotFoundError."""
-    names = ["phase", "right", "published", "received", "predict_begin", "predict_end"]
-    with pq.ParquetFile(
-        path
-    ) as file:  # one column after the other: all at once take a million requests half as much memory again
+    with pq.ParquetFile(path) as file:
+        # files of schema 1 are of closed traffic, where a request is sent when it was meant to be
+        start = "intended" if "intended" in file.schema_arrow.names else "published"
+        names = ["phase", "right", start, "received", "predict_begin", "predict_end"]
+        # one column after the other: all at once take a million requests half as much memory again
         columns = {name: file.read([name], use_threads=False)[name].to_numpy() for name in names}
     chosen = np.flatnonzero(columns["right"] & (columns["phase"] == MEASURE))
     chosen = chosen[np.argsort(columns["received"][chosen], kind="stable")]
-    received, published = columns["received"][chosen], columns["published"][chosen]
+    received, intended = columns["received"][chosen], columns[start][chosen]
     return Measured(
         received_s=received * NS,
-        latency_s=(received - published) * NS,
+        latency_s=(received - intended) * NS,
         predict_s=(columns["predict_end"][chosen] - columns["predict_begin"][chosen]) * NS,
     )

@@ -14,9 +14,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from harness import answers, doubts, figures, noise, stamps, waterfall, workloads
+from harness import answers, doubts, figures, noise, sending, stamps, waterfall, workloads
 from harness.answers import Requests, Waiting
 from harness.causes import NEVER_STARTED, Facts, cause_of
+from harness.client.plan import SENDING
 from harness.matrix import Cell
 from harness.outcome import Observations, Outcome, classify
 from harness.plan import Bundle
@@ -80,6 +81,7 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
         kernel_cpu_s=trial.worker.process.kernel_cpu_s,
         last_progress_s=_since_ready(trial),
         duplicates=observed.duplicates,
+        sending=observed.sending,
         **_judgement(seen),
         **_cause(trial, outcome, run_folder, heading),
         noise=noise.between(seen.noise),
@@ -145,12 +147,6 @@ def _mean(values: Iterable[float]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def _duplicates(folder: Path) -> int:
-    """Answers that came a second time, as the load generator counted them."""
-    path = folder / "duplicates"
-    return int(path.read_text() or 0) if path.exists() else 0
-
-
 def _requests(trial: Trial, bundle: Bundle) -> Requests | None:
     rtol, atol = workloads.tolerance(bundle.dtype)
     try:
@@ -180,11 +176,13 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
     settings = work.settings
     window = cpu.window_s if cpu else 0.0
     waiting = _waiting(trial, requests)
+    said = sending.read(work.folder / SENDING)
     return Observations(
         ended_by=seen.ended_by,
         verdict=seen.verdict,
         partial=seen.partial,
-        duplicates=_duplicates(work.folder),
+        duplicates=said.duplicates if said else 0,
+        sending=said,
         unsupported=progress.unsupported or "",
         worker_exit=seen.worker_exit,
         dead_children=len(seen.dead),

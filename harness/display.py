@@ -62,7 +62,7 @@ def header() -> Text:
 
 
 def line(row: Mapping[str, Any]) -> Text:
-    """One row: the cell, how it ended, its figures; and the reason where it is not simply ok."""
+    """One row: the cell, how it ended, its figures; and the reason where it is not simply ok, or says the peak."""
     outcome = Outcome(row["outcome"])
     row = {**row, "throughput_within": within(row)}
     text = Text(f"{row['cell']:<{ID_WIDTH}} ")
@@ -70,7 +70,7 @@ def line(row: Mapping[str, Any]) -> Text:
     text.append(" ".join(f"{number(row.get(name), form, by):>{width}}" for _, name, width, form, by in FIGURES))
     if names := [name for name, _ in doubts.parts(str(row.get("doubts") or ""))]:
         text.append(f"  ? {', '.join(names)}", style="yellow")
-    if outcome is not Outcome.OK:
+    if outcome is not Outcome.OK or str(row.get("traffic", "")).startswith("peak"):
         text.append(f"\n    {row['reason']}", style="dim")
         if row.get("evidence"):
             text.append(f"\n    evidence: {row['evidence']}", style="dim")

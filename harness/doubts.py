@@ -55,7 +55,7 @@ def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
     known = known or record.figures
     if known is None or not known.requests:
         return []
-    found = [_requests(known), _windows(known), _end(record), _starved(record), *_machine(record)]
+    found = [_requests(known), _windows(known), _end(record), _starved(record), *_sending(record), *_machine(record)]
     return [doubt for doubt in found if doubt is not None]
 
 
@@ -157,6 +157,38 @@ def _starved(record: TrialRecord) -> Doubt | None:
         what=f"for {record.starved:.0%} of the time requests waited and nobody worked",
         next_step="try another prefetch or look at the broker",
     )
+
+
+def _sending(record: TrialRecord) -> list[Doubt | None]:
+    """What the client saw: whether warm-up became stable, whether arrivals exceeded capacity, whether a peak held."""
+    said = record.sending
+    if said is None:
+        return []
+    cold = Doubt(
+        name="warm-up",
+        what="warm-up ended without becoming stable",
+        next_step="raise stable_limit_s in the experiment's settings",
+    )
+    overload = Doubt(
+        name="overload",
+        what=f"arrivals exceed capacity ({said.backlog_after} requests waited in the end) so that latency grows with the "
+        "length of the measurement",
+        next_step="read the throughput as the capacity and lower the rate",
+    )
+    peak = Doubt(
+        name="peak", what=f"the search did not find it out ({said.peak})", next_step="raise --limit-s or try peak-p95-…"
+    )
+    unheld = Doubt(
+        name="peak not held",
+        what="the measured phase at the rate that was found did not keep the bound again",
+        next_step="--repeat 5",
+    )
+    return [
+        cold if said.warmup_stable is False else None,
+        overload if said.overloaded else None,
+        peak if said.peak and said.peak_per_s is None else None,
+        unheld if said.peak_held is False else None,
+    ]
 
 
 def _machine(record: TrialRecord) -> list[Doubt | None]:

@@ -17,6 +17,7 @@ from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Planned
 from harness.record import TrialRecord
+from harness.traffic import parse
 
 # seconds beside the measured window: (in-process baseline, null or faulty control, real backend)
 BESIDE_S: Mapping[str, tuple[float, float, float]] = {
@@ -27,6 +28,8 @@ BESIDE_S: Mapping[str, tuple[float, float, float]] = {
 }
 UNKNOWN_S = (3.0, 3.0, 5.0)
 PRIOR_TRIALS = 2.0  # so many typical trials the prior weighs
+STABLE_S = 1.5  # three windows of warm-up, see `harness.client.generator`
+PEAK_S = 15.0  # a search, about
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -70,6 +73,13 @@ def expected(cell: Cell, settings: Settings, paces: Mapping[str, float]) -> floa
     """Seconds of one trial on the reference machine; `paces`: seconds of a request by baseline's cell id."""
     beside_s = BESIDE_S.get(cell.venv, UNKNOWN_S)[_kind(cell)[1]]
     pace_s = 0.0 if cell.is_control else paces.get(cell.baseline().id, 0.0)
+    if not cell.is_baseline:
+        beside_s += STABLE_S
+    traffic = parse(cell.traffic)
+    if traffic.is_peak:
+        return beside_s + PEAK_S + settings.measure_s
+    if traffic.rate_per_s:
+        return beside_s + max(settings.measure_s, settings.requests / traffic.rate_per_s)
     return beside_s + max(settings.measure_s, settings.requests * pace_s / min(cell.concurrency, CORES))
 
 

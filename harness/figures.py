@@ -26,17 +26,21 @@ def of(record: TrialRecord, folder: Path) -> Figures | None:
         measured = answers.measured(folder / record.requests_file)
     except FileNotFoundError:
         return None
-    traffic = record.cell.get("traffic", "")
-    return compute(
-        measured, seconds=record.measured_s, requests=record.measured_requests, backlog=bool(traffic) and parse(traffic).backlog
+    traffic = parse(record.cell.get("traffic", "single"))
+    found = compute(
+        measured, seconds=record.measured_s, requests=record.measured_requests, backlog=traffic.backlog, chance=traffic.chance
     )
+    cut_off = record.sending is not None and record.sending.cut_off > 0
+    # the slowest requests have no latency: percentiles of the others would be too good to be true
+    return found.model_copy(update={"latency_s": {}, "latency_span_s": {}}) if cut_off else found
 
 
-def compute(measured: Measured, *, seconds: float, requests: int, backlog: bool) -> Figures:
+def compute(measured: Measured, *, seconds: float, requests: int, backlog: bool, chance: bool = False) -> Figures:
     """`seconds` of the measured phase, in which `requests` were answered rightly.
 
     `backlog`: all requests were published at once, so that latency grows through the phase; neither batches nor windows of
-    it are alike, and only its percentiles are given.
+    it are alike, and only its percentiles are given. `chance`: arrivals are random, so that windows differ whether the
+    worker is stable or not: then nothing is said of that.
     """
     latency, rate = measured.latency_s, requests / seconds
     begin_s = float((measured.received_s - latency).min()) if len(latency) else 0.0
@@ -52,7 +56,7 @@ def compute(measured: Measured, *, seconds: float, requests: int, backlog: bool)
         predict_p50_s=intervals.percentile(measured.predict_s, 0.5),
         window_throughputs_per_s=throughputs,
         window_latencies_s=latencies,
-        stable=stability.stable(throughputs, [] if backlog else latencies) if throughputs else None,
+        stable=stability.stable(throughputs, [] if backlog else latencies) if throughputs and not chance else None,
     )
 
 

@@ -13,12 +13,14 @@ from enum import StrEnum
 from harness.answers import Waiting
 from harness.blocked import How
 from harness.looks import UNKNOWN_PATIENCE_S
+from harness.sending import Sending
 from harness.watchdog import State, Verdict
 
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
 IDLE_CORES_SHARE = 0.25  # of the machine: with less to spare, a wait is explained by those who use it
 STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
 CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
+LATE_ALLOWED = 0.01  # of the sends of open traffic, see `harness.client.schedule`
 SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
 
 
@@ -63,6 +65,7 @@ class Observations:
     unanswered: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
+    sending: Sending | None = None
     max_error: float | None = None
     waiting: Waiting | None = None
     waited_in: str = ""  # the stage in which requests waited while executors were free, in words
@@ -83,12 +86,14 @@ def classify(seen: Observations) -> tuple[Outcome, str]:
         answer = question(seen)
         if answer:
             return answer
-    if not seen.requests or seen.ok != seen.requests:
-        return Outcome.INVALID, f"could not judge: only {seen.ok} of {seen.requests} answers could be checked"
+    expected = seen.requests - (seen.sending.withdrawn if seen.sending else 0)
+    if not expected or seen.ok != expected:
+        return Outcome.INVALID, f"could not judge: only {seen.ok} of {expected} answers could be checked"
     twice = f"; {seen.duplicates} answers came twice" if seen.duplicates else ""
     starved = f"; starved for {seen.waiting.starved:.0%} of the time" if seen.waiting and seen.waiting.starved else ""
     starved += _where(seen) if starved else ""
-    return Outcome.OK, f"{seen.ok} of {seen.requests} answers match the reference{twice}{starved}"
+    peak = f"; {seen.sending.peak}" if seen.sending and seen.sending.peak else ""
+    return Outcome.OK, f"{seen.ok} of {expected} answers match the reference{twice}{starved}{peak}"
 
 
 def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
@@ -149,6 +154,8 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
         return Outcome.STALLED, stalled + _where(seen)
     if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
         return Outcome.INVALID, f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
+    if seen.sending is not None and (late := _late(seen.sending)):
+        return Outcome.INVALID, late
     if seen.others_share is not None and seen.others_share > seen.noise_limit:
         return Outcome.INVALID, f"machine too noisy: others used {seen.others_share:.0%} of its cores"
     if seen.ended_by == "limit":
@@ -158,7 +165,26 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
             lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
             return Outcome.INVALID, f"could not judge: {why}{lost}; cut off at the limit of {seen.limit_s:g} s"
         return Outcome.SLOW, f"progressing, cut off at the limit of {seen.limit_s:g} s with {seen.ok} answers"
+    if seen.sending is not None and seen.sending.cut_off:
+        return Outcome.SLOW, _cut_off(seen.sending)
     return None
+
+
+def _late(sending: Sending) -> str | None:
+    """Requests of open traffic went out late: then their latency is in part the client's own."""
+    if not sending.sends or sending.late <= LATE_ALLOWED * sending.sends:
+        return None
+    return (
+        f"the load generator was late: {sending.late} of {sending.sends} requests went out more than a tenth of the mean gap "
+        f"(or 1 ms) after they were meant to, {LATE_ALLOWED:.0%} is allowed"
+    )
+
+
+def _cut_off(sending: Sending) -> str:
+    return (
+        f"arrivals exceed capacity: {sending.cut_off} of the requests sent at {sending.rate_per_s or 0:g} per second still "
+        "waited in the queue long after the last was sent, and were withdrawn"
+    )
 
 
 def _stalled(seen: Observations) -> str | None:

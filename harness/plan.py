@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import environments, machine, matrix, outside, workloads
+from harness import environments, machine, matrix, outside, seeds, workloads
 from harness.answers import Floats
 from harness.broker import shown
 from harness.environments import Description, Environment
@@ -118,17 +117,16 @@ def trials(
     """All trials in order: round after round, so that a drift of the machine meets all cells alike.
 
     If repeated, each round is shuffled anew, so that no cell always runs after the same other; baselines stay first. The
-    dice are for the order alone: the seed names its purpose, see `traffic` for others.
+    dice are for the order alone, see `seeds` for others.
     """
-    dice = random.Random(f"order {settings.seed}")
+    dice = seeds.dice("order", settings.seed)
     planned = []
     for repetition in range(1, settings.repeat + 1):
         order = list(cells)
         if settings.repeat > 1:
             baselines = [cell for cell in order if cell.is_baseline]  # first: they also fill the warm compile caches
             rest = [cell for cell in order if not cell.is_baseline]
-            dice.shuffle(rest)
-            order = baselines + rest
+            order = baselines + [rest[place] for place in dice.permutation(len(rest))]
         for cell in order:
             planned.append(_planned(cell, repetition, settings, environments_ready, bundles, broker_url))
     return planned

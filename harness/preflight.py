@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from harness import broker, procfs, store
+from harness import broker, procfs, store, traffic
 from harness.diagnosis import glance
-from harness.errors import MissingTool, NotPermitted
+from harness.errors import BadInput, MissingTool, NotPermitted
+from harness.experiment import Settings
+from harness.matrix import Cell
 from harness.processes import OwnedProcess
 
 
@@ -21,6 +24,18 @@ def check(run_folder: Path, broker_url: str) -> None:
         broker.check(broker_url)
     else:
         broker.server_binary()
+
+
+def check_traffic(cells: Iterable[Cell], settings: Settings) -> None:
+    """Raise BadInput where open traffic is so slow that a trial would be cut off before it had its requests."""
+    for cell in cells:
+        rate = traffic.parse(cell.traffic).rate_per_s
+        if rate and settings.requests / rate >= settings.limit_s:
+            raise BadInput(
+                f"{cell.traffic} sends {settings.requests} requests in {settings.requests / rate:g} s, and a trial is cut off "
+                f"after {settings.limit_s:g} s",
+                remedy="raise --limit-s, lower --requests, or use a higher rate",
+            )
 
 
 def check_sight(scratch: Path) -> None:

@@ -83,7 +83,10 @@ class Progress:
 
     def _take(self, event: contract.Event) -> None:
         at_s = event.at_ns * NS
-        if event.kind != contract.PUBLISHED:  # sending is not progress
+        idle = self.published <= self.received
+        if event.kind == contract.PUBLISHED and idle:  # until now there was nothing to make progress with
+            self.last_event_s = max(at_s, self.last_event_s or at_s)
+        if event.kind not in (contract.PUBLISHED, contract.WITHDRAWN):  # sending is not progress
             before_s = self.last_event_s or at_s
             if self.ready_at_s is not None:
                 self.longest_silence_s = max(self.longest_silence_s, at_s - before_s)
@@ -92,6 +95,8 @@ class Progress:
             self.published += 1
         elif event.kind == contract.RECEIVED:
             self.received += 1
+        elif event.kind == contract.WITHDRAWN:
+            self.published -= 1
         elif event.kind == contract.PHASE:
             self.phase = contract.PHASES[event.number]
             self.phase_at_s[self.phase] = at_s

@@ -23,6 +23,7 @@ from harness.errors import BadInput
 from harness.intervals import NOTHING, Span
 from harness.matrix import Cell
 from harness.outcome import Outcome
+from harness.sending import Sending
 
 SCHEMA = 2
 
@@ -130,6 +131,7 @@ class TrialRecord(BaseModel):
     executors: int | None = None  # that run requests: processes, threads, or 1
     executors_hung: int | None = None
     duplicates: int = 0  # answers that came a second time
+    sending: Sending | None = None  # what the client has to say
     figures: Figures | None = None
     stages_p50_s: dict[str, float] = {}  # median of each stage of the measured requests, see `harness.waterfall`
     noise: Noise | None = None

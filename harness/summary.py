@@ -33,8 +33,8 @@ COLUMNS = (
     "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client", "peak_pss_bytes",
     "threads_worker", "threads_child", "ready_s", "first_predict_s", "null_throughput_per_s", "baseline_predict_s",
     "overhead_fraction", "ceiling_per_s", "ceiling_cell", "efficiency",
-    "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low",
-    "hang_rate_high", *(f"stage_{name}_p50_s" for name in waterfall.STAGES), "outcomes", "evidence",
+    "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low", "hang_rate_high",
+    "offered_per_s", "late_share", "peak_per_s", *(f"stage_{name}_p50_s" for name in waterfall.STAGES), "outcomes", "evidence",
 )  # fmt: skip
 
 # When trials of one cell end differently, the row shows the gravest; `outcomes` counts them all.
@@ -87,11 +87,25 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
     return {
         **values,
         **_hangs(trials),
+        **_offered(trials, good),
         **_pace(known, folder),
         **_stages(good),
         **_cpu(good),
         **_beside(cell, known, others, folder),
         **efficiency.columns(share),
+    }
+
+
+def _offered(trials: list[TrialRecord], good: list[TrialRecord]) -> dict[str, Any]:
+    """Open traffic: the rate of arrivals, the share of them that the client sent late, and the highest rate that keeps a
+    latency, where that was looked for: 0 says that none does."""
+    sends = sum(record.sending.sends for record in trials if record.sending)
+    late = sum(record.sending.late for record in trials if record.sending)
+    peaks = [record.sending.peak_per_s for record in trials if record.sending and record.outcome is Outcome.OK]
+    return {
+        "offered_per_s": _median(record.sending.rate_per_s for record in good if record.sending),
+        "late_share": late / sends if sends else None,
+        "peak_per_s": _median(peaks),
     }
 
 

@@ -7,25 +7,24 @@ The load generator and the worker are processes of their own; this one only look
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import redis
 
-from harness import broker, diagnosis, noise, procfs, supervisor
+from harness import broker, diagnosis, noise, procfs, seeds, supervisor
 from harness.blocked import How
 from harness.broker import Broker, Census
+from harness.client.plan import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
 from harness.diagnosis import Evidence
 from harness.environments import Environment
 from harness.experiment import Settings
-from harness.loadgen import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
 from harness.looks import Look, ProcessLook, patience_s
 from harness.matrix import Cell, engine_threads, fault_options
 from harness.monitor import Monitor, Sample
@@ -46,6 +45,7 @@ DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's reque
 UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
 STOPPING_S = 40.0  # billiard's children wait 30 s for their last answer to be taken (GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT)
 RAISED_START_WINDOW_S = 600.0
+SEARCH_SHARE = 0.5  # of the time limit, for finding a peak
 
 
 class Outside(Protocol):
@@ -191,20 +191,23 @@ class Trial:
             measure_s=work.settings.measure_s,
             requests=work.settings.requests,
             warmup_limit_s=work.settings.warmup_limit_s,
+            stable_limit_s=work.settings.stable_limit_s,
+            search_s=SEARCH_SHARE * work.settings.limit_s,
             executors=cell.concurrency if many else 1,
             by_thread=executors == "threads",
             in_flight_warmup=max(parse(cell.traffic).in_flight, 2 * cell.concurrency),
+            arrivals_seed=seeds.seed_for("arrivals", work.settings.seed, work.trial),
+            rows_seed=seeds.seed_for("rows", work.settings.seed, work.trial),
             events_dir=str(self.events),
             result=str(self.result),
             prefix=self.prefix,
         )
         path = work.folder / "plan.json"
-        path.touch(mode=0o600)  # it holds the broker's password
-        path.write_text(json.dumps(asdict(plan)))
+        plan.write(path)
         variables = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         variables["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
         variables["OMP_NUM_THREADS"] = variables["OPENBLAS_NUM_THREADS"] = "1"
-        argv = [sys.executable, "-m", "harness.loadgen", str(path)]
+        argv = [sys.executable, "-m", "harness.client", str(path)]
         return OwnedProcess(argv, log=work.folder / "client.log", env=variables)
 
     def _step(self) -> None:

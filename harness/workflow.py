@@ -91,6 +91,7 @@ class Run:
 def run(order: Order, screen: Screen) -> pd.DataFrame:
     """Carry out an order; the table of the run. Raises Interrupted after a Ctrl-C, with everything kept."""
     preflight.check(order.folder, order.broker_url)
+    preflight.check_traffic(order.cells, order.experiment.settings)
     state = Run(order=order, screen=screen)
     run_folder = store.RunFolder(order.folder)
     with store.room(order.folder), run_folder.opened(fresh=order.fresh) as folder, _interruptible(state):

@@ -10,6 +10,7 @@ from harness import display, doubts, noise, summary
 from harness.noise import Reading
 from harness.outcome import Outcome
 from harness.record import CpuUse, Figures, Noise
+from harness.sending import Sending
 from tests.test_store import record
 
 CPU = CpuUse(
@@ -47,6 +48,10 @@ def test_a_clean_trial_raises_no_doubt() -> None:
         ({"noise": Noise(frequency_low_hz=2e9, frequency_high_hz=3e9)}, "frequency"),
         ({"noise": Noise(swapped_bytes=5 << 20)}, "swap"),
         ({"starved": 0.12}, "starved"),
+        ({"sending": Sending(warmup_windows=6, warmup_stable=False)}, "warm-up"),
+        ({"sending": Sending(overloaded=True, backlog_after=300)}, "overload"),
+        ({"sending": Sending(peak="9 keep it")}, "peak"),
+        ({"sending": Sending(peak="9 keep it", peak_per_s=9.0, peak_held=False)}, "peak not held"),
         ({"outcome": Outcome.SLOW}, "not ok"),
     ],
 )
@@ -57,6 +62,7 @@ def test_each_doubt_is_raised_by_what_it_names_alone(changes: dict[str, object],
 def test_what_the_machine_does_not_show_raises_no_doubt() -> None:
     assert names(noise=Noise()) == []
     assert names(noise=None, cpu=None) == []
+    assert names(sending=Sending(warmup_stable=None, peak="9 keep it", peak_per_s=9.0, peak_held=None)) == []
 
 
 def test_a_trial_without_figures_has_nothing_to_doubt() -> None:

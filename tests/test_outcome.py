@@ -8,6 +8,7 @@ import pytest
 
 from harness.answers import Waiting
 from harness.outcome import Observations, Outcome, classify
+from harness.sending import Sending
 from harness.watchdog import State, Verdict
 
 GOOD = Observations(ended_by="done", was_ready=True, requests=50, ok=50, busy_cores=1.2, client_cores=0.2, others_share=0.05)
@@ -51,6 +52,15 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
         ({"requests": 0, "ok": 0}, Outcome.INVALID, "could be checked"),
         ({"requests": 50, "ok": 49}, Outcome.INVALID, "could be checked"),
         ({"client_cores": 0.97}, Outcome.INVALID, "load generator was the limit"),
+        ({"sending": Sending(sends=1000, late=11, rate_per_s=10.0)}, Outcome.INVALID, "11 of 1000 requests went out"),
+        ({"sending": Sending(sends=1000, late=10, rate_per_s=10.0)}, Outcome.OK, "50 of 50"),
+        ({"ok": 40, "sending": Sending(withdrawn=10, cut_off=10, rate_per_s=90.0)}, Outcome.SLOW, "arrivals exceed capacity"),
+        (
+            {"ok": 40, "sending": Sending(withdrawn=10, peak="12 keep it")},
+            Outcome.OK,
+            "40 of 40 answers match the reference; 12 k",
+        ),
+        ({"ok": 39, "sending": Sending(withdrawn=10)}, Outcome.INVALID, "only 39 of 40"),
         ({"others_share": 0.8}, Outcome.INVALID, "too noisy"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "busy_cores": 0.1, "idle_share": 0.1}, Outcome.OK, "80%"),
     ],

@@ -33,12 +33,44 @@ def test_a_request_is_waiting_then_open_then_ended(tmp_path: Path) -> None:
     assert (progress.waiting, len(progress.open), progress.ended) == (1, 0, 1)
 
 
-def test_sending_is_no_progress(tmp_path: Path) -> None:
+def test_sending_to_a_worker_that_owes_an_answer_is_no_progress(tmp_path: Path) -> None:
     progress = Progress(tmp_path)
     put(tmp_path, 2, (contract.READY, -1, 1.0))
-    put(tmp_path, 1, (contract.PUBLISHED, 0, 9.0))
+    put(tmp_path, 1, (contract.PUBLISHED, 0, 1.0), (contract.PUBLISHED, 1, 9.0))
     progress.read()
     assert progress.quiet_s(now_s=10.0) == pytest.approx(9.0)
+
+
+def test_a_worker_without_anything_to_do_is_not_waited_for(tmp_path: Path) -> None:
+    """Between two requests of slow open traffic: the silence begins with the request, and the gap is nobody's silence."""
+    progress = Progress(tmp_path)
+    put(tmp_path, 2, (contract.READY, -1, 1.0), (contract.TASK_BEGIN, 0, 1.5), (contract.TASK_END, 0, 1.6))
+    put(tmp_path, 1, (contract.PUBLISHED, 0, 1.4), (contract.RECEIVED, 0, 1.7), (contract.PUBLISHED, 1, 61.7))
+    progress.read()
+    assert progress.quiet_s(now_s=62.0) == pytest.approx(0.3)
+    put(tmp_path, 1, (contract.RECEIVED, 1, 62.1))
+    progress.read()
+    assert progress.longest_silence_s < 1.0
+
+
+def test_a_request_that_was_taken_back_is_not_waited_for(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 1, (contract.PUBLISHED, 0, 1.0), (contract.PUBLISHED, 1, 1.0), (contract.WITHDRAWN, 1, 2.0))
+    progress.read()
+    assert progress.waiting == 1
+
+
+def test_events_that_are_written_together_are_read_one_by_one(tmp_path: Path) -> None:
+    heartbeat.open_in(str(tmp_path))
+    try:
+        heartbeat.emit_all(contract.PUBLISHED, [])
+        heartbeat.emit_all(contract.PUBLISHED, [0])
+        heartbeat.emit_all(contract.PUBLISHED, [1, 2, 3])
+    finally:
+        heartbeat.open_in(None)
+    progress = Progress(tmp_path)
+    progress.read()
+    assert progress.published == 4
 
 
 def test_the_longest_silence_that_ended_is_remembered(tmp_path: Path) -> None:

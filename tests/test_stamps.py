@@ -87,6 +87,6 @@ def test_the_record_is_the_one_that_the_worker_packs() -> None:
 
 
 def test_a_requests_number_is_read_from_its_task_id() -> None:
-    from harness.loadgen import request_id
+    from harness.client.plan import request_id
 
     assert contract.request_number(request_id("a" * 24, 258)) == 258

@@ -33,7 +33,9 @@ def one(runner, number, phase_number):
         error = " ".join(("%s: %s" % (type(raised).__name__, raised)).split())[: contract.ERROR_LENGTH]
     heartbeat.emit(contract.TASK_END, number)
     ids = (os.getpid(), heartbeat.native_id())
-    return (number, row, phase_number, begin, time.monotonic_ns(), begin, predict_begin, predict_end) + ids + (error, answer)
+    sending = (begin, begin, begin)  # meant to be sent, and sent, as it is begun
+    received = time.monotonic_ns()
+    return (number, row, phase_number) + sending + (received, begin, predict_begin, predict_end) + ids + (error, answer)
 
 
 def phase(name):

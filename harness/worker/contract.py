@@ -45,12 +45,16 @@ PID = "pid"
 TID = "tid"
 
 #: Columns of a trial's requests (.npz), one entry a request; times in nanoseconds of CLOCK_MONOTONIC, -1 where the
-#: moment never came; answers (n, batch x outputs), NaN where there is none; error '' where none was raised.
+#: moment never came. intended: when the request was to be sent, from which its latency counts; published: when sending
+#: it began; sent: when the broker had confirmed it. answers (n, batch x outputs), NaN where there is none; error '' where
+#: none was raised.
 REQUEST_FIELDS = (
     "number",
     "row",
     "phase",
+    "intended",
     "published",
+    "sent",
     "received",
     "begin",
     "predict_begin",
@@ -80,13 +84,13 @@ PUBLISHED = 10  # by the load generator
 RECEIVED = 11  # by the load generator
 UNSUPPORTED = 12  # the backend cannot build a layer; its name stands in unsupported.txt beside the events
 PHASE = 13  # by the load generator; number is the phase
-
+WITHDRAWN = 14  # by the load generator: taken back from the queue before a worker was given it
 
 # Kinds of stamps: moments in a request's way through the worker, in a file of their own that nobody reads meanwhile.
 WORKER_RECEIVED = 1  # by the main process: Celery's consumer has taken the message and decoded it
 WRITTEN = 2  # by the process that ran the task: the result is stored and published
 
-PHASES = ("first", "warmup", "measure", "drain", "done")
+PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"
 
 Event = namedtuple("Event", "kind tid number at_ns pid")
 _EVENT = struct.Struct("<Biqq")

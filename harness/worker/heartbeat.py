@@ -41,15 +41,21 @@ def open_in(directory):
 
 def emit(kind, number=-1):
     """Append one event of this process, stamped with CLOCK_MONOTONIC."""
-    _append(contract.FILE_NAME, kind, number)
+    _append(contract.FILE_NAME, kind, (number,))
+
+
+def emit_all(kind, numbers):
+    """Append one event for each number, all of one moment."""
+    if numbers:
+        _append(contract.FILE_NAME, kind, numbers)
 
 
 def stamp(kind, number):
     """Append one stamp of this process. Stamps are read once the trial is over: they are no sign of life."""
-    _append(contract.STAMPS_FILE_NAME, kind, number)
+    _append(contract.STAMPS_FILE_NAME, kind, (number,))
 
 
-def _append(pattern, kind, number):
+def _append(pattern, kind, numbers):
     at_ns = time.monotonic_ns()
     if _state["directory"] is None:
         return
@@ -61,4 +67,5 @@ def _append(pattern, kind, number):
     if fd is None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         fd = _files[pattern] = os.open(os.path.join(_state["directory"], pattern.format(pid=pid)), flags, 0o600)
-    os.write(fd, contract.pack(kind, native_id(), number, at_ns))
+    tid = native_id()
+    os.write(fd, b"".join([contract.pack(kind, tid, number, at_ns) for number in numbers]))

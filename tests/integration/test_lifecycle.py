@@ -113,7 +113,7 @@ def test_ctrl_c_keeps_what_was_measured_and_exits_with_130(tmp_path: Path, celer
 def test_a_broker_that_dies_makes_the_trial_invalid(tmp_path: Path, celery_environment: object) -> None:
     path = experiment(tmp_path, block("faulty", "solo", fault="sleep:0.2"), measure_s=60.0)
     driver = start(tmp_path, path)
-    assert wait_until(has(driver, "harness.loadgen"))
+    assert wait_until(has(driver, "harness.client"))
     time.sleep(2.0)
     server = next(child for child in below(driver) if "valkey-server" in child.name())
     server.kill()
@@ -211,8 +211,8 @@ def test_a_run_in_which_everything_hangs_at_once_ends_and_says_why(
     """All executors hang, the worker's own process and the broker are stopped, and the load generator with them."""
     path = experiment(tmp_path, block("faulty", pool, concurrency=2, fault=f"{fault}@0"))
     driver = start(tmp_path, path)
-    assert wait_until(has(driver, "harness.loadgen"))
-    words = ("celery", "valkey", "harness.loadgen")
+    assert wait_until(has(driver, "harness.client"))
+    words = ("celery", "valkey", "harness.client")
     seen: set[psutil.Process] = set()
 
     def a_request_was_begun() -> bool:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness import answers, broker, waterfall
-from harness.loadgen import MARK, Wire
+from harness.client.wire import MARK, Wire
 from harness.monitor import Monitor
 from harness.processes import OwnedProcess
 from harness.record import TrialRecord, from_line

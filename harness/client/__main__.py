@@ -1,0 +1,47 @@
+"""`python -m harness.client PLAN.json`: connect, wait until a file `go` appears beside the plan, carry it out, leave the log.
+
+The process leaves an event as each phase begins, stops early at SIGTERM, and writes every request's moments and answer to
+the plan's `result` (.npz, see `contract.REQUEST_FIELDS`), and `sending.json` beside the plan.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import redis
+
+from harness.client.generator import Generator
+from harness.client.log import table
+from harness.client.plan import EXIT_BROKER_LOST, GO, SENDING, Plan
+from harness.client.wire import Wire
+from harness.worker import heartbeat
+
+
+def main(path: Path) -> int:
+    plan = Plan(**json.loads(path.read_text()))
+    heartbeat.open_in(plan.events_dir)
+    generator = Generator(plan, Wire(plan.url, plan.queue, plan.prefix))
+    flow = generator.flow
+    signal.signal(signal.SIGTERM, lambda *_: flow.stopped.set())
+    while not path.with_name(GO).exists() and not flow.stopped.is_set():
+        time.sleep(0.005)
+    code = 0
+    try:
+        generator.run()
+    except redis.RedisError as error:
+        print(f"broker lost: {error}", flush=True)
+        code = EXIT_BROKER_LOST
+    path.with_name(SENDING).write_text(generator.notes().model_dump_json())
+    np.savez(plan.result, **table(flow.log))
+    if code == 0:
+        flow.wire.close()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

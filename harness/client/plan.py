@@ -1,0 +1,58 @@
+"""What the driver asks of the client, and how a request is named. Light: the driver imports it, too."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+EXIT_BROKER_LOST = 4
+GO = "go"  # a file beside the plan: the worker is ready
+SENDING = "sending.json"  # a file beside the plan, see `harness.client.sending`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to send. `executors`: how many distinct executors must have answered in warm-up. Seconds throughout.
+
+    `warmup_limit_s` bounds the wait for them, `stable_limit_s` the warm-up that follows until the pace is stable, `search_s`
+    the search for a peak. `arrivals_seed` and `rows_seed`: see `harness.seeds`.
+    """
+
+    url: str
+    queue: str
+    traffic: str
+    rows: int
+    batch: int
+    measure_s: float
+    requests: int
+    warmup_limit_s: float
+    stable_limit_s: float
+    search_s: float
+    executors: int
+    by_thread: bool
+    in_flight_warmup: int
+    arrivals_seed: int
+    rows_seed: int
+    events_dir: str
+    result: str
+    prefix: str
+
+    def write(self, path: Path) -> None:
+        path.touch(mode=0o600)  # it holds the broker's password
+        path.write_text(json.dumps(asdict(self)))
+
+
+def new_prefix() -> str:
+    """The common beginning of a trial's task ids: 24 hexadecimal digits."""
+    return uuid.uuid4().hex[:24]
+
+
+def request_id(prefix: str, number: int) -> str:
+    """Celery's task id of a request.
+
+    >>> request_id("0" * 24, 255)
+    '00000000-0000-0000-0000-0000000000ff'
+    """
+    return f"{prefix[:8]}-{prefix[8:12]}-{prefix[12:16]}-{prefix[16:20]}-{prefix[20:24]}{number:08x}"

@@ -1,0 +1,177 @@
+"""Celery's wire, spoken directly: what a worker gets is what Celery's own client sends, at a small part of its cost.
+
+A message is published through Celery once, to a side queue, read back, and used as the template of all others. Answers
+come over one pattern subscription on the result channels, to which a worker publishes every result anyway. Two sockets, because
+a subscribed connection may send no other commands; replies are parsed by hiredis. Whatever is due goes out as one command,
+nobody waits for its confirmation, and whatever has come is read at once: a request costs a few system calls at the most.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import hiredis
+import redis
+
+from harness.broker import OUR_NAME
+from harness.client.plan import new_prefix, request_id
+from harness.worker import contract
+
+MARK = "harness-template-argument"
+FORGET_AFTER = 256  # answers that were taken; their stored results are then dropped together
+READ_BYTES = 1 << 16  # a hundred answers or so: reading them must not make a send late
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What one wait brought. `at_ns`: when it had been read; `answers`: (number, raw result); `confirmed`: numbers of requests
+    that the broker says it has."""
+
+    at_ns: int
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+    confirmed: list[int] = field(default_factory=list)
+
+
+class Channel:
+    """One connection to the broker: commands out, parsed replies in."""
+
+    def __init__(self, url: str) -> None:
+        # redis-py knows how to connect (TLS, user, password, database); from then on its socket is ours
+        self._connection = redis.Redis.from_url(url, client_name=OUR_NAME).connection_pool.get_connection()
+        self.socket: socket.socket = cast(Any, self._connection)._sock
+        self.socket.settimeout(None)
+        self._reader = hiredis.Reader()
+        self._hidden = getattr(self.socket, "pending", lambda: 0)  # bytes that TLS has decrypted and select does not see
+
+    def send(self, command: bytes) -> None:
+        try:
+            self.socket.sendall(command)
+        except OSError as error:
+            raise redis.ConnectionError(f"sending failed: {error}") from error
+
+    def read(self) -> list[object]:
+        """The whole replies that are there; call it when there is something to read."""
+        found: list[object] = []
+        while True:
+            try:
+                data = self.socket.recv(READ_BYTES)
+            except OSError as error:
+                raise redis.ConnectionError(f"reading failed: {error}") from error
+            if not data:
+                raise redis.ConnectionError("the broker closed the connection")
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise redis.ResponseError(str(reply))
+                found.append(reply)
+            if not self._hidden():
+                return found
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+
+class Wire:
+    """Publishing and receiving on one broker. Request n's id is a fixed prefix and n, so ids need no table."""
+
+    def __init__(self, url: str, queue: str, prefix: str = "") -> None:
+        self.prefix, self.queue = prefix or new_prefix(), queue
+        self.redis = redis.Redis.from_url(url, client_name=OUR_NAME)  # for what is asked now and then
+        self._message = _template(url, self.redis, queue)
+        self._channel_name = f"celery-task-meta-{request_id(self.prefix, 0)[:-8]}"
+        self._out, self._in = Channel(url), Channel(url)
+        self._confirmations: deque[Sequence[int]] = deque()  # of commands that are on their way, in order
+        self._done: list[bytes] = []
+        self._in.send(command(b"PSUBSCRIBE", f"{self._channel_name}*".encode()))
+        while not self._in.read():
+            pass
+
+    def message(self, number: int, row: int) -> bytes:
+        """The broker message of one request, as kombu writes it."""
+        body = f'[[{number}, {row}], {{}}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]'
+        encoded = base64.b64encode(body.encode()).decode()
+        text = self._message.replace("TASK-ID", request_id(self.prefix, number))
+        return text.replace("THE-BODY", encoded).replace(f"'{MARK}'", f"{number}, {row}").encode()
+
+    def publish(self, requests: Sequence[tuple[int, int]]) -> None:
+        """Send requests, (number, row) each, as one command; a worker sees either none of a burst or all of it."""
+        self._out.send(command(b"LPUSH", self.queue.encode(), *(self.message(number, row) for number, row in requests)))
+        self._confirmations.append([number for number, _ in requests])
+
+    def take(self, limit_s: float) -> Taken:
+        """Whatever answers and confirmations are there, after waiting up to `limit_s` for the first of them."""
+        ready, _, _ = select.select([self._in.socket, self._out.socket], [], [], max(0.0, limit_s))
+        answers = self._in.read() if self._in.socket in ready else []
+        replies = self._out.read() if self._out.socket in ready else []
+        taken = Taken(at_ns=time.monotonic_ns())
+        for _ in replies:
+            taken.confirmed.extend(self._confirmations.popleft())
+        for reply in cast("list[tuple[bytes, bytes, bytes, bytes]]", answers):
+            taken.answers.append((int(reply[2][-8:], 16), reply[3]))
+            self._done.append(reply[2])
+        if len(self._done) >= FORGET_AFTER:
+            self._out.send(command(b"UNLINK", *self._done))
+            self._confirmations.append(())
+            self._done.clear()
+        return taken
+
+    @property
+    def unconfirmed(self) -> bool:
+        return bool(self._confirmations)
+
+    def queued(self) -> int:
+        """How many messages wait in the broker."""
+        return self.redis.llen(self.queue)
+
+    def withdraw(self) -> list[int]:
+        """Take back what no worker has been given yet; the numbers of these requests."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.lrange(self.queue, 0, -1)
+            pipe.delete(self.queue)
+            messages: list[bytes] = pipe.execute()[0]
+        return [int(json.loads(message)["headers"]["id"][-8:], 16) for message in messages]
+
+    def close(self) -> None:
+        """Drop the stored results that are left, and disconnect."""
+        if self._done:
+            self.redis.unlink(*self._done)
+        for channel in (self._in, self._out):
+            channel.close()
+        self.redis.close()
+
+
+def command(*parts: bytes) -> bytes:
+    """A command as Redis reads it.
+
+    >>> command(b"PING")
+    b'*1\\r\\n$4\\r\\nPING\\r\\n'
+    """
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+def _template(url: str, connection: redis.Redis, queue: str) -> str:
+    """The message that Celery's own client sends for our task, with TASK-ID, THE-BODY and MARK where requests differ."""
+    from celery import Celery
+
+    side_queue = f"{queue}-template"
+    with Celery("harness-client", broker=url, backend=url, set_as_current=False) as app:
+        app.send_task(
+            contract.PREDICT_TASK, args=[MARK], task_id="TASK-ID", queue=side_queue, serializer="json",
+        )  # fmt: skip
+    raw = cast("bytes | None", connection.rpop(side_queue))
+    if raw is None:
+        raise RuntimeError("Celery's own message did not arrive in the broker")
+    message = json.loads(raw)
+    properties = message["properties"]
+    # the tag is the delivery's name in the broker's list of unacknowledged messages: it must differ by request
+    properties["delivery_tag"] = "TASK-ID"
+    properties["delivery_info"]["routing_key"] = queue
+    return json.dumps({**message, "body": "THE-BODY"})
