@@ -118,8 +118,10 @@ def waiting(requests: Requests, *, capacity: int, begin_s: float, end_s: float) 
 
 def _spells(lengths: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
     """Lengths of the runs of consecutive chosen intervals."""
-    starts = np.flatnonzero(np.diff(np.concatenate([[False], chosen])) & chosen)
-    return np.array([lengths[s:][: int(np.argmin(np.append(chosen[s:], False)))].sum() for s in starts])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]])))
+    ends = np.concatenate([[0.0], np.cumsum(lengths)])[edges]
+    result: Floats = ends[1::2] - ends[0::2]
+    return result
 
 
 def save(requests: Requests, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -14,18 +13,33 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from harness import answers, doubts, figures, noise, sending, stamps, waterfall, workloads
+from harness import (
+    answers,
+    cores,
+    cpu_facts,
+    cpu_verdict,
+    doubts,
+    figures,
+    noise,
+    occupancy,
+    sending,
+    stamps,
+    timeline,
+    waterfall,
+    workloads,
+)
 from harness.answers import Requests, Waiting
 from harness.causes import NEVER_STARTED, Facts, cause_of
 from harness.client.plan import SENDING
 from harness.matrix import Cell
 from harness.outcome import Observations, Outcome, classify
 from harness.plan import Bundle
+from harness.pools import POOLS
 from harness.portable import portable
-from harness.record import CpuUse, TrialRecord
+from harness.record import CpuFacts, CpuUse, Occupancy, TrialRecord
 from harness.trial import Seen, Trial
 
-CORES = len(os.sched_getaffinity(0))
+CORES = len(cores.AVAILABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +55,12 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
     """The record, and the requests' Parquet file beside it."""
     work, seen = trial.work, trial.seen
     requests = _requests(trial, bundle)
-    requests_file = ""
+    requests_file, name = "", work.cell.id if work.trial == 1 else f"{work.cell.id}.{work.trial}"
     if requests is not None and len(requests):
-        name = work.cell.id if work.trial == 1 else f"{work.cell.id}.{work.trial}"
         requests_file = f"requests/{name}.parquet"
         answers.save(requests, run_folder / requests_file)
+    samples_file = f"samples/{name}.parquet"
+    timeline.save(trial.monitor.samples, run_folder / samples_file)
     cpu = _cpu(seen, requests)
     observed = _observations(trial, requests, cpu)
     outcome, reason = classify(observed)
@@ -75,7 +90,10 @@ def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, 
         warmup_requests=int((requests.columns["phase"] == 1).sum()) if requests else 0,
         load_s={str(pid): took for pid, took in progress.load_seconds.items()},
         cpu=cpu,
-        peak_pss_bytes=trial.monitor.peak_pss_bytes,
+        **_what_limited(trial, cpu, requests),
+        samples_file=samples_file,
+        memory=(used := cpu_facts.memory_use(trial.monitor, requests=cpu.requests if cpu else 0)),
+        peak_pss_bytes=sum(used.pss_bytes.values()) if used else None,
         threads_peak=_threads_peak(trial),
         tree_cpu_s=seen.last.worker_tree_cpu_s if seen.last else None,
         kernel_cpu_s=trial.worker.process.kernel_cpu_s,
@@ -168,6 +186,34 @@ def _cpu(seen: Seen, requests: Requests | None) -> CpuUse | None:
         machine=after.machine_cpu_s - before.machine_cpu_s,
         steal=after.steal_s - before.steal_s,
         **spent,
+    )
+
+
+def _what_limited(trial: Trial, cpu: CpuUse | None, requests: Requests | None) -> dict[str, Any]:
+    """What the tree did with the cores, and the verdict on it, as fields of the record."""
+    if cpu is None:
+        return {}
+    facts = _cpu_facts(trial, requests)
+    verdict = cpu_verdict.judge(cpu, facts)
+    return {"cpu_facts": facts, "cpu_verdict": str(verdict), "cpu_verdict_reason": verdict.reason}
+
+
+def _cpu_facts(trial: Trial, requests: Requests | None) -> CpuFacts | None:
+    seen, cell = trial.seen, trial.work.cell
+    assert seen.before is not None
+    assert seen.after is not None
+    columns = requests.columns if requests is not None else {"pid": np.array([]), "tid": np.array([])}
+    busy = Occupancy(executors=cell.concurrency, executors_busy=1.0, work_waits=1.0, idle_with_work=0.0)
+    if not cell.is_baseline:  # which predicts without a pause
+        begin_s, end_s = seen.before.at_s, seen.after.at_s
+        found = occupancy.of(columns, capacity=cell.concurrency, begin_s=begin_s, end_s=end_s) if requests else None
+    return cpu_facts.of(
+        trial.monitor,
+        seen.before,
+        seen.after,
+        executors=frozenset(zip(columns["pid"].tolist(), columns["tid"].tolist(), strict=True)),
+        occupancy=busy if cell.is_baseline else found,
+        kind="in-process" if cell.is_baseline else POOLS[cell.pool].executors,
     )
 
 

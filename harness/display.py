@@ -58,7 +58,7 @@ def within(row: Mapping[str, Any]) -> float | None:
 
 def header() -> Text:
     titles = " ".join(f"{title:>{width}}" for title, _, width, _, _ in FIGURES)
-    return Text(f"{'cell':<{ID_WIDTH}} {'outcome':<{OUTCOME_WIDTH}}{titles}", style="bold")
+    return Text(f"{'cell':<{ID_WIDTH}} {'outcome':<{OUTCOME_WIDTH}}{titles}  limited by", style="bold")
 
 
 def line(row: Mapping[str, Any]) -> Text:
@@ -68,6 +68,8 @@ def line(row: Mapping[str, Any]) -> Text:
     text = Text(f"{row['cell']:<{ID_WIDTH}} ")
     text.append(f"{outcome.value:<{OUTCOME_WIDTH}}", style=STYLES.get(outcome, "bold red"))
     text.append(" ".join(f"{number(row.get(name), form, by):>{width}}" for _, name, width, form, by in FIGURES))
+    verdict = row.get("cpu_verdict")
+    text.append(f"  {verdict if verdict and isinstance(verdict, str) else '-'}")
     if names := [name for name, _ in doubts.parts(str(row.get("doubts") or ""))]:
         text.append(f"  ? {', '.join(names)}", style="yellow")
     if outcome is not Outcome.OK or str(row.get("traffic", "")).startswith("peak"):

@@ -18,6 +18,7 @@ from harness.record import Figures, TrialRecord
 OTHERS_SHARE = 0.10  # of the machine's cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02
 STARVED_SHARE = 0.02
+LEAST_GROWTH_BYTES = 1 << 20
 FREQUENCY_RATIO = 1.10
 SWAPPED_BYTES = 1 << 20  # less is what any system does now and then
 WIDE = 1.10  # half an interval, as a factor; pyperf warns at 10 %, too
@@ -55,7 +56,15 @@ def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
     known = known or record.figures
     if known is None or not known.requests:
         return []
-    found = [_requests(known), _windows(known), _end(record), _starved(record), *_sending(record), *_machine(record)]
+    found = [
+        _requests(known),
+        _windows(known),
+        _end(record),
+        _starved(record),
+        _growth(record),
+        *_sending(record),
+        *_machine(record),
+    ]
     return [doubt for doubt in found if doubt is not None]
 
 
@@ -189,6 +198,18 @@ def _sending(record: TrialRecord) -> list[Doubt | None]:
         peak if said.peak and said.peak_per_s is None else None,
         unheld if said.peak_held is False else None,
     ]
+
+
+def _growth(record: TrialRecord) -> Doubt | None:
+    grown = record.memory.growth if record.memory else None
+    if grown is None or not grown.certain or grown.bytes_per_s * grown.seconds < LEAST_GROWTH_BYTES:
+        return None
+    each = f", {grown.bytes_per_request / 1024:.1f} KiB a request" if grown.bytes_per_request is not None else ""
+    return Doubt(
+        name="growth",
+        what=f"memory grew by {grown.bytes_per_s / 2**20:.2f} MiB a second{each}",
+        next_step="raise --measure-s to see whether it goes on as a leak does",
+    )
 
 
 def _machine(record: TrialRecord) -> list[Doubt | None]:

@@ -3,34 +3,71 @@
 CPU time is the kernel's own: the user and system time of every living process plus that of the descendants it has
 waited for. Our keepers are subreapers, so no process's time is lost when it dies, not even a short-lived compiler's.
 Living processes are read to the nanosecond, waited-for ones to the clock tick (10 ms) below each living process.
+
+A reading costs a few files a process. What costs more (all threads of a process, its pages) is read at the ends of the
+measured phase, and between them at a pace that keeps its share of a core bounded, whatever the tree: see the shares below.
+`harness.selfcost.sampler` measures all of it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness import procfs
+from harness import cores, memory
+from harness.memory import MemoryReading, Pages
+from harness.pacer import Pacer
+from harness.process_tree import ProcessTree
 from harness.processes import OwnedProcess
+from harness.procfs import ProcessStat
+from harness.thread_clocks import ThreadLedger
 
 ROLES = ("worker", "children", "broker", "client")
+MEMORY_EVERY_S = 2.0
+MEMORY_SHARE = 0.003  # of a core, at most
+THREADS_EVERY_S = 4.0
+THREADS_SHARE = 0.002
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One reading. `cpu_s` is cumulative, in seconds, by role; `machine_cpu_s` is that of all cores since boot."""
+    """One reading. `cpu_s` is cumulative, in seconds, by role; `cores_busy_s` is that of each core available, since boot,
+    whoever used it, with what the hypervisor stole (`steal_s`, all of these cores)."""
 
-    at_s: float
+    at_s: float  # the middle of the reading
+    phase: str
     cpu_s: Mapping[str, float]
-    machine_cpu_s: float
+    cores_busy_s: tuple[float, ...]
     steal_s: float
     pids: tuple[int, ...]  # the worker's tree: the worker itself first, then its children
     threads: Mapping[int, int]
+    memory: MemoryReading | None = None
 
     @property
     def worker_tree_cpu_s(self) -> float:
         return self.cpu_s["worker"] + self.cpu_s["children"]
+
+    @property
+    def machine_cpu_s(self) -> float:
+        return sum(self.cores_busy_s)
+
+
+class Program:
+    """One of our programs and everything below it; nothing, where it is not ours to watch."""
+
+    def __init__(self, owned: OwnedProcess | None) -> None:
+        self.owned = owned
+        self.tree = ProcessTree(owned.keeper_pid) if owned is not None else None
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the program and everything below it, those that have ended included; its keeper left out."""
+        if self.owned is None or self.tree is None:
+            return 0.0
+        stats, keeper = self.tree.read(), self.tree.keeper
+        if keeper is None:
+            return self.owned.kernel_cpu_s or 0.0
+        return keeper.reaped_cpu_s + sum(stat.own_cpu_s + stat.reaped_cpu_s for stat in stats)
 
 
 @dataclass
@@ -40,40 +77,62 @@ class Monitor:
     worker: OwnedProcess
     broker: OwnedProcess | None = None
     client: OwnedProcess | None = None
-    peak_pss_bytes: int | None = None
     samples: list[Sample] = field(default_factory=list)
+    ledger: ThreadLedger = field(default_factory=ThreadLedger)
 
-    def sample(self) -> Sample:
-        """Take and keep a reading."""
-        worker, children, stats = self._worker_cpu_s()
-        busy_s, steal_s = procfs.machine_cpu_s()
-        cpu_s = {
-            "worker": worker,
-            "children": children,
-            "broker": tree_cpu_s(self.broker),
-            "client": tree_cpu_s(self.client),
-        }
+    def __post_init__(self) -> None:
+        self._tree = ProcessTree(self.worker.keeper_pid)
+        self._beside = {"broker": Program(self.broker), "client": Program(self.client)}
+        self._memory = Pacer(every_s=MEMORY_EVERY_S, share=MEMORY_SHARE)
+        self._threads = Pacer(every_s=THREADS_EVERY_S, share=THREADS_SHARE)
+
+    def sample(self, phase: str = "", *, edge: bool = False) -> Sample:
+        """Take and keep a reading. `phase`: the client's, '' before the worker is ready. `edge`: the measured phase begins
+        or ends with this reading, which therefore takes in everything."""
+        begin_s = time.monotonic()
+        worker, children, stats = self._worker_cpu_s(every_thread=edge)
+        machine = cores.read()
+        cpu_s = {"worker": worker, "children": children, **{role: one.cpu_s() for role, one in self._beside.items()}}
+        at_s = (begin_s + time.monotonic()) / 2
+        if edge or (phase == "measure" and self._threads.due()):
+            self._read_threads(stats, at_s)
         reading = Sample(
-            at_s=time.monotonic(),
+            at_s=at_s,
+            phase=phase,
             cpu_s=cpu_s,
-            machine_cpu_s=busy_s,
-            steal_s=steal_s,
+            cores_busy_s=machine.busy_s,
+            steal_s=sum(machine.steal_s),
             pids=tuple(stat.pid for stat in stats),
             threads={stat.pid: stat.threads for stat in stats},
+            memory=self._read_memory(stats) if edge or (phase and self._memory.due()) else None,
         )
         self.samples.append(reading)
         return reading
 
-    def measure_memory(self) -> None:
-        """Read the worker tree's PSS; dear (milliseconds a process), so not part of every sample."""
-        pss = procfs.pss_bytes(stat.pid for stat in procfs.tree(self.worker.keeper_pid))
-        if pss is not None:
-            self.peak_pss_bytes = max(pss, self.peak_pss_bytes or 0)
+    @property
+    def peak_memory(self) -> MemoryReading | None:
+        """The reading with the largest PSS of the worker's tree; None where nothing could be read."""
+        readings = [sample.memory for sample in self.samples if sample.memory is not None]
+        return max(readings, key=lambda one: one.pss_bytes, default=None)
 
-    def _worker_cpu_s(self) -> tuple[float, float, list[procfs.ProcessStat]]:
+    def _read_threads(self, stats: Iterable[ProcessStat], at_s: float) -> None:
+        begin_s = time.thread_time()
+        self.ledger.take((stat.pid for stat in stats), at_s)
+        self._threads.spent(time.thread_time() - begin_s)
+
+    def _read_memory(self, stats: Iterable[ProcessStat]) -> MemoryReading | None:
+        begin_s, at_s = time.thread_time(), time.monotonic()
+        pages = {"worker": Pages(), "children": Pages()}
+        for stat in stats:
+            role = "worker" if stat.pid == self.worker.pid else "children"
+            pages[role] += memory.read(stat.pid) or Pages()
+        self._memory.spent(time.thread_time() - begin_s)
+        reading = MemoryReading(at_s=at_s, pages=pages)
+        return reading if reading.pss_bytes else None
+
+    def _worker_cpu_s(self, *, every_thread: bool) -> tuple[float, float, list[ProcessStat]]:
         """CPU seconds of the worker itself, and of everything it ever started."""
-        keeper = procfs.process(self.worker.keeper_pid)
-        stats = procfs.tree(self.worker.keeper_pid)
+        stats, keeper = self._tree.read(every_thread=every_thread), self._tree.keeper
         own, others = 0.0, keeper.reaped_cpu_s if keeper else 0.0
         for stat in stats:
             if stat.pid == self.worker.pid:
@@ -82,14 +141,3 @@ class Monitor:
             else:
                 others += stat.own_cpu_s + stat.reaped_cpu_s
         return own, others, stats
-
-
-def tree_cpu_s(process: OwnedProcess | None) -> float:
-    """CPU seconds of a program and everything below it, those that have ended included; its keeper left out."""
-    if process is None:
-        return 0.0
-    keeper = procfs.process(process.keeper_pid)
-    if keeper is None:
-        return process.kernel_cpu_s or 0.0
-    below = procfs.tree(process.keeper_pid)
-    return keeper.reaped_cpu_s + sum(stat.own_cpu_s + stat.reaped_cpu_s for stat in below)

@@ -5,7 +5,8 @@ One JSON object a line in `trials.jsonl`. Times are seconds, sizes bytes, CPU in
 Schema history
     1: first version.
     2: figures of the trial with their intervals and windows, what the machine did beside us (noise), doubts, the
-       medians of the waterfall's stages; the requests' files have the worker's own stamps.
+       medians of the waterfall's stages; the requests' files have the worker's own stamps. What the CPU did, as facts and
+       as a verdict; memory by role, shared and private, and its growth; a file of samples.
 
 An older record reads like a new one: one small step a version (UPGRADES) brings it up to date, on reading only; the file
 stays as it is. A record of a later version is refused: half understood, it would be wrong.
@@ -60,6 +61,65 @@ class CpuUse(BaseModel):
     def idle_share(self) -> float:
         """Share of the machine's cores that nobody used; 0..1."""
         return max(0.0, 1.0 - self.machine / (self.window_s * self.cores))
+
+
+class Occupancy(BaseModel):
+    """Shares of the measured window (0..1), see `harness.occupancy`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    executors: int
+    executors_busy: float  # with a request
+    work_waits: float  # more requests in flight than executors, or one that waited for longer than a hand-over takes
+    idle_with_work: float  # executors without a request, while work waited
+
+
+class CpuFacts(BaseModel):
+    """What the worker's tree did with the cores in the measured window, see `harness.cpu_facts`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    span_s: float  # between the first and the last reading of the threads
+    cores_busy: list[float]  # share of the window in which each core was busy, whoever used it
+    thread_cpu_s: dict[str, float]  # by role and kind of thread: 'worker python', 'children engine' ...; and 'ended'
+    python_cores: list[float]  # that the Python threads of one process used: the process that used most, and the next
+    python_demand: list[float]  # that they could have used: with the time in which they waited for a core
+    busiest_role: str  # of the first of them: 'worker' or 'children'
+    busy_python_threads: int  # in it
+    run_queue_wait_s: float  # all threads together: they could run, and had no core
+    involuntary_switches: int
+    executor_kind: str  # of pools.Pool, or 'in-process'
+    broker_watched: bool
+    occupancy: Occupancy | None = None
+
+
+class Growth(BaseModel):
+    """How the PSS of the worker's tree changed through the measured phase; `certain`: it grew, and not by chance."""
+
+    model_config = ConfigDict(frozen=True)
+
+    readings: int
+    seconds: float
+    bytes_per_s: float
+    bytes_per_request: float | None = None
+    certain: bool
+
+
+class MemoryUse(BaseModel):
+    """The worker's tree at the peak of its PSS, by role ('worker', 'children'), see `harness.memory`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pss_bytes: dict[str, int]
+    private_bytes: dict[str, int]
+    shared_bytes: dict[str, int]  # counted in each process that maps them
+    readings: int
+    growth: Growth | None = None  # None: too few readings
+
+    @property
+    def saved_bytes(self) -> int:
+        """What sharing saves: without it, each process would need its shared pages for itself."""
+        return sum(self.private_bytes.values()) + sum(self.shared_bytes.values()) - sum(self.pss_bytes.values())
 
 
 class Figures(BaseModel):
@@ -120,6 +180,11 @@ class TrialRecord(BaseModel):
     executors_seen: int = 0
     load_s: dict[str, float] = {}
     cpu: CpuUse | None = None
+    cpu_facts: CpuFacts | None = None
+    cpu_verdict: str = ""  # of harness.cpu_verdict.Word, with its number; '' where nothing was measured
+    cpu_verdict_reason: str = ""
+    samples_file: str = ""  # the time line of CPU and memory: a path in the run's folder
+    memory: MemoryUse | None = None
     peak_pss_bytes: int | None = None
     threads_peak: dict[str, int] = {}
     tree_cpu_s: float | None = None  # whole life, as sampled up to the last look before the worker ended

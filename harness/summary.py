@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import answers, doubts, efficiency, figures, intervals, waterfall
+from harness import answers, doubts, efficiency, figures, intervals, resources, waterfall
 from harness.efficiency import Ceiling, Efficiency
 from harness.hang_rate import hang_rate
 from harness.intervals import Span
@@ -29,8 +29,10 @@ COLUMNS = (
     "traffic", "prefetch", "compile_cache", "trials", "outcome", "reason", "doubts", "requests", "ok", "errors", "wrong",
     "unanswered", "throughput_per_s", "throughput_low_per_s", "throughput_high_per_s",
     "latency_p50_s", "latency_p50_low_s", "latency_p50_high_s", "latency_p95_s", "latency_p95_low_s", "latency_p95_high_s",
-    "latency_p99_s", "latency_p99_low_s", "latency_p99_high_s", "stable", "predict_p50_s", "cpu_saturation",
-    "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client", "peak_pss_bytes",
+    "latency_p99_s", "latency_p99_low_s", "latency_p99_high_s", "stable", "predict_p50_s", "cpu_verdict", "cpu_saturation",
+    "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client",
+    "run_queue_wait_s_per_s", "involuntary_switches_per_s", "peak_pss_bytes", "pss_worker_bytes", "pss_children_bytes",
+    "private_bytes", "shared_saved_bytes", "growth_bytes_per_s", "growth_bytes_per_request",
     "threads_worker", "threads_child", "ready_s", "first_predict_s", "null_throughput_per_s", "baseline_predict_s",
     "overhead_fraction", "ceiling_per_s", "ceiling_cell", "efficiency",
     "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low", "hang_rate_high",
@@ -91,6 +93,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         **_pace(known, folder),
         **_stages(good),
         **_cpu(good),
+        **resources.columns(good, trials),
         **_beside(cell, known, others, folder),
         **efficiency.columns(share),
     }

@@ -36,7 +36,6 @@ from harness.watchdog import State, Verdict, judge
 
 LOOK_EVERY_S = 0.1
 SAMPLE_EVERY_S = 0.5
-MEMORY_EVERY_S = 2.0
 JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
@@ -122,7 +121,7 @@ class Trial:
         self.client: OwnedProcess | None = None
         self.monitor: Monitor
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
-        self._sampled_s = self._remembered_s = self._judged_s = 0.0
+        self._sampled_s = self._judged_s = 0.0
 
     def run(self) -> None:
         """Start, watch until something ends it, keep evidence, stop everything."""
@@ -221,9 +220,6 @@ class Trial:
             self._sample(phase)
         if not was_ready and progress.ready_at_s is not None:
             self._ready()
-        if now - self._remembered_s >= MEMORY_EVERY_S and progress.ready_at_s is not None:
-            self._remembered_s = now
-            self.monitor.measure_memory()
         if self.work.outside is not None and progress.phase == "measure":
             self.work.outside(self)
         seen.ended_by = self._ended(now)
@@ -231,7 +227,8 @@ class Trial:
     def _sample(self, phase_before: str) -> None:
         """Read CPU times; the measured window is from the first sample in its phase to the first one after it."""
         progress, seen = self.worker.progress, self.seen
-        seen.last = sample = self.monitor.sample()
+        edge = "measure" in (progress.phase, phase_before) and progress.phase != phase_before
+        seen.last = sample = self.monitor.sample(progress.phase, edge=edge)
         self._sampled_s = sample.at_s
         if "measure" in (progress.phase, phase_before):
             seen.before = seen.before or sample
@@ -240,6 +237,8 @@ class Trial:
             with contextlib.suppress(redis.RedisError):  # a broker that is lost has its own verdict
                 seen.depths.append(broker.depth(self.broker_view, self.queue))
         gone = {pid for pid in progress.child_pids if pid not in sample.pids and pid != self.worker.process.pid}
+        if gone - seen.dead:  # or only new: a child of another thread than the main one is found a little later
+            gone -= {stat.pid for stat in procfs.tree(self.worker.process.keeper_pid)}
         seen.dead |= gone
         seen.lost |= {stage.number for stage in progress.forget(gone) if stage.kind == "request"}
 
@@ -389,7 +388,7 @@ class Trial:
             self.client.terminate(grace_s=5.0)
         if hasattr(self, "worker"):
             if self.seen.last is not None and self.worker.poll() is None:
-                self.seen.last = self.monitor.sample()
+                self.seen.last = self.monitor.sample(self.worker.progress.phase)
             self.worker.stop(at_once=self.seen.ended_by not in ("done", "interrupted"))
             self.worker.progress.read()
         self._tidy_broker()

@@ -129,6 +129,26 @@ def test_a_pool_runs_as_many_requests_at_once_as_it_was_told(sleeping: tuple[Tri
     assert most_at_once(folder / record.requests_file) == record.as_cell.concurrency
 
 
+def test_the_record_says_what_the_cores_and_the_executors_did_and_where_the_samples_lie(
+    sleeping: tuple[TrialRecord, Path],
+) -> None:
+    """Eight requests in flight keep the executors asleep in one, which uses next to no CPU time."""
+    record, folder = sleeping
+    facts, seen = record.cpu_facts, record.cpu_facts.occupancy if record.cpu_facts else None
+    assert record.cpu_verdict
+    assert record.cpu_verdict_reason
+    assert facts is not None
+    assert seen is not None
+    assert (seen.executors, seen.work_waits > 0.9, seen.executors_busy > 0.7) == (record.as_cell.concurrency, True, True)
+    assert sum(facts.thread_cpu_s.values()) < 0.5 * facts.span_s
+    samples = pq.read_table(folder / record.samples_file).to_pandas()
+    assert {"first", "warmup", "measure"} <= set(samples["phase"])
+    assert record.memory is not None
+    children = record.memory.pss_bytes["children"]
+    assert (children > 0) == (record.as_cell.pool == "prefork")
+    assert record.peak_pss_bytes == samples[["pss_worker_bytes", "pss_children_bytes"]].sum(axis=1).max()
+
+
 def test_the_stages_of_a_request_add_up_to_its_latency_within_2_percent(sleeping: tuple[TrialRecord, Path]) -> None:
     record, folder = sleeping
     found = waterfall.read(folder / record.requests_file, capacity=record.as_cell.concurrency)

@@ -1,0 +1,102 @@
+"""From what the monitor read to what the record keeps of the CPU and of memory. Pure; the words are found in `cpu_verdict`.
+
+*Which threads are Python's?* From outside nothing says so for certain; this is the rule. Every process's main thread and
+each thread that ran a request (its number stands in the request's stamps) is `python`: that is known. Native code that
+such a thread runs itself, with or without the GIL, counts as its own. Of the others, a thread with another name than its
+process's main thread was named by the engine (`engine`): CPython names no threads before 3.14. One with the same
+name is `unnamed`: an OpenMP or BLAS pool's, or one of the helper threads of Celery; which of the two is a guess, and not
+made. `ended` is the CPU time of the tree that none of these threads used: threads and processes that came and went between
+two readings.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from harness import memory
+from harness.monitor import Monitor, Sample
+from harness.record import CpuFacts, MemoryUse, Occupancy
+from harness.thread_clocks import ThreadUse
+
+BUSY_SHARE = 0.05  # of a core, from which on a thread counts as busy
+Executor = tuple[int, int]  # (pid, tid) of a thread that ran a request
+
+
+def of(
+    monitor: Monitor, before: Sample, after: Sample, *, executors: frozenset[Executor], occupancy: Occupancy | None, kind: str
+) -> CpuFacts | None:
+    """The facts of the measured window, from its first sample to its last; None where threads were not read twice.
+
+    `kind`: of executors, see `pools.Pool`.
+    """
+    uses, span_s = monitor.ledger.spent(), monitor.ledger.end_s - monitor.ledger.begin_s
+    window_s = after.at_s - before.at_s
+    if not uses or span_s <= 0 or window_s <= 0:
+        return None
+    worker, tree_s = monitor.worker.pid, after.worker_tree_cpu_s - before.worker_tree_cpu_s
+    kinds = by_kind(uses, worker=worker, executors=executors)
+    kinds["ended"] = max(0.0, tree_s * span_s / window_s - sum(kinds.values()))
+    used, demands = python_cores(uses, span_s, executors)
+    pids = sorted(used, key=lambda pid: used[pid], reverse=True)
+    return CpuFacts(
+        span_s=span_s,
+        cores_busy=[(late - early) / window_s for early, late in zip(before.cores_busy_s, after.cores_busy_s, strict=True)],
+        thread_cpu_s=kinds,
+        python_cores=[used[pid] for pid in pids[:2]],
+        python_demand=[demands[pid] for pid in pids[:2]],
+        busiest_role="worker" if pids[0] == worker else "children",
+        busy_python_threads=sum(
+            use.pid == pids[0] and is_python(use, executors) and use.cpu_s >= BUSY_SHARE * span_s for use in uses
+        ),
+        run_queue_wait_s=sum(use.wait_s for use in uses),
+        involuntary_switches=sum(use.involuntary for use in uses),
+        executor_kind=kind,
+        broker_watched=monitor.broker is not None,
+        occupancy=occupancy,
+    )
+
+
+def is_python(use: ThreadUse, executors: frozenset[Executor]) -> bool:
+    return use.tid == use.pid or (use.pid, use.tid) in executors
+
+
+def by_kind(uses: Sequence[ThreadUse], *, worker: int, executors: frozenset[Executor]) -> dict[str, float]:
+    """CPU seconds of living threads by role and kind: 'worker python', 'children engine' …"""
+    names = {use.pid: use.name for use in uses if use.tid == use.pid}
+    found: defaultdict[str, float] = defaultdict(float)
+    for use in uses:
+        other = "unnamed" if use.name == names.get(use.pid) else "engine"
+        kind = "python" if is_python(use, executors) else other
+        found[f"{'worker' if use.pid == worker else 'children'} {kind}"] += use.cpu_s
+    return dict(found)
+
+
+def python_cores(
+    uses: Sequence[ThreadUse], span_s: float, executors: frozenset[Executor]
+) -> tuple[Mapping[int, float], Mapping[int, float]]:
+    """pid -> cores that its Python threads used; and those that they could have used, their waits for a core included."""
+    used: defaultdict[int, float] = defaultdict(float)
+    wanted: defaultdict[int, float] = defaultdict(float)
+    for use in uses:
+        if is_python(use, executors):
+            used[use.pid] += use.cpu_s / span_s
+            wanted[use.pid] += (use.cpu_s + use.wait_s) / span_s
+    return used, wanted
+
+
+def memory_use(monitor: Monitor, *, requests: int) -> MemoryUse | None:
+    """Memory at its peak, and its growth through the measured phase, in which `requests` were answered."""
+    peak = monitor.peak_memory
+    if peak is None:
+        return None
+    ends = [number for number, sample in enumerate(monitor.samples) if sample.phase == "measure"]
+    inside = monitor.samples[ends[0] : ends[-1] + 2] if ends else []  # with the sample that ends the phase
+    readings = [sample.memory for sample in inside if sample.memory is not None]
+    return MemoryUse(
+        pss_bytes={role: pages.pss_bytes for role, pages in peak.pages.items()},
+        private_bytes={role: pages.private_bytes for role, pages in peak.pages.items()},
+        shared_bytes={role: pages.shared_bytes for role, pages in peak.pages.items()},
+        readings=sum(sample.memory is not None for sample in monitor.samples),
+        growth=memory.growth(readings, requests),
+    )

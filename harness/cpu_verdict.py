@@ -1,0 +1,165 @@
+"""What limited a trial, in words with its numbers: from the record's facts to a verdict. Pure.
+
+The first rule that holds decides, in this order; shares are of the cores available and of the measured window.
+
+    client-bound        our load generator used more than 90 % of a core; the trial is `invalid`
+    over-subscribed k x at least 1.5 threads of the worker's tree a core could run, on average: k is the CPU time plus the
+                        run-queue wait of its threads, a core and second. N endless loops on M cores give N / M
+    saturated           less than 10 % of the cores were idle, and the worker's tree used the most of what was ours
+    broker-bound        the broker, which runs commands in one thread, used more than 85 % of a core
+    latency-bound       less than half of the time work waited: the traffic limits, or the latency of a single request
+    GIL-bound           work waited, cores were idle, and the Python threads of one process could have used 0.85 of a core or
+                        more and used 1.1 at most, the rest of the tree less than half a core, and every request needs
+                        that process: its executors share it (threads, greenlets, the main thread), or it is the main one,
+                        which hands requests out
+    starved             work waited beside free executors: a quarter of the executors' time or more
+    executor-bound      work waited, cores were idle, and at least three quarters of the executors' time was taken by requests:
+                        more executors (or engine threads) would use the cores
+    cannot say          the cores were full and others used a quarter of them, or no rule holds
+
+Why these thresholds: `harness.instrument.burners` makes programs whose truth is known (endless loops, one or more a core;
+Python threads that share a GIL; sleepers) and holds the rules against them. GIL-sharing threads use one core together
+(1.1: two clocks are read, one after the other); beside other programs they use less, which their run-queue wait makes
+up for. The 10 % idle leave room for what no
+scheduler fills between two requests. The client's limit is that of `outcome`.
+
+*memory-bound* is never given. A core that waits for memory counts as busy; only hardware counters tell the two apart, which
+virtual machines and containers usually withhold (`perf_event_paranoid`). A lock of the engine that lets one thread run
+at a time looks like the GIL from outside. Where counters can be had:
+`perf stat -e cycles,instructions,LLC-load-misses -p PID`; few instructions a cycle, well below 1, with many misses
+speak for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.outcome import CLIENT_LIMIT
+from harness.record import CpuFacts, CpuUse, Occupancy
+
+LEAST_WINDOW_S = 0.5
+FULL_IDLE = 0.10
+OVER_SUBSCRIBED = 1.5
+BROKER_LIMIT = 0.85
+WORK_WAITS = 0.5
+AT_LEAST, AT_MOST = 0.85, 1.10
+STARVED = 0.25
+EXECUTORS_BUSY = 0.75
+BESIDE = 0.5
+OTHERS = 0.25
+SHARED = ("threads", "greenlets", "main")  # executors that share one interpreter
+
+
+class Word(StrEnum):
+    """The verdicts."""
+
+    CLIENT_BOUND = "client-bound"
+    OVER_SUBSCRIBED = "over-subscribed"
+    SATURATED = "saturated"
+    BROKER_BOUND = "broker-bound"
+    LATENCY_BOUND = "latency-bound"
+    GIL_BOUND = "GIL-bound"
+    STARVED = "starved"
+    EXECUTOR_BOUND = "executor-bound"
+    CANNOT_SAY = "cannot say"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuVerdict:
+    """`reason` is one sentence with the numbers."""
+
+    word: Word
+    reason: str
+    times: float | None = None  # over-subscribed: threads that could run, a core
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.times:.1f} x" if self.times is not None else str(self.word)
+
+
+def judge(cpu: CpuUse, facts: CpuFacts | None) -> CpuVerdict:
+    """The verdict on one trial's measured window."""
+    if facts is None or cpu.window_s < LEAST_WINDOW_S:
+        return CpuVerdict(word=Word.CANNOT_SAY, reason=f"the measured phase was watched for {cpu.window_s:.1f} s only")
+    if cpu.client / cpu.window_s > CLIENT_LIMIT:
+        reason = f"the load generator used {cpu.client / cpu.window_s:.2f} of a core, so the worker was not what limited"
+        return CpuVerdict(word=Word.CLIENT_BOUND, reason=reason)
+    return _full(cpu, facts) or _waiting(cpu, facts)
+
+
+def _full(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict | None:
+    """The cores are what limits."""
+    cores_s = cpu.window_s * cpu.cores
+    times = cpu.worker_tree / cores_s + facts.run_queue_wait_s / (facts.span_s * cpu.cores)
+    split = (
+        f"{cpu.worker_tree / cores_s:.0%} of {_cores(cpu.cores)} were busy with the worker's processes, "
+        f"{cpu.broker / cores_s:.0%} with the broker, {cpu.client / cores_s:.0%} with the client, "
+        f"{cpu.others_share:.0%} with others"
+    )
+    if times >= OVER_SUBSCRIBED:
+        queue = (
+            f"its threads waited {facts.run_queue_wait_s / facts.span_s:.1f} s a second for a core and were pushed off one "
+            f"{facts.involuntary_switches / facts.span_s:.0f} times a second"
+        )
+        return CpuVerdict(word=Word.OVER_SUBSCRIBED, times=times, reason=f"{split}; {queue}")
+    if cpu.idle_share >= FULL_IDLE:
+        return None
+    if cpu.others_share >= OTHERS:
+        return CpuVerdict(word=Word.CANNOT_SAY, reason=f"the cores were full, and not with us alone: {split}")
+    if cpu.worker_tree >= cpu.ours / 2:
+        return CpuVerdict(word=Word.SATURATED, reason=split)
+    return None
+
+
+def _waiting(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict:
+    """Cores are idle, or taken by the broker and the client: what keeps the worker from its work."""
+    busy = f"{_cores(cpu.cores)} were idle for {cpu.idle_share:.0%} of the time"
+    broker = cpu.broker / cpu.window_s
+    if broker > BROKER_LIMIT:
+        return CpuVerdict(word=Word.BROKER_BOUND, reason=f"the broker, one thread, used {broker:.2f} of a core; {busy}")
+    seen = facts.occupancy
+    if seen is None:
+        return CpuVerdict(word=Word.CANNOT_SAY, reason=f"{busy}, and no request says whether work waited")
+    if cpu.idle_share < FULL_IDLE:
+        return CpuVerdict(word=Word.CANNOT_SAY, reason=f"{busy}, and the broker and the client took the most of the others")
+    if seen.work_waits < WORK_WAITS:
+        reason = f"work waited in {seen.work_waits:.0%} of the time only, the rest is what one request takes; {busy}"
+        return CpuVerdict(word=Word.LATENCY_BOUND, reason=reason)
+    busy = f"{busy} while work waited"
+    if _one_interpreter(cpu, facts, seen):
+        return CpuVerdict(word=Word.GIL_BOUND, reason=f"{_interpreter(facts)}; {busy}")
+    if seen.idle_with_work >= STARVED:
+        reason = f"executors were free for {seen.idle_with_work:.0%} of their time while work waited; {busy}{_unseen(facts)}"
+        return CpuVerdict(word=Word.STARVED, reason=reason)
+    if seen.executors_busy >= EXECUTORS_BUSY:
+        reason = f"requests held the executors for {seen.executors_busy:.0%} of their time; {busy}"
+        return CpuVerdict(word=Word.EXECUTOR_BOUND, reason=reason)
+    return CpuVerdict(word=Word.CANNOT_SAY, reason=f"executors were busy for {seen.executors_busy:.0%} of their time; {busy}")
+
+
+def _one_interpreter(cpu: CpuUse, facts: CpuFacts, seen: Occupancy) -> bool:
+    """The Python threads of exactly one process want one core, requests cannot do without them, and little else computes.
+
+    A single executor that is busy with its requests is no proof of a GIL: it may compute in native code.
+    """
+    first, second = [*facts.python_cores, 0.0, 0.0][:2]
+    one_core = first <= AT_MOST and facts.python_demand[0] >= AT_LEAST
+    through_it = facts.executor_kind in SHARED or (facts.executor_kind == "processes" and facts.busiest_role == "worker")
+    alone = facts.executor_kind == "threads" and seen.executors == 1 and seen.executors_busy >= EXECUTORS_BUSY
+    beside = cpu.worker_tree / cpu.window_s - first
+    return one_core and max(second, beside) < BESIDE and through_it and not alone
+
+
+def _interpreter(facts: CpuFacts) -> str:
+    where = "the worker's main process" if facts.busiest_role == "worker" else "one child"
+    count = facts.busy_python_threads
+    threads = f"{count} Python threads of {where} took turns at" if count > 1 else f"the one busy Python thread of {where} used"
+    return f"{threads} {facts.python_cores[0]:.2f} cores"
+
+
+def _unseen(facts: CpuFacts) -> str:
+    return "" if facts.broker_watched else "; the broker is not ours, and what it did was not seen"
+
+
+def _cores(count: int) -> str:
+    return f"{count} core{'s' if count > 1 else ''}"

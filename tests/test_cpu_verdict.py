@@ -1,0 +1,133 @@
+"""What limited a trial: recorded facts of known truth get their word, and what is not known gets none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.cpu_verdict import CpuVerdict, Word, judge
+from harness.record import CpuFacts, CpuUse, Occupancy
+from harness.resources import verdicts
+from tests.test_store import record
+
+WINDOW_S = 10.0
+
+
+def cpu(*, worker: float = 0.0, children: float = 0.0, broker: float = 0.0, client: float = 0.0, others: float = 0.0) -> CpuUse:
+    """Cores that each used, of two."""
+    ours = worker + children + broker + client
+    return CpuUse(
+        window_s=WINDOW_S, cores=2, requests=100, worker=worker * WINDOW_S, children=children * WINDOW_S,
+        broker=broker * WINDOW_S, client=client * WINDOW_S, machine=(ours + others) * WINDOW_S, steal=0.0,
+    )  # fmt: skip
+
+
+def occupancy(executors: int = 2, *, busy: float = 1.0, waits: float = 1.0, idle: float = 0.0) -> Occupancy:
+    return Occupancy(executors=executors, executors_busy=busy, work_waits=waits, idle_with_work=idle)
+
+
+def facts(**changes: Any) -> CpuFacts:
+    values = {
+        "span_s": WINDOW_S, "cores_busy": [0.5, 0.5], "thread_cpu_s": {}, "python_cores": [0.3, 0.3],
+        "python_demand": [0.3, 0.3], "busiest_role": "children", "busy_python_threads": 1, "run_queue_wait_s": 0.1,
+        "involuntary_switches": 10, "executor_kind": "processes", "broker_watched": True, "occupancy": occupancy(),
+    }  # fmt: skip
+    return CpuFacts(**{**values, **changes})
+
+
+ONE_PYTHON = {"python_cores": [1.0], "python_demand": [1.02]}
+THREADS = {"executor_kind": "threads", "busiest_role": "worker", "busy_python_threads": 2, **ONE_PYTHON}
+
+TRUTHS = {
+    "two endless loops on two cores": (
+        cpu(children=1.98), facts(python_cores=[0.99, 0.99], python_demand=[1.0, 1.0]), "saturated",
+    ),
+    "four endless loops on two cores": (cpu(children=1.98), facts(run_queue_wait_s=20.0), "over-subscribed 2.0 x"),
+    "an engine's pools of four threads each in two children, beside other programs": (
+        cpu(children=1.0, others=0.9), facts(run_queue_wait_s=30.0), "over-subscribed 2.0 x",
+    ),
+    "two Python threads that share the GIL": (cpu(worker=1.0), facts(**THREADS), "GIL-bound"),
+    "a green worker that computes": (
+        cpu(worker=1.0), facts(**{**THREADS, "executor_kind": "greenlets", "busy_python_threads": 1}), "GIL-bound",
+    ),
+    "GIL-sharing threads that get three quarters of a core beside other programs": (
+        cpu(worker=0.75, others=0.9), facts(**{**THREADS, "python_cores": [0.75], "python_demand": [1.05]}), "GIL-bound",
+    ),
+    "threads that compute in native code on more than one core": (
+        cpu(worker=1.5), facts(**{**THREADS, "python_cores": [1.5], "python_demand": [1.5]}), "executor-bound",
+    ),
+    "one thread that computes, where the pool has one": (
+        cpu(worker=1.0), facts(**THREADS, occupancy=occupancy(1)), "executor-bound",
+    ),
+    "a main process that cannot hand out no-ops fast enough": (
+        cpu(worker=0.98, children=0.4),
+        facts(python_cores=[0.98], python_demand=[1.0], busiest_role="worker", occupancy=occupancy(busy=0.1, idle=0.9)),
+        "GIL-bound",
+    ),
+    "a Python thread beside an engine that computes": (cpu(worker=1.7), facts(**THREADS), "executor-bound"),
+    "one child of two computes and the other is given nothing": (
+        cpu(children=0.9), facts(python_cores=[0.9], python_demand=[0.9], occupancy=occupancy(busy=0.5, idle=0.5)), "starved",
+    ),
+    "two children that sleep in every request": (
+        cpu(children=0.1), facts(python_cores=[0.05, 0.05], python_demand=[0.05, 0.05]), "executor-bound",
+    ),
+    "one request at a time": (
+        cpu(children=0.9), facts(python_cores=[0.9], python_demand=[0.9], occupancy=occupancy(waits=0.0, busy=0.4)),
+        "latency-bound",
+    ),
+    "a broker that uses its one thread up": (cpu(children=0.5, broker=0.95), facts(), "broker-bound"),
+    "a client that uses its one thread up": (cpu(children=0.5, client=0.95), facts(), "client-bound"),
+    "full cores, half of them taken by others": (cpu(children=1.0, others=1.0), facts(), "cannot say"),
+    "full cores, most of them taken by broker and client": (
+        cpu(children=0.6, broker=0.7, client=0.7), facts(), "cannot say",
+    ),
+    "idle cores, and requests that left no stamps": (cpu(children=0.5), facts(occupancy=None), "cannot say"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_the_word_is_that_of_the_known_truth(name: str) -> None:
+    used, known, word = TRUTHS[name]
+    assert str(judge(used, known)) == word, judge(used, known).reason
+
+
+def test_the_words_of_the_truths_are_all_the_words() -> None:
+    assert {judge(used, known).word for used, known, _ in TRUTHS.values()} == set(Word)
+
+
+@pytest.mark.parametrize("known", [None, facts()])
+def test_a_window_that_was_hardly_watched_is_not_judged(known: CpuFacts | None) -> None:
+    short = cpu(children=2.0).model_copy(update={"window_s": 0.3} if known else {})
+    assert judge(short, known).word is Word.CANNOT_SAY
+
+
+def test_the_reason_holds_the_numbers() -> None:
+    found = judge(cpu(worker=0.02, children=1.96, broker=0.01), facts(run_queue_wait_s=20.0, involuntary_switches=2500))
+    assert found == CpuVerdict(
+        word=Word.OVER_SUBSCRIBED,
+        times=found.times,
+        reason="99% of 2 cores were busy with the worker's processes, 0% with the broker, 0% with the client, 0% with others; "
+        "its threads waited 2.0 s a second for a core and were pushed off one 250 times a second",
+    )
+    assert found.times == pytest.approx(1.99)
+
+
+def test_a_broker_that_was_not_watched_is_named_as_what_may_have_starved_the_worker() -> None:
+    starved = facts(occupancy=occupancy(idle=0.6, busy=0.3), broker_watched=False)
+    assert "the broker is not ours" in judge(cpu(children=0.5), starved).reason
+
+
+@pytest.mark.parametrize(
+    ("each", "said"),
+    [
+        ([], ""),
+        ([""], ""),
+        (["cannot say"], "cannot say"),
+        (["GIL-bound", "GIL-bound"], "GIL-bound"),
+        (["over-subscribed 1.6 x", "over-subscribed 2.0 x"], "over-subscribed 1.8 x"),
+        (["saturated", "over-subscribed 1.6 x", "saturated"], "saturated (2), over-subscribed 1.6 x (1)"),
+    ],
+)
+def test_a_row_says_the_verdict_of_its_trials(each: list[str], said: str) -> None:
+    assert verdicts([record(cpu_verdict=verdict) for verdict in each]) == said
