@@ -15,7 +15,6 @@ import numpy as np
 
 from harness import (
     answers,
-    cores,
     cpu_facts,
     cpu_verdict,
     doubts,
@@ -38,8 +37,6 @@ from harness.pools import POOLS
 from harness.portable import portable
 from harness.record import CpuFacts, CpuUse, Occupancy, TrialRecord
 from harness.trial import Seen, Trial
-
-CORES = len(cores.AVAILABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,15 +175,7 @@ def _cpu(seen: Seen, requests: Requests | None) -> CpuUse | None:
     before, after = seen.before, seen.after
     if before is None or after is None or after.at_s - before.at_s < 0.2:
         return None
-    spent = {role: after.cpu_s[role] - before.cpu_s[role] for role in before.cpu_s}
-    return CpuUse(
-        window_s=after.at_s - before.at_s,
-        cores=CORES,
-        requests=requests.between(before.at_s, after.at_s) if requests else 0,
-        machine=after.machine_cpu_s - before.machine_cpu_s,
-        steal=after.steal_s - before.steal_s,
-        **spent,
-    )
+    return cpu_facts.use(before, after, requests=requests.between(before.at_s, after.at_s) if requests else 0)
 
 
 def _what_limited(trial: Trial, cpu: CpuUse | None, requests: Requests | None) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from harness import memory
-from harness.monitor import Monitor, Sample
-from harness.record import CpuFacts, MemoryUse, Occupancy
+from harness import cores, memory
+from harness.monitor import ROLES, Monitor, Sample
+from harness.record import CpuFacts, CpuUse, MemoryUse, Occupancy
 from harness.thread_clocks import ThreadUse
 
 BUSY_SHARE = 0.05  # of a core, from which on a thread counts as busy
@@ -47,13 +47,25 @@ def of(
         python_demand=[demands[pid] for pid in pids[:2]],
         busiest_role="worker" if pids[0] == worker else "children",
         busy_python_threads=sum(
-            use.pid == pids[0] and is_python(use, executors) and use.cpu_s >= BUSY_SHARE * span_s for use in uses
+            one.pid == pids[0] and is_python(one, executors) and one.cpu_s >= BUSY_SHARE * span_s for one in uses
         ),
-        run_queue_wait_s=sum(use.wait_s for use in uses),
-        involuntary_switches=sum(use.involuntary for use in uses),
+        run_queue_wait_s=sum(one.wait_s for one in uses),
+        involuntary_switches=sum(one.involuntary for one in uses),
         executor_kind=kind,
         broker_watched=monitor.broker is not None,
         occupancy=occupancy,
+    )
+
+
+def use(before: Sample, after: Sample, *, requests: int) -> CpuUse:
+    """What each role used between two samples, in which `requests` were answered rightly."""
+    return CpuUse(
+        window_s=after.at_s - before.at_s,
+        cores=len(cores.AVAILABLE),
+        requests=requests,
+        machine=after.machine_cpu_s - before.machine_cpu_s,
+        steal=after.steal_s - before.steal_s,
+        **{role: after.cpu_s[role] - before.cpu_s[role] for role in ROLES},
     )
 
 

@@ -8,10 +8,10 @@ The first rule that holds decides, in this order; shares are of the cores availa
     saturated           less than 10 % of the cores were idle, and the worker's tree used the most of what was ours
     broker-bound        the broker, which runs commands in one thread, used more than 85 % of a core
     latency-bound       less than half of the time work waited: the traffic limits, or the latency of a single request
-    GIL-bound           work waited, cores were idle, and the Python threads of one process could have used 0.85 of a core or
-                        more and used 1.1 at most, the rest of the tree less than half a core, and every request needs
-                        that process: its executors share it (threads, greenlets, the main thread), or it is the main one,
-                        which hands requests out
+    GIL-bound           work waited, cores were idle, the Python threads of one process used 0.7 to 1.1 cores and could have
+                        used 0.85 or more, the rest of the tree used less than half a core, and every request needs that
+                        process: its executors share it (threads, greenlets, the main thread), or it is the main one, which
+                        hands requests out
     starved             work waited beside free executors: a quarter of the executors' time or more
     executor-bound      work waited, cores were idle, and at least three quarters of the executors' time was taken by requests:
                         more executors (or engine threads) would use the cores
@@ -19,8 +19,8 @@ The first rule that holds decides, in this order; shares are of the cores availa
 
 Why these thresholds: `harness.instrument.burners` makes programs whose truth is known (endless loops, one or more a core;
 Python threads that share a GIL; sleepers) and holds the rules against them. GIL-sharing threads use one core together
-(1.1: two clocks are read, one after the other); beside other programs they use less, which their run-queue wait makes
-up for. The 10 % idle leave room for what no
+(1.1: two clocks are read, one after the other); beside other programs they use less, and their run-queue wait
+tells what they could have used. The 10 % idle leave room for what no
 scheduler fills between two requests. The client's limit is that of `outcome`.
 
 *memory-bound* is never given. A core that waits for memory counts as busy; only hardware counters tell the two apart, which
@@ -43,7 +43,7 @@ FULL_IDLE = 0.10
 OVER_SUBSCRIBED = 1.5
 BROKER_LIMIT = 0.85
 WORK_WAITS = 0.5
-AT_LEAST, AT_MOST = 0.85, 1.10
+USED, WANTED = (0.70, 1.10), 0.85  # cores
 STARVED = 0.25
 EXECUTORS_BUSY = 0.75
 BESIDE = 0.5
@@ -143,7 +143,7 @@ def _one_interpreter(cpu: CpuUse, facts: CpuFacts, seen: Occupancy) -> bool:
     A single executor that is busy with its requests is no proof of a GIL: it may compute in native code.
     """
     first, second = [*facts.python_cores, 0.0, 0.0][:2]
-    one_core = first <= AT_MOST and facts.python_demand[0] >= AT_LEAST
+    one_core = USED[0] <= first <= USED[1] and facts.python_demand[0] >= WANTED
     through_it = facts.executor_kind in SHARED or (facts.executor_kind == "processes" and facts.busiest_role == "worker")
     alone = facts.executor_kind == "threads" and seen.executors == 1 and seen.executors_busy >= EXECUTORS_BUSY
     beside = cpu.worker_tree / cpu.window_s - first

@@ -54,6 +54,11 @@ TRUTHS = {
     "GIL-sharing threads that get three quarters of a core beside other programs": (
         cpu(worker=0.75, others=0.9), facts(**{**THREADS, "python_cores": [0.75], "python_demand": [1.05]}), "GIL-bound",
     ),
+    "threads that got half a core and waited for one for the rest": (
+        cpu(worker=0.5, others=1.1),
+        facts(**{**THREADS, "python_cores": [0.5], "python_demand": [1.0], "occupancy": occupancy(idle=0.6)}),
+        "starved",
+    ),
     "threads that compute in native code on more than one core": (
         cpu(worker=1.5), facts(**{**THREADS, "python_cores": [1.5], "python_demand": [1.5]}), "executor-bound",
     ),
