@@ -81,6 +81,7 @@ def test_a_thread_that_began_between_two_readings_counts_from_nothing_and_others
     with program(SPINNING_THREAD, tmp_path) as process:
         assert wait_until(lambda: len(thread_clocks.read(process.pid)) == 2)
         spinner = next(use.tid for use in thread_clocks.read(process.pid) if use.tid != process.pid)
+        assert wait_until(lambda: ran(process.pid, spinner) > 0)
         ledger = thread_clocks.ThreadLedger()
         ledger.take([], 1.0)
         assert ledger.spent() == []
