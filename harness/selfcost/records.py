@@ -8,7 +8,6 @@ all this is computation, and a busy machine must not change the figure. What nee
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from harness import answers, display, figures, intervals, plan, store, summary
+from harness import answers, display, figures, intervals, plan, procfs, store, summary
 from harness.answers import MEASURE, Requests
 from harness.experiment import Block, Experiment
 from harness.matrix import Cell
@@ -40,6 +39,12 @@ class Cost:
 
     seconds: float
     peak_bytes: int
+
+
+def _peak_bytes() -> int:
+    """The most memory that this program had; getrusage's ru_maxrss begins with that of the program before the exec."""
+    status = procfs.read("/proc/self/status") or ""
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def summarise(requests: int = 1_000_000) -> Cost:
@@ -166,8 +171,7 @@ def main(folder: Path) -> None:
     table = summary.table(store.RunFolder(folder).records(), folder)
     seconds = time.process_time() - begun
     assert table["latency_p99_high_s"].notna().all()
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes}))
+    print(json.dumps({"seconds": seconds, "peak_bytes": _peak_bytes()}))
 
 
 if __name__ == "__main__":
