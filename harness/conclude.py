@@ -268,17 +268,20 @@ def _waiting(trial: Trial, requests: Requests | None) -> Waiting | None:
 
 
 def _waited_in(trial: Trial, requests: Requests | None, waiting: Waiting | None) -> str:
-    """The stage in which requests waited while executors were free, in words; '' where nothing tells."""
-    seen, progress = trial.seen, trial.worker.progress
-    verdict = seen.verdict if seen.ended_by == "verdict" else None
-    begin_s = verdict.since_s if verdict and verdict.since_s else progress.phase_at_s.get("measure")
-    if requests is None or trial.work.cell.is_baseline or begin_s is None:
+    """Where requests waited while executors were free, or stand since all stands still; in words, '' if nothing tells."""
+    cell, progress = trial.work.cell, trial.worker.progress
+    begin_s = progress.phase_at_s.get("measure")
+    if requests is None or cell.is_baseline:
         return ""
-    standing = seen.last.at_s if verdict and seen.last else 0.0
-    end_s = max(standing, progress.phase_at_s.get("drain") or progress.last_event_s or 0.0)
-    capacity, nobody = trial.work.cell.concurrency, verdict is not None or (waiting is not None and waiting.starved > 0)
-    place = waterfall.waited_in(requests.columns, capacity=capacity, begin_s=begin_s, end_s=end_s, nobody=nobody)
-    return str(place) if place else ""
+    if trial.seen.ended_by == "verdict":
+        return waterfall.in_words(waterfall.standing_in(requests.columns), "stand")
+    if begin_s is None:
+        return ""
+    end_s = progress.phase_at_s.get("drain") or progress.last_event_s or begin_s
+    nobody = waiting is not None and waiting.starved > 0
+    return waterfall.in_words(
+        waterfall.waited_in(requests.columns, capacity=cell.concurrency, begin_s=begin_s, end_s=end_s, nobody=nobody)
+    )
 
 
 def _measures(trial: Trial, requests: Requests | None) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,7 @@ STAGES = ("publish", "broker", "prefetch", "dispatch", "prepare", "predict", "wr
 STAMPED = contract.WORKER_FIELDS
 NEEDED = ("published", "received", "begin", "predict_begin", "predict_end", *STAMPED)
 NOT_KNOWN = -1
+LEAST_SHARE = 0.05  # of the waiting, to be named
 Columns = Mapping[str, npt.NDArray[Any]]
 Moments = npt.NDArray[np.int64]
 
@@ -99,29 +99,25 @@ def free_at(columns: Columns, *, capacity: int) -> Moments:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where requests waited while an executor was free. `share`: of their waiting, in request-seconds; 0..1."""
-
-    stage: str  # 'broker' or 'dispatch'
-    share: float
-
-    def __str__(self) -> str:
-        where = {
-            "broker": "in the broker: published, and not received by the worker",
-            "dispatch": "in dispatch: received by the worker, and not given to a free executor",
-        }
-        return f"{self.share:.0%} of the waiting was {where[self.stage]}"
+#: Where a request waits, in words, in the order of its way.
+PLACES = {
+    "broker": "in the broker (published, not received by the worker)",
+    "dispatch": "in dispatch (received by the worker, not given to a free executor)",
+    "worker": "in the worker (received, not begun)",
+    "write": "in the result's write (begun, no result stored)",
+    "read": "in the result's read (stored, not received by the client)",
+}
 
 
-def waited_in(columns: Columns, *, capacity: int, begin_s: float, end_s: float, nobody: bool = False) -> Place | None:
-    """The stage where requests waited between two moments, in the intervals with an executor free.
+def waited_in(columns: Columns, *, capacity: int, begin_s: float, end_s: float, nobody: bool = False) -> dict[str, float]:
+    """The shares of the waiting, in request-seconds between two moments, by place: `broker` and `dispatch`; 0..1.
 
-    `nobody`: only in those in which no executor held a request at all. None where nothing waited so, and where the
-    worker left no stamps. What never came, came after the end.
+    Only intervals with an executor free count, or with `nobody` those in which no executor held a request at all: a stall
+    is a wait that free executors do not explain. What never came, came after the end. {} where nothing waited so, and
+    where the worker left no stamps.
     """
     if not (columns["worker_received"] >= 0).any() or end_s <= begin_s:
-        return None
+        return {}
     published, received, begin = (_until(columns[name], end_s) for name in ("published", "worker_received", "begin"))
     taken = np.minimum(received, begin)
     spans = ((published, taken), (taken, begin), (begin, np.maximum(begin, _until(_written(columns), end_s))))
@@ -132,9 +128,33 @@ def waited_in(columns: Columns, *, capacity: int, begin_s: float, end_s: float, 
     broker, worker, running = (np.cumsum(_steps(n, kind)[order]) for kind in range(3))
     free = lengths * (running < (0.5 if nobody else capacity - 0.5))
     waits = {"broker": float((free * broker).sum()), "dispatch": float((free * worker).sum())}
-    stage = max(waits, key=lambda name: waits[name])
     whole = sum(waits.values())
-    return Place(stage=stage, share=waits[stage] / whole) if whole > 0 else None
+    return {place: wait / whole for place, wait in waits.items() if wait > 0}
+
+
+def standing_in(columns: Columns) -> dict[str, float]:
+    """The shares of the requests without an answer, by the place where the last stamp leaves them; {} without stamps."""
+    if not (columns["worker_received"] >= 0).any():
+        return {}
+    came = {name: columns[name] >= 0 for name in ("worker_received", "begin", "written")}
+    open_ = (columns["published"] >= 0) & (columns["received"] < 0)
+    places = {
+        "broker": ~came["worker_received"] & ~came["begin"],
+        "worker": came["worker_received"] & ~came["begin"],
+        "write": came["begin"] & ~came["written"],
+        "read": came["begin"] & came["written"],
+    }
+    return {place: float((here & open_).sum() / open_.sum()) for place, here in places.items() if (here & open_).any()}
+
+
+def in_words(shares: Mapping[str, float], verb: str = "waited") -> str:
+    """
+    >>> in_words({"broker": 0.25, "dispatch": 0.75})[:50]
+    'they waited 75% in dispatch (received by the worke'
+    """
+    ranked = sorted(shares.items(), key=lambda item: -item[1])
+    told = [f"{share:.0%} {PLACES[place]}" for place, share in ranked if share >= LEAST_SHARE]
+    return f"they {verb} {', '.join(told)}" if told else ""
 
 
 def _written(columns: Columns) -> npt.NDArray[Any]:

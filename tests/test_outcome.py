@@ -48,6 +48,17 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
         ({"waiting": Waiting(while_idle=0.1, starved=0.0), "busy_cores": 0.02}, Outcome.OK, "50 of 50"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "busy_cores": 1.0}, Outcome.STALLED, "80%"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.2), "busy_cores": 1.0}, Outcome.OK, "starved for 20%"),
+        (
+            {"waiting": Waiting(while_idle=0.9, starved=0.0), "busy_cores": 0.02, "waited_in": "they waited 90% in dispatch"},
+            Outcome.STALLED,
+            "0.02 cores; they waited 90% in dispatch",
+        ),
+        (
+            {"waiting": Waiting(while_idle=0.9, starved=0.2), "busy_cores": 1.0, "waited_in": "they waited 70% in the broker"},
+            Outcome.OK,
+            "starved for 20% of the time; they waited 70% in the broker",
+        ),
+        ({"waiting": Waiting(while_idle=0.1, starved=0.0), "waited_in": "they waited"}, Outcome.OK, "match the reference"),
         ({"ended_by": "limit", "dead_children": 1, "unanswered": 4}, Outcome.SLOW, "progressing"),
         ({"requests": 0, "ok": 0}, Outcome.INVALID, "could be checked"),
         ({"requests": 50, "ok": 49}, Outcome.INVALID, "could be checked"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -121,25 +122,49 @@ WAITS_IN_WORKER = columns((0, 1, 91, 91, 92, 93, 94), (0, 1, 96, 96, 97, 98, 99)
 def test_a_stall_is_named_by_the_stage_where_requests_wait_while_an_executor_is_free(
     history: dict[str, np.ndarray], stage: str
 ) -> None:
-    place = waterfall.waited_in(history, capacity=1, begin_s=0.0, end_s=0.1)
-    assert place is not None
-    assert place.stage == stage
-    assert place.share > 0.9
+    shares = waterfall.waited_in(history, capacity=1, begin_s=0.0, end_s=0.1)
+    assert shares[stage] > 0.9
+    assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_waiting_behind_a_busy_executor_is_no_stall() -> None:
     busy = columns((0, 0, 0, 0, 50, 50, 50), (0, 0, 50, 50, 99, 100, 100))
-    assert waterfall.waited_in(busy, capacity=1, begin_s=0.0, end_s=0.1) is None
+    assert waterfall.waited_in(busy, capacity=1, begin_s=0.0, end_s=0.1) == {}
+
+
+def test_of_spells_in_which_nobody_works_only_these_count() -> None:
+    """One of two executors is busy until 50 ms, and then none until 90: the second request waits all the time."""
+    history = columns((0, 0, 0, 0, 50, 50, 50), (0, 40, 90, 90, 99, 100, 100))
+    assert waterfall.waited_in(history, capacity=2, begin_s=0.0, end_s=0.1) == pytest.approx(
+        {"broker": 40 / 90, "dispatch": 50 / 90}
+    )
+    assert waterfall.waited_in(history, capacity=2, begin_s=0.0, end_s=0.1, nobody=True) == pytest.approx({"dispatch": 1})
 
 
 def test_requests_that_nobody_takes_wait_until_the_end() -> None:
-    place = waterfall.waited_in(columns((0, 1, -1, -1, -1, -1, -1)), capacity=2, begin_s=0.0, end_s=5.0)
-    assert place is not None
-    assert place.stage == "dispatch"
+    shares = waterfall.waited_in(columns((0, 1, -1, -1, -1, -1, -1)), capacity=2, begin_s=0.0, end_s=5.0)
+    assert shares["dispatch"] > 0.9
 
 
-def test_without_the_workers_stamps_no_stage_is_named() -> None:
-    assert waterfall.waited_in(columns((0, -1, 91, 91, 92, -1, 94)), capacity=1, begin_s=0.0, end_s=1.0) is None
+@pytest.mark.parametrize(
+    "ask", [lambda history: waterfall.waited_in(history, capacity=1, begin_s=0.0, end_s=1.0), waterfall.standing_in]
+)
+def test_without_the_workers_stamps_no_place_is_named(ask: Callable[[dict[str, np.ndarray]], dict[str, float]]) -> None:
+    assert ask(columns((0, -1, 91, 91, 92, -1, -1))) == {}
+
+
+def test_requests_that_stand_still_stand_where_their_last_stamp_leaves_them() -> None:
+    done, queued, received = (0, 1, 2, 2, 3, 4, 5), (0, -1, -1, -1, -1, -1, -1), (0, 1, -1, -1, -1, -1, -1)
+    begun, written = (0, 1, 2, -1, -1, -1, -1), (0, 1, 2, -1, -1, 4, -1)
+    shares = waterfall.standing_in(columns(done, queued, received, begun, written))
+    assert shares == {"broker": 0.25, "worker": 0.25, "write": 0.25, "read": 0.25}
+
+
+def test_the_words_begin_with_the_place_of_most_waiting_and_leave_trifles_out() -> None:
+    words = waterfall.in_words({"broker": 0.3, "dispatch": 0.68, "read": 0.02})
+    assert words.index("68% in dispatch") < words.index("30% in the broker")
+    assert "read" not in words
+    assert waterfall.in_words({}) == ""
 
 
 def saved(folder: Path, name: str, *, stamped: bool, n: int = 100) -> str:
