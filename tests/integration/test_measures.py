@@ -16,9 +16,11 @@ import pytest
 
 from harness import answers, broker, waterfall
 from harness.client.wire import MARK, Wire
+from harness.environments import Environment
 from harness.monitor import Monitor
 from harness.processes import OwnedProcess
 from harness.record import TrialRecord, from_line
+from harness.selfcost import stamps
 from harness.worker import contract
 from tests.integration.conftest import Harness, block, experiment, run_harness
 
@@ -195,3 +197,23 @@ def test_a_ceiling_whose_processes_hang_or_end_is_judged(fault: str, outcome: st
     record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
     assert record is not None
     assert record.outcome == outcome, record.reason
+
+
+def test_a_stall_says_where_its_requests_are(tmp_path: Path) -> None:
+    """The worker is cut off from its broker, and holds far fewer requests than are in flight: the others are in the broker."""
+    cell = block("faulty", "prefork", concurrency=2, prefetch=1, traffic="closed-32", fault="outside-cut")
+    done = run_harness(tmp_path, "run", experiment(tmp_path, cell, measure_s=60.0), "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
+    assert record is not None
+    assert record.outcome == "stalled", record.reason
+    columns = pq.read_table(tmp_path / "run" / record.requests_file).to_pydict()
+    still = [i for i, at in enumerate(columns["received"]) if at < 0]
+    in_broker = [i for i in still if columns["worker_received"][i] < 0]
+    assert len(in_broker) > len(still) / 2
+    assert f"{len(in_broker) / len(still):.0%} in the broker (published" in record.reason
+
+
+def test_the_two_stamps_cost_the_worker_more_than_one_and_are_both_paid_for(celery_environment: Environment) -> None:
+    found = stamps.measure(celery_environment)
+    assert found.request_s > found.stamp_s > 0
