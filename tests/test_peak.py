@@ -27,8 +27,10 @@ def searched(capacity: float, guess: float) -> list[Tried]:
 )
 def test_a_step_needs_as_many_requests_as_loadgens_rule_says(misses: int, fraction: float, requests: int) -> None:
     assert peak.needed(misses, fraction) == requests
-    assert peak.decide(requests, misses, fraction) is (Met.YES if misses <= peak.MOST_MISSES else Met.NO)
-    assert peak.decide(requests - 1, misses, fraction) is not Met.YES
+    step = peak.Size(least=1, most=peak.needed(misses, fraction))
+    assert step.decide(requests, misses, fraction) is Met.YES
+    assert step.decide(requests - 1, misses, fraction) is Met.OPEN
+    assert step.decide(requests, misses + 1, fraction) is Met.NO
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.9, 0.95, 0.99])
@@ -36,13 +38,25 @@ def test_without_a_miss_the_rule_is_that_of_printed_percentiles(fraction: float)
     assert peak.needed(0, fraction) == intervals.needed_requests(fraction)
 
 
+@given(bound_s=st.floats(0.005, 5.0), capacity=st.floats(1.0, 500.0), fraction=st.sampled_from([0.90, 0.95, 0.99]))
+def test_a_step_above_capacity_by_more_than_the_precision_is_missed(bound_s: float, capacity: float, fraction: float) -> None:
+    """Even where nothing but the growing backlog delays requests, and they arrive as evenly as can be."""
+    rate = capacity * peak.PRECISION * 1.2
+    step = peak.size(rate, bound_s, fraction)
+    waits_s = np.arange(step.most) * (1 / capacity - 1 / rate)
+    misses = np.cumsum(waits_s > bound_s)
+    met = (step.decide(n + 1, int(count), fraction) for n, count in enumerate(misses))
+    assert next((word for word in met if word is not Met.OPEN), Met.OPEN) is not Met.YES
+
+
 def test_a_rate_that_misses_too_often_is_rarely_passed() -> None:
     """With a true share of misses as high as p95 allows, a step passes in about 1 % of cases for each number of misses."""
     dice = np.random.default_rng(1)
     passed = 0
     for _ in range(2000):
-        misses = np.cumsum(dice.random(peak.most_requests(0.95)) < 0.05)
-        met = (peak.decide(n + 1, int(count), 0.95) for n, count in enumerate(misses))
+        step = peak.size(10.0, 0.1, 0.95)
+        misses = np.cumsum(dice.random(step.most) < 0.05)
+        met = (step.decide(n + 1, int(count), 0.95) for n, count in enumerate(misses))
         passed += next(word for word in met if word is not Met.OPEN) is Met.YES
     assert passed / 2000 < 0.03
 

@@ -169,7 +169,7 @@ class Generator:
             self.flow.begin("measure")
             return
         first = len(self.flow.log)
-        self._measure_open(found, max(self.plan.requests, peak.needed(0, self.traffic.fraction)))
+        self._measure_open(found, max(self.plan.requests, peak.size(found, self.traffic.bound_s, self.traffic.fraction).least))
         self._said(peak_held=self._held(first))
 
     def _held(self, first: int) -> bool | None:

@@ -60,13 +60,17 @@ class Search:
     def _step(self, rate: float) -> Step:
         """One rate, from an empty queue on, until it is decided or the time is over."""
         flow, first = self.flow, len(self.flow.log)
-        most = peak.most_requests(self.traffic.fraction)
-        offsets = schedule.arrivals(rate, poisson=True, seconds=0.0, requests=most, dice=self.dice)
+        size = peak.size(rate, self.traffic.bound_s, self.traffic.fraction)
+        offsets = schedule.arrivals(rate, poisson=True, seconds=0.0, requests=size.most, dice=self.dice)
         begun = time.monotonic_ns() + SOON_NS
         bound_ns = int(self.traffic.bound_s * NS_PER_S)
-        judge = _Judge(flow, first, bound_ns, self.traffic.fraction, self.until_s)
-        run(flow, offsets + begun, begun + int(offsets[-1]) + bound_ns, judge)
-        judge([])
+        judge = _Judge(flow, first, bound_ns, lambda known, misses: size.decide(known, misses, self.traffic.fraction))
+
+        def go_on(_: list[int]) -> bool:
+            return judge() is Met.OPEN and time.monotonic() < self.until_s
+
+        run(flow, offsets + begun, begun + int(offsets[-1]) + bound_ns, go_on)
+        judge()
         seconds = (time.monotonic_ns() - begun) / NS_PER_S
         numbers = slice(first, len(flow.log))
         intended, published = (np.array(column[numbers]) for column in (flow.log.intended, flow.log.published))
@@ -84,9 +88,9 @@ class _Judge:
     ones, the quick answers would otherwise come first.
     """
 
-    def __init__(self, flow: Flow, first: int, bound_ns: int, fraction: float, until_s: float) -> None:
+    def __init__(self, flow: Flow, first: int, bound_ns: int, decide: Callable[[int, int], Met]) -> None:
         self.flow, self.next, self.first = flow, first, first
-        self.bound_ns, self.fraction, self.until_s = bound_ns, fraction, until_s
+        self.bound_ns, self.decide = bound_ns, decide
         self.misses = 0
         self.met = Met.OPEN
 
@@ -94,8 +98,8 @@ class _Judge:
     def known(self) -> int:
         return self.next - self.first
 
-    def __call__(self, fresh: list[int]) -> bool:
-        """Whether the step has to go on."""
+    def __call__(self) -> Met:
+        """What is known by now."""
         log, now = self.flow.log, time.monotonic_ns()
         while self.next < len(log):
             end = log.received[self.next] if log.received[self.next] >= 0 else now
@@ -104,5 +108,5 @@ class _Judge:
                 break
             self.misses += over
             self.next += 1
-        self.met = peak.decide(self.known, self.misses, self.fraction)
-        return self.met is Met.OPEN and time.monotonic() < self.until_s
+        self.met = self.decide(self.known, self.misses)
+        return self.met

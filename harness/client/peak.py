@@ -3,7 +3,10 @@
 MLPerf LoadGen's *Server* scenario: Poisson arrivals, and its early-stopping rule to decide whether a step at one rate met the
 bound. With `misses` requests over the bound, the rule asks for so many requests that a true share of misses as high as
 allowed would produce so few of them with a probability of 1 % at the most: of p99, 459 with none, 662 with one, 838 with two.
-A step goes on until it is decided: met, missed (more misses than MOST_MISSES could make good), or undecided where time ran out.
+A step goes on until it is decided: met, missed (more misses than its requests could make good), or undecided where time ran
+out. It lasts for bound / (PRECISION - 1) at the least: by then, a rate that exceeds the capacity by no more than the search's
+precision has made requests wait for as long as the bound. (LoadGen asks for a duration, too; in a shorter step, twice the
+capacity can pass.)
 
 The search is by ratios: down from a first guess until a rate meets the bound, up until one misses it, then in the middle
 (geometrically), until the highest that met it and the lowest that did not are within PRECISION. A rate that met the bound once
@@ -22,7 +25,7 @@ from functools import cache
 from scipy import special
 
 CONFIDENCE = 0.99
-MOST_MISSES = 3
+MOST_MISSES = 3  # for which a step is made long enough; if it is longer for other reasons, more can be made good
 MOST_STEPS = 12
 PRECISION = 1.05
 FACTOR = 1.5  # from rate to rate, until there is one that meets the bound and one that does not
@@ -67,20 +70,39 @@ def needed(misses: int, fraction: float) -> int:
     return low + misses
 
 
-def most_requests(fraction: float) -> int:
-    """After how many requests a step is always decided."""
-    return needed(MOST_MISSES, fraction)
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How many requests a step has: `least` before it may be met, `most` in all."""
+
+    least: int
+    most: int
+
+    def decide(self, requests: int, misses: int, fraction: float) -> Met:
+        """Whether the bound is met, once `requests` are answered or over the bound, `misses` of them over it.
+
+        >>> size = Size(least=500, most=1001)
+        >>> size.decide(500, 0, 0.99), size.decide(499, 0, 0.99), size.decide(500, 1, 0.99), size.decide(100, 4, 0.99)
+        (<Met.YES: 'met'>, <Met.OPEN: 'undecided'>, <Met.OPEN: 'undecided'>, <Met.NO: 'missed'>)
+        """
+        enough = needed(misses, fraction)
+        if enough > self.most:
+            return Met.NO
+        return Met.YES if requests >= max(enough, self.least) else Met.OPEN
 
 
-def decide(requests: int, misses: int, fraction: float) -> Met:
-    """Whether the bound is met, once `requests` are answered or over the bound, `misses` of them over it.
+def size(rate_per_s: float, bound_s: float, fraction: float) -> Size:
+    """The size of a step at this rate."""
+    least = max(needed(0, fraction), math.ceil(rate_per_s * least_s(bound_s)))
+    return Size(least=least, most=max(least, needed(MOST_MISSES, fraction)))
 
-    >>> decide(459, 0, 0.99), decide(459, 1, 0.99), decide(100, 4, 0.99)
-    (<Met.YES: 'met'>, <Met.OPEN: 'undecided'>, <Met.NO: 'missed'>)
+
+def least_s(bound_s: float) -> float:
+    """How long a step lasts at the least.
+
+    >>> round(least_s(0.1), 3)
+    2.0
     """
-    if misses > MOST_MISSES:
-        return Met.NO
-    return Met.YES if requests >= needed(misses, fraction) else Met.OPEN
+    return bound_s / (PRECISION - 1)
 
 
 def next_rate(guess_per_s: float, steps: Sequence[Tried]) -> float | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
-import json
 import os
 import sys
 import time
@@ -14,14 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from harness import answers, broker, waterfall
-from harness.client.wire import MARK, Wire
+from harness import answers, waterfall
 from harness.environments import Environment
 from harness.monitor import Monitor
 from harness.processes import OwnedProcess
 from harness.record import TrialRecord, from_line
 from harness.selfcost import stamps
-from harness.worker import contract
 from tests.integration.conftest import Harness, block, experiment, run_harness
 
 BURN = """
@@ -71,35 +67,6 @@ def test_a_cells_cpu_time_agrees_with_the_kernels_own_accounting_within_2_percen
     assert record.outcome == "hung", record.reason
     assert record.kernel_cpu_s is not None
     assert record.tree_cpu_s == pytest.approx(record.kernel_cpu_s, rel=0.02)
-
-
-def normal(raw: bytes) -> dict[str, object]:
-    """A broker message with what differs from request to request taken out."""
-    message = json.loads(raw)
-    body = json.loads(base64.b64decode(message["body"]))
-    task_id = message["headers"]["id"]
-    text = json.dumps({**message, "body": body}, sort_keys=True).replace(task_id, "ID")
-    plain: dict[str, object] = json.loads(text)
-    plain["properties"]["delivery_tag"] = "TAG"  # type: ignore[index]
-    return plain
-
-
-def test_the_messages_are_those_that_celerys_own_client_sends(tmp_path: Path) -> None:
-    from celery import Celery
-
-    with broker.embedded(tmp_path / "broker") as server:
-        wire = Wire(server.url, "mine")
-        wire.publish([(5, 12)])
-        with Celery("user", broker=server.url, backend=server.url, set_as_current=False) as app:
-            app.send_task(contract.PREDICT_TASK, args=[5, 12], queue="mine", serializer="json")
-        ours, theirs = (broker.client(server.url).rpop("mine") for _ in range(2))
-        wire.close()
-    assert MARK.encode() not in ours
-    left, right = normal(ours), normal(theirs)
-    for message in (left, right):
-        message["properties"]["reply_to"] = "CLIENT"  # type: ignore[index]
-        message["headers"]["origin"] = "CLIENT"  # type: ignore[index]
-    assert left == right
 
 
 def most_at_once(path: Path) -> int:
