@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.errors import BadInput, HarnessError
 from harness.experiment import Experiment, Settings
+from harness.instrument.suite import Check, Found
 from harness.matrix import Cell
 from harness.plan import Planned
 from harness.pools import POOLS
@@ -233,21 +235,36 @@ def incidents_(
 
 @app.command()
 def selftest(
-    times: Annotated[int, typer.Option(min=1, help="Trials of each fault in each pool.")] = 20,
+    times: Annotated[
+        int | None, typer.Option(min=1, help="Trials of each fault in each pool (20); rounds with --instrument (1).")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 4,
     pool: Annotated[list[str] | None, typer.Option(help="Only this pool; may be given again.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="Only this fault of the catalogue; may be given again.")] = None,
     environment: Annotated[str, typer.Option(help="The backend in whose environment the workers run.")] = "celery",
-    out: Annotated[Path, typer.Option(help="The self-test's folder.")] = Path("results/selftest"),
+    out: Annotated[Path | None, typer.Option(help="The self-test's folder: results/selftest, or results/instrument.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier self-test aside instead of completing it.")] = False,
     time_limits: Annotated[bool, typer.Option(help="Whether slow verdicts fail the self-test, too.")] = True,
+    instrument: Annotated[bool, typer.Option("--instrument", help="The truth tests of the instrument instead.")] = False,
+    truth: Annotated[list[str] | None, typer.Option(help="Only this truth test, 'a' to 'g'; may be given again.")] = None,
 ) -> None:
-    """Inject every fault that can be injected, and compare what is judged; exit 1 if anything is misjudged."""
+    """Inject every fault that can be injected, and compare what is judged; exit 1 if anything is misjudged.
+
+    With --instrument: measure what is known beforehand, such as queues of textbooks; exit 1 where a figure misses its bound.
+    """
     from harness.selftest import judgement, report
     from harness.selftest import workflow as tester
 
+    if instrument:
+        from harness.instrument.truths import TRUTHS
+
+        _tested(TRUTHS, truth, out or Path("results/instrument"), times or 1)
+        return
+    if truth:
+        raise BadInput("--truth chooses among the truth tests", remedy="give --instrument, too")
+    out = out or Path("results/selftest")
     order = tester.Order(
-        times=times, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
+        times=times or 20, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
         fresh=fresh,
     )  # fmt: skip
     with console.status("") as status:
@@ -261,6 +278,17 @@ def selftest(
     console.print(f"matrix: {out}/matrix.md, .csv, .json  records: {out}/trials.jsonl", soft_wrap=True)
     if any(not one.kept for one in promises if time_limits or not one.of_time):
         raise typer.Exit(1)
+
+
+@app.command()
+def selfcost(
+    only: Annotated[list[str] | None, typer.Option(help="Only this cost, such as 'sampler'; may be given again.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the figures are kept.")] = Path("results/selfcost"),
+) -> None:
+    """Measure what the instrument itself costs and how much it can do; exit 1 where a figure misses its bound."""
+    from harness.selfcost.costs import COSTS
+
+    _tested(COSTS, only, out, 1)
 
 
 @app.command()
@@ -340,6 +368,21 @@ def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> li
     if model is not None and not model.is_file():
         raise BadInput(f"no model file {model}", remedy="name a .keras or .h5 file")
     return plan.chosen_cells(spec, select or [], workload=workflow.USER_WORKLOAD if model else "")
+
+
+def _tested(tests: Sequence[Check], names: list[str] | None, out: Path, times: int) -> None:
+    """Run tests of the instrument and print each finding; exit 1 if any did not pass."""
+    from harness.instrument import suite
+
+    found = list[Found]()
+    with console.status("measuring; nothing else should run meanwhile"):
+        for one in suite.run(suite.chosen(tests, names or []), out, times, PrintingScreen().say):
+            display.tested(console, one)
+            found.append(one)
+    failed = sum(not one.finding.passed for one in found)
+    console.print(f"{len(found) - failed} of {len(found)} figures keep their bounds: {out}/findings.md, .csv", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from harness.claims.incidents_page import Seen, by_incident, counted
 from harness.contracts.rows import Row
 from harness.doctor import Finding
 from harness.hang_rate import HangRate, clean_trials_for
+from harness.instrument.suite import Found
 from harness.outcome import Outcome
 
 STYLES = {
@@ -162,6 +163,18 @@ def findings(console: Console, found: list[Finding]) -> None:
         if finding.status != "ok":
             text.append(f"\n        costs: {finding.cost}\n        remedy: {finding.remedy}", style="dim")
         console.print(text, soft_wrap=True)
+
+
+def tested(console: Console, one: Found) -> None:
+    """A line a finding of the instrument's tests: whether it kept its bound, both, and what stands behind the figure."""
+    finding = one.finding
+    text = Text("ok    " if finding.passed else "FAILED", style="green" if finding.passed else "bold red")
+    figure = "no figure" if finding.figure is None else f"{finding.figure:.4g}"
+    bound = f"  (bound: {finding.bound})" if finding.bound else ""
+    text.append(f"  {one.test.name:<15} {finding.name}: {figure}{bound}", style="default")
+    if finding.note:
+        text.append(f"\n{'':25}{finding.note}", style="dim")
+    console.print(text, soft_wrap=True)
 
 
 def claims(console: Console, found: Sequence[Judgement]) -> None:

@@ -21,7 +21,7 @@ from harness.record import TrialRecord, from_line, to_line
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 LOCK = ".lock"
-OURS = ("trials.jsonl", "contracts.csv")  # what tells a folder of ours from anybody's
+OURS = ("trials.jsonl", "contracts.csv", "findings.csv")  # what tells a folder of ours from anybody's
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 

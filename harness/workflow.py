@@ -56,6 +56,14 @@ class Screen(Protocol):
     def ended(self, record: TrialRecord, row: dict[str, object]) -> None: ...
 
 
+class Silent:
+    """A screen that shows nothing."""
+
+    def say(self, text: str) -> None: ...
+    def begins(self, item: Planned, index: int, total: int, left_s: float) -> None: ...
+    def ended(self, record: TrialRecord, row: dict[str, object]) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What the user asked for. `folder` is the run's folder, `home` where environments and bundles are kept."""

@@ -1,4 +1,4 @@
-"""What a truth test found: one figure, the bound that it had to keep, and whether it did."""
+"""What a test of the instrument found: one figure, the bound that it had to keep, and whether it did."""
 
 from __future__ import annotations
 
@@ -18,3 +18,13 @@ class Finding:
     bound: str
     passed: bool
     note: str = ""
+
+
+def at_most(name: str, figure: float, bound: float, unit: str = "", note: str = "") -> Finding:
+    """A figure that may be as large as `bound`."""
+    return Finding(name=name, figure=figure, bound=f"<= {bound:g} {unit}".rstrip(), passed=figure <= bound, note=note)
+
+
+def at_least(name: str, figure: float, bound: float, unit: str = "", note: str = "") -> Finding:
+    """A figure that must be as large as `bound`."""
+    return Finding(name=name, figure=figure, bound=f">= {bound:g} {unit}".rstrip(), passed=figure >= bound, note=note)

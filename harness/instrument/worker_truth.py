@@ -14,25 +14,14 @@ from harness import plan, workflow
 from harness.experiment import Block, Experiment, Settings
 from harness.instrument.finding import Finding
 from harness.matrix import Cell
-from harness.plan import Planned
 from harness.record import TrialRecord
 from harness.store import RunFolder
-from harness.workflow import Order
+from harness.workflow import Order, Silent
 
 TASK_S = 0.020
 SLACK_S = 0.0005
 POOLS = ("solo", "prefork", "threads")
 PACE = "constant-45"  # requests per second: about as many as the other cell answers
-
-
-class _Silent:
-    """A screen that shows nothing."""
-
-    def say(self, text: str) -> None: ...
-
-    def begins(self, item: Planned, index: int, total: int, left_s: float) -> None: ...
-
-    def ended(self, record: TrialRecord, row: dict[str, object]) -> None: ...
 
 
 def exact_task(folder: Path, *, environment: str = "celery", seconds: float = 3.0) -> list[Finding]:
@@ -48,7 +37,7 @@ def exact_task(folder: Path, *, environment: str = "celery", seconds: float = 3.
             Block.model_validate({"backend": ["faulty"], "fault": [f"sleep:{TASK_S:g}@0"], "traffic": ["single"], **common}),
         ],
     )
-    workflow.run(Order(experiment=experiment, cells=plan.chosen_cells(experiment, []), folder=folder, fresh=True), _Silent())
+    workflow.run(Order(experiment=experiment, cells=plan.chosen_cells(experiment, []), folder=folder, fresh=True), Silent())
     records = {cell: record for (cell, _), record in RunFolder(folder).latest().items()}
     return [_finding(pool, experiment.expand(), records) for pool in POOLS]
 

@@ -1,0 +1,107 @@
+"""Runs tests of the instrument one after the other, and keeps what they found.
+
+`findings.csv` and `findings.md` in the folder are replaced after each test, so that a run which is stopped keeps what was
+found; `run.json` tells the machine. Nothing here runs beside anything else: each test measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from harness import environments, machine, store, supervisor
+from harness.environments import Environment
+from harness.errors import BadInput, HarnessError
+from harness.instrument.finding import Finding
+
+ENVIRONMENT = "celery"  # whose workers, with the null control, stand for all: no backend is needed to test the instrument
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where a test may work, whose workers it may start, and the seed of this round."""
+
+    folder: Path
+    environment: Environment
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check: `name` as it is chosen on the command line, and what makes its findings."""
+
+    name: str
+    title: str
+    find: Callable[[Bench], list[Finding]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A finding of one test in one round."""
+
+    round: int
+    test: Check
+    finding: Finding
+
+
+def chosen(tests: Sequence[Check], names: Sequence[str]) -> list[Check]:
+    """The tests of these names, all where none is named. Raises BadInput."""
+    known = {test.name: test for test in tests}
+    for name in names:
+        if name not in known:
+            raise BadInput(f"there is no test {name}", remedy=f"choose from {', '.join(known)}")
+    return [test for test in tests if test.name in names or not names]
+
+
+def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], None]) -> Iterator[Found]:
+    """Run the tests `times` times over, each round with its own seed; every finding as soon as it is there."""
+    store.check_space(folder)
+    known = list[Found]()
+    with store.room(folder), store.RunFolder(folder).opened(fresh=True) as kept:
+        if kept.moved_to:
+            say(f"the earlier findings were moved to {kept.moved_to}")
+        environment = environments.prepare(ENVIRONMENT, say)
+        started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S+00:00}"
+        kept.write_json("run.json", {"machine": machine.facts(), "started": started, "times": times})
+        for number in range(1, times + 1):
+            for test in tests:
+                scratch = supervisor.fresh_folder(folder / "scratch" / f"{test.name}-{number}")
+                fresh = _looked(test, Bench(folder=scratch, environment=environment, seed=number))
+                found = [Found(round=number, test=test, finding=finding) for finding in fresh]
+                known += found
+                kept.replace("findings.csv", table(known).to_csv(index=False))
+                kept.replace("findings.md", page(known))
+                yield from found
+
+
+def _looked(test: Check, bench: Bench) -> list[Finding]:
+    """What the test found; where it could not be carried out, that is a finding which did not pass."""
+    try:
+        return test.find(bench)
+    except HarnessError as error:
+        note = f"{error}{f' ({error.evidence})' if error.evidence else ''}"
+        return [Finding(name=test.title, figure=None, bound="", passed=False, note=note)]
+
+
+def table(found: Sequence[Found]) -> pd.DataFrame:
+    """A row a finding."""
+    rows = [{"round": one.round, "test": one.test.name, **asdict(one.finding)} for one in found]
+    return pd.DataFrame(rows, columns=["round", "test", "name", "figure", "bound", "passed", "note"])
+
+
+def page(found: Sequence[Found]) -> str:
+    """Markdown: a row a figure, over all rounds."""
+    lines = ["| test | what | figures, round by round | bound | passed |", "| --- | --- | --- | --- | --- |"]
+    grouped: dict[tuple[str, str], list[Finding]] = {}
+    for one in found:
+        grouped.setdefault((one.test.name, one.finding.name), []).append(one.finding)
+    for (test, name), findings in grouped.items():
+        figures = ", ".join("none" if one.figure is None else f"{one.figure:.4g}" for one in findings)
+        passed = f"{sum(one.passed for one in findings)} of {len(findings)}"
+        bounds = "; ".join(dict.fromkeys(one.bound for one in findings))
+        lines.append(f"| {test} | {name} | {figures} | {bounds} | {passed} |")
+    return "\n".join(lines) + "\n"

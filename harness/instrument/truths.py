@@ -1,0 +1,32 @@
+"""The truth tests by their letters: `harness selftest --instrument` runs them all."""
+
+from __future__ import annotations
+
+from harness import experiment, plan, workflow
+from harness.instrument import burners, coverage, queue_truth, same_cell, worker_truth
+from harness.instrument.finding import Finding
+from harness.instrument.suite import Bench, Check
+from harness.store import RunFolder
+from harness.workflow import Order, Silent
+
+
+def _same_cell(bench: Bench) -> list[Finding]:
+    """Simulated pairs, then a run of the experiment whose cells are repeated, dealt out to real pairs."""
+    spec = experiment.read(same_cell.EXPERIMENT, backends=["null"], workloads=[])
+    workflow.run(Order(experiment=spec, cells=plan.chosen_cells(spec, []), folder=bench.folder, fresh=True), Silent())
+    return same_cell.simulated(bench.seed) + same_cell.real(RunFolder(bench.folder).current().values())
+
+
+TRUTHS = (
+    Check(
+        name="a",
+        title="a task of exactly 20 ms in a real worker",
+        find=lambda bench: worker_truth.exact_task(bench.folder),
+    ),
+    Check(name="b", title="M/D/1", find=lambda bench: [queue_truth.one_server(bench.folder, seed=bench.seed)]),
+    Check(name="c", title="M/D/2", find=lambda bench: [queue_truth.two_servers(bench.folder, seed=bench.seed)]),
+    Check(name="d", title="a freeze of 1 s", find=lambda bench: [queue_truth.frozen(bench.folder, seed=bench.seed)]),
+    Check(name="e", title="burners of known duty", find=lambda bench: burners.saturation() + burners.verdicts()),
+    Check(name="f", title="coverage of intervals", find=lambda bench: coverage.coverage(bench.seed)),
+    Check(name="g", title="two runs of the same cell", find=_same_cell),
+)

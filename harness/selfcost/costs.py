@@ -1,0 +1,99 @@
+"""What the instrument costs and how much it can do, each figure with its bound: `harness selfcost` runs them all.
+
+Bounds on the sampler, the client, a million requests and ten thousand cells are the project's promises; the others keep a
+figure that is known from getting worse unseen. Ratios are of two things that were measured in turns in one run.
+"""
+
+from __future__ import annotations
+
+from harness.instrument.finding import Finding, at_least, at_most
+from harness.instrument.suite import Bench, Check
+from harness.selfcost import client, records, sampler, stamps
+
+LINEAR = 1.2  # power of N: sorting adds a logarithm to a linear cost, a quadratic one has 2
+CORE_SHARE = 0.01
+SUMMARY_S, SUMMARY_BYTES = 5.0, 500e6
+LISTING_S = 1.0
+TABLE_S = 2.0
+RECORD_REQUEST_S = 20e-6
+APPEND_S = 0.05  # synced to disk, once a trial
+STAMPS_S = 100e-6  # of a request that takes a null worker a millisecond or more
+
+
+def _sampler(bench: Bench) -> list[Finding]:
+    cost = sampler.measure()
+    note = f"{cost.processes} processes, {cost.threads} threads; {cost.call_s * 1e3:.2f} ms a sample"
+    return [
+        at_most("CPU of watching, share of a core", cost.share, CORE_SHARE, note=note),
+        at_most("CPU of watching grows with N processes like N to the power", sampler.growth(), LINEAR),
+    ]
+
+
+def _client_cpu(bench: Bench) -> list[Finding]:
+    found = client.cpu_per_request(bench.folder, bench.environment)
+    ours, celerys = (sum(side.cpu_s for side in sides) / len(sides) for sides in (found.ours, found.celerys))
+    note = f"{ours * 1e6:.0f} and {celerys * 1e6:.0f} microseconds, one request at a time on the same real worker"
+    return [at_most("the client's CPU a request, share of Celery's own", found.cpu_ratio, client.CPU_BOUND, note=note)]
+
+
+def _client_capacity(bench: Bench) -> list[Finding]:
+    found = client.capacity(bench.folder)
+    ours, celerys = (sum(side.per_s for side in sides) / len(sides) for sides in (found.ours, found.celerys))
+    note = f"{ours:.0f} and {celerys:.0f} requests a second against a responder that answers at once"
+    return [at_least("the client's capacity over Celery's own", found.capacity_ratio, client.CAPACITY_BOUND, note=note)]
+
+
+def _client_limits(bench: Bench) -> list[Finding]:
+    found = client.drains(bench.folder, bench.environment)
+    note = f"closed {', '.join(f'{rate:.0f}' for rate in found.closed_per_s)}; "
+    note += f"drained {', '.join(f'{rate:.0f}' for rate in found.drain_per_s)} requests a second"
+    name = "closed traffic of a no-op worker over the rate at which it drains a backlog"
+    return [at_least(name, found.ratio, client.DRAIN_BOUND, note=note)]
+
+
+def _stamps(bench: Bench) -> list[Finding]:
+    cost = stamps.measure(bench.environment)
+    return [at_most("CPU of the waterfall's stamps in the worker, a request", cost.request_s, STAMPS_S, "s")]
+
+
+def _recording(bench: Bench) -> list[Finding]:
+    return [
+        at_most("CPU of checking and recording, a request", records.record_requests(), RECORD_REQUEST_S, "s"),
+        at_most("appending a trial's record, synced", records.append_records(), APPEND_S, "s"),
+    ]
+
+
+def _summary(bench: Bench) -> list[Finding]:
+    costs = tuple(records.summarise(size) for size in records.SIZES)
+    million = f"{records.SIZES[-1]:,} requests".replace(",", " ")
+    note = ", ".join(f"{size} in {cost.seconds:.2f} s" for size, cost in zip(records.SIZES, costs, strict=True))
+    return [
+        at_most(f"CPU of reading and summarising {million}", costs[-1].seconds, SUMMARY_S, "s"),
+        at_most(f"memory of reading and summarising {million}", costs[-1].peak_bytes / 1e6, SUMMARY_BYTES / 1e6, "MB"),
+        at_most("CPU of summarising grows with N requests like N to the power", records.growth(costs=costs), LINEAR, note=note),
+    ]
+
+
+def _cells(bench: Bench) -> list[Finding]:
+    sizes = (2500, 5000, 10_000)
+    listed, tabulated = (
+        [min(cost(size) for _ in range(2)) for size in sizes] for cost in (records.list_cells, records.tabulate)
+    )
+    return [
+        at_most("CPU of listing 10 000 cells", listed[-1], LISTING_S, "s"),
+        at_most("CPU of listing grows with N cells like N to the power", sampler.power(sizes, tuple(listed)), LINEAR),
+        at_most("CPU of reading 10 000 trials and making their table", tabulated[-1], TABLE_S, "s"),
+        at_most("CPU of the table grows with N trials like N to the power", sampler.power(sizes, tuple(tabulated)), LINEAR),
+    ]
+
+
+COSTS = (
+    Check(name="sampler", title="watching a tree of processes", find=_sampler),
+    Check(name="client-cpu", title="the client's CPU beside Celery's own", find=_client_cpu),
+    Check(name="client-capacity", title="the client's capacity beside Celery's own", find=_client_capacity),
+    Check(name="client-limits", title="whether the client limits a no-op worker", find=_client_limits),
+    Check(name="stamps", title="the waterfall's stamps", find=_stamps),
+    Check(name="recording", title="recording requests and trials", find=_recording),
+    Check(name="summary", title="a million requests", find=_summary),
+    Check(name="cells", title="ten thousand cells", find=_cells),
+)
