@@ -70,7 +70,7 @@ def table(log: Log) -> dict[str, Any]:
         columns["pid"][number], columns["tid"][number] = result[contract.PID], result[contract.TID]
     width = max((answer.size for answer in answers if answer is not None), default=0)
     nothing = np.full(width, np.nan)
-    columns["error"] = np.array(errors, dtype=f"<U{contract.ERROR_LENGTH}")
+    columns["error"] = np.array(errors, dtype=np.str_)  # as wide as the longest: 300 characters would be 1.2 GB for a million
     columns["answers"] = np.array([nothing if a is None or a.size != width else a for a in answers], dtype=np.float64)
     return columns
 
