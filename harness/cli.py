@@ -182,6 +182,31 @@ def show(folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path(
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
 
 
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="The run to compare with: the folder of the baseline.")],
+    second: Annotated[Path, typer.Argument(help="The run that may have changed.")],
+    fail_on: Annotated[str, typer.Option(help="Exit 1 on these: outcome, throughput:5%, p50, p95, cpu, memory.")] = "",
+    json_: Annotated[Path | None, typer.Option("--json", help="Write all of it to this file, for machines.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write it to this file, for a pull request.")] = None,
+) -> None:
+    """Compare two runs: changed outcomes, real differences, ties, and what cannot be said."""
+    from harness.compare import changes, gate, pages, sides
+
+    limits = gate.parse(fail_on)
+    here, there = sides.read(first), sides.read(second)
+    found = changes.compare(here, there, factors=limits.factors)
+    judgement = gate.judge(limits, found)
+    compared = pages.Compared(first=here, second=there, changes=found, judgement=judgement)
+    for path, text in ((json_, pages.as_json), (markdown, pages.markdown)):
+        if path:
+            with store.writing(path):
+                path.write_text(text(compared))
+    display.compared(console, compared)
+    if judgement.failures:
+        raise typer.Exit(1)
+
+
 @app.command("waterfall")
 def waterfall_(
     folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/quick"),

@@ -27,6 +27,7 @@ summary = "the user's own model"
 [settings]
 measure_s = 1.0
 limit_s = 60.0
+controls = false
 [[cells]]
 backend = ["tensorflow2", "theano"]
 pool = ["solo"]

@@ -1,0 +1,128 @@
+"""A comparison for machines (JSON) and for a pull request (Markdown): the gravest first, tables that stay short."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from harness.compare import gate, sides
+from harness.compare.changes import Changes, Difference
+from harness.compare.gate import Judgement
+from harness.compare.sides import Side
+from harness.comparison import FACTOR, LEVEL, Word
+
+RULE = (
+    f"a difference is real from a factor {FACTOR:g} on (or the limit that --fail-on gives) if p < {LEVEL:g} (Welch, logarithms)"
+)
+MOST_ROWS = 30
+FEW = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Everything that a page tells."""
+
+    first: Side
+    second: Side
+    changes: Changes
+    judgement: Judgement
+
+    @property
+    def summary(self) -> str:
+        """One line: what there is to read."""
+        counted = Counter(one.found.word for one in self.changes.differences)
+        worse = sum(bool(one.worse) for one in self.changes.differences)
+        return (
+            f"{len(self.changes.outcomes)} outcomes changed in {self.changes.compared} cells; "
+            f"of {len(self.changes.differences)} figures {counted[Word.DIFFER]} differ ({worse} worse), "
+            f"{counted[Word.TIE]} tie, {counted[Word.CANNOT_SAY]} cannot be said"
+        )
+
+
+def as_json(compared: Compared) -> str:
+    changes = compared.changes
+    data: dict[str, Any] = {
+        "first": compared.first.name,
+        "second": compared.second.name,
+        "machine": sides.machines_differ(compared.first, compared.second),
+        "versions": sides.versions_differ(compared.first, compared.second),
+        "summary": compared.summary,
+        "rule": RULE,
+        "failures": list(compared.judgement.failures),
+        "warnings": list(compared.judgement.warnings),
+        "outcomes": [vars(change) for change in changes.outcomes],
+        "figures": [_figure(one) for one in changes.differences],
+        "only_in_first": list(changes.gone),
+        "only_in_second": list(changes.new),
+    }
+    return json.dumps(data, indent=2) + "\n"
+
+
+def _figure(one: Difference) -> dict[str, Any]:
+    found = one.found
+    return {
+        "cell": one.cell, "metric": one.metric.name, "word": found.word.value, "worse": one.worse, "before": one.before,
+        "after": one.after, "ratio": found.ratio, "ratio_low": found.low, "ratio_high": found.high, "p": found.p,
+        "reason": found.reason,
+    }  # fmt: skip
+
+
+def markdown(compared: Compared) -> str:
+    """For a pull request."""
+    changes, judgement = compared.changes, compared.judgement
+    word = "❌ **The check fails.**" if judgement.failures else "✅"
+    lines = [f"### `{compared.first.name}` → `{compared.second.name}`", "", f"{word} {compared.summary}.", ""]
+    lines += [f"- {text(one)}" for one in gate.lines(judgement.failures)]
+    lines += [f"- ⚠️ {text(one)}" for one in judgement.warnings] + ([""] if judgement.failures or judgement.warnings else [])
+    if changes.outcomes:
+        lines += ["| cell | outcome | trials | why |", "| --- | --- | --- | --- |"]
+        for change in changes.outcomes[:MOST_ROWS]:
+            mark = {True: "🔴 ", False: "🟢 ", None: ""}[change.worse]
+            said = f"{mark}**{change.before} → {change.after}**"
+            lines.append(f"| `{change.cell}` | {said} | {text(change.counts)} | {text(change.reason)} |")
+        lines += [*_more(len(changes.outcomes)), ""]
+    if differing := changes.words(Word.DIFFER):
+        lines += ["| cell | figure | before | after | ratio (95 %) |", "| --- | --- | --- | --- | --- |"]
+        lines += [_row(one) for one in differing[:MOST_ROWS]]
+        lines += [*_more(len(differing)), ""]
+    lines += [f"Versions: {text(one)}  " for one in gate.lines(sides.versions_differ(compared.first, compared.second))]
+    reasons = Counter(reason(one) for one in changes.words(Word.CANNOT_SAY))
+    lines += [f"Cannot say ({count} figures): {text(why)}." for why, count in reasons.most_common(5)]
+    for title, cells in (("first", changes.gone), ("second", changes.new)):
+        if cells:
+            shown_ = ", ".join(f"`{cell}`" for cell in cells[:FEW])
+            lines.append(f"Only in the {title} run: {len(cells)} cells, {shown_}{' ...' if len(cells) > FEW else ''}.")
+    return "\n".join([*lines, "", f"<sub>The rule: {RULE}.</sub>"]) + "\n"
+
+
+def _row(one: Difference) -> str:
+    mark = "🔴 " if one.worse else "🟢 "
+    found, metric = one.found, one.metric
+    return (
+        f"| `{one.cell}` | {mark}{metric.title} | {shown(one.before, one)} | {shown(one.after, one)} | "
+        f"{found.ratio:.3f} ({found.low:.3f} – {found.high:.3f}) |"
+    )
+
+
+def shown(value: float | None, one: Difference) -> str:
+    return "-" if value is None else f"{value * one.metric.scale:.4g}{one.metric.unit}"
+
+
+def reason(one: Difference) -> str:
+    """Why nothing can be said, without the numbers of this cell, so that cells can be counted by it."""
+    said = one.found.reason
+    return "the trials are too few or too unlike for differences of this size" if said.startswith("ratio ") else said
+
+
+def text(said: object) -> str:
+    """Words of others in a table of Markdown: no markup, no new column, no second line."""
+    plain = " ".join(str(said).split())
+    for sign in "\\`*_|<>[]":
+        plain = plain.replace(sign, f"\\{sign}")
+    return plain
+
+
+def _more(count: int) -> list[str]:
+    return [f"| ... and {count - MOST_ROWS} more | | | | |"] if count > MOST_ROWS else []

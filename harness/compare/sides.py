@@ -1,0 +1,95 @@
+"""One side of a comparison: the records of a run, and where and with what they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import figures
+from harness.errors import BadInput
+from harness.matrix import Cell
+from harness.record import Figures, TrialRecord
+from harness.store import RunFolder
+
+MACHINE = ("processor", "cores_available", "cores_total", "memory_bytes", "system", "virtual")  # what figures depend on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """`cells`: the trials of each cell, by an id that leaves the versions of dependencies out (see `key`)."""
+
+    name: str
+    cells: Mapping[str, tuple[TrialRecord, ...]]
+    figures: Mapping[tuple[str, int], Figures]  # by the record's own cell id and trial, computed where they are not on record
+    machine: Mapping[str, Any]
+    packages: Mapping[str, Mapping[str, str]]  # environment -> package -> version
+    started: str = ""
+
+    def of(self, record: TrialRecord) -> Figures | None:
+        return self.figures.get((record.cell_id, record.trial))
+
+
+def read(folder: Path) -> Side:
+    """A run's folder. Raises BadInput where it holds no trial."""
+    run = RunFolder(folder)
+    records = list(run.current().values())
+    if not records:
+        raise BadInput(f"{folder} holds no trials", remedy="name the folder of a run, such as results/quick")
+    header = run.read_json("run.json")
+    known = {(record.cell_id, record.trial): figures.of(record, folder) for record in records}
+    return Side(
+        name=str(folder),
+        cells=_cells(records),
+        figures={place: one for place, one in known.items() if one is not None},
+        machine=header.get("machine", {}),
+        packages={name: one.get("installed", {}) for name, one in header.get("environments", {}).items()},
+        started=header.get("started", ""),
+    )
+
+
+def _cells(records: list[TrialRecord]) -> dict[str, tuple[TrialRecord, ...]]:
+    """By `key` where that names one cell of the run, else by the cell's own id."""
+    own: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        own.setdefault(record.cell_id, []).append(record)
+    keys = {name: key(trials[0].as_cell) for name, trials in own.items()}
+    taken = list(keys.values())
+    return {keys[name] if taken.count(keys[name]) == 1 else name: tuple(trials) for name, trials in own.items()}
+
+
+def key(cell: Cell) -> str:
+    """The cell's id without the versions of a variant: the same cell with another Celery is compared with itself.
+
+    >>> key(Cell(backend="null", environment="celery+celery==5.4.0", pool="solo"))
+    'null@celery-solo-c1-first-task-predict'
+    >>> key(Cell(backend="theano", environment="theano+celery==5.4.0", pool="solo"))
+    'theano-solo-c1-first-task-predict'
+    """
+    plain = cell.environment.partition("+")[0]
+    return replace(cell, environment="" if plain == cell.backend else plain).id
+
+
+def machines_differ(first: Side, second: Side) -> str:
+    """In what the machines differ, '' where they are alike as far as is known."""
+    pairs = [(name, first.machine.get(name), second.machine.get(name)) for name in MACHINE]
+    return ", ".join(f"{name} {one} -> {other}" for name, one, other in pairs if one != other)
+
+
+def versions_differ(first: Side, second: Side) -> list[str]:
+    """What is installed otherwise, a line an environment: 'theano: celery 5.2.7 -> 5.6.0, kombu added 5.6'."""
+    lines = []
+    here, there = ({name.partition("+")[0]: one for name, one in side.packages.items()} for side in (first, second))
+    for name in sorted(here.keys() & there.keys()):
+        changed = [_change(package, here[name], there[name]) for package in sorted(here[name].keys() | there[name].keys())]
+        if any(changed):
+            lines.append(f"{name}: {', '.join(filter(None, changed))}")
+    return lines
+
+
+def _change(package: str, here: Mapping[str, str], there: Mapping[str, str]) -> str:
+    one, other = here.get(package), there.get(package)
+    if one == other:
+        return ""
+    return f"{package} {one} -> {other}" if one and other else f"{package} added {other}" if other else f"{package} gone"

@@ -1,0 +1,212 @@
+"""Two runs side by side: outcome changes first, differences by the rule, and a gate that fails on what it was told to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from harness import cli
+from harness.compare import changes, gate, pages, sides
+from harness.compare.changes import Changes
+from harness.compare.sides import Side
+from harness.comparison import Word
+from harness.errors import BadInput
+from harness.matrix import Cell
+from harness.outcome import Outcome
+from harness.record import Figures, TrialRecord, to_line
+
+SOLO = Cell(backend="theano", pool="solo")
+MACHINE = {"processor": "one", "cores_available": 2, "load_average": [0.0]}
+
+
+def trials(
+    *rates: float, cell: Cell = SOLO, outcomes: tuple[Outcome, ...] = (), doubts: tuple[str, ...] = (), reason: str = "why"
+) -> list[TrialRecord]:
+    """A trial for each rate; the last ones end as `outcomes` say."""
+    ends = [Outcome.OK] * (len(rates) - len(outcomes)) + list(outcomes)
+    return [
+        TrialRecord(
+            cell_id=cell.id, cell=cell.as_dict(), trial=number, plan_key="k", started="2026-01-01T00:00:00+00:00", seconds=5.0,
+            outcome=end, reason=reason, evidence="evidence/one" if end is Outcome.HUNG else "", doubts=list(doubts),
+            figures=Figures(requests=500, throughput_per_s=rate, latency_s={"p50": 1 / rate}) if end is Outcome.OK else None,
+        )
+        for number, (rate, end) in enumerate(zip(rates, ends, strict=True), 1)
+    ]  # fmt: skip
+
+
+def side(*groups: list[TrialRecord], machine: dict[str, object] | None = None, **packages: dict[str, str]) -> Side:
+    records = [record for group in groups for record in group]
+    cells: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        cells.setdefault(record.cell_id, []).append(record)
+    return Side(
+        name="a run",
+        cells={name: tuple(one) for name, one in cells.items()},
+        figures={(one.cell_id, one.trial): one.figures for one in records if one.figures},
+        machine=machine or MACHINE,
+        packages=packages,
+    )
+
+
+def word_of(found: Changes, metric: str = "throughput") -> Word:
+    return next(one.found.word for one in found.differences if one.metric.name == metric)
+
+
+def test_an_ok_cell_that_hangs_once_is_the_first_line() -> None:
+    other = replace(SOLO, batch=8)
+    before = side(trials(100, 101, 99), trials(50, 51, 49, cell=other))
+    after = side(trials(100, 101, 99, outcomes=(Outcome.HUNG,)), trials(50, 51, 49, cell=other, outcomes=(Outcome.ERRORS,) * 3))
+    found = changes.compare(before, after)
+    assert [(one.before, one.after, one.worse) for one in found.outcomes] == [
+        (Outcome.OK, Outcome.HUNG, True),
+        (Outcome.OK, Outcome.ERRORS, True),
+    ]
+    assert found.outcomes[0].counts == "ok 3 -> ok 2, hung 1"
+    back = changes.compare(after, before)
+    assert [one.worse for one in back.outcomes] == [False, False]
+
+
+@pytest.mark.parametrize("end", [Outcome.SKIPPED, Outcome.INVALID])
+def test_an_outcome_that_says_nothing_is_neither_better_nor_worse(end: Outcome) -> None:
+    found = changes.compare(side(trials(100, 101, 99)), side(trials(100, 101, 99, outcomes=(end,) * 3)))
+    assert [one.worse for one in found.outcomes] == [None]
+    assert gate.judge(gate.parse("outcome"), found).failures == ()
+
+
+def test_a_real_difference_says_which_way_is_worse() -> None:
+    found = changes.compare(side(trials(100, 101, 99)), side(trials(80, 81, 79)))
+    differing = {one.metric.name: one for one in found.words(Word.DIFFER)}
+    assert {name: one.worse for name, one in differing.items()} == {"throughput": True, "p50": True}
+    assert differing["throughput"].before == pytest.approx(100, rel=0.01)
+    assert [one.worse for one in changes.compare(side(trials(80, 81, 79)), side(trials(100, 101, 99))).words(Word.DIFFER)] == [
+        False,
+        False,
+    ]
+
+
+def test_equal_runs_tie_and_single_trials_cannot_say() -> None:
+    assert word_of(changes.compare(side(trials(100, 101, 99)), side(trials(100, 101, 99)))) is Word.TIE
+    assert word_of(changes.compare(side(trials(100)), side(trials(50)))) is Word.CANNOT_SAY
+
+
+def test_another_machine_leaves_outcomes_to_compare_and_no_figures() -> None:
+    there = side(trials(50, 51, 49, outcomes=(Outcome.HUNG,)), machine={**MACHINE, "cores_available": 8})
+    found = changes.compare(side(trials(100, 101, 99)), there)
+    assert found.outcomes
+    assert {one.found.word for one in found.differences} == {Word.CANNOT_SAY}
+    assert "cores_available 2 -> 8" in found.differences[0].found.reason
+
+
+def test_a_load_average_makes_no_other_machine() -> None:
+    there = side(trials(100, 101, 99), machine={**MACHINE, "load_average": [5.0]})
+    assert word_of(changes.compare(side(trials(100, 101, 99)), there)) is Word.TIE
+
+
+def test_noise_is_named_where_nothing_can_be_said() -> None:
+    noisy = trials(100, 140, 70, doubts=("others: other programs used 30% of the cores, end them",))
+    found = changes.compare(side(trials(100, 101, 99)), side(noisy))
+    assert word_of(found) is Word.CANNOT_SAY
+    assert "the machine was noisy: others in 3 of 6 trials" in found.differences[0].found.reason
+
+
+def test_a_figure_that_one_run_lacks_is_explained() -> None:
+    found = changes.compare(side(trials(100, 101, 99)), side(trials(1, 1, 1, outcomes=(Outcome.HUNG,) * 3)))
+    assert "no such figure in the second run: its trials ended hung 3" in found.differences[0].found.reason
+    p95 = next(one for one in found.differences if one.metric.name == "p95")
+    assert "too few requests support it" in p95.found.reason
+
+
+def test_cells_are_the_same_whatever_the_versions_of_their_dependencies(tmp_path: Path) -> None:
+    for name, version in (("a", "5.4.0"), ("b", "5.7.0")):
+        cell = replace(SOLO, environment=f"theano+celery=={version}")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trials.jsonl").write_text("".join(map(to_line, trials(100, 101, 99, cell=cell))))
+        installed = {f"theano+celery=={version}": {"installed": {"celery": version, "numpy": "1"}}}
+        (tmp_path / name / "run.json").write_text(json.dumps({"machine": MACHINE, "environments": installed}))
+    first, second = (sides.read(tmp_path / name) for name in "ab")
+    assert changes.compare(first, second).compared == 1
+    assert sides.versions_differ(first, second) == ["theano: celery 5.4.0 -> 5.7.0"]
+
+
+def test_two_versions_in_one_run_stay_apart() -> None:
+    both = [one for version in ("1", "2") for one in trials(9.0, cell=replace(SOLO, environment=f"theano+celery=={version}"))]
+    assert len(sides._cells(both)) == 2
+
+
+@given(percent=st.floats(0.5, 60), worse=st.booleans())
+def test_a_limit_fails_on_what_is_beyond_it_and_only_on_that(percent: float, worse: bool) -> None:
+    limits = gate.parse(f"throughput:{percent:.6f}%")
+    rate = 100 * (1 - percent / 100) * (0.98 if worse else 1.01)
+    found = changes.compare(side(trials(100, 100.01, 99.99)), side(trials(rate, rate, rate * 1.0001)), factors=limits.factors)
+    assert bool(gate.judge(limits, found).failures) is worse
+
+
+def test_better_never_fails() -> None:
+    limits = gate.parse("outcome,throughput:5%,p50:5%")
+    found = changes.compare(side(trials(100, 101, 99)), side(trials(200, 201, 199)), factors=limits.factors)
+    assert gate.judge(limits, found).failures == ()
+
+
+def test_a_cell_that_is_gone_fails_the_gate_of_outcomes_and_what_cannot_be_said_is_a_warning() -> None:
+    found = changes.compare(side(trials(100), trials(9, cell=replace(SOLO, batch=8))), side(trials(100)))
+    judged = gate.judge(gate.parse("outcome,throughput"), found)
+    assert judged.failures == ("theano-solo-c1-first-task-predict-b8: not in the second run",)
+    assert judged.warnings == ("throughput: for 1 of 1 cells nothing can be said, so they cannot fail the check",)
+
+
+@pytest.mark.parametrize("text", ["speed:5%", "throughput:0%", "throughput:-5%", "p50:100%", "outcome:5%", "throughput:x"])
+def test_a_limit_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        gate.parse(text)
+
+
+def test_words_of_others_stay_words_in_markdown() -> None:
+    reason = "ValueError: <script>alert(1)</script> | [a](b)\nsecond `line`"
+    before, after = side(trials(100, 101, 99)), side(trials(1, 1, 1, outcomes=(Outcome.ERRORS,) * 3, reason=reason))
+    found = changes.compare(before, after)
+    page = pages.markdown(
+        pages.Compared(first=before, second=after, changes=found, judgement=gate.judge(gate.parse("outcome"), found))
+    )
+    row = next(line for line in page.splitlines() if "ok → errors" in line)
+    assert "<script>" not in row
+    assert row.replace("\\|", "").count("|") == 5
+    assert "\\`line\\`" in row
+    assert "The check fails" in page
+
+
+def written(folder: Path, *groups: list[TrialRecord]) -> Path:
+    folder.mkdir()
+    (folder / "trials.jsonl").write_text("".join(to_line(record) for group in groups for record in group))
+    (folder / "run.json").write_text(json.dumps({"machine": MACHINE}))
+    return folder
+
+
+def test_the_command_prints_the_loudest_line_first_writes_both_files_and_fails_when_it_should(tmp_path: Path) -> None:
+    before = written(tmp_path / "before", trials(100, 101, 99), trials(50, 51, 49, cell=replace(SOLO, batch=8)))
+    after = written(
+        tmp_path / "after", trials(80, 81, 79), trials(9, 9, 9, cell=replace(SOLO, batch=8), outcomes=(Outcome.HUNG,) * 3)
+    )
+    plain = CliRunner().invoke(cli.app, ["compare", str(before), str(after)])
+    assert plain.exit_code == 0
+    assert plain.stdout.startswith(" ok -> hung   theano-solo-c1-first-task-predict-b8")
+    assert "worse   theano-solo-c1-first-task-predict: throughput 100/s -> 80/s" in plain.stdout
+    files = ["--json", str(tmp_path / "c.json"), "--markdown", str(tmp_path / "c.md")]
+    gated = CliRunner().invoke(cli.app, ["compare", str(before), str(after), "--fail-on", "outcome,throughput:5%", *files])
+    assert gated.exit_code == 1
+    data = json.loads((tmp_path / "c.json").read_text())
+    assert len(data["failures"]) == 2
+    assert data["outcomes"][0]["after"] == "hung"
+    assert "**ok → hung**" in (tmp_path / "c.md").read_text()
+    again = CliRunner().invoke(cli.app, ["compare", str(before), str(before), "--fail-on", "outcome,throughput:5%"])
+    assert again.exit_code == 0
+
+
+def test_a_folder_without_trials_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no trials"):
+        sides.read(tmp_path)
