@@ -6,6 +6,7 @@ Shipped experiments live in `experiments/`; a path to a file works wherever a na
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,16 +116,22 @@ def read(name: str, *, backends: list[str], workloads: list[str]) -> Experiment:
     path = Path(name) if name.endswith(".toml") else EXPERIMENTS / f"{name}.toml"
     try:
         data: dict[str, Any] = tomllib.loads(path.read_text())
-        experiment = Experiment.model_validate(data)
     except FileNotFoundError as error:
         raise BadInput(
             f"no experiment {name!r}", remedy=f"shipped ones are {', '.join(names())}; or name a .toml file"
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"{path} cannot be read as TOML: {error}", remedy="correct the file") from error
+    return checked(data, str(path), backends=backends, workloads=workloads)
+
+
+def checked(data: Mapping[str, Any], where: str, *, backends: list[str], workloads: list[str]) -> Experiment:
+    """The experiment that the data of such a file describe; `where` they come from. Raises BadInput like `read`."""
+    try:
+        experiment = Experiment.model_validate(data)
     except ValidationError as error:
-        raise BadInput(f"{path} is not a valid experiment: {complaints(error)}", remedy="correct the file") from error
-    _check_names(path, experiment, backends=[*backends, *matrix.CONTROLS], workloads=workloads)
+        raise BadInput(f"{where} is not a valid experiment: {complaints(error)}", remedy=f"correct {where}") from error
+    _check_names(where, experiment, backends=[*backends, *matrix.CONTROLS], workloads=workloads)
     return experiment
 
 
@@ -138,30 +145,30 @@ def complaints(error: ValidationError) -> str:
     return "; ".join(texts)
 
 
-def _check_names(path: Path, experiment: Experiment, *, backends: list[str], workloads: list[str]) -> None:
+def _check_names(where: str, experiment: Experiment, *, backends: list[str], workloads: list[str]) -> None:
     for cell in experiment.expand():
         for kind, value, allowed in (("backend", cell.backend, backends), ("workload", cell.workload, workloads)):
             if value not in allowed:
                 raise BadInput(
-                    f"{path} is not a valid experiment: unknown {kind} {value!r}", remedy=f"use {', '.join(allowed)}"
+                    f"{where} is not a valid experiment: unknown {kind} {value!r}", remedy=f"use {', '.join(allowed)}"
                 )
         if cell.environment:
-            _check_environment(path, cell, backends)
+            _check_environment(where, cell, backends)
         if cell.is_control and not cell.environment:
             raise BadInput(
-                f"{path} is not a valid experiment: {cell.backend} needs an environment to run in",
+                f"{where} is not a valid experiment: {cell.backend} needs an environment to run in",
                 remedy='add environment = ["tensorflow2"], or another backend\'s name',
             )
 
 
-def _check_environment(path: Path, cell: Cell, backends: list[str]) -> None:
+def _check_environment(where: str, cell: Cell, backends: list[str]) -> None:
     """A backend's own environment or another's for a control, or a variant of it with other versions."""
     base = base_of(cell.environment)
     allowed = backends if cell.is_control else [cell.backend]
     if base not in allowed:
         what = "unknown environment" if base not in backends else f"{cell.backend} cannot run in environment"
         raise BadInput(
-            f"{path} is not a valid experiment: {what} {cell.environment!r}",
+            f"{where} is not a valid experiment: {what} {cell.environment!r}",
             remedy=f"use {', '.join(allowed)}, or a variant such as {allowed[0]}+celery==5.5.3",
         )
     pins_of(cell.environment)

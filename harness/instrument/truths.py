@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import experiment, plan, workflow
+from harness import environments, experiment, plan, workflow, workloads
 from harness.instrument import burners, coverage, queue_truth, same_cell, worker_truth
 from harness.instrument.finding import Finding
 from harness.instrument.suite import Bench, Check
@@ -12,7 +12,7 @@ from harness.workflow import Order, Silent
 
 def _same_cell(bench: Bench) -> list[Finding]:
     """Simulated pairs, then a run of the experiment whose cells are repeated, dealt out to real pairs."""
-    spec = experiment.read(same_cell.EXPERIMENT, backends=["null"], workloads=[])
+    spec = experiment.read(same_cell.EXPERIMENT, backends=list(environments.descriptions()), workloads=list(workloads.NAMES))
     workflow.run(Order(experiment=spec, cells=plan.chosen_cells(spec, []), folder=bench.folder, fresh=True), Silent())
     return same_cell.simulated(bench.seed) + same_cell.real(RunFolder(bench.folder).current().values())
 

@@ -45,7 +45,7 @@ def test_a_real_cell_ends_as_it_truly_does(
     environment(cell.partition("-")[0])
     experiment = tmp_path / "one.toml"
     shipped = (Path(__file__).resolve().parents[2] / "experiments" / "quick.toml").read_text()
-    experiment.write_text(shipped.replace("measure_s = 3.0", "measure_s = 1.0\ncontrols = false"))
+    experiment.write_text(shipped.replace("measure_s = 3.0", "measure_s = 1.0\nstable_limit_s = 0.5\ncontrols = false"))
     done: subprocess.CompletedProcess[str] = harness("run", experiment, "--select", cell, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     row = cells(tmp_path / "run").iloc[0]

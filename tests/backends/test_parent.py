@@ -16,6 +16,7 @@ summary = "what the parent did"
 [settings]
 measure_s = 1.0
 limit_s = 60.0
+stable_limit_s = 0.5
 controls = false
 [[cells]]
 backend = ["{backend}"]

@@ -27,6 +27,7 @@ summary = "the user's own model"
 [settings]
 measure_s = 1.0
 limit_s = 60.0
+stable_limit_s = 0.5
 controls = false
 [[cells]]
 backend = ["tensorflow2", "theano"]
