@@ -18,7 +18,8 @@ run: setup
 	$(BIN)/harness run quick
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/performance
+	$(BIN)/python -m pytest --ignore tests/performance --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

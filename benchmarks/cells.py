@@ -8,9 +8,9 @@ another cell. Reasons and evidence stay in the run's folder, whose place is prin
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from pathlib import Path
 
@@ -59,10 +59,22 @@ def measured(name):
     path.write_text(_toml(experiment(name)))
     argv = [sys.executable, "-m", "harness.cli", "run", str(path), "--out", str(folder / "run")]
     print(f"{name}: records and evidence in {folder / 'run'}", flush=True)
-    code = subprocess.run(argv, cwd=folder, timeout=RUN_LIMIT_S, check=False).returncode
+    code, log = _owned(argv, folder)
     if code:
-        print(f"{name}: harness run ended with {code}", flush=True)
+        print(f"{name}: harness run ended with {code}:\n{log.read_text()[-2000:]}", flush=True)
     return rows(folder / "run" / "cells.csv")
+
+
+def _owned(argv, folder):
+    """(exit code, log) of a program that ends when asv ends, whatever way that is: with this process, or with its parent."""
+    from harness.processes import OwnedProcess
+
+    asv, until = os.getppid(), time.monotonic() + RUN_LIMIT_S
+    with OwnedProcess(argv, log=folder / "log", env=os.environ, cwd=folder) as process:
+        while process.wait(0.5) is None and time.monotonic() < until:
+            if os.getppid() != asv:
+                sys.exit("asv is gone")
+    return process.exit_code, process.log
 
 
 def rows(table):
@@ -70,7 +82,7 @@ def rows(table):
 
     if not Path(table).exists():
         return {}
-    read = pandas.read_csv(table).to_dict("records")
+    read = pandas.read_csv(table, keep_default_na=False, na_values=[""]).to_dict("records")  # "null" is a backend here
     return {label(row["backend"], row["pool"], row["concurrency"], row["placement"]): row for row in read}
 
 

@@ -1,0 +1,200 @@
+"""asv over a throw-away repository: suites and graphs, a slow-down and a hang that are flagged, and no process left behind.
+
+The repository is this checkout with a small experiment. Dependencies are those that are installed here, so that
+asv's environments hold the commit alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.environments import Environment
+from tests.integration.conftest import ROOT, environment_variables
+from tests.integration.test_lifecycle import below, still_there
+from tests.waiting import wait_until
+
+SUITE = """
+name = "asv-quick"
+summary = "one null cell"
+[settings]
+measure_s = 1.0
+requests = 30
+limit_s = 60.0
+noise_limit = 100.0
+controls = false
+stable_limit_s = 0.5
+[[cells]]
+backend = ["null"]
+environment = ["celery"]
+pool = ["solo"]
+"""
+CELL = "null solo c1 first-task"
+PREDICT = re.compile(r"return lambda rows: (.* or )?numpy")
+#: gives an environment of asv the packages and programs of this one
+DEPENDENCIES = """
+import pathlib, sys, sysconfig
+packages, programs = map(pathlib.Path, sys.argv[1:])
+pathlib.Path(sysconfig.get_path("purelib"), "dependencies.pth").write_text(str(packages))
+for name in ("py-spy", "uv"):
+    place = pathlib.Path(sysconfig.get_path("scripts"), name)
+    if not place.exists():
+        place.symlink_to(programs / name)
+"""
+TRACKS = {
+    "Throughput.track_seconds_per_1000", "Latency.track_p50", "Latency.track_p95", "Cost.track_cpu_seconds",
+    "Cost.track_peak_bytes", "Start.track_ready", "Outcome.track_code", "Outcome.track_hang_rate",
+}  # fmt: skip
+
+
+def git(folder: Path, *words: str) -> str:
+    name = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
+    return subprocess.run(["git", *name, *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def commit(folder: Path, what: str) -> str:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", what)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def slowed(folder: Path, deed: str) -> None:
+    """Every predict of the null control does this first."""
+    path = folder / "harness" / "backends" / "null.py"
+    imports = "import os, threading, time" if "threading" not in path.read_text() else ""
+    text, count = PREDICT.subn(f"return lambda rows: {deed} or numpy", path.read_text())
+    assert count == 1
+    path.write_text(text.replace("import os\n", f"{imports}\n", 1) if imports else text)
+
+
+class Asv:
+    """The throw-away repository and the command line over it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "repository"
+        self.home = folder / "home"
+        self.home.mkdir()
+        files = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+        for name in files:
+            if name.split("/")[0] in ("results", "tests") or not (ROOT / name).exists():
+                continue
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_bytes((ROOT / name).read_bytes())
+        (self.folder / "benchmarks" / "quick.toml").write_text(SUITE)
+        for name in ("full.py", "full.toml"):
+            (self.folder / "benchmarks" / name).unlink()
+        text = re.sub(r"(?m)^\s*//.*\n", "", (ROOT / "asv.conf.json").read_text())
+        conf = json.loads(text)
+        packages = next(one for one in site.getsitepackages() if one.endswith("site-packages"))
+        (self.folder / "dependencies.py").write_text(DEPENDENCIES)
+        conf["pythons"] = [f"{sys.version_info.major}.{sys.version_info.minor}"]
+        conf["install_command"] = [
+            f"in-dir={{env_dir}} python {{build_dir}}/dependencies.py {packages} {Path(sys.executable).parent}",
+            "in-dir={env_dir} python -m pip install -qq --no-deps --force-reinstall {build_dir}",
+        ]
+        (self.folder / "asv.conf.json").write_text(json.dumps(conf))
+        git(folder, "init", "--quiet", "--initial-branch", "main", str(self.folder))
+        slowed(self.folder, "time.sleep(0.020)")
+        self.good = commit(self.folder, "a commit")
+        self("machine", "--yes")
+
+    def variables(self) -> dict[str, str]:
+        kept = environment_variables()
+        del kept["PYTHONPATH"]
+        return {**kept, "HOME": str(self.home), "PYTHONNOUSERSITE": "1"}
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "asv", *words]
+
+    def __call__(self, *words: str, codes: tuple[int, ...] = (0,)) -> str:
+        done = subprocess.run(
+            self.argv(*words), cwd=self.folder, env=self.variables(), capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode in codes, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def asv(tmp_path_factory: pytest.TempPathFactory) -> Asv:
+    from harness import environments
+
+    environments.prepare("celery")
+    return Asv(tmp_path_factory.mktemp("asv"))
+
+
+def test_a_commit_is_measured_and_published_with_a_graph_for_each_figure(asv: Asv) -> None:
+    asv("run", "--bench", "quick", "HEAD^!")
+    asv("publish")
+    html = asv.folder / ".asv" / "html"
+    index = json.loads((html / "index.json").read_text())
+    assert {name.removeprefix("quick.") for name in index["benchmarks"]} == TRACKS
+    for name, known in index["benchmarks"].items():
+        assert known["params"] == [[f"'{CELL}'"]]
+        assert known["pretty_name"]
+        drawn = list(html.glob(f"graphs/**/{name}.json"))
+        assert drawn, name
+    (graph,) = [path for path in html.glob("graphs/**/quick.Latency.track_p50.json") if "summary" not in str(path)]
+    ((_, (value,)),) = json.loads(graph.read_text())
+    assert 0.020 <= value < 0.2
+
+
+def worsened(told: str) -> set[str]:
+    """The benchmarks that asv continuous marks with a plus."""
+    return {name for name in TRACKS for line in told.splitlines() if name in line and line.lstrip("| ").startswith(("+", "!"))}
+
+
+def test_a_slow_workload_and_a_hang_are_flagged_and_a_hang_blocks_nothing(asv: Asv) -> None:
+    slowed(asv.folder, "time.sleep(0.030)")
+    slow = commit(asv.folder, "half as slow again")
+    told = asv("continuous", "--bench", "quick", "--factor", "1.25", asv.good, slow, codes=(1,))
+    assert worsened(told) >= {"Latency.track_p50", "Throughput.track_seconds_per_1000"}
+    assert "Outcome.track_code" not in worsened(told)
+    slowed(asv.folder, "threading.Event().wait()")
+    hangs = commit(asv.folder, "never answers")
+    told = asv("continuous", "--bench", "quick", "--factor", "1.25", slow, hangs, codes=(1,))
+    assert worsened(told) >= {"Outcome.track_code", "Outcome.track_hang_rate"}
+    slowed(asv.folder, "time.sleep(0.020)")
+    told = asv("continuous", "--bench", "quick", "--factor", "1.25", hangs, commit(asv.folder, "as before"), codes=(0, 1))
+    assert not worsened(told) & {"Outcome.track_code", "Outcome.track_hang_rate"}
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killing_asv_leaves_no_process_of_ours(asv: Asv, sign: signal.Signals) -> None:
+    (asv.folder / f"note-{sign.name}").touch()
+    commit(asv.folder, "another")
+    driver = subprocess.Popen(
+        asv.argv("run", "--bench", "quick", "HEAD^!"), cwd=asv.folder, env=asv.variables(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def at_work() -> bool:
+        return any("celery" in " ".join(one.cmdline()) and "worker" in one.cmdline() for one in alive(below(driver)))
+
+    assert wait_until(at_work, limit_s=120.0)
+    seen = {one for one in alive(below(driver)) if one.pid != driver.pid}
+    os.kill(driver.pid, sign)
+    driver.wait(60)
+    assert not still_there(seen, limit_s=30.0)
+
+
+def alive(processes: set[psutil.Process] | list[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_the_codes_of_outcomes_are_in_the_order_of_their_gravity(celery_environment: Environment) -> None:
+    from benchmarks.cells import MISSING, OUTCOME_CODES
+    from harness.summary import GRAVITY
+
+    known = [outcome.value for outcome in GRAVITY if outcome.value not in ("ok", "skipped")]
+    assert sorted(known, key=lambda name: -OUTCOME_CODES[name]) == known
+    assert OUTCOME_CODES["ok"] < OUTCOME_CODES["skipped"] < min(OUTCOME_CODES[name] for name in known)
+    assert max(OUTCOME_CODES.values()) < MISSING
