@@ -66,7 +66,7 @@ def test_a_pool_or_fault_that_there_is_not_is_refused(pools: list[str], names: l
         cases("celery", pools, names)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 16), st.lists(st.sampled_from(sorted(ENTRIES)), min_size=1, unique=True))
 def test_every_trial_of_every_case_is_in_exactly_one_part(times: int, side_by_side: int, names: list[str]) -> None:
     chosen = cases("celery", names=names)

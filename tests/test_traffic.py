@@ -48,7 +48,7 @@ def test_open_traffic_that_would_be_cut_off_is_refused_before_it_runs() -> None:
     preflight.check_traffic([Cell(backend="theano", pool="solo")], short)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rate=RATES, seconds=st.floats(0.0, 2.0), requests=st.integers(1, 500), lead_s=st.floats(0.0, 1.0), seed=SEEDS)
 def test_a_schedule_ascends_and_has_all_of_its_seconds_and_its_requests(
     rate: float, seconds: float, requests: int, lead_s: float, seed: int
@@ -64,7 +64,7 @@ def test_a_schedule_ascends_and_has_all_of_its_seconds_and_its_requests(
     assert len(measured) == max(requests, inside), "nothing is sent after both are reached"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rate=RATES, seed=SEEDS)
 def test_poisson_arrivals_have_their_rate_and_the_spread_of_chance(rate: float, seed: int) -> None:
     moments = schedule.arrivals(rate, poisson=True, seconds=0.0, requests=20_000, dice=np.random.default_rng(seed))
@@ -87,13 +87,13 @@ def test_a_request_is_late_beyond_a_millisecond_or_a_tenth_of_the_gap() -> None:
     assert schedule.late(intended, np.full(4, -1), 10.0) == 4, "what was never sent was not sent in time"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(load=st.sampled_from([0.3, 0.7, 0.9]), seed=SEEDS)
 def test_a_queue_below_capacity_is_not_called_overloaded(load: float, seed: int) -> None:
     assert not schedule.overloaded(*backlog_of(load, seed))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(load=st.sampled_from([1.3, 2.0, 10.0]), seed=SEEDS)
 def test_a_queue_well_above_capacity_is_called_overloaded(load: float, seed: int) -> None:
     assert schedule.overloaded(*backlog_of(load, seed))

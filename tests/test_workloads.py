@@ -45,7 +45,7 @@ def correlate_by_loops(x: Array, kernel: Array, bias: Array, padding: str) -> Ar
     return y
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(3, 6),
     st.integers(3, 6),
