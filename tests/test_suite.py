@@ -68,6 +68,11 @@ def test_an_unknown_name_is_refused() -> None:
     assert [one.name for one in suite.chosen(TRUTHS, ["g", "b"])] == ["b", "g"]
 
 
+def test_long_checks_run_only_where_they_are_named() -> None:
+    assert [one.name for one in suite.chosen(TRUTHS, [])] == list("abcdefg")
+    assert [one.name for one in suite.chosen(TRUTHS, ["compare"])] == ["compare"]
+
+
 @pytest.mark.parametrize(("names", "exit_code"), [(("seeds",), 0), (("seeds", "fails"), 1)])
 def test_the_command_fails_where_a_figure_misses_its_bound(
     names: tuple[str, ...], exit_code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

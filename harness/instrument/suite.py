@@ -32,11 +32,12 @@ class Bench:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check: `name` as it is chosen on the command line, and what makes its findings."""
+    """One check: `name` as it is chosen on the command line, and what makes its findings. `long`: only where it is named."""
 
     name: str
     title: str
     find: Callable[[Bench], list[Finding]]
+    long: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +50,12 @@ class Found:
 
 
 def chosen(tests: Sequence[Check], names: Sequence[str]) -> list[Check]:
-    """The tests of these names, all where none is named. Raises BadInput."""
+    """The tests of these names; where none is named, all but the long ones. Raises BadInput."""
     known = {test.name: test for test in tests}
     for name in names:
         if name not in known:
             raise BadInput(f"there is no test {name}", remedy=f"choose from {', '.join(known)}")
-    return [test for test in tests if test.name in names or not names]
+    return [test for test in tests if test.name in names or not (names or test.long)]
 
 
 def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], None]) -> Iterator[Found]:

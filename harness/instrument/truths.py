@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import environments, experiment, plan, workflow, workloads
-from harness.instrument import burners, coverage, queue_truth, same_cell, worker_truth
+from harness.instrument import burners, coverage, paired_runs, queue_truth, same_cell, suite, worker_truth
 from harness.instrument.finding import Finding
 from harness.instrument.suite import Bench, Check
 from harness.store import RunFolder
@@ -29,4 +29,10 @@ TRUTHS = (
     Check(name="e", title="burners of known duty", find=lambda bench: burners.saturation() + burners.verdicts()),
     Check(name="f", title="coverage of intervals", find=lambda bench: coverage.coverage(bench.seed)),
     Check(name="g", title="two runs of the same cell", find=_same_cell),
+    Check(
+        name="compare",
+        title="harness compare on real runs",
+        find=lambda bench: paired_runs.compared(bench.folder, suite.ENVIRONMENT),
+        long=True,
+    ),
 )
