@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.test_cells import NOISY, celery_environment, harness  # noqa: F401 - fixtures
+from tests.backends.test_cells import celery_environment, harness  # noqa: F401 - fixtures
 from tests.backends.test_contract import environment
 from tests.integration.conftest import Harness, cells
 
@@ -17,6 +17,7 @@ summary = "what the parent did"
 measure_s = 1.0
 limit_s = 60.0
 stable_limit_s = 0.5
+noise_limit = 100.0
 controls = false
 [[cells]]
 backend = ["{backend}"]
@@ -49,7 +50,4 @@ def test_a_child_with_a_model_of_its_own_hangs_where_the_parents_engine_has_work
     done = harness("run", tmp_path / "parent.toml", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     row = cells(tmp_path / "run").iloc[0]
-    if outcome == "ok" and str(row["reason"]).startswith(NOISY):
-        assert row["ok"] == row["requests"] > 0
-    else:
-        assert row["outcome"] == outcome, row["reason"]
+    assert row["outcome"] == outcome, row["reason"]

@@ -15,12 +15,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from harness.environments import Environment
 from tests.integration.conftest import ROOT, environment_variables
-from tests.integration.test_lifecycle import below, still_there
+from tests.integration.test_lifecycle import below, has, still_there
 from tests.waiting import wait_until
 
 SUITE = """
@@ -176,18 +175,11 @@ def test_killing_asv_leaves_no_process_of_ours(asv: Asv, sign: signal.Signals) -
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
-    def at_work() -> bool:
-        return any("celery" in " ".join(one.cmdline()) and "worker" in one.cmdline() for one in alive(below(driver)))
-
-    assert wait_until(at_work, limit_s=120.0)
-    seen = {one for one in alive(below(driver)) if one.pid != driver.pid}
+    assert wait_until(has(driver, "celery"), limit_s=120.0)
+    seen = set(below(driver))
     os.kill(driver.pid, sign)
     driver.wait(60)
     assert not still_there(seen, limit_s=30.0)
-
-
-def alive(processes: set[psutil.Process] | list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_the_codes_of_outcomes_are_in_the_order_of_their_gravity(celery_environment: Environment) -> None:

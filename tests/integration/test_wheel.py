@@ -56,8 +56,9 @@ def test_no_such_limit(harness_cell):
 
 
 def variables() -> dict[str, str]:
-    """No path to this checkout; its environments of backends are shared."""
-    return {name: value for name, value in environment_variables().items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    """No path to this checkout, nothing of the pytest that runs this; the environments of backends are shared."""
+    known = environment_variables().items()
+    return {name: value for name, value in known if name not in ("PYTHONPATH", "VIRTUAL_ENV") and "PYTEST" not in name}
 
 
 def run(*command: object, cwd: Path, code: int = 0) -> str:
@@ -101,7 +102,7 @@ def test_a_users_project_holds_cells_to_limits(clean: Path, celery_environment: 
     assert "max_p50_s=1e-09: latency_p50_s is" in told
     assert "ended errors, not ok" in told
     assert "prefork-spawn" in told.partition("SKIPPED")[2]
-    assert "pool: Value error" in told or "'preforc'" in told
+    assert "cells.0.pool.0" in told
     assert "harness_limits knows no max_p50" in told
     (kept,) = (one for one in json.loads((tmp_path / "out.json").read_text())["benchmarks"] if one["name"] == "test_predict")
     assert kept["extra_info"]["outcome"] == "ok"
