@@ -4,3 +4,12 @@ This file is read by every interpreter (the driver's and each worker's, down to 
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):  # type: ignore[no-untyped-def]
+    """`harness.load(folder)`, see `harness.notebook`; imported when it is asked for, and by the driver's interpreter only."""
+    if name == "load":
+        from harness.notebook import load
+
+        return load
+    raise AttributeError(name)

@@ -207,6 +207,72 @@ def compare(
         raise typer.Exit(1)
 
 
+@app.command()
+def recommend(
+    runs: Annotated[list[Path], typer.Argument(help="The folders of one or more runs.")],
+    latency: Annotated[
+        list[str] | None, typer.Option(help="A bound on a percentile, such as p99=50ms; may be given again.")
+    ] = None,
+    memory: Annotated[str, typer.Option(help="The most memory of a worker with its children, such as 4GiB.")] = "",
+    cores: Annotated[float | None, typer.Option(min=0.1, help="The most cores that it may keep busy.")] = None,
+    min_throughput: Annotated[float | None, typer.Option(min=0, help="The least requests a second.")] = None,
+    max_hang_rate: Annotated[str, typer.Option(help="The most fresh workers that may hang, such as 1%.")] = "",
+    select: Select = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write all of it to this file, for machines.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write it to this file, with what to paste.")] = None,
+) -> None:
+    """Say which configuration to use, what does as well, what must not be used, and print what to paste; exit 1 if the data
+    support no advice."""
+    from harness.advise import candidates, constraints, pages, ranking
+
+    bounds = constraints.parse(
+        latency=latency, memory=memory, cores=cores, min_throughput=min_throughput, max_hang_rate=max_hang_rate
+    )
+    known = candidates.read_all(runs, bounds)
+    chosen = [one for one in known if not select or any(matrix.matches(one.cell, pattern) for pattern in select)]
+    if not chosen:
+        raise BadInput("no configuration that was measured fits", remedy="name runs of real cells, or another --select")
+    advice = ranking.advise(chosen, bounds)
+    most = next((bound.value for bound in bounds if bound.name == "memory"), None)
+    for path, text in ((json_, pages.as_json(advice)), (markdown, pages.markdown(advice, most))):
+        if path:
+            with store.writing(path):
+                path.write_text(text)
+    display.advice(console, advice, most)
+    if not all(one.best for one in advice):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")] = Path("results/quick"),
+    out: Annotated[Path | None, typer.Option(help="The page; RUN/report.html if not given. Other forms lie beside it.")] = None,
+    form: Annotated[list[str] | None, typer.Option(help="html, markdown, csv, parquet, latex, svg, png; repeatable.")] = None,
+) -> None:
+    """Write a run as a page that needs no network, or as Markdown, CSV, Parquet, LaTeX, or its charts as SVG and PNG."""
+    from harness.report import content, exports
+
+    for name in form or []:
+        if name not in exports.FORMS:
+            raise BadInput(f"--form {name}: no such form", remedy=f"choose from {', '.join(exports.FORMS)}")
+    path = out or run_folder / "report.html"
+    found = content.read(run_folder)
+    with store.writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for name in form or ["html"]:
+            for written in exports.write(found, name, path):
+                console.print(str(written), soft_wrap=True)
+
+
+@app.command("open")
+def open_(path: Annotated[Path, typer.Argument(help="A run's folder, or a page.")] = Path("results/quick")) -> None:
+    """Open a run's page in the browser: the file itself, nothing is served."""
+    page = path / "report.html" if path.is_dir() else path
+    if not page.is_file():
+        raise BadInput(f"there is no page {page}", remedy=f"'harness report {path}' writes it")
+    typer.launch(page.resolve().as_uri())
+
+
 @app.command("waterfall")
 def waterfall_(
     folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/quick"),

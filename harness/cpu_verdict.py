@@ -11,7 +11,8 @@ The first rule that holds decides, in this order; shares are of the cores availa
     GIL-bound           work waited, cores were idle, the Python threads of one process used 0.7 to 1.1 cores and could have
                         used 0.85 or more, the rest of the tree used less than half a core, and every request needs that
                         process: its executors share it (threads, greenlets, the main thread), or it is the main one, which
-                        hands requests out
+                        hands requests out. From 0.9 cores on it comes before latency-bound: the latency is then that
+                        of a core with nothing left to give, whether or not requests are seen to queue
     starved             work waited beside free executors: a quarter of the executors' time or more
     executor-bound      work waited, cores were idle, and at least three quarters of the executors' time was taken by requests:
                         more executors (or engine threads) would use the cores
@@ -44,6 +45,7 @@ OVER_SUBSCRIBED = 1.5
 BROKER_LIMIT = 0.85
 WORK_WAITS = 0.5
 USED, WANTED = (0.70, 1.10), 0.85  # cores
+SPENT = 0.90  # of the one core that Python threads share: it has nothing left to give
 STARVED = 0.25
 EXECUTORS_BUSY = 0.75
 BESIDE = 0.5
@@ -122,6 +124,8 @@ def _waiting(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict:
         return CpuVerdict(word=Word.CANNOT_SAY, reason=f"{busy}, and no request says whether work waited")
     if cpu.idle_share < FULL_IDLE:
         return CpuVerdict(word=Word.CANNOT_SAY, reason=f"{busy}, and the broker and the client took the most of the others")
+    if _one_interpreter(cpu, facts, seen) and facts.python_cores[0] >= SPENT:
+        return CpuVerdict(word=Word.GIL_BOUND, reason=f"{_interpreter(facts)}; {busy}")
     if seen.work_waits < WORK_WAITS:
         reason = f"work waited in {seen.work_waits:.0%} of the time only, the rest is what one request takes; {busy}"
         return CpuVerdict(word=Word.LATENCY_BOUND, reason=reason)

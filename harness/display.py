@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import comparison, doubts
+from harness.advise import pages as advised
+from harness.advise.ranking import Advice
 from harness.bisect import Answer
 from harness.claims.cases import Word, outcome_counts
 from harness.claims.claims import Judgement
@@ -247,6 +249,23 @@ def compared(console: Console, found: Compared) -> None:
         console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
     for line in found.judgement.failures:
         console.print(Text(f"FAILS: {line}", style="bold red"), soft_wrap=True)
+
+
+def advice(console: Console, found: Sequence[Advice], most_memory: float | None) -> None:
+    """The answer first, then why and what else, then what to paste."""
+    for one in found:
+        console.print(Text(advised.headline(one), style="bold green" if one.best else "bold red"), soft_wrap=True)
+        for line in advised.lines(one):
+            style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
+            console.print(Text(f"  {_shortened(line, 240)}", style=style or ""), soft_wrap=True)
+        if one.best:
+            first = one.best[0]
+            for line in (advised.memory(first, most_memory), *advised.change(first, one)):
+                console.print(Text(f"  {line}"), soft_wrap=True)
+            for title, block in advised.blocks(first)[:3]:
+                console.print(Text(f"\n  {title}", style="bold"))
+                console.print(Text("".join(f"    {line}\n" for line in block.rstrip().splitlines())), soft_wrap=True, end="")
+        console.print()
 
 
 def _shortened(text: str, most: int) -> str:

@@ -51,6 +51,16 @@ TRUTHS = {
     "a green worker that computes": (
         cpu(worker=1.0), facts(**{**THREADS, "executor_kind": "greenlets", "busy_python_threads": 1}), "GIL-bound",
     ),
+    "a green worker whose hub takes a core between requests": (
+        cpu(worker=0.98), facts(
+            **{**THREADS, "executor_kind": "greenlets", "python_cores": [0.98], "occupancy": occupancy(busy=0.01, waits=0.3)}
+        ), "GIL-bound",
+    ),
+    "a green worker with three quarters of a core and little to do": (
+        cpu(worker=0.75), facts(
+            **{**THREADS, "executor_kind": "greenlets", "python_cores": [0.75], "occupancy": occupancy(busy=0.01, waits=0.3)}
+        ), "latency-bound",
+    ),
     "GIL-sharing threads that get three quarters of a core beside other programs": (
         cpu(worker=0.75, others=0.9), facts(**{**THREADS, "python_cores": [0.75], "python_demand": [1.05]}), "GIL-bound",
     ),

@@ -1,0 +1,123 @@
+"""Each configuration that was measured, held against what a deployment must keep. Pure, but for reading runs.
+
+A configuration is a real cell (no control, no baseline). It is *vetoed* if any of its trials hung, crashed, erred or answered
+wrongly, whatever the others did; it is *unfit* if a figure breaks a bound, and *unknown* if a bound cannot be held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import summary
+from harness.advise.constraints import Bound
+from harness.compare.changes import gravest
+from harness.compare.sides import Side, read
+from harness.errors import BadInput
+from harness.matrix import Cell
+from harness.outcome import Outcome
+from harness.record import TrialRecord
+
+NOT_MEASURED = frozenset({Outcome.SKIPPED, Outcome.INVALID, Outcome.SLOW})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One configuration. `row`: its row of the table, with `rows_per_s` and `cores_available`; `paces`: rows a second, a trial
+    each; `broken`: bounds that its figures do not keep, `unknown`: those that nothing can be held against."""
+
+    cell: Cell
+    row: Mapping[str, Any]
+    paces: tuple[float, ...]
+    run: str
+    outcome: Outcome
+    reason: str
+    evidence: str = ""
+    broken: tuple[Bound, ...] = ()
+    unknown: tuple[Bound, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.cell.id
+
+    @property
+    def question(self) -> tuple[str, str]:
+        """What it answers: configurations are compared only for the same model under the same traffic."""
+        return self.cell.workload, self.cell.traffic
+
+    @property
+    def vetoed(self) -> bool:
+        return self.outcome is not Outcome.OK and self.outcome not in NOT_MEASURED
+
+    @property
+    def measured(self) -> bool:
+        return self.outcome is Outcome.OK and bool(self.paces)
+
+    @property
+    def fit(self) -> bool:
+        return self.measured and not self.broken and not self.unknown
+
+    @property
+    def rows_per_s(self) -> float:
+        return float(self.row["rows_per_s"])
+
+
+def read_all(folders: Sequence[Path], bounds: Sequence[Bound]) -> list[Candidate]:
+    """The configurations of all runs; a cell that several runs have is taken from the last. Raises BadInput."""
+    found: dict[str, Candidate] = {}
+    cores = set()
+    for folder in folders:
+        side = read(folder)
+        cores.add(side.machine.get("cores_available"))
+        for one in of_run(side, folder, bounds):
+            found[one.id] = one
+    if len(cores) > 1:
+        raise BadInput(
+            "the runs were made with different numbers of cores, so their figures cannot stand side by side",
+            remedy="name runs of one machine",
+        )
+    return list(found.values())
+
+
+def of_run(side: Side, folder: Path, bounds: Sequence[Bound]) -> list[Candidate]:
+    groups = {trials[0].cell_id: list(trials) for trials in side.cells.values()}
+    real = {name: trials for name, trials in groups.items() if _real(trials[0].as_cell)}
+    return [_candidate(summary.row(trials, groups, folder), trials, side, folder, bounds) for trials in real.values()]
+
+
+def _real(cell: Cell) -> bool:
+    return not (cell.is_control or cell.is_baseline)
+
+
+def _candidate(
+    values: Mapping[str, Any], trials: Sequence[TrialRecord], side: Side, folder: Path, bounds: Sequence[Bound]
+) -> Candidate:
+    cell, worst = trials[0].as_cell, gravest(trials)
+    known = [side.of(record) for record in trials if record.outcome is Outcome.OK]
+    paces = tuple(one.throughput_per_s * cell.batch for one in known if one is not None and one.throughput_per_s)
+    row = {
+        **dict.fromkeys(summary.COLUMNS), **values, "rows_per_s": (values.get("throughput_per_s") or 0.0) * cell.batch,
+        "cores_available": side.machine.get("cores_available"),
+    }  # fmt: skip
+    broken, unknown = held(row, bounds)
+    return Candidate(
+        cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason, evidence=worst.evidence,
+        broken=broken, unknown=unknown,
+    )  # fmt: skip
+
+
+def held(row: Mapping[str, Any], bounds: Sequence[Bound]) -> tuple[tuple[Bound, ...], tuple[Bound, ...]]:
+    """(bounds that the figures break, bounds that cannot be held against them).
+
+    A hang rate without one hang that is not bounded low enough is not broken: more fresh workers may show it.
+    """
+    figures = [(bound, bound.read(row)) for bound in bounds]
+    open_ = [bound for bound, figure in figures if figure is None or (_is_bounded(bound, row) and not bound.keeps(figure))]
+    broken = [bound for bound, figure in figures if figure is not None and bound not in open_ and not bound.keeps(figure)]
+    return tuple(broken), tuple(open_)
+
+
+def _is_bounded(bound: Bound, row: Mapping[str, Any]) -> bool:
+    return bound.name == "hang rate" and not row["hung_trials"]

@@ -1,0 +1,130 @@
+"""What a deployment must keep: `--latency p99=50ms --memory 4GiB --cores 2 --min-throughput 100 --max-hang-rate 1%`. Pure.
+
+Each bound is held against one figure of a cell; a figure that is not known does not keep it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import BadInput
+from harness.figures import PERCENTILES
+from harness.hang_rate import clean_trials_for
+from harness.intervals import needed_requests
+
+NUMBER = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[a-zA-Zµ%]*)")
+SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
+BYTES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+SHARES = {"%": 0.01, "": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """One constraint. `least`: the figure must be at least `value`, else at most.
+
+    `read` takes a row of `cells.csv` (with `cores_available`, `rows_per_s`) to the figure that is held against it, None where
+    that is not known; `measure` says what would make it known.
+    """
+
+    name: str
+    value: float
+    least: bool
+    read: Callable[[Mapping[str, Any]], float | None]
+    shown: Callable[[float], str]
+    measure: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {'>=' if self.least else '<='} {self.shown(self.value)}"
+
+    def keeps(self, figure: float) -> bool:
+        return figure >= self.value if self.least else figure <= self.value
+
+
+def parse(
+    *,
+    latency: list[str] | None = None,
+    memory: str = "",
+    cores: float | None = None,
+    min_throughput: float | None = None,
+    max_hang_rate: str = "",
+) -> tuple[Bound, ...]:
+    """The bounds that the options describe. Raises BadInput.
+
+    >>> [str(bound) for bound in parse(latency=["p99=50ms"], memory="4GiB", max_hang_rate="1%")]
+    ['p99 <= 50 ms', 'memory <= 4096 MiB', 'hang rate <= 1 %']
+    """
+    found = [_latency(text) for text in latency or []]
+    if memory:
+        found.append(memory_bound(_quantity("--memory", memory, BYTES)))
+    if cores is not None:
+        found.append(
+            Bound(
+                name="cores", value=cores, least=False, read=cores_used, shown=lambda v: f"{v:.2g}", measure="measure it again"
+            )
+        )
+    if min_throughput is not None:
+        found.append(
+            Bound(
+                name="throughput", value=min_throughput, least=True, read=lambda row: row["throughput_per_s"],
+                shown=lambda v: f"{v:.4g} requests/s", measure="measure it again",
+            )
+        )  # fmt: skip
+    if max_hang_rate:
+        rate = _quantity("--max-hang-rate", max_hang_rate, SHARES)
+        if not 0 < rate < 1:
+            raise BadInput(f"--max-hang-rate {max_hang_rate}: a rate is between 0 % and 100 %", remedy="such as 1%")
+        found.append(
+            Bound(
+                name="hang rate", value=rate, least=False, read=hang_rate_below, shown=lambda v: f"{v * 100:.3g} %",
+                measure=f"--repeat {clean_trials_for(rate)}: so many fresh workers without a hang bound it so low",
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def memory_bound(most: float) -> Bound:
+    return Bound(
+        name="memory", value=most, least=False, read=lambda row: row["peak_pss_bytes"], shown=lambda v: f"{v / 2**20:.0f} MiB",
+        measure="measure it again",
+    )  # fmt: skip
+
+
+def latency_bound(name: str, most: float) -> Bound:
+    return Bound(
+        name=name, value=most, least=False, read=lambda row: row[f"latency_{name}_s"], shown=lambda v: f"{v * 1e3:.4g} ms",
+        measure=f"--requests {needed_requests(PERCENTILES[name])}: fewer do not support {name}",
+    )  # fmt: skip
+
+
+def cores_used(row: Mapping[str, Any]) -> float | None:
+    """Cores that the worker's processes kept busy, on average."""
+    share, cores = row["cpu_saturation"], row.get("cores_available")
+    return share * cores if share is not None and cores else None
+
+
+def hang_rate_below(row: Mapping[str, Any]) -> float | None:
+    """What the rate is below at 95 %, by all fresh workers that were judged; None where it was not even asked."""
+    from harness.hang_rate import HangRate
+
+    judged = row["judged_trials"]
+    return HangRate(hung=int(row["hung_trials"]), judged=int(judged)).below if judged else None
+
+
+def _latency(text: str) -> Bound:
+    name, _, value = text.partition("=")
+    if name not in PERCENTILES or not value:
+        raise BadInput(
+            f"--latency {text}: not a percentile and a bound", remedy=f"such as p99=50ms; of {', '.join(PERCENTILES)}"
+        )
+    return latency_bound(name, _quantity("--latency", value, SECONDS))
+
+
+def _quantity(option: str, text: str, units: Mapping[str, float]) -> float:
+    found = NUMBER.fullmatch(text.strip())
+    if found is None or found["unit"] not in units or not float(found["number"]):
+        names = ", ".join(unit for unit in units if unit)
+        raise BadInput(f"{option} {text!r}: not a number above 0 with a unit", remedy=f"units are {names}")
+    return float(found["number"]) * units[found["unit"]]

@@ -1,0 +1,170 @@
+"""Advice as text for a terminal, as Markdown and as JSON. Pure: from `ranking.Advice` to words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness.advise import settings
+from harness.advise.candidates import Candidate
+from harness.advise.ranking import Advice
+from harness.compare.pages import text
+
+MOST = 12  # lines of a list; all are in the JSON
+WORKERS = (1, 2, 4, 8)
+
+
+def figures(one: Candidate) -> str:
+    """'531 rows/s (498 - 566), p50 7.2 ms, p95 9.1 ms, 1.2 cores, 200 MiB, 5 trials'."""
+    row = one.row
+    low, high = row["throughput_low_per_s"], row["throughput_high_per_s"]
+    batch = one.cell.batch
+    within = f" ({low * batch:.4g} - {high * batch:.4g} at 95 %)" if low is not None and high is not None else ""
+    said = [f"{one.rows_per_s:.4g} rows/s{within}"]
+    for name in ("p50", "p95", "p99"):
+        if (value := row[f"latency_{name}_s"]) is not None:
+            said.append(f"{name} {value * 1e3:.3g} ms")
+    if row["cpu_saturation"] is not None and row["cores_available"]:
+        said.append(f"{row['cpu_saturation'] * row['cores_available']:.1f} of {row['cores_available']} cores")
+    if row["peak_pss_bytes"] is not None:
+        said.append(f"{row['peak_pss_bytes'] / 2**20:.0f} MiB")
+    return ", ".join([*said, f"{len(one.paces)} trial{'s' if len(one.paces) != 1 else ''}"])
+
+
+def headline(advice: Advice) -> str:
+    """The answer in one sentence."""
+    asked = f" that keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
+    if not advice.best:
+        return f"{advice.workload}, {advice.traffic}: no configuration{asked} can be recommended from these data"
+    first = advice.best[0]
+    others = f" (and {len(advice.best) - 1} that cannot be told from it)" if len(advice.best) > 1 else ""
+    return f"{advice.workload}, {advice.traffic}: use {first.id}{others}{asked}"
+
+
+def lines(advice: Advice) -> list[str]:
+    """All of it but what to paste, one thought a line."""
+    said = [f"best: {one.id}: {figures(one)}" for one in advice.best]
+    if advice.provisional:
+        said.append("these rest on one trial each; within 10 % of the fastest counts as not told apart")
+    if advice.runner_up is not None and advice.behind is not None:
+        ratio = f"{advice.runner_up.rows_per_s / advice.best[0].rows_per_s:.2f} x the best"
+        said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
+    said += [f"{one.change}: {one.then}" for one in advice.sensitivity]
+    said += [f"to measure: {one}" for one in advice.measure]
+    said += _few([f"vetoed: {one.id}: {one.outcome}, {one.reason}{_evidence(one)}" for one in advice.vetoed], "vetoed")
+    said += _few([f"does not keep {_broken(one)}: {one.id}" for one in advice.unfit], "do not keep a bound")
+    return said
+
+
+def memory(one: Candidate, bytes_: float | None) -> str:
+    """How much several such workers need, and how many fit."""
+    peak = one.row["peak_pss_bytes"]
+    if peak is None:
+        return "memory is not known"
+    each = ", ".join(f"{count} x {peak * count / 2**20:.0f} MiB" for count in WORKERS)
+    fit = f"; {int(bytes_ // peak)} fit into {bytes_ / 2**20:.0f} MiB" if bytes_ else ""
+    return f"workers and their memory: {each}{fit}"
+
+
+def change(one: Candidate, advice: Advice) -> list[str]:
+    """Where the model has to be loaded and how it is called, and which other ways in the same pool were seen to fail."""
+    said = [settings.of(one.cell).change]
+    for other in advice.vetoed:
+        same = (other.cell.backend, other.cell.pool) == (one.cell.backend, one.cell.pool)
+        if same and (other.cell.placement, other.cell.call) != (one.cell.placement, one.cell.call):
+            said.append(f"not: {settings.of(other.cell).change}: it {_ended(other)} in {other.id}{_evidence(other)}")
+    return said
+
+
+def markdown(advice: Sequence[Advice], most_memory: float | None = None) -> str:
+    parts = []
+    for one in advice:
+        parts += [f"## {text(headline(one))}", "", *(f"- {text(line)}" for line in lines(one)), ""]
+        if one.best:
+            first = one.best[0]
+            parts += [f"- {text(memory(first, most_memory))}", *(f"- {text(line)}" for line in change(first, one)), ""]
+            for title, language, block in _blocks(first):
+                parts += [f"{title}:", "", f"```{language}", block.rstrip(), "```", ""]
+    return "\n".join(parts)
+
+
+def blocks(one: Candidate) -> list[tuple[str, str]]:
+    """(title, text) of what to paste."""
+    return [(title, block) for title, _, block in _blocks(one)]
+
+
+def _blocks(one: Candidate) -> list[tuple[str, str, str]]:
+    setup = settings.of(one.cell)
+    variables = "\n".join(f"export {name}={value!r}" for name, value in setup.environment.items())
+    celery = "\n".join(f"app.conf.{name} = {value}" for name, value in setup.celery.items())
+    return [
+        ("Command line", "sh", f"{variables}\n{setup.line}"),
+        ("Celery settings", "python", celery),
+        ("Code", "python", setup.code),
+        ("systemd", "ini", settings.systemd(setup)),
+        ("compose", "yaml", settings.compose(setup)),
+    ]
+
+
+def as_json(advice: Sequence[Advice]) -> str:
+    return json.dumps([_data(one) for one in advice], indent=2) + "\n"
+
+
+def _data(one: Advice) -> dict[str, Any]:
+    return {
+        "workload": one.workload,
+        "traffic": one.traffic,
+        "bounds": [str(bound) for bound in one.bounds],
+        "answer": headline(one),
+        "provisional": one.provisional,
+        "best": [_candidate(best) for best in one.best],
+        "runner_up": _candidate(one.runner_up) if one.runner_up else None,
+        "sensitivity": [{"change": each.change, "then": each.then} for each in one.sensitivity],
+        "vetoed": [
+            {"cell": each.id, "outcome": each.outcome, "reason": each.reason, "evidence": _where(each)} for each in one.vetoed
+        ],
+        "unfit": [{"cell": each.id, "broken": [str(bound) for bound in each.broken]} for each in one.unfit],
+        "unknown": [{"cell": each.id, "bounds": [str(bound) for bound in each.unknown]} for each in one.unknown],
+        "measure": list(one.measure),
+    }
+
+
+def _candidate(one: Candidate) -> dict[str, Any]:
+    row = one.row
+    names = (
+        "throughput_per_s", "throughput_low_per_s", "throughput_high_per_s", "latency_p50_s", "latency_p95_s",
+        "latency_p99_s", "cpu_saturation", "peak_pss_bytes", "hung_trials", "judged_trials", "doubts",
+    )  # fmt: skip
+    return {
+        "cell": one.id, "run": one.run, "rows_per_s": one.rows_per_s, "trials": len(one.paces),
+        **{name: row[name] for name in names}, "setup": asdict(settings.of(one.cell)),
+    }  # fmt: skip
+
+
+def _broken(one: Candidate) -> str:
+    told = []
+    for bound in one.broken:
+        figure = bound.read(one.row)
+        told.append(f"{bound} (it has {bound.shown(figure)})" if figure is not None else str(bound))
+    return ", ".join(told)
+
+
+def _ended(one: Candidate) -> str:
+    return {"hung": "hung", "crashed": "crashed", "errors": "raised errors", "wrong": "answered wrongly"}.get(
+        one.outcome, f"ended {one.outcome}"
+    )
+
+
+def _where(one: Candidate) -> str:
+    return f"{one.run}/{one.evidence}" if one.evidence else ""
+
+
+def _evidence(one: Candidate) -> str:
+    return f" (evidence: {_where(one)})" if one.evidence else ""
+
+
+def _few(found: Iterable[str], what: str) -> list[str]:
+    known = list(found)
+    return known[:MOST] + ([f"... and {len(known) - MOST} more {what}"] if len(known) > MOST else [])

@@ -1,0 +1,142 @@
+"""From configurations to advice. Pure.
+
+The best are a *set*: the fastest that keeps every bound, and all that cannot be told from it by the rule of
+`harness.comparison`; where a cell was run once, how much fresh workers differ is unknown, and whatever is within ONE_TRIAL
+of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.advise.candidates import Candidate, held
+from harness.advise.constraints import Bound, latency_bound, memory_bound
+from harness.comparison import Comparison, Word, compare
+from harness.figures import PERCENTILES
+
+ONE_TRIAL = 1.10
+REPEAT = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """`change` of what is asked for, and the answer that it would give."""
+
+    change: str
+    then: str
+    candidate: Candidate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """For one model and traffic. `best`: fastest first; empty where the data support no advice, then `measure` says why."""
+
+    workload: str
+    traffic: str
+    bounds: tuple[Bound, ...]
+    best: tuple[Candidate, ...]
+    runner_up: Candidate | None
+    behind: Comparison | None  # the runner-up to the best
+    sensitivity: tuple[Sensitivity, ...]
+    vetoed: tuple[Candidate, ...]
+    unfit: tuple[Candidate, ...]
+    unknown: tuple[Candidate, ...]
+    measure: tuple[str, ...]
+
+    @property
+    def provisional(self) -> bool:
+        """It rests on one trial a cell."""
+        return any(len(one.paces) < 2 for one in self.best)
+
+
+def advise(candidates: Iterable[Candidate], bounds: Sequence[Bound]) -> list[Advice]:
+    """One piece of advice for each model and traffic, in the order of the cells."""
+    groups: dict[tuple[str, str], list[Candidate]] = {}
+    for one in candidates:
+        groups.setdefault(one.question, []).append(one)
+    return [_advice(group, tuple(bounds)) for group in groups.values()]
+
+
+def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
+    ranked = sorted((one for one in group if one.fit), key=lambda one: -one.rows_per_s)
+    best = [one for one in ranked if not told_apart(ranked[0], one)]
+    rest = [one for one in ranked if one not in best]
+    unknown = tuple(one for one in group if one.measured and one.unknown and not one.broken)
+    workload, traffic = group[0].question
+    return Advice(
+        workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
+        behind=compare(ranked[0].paces, rest[0].paces) if rest else None,
+        sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else tuple(_loosened(group, None, bounds)),
+        vetoed=tuple(one for one in group if one.vetoed), unfit=tuple(one for one in group if one.measured and one.broken),
+        unknown=unknown, measure=tuple(_measure(group, best, unknown)),
+    )  # fmt: skip
+
+
+def told_apart(first: Candidate, other: Candidate) -> bool:
+    """Whether the other one is really slower."""
+    if first is other:
+        return False
+    if min(len(first.paces), len(other.paces)) < 2:
+        return first.rows_per_s > ONE_TRIAL * other.rows_per_s
+    return compare(first.paces, other.paces).word is Word.DIFFER
+
+
+def _sensitivity(group: Sequence[Candidate], winner: Candidate, bounds: tuple[Bound, ...]) -> Iterable[Sensitivity]:
+    yield from _loosened(group, winner, bounds)
+    for bound in _tighter(winner):
+        known = tuple(one for one in bounds if one.name != bound.name)
+        then = _fastest(group, (*known, bound))
+        words = f"{then.id}, {_ratio(then, winner)} of the rows a second" if then else "nothing that was measured"
+        yield Sensitivity(change=f"with {bound.name} below {bound.shown(bound.value)}", then=words, candidate=then)
+
+
+def _loosened(group: Sequence[Candidate], winner: Candidate | None, bounds: tuple[Bound, ...]) -> Iterable[Sensitivity]:
+    """What each bound costs: the answer without it."""
+    for bound in bounds:
+        then = _fastest(group, tuple(one for one in bounds if one is not bound))
+        if then is None or (winner is not None and not told_apart(then, winner)):
+            if winner is not None:
+                yield Sensitivity(change=f"without {bound}", then="the same answer", candidate=winner)
+            continue
+        figure = bound.read(then.row)
+        shown = f" (its {bound.name} is {bound.shown(figure)})" if figure is not None else f" (its {bound.name} is not known)"
+        faster = f", {_ratio(then, winner)} of the rows a second" if winner is not None else ""
+        yield Sensitivity(change=f"without {bound}", then=f"{then.id}{faster}{shown}", candidate=then)
+
+
+def _tighter(winner: Candidate) -> Iterable[Bound]:
+    """Bounds that the winner just breaks: from there on, the answer is another."""
+    slightly = 1 - 1e-9
+    for name in reversed(PERCENTILES):
+        if (value := winner.row[f"latency_{name}_s"]) is not None:
+            yield latency_bound(name, value * slightly)
+            break
+    if (value := winner.row["peak_pss_bytes"]) is not None:
+        yield memory_bound(value * slightly)
+
+
+def _fastest(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Candidate | None:
+    asked = (replace(one, broken=(kept := held(one.row, bounds))[0], unknown=kept[1]) for one in group)
+    return max((one for one in asked if one.fit), key=lambda one: one.rows_per_s, default=None)
+
+
+def _ratio(one: Candidate, other: Candidate) -> str:
+    return f"{one.rows_per_s / other.rows_per_s:.2f} x"
+
+
+def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Sequence[Candidate]) -> Iterable[str]:
+    """What would make the advice better, or possible."""
+    if not any(one.measured for one in group):
+        yield "no configuration ended ok with figures: read the outcomes first"
+    promising = [one for one in unknown if not best or one.rows_per_s > best[0].rows_per_s]
+    for bound in dict.fromkeys(bound for one in promising for bound in one.unknown):
+        names = [one.id for one in promising if bound in one.unknown]
+        yield f"{bound} is not known of {_few(names)}: {bound.measure}"
+    single = [one.id for one in best if len(one.paces) < 2]
+    if single:
+        yield f"how much fresh workers differ is not known of {_few(single)}: --repeat {REPEAT}"
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,271 @@
+"""What a report shows, as plain values: nothing here knows HTML.
+
+Distributions and time lines are thinned to what a chart can show; the whole stays in the run's folder, to which every cell
+links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from harness import answers, doubts, summary, waterfall
+from harness.advise import candidates, ranking
+from harness.advise.constraints import Bound
+from harness.advise.ranking import Advice
+from harness.compare import sides
+from harness.outcome import Outcome
+from harness.pools import IN_PROCESS, POOLS
+from harness.record import TrialRecord
+from harness.store import RunFolder
+from harness.summary import GRAVITY
+
+QUANTILES = np.array([0.0, *np.linspace(0.05, 0.95, 19), 0.975, 0.99, 0.995, 0.999, 1.0])
+MOST_SAMPLES = 60  # of a time line
+MOST_TEXT = 6000  # characters of one file of evidence
+MOST_FILES = 4  # of a cell
+ROLES = ("worker", "children", "broker", "client")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """The begin of one file of evidence; `path` in the run's folder."""
+
+    path: str
+    text: str
+    cut: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellView:
+    """One cell: its row of the table, what its trials said, what was kept of them."""
+
+    row: Mapping[str, Any]
+    trials: tuple[TrialRecord, ...]
+    excerpts: tuple[Excerpt, ...]
+    command: str
+
+    @property
+    def id(self) -> str:
+        return str(self.row["cell"])
+
+    @property
+    def outcome(self) -> str:
+        return str(self.row["outcome"])
+
+    @property
+    def doubts(self) -> list[tuple[str, str]]:
+        return doubts.parts(self.row["doubts"] or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """Everything of one run."""
+
+    folder: Path
+    header: Mapping[str, Any]
+    table: pd.DataFrame
+    cells: tuple[CellView, ...]
+    advice: tuple[Advice, ...]
+
+    @property
+    def name(self) -> str:
+        return str(self.header.get("experiment", {}).get("name") or self.folder.name)
+
+    @property
+    def real(self) -> list[CellView]:
+        """Without controls and baselines."""
+        return [one for one in self.cells if not (one.trials[0].as_cell.is_control or one.trials[0].as_cell.is_baseline)]
+
+    @cached_property
+    def outcomes(self) -> list[tuple[str, int]]:
+        """(outcome, cells), the gravest first."""
+        ended = [one.outcome for one in self.cells]
+        return [(outcome.value, ended.count(outcome.value)) for outcome in GRAVITY if outcome.value in ended]
+
+    @cached_property
+    def doubts(self) -> list[tuple[str, str, int]]:
+        """(name, one of the texts, cells that have it), the most frequent first."""
+        found: dict[str, tuple[str, int]] = {}
+        for one in self.cells:
+            for name, rest in one.doubts:
+                found[name] = (found.get(name, (rest, 0))[0], found.get(name, (rest, 0))[1] + 1)
+        return sorted(((name, rest, count) for name, (rest, count) in found.items()), key=lambda item: -item[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """Outcomes at a glance. `rows`: (backend, placement), `columns`: pools; `cells` by (row, pool)."""
+
+    rows: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
+    cells: Mapping[tuple[tuple[str, str], str], tuple[CellView, ...]]
+
+    def at(self, row: tuple[str, str], pool: str) -> list[tuple[str, list[CellView]]]:
+        """(outcome, the cells that ended so), the gravest first."""
+        found = self.cells.get((row, pool), ())
+        ended = [(outcome.value, [one for one in found if one.outcome == outcome.value]) for outcome in GRAVITY]
+        return [(outcome, group) for outcome, group in ended if group]
+
+
+def read(folder: Path, bounds: Sequence[Bound] = ()) -> Content:
+    """A run's folder. Raises BadInput where it holds no trial."""
+    side = sides.read(folder)
+    run = RunFolder(folder)
+    records = list(run.current().values())
+    table = summary.table(records, folder)
+    groups: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        groups.setdefault(record.cell_id, []).append(record)
+    header = run.read_json("run.json")
+    name = header.get("experiment", {}).get("name", "")
+    rows = {row["cell"]: _plain(row) for row in table.to_dict("records")}
+    cells = tuple(_view(rows[cell], trials, folder, name) for cell, trials in groups.items())
+    advice = ranking.advise(candidates.of_run(side, folder, bounds), bounds) if any(map(_measured, records)) else []
+    return Content(folder=folder, header=header, table=table, cells=cells, advice=tuple(advice))
+
+
+def _measured(record: TrialRecord) -> bool:
+    cell = record.as_cell
+    return not (cell.is_control or cell.is_baseline)
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Missing values as None: pandas says NaN."""
+    return {str(name): None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()}
+
+
+def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, experiment: str) -> CellView:
+    kept = [record for record in trials if record.evidence]
+    files = [path for record in kept[:1] for path in evidence_files(folder, record)]
+    return CellView(
+        row=row,
+        trials=tuple(trials),
+        excerpts=tuple(excerpt(folder, path) for path in files[:MOST_FILES]),
+        command=f"harness run {experiment or 'EXPERIMENT'} --select '{row['cell']}'",
+    )
+
+
+def evidence_files(folder: Path, record: TrialRecord) -> list[Path]:
+    """What was kept of a trial: the file that its record names first, then stacks, threads, logs."""
+    named = folder / record.evidence
+    place = named if named.is_dir() else named.parent
+    if not place.is_dir() or not place.resolve().is_relative_to(folder.resolve()):
+        return []
+    order = ("stacks", "fork", "threads", "worker.log")
+    found = sorted(path for path in place.rglob("*") if path.is_file() and path.suffix in (".txt", ".log", ".md"))
+    ranks = {path: next((rank for rank, word in enumerate(order) if path.name.startswith(word)), len(order)) for path in found}
+    return sorted(found, key=lambda path: (path != named, ranks[path], path.name))
+
+
+def excerpt(folder: Path, path: Path) -> Excerpt:
+    text = path.read_text(errors="replace")
+    return Excerpt(path=str(path.relative_to(folder)), text=text[:MOST_TEXT], cut=len(text) > MOST_TEXT)
+
+
+def matrix(content: Content) -> Matrix:
+    """Real cells by backend, placement and pool."""
+    cells: dict[tuple[tuple[str, str], str], list[CellView]] = {}
+    for one in content.real:
+        cell = one.trials[0].as_cell
+        cells.setdefault(((cell.venv, cell.placement), cell.pool), []).append(one)
+    rows = tuple(dict.fromkeys(row for row, _ in cells))
+    pools = {pool for _, pool in cells}
+    return Matrix(
+        rows=rows,
+        columns=tuple(pool for pool in POOLS if pool in pools),
+        cells={key: tuple(group) for key, group in cells.items()},
+    )
+
+
+def figures(content: Content) -> pd.DataFrame:
+    """A row a real cell that ended ok: what the chart of throughput against latency shows."""
+    table = content.table
+    real = ~table["backend"].isin(["null", "faulty"]) & (table["pool"] != IN_PROCESS)
+    found = table[real & (table["outcome"] == Outcome.OK.value) & table["throughput_per_s"].notna()].copy()
+    found["latency_ms"] = found["latency_p95_s"].fillna(found["latency_p50_s"]) * 1e3
+    found["percentile"] = np.where(found["latency_p95_s"].notna(), "p95", "p50")
+    found["rows_per_s"] = found["throughput_per_s"] * found["batch"]
+    found["front"] = on_front(found["rows_per_s"].to_numpy(float), found["latency_ms"].to_numpy(float))
+    return found.dropna(subset=["latency_ms"])
+
+
+def on_front(rates: np.ndarray, latencies: np.ndarray) -> np.ndarray:
+    """Whether no other point is as fast at a lower latency: the Pareto front."""
+    order = np.lexsort((-rates, latencies))
+    best, found = -np.inf, np.zeros(len(rates), dtype=bool)
+    for place in order:
+        if rates[place] > best:
+            best, found[place] = rates[place], True
+    return found
+
+
+def distributions(content: Content) -> pd.DataFrame:
+    """(cell, share, latency_ms): each cell's latencies at some quantiles, all trials that ended ok together."""
+    parts = []
+    for one in content.cells:
+        paths = [content.folder / record.requests_file for record in one.trials if record.outcome is Outcome.OK]
+        known = [answers.measured(path).latency_s for path in paths if path.is_file()]
+        latencies = np.concatenate(known) if known else np.array([])
+        if len(latencies):
+            values = np.quantile(latencies, QUANTILES) * 1e3
+            parts.append(pd.DataFrame({"cell": one.id, "share": QUANTILES, "latency_ms": _short(values)}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["cell", "share", "latency_ms"])
+
+
+def timelines(content: Content) -> pd.DataFrame:
+    """(cell, at_s, role, cores): what each role used between samples, of the first trial that has them."""
+    parts = []
+    for one in content.cells:
+        files = [content.folder / record.samples_file for record in one.trials if record.samples_file]
+        path = next((path for path in files if path.is_file()), None)
+        if path is not None and (part := _timeline(path)) is not None:
+            parts.append(part.assign(cell=one.id))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["cell", "at_s", "role", "cores"])
+
+
+def _timeline(path: Path) -> pd.DataFrame | None:
+    read_ = pq.read_table(path, columns=["at_ns", *(f"cpu_{role}_s" for role in ROLES)]).to_pandas()
+    step = max(1, len(read_) // MOST_SAMPLES)
+    thinned = read_.iloc[::step]
+    if len(thinned) < 2:
+        return None
+    seconds = thinned["at_ns"].to_numpy() * 1e-9
+    rates = {role: np.diff(thinned[f"cpu_{role}_s"].to_numpy()) / np.diff(seconds) for role in ROLES}
+    frame = pd.DataFrame({"at_s": _short(seconds[1:] - seconds[0]), **{role: _short(rate) for role, rate in rates.items()}})
+    return frame.melt(id_vars="at_s", var_name="role", value_name="cores")
+
+
+def stages(content: Content) -> pd.DataFrame:
+    """(cell, stage, order, ms): the median of each stage of a request, of cells that have stamps."""
+    rows = [
+        {"cell": one.id, "stage": stage, "order": place, "ms": round(value * 1e3, 4)}
+        for one in content.cells
+        for place, stage in enumerate(waterfall.STAGES)
+        if (value := one.row[f"stage_{stage}_p50_s"]) is not None
+    ]
+    return pd.DataFrame(rows, columns=["cell", "stage", "order", "ms"])
+
+
+def memory(content: Content) -> pd.DataFrame:
+    """(cell, part, mib): the peak by role, and what sharing saves."""
+    parts = (("worker", "pss_worker_bytes"), ("children", "pss_children_bytes"), ("saved by sharing", "shared_saved_bytes"))
+    rows = [
+        {"cell": one.id, "part": part, "mib": round(value / 2**20, 1)}
+        for one in content.real
+        for part, column in parts
+        if (value := one.row[column]) is not None
+    ]
+    return pd.DataFrame(rows, columns=["cell", "part", "mib"])
+
+
+def _short(values: Iterable[float]) -> list[float]:
+    """Four digits are more than a chart shows."""
+    return [float(f"{value:.4g}") for value in values]

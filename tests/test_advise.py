@@ -1,0 +1,233 @@
+"""Advice from made-up runs: bounds, vetoes, ties, what would change the answer, and what to paste."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from harness import cli
+from harness.advise import candidates, constraints, pages, ranking, settings
+from harness.advise.candidates import Candidate
+from harness.advise.constraints import Bound
+from harness.errors import BadInput
+from harness.matrix import CALLS, PLACEMENTS, Cell
+from harness.outcome import Outcome
+from harness.pools import POOLS
+from harness.record import CpuUse, Figures, TrialRecord, to_line
+
+FORK = Cell(backend="tensorflow2", pool="prefork", concurrency=2)
+SPAWN = replace(FORK, pool="prefork-spawn")
+THREADS = replace(FORK, pool="threads")
+IMPORT = replace(FORK, placement="import")
+SOLO = replace(FORK, pool="solo", concurrency=1)
+
+
+def trials(
+    cell: Cell, *rates: float, p99_s: float | None = 0.02, mib: int = 500, end: Outcome = Outcome.OK, hung: int = 0
+) -> list[TrialRecord]:
+    """A trial for each rate, and `hung` more that hung."""
+    ends = [end] * len(rates) + [Outcome.HUNG] * hung
+    latency = {"p50": 0.01} | ({"p99": p99_s} if p99_s else {})
+    return [
+        TrialRecord(
+            cell_id=cell.id, cell=cell.as_dict(), trial=number, plan_key="k", started="2026-01-01T00:00:00+00:00", seconds=5.0,
+            outcome=one, reason=f"it {one}", evidence="evidence/x" if one is not Outcome.OK else "", measured_s=5.0,
+            measured_requests=500, peak_pss_bytes=mib << 20,
+            figures=Figures(requests=500, throughput_per_s=rate, latency_s=latency) if one is Outcome.OK else None,
+            cpu=CpuUse(
+                window_s=5.0, cores=2, requests=500, worker=1.0, children=6.0, broker=0.1, client=0.1, machine=7.5, steal=0
+            ),
+        )
+        for number, (rate, one) in enumerate(zip([*rates, *[1.0] * hung], ends, strict=True), 1)
+    ]  # fmt: skip
+
+
+def written(folder: Path, *groups: list[TrialRecord], cores: int = 2) -> Path:
+    folder.mkdir()
+    (folder / "trials.jsonl").write_text("".join(to_line(record) for group in groups for record in group))
+    (folder / "run.json").write_text(json.dumps({"machine": {"cores_available": cores}}))
+    return folder
+
+
+def advised(folder: Path, *groups: list[TrialRecord], **options: object) -> ranking.Advice:
+    bounds = constraints.parse(**options)  # type: ignore[arg-type]
+    run = written(folder / "run", *groups)
+    (advice,) = ranking.advise(candidates.read_all([run], bounds), bounds)
+    return advice
+
+
+def test_the_fastest_that_keeps_the_bounds_is_the_answer(tmp_path: Path) -> None:
+    groups = (trials(FORK, 100, 101, 99, p99_s=0.08), trials(SPAWN, 60, 61, 59), trials(SOLO, 20, 21, 20.5))
+    plain = advised(tmp_path, *groups)
+    assert [one.id for one in plain.best] == [FORK.id]
+    (tmp_path / "b").mkdir()
+    bound = advised(tmp_path / "b", *groups, latency=["p99=50ms"])
+    assert [one.id for one in bound.best] == [SPAWN.id]
+    assert [one.id for one in bound.unfit] == [FORK.id]
+    assert bound.runner_up
+    assert bound.runner_up.id == SOLO.id
+    assert "without p99 <= 50 ms: " + FORK.id in " ".join(pages.lines(bound))
+    assert "1.67 x" in " ".join(pages.lines(bound))
+
+
+def test_a_configuration_that_hung_once_is_vetoed_with_its_evidence_whatever_its_pace(tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 101, 99, hung=1), trials(SPAWN, 60, 61, 59))
+    assert [one.id for one in advice.best] == [SPAWN.id]
+    (vetoed,) = advice.vetoed
+    assert vetoed.id == FORK.id
+    assert f"vetoed: {FORK.id}: hung, it hung (evidence: {tmp_path}/run/evidence/x)" in pages.lines(advice)
+
+
+@pytest.mark.parametrize("end", [Outcome.ERRORS, Outcome.WRONG, Outcome.CRASHED, Outcome.STALLED, Outcome.RESPAWNING])
+def test_whatever_went_wrong_is_never_recommended(end: Outcome, tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 101, 99, end=end))
+    assert advice.best == ()
+    assert [one.id for one in advice.vetoed] == [FORK.id]
+
+
+@pytest.mark.parametrize("end", [Outcome.SKIPPED, Outcome.INVALID])
+def test_what_was_not_measured_is_neither_recommended_nor_vetoed(end: Outcome, tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 1, end=end), trials(SOLO, 20, 21))
+    assert [one.id for one in advice.best] == [SOLO.id]
+    assert advice.vetoed == ()
+
+
+def test_what_cannot_be_told_from_the_fastest_is_in_the_set(tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 104, 96), trials(SPAWN, 99, 103, 95), trials(SOLO, 50, 51, 49))
+    assert {one.id for one in advice.best} == {FORK.id, SPAWN.id}
+    assert advice.runner_up
+    assert advice.runner_up.id == SOLO.id
+    assert not advice.provisional
+
+
+def test_single_trials_give_provisional_advice_and_say_what_to_measure(tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100), trials(SPAWN, 95), trials(SOLO, 50))
+    assert {one.id for one in advice.best} == {FORK.id, SPAWN.id}
+    assert advice.provisional
+    assert any("--repeat 5" in line for line in advice.measure)
+
+
+def test_a_percentile_that_is_not_known_keeps_no_bound_and_names_the_requests_it_needs(tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 101, p99_s=None), trials(SOLO, 50, 51), latency=["p99=50ms"])
+    assert [one.id for one in advice.best] == [SOLO.id]
+    assert [one.id for one in advice.unknown] == [FORK.id]
+    assert any(FORK.id in line and "--requests 459" in line for line in advice.measure)
+
+
+def test_a_hang_rate_needs_enough_clean_workers(tmp_path: Path) -> None:
+    few = advised(tmp_path, trials(FORK, *[100.0 + i % 3 for i in range(5)]), max_hang_rate="1%")
+    assert few.best == ()
+    assert any("--repeat 299" in line for line in few.measure)
+    (tmp_path / "many").mkdir()
+    many = advised(tmp_path / "many", trials(FORK, *[100.0 + i % 3 for i in range(60)]), max_hang_rate="5%")
+    assert [one.id for one in many.best] == [FORK.id]
+
+
+def test_the_answer_tells_where_another_begins(tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 101, mib=800), trials(THREADS, 60, 61, mib=300))
+    tighter = next(one for one in advice.sensitivity if one.change.startswith("with memory below 800 MiB"))
+    assert tighter.candidate
+    assert tighter.candidate.id == THREADS.id
+
+
+def test_batches_are_compared_by_rows(tmp_path: Path) -> None:
+    batch = replace(FORK, batch=8)
+    advice = advised(tmp_path, trials(FORK, 100, 101), trials(batch, 50, 51))
+    assert [one.id for one in advice.best] == [batch.id]
+    assert advice.best[0].rows_per_s == pytest.approx(404, rel=0.01)
+
+
+def test_each_model_has_an_answer_of_its_own(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", trials(FORK, 100, 101), trials(replace(FORK, workload="lstm"), 50, 51))
+    assert [one.workload for one in ranking.advise(candidates.read_all([run], ()), ())] == ["digits-cnn", "lstm"]
+
+
+def test_runs_of_different_machines_do_not_stand_side_by_side(tmp_path: Path) -> None:
+    runs = [written(tmp_path / name, trials(FORK, 100, 101), cores=cores) for name, cores in (("a", 2), ("b", 8))]
+    with pytest.raises(BadInput, match="different numbers of cores"):
+        candidates.read_all(runs, ())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"latency": ["p98=50ms"]}, {"latency": ["p99"]}, {"latency": ["p99=fast"]}, {"memory": "4 apples"}, {"memory": "0GiB"},
+        {"max_hang_rate": "200%"}, {"max_hang_rate": "often"},
+    ],
+)  # fmt: skip
+def test_a_bound_that_is_none_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(BadInput):
+        constraints.parse(**options)  # type: ignore[arg-type]
+
+
+@given(value=st.floats(0.001, 1000), unit=st.sampled_from(["ms", "s", "us"]))
+def test_a_bound_holds_just_below_it_and_not_just_above(value: float, unit: str) -> None:
+    (bound,) = constraints.parse(latency=[f"p50={value:.6f}{unit}"])
+    assert isinstance(bound, Bound)
+    assert bound.keeps(bound.value)
+    assert not bound.keeps(bound.value * 1.0001)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("backend", ["tensorflow2", "tensorflow1", "theano"])
+def test_the_code_to_paste_is_python_and_says_what_was_measured(call: str, placement: str, backend: str) -> None:
+    setup = settings.of(Cell(backend=backend, pool="prefork", placement=placement, call=call, engine_threads="1x1"))
+    ast.parse(setup.code)
+    assert "threads(1)" in setup.code or "=1" in setup.code or setup.environment["OMP_NUM_THREADS"] == "1"
+    assert ("worker_process_init" in setup.code) == (placement == "process-init")
+
+
+@pytest.mark.parametrize("pool", sorted(POOLS))
+def test_the_command_line_is_the_one_that_was_measured(pool: str) -> None:
+    setup = settings.of(replace(FORK, pool=pool, concurrency=3, prefetch=1, max_tasks=100))
+    assert setup.line.startswith("celery --app proj.tasks:app worker --pool ")
+    for word in (*POOLS[pool].arguments, "--concurrency 3", "--prefetch-multiplier 1", "--max-tasks-per-child 100"):
+        assert word in setup.line
+    assert setup.line in settings.systemd(setup)
+    assert '"--prefetch-multiplier", "1"' in settings.compose(setup)
+
+
+def test_the_ways_in_the_same_pool_that_fail_are_named_with_the_change(tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 101), trials(IMPORT, 1, end=Outcome.HUNG))
+    said = pages.change(advice.best[0], advice)
+    assert said[0] == "load the model in the first task of each process; call it by `predict`"
+    assert said[1].startswith("not: load the model at import; call it by `predict`: it hung in")
+
+
+def test_the_command_writes_everything_and_fails_where_there_is_no_advice(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", trials(FORK, 100, 101), trials(IMPORT, 1, end=Outcome.HUNG))
+    files = ["--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")]
+    told = CliRunner().invoke(cli.app, ["recommend", str(run), "--memory", "4GiB", *files])
+    assert told.exit_code == 0, told.stdout
+    assert told.stdout.startswith(f"digits-cnn, closed-4: use {FORK.id} that keeps memory <= 4096 MiB")
+    assert "8 fit into 4096 MiB" in told.stdout
+    (data,) = json.loads((tmp_path / "a.json").read_text())
+    assert data["best"][0]["cell"] == FORK.id
+    assert "celery --app proj.tasks:app worker --pool prefork --concurrency 2" in (tmp_path / "a.md").read_text()
+    none = CliRunner().invoke(cli.app, ["recommend", str(run), "--latency", "p99=1ms"])
+    assert none.exit_code == 1
+    assert "no configuration" in none.stdout
+
+
+def test_words_of_others_are_text_in_markdown(tmp_path: Path) -> None:
+    records = [
+        one.model_copy(update={"reason": "<b>x</b> `y` [z](http://w)\nnew"}) for one in trials(IMPORT, 1, end=Outcome.ERRORS)
+    ]
+    advice = advised(tmp_path, trials(FORK, 100, 101), records)
+    page = pages.markdown([advice])
+    assert "<b>" not in page.replace("\\<b", "")
+    assert "\nnew" not in page
+
+
+def test_a_candidate_knows_its_question() -> None:
+    one = Candidate(cell=FORK, row={}, paces=(), run="r", outcome=Outcome.OK, reason="")
+    assert one.question == ("digits-cnn", "closed-4")
+    assert not one.measured
