@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import broker, plan, sending, supervisor
+from harness.client.flow import Flow
 from harness.client.plan import GO, SENDING, Plan, new_prefix
+from harness.client.wire import Wire
 from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.matrix import Cell
@@ -27,7 +29,7 @@ from harness.processes import OwnedProcess, signal_name
 from harness.progress import Progress
 from harness.sending import Sending
 from harness.supervisor import LocalWorker, Place
-from harness.worker import contract
+from harness.worker import contract, heartbeat
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 QUEUE = "harness-rig"
@@ -118,24 +120,45 @@ class Rig:
 
         Raises HarnessError where the client fails.
         """
-        self.runs += 1
-        folder = supervisor.fresh_folder(self.folder / f"client-{self.runs}")
-        events = folder / "events"
-        events.mkdir()
-        asked = Plan(
-            url=self.url, queue=QUEUE, traffic=traffic, rows=100, batch=1, measure_s=measure_s, requests=requests,
-            warmup_limit_s=10.0, stable_limit_s=2.0, search_s=60.0, executors=executors, by_thread=False,
-            in_flight_warmup=in_flight, arrivals_seed=seed, rows_seed=seed, events_dir=str(events),
-            result=str(folder / "requests.npz"), prefix=new_prefix(),
-        )  # fmt: skip
+        folder = self._client_folder()
+        asked = self._plan(folder, traffic, measure_s, requests, in_flight, seed, executors)
         asked.write(folder / "plan.json")
         (folder / GO).touch()
         argv = [sys.executable, "-m", "harness.client", str(folder / "plan.json")]
         with OwnedProcess(argv, log=folder / "log", env=environment()) as process:
-            self._await_end(process, Progress(events), meanwhile)
+            self._await_end(process, Progress(folder / "events"), meanwhile)
         with np.load(folder / "requests.npz", allow_pickle=False) as data:
             columns = {name: data[name] for name in contract.REQUEST_FIELDS}
         return Ran(columns=columns, sending=sending.read(folder / SENDING) or Sending())
+
+    @contextmanager
+    def flow(self) -> Iterator[Flow]:
+        """The client's moves, for a test that makes its own traffic of them in this process; heartbeats are left as usual."""
+        folder = self._client_folder()
+        asked = self._plan(folder, "single", 0.0, 1, 1, 1, 1)
+        heartbeat.open_in(str(folder / "events"))  # type: ignore[no-untyped-call]
+        wire = Wire(asked.url, asked.queue, asked.prefix)
+        try:
+            yield Flow(asked, wire)
+        finally:
+            wire.close()
+            heartbeat.open_in(None)  # type: ignore[no-untyped-call]
+
+    def _client_folder(self) -> Path:
+        self.runs += 1
+        folder = supervisor.fresh_folder(self.folder / f"client-{self.runs}")
+        (folder / "events").mkdir()
+        return folder
+
+    def _plan(
+        self, folder: Path, traffic: str, measure_s: float, requests: int, in_flight: int, seed: int, executors: int
+    ) -> Plan:
+        return Plan(
+            url=self.url, queue=QUEUE, traffic=traffic, rows=100, batch=1, measure_s=measure_s, requests=requests,
+            warmup_limit_s=10.0, stable_limit_s=2.0, search_s=60.0, executors=executors, by_thread=False,
+            in_flight_warmup=in_flight, arrivals_seed=seed, rows_seed=seed, events_dir=str(folder / "events"),
+            result=str(folder / "requests.npz"), prefix=new_prefix(),
+        )  # fmt: skip
 
     def _await_end(self, process: OwnedProcess, progress: Progress, meanwhile: Callable[[], None]) -> None:
         told = False

@@ -6,6 +6,7 @@ figure that is known from getting worse unseen. Ratios are of two things that we
 
 from __future__ import annotations
 
+from harness import intervals
 from harness.instrument.finding import Finding, at_least, at_most
 from harness.instrument.suite import Bench, Check
 from harness.selfcost import client, records, sampler, stamps
@@ -45,8 +46,9 @@ def _client_capacity(bench: Bench) -> list[Finding]:
 
 def _client_limits(bench: Bench) -> list[Finding]:
     found = client.drains(bench.folder, bench.environment)
-    note = f"closed {', '.join(f'{rate:.0f}' for rate in found.closed_per_s)}; "
-    note += f"drained {', '.join(f'{rate:.0f}' for rate in found.drain_per_s)} requests a second"
+    closed, drained = (sum(rates) / len(rates) for rates in (found.closed_per_s, found.drain_per_s))
+    low, high = intervals.over_trials(found.ratios)
+    note = f"{low:.3f} - {high:.3f} at 95 %, {len(found.ratios)} turns; on average {closed:.0f} and {drained:.0f} a second"
     name = "closed traffic of a no-op worker over the rate at which it drains a backlog"
     return [at_least(name, found.ratio, client.DRAIN_BOUND, note=note)]
 
