@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import diagnosis, greenlets, procfs
+from harness.application import Application
 from harness.diagnosis import Evidence, Glance, Subject, lost_threads
 from harness.environments import Environment, worker_variables
 from harness.looks import ProcessLook
@@ -52,12 +54,18 @@ class WorkerSide(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one trial's worker runs: its environment, its own scratch folder and the broker's URL."""
+    """Where one trial's worker runs: its environment, its own scratch folder and the broker's URL; or, where it serves
+    somebody's own application, as that one is set up."""
 
     environment: Environment
     folder: Path
     broker_url: str
     spec: Mapping[str, Any]
+    application: Application | None = None
+
+    @property
+    def working_folder(self) -> Path:
+        return self.application.folder if self.application else self.folder
 
     def prepare(self) -> dict[str, str]:
         """Write the trial's spec; the variables its processes get."""
@@ -65,6 +73,8 @@ class Place:
         events.mkdir(parents=True, exist_ok=True)
         spec_path = self.folder / "trial.json"
         spec_path.write_text(json.dumps(dict(self.spec)))
+        if self.application is not None:
+            return {**self.application.variables(self.broker_url), contract.SPEC: str(spec_path)}
         variables = worker_variables(self.environment)
         return {**variables, contract.SPEC: str(spec_path), contract.BROKER_URL: self.broker_url}
 
@@ -73,10 +83,13 @@ class LocalWorker:
     """A Celery worker, or the in-process baseline, of one trial on this machine."""
 
     def __init__(self, place: Place, argv: list[str]) -> None:
-        variables = place.prepare()
+        # what a killed process leaves in its temporary folder goes with it; not below the run's folder, since sockets are
+        # made there, whose paths have to be short
+        self._temporary = tempfile.TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
+        variables = {**place.prepare(), "TMPDIR": self._temporary.name}
         self.log = place.folder / "worker.log"
         self.progress = Progress(Path(place.spec["events_dir"]))
-        self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.folder)
+        self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.working_folder)
         self.at_ready: dict[int, tuple[Thread, ...]] = {}
         self._events = Path(place.spec["events_dir"])
         self._glances: dict[int, _Glances] = {}
@@ -113,10 +126,13 @@ class LocalWorker:
         return diagnosis.collect(folder, subject)
 
     def stop(self, *, at_once: bool) -> bool:
-        if at_once:
-            self.process.kill()
-            return False
-        return self.process.terminate(STOP_GRACE_S)
+        try:
+            if at_once:
+                self.process.kill()
+                return False
+            return self.process.terminate(STOP_GRACE_S)
+        finally:
+            self._temporary.cleanup()
 
     def _stacks(self, pid: int, threads: tuple[Thread, ...]) -> dict[str, Any]:
         """What glances into a process's stacks say, as fields of ProcessLook; repeated now and then."""
