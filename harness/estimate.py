@@ -27,6 +27,7 @@ BESIDE_S: Mapping[str, tuple[float, float, float]] = {
     "theano": (8.0, 3.0, 7.5),
 }
 UNKNOWN_S = (3.0, 3.0, 5.0)
+PACE_S = {"convnet-large": 0.2}  # seconds of a request, however many executors: one keeps all cores busy
 PRIOR_TRIALS = 2.0  # so many typical trials the prior weighs
 STABLE_S = 1.5  # three windows of warm-up, see `harness.client.generator`
 PEAK_S = 15.0  # a search, about
@@ -72,7 +73,8 @@ def left_s(todo: Iterable[Planned], records: Iterable[TrialRecord], settings: Se
 def expected(cell: Cell, settings: Settings, paces: Mapping[str, float]) -> float:
     """Seconds of one trial on the reference machine; `paces`: seconds of a request by baseline's cell id."""
     beside_s = BESIDE_S.get(cell.venv, UNKNOWN_S)[_kind(cell)[1]]
-    pace_s = 0.0 if cell.is_control else paces.get(cell.baseline().id, 0.0)
+    pace_s = 0.0 if cell.is_control else paces.get(cell.baseline().id, PACE_S.get(cell.workload, 0.0))
+    executors = 1 if cell.workload in PACE_S else min(cell.concurrency, CORES)
     if not cell.is_baseline:
         beside_s += STABLE_S
     traffic = parse(cell.traffic)
@@ -80,7 +82,7 @@ def expected(cell: Cell, settings: Settings, paces: Mapping[str, float]) -> floa
         return beside_s + PEAK_S + settings.measure_s
     if traffic.rate_per_s:
         return beside_s + max(settings.measure_s, settings.requests / traffic.rate_per_s)
-    return beside_s + max(settings.measure_s, settings.requests * pace_s / min(cell.concurrency, CORES))
+    return beside_s + max(settings.measure_s, settings.requests * pace_s / executors)
 
 
 def _kind(cell: Cell) -> tuple[str, int]:

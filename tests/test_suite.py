@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness import cli, environments
-from harness.errors import BadInput, HarnessError
+from harness.errors import BadInput, HarnessError, Interrupted
 from harness.instrument import suite
 from harness.instrument.finding import Finding, at_least, at_most
 from harness.instrument.suite import Bench, Check
@@ -83,3 +84,12 @@ def test_the_command_fails_where_a_figure_misses_its_bound(
     assert ended.exit_code == exit_code
     assert "seeds           seed: 1  (bound: <= 2)" in ended.stdout
     assert ("FAILED  fails           a server: no figure" in ended.stdout) == bool(exit_code)
+
+
+def test_a_test_that_is_stopped_stops_the_suite(tmp_path: Path) -> None:
+    def stop(bench: Bench) -> list[Finding]:
+        raise Interrupted("stopped on request")
+
+    stopped = replace(SEEDS, name="stopped", find=stop)
+    with pytest.raises(Interrupted):
+        list(suite.run([stopped, SEEDS], tmp_path / "out", 1, lambda text: None))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness import environments, machine, store, supervisor
 from harness.environments import Environment
-from harness.errors import BadInput, HarnessError
+from harness.errors import BadInput, HarnessError, Interrupted
 from harness.instrument.finding import Finding
 
 ENVIRONMENT = "celery"  # whose workers, with the null control, stand for all: no backend is needed to test the instrument
@@ -83,6 +83,8 @@ def _looked(test: Check, bench: Bench) -> list[Finding]:
     """What the test found; where it could not be carried out, that is a finding which did not pass."""
     try:
         return test.find(bench)
+    except Interrupted:
+        raise
     except HarnessError as error:
         note = f"{error}{f' ({error.evidence})' if error.evidence else ''}"
         return [Finding(name=test.title, figure=None, bound="", passed=False, note=note)]

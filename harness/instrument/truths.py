@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness import environments, experiment, plan, workflow, workloads
 from harness.instrument import burners, coverage, paired_runs, queue_truth, same_cell, suite, worker_truth
 from harness.instrument.finding import Finding
 from harness.instrument.suite import Bench, Check
+from harness.outcome import Outcome
 from harness.store import RunFolder
 from harness.workflow import Order, Silent
 
 
 def _same_cell(bench: Bench) -> list[Finding]:
-    """Simulated pairs, then a run of the experiment whose cells are repeated, dealt out to real pairs."""
+    """Simulated pairs, then a run of the experiment whose cells are repeated, dealt out to real pairs.
+
+    A trial beside which somebody else used the cores is `invalid`, and is made again: a pair needs all of its trials.
+    """
     spec = experiment.read(same_cell.EXPERIMENT, backends=list(environments.descriptions()), workloads=list(workloads.NAMES))
-    workflow.run(Order(experiment=spec, cells=plan.chosen_cells(spec, []), folder=bench.folder, fresh=True), Silent())
+    again = Order(experiment=spec, cells=plan.chosen_cells(spec, []), folder=bench.folder, retry=frozenset({Outcome.INVALID}))
+    workflow.run(replace(again, fresh=True), Silent())
+    workflow.run(again, Silent())
     return same_cell.simulated(bench.seed) + same_cell.real(RunFolder(bench.folder).current().values())
 
 
