@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,13 @@ class Heading:
     versions: dict[str, str]
 
 
-def record_of(trial: Trial, heading: Heading, bundle: Bundle, run_folder: Path, *, seconds: float) -> TrialRecord:
-    """The record, and the requests' Parquet file beside it."""
+Read = Callable[[Trial], Requests | None]
+
+
+def record_of(trial: Trial, heading: Heading, read: Read, run_folder: Path, *, seconds: float) -> TrialRecord:
+    """The record, and the requests' Parquet file beside it. `read`: the trial's requests, checked; None if there are none."""
     work, seen = trial.work, trial.seen
-    requests = _requests(trial, bundle)
+    requests = read(trial)
     requests_file, name = "", work.cell.id if work.trial == 1 else f"{work.cell.id}.{work.trial}"
     if requests is not None and len(requests):
         requests_file = f"requests/{name}.parquet"
@@ -162,7 +165,8 @@ def _mean(values: Iterable[float]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def _requests(trial: Trial, bundle: Bundle) -> Requests | None:
+def compared(trial: Trial, bundle: Bundle) -> Requests | None:
+    """The requests of one of our own workers, compared with the workload's reference."""
     rtol, atol = workloads.tolerance(bundle.dtype)
     try:
         found = answers.load(trial.result, bundle.reference, batch=trial.work.cell.batch, rtol=rtol, atol=atol)
@@ -221,6 +225,7 @@ def _observations(trial: Trial, requests: Requests | None, cpu: CpuUse | None) -
         unsupported=progress.unsupported or "",
         worker_exit=seen.worker_exit,
         dead_children=len(seen.dead),
+        no_consumer=seen.no_consumer,
         lost_requests=_lost(seen, requests),
         was_ready=progress.ready_at_s is not None,
         client_exit=seen.client_exit,

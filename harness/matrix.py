@@ -18,6 +18,7 @@ from harness.pools import IN_PROCESS, POOLS
 CONTROLS = ("null", "faulty")  # run in the environment of the backend beside which they stand
 PLACEMENTS = ("import", "import-predict", "task-init", "process-init", "first-task")
 CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session")
+OWN_APP, AS_WRITTEN = "app", "as-written"  # backend and placement of somebody's own application
 PARENT_DEEDS = ("nothing", "import", "build", "load", "predict")
 AUTO = "auto"
 FAULT = re.compile(
@@ -92,7 +93,8 @@ class Cell:
     def baseline(self) -> Cell:
         """The same model and call in one process, without Celery."""
         return replace(
-            self, pool=IN_PROCESS, concurrency=1, placement="import", parent="nothing", traffic="single",
+            self, pool=IN_PROCESS, concurrency=1, parent="nothing", traffic="single",
+            placement=AS_WRITTEN if self.placement == AS_WRITTEN else "import",
             prefetch=4, start_window_s=0.0, compile_cache="warm", max_tasks=0,
         )  # fmt: skip
 

@@ -45,7 +45,7 @@ FAILED = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
 @dataclass(frozen=True, kw_only=True)
 class Observations:
     """All that a trial saw, as far as its outcome depends on it. `ended_by` says what ended it: 'done', 'verdict',
-    'limit', 'ready-limit', 'worker-exit', 'client-exit', 'client-stopped', 'broker-exit', 'broker-silent' or
+    'limit', 'ready-limit', 'worker-exit', 'no-consumer', 'client-exit', 'client-stopped', 'broker-exit', 'broker-silent' or
     'unsupported'."""
 
     ended_by: str
@@ -54,6 +54,7 @@ class Observations:
     unsupported: str = ""
     worker_exit: str = ""  # 'SIGKILL', 'exit 1'
     dead_children: int = 0
+    no_consumer: str = ""  # why no worker would take the requests
     lost_requests: int = 0  # that dead children held, and that were never answered
     was_ready: bool = False
     client_exit: str = ""
@@ -113,6 +114,8 @@ def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
 def _early_end(seen: Observations) -> tuple[Outcome, str] | None:
     if seen.unsupported:
         return Outcome.SKIPPED, f"the backend cannot build the layer {seen.unsupported}"
+    if seen.no_consumer:
+        return Outcome.REFUSED, seen.no_consumer
     if seen.ended_by == "worker-exit":
         if not seen.was_ready:
             return Outcome.REFUSED, f"the worker ended before it was ready ({seen.worker_exit}): {seen.log_tail}"

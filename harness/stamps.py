@@ -58,6 +58,19 @@ def joined(columns: Mapping[str, Column], folder: Path) -> dict[str, Column]:
     }
 
 
+def ended(columns: Mapping[str, Column], folder: Path) -> Column:
+    """(n,) when a worker had done with each request, by its own events: for tasks whose answer does not say."""
+    n = len(columns["number"])
+    events = read(folder, contract.FILE_NAME, (contract.TASK_END,))
+    events = events[(events["number"] >= 0) & (events["number"] < n)]
+    return _first(events, n, not_before=columns["begin"])
+
+
+def marked(folder: Path, kind: int) -> set[int]:
+    """The numbers of the requests that have a stamp of this kind."""
+    return set(read(folder, contract.STAMPS_FILE_NAME, (kind,))["number"].tolist())
+
+
 def _begun(columns: Mapping[str, Column], folder: Path, n: int) -> dict[str, Column]:
     """When a worker began each request, and who; from the last such event where no answer tells."""
     events = read(folder, contract.FILE_NAME, (contract.TASK_BEGIN,))

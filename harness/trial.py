@@ -19,6 +19,7 @@ from typing import Protocol
 import redis
 
 from harness import broker, diagnosis, noise, procfs, seeds, supervisor
+from harness.application import Application
 from harness.blocked import How
 from harness.broker import Broker, Census
 from harness.client.plan import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
@@ -75,6 +76,7 @@ class Assignment:
     baseline_s: float | None = None  # of the same predict in this run's in-process baseline: the median,
     baseline_first_s: float | None = None  # and the first
     worker_broker_url: str = ""
+    application: Application | None = None  # somebody's own, instead of ours
     outside: Outside | None = None
     interrupted: Callable[[], bool] = lambda: False
 
@@ -94,6 +96,7 @@ class Seen:
     oom_kills: int = field(default_factory=procfs.oom_kills)  # before the trial; during it, once it has ended
     started_s: float = field(default_factory=time.monotonic)
     worker_exit: str = ""
+    no_consumer: str = ""  # why nobody would take the requests of somebody's own application
     client_exit: str = ""
     before: Sample | None = None  # as the measured phase began, and as it ended
     after: Sample | None = None
@@ -109,7 +112,7 @@ class Trial:
 
     def __init__(self, work: Assignment) -> None:
         self.work = work
-        self.queue = f"harness-{os.urandom(4).hex()}"
+        self.queue = work.application.queue_key if work.application else f"harness-{os.urandom(4).hex()}"
         self.prefix = new_prefix()
         self.events = work.folder / "events"
         self.result = work.folder / "requests.npz"
@@ -139,8 +142,12 @@ class Trial:
     def _start(self) -> None:
         work = self.work
         url = work.worker_broker_url or work.broker.url
-        place = Place(environment=work.environment, folder=work.folder, broker_url=url, spec=self._spec())
-        if work.cell.is_baseline:
+        place = Place(
+            environment=work.environment, folder=work.folder, broker_url=url, spec=self._spec(), application=work.application
+        )
+        if work.application is not None:
+            argv = self._command_of(work.application)
+        elif work.cell.is_baseline:
             argv = supervisor.baseline_command(
                 work.environment,
                 seconds=work.settings.measure_s,
@@ -155,8 +162,16 @@ class Trial:
             self.client = self._start_client()
         self.monitor = Monitor(worker=self.worker.process, broker=work.broker.process, client=self.client)
 
+    def _command_of(self, application: Application) -> list[str]:
+        cell, settings = self.work.cell, self.work.settings
+        if cell.is_baseline:
+            return application.serial_command(settings.measure_s, settings.requests, self.result)
+        return application.worker_command(cell)
+
     def _spec(self) -> dict[str, object]:
         cell, work = self.work.cell, self.work
+        if work.application is not None:
+            return work.application.spec(prefix=self.prefix, events=self.events)
         intra, inter = engine_threads(cell.engine_threads)
         cold = work.folder / "compile-cache"
         return {
@@ -200,6 +215,7 @@ class Trial:
             events_dir=str(self.events),
             result=str(self.result),
             prefix=self.prefix,
+            messages=str(work.application.messages) if work.application else "",
         )
         path = work.folder / "plan.json"
         plan.write(path)
@@ -251,12 +267,17 @@ class Trial:
             processes = self.worker.look(closely=frozenset())
         self.worker.at_ready = {process.pid: process.threads for process in processes}
         self.furniture = {thread.tid: thread.waits_in for process in processes for thread in process.threads}
-        if self.client is not None:
+        application = self.work.application
+        if application is not None and self.client is not None:
+            self.seen.no_consumer = application.no_consumer(self.events)
+        if self.client is not None and not self.seen.no_consumer:
             (self.work.folder / GO).touch()
 
     def _ended(self, now: float) -> str:
         """What ends the trial now; '' to go on."""
         progress, settings = self.worker.progress, self.work.settings
+        if self.seen.no_consumer:
+            return "no-consumer"
         if self.work.broker.process is not None and self.work.broker.process.poll() is not None:
             return "broker-exit"
         if progress.unsupported:
@@ -398,6 +419,8 @@ class Trial:
         with contextlib.suppress(redis.RedisError):  # the broker may have died; the outcome says so
             broker.forget(self.broker_view, self.queue)
             broker.forget(self.broker_view, f"{self.queue}-template")
+            if self.work.application is not None:  # whatever else it left; the broker is ours alone
+                self.broker_view.flushdb()
         self.broker_view.close()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -102,7 +103,7 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
     preflight.check_traffic(order.cells, order.experiment.settings)
     state = Run(order=order, screen=screen)
     run_folder = store.RunFolder(order.folder)
-    with store.room(order.folder), run_folder.opened(fresh=order.fresh) as folder, _interruptible(state):
+    with store.room(order.folder), run_folder.opened(fresh=order.fresh) as folder, interruptible(state):
         if folder.moved_to:
             screen.say(f"the earlier run was moved to {folder.moved_to}")
         scratch = supervisor.fresh_folder(order.folder / "scratch")
@@ -229,7 +230,8 @@ def run_one(
         trial.run()
         if trial.seen.ended_by == "interrupted":
             return None
-        return conclude.record_of(trial, heading, bundle, folder.path, seconds=time.monotonic() - begun)
+        read = partial(conclude.compared, bundle=bundle)
+        return conclude.record_of(trial, heading, read, folder.path, seconds=time.monotonic() - begun)
 
 
 def skip(state: Run, item: Planned, reason: str) -> TrialRecord:
@@ -287,8 +289,15 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class Stoppable(Protocol):
+    """Work that looks at `interrupted` now and then."""
+
+    interrupted: bool
+    screen: Screen
+
+
 @contextmanager
-def _interruptible(state: Run) -> Iterator[None]:
+def interruptible(state: Stoppable) -> Iterator[None]:
     """The first Ctrl-C (or TERM) finishes the clean-up of the trial; a second one is Python's own."""
 
     def handler(number: int, frame: FrameType | None) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import redis
 
+from harness.client import opaque
 from harness.client.generator import Generator
 from harness.client.log import table
 from harness.client.plan import EXIT_BROKER_LOST, GO, SENDING, Plan
@@ -25,7 +26,8 @@ from harness.worker import heartbeat
 def main(path: Path) -> int:
     plan = Plan(**json.loads(path.read_text()))
     heartbeat.open_in(plan.events_dir)
-    generator = Generator(plan, Wire(plan.url, plan.queue, plan.prefix))
+    messages = json.loads(Path(plan.messages).read_text()) if plan.messages else ()
+    generator = Generator(plan, Wire(plan.url, plan.queue, plan.prefix, messages))
     flow = generator.flow
     signal.signal(signal.SIGTERM, lambda *_: flow.stopped.set())
     while not path.with_name(GO).exists() and not flow.stopped.is_set():
@@ -37,7 +39,7 @@ def main(path: Path) -> int:
         print(f"broker lost: {error}", flush=True)
         code = EXIT_BROKER_LOST
     path.with_name(SENDING).write_text(generator.notes().model_dump_json())
-    np.savez(plan.result, **table(flow.log))
+    np.savez(plan.result, **(opaque.table(flow.log, Path(plan.result)) if messages else table(flow.log)))
     if code == 0:
         flow.wire.close()
     return code

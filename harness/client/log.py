@@ -39,20 +39,29 @@ class Log:
 
 
 def executor(raw: bytes) -> tuple[int, int] | None:
-    """(pid, tid) of who answered; None for a request that raised, which says nothing of that."""
-    result = json.loads(raw).get("result")
+    """(pid, tid) of who answered; None for an answer that does not say: its task raised, or is not ours."""
+    try:
+        result = json.loads(raw).get("result")
+    except ValueError:  # of somebody's own application, in another serialiser
+        return None
     if isinstance(result, dict) and contract.PID in result:
         return result[contract.PID], result[contract.TID]
     return None
 
 
-def table(log: Log) -> dict[str, Any]:
-    """The log as the columns of contract.REQUEST_FIELDS."""
+def moments(log: Log) -> dict[str, Any]:
+    """What the client itself knows, as columns of contract.REQUEST_FIELDS; -1 for what only an answer tells."""
     n = len(log)
     columns: dict[str, Any] = {name: np.full(n, -1, dtype=np.int64) for name in contract.REQUEST_FIELDS[:-2]}
     columns["number"] = np.arange(n)
     for name in ("row", "phase", "intended", "published", "sent", "received"):
         columns[name] = np.array(getattr(log, name), dtype=np.int64)
+    return columns
+
+
+def table(log: Log) -> dict[str, Any]:
+    """The log as the columns of contract.REQUEST_FIELDS."""
+    n, columns = len(log), moments(log)
     errors = [""] * n
     answers: list[Any] = [None] * n
     for number, raw in enumerate(log.raw):
@@ -61,7 +70,7 @@ def table(log: Log) -> dict[str, Any]:
         message = json.loads(raw)
         result = message["result"]
         if message["status"] != "SUCCESS":
-            errors[number] = _error_text(result, message.get("traceback") or "")
+            errors[number] = error_text(result, message.get("traceback") or "")
             continue
         answers[number] = np.ravel(result[contract.ANSWER])
         stamps = result[contract.STAMPS]
@@ -75,7 +84,7 @@ def table(log: Log) -> dict[str, Any]:
     return columns
 
 
-def _error_text(result: Any, traceback: str) -> str:
+def error_text(result: Any, traceback: str) -> str:
     """'ValueError: what it said'. TensorFlow's errors keep their text out of `args`, so the traceback may have to tell."""
     if not isinstance(result, dict) or "exc_type" not in result:
         return str(result)[: contract.ERROR_LENGTH]

@@ -38,6 +38,7 @@ class Plan:
     events_dir: str
     result: str
     prefix: str
+    messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
 
     def write(self, path: Path) -> None:
         path.touch(mode=0o600)  # it holds the broker's password

@@ -26,6 +26,7 @@ class Side:
     machine: Mapping[str, Any]
     packages: Mapping[str, Mapping[str, str]]  # environment -> package -> version
     started: str = ""
+    application: Mapping[str, Any] | None = None  # of a probe: what `harness.probe` says of somebody's own application
 
     def of(self, record: TrialRecord) -> Figures | None:
         return self.figures.get((record.cell_id, record.trial))
@@ -46,6 +47,7 @@ def read(folder: Path) -> Side:
         machine=header.get("machine", {}),
         packages={name: one.get("installed", {}) for name, one in header.get("environments", {}).items()},
         started=header.get("started", ""),
+        application=header.get("application"),
     )
 
 

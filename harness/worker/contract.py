@@ -89,6 +89,11 @@ WITHDRAWN = 14  # by the load generator: taken back from the queue before a work
 # Kinds of stamps: moments in a request's way through the worker, in a file of their own that nobody reads meanwhile.
 WORKER_RECEIVED = 1  # by the main process: Celery's consumer has taken the message and decoded it
 WRITTEN = 2  # by the process that ran the task: the result is stored and published
+RAISED = 3  # of somebody's own application, by the process that ran the task: it raised
+RETURNED_ERROR = 4  # likewise: it returned an exception instead of an answer
+
+PLACEHOLDER = "TASK-ID"  # where a request's id goes in a message of somebody's own application
+QUEUES = "queues.json"  # beside the events of somebody's own application: the names of the queues that its worker consumes
 
 PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"
 

@@ -13,8 +13,10 @@ import os
 import signal
 import threading
 
-MOST_FRAMES = 40
-TASK_FUNCTION = "predict"
+from harness.worker import contract
+
+MOST_FRAMES = 80
+TRACER = "trace_task"  # Celery's function around every task: its `uuid` is the request's id (celery/app/trace.py)
 _kept = {}  # the open file: faulthandler knows only its number
 
 
@@ -54,6 +56,14 @@ def everything(current):
     return [described(frame) for frame in [current] + frames if frame is not None]
 
 
+def request_of(values):
+    """The number of the request that the tracer runs; None for a task whose id is none of ours."""
+    try:
+        return contract.request_number(str(values.get("uuid")))
+    except ValueError:
+        return None
+
+
 def described(frame):
     found = []
     while frame is not None and len(found) < MOST_FRAMES:
@@ -64,7 +74,7 @@ def described(frame):
             "file": code.co_filename,
             "line": frame.f_lineno,
             "timeout": timeout if isinstance(timeout, (int, float)) else None,
-            "request": values.get("number") if code.co_name == TASK_FUNCTION else None,
+            "request": request_of(values) if code.co_name == TRACER else None,
         })  # fmt: skip
         frame = frame.f_back
     return found

@@ -1,0 +1,78 @@
+"""Answers of somebody's own application: whatever Celery stored, in the application's serialiser.
+
+JSON and msgpack are read; a pickle is never loaded, so of a pickled answer only that it came is known here (whether its task
+raised, the worker's own stamps tell). Results stand in a file of their own, a line a request, for the driver to check.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from harness.client.log import Log, error_text, moments
+
+NEWS = ("STARTED", "PENDING", "RECEIVED")  # states that are published on the way, and are no answer
+RESULTS = "results.jsonl"  # beside the requests' file: {"number": 3, "result": …}
+SUCCESS = "SUCCESS"
+
+
+def read(raw: bytes) -> dict[str, Any] | None:
+    """What Celery stored for a task (`status`, `result`, …); None where it is neither JSON nor msgpack."""
+    found = decoded(raw)
+    return found if isinstance(found, dict) and "status" in found else None
+
+
+def decoded(raw: bytes) -> Any:
+    """What the bytes say, as JSON or as msgpack; None where they are neither."""
+    for decode in (json.loads, _unpacked):
+        try:
+            return decode(raw)
+        except (ValueError, msgpack.exceptions.UnpackException):  # a UnicodeDecodeError is a ValueError
+            continue
+    return None
+
+
+def _unpacked(raw: bytes) -> Any:
+    return msgpack.unpackb(raw, raw=False, strict_map_key=False)
+
+
+def is_news(raw: bytes) -> bool:
+    """Whether this only tells that a task has begun."""
+    if not any(word.encode() in raw for word in NEWS):
+        return False
+    found = read(raw)
+    return found is not None and found["status"] in NEWS
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it; bytes in base64."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)  # a msgpack timestamp or extension
+
+
+def table(log: Log, path: Path) -> dict[str, Any]:
+    """The log as the columns of contract.REQUEST_FIELDS, with empty answers; results go to RESULTS beside `path`."""
+    errors = [""] * len(log)
+    with open(path.with_name(RESULTS), "w") as file:
+        for number, raw in enumerate(log.raw):
+            found = read(raw) if raw is not None else None
+            if found is None:
+                continue
+            if found["status"] == SUCCESS:
+                file.write(json.dumps({"number": number, "result": plain(found["result"])}) + "\n")
+            else:
+                text = error_text(found["result"], found.get("traceback") or "")
+                errors[number] = text or str(found["status"])
+    return {**moments(log), "error": np.array(errors, dtype=np.str_), "answers": np.empty((len(log), 0))}

@@ -1,0 +1,104 @@
+"""What a right answer is: one that a user's expression says is right, or one like that of a serial call. Pure.
+
+Two serial calls with the same arguments may differ, in a time or an id: such places are left out of the comparison, in all
+rows. Where the whole answer differs, nothing is left to compare.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+RTOL, ATOL = 1e-3, 1e-5  # of numbers: threads add up floats in another order
+ANY = "*"  # in a place's path: whatever index
+Place = tuple[str, ...]
+
+
+class Check(Protocol):
+    """Whether an answer to the row is right, and how far off it is: 0 if it is right, inf where no number tells."""
+
+    def __call__(self, row: int, result: Any) -> tuple[bool, float]: ...
+
+
+def differences(expected: Any, got: Any, place: Place = ()) -> Iterator[tuple[Place, float]]:
+    """The places in which two JSON values differ, and by how much."""
+    if _is_number(expected) and _is_number(got):
+        gap = abs(got - expected)
+        same = got == expected or (math.isnan(got) and math.isnan(expected))
+        if not same and not gap <= ATOL + RTOL * abs(expected):
+            yield place, gap if math.isfinite(gap) else math.inf
+    elif isinstance(expected, dict) and isinstance(got, dict) and expected.keys() == got.keys():
+        for name, value in expected.items():
+            yield from differences(value, got[name], (*place, name))
+    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        for value, other in zip(expected, got, strict=True):
+            yield from differences(value, other, (*place, ANY))
+    elif type(expected) is not type(got) or expected != got:
+        yield place, math.inf
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Answers of serial calls, by row; `ignored`: places in which they differ from call to call."""
+
+    answers: Mapping[int, Any]
+    ignored: frozenset[Place]
+
+    @property
+    def usable(self) -> bool:
+        return bool(self.answers) and () not in self.ignored
+
+    def __call__(self, row: int, result: Any) -> tuple[bool, float]:
+        if row not in self.answers:
+            return True, 0.0
+        found = [gap for place, gap in differences(self.answers[row], result) if not self._is_ignored(place)]
+        return not found, max(found, default=0.0)
+
+    def _is_ignored(self, place: Place) -> bool:
+        return any(place[: len(each)] == each for each in self.ignored)
+
+    def said(self) -> str:
+        """What is not compared, '' if everything is."""
+        places = sorted(".".join(("result", *place)) for place in self.ignored)
+        return f"not compared, for it differs from call to call: {', '.join(places)}" if places else ""
+
+
+def reference(answers: Iterable[tuple[int, Any]]) -> Reference:
+    """From (row, result) of all serial calls, in order."""
+    first: dict[int, Any] = {}
+    ignored = set[Place]()
+    for row, result in answers:
+        if row in first:
+            ignored |= {place for place, _ in differences(first[row], result)}
+        else:
+            first[row] = result
+    return Reference(answers=first, ignored=frozenset(ignored))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expression:
+    """The user's own `--check`: true for a right answer. It knows `result`, `args`, `kwargs`, `row` and `math`."""
+
+    text: str
+    rows: Sequence[Any]
+
+    def __call__(self, row: int, result: Any) -> tuple[bool, float]:
+        asked = self.rows[row]
+        args, kwargs = (asked, {}) if isinstance(asked, list) else (asked.get("args", []), asked.get("kwargs", asked))
+        known = {"result": result, "args": args, "kwargs": kwargs, "row": row, "math": math}
+        try:
+            right = bool(eval(self.text, {"__builtins__": __builtins__, **known}))  # noqa: S307 - typed by who runs it
+        except Exception:  # whatever an answer of another form does to it
+            right = False
+        return right, 0.0 if right else math.inf
+
+
+def anything(row: int, result: Any) -> tuple[bool, float]:
+    """No check: whatever came back counts as right, and the record says that it was not checked."""
+    return True, 0.0

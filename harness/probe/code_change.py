@@ -1,0 +1,212 @@
+"""The change of code that lets `prefork` work where a module loads its model as it is imported. Pure, from source to a diff.
+
+What an ML library starts in the main process (threads, a session) does not run in a forked child. So the statements of a
+module's top level that load the model, and all that depend on them, become a function which each process calls at its first
+task. Only what can be told from the source is proposed; where it cannot, `why_not` says so and the user is told in words.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+LOADERS = frozenset({
+    "load_model", "model_from_json", "model_from_yaml", "model_from_config", "from_pretrained", "clone_model", "Sequential",
+    "Session", "InteractiveSession", "set_session", "get_session", "get_default_graph", "load_weights", "SavedModel",
+})  # fmt: skip
+SAVED = ("saved_model.load",)
+FUNCTION = "load_in_this_process"
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+NESTED = (*FUNCTIONS, ast.Lambda, ast.ClassDef)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """`diff`: a unified diff, `patch -p1` applies it in the application's folder, '' where none could be made (`why_not`)."""
+
+    file: str
+    line: int  # of the first statement that loads
+    statement: str
+    diff: str = ""
+    why_not: str = ""
+
+
+def propose(sources: Mapping[str, str]) -> list[Change]:
+    """A change for each module that loads at import; `sources`: text by path below the application's folder."""
+    trees = {path: tree for path, text in sources.items() if (tree := _parsed(text)) is not None}
+    loading = {path: _loading_functions(tree) for path, tree in trees.items()}
+    everywhere = frozenset(name for names in loading.values() for name in names)
+    found = (_change(path, sources[path], tree, everywhere, trees) for path, tree in trees.items())
+    return [change for change in found if change is not None]
+
+
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _change(path: str, text: str, tree: ast.Module, loading: frozenset[str], trees: Mapping[str, ast.Module]) -> Change | None:
+    block = _block(tree, loading)
+    if not block:
+        return None
+    first = next(statement for statement in block if _loads(statement, loading))
+    shown = ast.unparse(first).splitlines()[0]
+    names = _bound(block)
+    why_not = _why_not(path, tree, block, names, trees)
+    if why_not:
+        return Change(file=path, line=first.lineno, statement=shown, why_not=why_not)
+    new = _rewritten(text, tree, block, names)
+    diff = "".join(difflib.unified_diff(text.splitlines(True), new.splitlines(True), f"a/{path}", f"b/{path}"))
+    return Change(file=path, line=first.lineno, statement=shown, diff=diff)
+
+
+def _loading_functions(tree: ast.Module) -> frozenset[str]:
+    """Functions of the module that load when they are called, also through each other."""
+    bodies = {node.name: node for node in tree.body if isinstance(node, FUNCTIONS)}
+    known: frozenset[str] = frozenset()
+    while True:
+        more = frozenset(name for name, node in bodies.items() if any(_calls(node.body, known)))
+        if more == known:
+            return known
+        known = more
+
+
+def _calls(statements: Iterable[ast.AST], loading: frozenset[str]) -> Iterator[ast.Call]:
+    """Calls that load, in statements that run when these run: not in functions and classes that they define."""
+    for statement in statements:
+        for node in _running(statement):
+            if isinstance(node, ast.Call) and _is_loader(node.func, loading):
+                yield node
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, NESTED):
+            yield from _running(child)
+
+
+def _is_loader(function: ast.expr, loading: frozenset[str]) -> bool:
+    name = ast.unparse(function)
+    last = name.rpartition(".")[2]
+    return last in LOADERS or last in loading or name.endswith(SAVED)
+
+
+def _loads(statement: ast.stmt, loading: frozenset[str]) -> bool:
+    return not isinstance(statement, NESTED) and any(_calls([statement], loading))
+
+
+def _block(tree: ast.Module, loading: frozenset[str]) -> list[ast.stmt]:
+    """Statements of the top level that load, and those after them that use what they bind."""
+    found: list[ast.stmt] = []
+    for statement in tree.body:
+        plain = not isinstance(statement, (*NESTED, ast.Import, ast.ImportFrom))
+        if plain and (_loads(statement, loading) or _read([statement]) & set(_bound(found))):
+            found.append(statement)
+    return found
+
+
+def _bound(statements: Sequence[ast.stmt]) -> list[str]:
+    """Names that these statements bind, in order."""
+    found: dict[str, None] = {}
+    for statement in statements:
+        for node in _running(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found[node.id] = None
+    return list(found)
+
+
+def _read(statements: Iterable[ast.AST]) -> set[str]:
+    """Names that are read, also inside nested functions."""
+    return {
+        node.id
+        for statement in statements
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+
+
+def _why_not(
+    path: str, tree: ast.Module, block: Sequence[ast.stmt], names: Sequence[str], trees: Mapping[str, ast.Module]
+) -> str:
+    if not names:
+        return "it binds no name by which its users could be found"
+    for statement in block:
+        if any(isinstance(node, ast.Constant) and node.end_lineno != node.lineno for node in ast.walk(statement)):
+            return "a text in it is longer than a line"
+    module = PurePath(path).stem if PurePath(path).stem != "__init__" else PurePath(path).parent.name
+    for other, there in trees.items():
+        for node in ast.walk(there):
+            taken = isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == module
+            shared = sorted({alias.name for alias in node.names} & set(names)) if taken and other != path else []  # type: ignore[attr-defined]
+            if shared:
+                return f"{other} imports {', '.join(shared)} from it, and would keep what is bound at import"
+    users = _users(tree, names)
+    if not users:
+        return f"no function of the module uses {', '.join(names)}"
+    if any(_first(user).lineno == user.lineno for user in users):
+        return "a function that uses it stands on one line"
+    return ""
+
+
+def _users(tree: ast.Module, names: Sequence[str]) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions and methods that read one of the names, and do not bind it themselves."""
+    inside = [node for statement in tree.body if isinstance(statement, ast.ClassDef) for node in statement.body]
+    found = [node for node in (*tree.body, *inside) if isinstance(node, FUNCTIONS)]
+    return [node for node in found if _read(node.body) & (set(names) - _own(node))]
+
+
+def _own(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    arguments = function.args
+    given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    said = {name for node in ast.walk(function) if isinstance(node, ast.Global) for name in node.names}
+    return ({each.arg for each in given} | set(_bound(function.body))) - said
+
+
+def _first(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+    """The first statement after the docstring."""
+    documented = ast.get_docstring(function, clean=False) is not None and len(function.body) > 1
+    return function.body[1 if documented else 0]
+
+
+def _rewritten(text: str, tree: ast.Module, block: Sequence[ast.stmt], names: Sequence[str]) -> str:
+    lines = text.splitlines(True)
+    calls = [(_first(user).lineno - 1, " " * _first(user).col_offset + f"{FUNCTION}()\n") for user in _users(tree, names)]
+    for place, line in sorted(calls, reverse=True):
+        lines.insert(place, line)
+    shift = [place for place, _ in calls]
+    moved = "".join("".join(lines[begin:end]) for begin, end in (_span(statement, shift) for statement in block))
+    for statement in reversed(block[1:]):
+        begin, end = _span(statement, shift)
+        del lines[begin:end]
+    begin, end = _span(block[0], shift)
+    lines[begin:end] = [_function(moved, names)]
+    return "".join(lines)
+
+
+def _span(statement: ast.stmt, inserted: Sequence[int]) -> tuple[int, int]:
+    """Its lines, [begin, end), after lines were inserted at these places of the old text."""
+    begin, end = statement.lineno - 1, statement.end_lineno or statement.lineno
+    before = sum(place <= begin for place in inserted)
+    return begin + before, end + before
+
+
+def _function(moved: str, names: Sequence[str]) -> str:
+    body = textwrap.indent(moved if moved.endswith("\n") else moved + "\n", " " * 12)
+    return (
+        "import threading\n\n"
+        f"{' = '.join(names)} = None\n"
+        "_LOADING = threading.Lock()\n\n\n"
+        f"def {FUNCTION}():\n"
+        '    """Load at the first task of each process: what runs in the main process does not run in its forked children."""\n'
+        f"    global {', '.join(names)}\n"
+        "    with _LOADING:\n"
+        f"        if {names[-1]} is None:\n"
+        f"{body}\n"
+    )

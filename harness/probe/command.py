@@ -1,0 +1,74 @@
+"""`harness probe`: the verb's options, read into an order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness import environments, plan
+from harness.errors import BadInput
+from harness.experiment import Settings
+from harness.pools import POOLS
+from harness.probe import order as orders
+
+App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
+Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
+Args = Annotated[Path, typer.Option("--args", help="JSON: a list with one entry a request, its arguments.")]
+Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
+EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Variables of the application, NAME=value a line.")]
+Cwd = Annotated[Path, typer.Option("--cwd", help="The folder in which the application is started.")]
+Pools = Annotated[str, typer.Option(help="Only these, comma-separated: prefork,threads. All that there are, if not given.")]
+Concurrency = Annotated[str, typer.Option(help="How many executors: 2, or several, 1,2,4.")]
+Queue = Annotated[
+    str, typer.Option(help="The queue that requests go to and the worker consumes, if not the application's choice.")
+]
+Check = Annotated[str, typer.Option(help="A Python expression on `result` (args, kwargs, row) that is true of a right answer.")]
+Requests = Annotated[int, typer.Option(min=1, help="At least so many requests in each pool.")]
+MeasureS = Annotated[float, typer.Option(min=0.1, help="Measure each pool this long, seconds.")]
+ReadyLimit = Annotated[float, typer.Option(min=1, help="A worker may take so long to become ready, seconds.")]
+Limit = Annotated[float, typer.Option(min=1, help="Cut a trial off this long after READY, seconds.")]
+
+
+def read(
+    *,
+    app: str,
+    task: str,
+    args: Path,
+    python: str,
+    env_file: Path | None,
+    cwd: Path,
+    pools: str,
+    concurrency: str,
+    queue: str,
+    check: str,
+    traffic: str,
+    settings: Settings,
+    out: Path,
+    fresh: bool,
+    retry: str,
+) -> orders.Order:
+    """Read and check all of it. Raises BadInput."""
+    if not cwd.is_dir():
+        raise BadInput(
+            f"--cwd {cwd}: there is no such folder", remedy="name the folder from which the application's worker is started"
+        )
+    interpreter = orders.interpreter(python)
+    chosen = tuple(filter(None, pools.split(","))) or tuple(POOLS)
+    for pool in chosen:
+        if pool not in POOLS:
+            raise BadInput(f"--pools: there is no pool {pool!r}", remedy=f"choose from {', '.join(POOLS)}")
+    try:
+        counts = tuple(int(count) for count in concurrency.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
+    environments.home().mkdir(parents=True, exist_ok=True)
+    return orders.Order(
+        app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),
+        variables=orders.variables(env_file, interpreter), settings=settings, out=out, pools=chosen, concurrency=counts,
+        traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
+        retry=plan.retry_outcomes(retry),
+    )  # fmt: skip

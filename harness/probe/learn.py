@@ -1,0 +1,118 @@
+"""Ask somebody's application what it is, in its own interpreter, and take the messages that it sends.
+
+What runs there is `harness.worker.app_facts`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+
+from harness import broker, diagnosis
+from harness.application import Application
+from harness.broker import Broker
+from harness.errors import BadInput, HarnessError
+from harness.probe.order import Order
+from harness.processes import OwnedProcess, signal_name
+from harness.worker import contract
+
+REMEDY = "check --app, --task, --args, --cwd and --env-file"
+REDIS = (
+    "the private broker speaks Redis, and the application's environment has no client for it: leave it as it is, run "
+    "'uv pip install --target side redis', and put PYTHONPATH=side (the whole path) into --env-file"
+)
+LIMIT_S = 300.0  # an import may read gigabytes from a cold disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """`told`: what the application says of itself; `queue_key` and `messages`: where and what it sends."""
+
+    told: Mapping[str, Any]
+    queue_key: str
+    messages: Sequence[str]
+
+    @property
+    def celery(self) -> tuple[int, int]:
+        major, minor = str(self.told["celery"]).split(".")[:2]
+        return int(major), int(minor)
+
+    @property
+    def said(self) -> list[str]:
+        """What is otherwise in the trial than the application would have it."""
+        return list(self.told["said"])
+
+
+def facts(order: Order, application: Application, server: Broker, folder: Path) -> Facts:
+    """Import the application and let it send its task once a row. Raises BadInput or HarnessError with its log."""
+    spec, out, log = (folder.resolve() / name for name in ("facts-spec.json", "facts.json", "facts.log"))
+    spec.write_text(json.dumps({"app": order.app, "task": order.task, "rows": order.rows, "queue": order.queue}))
+    argv = [str(order.python), "-m", "harness.worker.app_facts", str(spec), str(out)]
+    with OwnedProcess(argv, log=log, env=application.variables(server.url), cwd=order.folder) as process:
+        code = process.wait(LIMIT_S)
+        if code is None:
+            stacks = diagnosis.stacks(process.pid, folder / "none")
+            log.write_text(f"{log.read_text(errors='replace')}\n{stacks}")
+            raise HarnessError(
+                f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
+                remedy="the log ends with the stacks of its threads", evidence=str(log),
+            )  # fmt: skip
+    return _understood(order, _told(out, log, code), _sent(server.url), server, log)
+
+
+def _told(out: Path, log: Path, code: int) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(out.read_text())
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"the application's interpreter ended with {signal_name(code)} before it told anything",
+            remedy="its log says why: is Celery 4.4 or later installed there, and does --app import in --cwd?",
+            evidence=str(log),
+        ) from error
+    if "failed" in found:
+        no_redis = re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", found["failed"])
+        raise BadInput(str(found["failed"]), remedy=REDIS if no_redis else REMEDY, evidence=str(log))
+    return found
+
+
+def _sent(url: str) -> dict[str, list[bytes]]:
+    """All messages in the broker, oldest first, by the key of their list; the broker is empty afterwards."""
+    connection = redis.Redis.from_url(url, client_name=broker.OUR_NAME)
+    keys = [key for key in cast("list[bytes]", connection.keys()) if connection.type(key) == b"list"]
+    found = {key.decode(): cast("list[bytes]", connection.lrange(key, 0, -1))[::-1] for key in keys}
+    connection.flushdb()
+    connection.close()
+    return found
+
+
+def _understood(order: Order, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:
+    ours = [key for key, messages in sent.items() if any(contract.PLACEHOLDER.encode() in message for message in messages)]
+    if len(ours) != 1 or len(sent[ours[0]]) != len(order.rows):
+        where = f"it went to {', '.join(map(repr, sent))}" if sent else f"it says that its broker is {told['broker']}"
+        raise BadInput(
+            f"the task did not arrive in the private broker as one message a row: {where}",
+            remedy="the application has to take its broker from Celery's settings, where CELERY_BROKER_URL wins",
+            evidence=str(log),
+        )
+    private = broker.shown(server.url).rpartition("@")[2].partition("/")[2].strip("/").partition("/")[0]
+    for name in ("broker", "read_from"):
+        if private and private not in told[name]:
+            raise BadInput(f"the application's {name} is {told[name]}, and cannot be set from outside", evidence=str(log))
+    return Facts(told=told, queue_key=ours[0], messages=[_template(message) for message in sent[ours[0]]])
+
+
+def _template(message: bytes) -> str:
+    """A message with the placeholder wherever a request's id belongs. Raises BadInput for one of Celery's first protocol."""
+    found = json.loads(message)
+    if found["headers"].get("id") != contract.PLACEHOLDER:
+        raise BadInput(
+            "the application's messages have no id in their headers", remedy="it needs task_protocol 2, Celery's default"
+        )
+    found["properties"]["delivery_tag"] = contract.PLACEHOLDER  # the name of a delivery: it must differ by request
+    return json.dumps(found)

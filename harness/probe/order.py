@@ -1,0 +1,90 @@
+"""What the user names on the command line, read and checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from harness.errors import BadInput
+from harness.experiment import Settings
+from harness.outcome import Outcome
+
+OURS = ("VIRTUAL_ENV", "PYTHONHOME")  # of the environment that the harness itself was started from
+EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list of arguments or an object of named ones'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """`folder`: where the application is started; `variables`: all that it is started with; `rows`: arguments of requests."""
+
+    app: str
+    task: str
+    rows: list[Any]
+    python: Path
+    folder: Path
+    variables: Mapping[str, str]
+    settings: Settings
+    out: Path
+    pools: tuple[str, ...]
+    concurrency: tuple[int, ...]
+    traffic: str
+    queue: str = ""
+    check: str = ""
+    fresh: bool = False
+    retry: frozenset[Outcome] = frozenset()
+
+    @property
+    def workload(self) -> str:
+        """The task's name as a part of a cell's id."""
+        return re.sub(r"[^A-Za-z0-9_.]", "_", self.task)
+
+
+def rows(path: Path) -> list[Any]:
+    """The arguments in a JSON file. Raises BadInput."""
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise BadInput(f"--args {path}: {error.strerror}", remedy=EXAMPLE) from error
+    except ValueError as error:
+        raise BadInput(f"--args {path} is not JSON: {error}", remedy=EXAMPLE) from error
+    if not isinstance(found, list) or not found:
+        raise BadInput(f"--args {path}: not a list with one entry or more", remedy=EXAMPLE)
+    for number, row in enumerate(found):
+        if not isinstance(row, list | dict):
+            raise BadInput(f"--args {path}: entry {number} is neither a list nor an object", remedy=EXAMPLE)
+    return found
+
+
+def variables(env_file: Path | None, python: Path) -> dict[str, str]:
+    """This shell's variables, those of the file over them, and the interpreter's own programs first on PATH."""
+    found = {name: value for name, value in os.environ.items() if name not in OURS and not name.startswith("HARNESS_")}
+    if env_file is not None:
+        if not env_file.is_file():
+            raise BadInput(f"--env-file {env_file}: there is no such file", remedy="lines such as NAME=value")
+        found |= {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    return {**found, "PATH": os.pathsep.join([str(python.parent), found.get("PATH", os.defpath)])}
+
+
+def interpreter(named: str) -> Path:
+    """The application's interpreter, as a path that is not resolved: a venv's python is a link. Raises BadInput."""
+    found = shutil.which(named)
+    if found is None:
+        raise BadInput(f"--python {named}: no such program", remedy="name the application's own, such as venv/bin/python")
+    return Path(found).absolute()
+
+
+def expression(text: str) -> str:
+    """The text of --check, if Python can read it. Raises BadInput."""
+    try:
+        compile(text, "--check", "eval")
+    except (SyntaxError, ValueError) as error:
+        raise BadInput(f"--check {text!r}: {error}", remedy="an expression such as 'len(result) == 10'") from error
+    return text

@@ -1,0 +1,281 @@
+"""The whole probe: learn, call serially, then one worker after the other, each pool on record as it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import broker, conclude, estimate, machine, plan, preflight, store, summary, supervisor, workflow
+from harness.advise.pages import CHANGE_FILE
+from harness.application import Application
+from harness.broker import Broker
+from harness.conclude import Heading
+from harness.environments import Environment
+from harness.errors import Interrupted
+from harness.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.plan import Planned
+from harness.pools import POOLS
+from harness.probe import checks, code_change, learn, results
+from harness.probe.checks import Check, Expression, Reference
+from harness.probe.learn import Facts
+from harness.probe.order import Order
+from harness.record import SCHEMA, TrialRecord
+from harness.trial import Assignment, Trial
+
+APPLICATION = "application"  # of run.json
+NAMED = ("keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "celery", "kombu", "gevent", "eventlet", "numpy", "django")
+SOURCE_MOST = 2_000_000  # bytes of a module that is read
+
+
+@dataclass
+class Probe:
+    """A probe in progress."""
+
+    order: Order
+    screen: workflow.Screen
+    application: Application
+    facts: Facts
+    environment: Environment
+    server: Broker
+    scratch: Path
+    check: Check = checks.anything
+    checked: str = ""  # what answers are held against, in words
+    interrupted: bool = False
+    known: dict[tuple[str, int], TrialRecord] = field(default_factory=dict)
+
+
+def run(order: Order, screen: workflow.Screen) -> pd.DataFrame:
+    """Carry out an order; the table. Raises Interrupted after a Ctrl-C, with everything kept."""
+    preflight.check(order.out, "")
+    with store.room(order.out), store.RunFolder(order.out).opened(fresh=order.fresh) as folder:
+        if folder.moved_to:
+            screen.say(f"the earlier probe was moved to {folder.moved_to}")
+        scratch = supervisor.fresh_folder(order.out / "scratch")
+        preflight.check_sight(scratch)
+        with broker.embedded(scratch / "broker") as server:
+            probe = _learned(order, screen, server, scratch)
+            with workflow.interruptible(probe):
+                table = _measured(probe, folder)
+        supervisor.fresh_folder(scratch).rmdir()
+    if probe.interrupted:
+        raise Interrupted("stopped on request; what was measured is kept", remedy="the same command goes on from here")
+    return table
+
+
+def _learned(order: Order, screen: workflow.Screen, server: Broker, scratch: Path) -> Probe:
+    screen.say(f"asking {order.app} what it is")
+    rows = (scratch / "rows.json").resolve()
+    rows.write_text(json.dumps(order.rows))
+    bare = Application(
+        app=order.app, task=order.task, python=order.python, folder=order.folder, own_variables=order.variables, rows=rows,
+        queue=order.queue,
+    )  # fmt: skip
+    facts = learn.facts(order, bare, server, scratch)
+    messages = (scratch / "messages.json").resolve()
+    messages.write_text(json.dumps(list(facts.messages)))
+    application = replace(bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"])
+    for line in facts.said:
+        screen.say(f"in the trial alone: {line}")
+    return Probe(
+        order=order, screen=screen, application=application, facts=facts, environment=_environment(order, facts), server=server,
+        scratch=scratch,
+    )  # fmt: skip
+
+
+def _environment(order: Order, facts: Facts) -> Environment:
+    """The user's own, as far as a trial asks for one."""
+    installed = facts.told["installed"]
+    digest = hashlib.sha256(json.dumps([installed, facts.told["python"]], sort_keys=True).encode()).hexdigest()[:12]
+    return Environment(
+        name=OWN_APP, python=order.python, directory=order.python.parent.parent, fingerprint=digest, installed=installed,
+        variables={}, interpreter_version=facts.told["python"], facts={}, cache_dir=order.python.parent.parent,
+    )  # fmt: skip
+
+
+def cells(order: Order) -> list[Cell]:
+    """The serial calls first, then each pool with each concurrency."""
+    real = [
+        Cell(
+            backend=OWN_APP, pool=pool, concurrency=concurrency, placement=AS_WRITTEN, call="task", workload=order.workload,
+            traffic=order.traffic,
+        )
+        for pool in order.pools
+        for concurrency in (order.concurrency if POOLS[pool].executors != "main" else (1,))
+    ]  # fmt: skip
+    return [*dict.fromkeys(cell.baseline() for cell in real), *real]
+
+
+def why_skipped(cell: Cell, facts: Facts) -> str:
+    """Why this pool cannot serve this application here, or ''."""
+    if cell.is_baseline:
+        return ""
+    if cell.pool in ("gevent", "eventlet") and cell.pool not in facts.told["green"]:
+        return f"{cell.pool} is not installed in the application's environment"
+    return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=facts.celery) or ""
+
+
+def _measured(probe: Probe, folder: store.RunFolder) -> pd.DataFrame:
+    order = probe.order
+    planned = [
+        Planned(cell=cell, trial=trial, key=_key(probe, cell), skip=why_skipped(cell, probe.facts))
+        for trial in range(1, order.settings.repeat + 1)
+        for cell in cells(order)
+    ]
+    probe.known = folder.latest()
+    todo = plan.missing(planned, probe.known, order.retry)
+    serial = next(item for item in planned if item.cell.is_baseline)
+    if todo and serial not in todo:
+        todo.insert(0, serial)  # its answers are the reference, and are not kept
+    if len(todo) < len(planned):
+        probe.screen.say(f"{len(planned) - len(todo)} of {len(planned)} trials are on record; --fresh runs them again")
+    _write_header(folder, probe, ended="")
+    for index, item in enumerate(todo):
+        if probe.interrupted:
+            break
+        left_s = estimate.left_s(todo[index:], list(probe.known.values()), order.settings)
+        probe.screen.begins(item, index, len(todo), left_s)
+        record = _one(probe, item, folder)
+        if record is None:
+            break
+        folder.append(record)
+        probe.known[record.cell_id, record.trial] = record
+        groups: dict[str, list[TrialRecord]] = {}
+        for each in probe.known.values():
+            groups.setdefault(each.cell_id, []).append(each)
+        probe.screen.ended(record, summary.row([record], groups, folder.path))
+    _write_header(folder, probe, ended=_now())
+    return workflow.write_tables(folder, planned)
+
+
+def _one(probe: Probe, item: Planned, folder: store.RunFolder) -> TrialRecord | None:
+    """One trial, start to record; None if the user interrupted it."""
+    heading = _heading(probe, item)
+    if item.skip:
+        return conclude.skipped(item.cell, item.trial, heading, item.skip)
+    baselines = [record for record in probe.known.values() if record.cell_id == item.cell.baseline().id]
+    pace = plan.pace(baselines)
+    own = supervisor.fresh_folder((probe.scratch / "trial").resolve())
+    work = Assignment(
+        cell=item.cell, trial=item.trial, environment=probe.environment, bundle=Path(), rows=len(probe.order.rows),
+        settings=probe.order.settings, broker=probe.server, folder=own,
+        evidence=folder.path / "evidence" / f"{item.cell.id}.{item.trial}", application=probe.application,
+        interrupted=lambda: probe.interrupted, baseline_s=pace["baseline_s"], baseline_first_s=pace["baseline_first_s"],
+    )  # fmt: skip
+    begun, trial = time.monotonic(), Trial(work)
+    trial.run()
+    if trial.seen.ended_by == "interrupted":
+        return None
+    if item.cell.is_baseline:
+        _take_reference(probe, results.serial_lines(trial.result))
+    read = partial(results.of_serial if item.cell.is_baseline else results.of_worker, check=probe.check)
+    record = conclude.record_of(trial, heading, read, folder.path, seconds=time.monotonic() - begun)
+    unchecked = "answers: not checked, for the serial calls gave nothing to compare"
+    doubts = [unchecked] if probe.check is checks.anything else []
+    return record.model_copy(update={"reason": _reworded(record.reason, probe), "doubts": [*record.doubts, *doubts]})
+
+
+def _reworded(reason: str, probe: Probe) -> str:
+    """The reason, by what answers were held against here."""
+    if probe.order.check:
+        told = re.sub("differ from the reference by up to .*", "fail the check", reason)
+    else:
+        told = reason.replace("the reference by up to inf", "those of serial calls")
+        told = told.replace("differ from the reference", "differ from those of serial calls")
+    return told.replace("match the reference", probe.checked or "came")
+
+
+def _take_reference(probe: Probe, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Decide what answers are held against: the user's expression, or what the serial calls gave."""
+    if probe.order.check:
+        probe.check, probe.checked = Expression(text=probe.order.check, rows=probe.order.rows), "pass the check"
+        return
+    found: Reference = checks.reference(
+        (line["row"], results.stored(line["payload"])) for line in lines if line["payload"] is not None
+    )
+    if found.usable:
+        probe.check, probe.checked = found, "match those of serial calls"
+        if found.said():
+            probe.screen.say(found.said())
+    else:
+        probe.check, probe.checked = checks.anything, "came"
+        why = "differ from call to call" if found.answers else "gave no answer that can be read"
+        probe.screen.say(f"warning: the serial calls {why}: answers are not checked; --check 'expression on result' does")
+
+
+def _key(probe: Probe, cell: Cell) -> str:
+    order = probe.order
+    asked = {
+        "schema": SCHEMA, "cell": cell.as_dict(), "settings": order.settings.model_dump(exclude={"repeat", "seed"}),
+        "app": order.app, "task": order.task, "rows": order.rows, "queue": order.queue, "check": order.check,
+        "environment": probe.environment.fingerprint, "sources": _digest(probe.facts),
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest(facts: Facts) -> str:
+    """Of the application's own source files: a probe after a change of code is another one."""
+    found = hashlib.sha256()
+    for name in facts.told["files"]:
+        found.update(Path(name).read_bytes())
+    return found.hexdigest()
+
+
+def _heading(probe: Probe, item: Planned) -> Heading:
+    installed = probe.environment.installed
+    versions = {name: installed[name] for name in NAMED if name in installed}
+    return Heading(plan_key=item.key, started=_now(), versions=versions)
+
+
+def changes(order: Order, facts: Facts) -> list[code_change.Change]:
+    """What could be changed in the application's own modules so that its model is loaded in each process."""
+    sources = {}
+    for name in facts.told["files"]:
+        path = Path(name)
+        if path.stat().st_size < SOURCE_MOST:
+            sources[str(path.relative_to(order.folder.resolve()))] = path.read_text(errors="replace")
+    return code_change.propose(sources)
+
+
+def _write_header(folder: store.RunFolder, probe: Probe, *, ended: str) -> None:
+    order = probe.order
+    found = changes(order, probe.facts)
+    diff = "\n".join(change.diff for change in found if change.diff)
+    if diff:
+        folder.replace(CHANGE_FILE, diff)
+    folder.write_json(
+        "run.json",
+        {
+            "experiment": {
+                "name": "probe", "summary": f"{order.task} of {order.app} in every pool", "cells": [],
+                "settings": order.settings.model_dump(),
+            },
+            "machine": machine.facts(),
+            "started": folder.read_json("run.json").get("started") or _now(),
+            "ended": ended,
+            "interrupted": probe.interrupted,
+            "broker": "embedded valkey",
+            "environments": {
+                OWN_APP: {"interpreter": probe.facts.told["python"], "installed": dict(probe.environment.installed)}
+            },
+            APPLICATION: {
+                "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
+                "consumed": probe.application.queue_name, "said": probe.facts.said, "told": probe.facts.told["told"],
+                "checked": probe.checked,
+                "changes": [vars(change) for change in found],
+            },
+        },
+    )  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,92 @@
+"""The requests of a probe's trial, checked, as `answers.Requests`: of a worker, or of the serial calls."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from harness import stamps
+from harness.answers import Requests
+from harness.client import opaque
+from harness.probe.checks import Check
+from harness.trial import Trial
+from harness.worker import contract
+
+PICKLED = "the task raised; its answer is pickled, and pickles are never read: see the worker's log"
+RETURNED = "the task returned an exception instead of an answer"
+
+
+def of_worker(trial: Trial, check: Check) -> Requests | None:
+    """What the client took; when a request ran, and where, from the worker's own events. None: it was killed."""
+    try:
+        with np.load(trial.result, allow_pickle=False) as data:
+            columns = {name: data[name] for name in contract.REQUEST_FIELDS}
+        results = _results(trial.result.with_name(opaque.RESULTS))
+    except (OSError, BadZipFile, KeyError, ValueError):
+        return None
+    columns = stamps.joined(columns, trial.events)
+    columns["predict_begin"] = columns["begin"].copy()
+    columns["predict_end"] = stamps.ended(columns, trial.events)
+    marks = {kind: stamps.marked(trial.events, kind) for kind in (contract.RAISED, contract.RETURNED_ERROR)}
+    errors = columns["error"].astype(object)
+    for kind, text in ((contract.RAISED, PICKLED), (contract.RETURNED_ERROR, RETURNED)):
+        for number in marks[kind]:
+            if number < len(errors) and not errors[number] and (kind == contract.RETURNED_ERROR or number not in results):
+                errors[number] = text
+    columns["error"] = np.array(errors.tolist(), dtype=np.str_)
+    return _checked(columns, results, check)
+
+
+def of_serial(trial: Trial, check: Check) -> Requests | None:
+    """What the serial calls left, a line each; a torn last line is left out."""
+    lines = serial_lines(trial.result)
+    if not lines:
+        return None
+    columns: dict[str, Any] = {
+        name: np.array([line.get(name, -1) for line in lines], dtype=np.int64)
+        for name in ("number", "row", "phase", "begin", "pid", "tid")
+    }
+    end = np.array([line["end"] for line in lines], dtype=np.int64)
+    for name in ("intended", "published", "sent", "predict_begin"):
+        columns[name] = columns["begin"]
+    columns |= {"received": end, "predict_end": end, "answers": np.empty((len(lines), 0))}
+    columns["error"] = np.array([line["error"] for line in lines], dtype=np.str_)
+    results = {line["number"]: stored(line["payload"]) for line in lines if line["payload"] is not None}
+    return _checked(columns, results, check)
+
+
+def serial_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines that `harness.worker.serial` wrote."""
+    found = []
+    try:
+        for line in path.read_text().splitlines():
+            found.append(json.loads(line))
+    except (OSError, ValueError):
+        return found
+    return found
+
+
+def stored(payload: Any) -> Any:
+    """The result in a payload as a worker stores it, as JSON has it."""
+    raw = payload.encode() if isinstance(payload, str) else base64.b64decode(payload["base64"])
+    return opaque.plain(opaque.decoded(raw)["result"])
+
+
+def _results(path: Path) -> dict[int, Any]:
+    return {each["number"]: each["result"] for each in map(json.loads, path.read_text().splitlines())}
+
+
+def _checked(columns: dict[str, npt.NDArray[Any]], results: dict[int, Any], check: Check) -> Requests:
+    raised = columns["error"] != ""
+    answered = (columns["received"] >= 0) & ~raised
+    right, difference = answered.copy(), np.where(answered, 0.0, np.nan)
+    for number in np.flatnonzero(answered):
+        if number in results:
+            right[number], difference[number] = check(int(columns["row"][number]), results[int(number)])
+    return Requests(columns=columns, answered=answered, right=right, raised=raised, difference=difference)

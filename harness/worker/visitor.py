@@ -1,0 +1,90 @@
+"""Signs of life from somebody's own Celery application, which stays as it is.
+
+`celery -A theirs worker -I harness.worker.visitor`: Celery imports this module as it imports modules of tasks, in the main
+process and in each child that it spawns; a forked child has it already. It listens to Celery's own signals and changes
+nothing but the settings that the probe says it changes. A request is ours if its id begins with the trial's prefix: an
+application may send itself further tasks. Python 3.7, Celery 4.4, nothing but the standard library beside it.
+"""
+
+import json
+import os
+
+from celery import current_app, signals
+
+from harness.worker import contract, heartbeat, self_report
+
+with open(os.environ[contract.SPEC]) as _file:
+    SPEC = json.load(_file)
+EVENTS = SPEC["events_dir"]
+
+
+def number_of(task_id):
+    """The number of one of our requests; None for any other task."""
+    digits = str(task_id).replace("-", "")
+    return int(digits[-8:], 16) if len(digits) == 32 and digits.startswith(SPEC["prefix"]) else None
+
+
+def settle(app):
+    """Make the settings those of the trial; `harness.worker.app_facts` says which, and why."""
+    app.conf.update(SPEC["settings"])
+    task = app.tasks.get(SPEC["task"])
+    if task is not None:
+        task.ignore_result = False
+
+
+heartbeat.open_in(EVENTS)
+heartbeat.emit(contract.IMPORT_BEGIN)
+self_report.answer_signals(EVENTS)
+settle(current_app._get_current_object())
+
+
+@signals.task_received.connect(weak=False)
+def _received(request, **_):
+    number = number_of(request.id)
+    if number is not None:
+        heartbeat.stamp(contract.WORKER_RECEIVED, number)
+
+
+@signals.task_prerun.connect(weak=False)
+def _begun(task_id, **_):
+    number = number_of(task_id)
+    if number is not None:
+        heartbeat.emit(contract.TASK_BEGIN, number)
+
+
+@signals.task_postrun.connect(weak=False)
+def _ended(task_id, **_):
+    """Sent once the result is stored: a task's own time and that of the storing are not told apart here."""
+    number = number_of(task_id)
+    if number is not None:
+        heartbeat.emit(contract.TASK_END, number)
+        heartbeat.stamp(contract.WRITTEN, number)
+
+
+@signals.task_failure.connect(weak=False)
+def _failed(task_id, **_):
+    number = number_of(task_id)
+    if number is not None:
+        heartbeat.stamp(contract.RAISED, number)
+
+
+@signals.task_success.connect(weak=False)
+def _answered(sender, result, **_):
+    """A task that *returns* an exception has not answered."""
+    number = number_of(sender.request.id)
+    if number is not None and isinstance(result, BaseException):
+        heartbeat.stamp(contract.RETURNED_ERROR, number)
+
+
+@signals.worker_process_init.connect(weak=False)
+def _child_started(**_):
+    heartbeat.emit(contract.CHILD_INIT)
+    self_report.answer_signals(EVENTS)
+
+
+@signals.worker_ready.connect(weak=False)
+def _ready(sender, **_):
+    queues = [queue.name for queue in sender.task_consumer.queues]
+    with open(os.path.join(EVENTS, contract.QUEUES), "w") as file:
+        json.dump(queues, file)
+    heartbeat.emit(contract.READY)

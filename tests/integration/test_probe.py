@@ -1,0 +1,166 @@
+"""`harness probe` on applications as people write them, with real workers; nothing of them is changed or installed beside."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.environments import Environment
+from harness.record import TrialRecord
+from harness.store import RunFolder
+from tests.integration.conftest import Harness
+
+PROJECTS = Path(__file__).resolve().parent.parent / "probe_projects"
+SHORT = ("--measure-s", 0.5, "--requests", 10, "--noise-limit", 100)
+
+
+class Prober:
+    """Probes a copy of a test project from the command line."""
+
+    def __init__(self, harness: Harness, environment: Environment, folder: Path) -> None:
+        self.harness, self.environment, self.folder = harness, environment, folder
+
+    def project(self, name: str) -> Path:
+        return Path(shutil.copytree(PROJECTS / name, self.folder / name, dirs_exist_ok=True))
+
+    def __call__(
+        self, app: str, task: str, rows: Any, *options: object, folder: Path
+    ) -> tuple[int, str, dict[str, TrialRecord]]:
+        """(exit code, what was printed, records by pool)."""
+        (self.folder / "rows.json").write_text(json.dumps(rows))
+        ran = self.harness(
+            "probe", "--app", app, "--task", task, "--args", "rows.json", "--python", self.environment.python, "--cwd", folder,
+            "--out", "probe", *SHORT, *options,
+        )  # fmt: skip
+        records = RunFolder(self.folder / "probe").latest().values()
+        return ran.returncode, ran.stdout + ran.stderr, {record.as_cell.pool: record for record in records}
+
+
+@pytest.fixture
+def probe(harness: Harness, celery_environment: Environment, tmp_path: Path) -> Prober:
+    return Prober(harness, celery_environment, tmp_path)
+
+
+@pytest.fixture
+def shop(probe: Prober) -> Path:
+    (probe.folder / "shop.env").write_text('# the shop\nexport SHOP_FACTOR="2"\n')
+    return probe.project("shop")
+
+
+def test_every_pool_answers_as_the_serial_calls_do(probe: Prober, shop: Path) -> None:
+    rows = [[3], {"count": 4, "each": 0.5}, {"args": [5], "kwargs": {"each": 2}}]
+    code, said, records = probe("shop:app", "shop.price", rows, "--env-file", "shop.env", folder=shop)
+    assert code == 0, said
+    assert {pool: record.outcome for pool, record in records.items()} == dict.fromkeys(
+        ("in-process", "prefork", "prefork-spawn", "threads", "gevent", "eventlet", "solo"), "ok"
+    ), said
+    assert "result.receipt" in said  # it differs from call to call
+    assert "global_keyprefix" in said
+    assert all("match those of serial calls" in record.reason for pool, record in records.items() if pool != "in-process")
+    assert all(record.figures and record.figures.throughput_per_s > 0 for record in records.values())
+    assert records["prefork"].executors_seen == 2
+    assert records["threads"].stages_p50_s["predict"] > 0
+    header = json.loads((probe.folder / "probe/run.json").read_text())
+    assert header["application"]["task"] == "shop.price"
+    assert "celery" in records["prefork"].versions
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [("shop.doubling", 6), ("shop.tripling", 9), ("shop.forgotten", 3), ("shop.written", 3), ("shop.started", [3, 0])],
+)
+def test_tasks_however_they_are_written(probe: Prober, shop: Path, task: str, answer: object) -> None:
+    code, said, records = probe(
+        "shop", task, [[3]], "--env-file", "shop.env", "--pools", "threads", "--check", f"result == {answer!r}", folder=shop
+    )
+    assert code == 0, said
+    assert {record.outcome for record in records.values()} == {"ok"}, said
+    assert "pass the check" in records["threads"].reason
+    assert (shop / "receipts.txt").exists() == (task == "shop.written")
+
+
+@pytest.mark.parametrize(("task", "reason"), [("shop.broken", "ValueError: <b>no</b> price for 3"), ("shop.returned", "")])
+def test_a_task_that_raises_or_returns_an_exception_is_errors(probe: Prober, shop: Path, task: str, reason: str) -> None:
+    _, said, records = probe("shop", task, [[3]], "--env-file", "shop.env", "--pools", "prefork", folder=shop)
+    assert {record.outcome for record in records.values()} == {"errors"}, said
+    assert reason in records["prefork"].reason
+
+
+def test_a_queue_that_nobody_consumes_is_refused_and_named(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools", "solo")
+    _, said, records = probe("shop", "shop.routed", [[3]], *options, folder=shop)
+    assert records["solo"].outcome == "refused", said
+    assert "no consumer for queue 'rare'" in records["solo"].reason
+    _, said, records = probe("shop", "shop.routed", [[3]], *options, "--queue", "rare", "--fresh", folder=shop)
+    assert records["solo"].outcome == "ok", said
+
+
+def test_a_check_that_fails_is_wrong(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools", "solo", "--check", "result['total'] > 1000")
+    _, said, records = probe("shop", "shop.price", [[3]], *options, folder=shop)
+    assert records["solo"].outcome == "wrong", said
+
+
+def test_answers_in_msgpack_are_read(probe: Prober, tmp_path: Path) -> None:
+    side = tmp_path / "side"
+    uv = Path(sys.executable).with_name("uv")
+    install = [uv, "pip", "install", "--quiet", "--python", probe.environment.python, "--target", side, "msgpack"]
+    subprocess.run(list(map(str, install)), check=True)
+    (tmp_path / "packed.env").write_text(f"PYTHONPATH={side}\n")
+    options = ("--env-file", "packed.env", "--pools", "prefork")
+    code, said, records = probe("packed:app", "packed.joined", [["a", "b"]], *options, folder=probe.project("shop"))
+    assert code == 0, said
+    assert {record.outcome for record in records.values()} == {"ok"}, said
+    assert "match those of serial calls" in records["prefork"].reason
+
+
+@pytest.mark.parametrize(
+    ("app", "task", "rows", "said"),
+    [
+        ("nothing:app", "shop.price", [[1]], "nothing"),
+        ("shop:app", "shop.prize", [[1]], "shop.price"),
+        ("shop:app", "shop.price", [[1, 2, 3]], "row 0"),
+        ("shop:app", "shop.price", [3], "entry 0"),
+        ("shop:app", "shop.price", [], "not a list with one entry"),
+    ],
+)
+def test_what_is_named_wrongly_is_said_without_a_traceback(
+    probe: Prober, shop: Path, app: str, task: str, rows: list[object], said: str
+) -> None:
+    code, printed, records = probe(app, task, rows, "--env-file", "shop.env", folder=shop)
+    assert code == 3, printed
+    assert said in printed
+    assert "Traceback" not in printed
+    assert not records
+
+
+def test_a_model_loaded_at_import_hangs_in_prefork_and_the_printed_change_mends_it(probe: Prober) -> None:
+    folder = probe.project("forking")
+    options = ("--pools", "prefork,threads")
+    _, said, records = probe("tasks:app", "tasks.predict", [[2], [5]], *options, folder=folder)
+    assert records["prefork"].outcome == "hung", said
+    assert records["threads"].outcome == "ok", said
+    advice = probe.harness("recommend", "probe", "--markdown", "advice.md").stdout
+    assert "app-threads-c2" in advice
+    assert "celery --app tasks:app worker --pool threads --concurrency 2" in advice
+    assert "line 8 of tasks.py" in advice
+    text = (probe.folder / "advice.md").read_text()
+    diff = text.partition("```diff\n")[2].partition("```")[0]
+    subprocess.run(["patch", "-p1"], cwd=folder, input=diff, text=True, check=True, capture_output=True)
+    _, said, records = probe("tasks:app", "tasks.predict", [[2], [5]], *options, folder=folder)
+    assert {record.outcome for record in records.values()} == {"ok"}, said
+
+
+def test_a_second_probe_completes_the_first(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools")
+    probe("shop:app", "shop.price", [[1]], *options, "solo", folder=shop)
+    code, said, records = probe("shop:app", "shop.price", [[1]], *options, "solo,threads", folder=shop)
+    assert code == 0, said
+    assert "of 3 trials are on record" in said
+    assert set(records) == {"in-process", "solo", "threads"}

@@ -1,0 +1,143 @@
+"""The change of code that lets prefork work: what is found in a source, and what the diff makes of it."""
+
+from __future__ import annotations
+
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from harness.probe import code_change
+
+LOADED = "model = load_model('m')\n"
+PROJECTS = Path(__file__).parent / "probe_projects"
+
+
+def proposed(**sources: str) -> list[code_change.Change]:
+    return code_change.propose({f"{name}.py": textwrap.dedent(text) for name, text in sources.items()})
+
+
+def patched(folder: Path, text: str, diff: str) -> str:
+    (folder / "tasks.py").write_text(text)
+    subprocess.run(["patch", "-p1"], cwd=folder, input=diff, text=True, check=True, capture_output=True)
+    return (folder / "tasks.py").read_text()
+
+
+def test_what_depends_on_the_model_moves_with_it_and_its_users_load(tmp_path: Path) -> None:
+    text = textwrap.dedent('''
+        """A module."""
+        import keras
+        import tensorflow as tf
+        from celery import shared_task
+
+        LIMIT = 3
+        model = keras.models.load_model(
+            "model.h5",
+        )
+        model._make_predict_function()
+        OTHER = LIMIT + 1
+        graph = tf.get_default_graph()
+
+
+        @shared_task
+        def predict(rows):
+            """Ask the model."""
+            with graph.as_default():
+                return model.predict(rows).tolist()
+
+
+        @shared_task
+        def add(a, b):
+            return a + b
+        ''')
+    (change,) = code_change.propose({"tasks.py": text})
+    assert (change.file, change.why_not) == ("tasks.py", "")
+    assert change.statement.startswith("model = keras.models.load_model(")
+    new = patched(tmp_path, text, change.diff)
+    compile(new, "tasks.py", "exec")
+    begin, end = new.index("def load_in_this_process"), new.index("OTHER =")
+    inside = new[begin:end]
+    assert "model._make_predict_function()" in inside
+    assert "graph = tf.get_default_graph()" in inside
+    assert new.count("load_model(") == 1
+    asking = new[new.index("def predict") :]
+    assert asking.index('"""Ask the model."""') < asking.index("load_in_this_process()") < asking.index("with graph")
+    assert "load_in_this_process" not in new[new.index("def add") :]
+
+
+def test_the_changed_module_loads_once_and_at_the_first_call(tmp_path: Path) -> None:
+    text = textwrap.dedent("""
+        calls = []
+        def load_model(name):
+            calls.append(name)
+            return name.upper()
+
+        model = load_model("m")
+        length = len(model)
+
+        def predict(row):
+            return model, length, row
+        """)
+    (change,) = code_change.propose({"tasks.py": text})
+    found: dict[str, object] = {}
+    exec(compile(patched(tmp_path, text, change.diff), "tasks.py", "exec"), found)
+    assert found["calls"] == []
+    predict = found["predict"]
+    assert callable(predict)
+    assert [predict(1), predict(2)] == [("M", 1, 1), ("M", 1, 2)]
+    assert found["calls"] == ["m"]
+
+
+def test_a_load_inside_a_function_of_another_module_is_found() -> None:
+    (change,) = proposed(
+        ml="""
+        def best():
+            from keras.models import load_model
+            return load_model("m")
+        """,
+        tasks="""
+        from ml import best
+        model = best()
+        def predict(row):
+            return model.predict(row)
+        """,
+    )
+    assert (change.file, change.line, change.statement) == ("tasks.py", 3, "model = best()")
+    assert change.diff
+
+
+@pytest.mark.parametrize(
+    ("sources", "why"),
+    [
+        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "from ml import model\n"}, "tasks.py imports model"),
+        ({"ml": "load_model('m')\n"}, "binds no name"),
+        ({"ml": f"{LOADED}def f(): return model\n"}, "one line"),
+        ({"ml": LOADED}, "no function"),
+        ({"ml": "model = load_model('''a\nb''')\ndef f():\n    return model\n"}, "longer than a line"),
+    ],
+)  # fmt: skip
+def test_where_no_diff_can_be_made_the_reason_is_said(sources: dict[str, str], why: str) -> None:
+    (change,) = proposed(**sources)
+    assert change.diff == ""
+    assert why in change.why_not
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def predict(row):\n    return load_model('m').predict(row)\n",  # at the first task already
+        "class Model:\n    def __init__(self):\n        self.net = Sequential()\n",
+        "import json\nlimits = json.load(open('x'))\n",
+        "this is no python",
+    ],
+)
+def test_what_loads_nothing_at_import_is_left_alone(text: str) -> None:
+    assert proposed(tasks=text) == []
+
+
+def test_the_modules_of_the_test_projects_are_understood() -> None:
+    for name in ("forking/tasks.py", "django_site/digits/tasks.py"):
+        (change,) = code_change.propose({name: (PROJECTS / name).read_text()})
+        assert change.statement.startswith("model = load_model(")
+        assert change.diff
