@@ -17,7 +17,7 @@ from harness.advise import candidates, constraints, pages, ranking, settings
 from harness.advise.candidates import Candidate
 from harness.advise.constraints import Bound
 from harness.errors import BadInput
-from harness.matrix import CALLS, PLACEMENTS, Cell
+from harness.matrix import AS_WRITTEN, CALLS, OWN_APP, PLACEMENTS, Cell
 from harness.outcome import Outcome
 from harness.pools import POOLS
 from harness.record import CpuUse, Figures, TrialRecord, to_line
@@ -215,6 +215,32 @@ def test_the_command_writes_everything_and_fails_where_there_is_no_advice(tmp_pa
     none = CliRunner().invoke(cli.app, ["recommend", str(run), "--latency", "p99=1ms"])
     assert none.exit_code == 1
     assert "no configuration" in none.stdout
+
+
+def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path: Path) -> None:
+    own = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
+    threads = replace(own, pool="threads")
+    diff = "--- a/shop.py\n+++ b/shop.py\n@@ -1 +1 @@\n-model = load_model('m')  # ```\n+model = None\n"
+    change = {"file": "shop.py", "line": 3, "statement": "model = load_model('m')", "diff": diff, "why_not": ""}
+    run = written(tmp_path / "run", trials(own, 1, end=Outcome.HUNG), trials(threads, 50, 51, 52))
+    header: dict[str, dict[str, object]] = {
+        "machine": {"cores_available": 2}, "application": {"app": "shop:app", "queue": "rare", "changes": [change]}
+    }  # fmt: skip
+    (run / "run.json").write_text(json.dumps(header))
+    (advice,) = ranking.advise(candidates.read_all([run], ()), ())
+    assert [one.id for one in advice.best] == [threads.id]
+    ((words, shown),) = pages.code_changes(advice)
+    assert "prefork hung (evidence: " in words
+    assert "line 3 of shop.py" in words
+    assert shown == diff
+    text = pages.markdown([advice])
+    assert f"````diff\n{diff}````" in text
+    assert "celery --app shop:app worker --pool threads --concurrency 2 --queues rare" in text
+    assert "load_model(" not in text.replace(diff, "").replace("load\\_model", "").partition("Command line")[2]
+    header["application"]["changes"] = []
+    (run / "run.json").write_text(json.dumps(header))
+    (advice,) = ranking.advise(candidates.read_all([run], ()), ())
+    assert "no statement that loads a model at import was found" in pages.code_changes(advice)[0][0]
 
 
 def test_words_of_others_are_text_in_markdown(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class Candidate:
     outcome: Outcome
     reason: str
     evidence: str = ""
+    application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
     broken: tuple[Bound, ...] = ()
     unknown: tuple[Bound, ...] = ()
 
@@ -104,7 +105,7 @@ def _candidate(
     broken, unknown = held(row, bounds)
     return Candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason, evidence=worst.evidence,
-        broken=broken, unknown=unknown,
+        application=side.application, broken=broken, unknown=unknown,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from harness.intervals import needed_requests
 
 NUMBER = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[a-zA-Zµ%]*)")
 SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
+TIMES = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
 BYTES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 SHARES = {"%": 0.01, "": 1.0}
 
@@ -111,6 +112,11 @@ def hang_rate_below(row: Mapping[str, Any]) -> float | None:
 
     judged = row["judged_trials"]
     return HangRate(hung=int(row["hung_trials"]), judged=int(judged)).below if judged else None
+
+
+def seconds(option: str, text: str) -> float:
+    """'90s', '10m' or '1h' in seconds. Raises BadInput."""
+    return _quantity(option, text, TIMES)
 
 
 def _latency(text: str) -> Bound:

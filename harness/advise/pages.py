@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from harness.advise.ranking import Advice
 from harness.compare.pages import text
 
 MOST = 12  # lines of a list; all are in the JSON
+CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
 WORKERS = (1, 2, 4, 8)
 
 
@@ -45,6 +47,11 @@ def headline(advice: Advice) -> str:
 
 def lines(advice: Advice) -> list[str]:
     """All of it but what to paste, one thought a line."""
+    return [*answer(advice), *vetoes(advice)]
+
+
+def answer(advice: Advice) -> list[str]:
+    """What to use, what comes next, and what would change that."""
     said = [f"best: {one.id}: {figures(one)}" for one in advice.best]
     if advice.provisional:
         said.append("these rest on one trial each; within 10 % of the fastest counts as not told apart")
@@ -52,10 +59,13 @@ def lines(advice: Advice) -> list[str]:
         ratio = f"{advice.runner_up.rows_per_s / advice.best[0].rows_per_s:.2f} x the best"
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
     said += [f"{one.change}: {one.then}" for one in advice.sensitivity]
-    said += [f"to measure: {one}" for one in advice.measure]
-    said += _few([f"vetoed: {one.id}: {one.outcome}, {one.reason}{_evidence(one)}" for one in advice.vetoed], "vetoed")
-    said += _few([f"does not keep {_broken(one)}: {one.id}" for one in advice.unfit], "do not keep a bound")
-    return said
+    return said + [f"to measure: {one}" for one in advice.measure]
+
+
+def vetoes(advice: Advice) -> list[str]:
+    """What not to use, and why."""
+    said = _few([f"vetoed: {one.id}: {one.outcome}, {one.reason}{_evidence(one)}" for one in advice.vetoed], "vetoed")
+    return said + _few([f"does not keep {_broken(one)}: {one.id}" for one in advice.unfit], "do not keep a bound")
 
 
 def memory(one: Candidate, bytes_: float | None) -> str:
@@ -70,24 +80,58 @@ def memory(one: Candidate, bytes_: float | None) -> str:
 
 def change(one: Candidate, advice: Advice) -> list[str]:
     """Where the model has to be loaded and how it is called, and which other ways in the same pool were seen to fail."""
-    said = [settings.of(one.cell).change]
+    said = [settings.of(one.cell, one.application).change]
     for other in advice.vetoed:
         same = (other.cell.backend, other.cell.pool) == (one.cell.backend, one.cell.pool)
         if same and (other.cell.placement, other.cell.call) != (one.cell.placement, one.cell.call):
-            said.append(f"not: {settings.of(other.cell).change}: it {_ended(other)} in {other.id}{_evidence(other)}")
+            said.append(
+                f"not: {settings.of(other.cell, other.application).change}: it {_ended(other)} in {other.id}{_evidence(other)}"
+            )
     return said
+
+
+def code_changes(advice: Advice) -> list[tuple[str, str]]:
+    """(what to do, a diff or '') for an application that forks after it has loaded its model, and so fails in prefork."""
+    failed = [one for one in advice.vetoed if one.cell.pool == "prefork" and one.application is not None]
+    if not failed:
+        return []
+    one = failed[0]
+    assert one.application is not None
+    head = f"prefork {_ended(one)}{_evidence(one)}"
+    found = one.application["changes"]
+    if not found:
+        words = "no statement that loads a model at import was found in the application's own modules"
+        return [(f"{head}: {words}; load it in the first task of each process, or in worker_process_init", "")]
+    return [_code_change(head, each, f"{one.run}/{CHANGE_FILE}") for each in found]
+
+
+def _code_change(head: str, change: Mapping[str, Any], file: str) -> tuple[str, str]:
+    where = f"{head}: line {change['line']} of {change['file']} loads as the module is imported ({change['statement']})"
+    if change["diff"]:
+        how = f"in the application's folder, patch -p1 < {file} makes each process load it for itself"
+        return f"{where}; {how}", change["diff"]
+    return f"{where}; load it in the first task of each process instead (no diff: {change['why_not']})", ""
 
 
 def markdown(advice: Sequence[Advice], most_memory: float | None = None) -> str:
     parts = []
     for one in advice:
         parts += [f"## {text(headline(one))}", "", *(f"- {text(line)}" for line in lines(one)), ""]
+        for words, diff in code_changes(one):
+            parts += [f"- {text(words)}", "", *(fenced("diff", diff) if diff else ())]
         if one.best:
             first = one.best[0]
             parts += [f"- {text(memory(first, most_memory))}", *(f"- {text(line)}" for line in change(first, one)), ""]
             for title, language, block in _blocks(first):
-                parts += [f"{title}:", "", f"```{language}", block.rstrip(), "```", ""]
+                parts += [f"{title}:", "", *fenced(language, block)]
     return "\n".join(parts)
+
+
+def fenced(language: str, block: str) -> list[str]:
+    """Lines of a block of code that nothing inside it can end."""
+    longest = max((len(run) for run in re.findall(r"`+", block)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}{language}", block.rstrip(), fence, ""]
 
 
 def blocks(one: Candidate) -> list[tuple[str, str]]:
@@ -96,13 +140,12 @@ def blocks(one: Candidate) -> list[tuple[str, str]]:
 
 
 def _blocks(one: Candidate) -> list[tuple[str, str, str]]:
-    setup = settings.of(one.cell)
+    setup = settings.of(one.cell, one.application)
     variables = "\n".join(f"export {name}={value!r}" for name, value in setup.environment.items())
     celery = "\n".join(f"app.conf.{name} = {value}" for name, value in setup.celery.items())
     return [
-        ("Command line", "sh", f"{variables}\n{setup.line}"),
-        ("Celery settings", "python", celery),
-        ("Code", "python", setup.code),
+        ("Command line", "sh", f"{variables}\n{setup.line}".strip()),
+        *((("Celery settings", "python", celery), ("Code", "python", setup.code)) if setup.code else ()),
         ("systemd", "ini", settings.systemd(setup)),
         ("compose", "yaml", settings.compose(setup)),
     ]
@@ -128,6 +171,7 @@ def _data(one: Advice) -> dict[str, Any]:
         "unfit": [{"cell": each.id, "broken": [str(bound) for bound in each.broken]} for each in one.unfit],
         "unknown": [{"cell": each.id, "bounds": [str(bound) for bound in each.unknown]} for each in one.unknown],
         "measure": list(one.measure),
+        "code_changes": [{"what": words, "diff": diff} for words, diff in code_changes(one)],
     }
 
 
@@ -139,7 +183,7 @@ def _candidate(one: Candidate) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "cell": one.id, "run": one.run, "rows_per_s": one.rows_per_s, "trials": len(one.paces),
-        **{name: row[name] for name in names}, "setup": asdict(settings.of(one.cell)),
+        **{name: row[name] for name in names}, "setup": asdict(settings.of(one.cell, one.application)),
     }  # fmt: skip
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shlex
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from harness.matrix import AUTO, Cell
 from harness.pools import POOLS
@@ -68,8 +70,10 @@ class Setup:
         return shlex.join(self.command)
 
 
-def of(cell: Cell) -> Setup:
-    """How to run what the cell ran."""
+def of(cell: Cell, application: Mapping[str, Any] | None = None) -> Setup:
+    """How to run what the cell ran; `application`: somebody's own, which keeps its settings and its code."""
+    if application is not None:
+        return _own(cell, application)
     prefetch = ("--prefetch-multiplier", str(cell.prefetch))
     replaced = ("--max-tasks-per-child", str(cell.max_tasks)) if cell.max_tasks else ()
     pool = POOLS[cell.pool].command(cell.concurrency)
@@ -82,6 +86,15 @@ def of(cell: Cell) -> Setup:
         },
         code=_code(cell),
         change=f"{PLACES[cell.placement]}; call it by `{cell.call}`",
+    )  # fmt: skip
+
+
+def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
+    queues = ("--queues", application["queue"]) if application["queue"] else ()
+    pool = POOLS[cell.pool].command(cell.concurrency)
+    return Setup(
+        command=("celery", "--app", application["app"], "worker", *pool, *queues, "--loglevel", "WARNING", "--without-mingle"),
+        environment={}, celery={}, code="", change="the application stays as it is written",
     )  # fmt: skip
 
 
@@ -134,19 +147,20 @@ def _loader(cell: Cell) -> str:
 
 def systemd(setup: Setup) -> str:
     """A unit: put it in /etc/systemd/system, and change what is in capitals."""
-    variables = "\n".join(f'Environment="{name}={value}"' for name, value in setup.environment.items())
+    variables = "".join(f'Environment="{name}={value}"\n' for name, value in setup.environment.items())
     return (
         "[Unit]\nDescription=Celery worker that serves a Keras model\nAfter=network.target\n\n[Service]\nUser=USER\n"
-        f"WorkingDirectory=/PATH/TO/PROJECT\n{variables}\nExecStart=/PATH/TO/VENV/bin/{setup.line}\n"
+        f"WorkingDirectory=/PATH/TO/PROJECT\n{variables}ExecStart=/PATH/TO/VENV/bin/{setup.line}\n"
         "KillMode=mixed\nTimeoutStopSec=60\nRestart=on-failure\n\n[Install]\nWantedBy=multi-user.target\n"
     )
 
 
 def compose(setup: Setup) -> str:
     """A service for a compose file."""
-    variables = "\n".join(f'      {name}: "{value}"' for name, value in setup.environment.items())
+    variables = "".join(f'      {name}: "{value}"\n' for name, value in setup.environment.items())
+    environment = f"    environment:\n{variables}" if variables else ""
     command = ", ".join(f'"{word}"' for word in setup.command)
     return (
-        f"services:\n  worker:\n    image: IMAGE\n    command: [{command}]\n    environment:\n{variables}\n"
+        f"services:\n  worker:\n    image: IMAGE\n    command: [{command}]\n{environment}"
         "    init: true\n    stop_grace_period: 60s\n    restart: on-failure\n"
     )

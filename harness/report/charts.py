@@ -36,7 +36,8 @@ def all_of(content: Content) -> dict[str, tuple[str, Spec]]:
         ("memory", "Peak memory by role, and what sharing pages saves", contents.memory(content), memory),
     ):
         if len(frame):
-            found[name] = (title, _configured(draw(frame)).to_dict())
+            with alt.data_transformers.enable("default", max_rows=None):  # frames are thinned by `content`, to a bounded size
+                found[name] = (title, _configured(draw(frame)).to_dict())
     return found
 
 

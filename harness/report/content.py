@@ -125,9 +125,8 @@ def read(folder: Path, bounds: Sequence[Bound] = ()) -> Content:
     for record in records:
         groups.setdefault(record.cell_id, []).append(record)
     header = run.read_json("run.json")
-    name = header.get("experiment", {}).get("name", "")
     rows = {row["cell"]: _plain(row) for row in table.to_dict("records")}
-    cells = tuple(_view(rows[cell], trials, folder, name) for cell, trials in groups.items())
+    cells = tuple(_view(rows[cell], trials, folder, _again(header, trials[0])) for cell, trials in groups.items())
     advice = ranking.advise(candidates.of_run(side, folder, bounds), bounds) if any(map(_measured, records)) else []
     return Content(folder=folder, header=header, table=table, cells=cells, advice=tuple(advice))
 
@@ -142,14 +141,23 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()}
 
 
-def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, experiment: str) -> CellView:
+def _again(header: Mapping[str, Any], record: TrialRecord) -> str:
+    """The command that runs a cell again."""
+    own, cell = header.get("application"), record.as_cell
+    if own is not None:
+        pool = f" --pools {cell.pool} --concurrency {cell.concurrency}" if not cell.is_baseline else ""
+        return f"harness probe --app {own['app']} --task {own['task']} --args ROWS.json{pool}"
+    return f"harness run {header.get('experiment', {}).get('name') or 'EXPERIMENT'} --select '{record.cell_id}'"
+
+
+def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, command: str) -> CellView:
     kept = [record for record in trials if record.evidence]
     files = [path for record in kept[:1] for path in evidence_files(folder, record)]
     return CellView(
         row=row,
         trials=tuple(trials),
         excerpts=tuple(excerpt(folder, path) for path in files[:MOST_FILES]),
-        command=f"harness run {experiment or 'EXPERIMENT'} --select '{row['cell']}'",
+        command=command,
     )
 
 
