@@ -1,0 +1,116 @@
+"""Which configurations of a grid to measure, until the best is found. Pure: what is measured comes from the caller.
+
+The rule is a descent by blocks of dimensions. Begin with the default configuration; for one block after the other (`BLOCKS`)
+measure every configuration that differs from the best so far in that block alone, and go on from the best of them; repeat
+until a whole round changes nothing, or the budget of measurements is used up. Pool and concurrency are one block: which
+number of executors is best differs from pool to pool. In other dimensions rates multiply, more or less (a call that is twice as
+fast in one pool is faster in all), which is why so few measurements suffice; `harness tune --replay` shows how many on a run
+that has the whole grid.
+
+A configuration that keeps every bound is better than one that does not; among those, more rows a second are; of those that
+do not, the one whose broken bound is nearest to being kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.matrix import Cell
+
+SHARE = 0.15  # of the grid, at most
+BLOCKS: tuple[tuple[str, ...], ...] = (
+    ("call",), ("batch",), ("pool", "concurrency"), ("engine_threads",), ("prefetch",), ("placement", "parent"),
+    ("backend", "environment"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Score:
+    """How good a configuration is; later fields count where earlier ones are equal. `nearness`: of the worst broken bound,
+    minus the logarithm of how many times it is broken by; 0 where none is."""
+
+    answers: bool  # it ended ok, and has figures
+    nearness: float
+    rows_per_s: float
+
+
+NOTHING = Score(answers=False, nearness=-math.inf, rows_per_s=0.0)
+Measure = Callable[[Sequence[Cell]], Mapping[Cell, Score]]  # those that it had no time for are missing
+
+
+@dataclass
+class Search:
+    """`grid`: what may be measured; `start`: the default, one of them; `most`: how many may be measured."""
+
+    grid: Sequence[Cell]
+    start: Cell
+    measure: Measure
+    most: int
+    known: dict[Cell, Score] = field(default_factory=dict)
+    stopped: str = ""  # why it ended before a round changed nothing
+
+    def run(self) -> Cell:
+        """Search; the best that was measured."""
+        self._look([self.start])
+        best = self.start
+        while not self.stopped:
+            before = best
+            for block in self._blocks():
+                self._look(list(neighbours(self.grid, best, block)))
+                best = self.best
+                if self.stopped:
+                    break
+            if best == before:
+                break
+        return self.best
+
+    @property
+    def best(self) -> Cell:
+        return max(self.known, key=lambda cell: self.known[cell], default=self.start)
+
+    def ranked(self) -> list[Cell]:
+        """What was measured, the best first."""
+        return sorted(self.known, key=lambda cell: self.known[cell], reverse=True)
+
+    def _blocks(self) -> list[tuple[str, ...]]:
+        return [block for block in BLOCKS if len({values(cell, block) for cell in self.grid}) > 1]
+
+    def _look(self, cells: Sequence[Cell]) -> None:
+        """Measure those that are not known, as far as the budget goes."""
+        fresh = [cell for cell in cells if cell not in self.known]
+        room = self.most - len(self.known)
+        if len(fresh) > room:
+            fresh, self.stopped = fresh[: max(room, 0)], f"{self.most} configurations were measured"
+        if not fresh:
+            return
+        found = self.measure(fresh)
+        self.known |= found
+        if len(found) < len(fresh):
+            self.stopped = "the time was used up"
+
+
+def values(cell: Cell, block: Sequence[str]) -> tuple[object, ...]:
+    return tuple(getattr(cell, name) for name in block)
+
+
+def neighbours(grid: Sequence[Cell], cell: Cell, block: Sequence[str]) -> Iterator[Cell]:
+    """The grid's cells that differ from this one in the block alone."""
+    others = [name for name in vars(cell) if name not in block]
+    here = values(cell, others)
+    return (other for other in grid if other != cell and values(other, others) == here)
+
+
+def default(grid: Sequence[Cell], cores: int) -> Cell:
+    """What Celery does if nothing is said (prefork, as many children as cores, prefetch 4), or what comes nearest to it."""
+    wishes: tuple[tuple[str, object], ...] = (
+        ("pool", "prefork"), ("concurrency", cores), ("call", "predict"), ("batch", 1), ("engine_threads", "auto"),
+        ("prefetch", 4), ("placement", "first-task"),
+    )  # fmt: skip
+    return max(grid, key=lambda cell: [getattr(cell, name) == value for name, value in wishes])
+
+
+def most_of(grid: Sequence[Cell], share: float = SHARE) -> int:
+    """How many configurations may be measured; always enough for one round of a small grid's first blocks."""
+    return max(1, math.floor(share * len(grid)))

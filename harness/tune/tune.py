@@ -1,0 +1,163 @@
+"""A search over real workers, or over the records of a run that has the whole grid."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import estimate, machine, workflow
+from harness.advise import candidates
+from harness.advise.candidates import Candidate
+from harness.advise.constraints import Bound
+from harness.errors import BadInput
+from harness.experiment import Experiment
+from harness.matrix import Cell
+from harness.plan import Planned
+from harness.store import RunFolder
+from harness.tune import search
+from harness.tune.search import NOTHING, Score, Search
+
+FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
+TRIALS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """`experiment`: its cells are the grid. `budget_s`: None for as long as the search takes."""
+
+    experiment: Experiment
+    grid: Sequence[Cell]
+    bounds: tuple[Bound, ...]
+    folder: Path
+    share: float = search.SHARE
+    budget_s: float | None = None
+    model: Path | None = None
+    rows: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the search found. `gain`: rows a second over the default's, None where the default gave none."""
+
+    best: Cell
+    default: Cell
+    measured: int
+    grid: int
+    stopped: str
+    gain: float | None
+
+    @property
+    def share(self) -> float:
+        return self.measured / self.grid
+
+
+def live(order: Order, screen: workflow.Screen) -> Answer:
+    """Search with real workers; records in the order's folder, where a later call goes on."""
+    until = time.monotonic() + order.budget_s if order.budget_s is not None else math.inf
+    found = _search(order.grid, lambda cells: _measured(order, cells, screen, until), order.share)
+    best = found.run()
+    if time.monotonic() < until:
+        finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
+        found.known |= _measured(order, finalists, screen, until, trials=TRIALS)
+        best = found.best
+    return _answer(found, best)
+
+
+def _search(grid: Sequence[Cell], measure: search.Measure, share: float) -> Search:
+    return Search(grid=grid, start=search.default(grid, machine.cores()), measure=measure, most=search.most_of(grid, share))
+
+
+def _answer(found: Search, best: Cell) -> Answer:
+    default, winner = found.known.get(found.start, NOTHING), found.known.get(best, NOTHING)
+    gain = winner.rows_per_s / default.rows_per_s if default.answers and default.rows_per_s else None
+    return Answer(
+        best=best, default=found.start, measured=len(found.known), grid=len(found.grid), stopped=found.stopped, gain=gain
+    )
+
+
+def _measured(
+    order: Order, cells: Sequence[Cell], screen: workflow.Screen, until_s: float, *, trials: int = 1
+) -> dict[Cell, Score]:
+    """Run what there is time for."""
+    settings = order.experiment.settings.model_copy(update={"repeat": trials, "controls": False})
+    known = list(RunFolder(order.folder).current().values())
+    names = {(record.cell_id, record.trial) for record in known}
+    affordable, left_s = list[Cell](), until_s - time.monotonic()
+    for cell in cells:
+        todo = [Planned(cell=cell, trial=trial, key="") for trial in range(1, trials + 1) if (cell.id, trial) not in names]
+        left_s -= estimate.left_s(todo, known, settings)
+        if left_s < 0:
+            break
+        affordable.append(cell)
+    if not affordable:
+        return {}
+    experiment = order.experiment.model_copy(update={"settings": settings})
+    workflow.run(
+        workflow.Order(experiment=experiment, cells=affordable, folder=order.folder, model=order.model, rows=order.rows), screen
+    )
+    return scores(order.folder, order.bounds, affordable)
+
+
+def scores(folder: Path, bounds: Sequence[Bound], cells: Sequence[Cell]) -> dict[Cell, Score]:
+    """The scores of these cells by the records in a folder; a cell without a record scores nothing."""
+    known = {one.id: one for one in candidates.read_all([folder], bounds)}
+    return {cell: score(known[cell.id]) if cell.id in known else NOTHING for cell in cells}
+
+
+def score(one: Candidate) -> Score:
+    """How good a configuration is, see `search`."""
+    if not one.measured:
+        return NOTHING
+    broken = [_times(bound, figure) for bound in one.broken if (figure := bound.read(one.row)) is not None]
+    unknown = [0.0] if one.unknown else []  # not kept, as far as is known: behind those that keep it
+    nearness = -max(math.log(times) for times in broken) if broken else -1e-9 if unknown else 0.0
+    return Score(answers=True, nearness=nearness, rows_per_s=one.rows_per_s)
+
+
+def _times(bound: Bound, figure: float) -> float:
+    """By how many times a bound is broken, above 1."""
+    ratio = bound.value / figure if bound.least and figure else figure / bound.value
+    return max(ratio, 1.0 + 1e-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """A search over a run that has the whole grid: what it reached of the exhaustive best, and how much it measured."""
+
+    answer: Answer
+    reached: float  # rows a second of what it found over those of the best of the grid
+    exhaustive: Cell
+
+
+def replay(folder: Path, bounds: tuple[Bound, ...], share: float = search.SHARE) -> list[Replay]:
+    """Search the recorded grid, backend by backend and workload by workload. Raises BadInput where there is no grid."""
+    known = candidates.read_all([folder], bounds)
+    groups: dict[tuple[str, str], list[Candidate]] = {}
+    for one in known:
+        groups.setdefault((one.cell.venv, one.cell.workload), []).append(one)
+    found = [_replayed(group, share) for group in groups.values() if len(group) > 1]
+    if not found:
+        raise BadInput(f"{folder} holds no grid", remedy="'harness run' an experiment whose cells are one, such as grid-small")
+    return found
+
+
+def _replayed(group: Sequence[Candidate], share: float) -> Replay:
+    table = {one.cell: score(one) for one in group}
+
+    def look_up(cells: Sequence[Cell]) -> Mapping[Cell, Score]:
+        return {cell: table[cell] for cell in cells}
+
+    found = _search(list(table), look_up, share)
+    best, exhaustive = found.run(), max(table, key=lambda cell: table[cell])
+    kept = table[best].nearness >= table[exhaustive].nearness and table[exhaustive].answers
+    reached = table[best].rows_per_s / table[exhaustive].rows_per_s if kept else 0.0
+    return Replay(answer=_answer(found, best), reached=reached, exhaustive=exhaustive)
+
+
+def grid_of(experiment: Experiment, why_not: Callable[[Cell], str], workload: str = "") -> list[Cell]:
+    """The experiment's real cells that can exist."""
+    chosen = (replace(cell, workload=workload) if workload else cell for cell in experiment.expand())
+    return [cell for cell in dict.fromkeys(chosen) if not (cell.is_control or cell.is_baseline or why_not(cell))]

@@ -1,0 +1,55 @@
+"""A search over real workers: it measures, goes on where it was, stops when its time is used up, and advises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.store import RunFolder
+from tests.integration.conftest import run_harness
+
+GRID = """
+name = "small"
+summary = "a grid of four"
+[settings]
+measure_s = 0.5
+requests = 8
+limit_s = 60.0
+stable_limit_s = 0.5
+noise_limit = 100.0
+controls = false
+[[cells]]
+backend = ["tensorflow1"]
+pool = ["prefork", "solo"]
+call = ["predict", "predict_on_batch"]
+workload = ["tiny-dense"]
+"""
+
+
+def measured(folder: Path) -> list[tuple[str, int]]:
+    return [(record.cell_id, record.trial) for record in RunFolder(folder).records()]
+
+
+def test_a_search_measures_advises_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(GRID)
+    asked = ("tune", "small.toml", "--share", 1, "--out", "tuned")
+    short = run_harness(tmp_path, *asked, "--budget", "1s", limit_s=600)
+    assert "the time was used up" in short.stdout, short.stdout + short.stderr
+    whole = run_harness(tmp_path, *asked, limit_s=600)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert "of 4 configurations measured" in whole.stdout
+    assert "x the rows a second of the default" in whole.stdout or "the default itself is the best" in whole.stdout
+    assert "use tensorflow1-" in whole.stdout
+    known = measured(tmp_path / "tuned")
+    again = run_harness(tmp_path, *asked, limit_s=600)
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = measured(tmp_path / "tuned")
+    assert after[: len(known)] == known  # what was measured is kept and counts; close to a tie it may look further
+    assert len(set(after)) == len(after)  # and nothing was measured twice
+    replayed = run_harness(tmp_path, "tune", "--replay", "tuned", "--share", 1)
+    assert "100.0% of the exhaustive best" in replayed.stdout
+
+
+def test_a_grid_of_several_backends_is_refused(tmp_path: Path) -> None:
+    ran = run_harness(tmp_path, "tune", "grid")
+    assert ran.returncode == 3
+    assert "--select" in ran.stderr

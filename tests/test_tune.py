@@ -1,0 +1,112 @@
+"""The search of a grid: what it reaches, and of how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.matrix import Cell, expand
+from harness.pools import POOLS
+from harness.tune import search
+from harness.tune.search import NOTHING, Score, Search
+
+GRID = [
+    cell
+    for cell in expand([{
+        "backend": ["theano"], "pool": list(POOLS), "concurrency": [1, 2, 4], "call": ["predict", "predict_on_batch", "direct"],
+        "batch": [1, 8, 32], "engine_threads": ["auto", "1x1"], "prefetch": [1, 4],
+    }])
+    if cell.pool != "solo" or cell.concurrency == 1
+]  # fmt: skip
+START = search.default(GRID, 2)
+
+
+def rate(cell: Cell, dice: np.random.Generator | None = None) -> float:
+    """Rates that multiply, but for the number of executors: more help processes, and hurt threads."""
+    value = 10.0 * {"predict": 1.0, "predict_on_batch": 3.0, "direct": 2.0}[cell.call] * cell.batch**0.8
+    many = cell.pool.startswith("prefork")
+    value *= min(cell.concurrency, 2) ** 0.9 if many else cell.concurrency**-0.1
+    value *= 1.2 if cell.engine_threads == "1x1" and many else 1.0
+    value *= {"prefork": 1.0, "prefork-spawn": 0.97, "threads": 0.8, "gevent": 0.5, "eventlet": 0.5, "solo": 0.9}[cell.pool]
+    return value * (float(np.exp(dice.normal(0, 0.03))) if dice is not None else 1.0)
+
+
+def searched(scores: Mapping[Cell, Score], most: int | None = None, start: Cell = START) -> Search:
+    def look_up(cells: Sequence[Cell]) -> Mapping[Cell, Score]:
+        return {cell: scores[cell] for cell in cells}
+
+    found = Search(grid=list(scores), start=start, measure=look_up, most=most or search.most_of(list(scores)))
+    found.run()
+    return found
+
+
+def ok(rows_per_s: float, nearness: float = 0.0) -> Score:
+    return Score(answers=True, nearness=nearness, rows_per_s=rows_per_s)
+
+
+def test_the_default_is_celerys() -> None:
+    assert START.id == "theano-prefork-c2-first-task-predict"
+
+
+def test_the_best_is_found_with_few_measurements() -> None:
+    scores = {cell: ok(rate(cell)) for cell in GRID}
+    found = searched(scores)
+    assert scores[found.best] == max(scores.values())
+    assert len(found.known) <= 0.15 * len(GRID)
+    assert found.stopped == ""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_costs_little(seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    scores = {cell: ok(rate(cell, dice)) for cell in GRID}
+    found = searched(scores)
+    assert rate(found.best) >= 0.9 * max(map(rate, GRID))
+    assert len(found.known) <= 0.15 * len(GRID)
+
+
+def test_what_hangs_or_breaks_a_bound_is_left_for_what_keeps_it() -> None:
+    def scored(cell: Cell) -> Score:
+        if cell.pool == "prefork":
+            return NOTHING
+        worst_s = cell.batch / rate(cell) * cell.concurrency
+        return ok(rate(cell), -math.log(worst_s / 0.2) if worst_s > 0.2 else 0.0)
+
+    scores = {cell: scored(cell) for cell in GRID}
+    found = searched(scores)
+    assert scores[found.best].nearness == 0
+    assert found.best.pool == "prefork-spawn"
+    assert scores[found.best].rows_per_s >= 0.97 * max(one.rows_per_s for one in scores.values() if one.nearness == 0)
+
+
+def test_the_default_is_measured_first_and_the_budget_is_kept() -> None:
+    found = searched({cell: ok(rate(cell)) for cell in GRID}, most=5)
+    assert next(iter(found.known)) == START
+    assert len(found.known) == 5
+    assert found.stopped == "5 configurations were measured"
+
+
+def test_a_measurement_that_runs_out_of_time_ends_the_search() -> None:
+    found = Search(grid=GRID, start=START, measure=lambda cells: {cells[0]: ok(1.0)}, most=50)
+    assert found.run() == START or len(found.known) > 1
+    assert found.stopped == "the time was used up"
+
+
+def test_scores_put_bounds_before_rates() -> None:
+    assert ok(1.0) > ok(100.0, nearness=-0.5) > ok(200.0, nearness=-2.0) > NOTHING
+
+
+def test_the_shipped_grid_is_one() -> None:
+    from harness import environments, experiment, plan, workloads
+    from harness.tune.tune import grid_of
+
+    root = Path(__file__).parent.parent
+    assert (root / "experiments/grid.toml").exists()
+    spec = experiment.read("grid", backends=list(environments.descriptions()), workloads=list(workloads.NAMES))
+    grid = grid_of(spec, plan.why_skipped)
+    backends = {cell.backend: [each for each in grid if each.backend == cell.backend] for cell in grid}
+    assert {name: len(cells) for name, cells in backends.items()} == {"tensorflow2": 264, "tensorflow1": 192, "theano": 144}
