@@ -1,0 +1,178 @@
+"""Put an archive together: script, application, model, rows, lock file, variables, record and evidence of one cell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import environments, plan, workflow, workloads
+from harness.compare.changes import gravest
+from harness.environments import Environment
+from harness.errors import BadInput, HarnessError
+from harness.matrix import OWN_APP, Cell
+from harness.outcome import Outcome
+from harness.plan import Bundle
+from harness.pools import POOLS
+from harness.portable import portable
+from harness.record import TrialRecord
+from harness.reproducer import application
+from harness.store import RunFolder
+from harness.traffic import parse
+
+SCRIPT = Path(__file__).with_name("reproduce.py")
+SAVE_LIMIT_S = 180.0
+LEAST_PATIENCE_S, PATIENCE = 20.0, 5.0  # a hang is called one after so long, or so many times a first predict
+ROWS = 64
+NOT_RUN = frozenset({Outcome.SKIPPED, Outcome.INVALID})
+PORTABLE = ("KERAS_BACKEND", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # hold no folder
+
+
+def chosen(folder: Path, cell_id: str) -> list[TrialRecord]:
+    """The cell's trials. Raises BadInput where there is none, or none that an archive could stand for."""
+    records = [record for record in RunFolder(folder).current().values() if record.cell_id == cell_id]
+    if not records:
+        raise BadInput(f"{folder} has no cell {cell_id!r}", remedy=f"'harness show {folder}' prints its cells")
+    cell = records[0].as_cell
+    if cell.is_control or cell.is_baseline or cell.backend == OWN_APP:
+        what = "somebody's own application" if cell.backend == OWN_APP else "no worker of a real backend"
+        raise BadInput(f"{cell_id} is {what}", remedy="an archive is made of a real cell of one of the backends")
+    if gravest(records).outcome in NOT_RUN:
+        raise BadInput(f"{cell_id} was not run: {gravest(records).reason}", remedy="name a cell that was")
+    return records
+
+
+def make(folder: Path, cell_id: str, out: Path) -> Path:
+    """Write the archive (.tar.gz); its path. Raises BadInput or HarnessError."""
+    records = chosen(folder, cell_id)
+    worst, cell = gravest(records), records[0].as_cell
+    environment = environments.prepare(cell.venv)
+    bundle = _bundle(folder, cell)
+    place = out.with_name(out.name.removesuffix(".tar.gz"))
+    if place.exists():
+        raise BadInput(f"{place} is in the way", remedy="move it, or name another --out")
+    place.mkdir(parents=True)
+    try:
+        _fill(place, folder, cell, worst, records, environment, bundle)
+        with tarfile.open(out, "w:gz") as archive:
+            archive.add(place, arcname=place.name)
+    finally:
+        shutil.rmtree(place)
+    return out
+
+
+def _bundle(folder: Path, cell: Cell) -> Bundle:
+    if cell.workload == workflow.USER_WORKLOAD:
+        return plan.bundle(folder / "model")
+    if cell.workload not in workloads.NAMES:
+        raise BadInput(f"the workload {cell.workload} is not known", remedy="it may come from another version of the harness")
+    return plan.write_bundles([cell.workload], environments.home() / "bundles")[cell.workload]
+
+
+def _fill(
+    place: Path,
+    folder: Path,
+    cell: Cell,
+    worst: TrialRecord,
+    records: Sequence[TrialRecord],
+    environment: Environment,
+    bundle: Bundle,
+) -> None:
+    model_file = "model.keras" if cell.backend == "tensorflow2" else "model.h5"
+    _save_model(cell, environment, bundle, place / model_file)
+    shutil.copy(SCRIPT, place / "reproduce.py")
+    (place / "connection.py").write_text(application.CONNECTION)
+    (place / "tasks.py").write_text(application.tasks(cell, model_file))
+    np.save(place / "inputs.npy", np.load(bundle.folder / "inputs.npy", allow_pickle=False)[:ROWS])
+    (place / "cell.json").write_text(json.dumps(_told(cell, worst, environment, bundle), indent=2) + "\n")
+    (place / "requirements.txt").write_text(environments.described(cell.venv).lock.read_text())
+    (place / "environment.json").write_text(portable(json.dumps(dict(environment.variables), indent=2)) + "\n")
+    (place / "record.json").write_text("\n".join(record.model_dump_json(indent=2) for record in records) + "\n")
+    (place / "README.md").write_text(_readme(cell, worst, environment))
+    for record in records:
+        source = folder / Path(record.evidence).parent if record.evidence else None
+        if source is not None and source.is_dir():
+            shutil.copytree(source, place / "evidence" / source.name, dirs_exist_ok=True)
+
+
+def _save_model(cell: Cell, environment: Environment, bundle: Bundle, out: Path) -> None:
+    argv = ["-m", "harness.backends.save", cell.backend, bundle.folder, environment.cache_dir, out.resolve()]
+    ran = subprocess.run(
+        [str(environment.python), *map(str, argv)], env=environments.worker_variables(environment), capture_output=True,
+        text=True, timeout=SAVE_LIMIT_S, check=False,
+    )  # fmt: skip
+    if ran.returncode != 0:
+        last = (ran.stderr.strip().splitlines() or ["no word"])[-1]
+        raise HarnessError(f"{cell.backend} could not save the model: {last}")
+
+
+def _told(cell: Cell, worst: TrialRecord, environment: Environment, bundle: Bundle) -> dict[str, Any]:
+    """What reproduce.py reads."""
+    reference = bundle.reference[:ROWS]
+    rows = [
+        reference[[(row + i) % len(reference) for i in range(cell.batch)]].ravel().tolist() for row in range(len(reference))
+    ]
+    rtol, atol = workloads.tolerance(bundle.dtype)
+    variables = {name: value for name, value in environment.variables.items() if name in PORTABLE}
+    if cell.backend == "theano":
+        variables["THEANO_FLAGS"] = "device=cpu,floatX=float32"
+        if cell.engine_threads != "auto":
+            count = cell.engine_threads.partition("x")[0]
+            variables |= {"OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
+    return {
+        "cell": cell.id,
+        "pool_arguments": POOLS[cell.pool].command(cell.concurrency),
+        "variables": {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2", **variables},
+        "in_flight": parse(cell.traffic).in_flight or 2 * cell.concurrency,
+        "rows": len(rows),
+        "reference": rows,
+        "rtol": rtol,
+        "atol": atol,
+        "patience_s": max(LEAST_PATIENCE_S, PATIENCE * (worst.first_predict_s or 0.0)),
+        "outcome": worst.outcome.value,
+        "reason": worst.reason,
+    }
+
+
+def _readme(cell: Cell, worst: TrialRecord, environment: Environment) -> str:
+    versions = "\n".join(f"* {name} {version}" for name, version in sorted(worst.versions.items()))
+    cause = (
+        f"\nLikely cause: **{worst.cause}**\n\n" + "\n".join(f"* {line}" for line in worst.support) + "\n"
+        if worst.cause
+        else ""
+    )
+    stalls = (
+        "\nA queue that stalls does so with a real broker: give `--broker redis://…`.\n" if worst.outcome == "stalled" else ""
+    )
+    return f"""# `{cell.id}`: {worst.outcome}
+
+{worst.reason}
+{cause}
+With Python {environment.interpreter_version} and
+
+{versions}
+
+## Run it
+
+```sh
+python{".".join(environment.interpreter_version.split(".")[:2])} -m venv venv
+venv/bin/pip install --requirement requirements.txt
+venv/bin/python reproduce.py
+```
+
+It starts the worker of `tasks.py`, sends it requests, and prints how they ended; exit 0 if that is `{worst.outcome}` again. No
+server is needed: messages go through files. `--broker redis://…` uses a server, as the measurement did.
+{stalls}
+## What is here
+
+* `tasks.py`, `connection.py`: the Celery application; `reproduce.py`: starts it and asks it
+* the model as Keras saved it, `inputs.npy`, and in `cell.json` the answers that are right
+* `requirements.txt`: the exact environment, with hashes; `environment.json`: its variables (folders are named, not given)
+* `record.json`: all that was measured; `evidence`: stacks, threads, logs
+"""

@@ -1,0 +1,196 @@
+"""Start the worker of this folder, send it requests, and say how they ended: `python reproduce.py`.
+
+Run it with the interpreter of an environment that has what requirements.txt lists. Without --broker, messages go through files
+in a folder of its own (kombu's filesystem transport), so that no server is needed; --broker redis://… uses yours, which
+matters where a queue stalls. Exit 0: it ended as it did when it was measured (see cell.json). 1: otherwise.
+"""
+
+import argparse
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+POLL_S = 0.05
+
+
+def read_cell():
+    with open(os.path.join(HERE, "cell.json")) as file:
+        return json.load(file)
+
+
+def addresses(folder, broker):
+    """(broker URL, result URL); for the filesystem transport, its folders exist afterwards."""
+    if broker:
+        return broker, broker
+    for name in ("queue", "control", "results"):
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    return "filesystem://", "file://" + os.path.join(folder, "results")
+
+
+def environment(cell, folder, broker):
+    broker_url, result_url = addresses(folder, broker)
+    found = dict(os.environ)
+    found.update(cell["variables"])
+    found.update({
+        "BROKER_URL": broker_url, "RESULT_URL": result_url, "REPRODUCE_FOLDER": folder, "PYTHONUNBUFFERED": "1",
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]),
+    })  # fmt: skip
+    return found
+
+
+def start_worker(cell, folder, variables):
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker"] + cell["pool_arguments"]
+    command += ["--loglevel", "WARNING", "--without-mingle", "--without-gossip"]
+    print("$ " + " ".join(command))
+    log = open(os.path.join(folder, "worker.log"), "w")
+    return subprocess.Popen(command, cwd=HERE, env=variables, stdout=log, stderr=log, start_new_session=True)
+
+
+def wait_ready(worker, folder, limit_s):
+    until = time.monotonic() + limit_s
+    while not os.path.exists(os.path.join(folder, "ready")):
+        if worker.poll() is not None or time.monotonic() > until:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+class Client:
+    """Keeps so many requests in flight until all are sent; `counts` says how they ended."""
+
+    def __init__(self, app, cell, requests):
+        self.app, self.cell, self.left = app, cell, requests
+        self.open, self.counts, self.errors = {}, Counter(), Counter()
+        self.number = 0
+        self.progress_at = time.monotonic()
+
+    def step(self):
+        while self.left and len(self.open) < self.cell["in_flight"]:
+            row = self.number % self.cell["rows"]
+            self.open[self.number] = (row, self.app.send_task("tasks.predict", args=[row], queue="celery"))
+            self.number, self.left = self.number + 1, self.left - 1
+        for number, (row, result) in list(self.open.items()):
+            if result.ready():
+                del self.open[number]
+                self.progress_at = time.monotonic()
+                self.take(row, result)
+
+    def take(self, row, result):
+        if not result.successful():
+            self.counts["errors"] += 1
+            self.errors["%s: %s" % (type(result.result).__name__, result.result)] += 1
+            return
+        expected, rtol, atol = self.cell["reference"][row], self.cell["rtol"], self.cell["atol"]
+        answer = result.result
+        right = len(answer) == len(expected) and all(
+            abs(a - b) <= atol + rtol * abs(b) for a, b in zip(answer, expected)
+        )  # a NaN is never right
+        self.counts["ok" if right else "wrong"] += 1
+
+
+def descendants(pid):
+    found = []
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path) as file:
+                text = file.read()
+        except OSError:
+            continue
+        number, parent = int(text.split(" ", 1)[0]), int(text.rsplit(")", 1)[1].split()[1])
+        if parent == pid:
+            found += [number] + descendants(number)
+    return found
+
+
+def died(worker, before):
+    """In words, '' if all that was there still is."""
+    if worker.poll() is not None:
+        return "the worker ended with code %d" % worker.returncode
+    gone = [pid for pid in before if not os.path.exists("/proc/%d" % pid)]
+    return "child processes died: %s" % ", ".join(map(str, gone)) if gone else ""
+
+
+def watch(client, worker, patience_s, total):
+    """(outcome, reason)."""
+    before = []
+    while sum(client.counts.values()) < total:
+        client.step()
+        before = before or descendants(worker.pid)
+        death = died(worker, before)
+        if death and (worker.poll() is not None or time.monotonic() - client.progress_at > 15):
+            return "crashed", death
+        if time.monotonic() - client.progress_at > patience_s:
+            done = sum(client.counts.values())
+            return "hung", "%d of %d requests answered, then nothing for %g s" % (done, total, patience_s)
+        time.sleep(POLL_S)
+    if client.counts["wrong"]:
+        return "wrong", "%d of %d answers differ from the reference" % (client.counts["wrong"], total)
+    if client.counts["errors"]:
+        return "errors", "; ".join("%d x %s" % (count, text) for text, count in client.errors.most_common(2))
+    return "ok", "%d of %d answers match the reference" % (client.counts["ok"], total)
+
+
+def dump_stacks(worker):
+    """Stacks of the worker's processes beside this script, where py-spy is there to tell them."""
+    if not shutil.which("py-spy"):
+        print("py-spy is not on PATH: no stacks are written")
+        return
+    for pid in [worker.pid] + descendants(worker.pid):
+        path = os.path.join(HERE, "stacks-%d.txt" % pid)
+        with open(path, "w") as file:
+            subprocess.call(["py-spy", "dump", "--native", "--pid", str(pid)], stdout=file, stderr=file)
+        print("stacks: " + path)
+
+
+def stop(worker):
+    """End the whole session of the worker, at once: a child that hangs would not go by itself."""
+    for pid in descendants(worker.pid) + [worker.pid]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    worker.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--broker", default="", help="redis://… instead of files")
+    parser.add_argument("--requests", type=int, default=20)
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds without an answer that count as a hang")
+    asked = parser.parse_args()
+    cell = read_cell()
+    folder = tempfile.mkdtemp(prefix="reproduce-")
+    variables = environment(cell, folder, asked.broker)
+    worker = start_worker(cell, folder, variables)
+    try:
+        if not wait_ready(worker, folder, 180):
+            outcome, reason = "refused", "the worker was not ready within 180 s"
+        else:
+            os.environ.update(variables)
+            from connection import make_app
+
+            client = Client(make_app(), cell, asked.requests)
+            outcome, reason = watch(client, worker, asked.patience or cell["patience_s"], asked.requests)
+        if outcome == "hung":
+            dump_stacks(worker)
+        if outcome in ("refused", "crashed"):
+            with open(os.path.join(folder, "worker.log"), errors="replace") as log:
+                print(log.read()[-3000:])
+    finally:
+        stop(worker)
+        shutil.rmtree(folder, ignore_errors=True)
+    print("outcome: %s (%s)" % (outcome, reason))
+    print("when it was measured: %s (%s)" % (cell["outcome"], cell["reason"]))
+    return 0 if outcome == cell["outcome"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
