@@ -33,6 +33,7 @@ from harness.instrument.suite import Check, Found
 from harness.matrix import Cell
 from harness.plan import Planned
 from harness.pools import POOLS
+from harness.probe import command as probing
 from harness.record import TrialRecord
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__ and (
@@ -48,6 +49,11 @@ Retry = Annotated[str, typer.Option(help="Run again what ended so: 'failed', or 
 Repeat = Annotated[int | None, typer.Option(min=1, help="Trials a cell, in shuffled order.")]
 OwnBroker = Annotated[str, typer.Option("--broker", help="Your own broker, redis://…, instead of a private one.")]
 FromRecords = Annotated[bool, typer.Option("--from-records", help="Run nothing: judge what is on record.")]
+Latency = Annotated[list[str] | None, typer.Option(help="A bound on a percentile, such as p99=50ms; may be given again.")]
+Memory = Annotated[str, typer.Option(help="The most memory of a worker with its children, such as 4GiB.")]
+Cores = Annotated[float | None, typer.Option(min=0.1, help="The most cores that it may keep busy.")]
+MinThroughput = Annotated[float | None, typer.Option(min=0, help="The least requests a second.")]
+MaxHangRate = Annotated[str, typer.Option(help="The most fresh workers that may hang, such as 1%.")]
 Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
 
 
@@ -123,6 +129,52 @@ def run(
     display.doubted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
     console.print(f"records: {folder}/trials.jsonl  table: {folder}/cells.csv  evidence: {folder}/evidence", soft_wrap=True)
+
+
+@app.command()
+def probe(
+    app_: probing.App,
+    task: probing.Task,
+    args: probing.Args,
+    python: probing.Python = "python",
+    env_file: probing.EnvFile = None,
+    cwd: probing.Cwd = Path(),
+    pools: probing.Pools = "",
+    concurrency: probing.Concurrency = "2",
+    queue: probing.Queue = "",
+    check: probing.Check = "",
+    requests: probing.Requests = 50,
+    measure_s: probing.MeasureS = 3.0,
+    ready_limit_s: probing.ReadyLimit = 120.0,
+    limit_s: probing.Limit = 120.0,
+    noise_limit: Annotated[float, typer.Option(help="Believe no figure while others use more of the cores than this.")] = 0.5,
+    traffic: Annotated[str, typer.Option(help="When requests are sent: closed-4, poisson-20, drain, …")] = "closed-4",
+    repeat: Repeat = None,
+    fresh: Fresh = False,
+    retry: Retry = "invalid",
+    out: Annotated[Path, typer.Option(help="The probe's folder.")] = Path("results/probe"),
+) -> None:
+    """Run your own Celery application, unchanged, in every pool that it can have, and see how each ends."""
+    from harness.probe import probe as prober
+
+    settings = _settings(
+        measure_s=measure_s, requests=requests, ready_limit_s=ready_limit_s, limit_s=limit_s, warmup_limit_s=limit_s / 2,
+        noise_limit=noise_limit, repeat=repeat or 1, controls=False,
+    )  # fmt: skip
+    order = probing.read(
+        app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
+        queue=queue, check=check, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
+    )  # fmt: skip
+    screen = PrintingScreen()
+    try:
+        table = prober.run(order, screen)
+    finally:
+        screen.close()
+    display.hang_rates(console, table)
+    display.doubted(console, table)
+    console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
+    console.print(f"records: {out}/trials.jsonl  table: {out}/cells.csv  evidence: {out}/evidence", soft_wrap=True)
+    console.print(f"'harness recommend {out}' says which pool to use, and what to change", soft_wrap=True)
 
 
 @app.command("list")
@@ -210,13 +262,11 @@ def compare(
 @app.command()
 def recommend(
     runs: Annotated[list[Path], typer.Argument(help="The folders of one or more runs.")],
-    latency: Annotated[
-        list[str] | None, typer.Option(help="A bound on a percentile, such as p99=50ms; may be given again.")
-    ] = None,
-    memory: Annotated[str, typer.Option(help="The most memory of a worker with its children, such as 4GiB.")] = "",
-    cores: Annotated[float | None, typer.Option(min=0.1, help="The most cores that it may keep busy.")] = None,
-    min_throughput: Annotated[float | None, typer.Option(min=0, help="The least requests a second.")] = None,
-    max_hang_rate: Annotated[str, typer.Option(help="The most fresh workers that may hang, such as 1%.")] = "",
+    latency: Latency = None,
+    memory: Memory = "",
+    cores: Cores = None,
+    min_throughput: MinThroughput = None,
+    max_hang_rate: MaxHangRate = "",
     select: Select = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Write all of it to this file, for machines.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write it to this file, with what to paste.")] = None,
@@ -244,6 +294,59 @@ def recommend(
 
 
 @app.command()
+def tune(
+    name: Annotated[str, typer.Argument(help="An experiment whose cells are the grid, or a .toml file.")] = "grid",
+    latency: Latency = None,
+    memory: Memory = "",
+    cores: Cores = None,
+    min_throughput: MinThroughput = None,
+    max_hang_rate: MaxHangRate = "",
+    select: Select = None,
+    budget: Annotated[str, typer.Option(help="Stop when so much time is used up, such as 10m.")] = "",
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="Measure at most this share of the grid.")] = 0.15,
+    replay: Annotated[Path | None, typer.Option(help="Run nothing: search a run that has the whole grid.")] = None,
+    model: Model = None,
+    rows: Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The search's folder; results/tune-EXPERIMENT if not given.")] = None,
+) -> None:
+    """Search a grid of configurations for the best one that keeps what you ask for, and measure few of them."""
+    from harness.advise import candidates, constraints, ranking
+    from harness.tune import tune as tuner
+
+    bounds = constraints.parse(
+        latency=latency, memory=memory, cores=cores, min_throughput=min_throughput, max_hang_rate=max_hang_rate
+    )
+    if replay is not None:
+        for each in tuner.replay(replay, bounds, share):
+            display.replayed(console, each)
+        return
+    spec = _experiment(name, {})
+    known = tuner.grid_of(spec, plan.why_skipped, workflow.USER_WORKLOAD if model else "")
+    grid = matrix.select(known, select or [])
+    if len({(cell.venv, cell.workload, cell.traffic) for cell in grid}) != 1:
+        raise BadInput(
+            f"{len(grid)} cells are chosen, and not of one backend, workload and traffic",
+            remedy="--select 'tensorflow2-*' chooses among those of the grid",
+        )
+    folder = out or Path("results") / f"tune-{spec.name}"
+    order = tuner.Order(
+        experiment=spec, grid=grid, bounds=bounds, folder=folder, share=share, model=model, rows=rows,
+        budget_s=constraints.seconds("--budget", budget) if budget else None,
+    )  # fmt: skip
+    screen = PrintingScreen()
+    try:
+        answer = tuner.live(order, screen)
+    finally:
+        screen.close()
+    display.tuned(console, answer)
+    most = next((bound.value for bound in bounds if bound.name == "memory"), None)
+    advice = ranking.advise(candidates.read_all([folder], bounds), bounds)
+    display.advice(console, advice, most)
+    if not all(one.best for one in advice):
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")] = Path("results/quick"),
     out: Annotated[Path | None, typer.Option(help="The page; RUN/report.html if not given. Other forms lie beside it.")] = None,
@@ -262,6 +365,21 @@ def report(
         for name in form or ["html"]:
             for written in exports.write(found, name, path):
                 console.print(str(written), soft_wrap=True)
+
+
+@app.command()
+def bundle(
+    cell: Annotated[str, typer.Argument(help="A cell's id.")],
+    run_folder: Annotated[Path, typer.Option("--run", help="The run that has it.")] = Path("results/quick"),
+    out: Annotated[Path | None, typer.Option(help="The archive; CELL.tar.gz in the run's folder if not given.")] = None,
+) -> None:
+    """Pack a cell into an archive that stands alone: a script that reproduces its outcome, and its evidence."""
+    from harness.reproducer import archive
+
+    path = out or run_folder / f"{cell}.tar.gz"
+    with store.writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        console.print(str(archive.make(run_folder, cell, path)), soft_wrap=True)
 
 
 @app.command("open")
@@ -430,11 +548,14 @@ def _experiment(name: str, overrides: dict[str, Any]) -> Experiment:
     known = [*workloads.NAMES, workflow.USER_WORKLOAD]
     spec = experiment.read(name, backends=backends, workloads=known)
     chosen = {key: value for key, value in overrides.items() if value is not None}
+    return spec.model_copy(update={"settings": _settings(**{**spec.settings.model_dump(), **chosen})})
+
+
+def _settings(**values: Any) -> Settings:
     try:
-        settings = Settings(**{**spec.settings.model_dump(), **chosen})
+        return Settings(**values)
     except ValidationError as error:
         raise BadInput(f"these options do not fit: {experiment.complaints(error)}", remedy="give other values") from error
-    return spec.model_copy(update={"settings": settings})
 
 
 def _measured(name: str, out: Path, fresh: bool, retry: str, repeat: int | None, broker: str, from_records: bool) -> Dossier:

@@ -26,6 +26,8 @@ from harness.doctor import Finding
 from harness.hang_rate import HangRate, clean_trials_for
 from harness.instrument.suite import Found
 from harness.outcome import Outcome
+from harness.tune.tune import Answer as Tuned
+from harness.tune.tune import Replay
 
 STYLES = {
     Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
@@ -258,6 +260,9 @@ def advice(console: Console, found: Sequence[Advice], most_memory: float | None)
         for line in advised.lines(one):
             style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
             console.print(Text(f"  {_shortened(line, 240)}", style=style or ""), soft_wrap=True)
+        for words, diff in advised.code_changes(one):
+            console.print(Text(f"  {words}", style="bold"), soft_wrap=True)
+            console.print(Text(diff), soft_wrap=True, end="")
         if one.best:
             first = one.best[0]
             for line in (advised.memory(first, most_memory), *advised.change(first, one)):
@@ -266,6 +271,21 @@ def advice(console: Console, found: Sequence[Advice], most_memory: float | None)
                 console.print(Text(f"\n  {title}", style="bold"))
                 console.print(Text("".join(f"    {line}\n" for line in block.rstrip().splitlines())), soft_wrap=True, end="")
         console.print()
+
+
+def tuned(console: Console, answer: Tuned) -> None:
+    """What the search did, and how much better the best is than the default."""
+    share = f"{answer.measured} of {answer.grid} configurations measured ({answer.share:.0%})"
+    console.print(Text(f"{share}{f'; {answer.stopped}' if answer.stopped else ''}"), soft_wrap=True)
+    gain = f"{answer.gain:.2f} x the rows a second of the default" if answer.gain else "the default gave no answer"
+    same = "the default itself is the best" if answer.best == answer.default else gain
+    console.print(Text(f"best: {answer.best.id} ({same}, {answer.default.id})", style="bold green"), soft_wrap=True)
+
+
+def replayed(console: Console, one: Replay) -> None:
+    """How near a search came to the best of a recorded grid."""
+    tuned(console, one.answer)
+    console.print(Text(f"{one.reached:.1%} of the exhaustive best, {one.exhaustive.id}", style="bold"), soft_wrap=True)
 
 
 def _shortened(text: str, most: int) -> str:

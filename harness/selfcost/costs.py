@@ -16,6 +16,7 @@ CORE_SHARE = 0.01
 SUMMARY_S, SUMMARY_BYTES = 5.0, 500e6
 LISTING_S = 1.0
 TABLE_S = 2.0
+PAGE_S, PAGE_BYTES = 30.0, 10e6
 RECORD_REQUEST_S = 20e-6
 APPEND_S = 0.05  # synced to disk, once a trial
 STAMPS_S = 100e-6  # of a request that takes a null worker a millisecond or more
@@ -89,6 +90,15 @@ def _cells(bench: Bench) -> list[Finding]:
     ]
 
 
+def _page(bench: Bench) -> list[Finding]:
+    seconds, size = records.write_page()
+    what = "the page of 500 cells and 1 000 000 requests"
+    return [
+        at_most(f"CPU of writing {what}", seconds, PAGE_S, "s"),
+        at_most(f"size of {what}", size / 1e6, PAGE_BYTES / 1e6, "MB"),
+    ]
+
+
 COSTS = (
     Check(name="sampler", title="watching a tree of processes", find=_sampler),
     Check(name="client-cpu", title="the client's CPU beside Celery's own", find=_client_cpu),
@@ -98,4 +108,5 @@ COSTS = (
     Check(name="recording", title="recording requests and trials", find=_recording),
     Check(name="summary", title="a million requests", find=_summary),
     Check(name="cells", title="ten thousand cells", find=_cells),
+    Check(name="page", title="the page of a large run", find=_page),
 )

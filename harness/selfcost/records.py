@@ -26,6 +26,7 @@ from harness.experiment import Block, Experiment
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import CpuUse, Figures, Noise, TrialRecord, to_line
+from harness.report import content, page
 from harness.worker import contract
 
 CELL = Cell(backend="theano", pool="prefork", concurrency=4)
@@ -98,6 +99,23 @@ def tabulate(cells: int = 10_000) -> float:
     return took
 
 
+def write_page(cells: int = 500, requests: int = 1_000_000) -> tuple[float, int]:
+    """(CPU seconds, bytes): the page of a run of so many cells, each with its part of the requests."""
+    with tempfile.TemporaryDirectory(prefix="harness-selfcost-") as name:
+        folder, each = Path(name), requests // cells
+        run = store.RunFolder(folder)
+        made = []
+        for number in range(cells):
+            cell = Cell(backend="theano", pool=("prefork", "threads", "gevent")[number % 3], batch=number // 3 + 1)
+            path = f"requests/{cell.id}.parquet"
+            answers.save(_answered(each), folder / path)
+            made.append(_trial(cell, None, each).model_copy(update={"requests_file": path}))
+        run.trials_path.write_text("".join(map(to_line, made)))
+        begun = time.process_time()
+        text = page.render(content.read(folder))
+        return time.process_time() - begun, len(text.encode())
+
+
 def list_cells(cells: int = 10_000) -> float:
     """CPU seconds: expand an experiment to so many cells or a few more, say which cannot exist, and print them all."""
     # each batch: two cells, their two null controls, one or two baselines
@@ -139,11 +157,15 @@ def _columns(requests: int) -> dict[str, answers.Stamps]:
     }  # fmt: skip
 
 
-def _write_run(folder: Path, requests: int) -> None:
+def _answered(requests: int) -> Requests:
+    """So many requests, all answered rightly."""
     yes = np.ones(requests, dtype=bool)
     columns = {**_columns(requests), "error": np.full(requests, "")}
-    saved = Requests(columns=columns, answered=yes, right=yes, raised=~yes, difference=np.zeros(requests))
-    answers.save(saved, folder / "requests" / "one.parquet")
+    return Requests(columns=columns, answered=yes, right=yes, raised=~yes, difference=np.zeros(requests))
+
+
+def _write_run(folder: Path, requests: int) -> None:
+    answers.save(_answered(requests), folder / "requests" / "one.parquet")
     store.RunFolder(folder).append(_trial(CELL, None, requests))
 
 
