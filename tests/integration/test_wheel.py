@@ -71,10 +71,13 @@ def run(*command: object, cwd: Path, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a fresh environment with nothing but the wheel, and what a user's tests need."""
+    """The bin folder of a fresh environment with nothing but the wheel, and what a user's tests need.
+
+    The wheel is built from the sdist, as `python -m build` does it.
+    """
     folder = tmp_path_factory.mktemp("wheel")
     uv = ROOT / ".venv" / "bin" / "uv"
-    run(uv, "build", "--quiet", "--wheel", "--out-dir", folder, ROOT, cwd=folder)
+    run(uv, "build", "--quiet", "--out-dir", folder, ROOT, cwd=folder)
     (wheel,) = folder.glob("*.whl")
     run(uv, "venv", "--quiet", "--python", ROOT / ".venv" / "bin" / "python", folder / "venv", cwd=folder)
     pins = [line.removesuffix(" \\") for line in (ROOT / "requirements.txt").read_text().splitlines() if line[:1].isalnum()]
