@@ -107,6 +107,16 @@ def test_a_check_that_fails_is_wrong(probe: Prober, shop: Path) -> None:
     assert records["solo"].outcome == "wrong", said
 
 
+def test_a_first_task_that_is_slow_in_each_child_is_no_hang(probe: Prober) -> None:
+    options = ("--pools", "prefork,threads")
+    code, said, records = probe("cold:app", "cold.predict", [[1], [2]], *options, folder=probe.project("cold"))
+    assert code == 0, said
+    assert {pool: record.outcome for pool, record in records.items()} == dict.fromkeys(
+        ["in-process", "prefork", "threads"], "ok"
+    )
+    assert all((record.first_predict_s or 0.0) > 5.0 for record in records.values())
+
+
 def test_answers_in_msgpack_are_read(probe: Prober, tmp_path: Path) -> None:
     side = tmp_path / "side"
     uv = Path(sys.executable).with_name("uv")
