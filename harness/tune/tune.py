@@ -15,6 +15,7 @@ from harness.advise.constraints import Bound
 from harness.errors import BadInput
 from harness.experiment import Experiment
 from harness.matrix import Cell
+from harness.outcome import Outcome
 from harness.plan import Planned
 from harness.store import RunFolder
 from harness.tune import search
@@ -134,7 +135,7 @@ class Replay:
 
 def replay(folder: Path, bounds: tuple[Bound, ...], share: float = search.SHARE) -> list[Replay]:
     """Search the recorded grid, backend by backend and workload by workload. Raises BadInput where there is no grid."""
-    known = candidates.read_all([folder], bounds)
+    known = [one for one in candidates.read_all([folder], bounds) if one.outcome is not Outcome.SKIPPED]  # cannot exist
     groups: dict[tuple[str, str], list[Candidate]] = {}
     for one in known:
         groups.setdefault((one.cell.venv, one.cell.workload), []).append(one)
