@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -25,6 +27,7 @@ from harness import (
     workflow,
     workloads,
 )
+from harness.advise.ranking import Advice
 from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.errors import BadInput, HarnessError
@@ -120,15 +123,9 @@ def run(
         experiment=spec, cells=cells, folder=folder, broker_url=broker, model=model, rows=rows, fresh=fresh,
         retry=plan.retry_outcomes(retry),
     )  # fmt: skip
-    screen = PrintingScreen()
-    try:
+    with contextlib.closing(PrintingScreen()) as screen:
         table = workflow.run(order, screen)
-    finally:
-        screen.close()
-    display.hang_rates(console, table)
-    display.doubted(console, table)
-    console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
-    console.print(f"records: {folder}/trials.jsonl  table: {folder}/cells.csv  evidence: {folder}/evidence", soft_wrap=True)
+    _sum_up(table, folder)
 
 
 @app.command()
@@ -165,15 +162,9 @@ def probe(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
         queue=queue, check=check, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
     )  # fmt: skip
-    screen = PrintingScreen()
-    try:
+    with contextlib.closing(PrintingScreen()) as screen:
         table = prober.run(order, screen)
-    finally:
-        screen.close()
-    display.hang_rates(console, table)
-    display.doubted(console, table)
-    console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
-    console.print(f"records: {out}/trials.jsonl  table: {out}/cells.csv  evidence: {out}/evidence", soft_wrap=True)
+    _sum_up(table, out)
     console.print(f"'harness recommend {out}' says which pool to use, and what to change", soft_wrap=True)
 
 
@@ -212,11 +203,8 @@ def bisect(
         experiment=spec, cell=chosen[0], package=package, folder=out or Path("results") / f"bisect-{package}"
     )
     console.print(f"{len(tried)} releases from {tried[0]} to {tried[-1]}", soft_wrap=True)
-    screen = PrintingScreen()
-    try:
+    with contextlib.closing(PrintingScreen()) as screen:
         answer = bisection.search(tried, lambda version: bisection.measured(order, version, screen))
-    finally:
-        screen.close()
     (order.folder / "bisect.md").write_text(bisection.page(order, answer))
     display.bisection(console, package, answer)
     console.print(f"page: {order.folder}/bisect.md", soft_wrap=True)
@@ -283,14 +271,12 @@ def recommend(
     if not chosen:
         raise BadInput("no configuration that was measured fits", remedy="name runs of real cells, or another --select")
     advice = ranking.advise(chosen, bounds)
-    most = next((bound.value for bound in bounds if bound.name == "memory"), None)
+    most = constraints.most_memory(bounds)
     for path, text in ((json_, pages.as_json(advice)), (markdown, pages.markdown(advice, most))):
         if path:
             with store.writing(path):
                 path.write_text(text)
-    display.advice(console, advice, most)
-    if not all(one.best for one in advice):
-        raise typer.Exit(1)
+    _advise(advice, most)
 
 
 @app.command()
@@ -333,17 +319,12 @@ def tune(
         experiment=spec, grid=grid, bounds=bounds, folder=folder, share=share, model=model, rows=rows,
         budget_s=constraints.seconds("--budget", budget) if budget else None,
     )  # fmt: skip
-    screen = PrintingScreen()
-    try:
+    with contextlib.closing(PrintingScreen()) as screen:
         answer = tuner.live(order, screen)
-    finally:
-        screen.close()
     display.tuned(console, answer)
-    most = next((bound.value for bound in bounds if bound.name == "memory"), None)
+    most = constraints.most_memory(bounds)
     advice = ranking.advise(candidates.read_all([folder], bounds), bounds)
-    display.advice(console, advice, most)
-    if not all(one.best for one in advice):
-        raise typer.Exit(1)
+    _advise(advice, most)
 
 
 @app.command()
@@ -568,12 +549,24 @@ def _measured(name: str, out: Path, fresh: bool, retry: str, repeat: int | None,
         order = workflow.Order(
             experiment=spec, cells=cells, folder=out, broker_url=broker, fresh=fresh, retry=plan.retry_outcomes(retry)
         )
-        screen = PrintingScreen()
-        try:
+        with contextlib.closing(PrintingScreen()) as screen:
             workflow.run(order, screen)
-        finally:
-            screen.close()
     return Dossier.of(out, cells)
+
+
+def _sum_up(table: pd.DataFrame, folder: Path) -> None:
+    """The last lines of a run: what to doubt, how cells ended, where everything is."""
+    display.hang_rates(console, table)
+    display.doubted(console, table)
+    console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
+    console.print(f"records: {folder}/trials.jsonl  table: {folder}/cells.csv  evidence: {folder}/evidence", soft_wrap=True)
+
+
+def _advise(advice: Sequence[Advice], most_memory: float | None) -> None:
+    """Print it; exit 1 where the data support none."""
+    display.advice(console, advice, most_memory)
+    if not all(one.best for one in advice):
+        raise typer.Exit(1)
 
 
 def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> list[Cell]:

@@ -116,7 +116,7 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
         todo = plan.missing(planned, folder.latest(), order.retry)
         if len(todo) < len(planned):
             screen.say(f"{len(planned) - len(todo)} of {len(planned)} trials are on record; --fresh runs them again")
-        started = _now()
+        started = now()
         write_header(folder, state, started)
         if todo:
             left_s = estimate.left_s(todo, list(folder.latest().values()), state.settings)
@@ -124,7 +124,7 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
             with open_broker(order, scratch) as server:
                 run_trials(state, folder, server, planned, todo, scratch)
         table = write_tables(folder, planned)
-        write_header(folder, state, started, ended=_now())
+        write_header(folder, state, started, ended=now())
         supervisor.fresh_folder(scratch).rmdir()
     if state.interrupted:
         raise Interrupted("stopped on request; what was measured is kept", remedy="the same command goes on from here")
@@ -243,7 +243,7 @@ def heading_of(state: Run, item: Planned) -> Heading:
     named = ("keras", "tensorflow", "tensorflow-cpu", "theano", "celery", "kombu", "gevent", "eventlet", "numpy")
     installed = environment.installed if isinstance(environment, Environment) else {}
     versions = {name: installed[name] for name in named if name in installed}
-    return Heading(plan_key=item.key, started=_now(), versions=versions)
+    return Heading(plan_key=item.key, started=now(), versions=versions)
 
 
 def write_tables(folder: store.RunFolder, planned: Sequence[Planned]) -> pd.DataFrame:
@@ -285,7 +285,7 @@ def _described(environment: Environment | MissingTool) -> dict[str, object]:
     }
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

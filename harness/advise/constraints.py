@@ -6,7 +6,7 @@ Each bound is held against one figure of a cell; a figure that is not known does
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +112,11 @@ def hang_rate_below(row: Mapping[str, Any]) -> float | None:
 
     judged = row["judged_trials"]
     return HangRate(hung=int(row["hung_trials"]), judged=int(judged)).below if judged else None
+
+
+def most_memory(bounds: Sequence[Bound]) -> float | None:
+    """Bytes, where memory is bounded."""
+    return next((bound.value for bound in bounds if bound.name == "memory"), None)
 
 
 def seconds(option: str, text: str) -> float:

@@ -103,7 +103,7 @@ class Wire:
             return self._messages[row].replace(contract.PLACEHOLDER, request_id(self.prefix, number)).encode()
         body = f'[[{number}, {row}], {{}}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]'
         encoded = base64.b64encode(body.encode()).decode()
-        text = self._message.replace("TASK-ID", request_id(self.prefix, number))
+        text = self._message.replace(contract.PLACEHOLDER, request_id(self.prefix, number))
         return text.replace("THE-BODY", encoded).replace(f"'{MARK}'", f"{number}, {row}").encode()
 
     def publish(self, requests: Sequence[tuple[int, int]]) -> None:
@@ -165,13 +165,13 @@ def command(*parts: bytes) -> bytes:
 
 
 def _template(url: str, connection: redis.Redis, queue: str) -> str:
-    """The message that Celery's own client sends for our task, with TASK-ID, THE-BODY and MARK where requests differ."""
+    """The message that Celery's own client sends for our task; PLACEHOLDER, THE-BODY and MARK stand where requests differ."""
     from celery import Celery
 
     side_queue = f"{queue}-template"
     with Celery("harness-client", broker=url, backend=url, set_as_current=False) as app:
         app.send_task(
-            contract.PREDICT_TASK, args=[MARK], task_id="TASK-ID", queue=side_queue, serializer="json",
+            contract.PREDICT_TASK, args=[MARK], task_id=contract.PLACEHOLDER, queue=side_queue, serializer="json",
         )  # fmt: skip
     raw = cast("bytes | None", connection.rpop(side_queue))
     if raw is None:
@@ -179,6 +179,6 @@ def _template(url: str, connection: redis.Redis, queue: str) -> str:
     message = json.loads(raw)
     properties = message["properties"]
     # the tag is the delivery's name in the broker's list of unacknowledged messages: it must differ by request
-    properties["delivery_tag"] = "TASK-ID"
+    properties["delivery_tag"] = contract.PLACEHOLDER
     properties["delivery_info"]["routing_key"] = queue
     return json.dumps({**message, "body": "THE-BODY"})

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.worker import their_app
+
 RTOL, ATOL = 1e-3, 1e-5  # of numbers: threads add up floats in another order
 ANY = "*"  # in a place's path: whatever index
 Place = tuple[str, ...]
@@ -89,8 +91,7 @@ class Expression:
     rows: Sequence[Any]
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
-        asked = self.rows[row]
-        args, kwargs = (asked, {}) if isinstance(asked, list) else (asked.get("args", []), asked.get("kwargs", asked))
+        args, kwargs = their_app.arguments(self.rows[row])  # type: ignore[no-untyped-call]
         known = {"result": result, "args": args, "kwargs": kwargs, "row": row, "math": math}
         try:
             right = bool(eval(self.text, {"__builtins__": __builtins__, **known}))  # noqa: S307 - typed by who runs it

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from harness.plan import Planned
 from harness.pools import POOLS
 from harness.probe import checks, code_change, learn, results
 from harness.probe.checks import Check, Expression, Reference
+from harness.probe.code_change import Change
 from harness.probe.learn import Facts
 from harness.probe.order import Order
 from harness.record import SCHEMA, TrialRecord
@@ -48,6 +48,8 @@ class Probe:
     environment: Environment
     server: Broker
     scratch: Path
+    sources: str  # digest of the application's own source files: a probe after a change of code is another one
+    changes: Sequence[Change]
     check: Check = checks.anything
     checked: str = ""  # what answers are held against, in words
     interrupted: bool = False
@@ -88,7 +90,7 @@ def _learned(order: Order, screen: workflow.Screen, server: Broker, scratch: Pat
         screen.say(f"in the trial alone: {line}")
     return Probe(
         order=order, screen=screen, application=application, facts=facts, environment=_environment(order, facts), server=server,
-        scratch=scratch,
+        scratch=scratch, sources=_digest(facts), changes=changes(order, facts),
     )  # fmt: skip
 
 
@@ -153,7 +155,7 @@ def _measured(probe: Probe, folder: store.RunFolder) -> pd.DataFrame:
         for each in probe.known.values():
             groups.setdefault(each.cell_id, []).append(each)
         probe.screen.ended(record, summary.row([record], groups, folder.path))
-    _write_header(folder, probe, ended=_now())
+    _write_header(folder, probe, ended=workflow.now())
     return workflow.write_tables(folder, planned)
 
 
@@ -217,13 +219,12 @@ def _key(probe: Probe, cell: Cell) -> str:
     asked = {
         "schema": SCHEMA, "cell": cell.as_dict(), "settings": order.settings.model_dump(exclude={"repeat", "seed"}),
         "app": order.app, "task": order.task, "rows": order.rows, "queue": order.queue, "check": order.check,
-        "environment": probe.environment.fingerprint, "sources": _digest(probe.facts),
+        "environment": probe.environment.fingerprint, "sources": probe.sources,
     }  # fmt: skip
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _digest(facts: Facts) -> str:
-    """Of the application's own source files: a probe after a change of code is another one."""
     found = hashlib.sha256()
     for name in facts.told["files"]:
         found.update(Path(name).read_bytes())
@@ -233,10 +234,10 @@ def _digest(facts: Facts) -> str:
 def _heading(probe: Probe, item: Planned) -> Heading:
     installed = probe.environment.installed
     versions = {name: installed[name] for name in NAMED if name in installed}
-    return Heading(plan_key=item.key, started=_now(), versions=versions)
+    return Heading(plan_key=item.key, started=workflow.now(), versions=versions)
 
 
-def changes(order: Order, facts: Facts) -> list[code_change.Change]:
+def changes(order: Order, facts: Facts) -> list[Change]:
     """What could be changed in the application's own modules so that its model is loaded in each process."""
     sources = {}
     for name in facts.told["files"]:
@@ -248,8 +249,7 @@ def changes(order: Order, facts: Facts) -> list[code_change.Change]:
 
 def _write_header(folder: store.RunFolder, probe: Probe, *, ended: str) -> None:
     order = probe.order
-    found = changes(order, probe.facts)
-    diff = "\n".join(change.diff for change in found if change.diff)
+    diff = "\n".join(change.diff for change in probe.changes if change.diff)
     if diff:
         folder.replace(CHANGE_FILE, diff)
     folder.write_json(
@@ -260,7 +260,7 @@ def _write_header(folder: store.RunFolder, probe: Probe, *, ended: str) -> None:
                 "settings": order.settings.model_dump(),
             },
             "machine": machine.facts(),
-            "started": folder.read_json("run.json").get("started") or _now(),
+            "started": folder.read_json("run.json").get("started") or workflow.now(),
             "ended": ended,
             "interrupted": probe.interrupted,
             "broker": "embedded valkey",
@@ -271,11 +271,7 @@ def _write_header(folder: store.RunFolder, probe: Probe, *, ended: str) -> None:
                 "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
                 "consumed": probe.application.queue_name, "said": probe.facts.said, "told": probe.facts.told["told"],
                 "checked": probe.checked,
-                "changes": [vars(change) for change in found],
+                "changes": [vars(change) for change in probe.changes],
             },
         },
     )  # fmt: skip
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

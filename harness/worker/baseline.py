@@ -6,12 +6,11 @@ writes to RESULT (.npz, see `contract.REQUEST_FIELDS`) what a load generator wou
 own, so that the same watchdog can watch it.
 """
 
-import json
 import os
 import sys
 import time
 
-from harness.worker import contract, heartbeat
+from harness.worker import contract, heartbeat, in_process
 from harness.worker.runner import Runner
 
 WARMUP_REQUESTS = 5
@@ -30,7 +29,7 @@ def one(runner, number, phase_number):
         answer = runner.predict(rows)
         predict_end = time.monotonic_ns()
     except Exception as raised:  # counted by its text: a raised predict is an answer about the cell
-        error = " ".join(("%s: %s" % (type(raised).__name__, raised)).split())[: contract.ERROR_LENGTH]
+        error = in_process.described(raised)
     heartbeat.emit(contract.TASK_END, number)
     ids = (os.getpid(), heartbeat.native_id())
     sending = (begin, begin, begin)  # meant to be sent, and sent, as it is begun
@@ -38,28 +37,11 @@ def one(runner, number, phase_number):
     return (number, row, phase_number) + sending + (received, begin, predict_begin, predict_end) + ids + (error, answer)
 
 
-def phase(name):
-    heartbeat.emit(contract.PHASE, contract.PHASES.index(name))
-    print("phase " + name)
-    sys.stdout.flush()
-
-
 def measure(runner, seconds, minimum):
     """Predict through the three phases; the records of all requests."""
     records = []
-    for number, (name, least, least_s, most_s) in enumerate(
-        (
-            ("first", 1, 0.0, 0.0),
-            ("warmup", WARMUP_REQUESTS, 0.0, WARMUP_LIMIT_S),
-            ("measure", minimum, seconds, float("inf")),
-        )
-    ):
-        phase(name)
-        begun, done, elapsed = time.monotonic(), 0, 0.0
-        while done == 0 or elapsed < least_s or (done < least and elapsed < most_s):
-            records.append(one(runner, len(records), number))
-            done, elapsed = done + 1, time.monotonic() - begun
-    phase("drain")
+    for number in in_process.requests(seconds, minimum, WARMUP_REQUESTS, WARMUP_LIMIT_S):
+        records.append(one(runner, len(records), number))
     return records
 
 
@@ -73,21 +55,13 @@ def save(records, path):
     numpy.savez(path, **{name: numpy.array(values) for name, values in columns.items()})
 
 
-def read_spec():
-    """The trial's spec; from now on, signs of life go where it says."""
-    with open(os.environ[contract.SPEC]) as file:
-        spec = json.load(file)
-    heartbeat.open_in(spec["events_dir"])
-    return spec
-
-
 def main(seconds, minimum, result_path):
-    runner = Runner(read_spec())
+    runner = Runner(in_process.read_spec())
     heartbeat.emit(contract.IMPORT_BEGIN)
     runner.load()
     heartbeat.emit(contract.READY)
     save(measure(runner, seconds, minimum), result_path)
-    phase("done")
+    in_process.phase("done")
 
 
 if __name__ == "__main__":

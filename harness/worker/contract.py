@@ -92,7 +92,7 @@ WRITTEN = 2  # by the process that ran the task: the result is stored and publis
 RAISED = 3  # of somebody's own application, by the process that ran the task: it raised
 RETURNED_ERROR = 4  # likewise: it returned an exception instead of an answer
 
-PLACEHOLDER = "TASK-ID"  # where a request's id goes in a message of somebody's own application
+PLACEHOLDER = "TASK-ID"  # where a request's id goes in a message that is kept as a template
 QUEUES = "queues.json"  # beside the events of somebody's own application: the names of the queues that its worker consumes
 
 PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"

@@ -11,13 +11,9 @@ import os
 import sys
 import time
 
-from harness.worker import contract, heartbeat, their_app
+from harness.worker import contract, heartbeat, in_process, their_app
 
 WARMUP_LIMIT_S = 10.0
-
-
-def phase(name):
-    heartbeat.emit(contract.PHASE, contract.PHASES.index(name))
 
 
 def encoded(result, serializer):
@@ -41,46 +37,29 @@ def one(app, task, rows, number, phase_number):
     heartbeat.emit(contract.TASK_END, number)
     end = time.monotonic_ns()
     if not ended.successful():
-        error = described(ended.result)
+        error = in_process.described(ended.result)
     elif isinstance(ended.result, BaseException):
-        error = "returned %s" % described(ended.result)
+        error = "returned %s" % in_process.described(ended.result)
     else:
         try:
             payload = encoded(ended.result, app.conf.result_serializer)
         except Exception as raised:  # a worker cannot store such a result either
-            error = described(raised)
+            error = in_process.described(raised)
     return {"number": number, "row": row, "phase": phase_number, "begin": begin, "end": end, "pid": os.getpid(),
             "tid": heartbeat.native_id(), "error": error, "payload": payload}  # fmt: skip
 
 
-def described(error):
-    return " ".join(("%s: %s" % (type(error).__name__, error)).split())[: contract.ERROR_LENGTH]
-
-
 def measure(app, task, rows, seconds, minimum, file):
-    """The three phases; in warm-up each row is asked at least twice, to see whether answers repeat."""
-    number = 0
-    for name, least, least_s, most_s in (
-        ("first", 1, 0.0, 0.0),
-        ("warmup", 2 * len(rows), 0.0, WARMUP_LIMIT_S),
-        ("measure", minimum, seconds, float("inf")),
-    ):
-        phase(name)
-        begun, done, elapsed = time.monotonic(), 0, 0.0
-        while done == 0 or elapsed < least_s or (done < least and elapsed < most_s):
-            line = one(app, task, rows, number, contract.PHASES.index(name))
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            number, done, elapsed = number + 1, done + 1, time.monotonic() - begun
-    phase("drain")
+    """Run the three phases; in warm-up each row is asked at least twice, to see whether answers repeat."""
+    for number, phase_number in enumerate(in_process.requests(seconds, minimum, 2 * len(rows), WARMUP_LIMIT_S)):
+        file.write(json.dumps(one(app, task, rows, number, phase_number)) + "\n")
+        file.flush()
 
 
 def main(seconds, minimum, result_path):
     from celery import signals
 
-    with open(os.environ[contract.SPEC]) as spec_file:
-        spec = json.load(spec_file)
-    heartbeat.open_in(spec["events_dir"])
+    spec = in_process.read_spec()
     heartbeat.emit(contract.IMPORT_BEGIN)
     app = their_app.found(spec["app"])
     task = their_app.called(app, spec["task"])
@@ -91,7 +70,7 @@ def main(seconds, minimum, result_path):
     heartbeat.emit(contract.READY)
     with open(result_path, "w") as file:
         measure(app, task, rows, seconds, minimum, file)
-    phase("done")
+    in_process.phase("done")
 
 
 if __name__ == "__main__":

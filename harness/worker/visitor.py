@@ -21,7 +21,7 @@ EVENTS = SPEC["events_dir"]
 def number_of(task_id):
     """The number of one of our requests; None for any other task."""
     digits = str(task_id).replace("-", "")
-    return int(digits[-8:], 16) if len(digits) == 32 and digits.startswith(SPEC["prefix"]) else None
+    return contract.request_number(digits) if len(digits) == 32 and digits.startswith(SPEC["prefix"]) else None
 
 
 def settle(app):
@@ -38,42 +38,40 @@ self_report.answer_signals(EVENTS)
 settle(current_app._get_current_object())
 
 
+def tell(how, kind, task_id):
+    """Leave a sign of life of one of our requests: `how` is heartbeat.emit or heartbeat.stamp."""
+    number = number_of(task_id)
+    if number is not None:
+        how(kind, number)
+
+
 @signals.task_received.connect(weak=False)
 def _received(request, **_):
-    number = number_of(request.id)
-    if number is not None:
-        heartbeat.stamp(contract.WORKER_RECEIVED, number)
+    tell(heartbeat.stamp, contract.WORKER_RECEIVED, request.id)
 
 
 @signals.task_prerun.connect(weak=False)
 def _begun(task_id, **_):
-    number = number_of(task_id)
-    if number is not None:
-        heartbeat.emit(contract.TASK_BEGIN, number)
+    tell(heartbeat.emit, contract.TASK_BEGIN, task_id)
 
 
 @signals.task_postrun.connect(weak=False)
 def _ended(task_id, **_):
     """Sent once the result is stored: a task's own time and that of the storing are not told apart here."""
-    number = number_of(task_id)
-    if number is not None:
-        heartbeat.emit(contract.TASK_END, number)
-        heartbeat.stamp(contract.WRITTEN, number)
+    tell(heartbeat.emit, contract.TASK_END, task_id)
+    tell(heartbeat.stamp, contract.WRITTEN, task_id)
 
 
 @signals.task_failure.connect(weak=False)
 def _failed(task_id, **_):
-    number = number_of(task_id)
-    if number is not None:
-        heartbeat.stamp(contract.RAISED, number)
+    tell(heartbeat.stamp, contract.RAISED, task_id)
 
 
 @signals.task_success.connect(weak=False)
 def _answered(sender, result, **_):
     """A task that *returns* an exception has not answered."""
-    number = number_of(sender.request.id)
-    if number is not None and isinstance(result, BaseException):
-        heartbeat.stamp(contract.RETURNED_ERROR, number)
+    if isinstance(result, BaseException):
+        tell(heartbeat.stamp, contract.RETURNED_ERROR, sender.request.id)
 
 
 @signals.worker_process_init.connect(weak=False)

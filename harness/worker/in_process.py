@@ -1,0 +1,49 @@
+"""What runs without a worker have in common: the trial's spec, the phases, and how an error is told.
+
+Our own model's baseline (`harness.worker.baseline`) and the serial calls of somebody's application (`harness.worker.serial`).
+"""
+
+import json
+import os
+import time
+
+from harness.worker import contract, heartbeat
+
+
+def read_spec():
+    """The trial's spec; from now on, signs of life go where it says."""
+    with open(os.environ[contract.SPEC]) as file:
+        spec = json.load(file)
+    heartbeat.open_in(spec["events_dir"])
+    return spec
+
+
+def phase(name):
+    """Tell that a phase begins, the log too; its number."""
+    number = contract.PHASES.index(name)
+    heartbeat.emit(contract.PHASE, number)
+    print("phase " + name, flush=True)
+    return number
+
+
+def requests(seconds, minimum, warmup, warmup_limit_s):
+    """The phase's number, once for each request to run: the first, up to `warmup` of them, and those that are measured.
+
+    These are at least `minimum`, and go on for `seconds`. A request is run between one number and the next.
+    """
+    for name, least, least_s, most_s in (
+        ("first", 1, 0.0, 0.0),
+        ("warmup", warmup, 0.0, warmup_limit_s),
+        ("measure", minimum, seconds, float("inf")),
+    ):
+        number = phase(name)
+        begun, done, elapsed = time.monotonic(), 0, 0.0
+        while done == 0 or elapsed < least_s or (done < least and elapsed < most_s):
+            yield number
+            done, elapsed = done + 1, time.monotonic() - begun
+    phase("drain")
+
+
+def described(error):
+    """'ValueError: what it said', on one line."""
+    return " ".join(("%s: %s" % (type(error).__name__, error)).split())[: contract.ERROR_LENGTH]
