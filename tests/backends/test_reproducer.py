@@ -12,9 +12,20 @@ from pathlib import Path
 import pytest
 
 from harness import environments
-from tests.integration.conftest import run_harness
+from tests.integration.conftest import ROOT, block, experiment, run_harness
 
-QUICK = ("--measure-s", 0.5, "--requests", 10)
+# how others use the cores is not what is tested
+QUIET = "measure_s = 0.5\nrequests = 10\nnoise_limit = 100.0\ncontrols = false"
+
+
+def run_quick(folder: Path, cell: str) -> None:
+    """Run cells of the shipped experiment, in short."""
+    shipped = (ROOT / "experiments" / "quick.toml").read_text()
+    settings, count = re.subn(r"measure_s = .*\nrequests = .*", QUIET, shipped)
+    assert count == 1
+    (folder / "short.toml").write_text(settings)
+    ran = run_harness(folder, "run", "short.toml", "--select", cell, "--out", "run", limit_s=600)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -26,7 +37,7 @@ QUICK = ("--measure-s", 0.5, "--requests", 10)
     ],
 )
 def test_the_script_of_an_archive_ends_as_the_cell_did(cell: str, outcome: str, tmp_path: Path) -> None:
-    run_harness(tmp_path, "run", "quick", "--select", cell, "--out", "run", *QUICK, limit_s=600)
+    run_quick(tmp_path, cell)
     ran = run_harness(tmp_path, "bundle", cell, "--run", "run")
     assert ran.returncode == 0, ran.stderr
     elsewhere = tmp_path / "elsewhere"
@@ -49,5 +60,8 @@ def test_the_script_of_an_archive_ends_as_the_cell_did(cell: str, outcome: str, 
 
 
 def test_what_cannot_be_packed_is_said(tmp_path: Path) -> None:
-    run_harness(tmp_path, "run", "quick", "--select", "null@theano-solo*", "--out", "run", *QUICK, limit_s=600)
-    assert run_harness(tmp_path, "bundle", "nothing", "--run", "run").returncode == 3
+    run_harness(tmp_path, "run", experiment(tmp_path, block("null", "solo")), "--out", "run")
+    missing = run_harness(tmp_path, "bundle", "nothing", "--run", "run")
+    assert (missing.returncode, "has no cell 'nothing'" in missing.stderr) == (3, True), missing.stderr
+    control = run_harness(tmp_path, "bundle", "null@celery-solo-c1-first-task-predict", "--run", "run")
+    assert (control.returncode, "no worker of a real backend" in control.stderr) == (3, True), control.stderr

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from harness.advise import candidates
 from harness.store import RunFolder
 from tests.integration.conftest import run_harness
 
@@ -45,8 +47,13 @@ def test_a_search_measures_advises_and_goes_on_where_it_was(tmp_path: Path) -> N
     after = measured(tmp_path / "tuned")
     assert after[: len(known)] == known  # what was measured is kept and counts; close to a tie it may look further
     assert len(set(after)) == len(after)  # and nothing was measured twice
-    replayed = run_harness(tmp_path, "tune", "--replay", "tuned", "--share", 1)
-    assert "100.0% of the exhaustive best" in replayed.stdout
+    replayed = run_harness(tmp_path, "tune", "--replay", "tuned", "--share", 1).stdout
+    told = re.search(r"best: (\S+) .*\n(.*) of the exhaustive best, (\S+)\n", replayed)
+    assert told, replayed
+    paces = {one.id: one.rows_per_s for one in candidates.read_all([tmp_path / "tuned"], ())}
+    best, share, exhaustive = told.groups()  # which they are is the machine's; that they are told truly is ours
+    assert paces[exhaustive] == max(paces.values())
+    assert share == f"{paces[best] / paces[exhaustive]:.1%}"
 
 
 def test_a_grid_of_several_backends_is_refused(tmp_path: Path) -> None:
