@@ -78,10 +78,23 @@ def middle(values: Sequence[float]) -> float | None:
 
 def over_trials(values: Sequence[float]) -> Span:
     """The interval from one figure a trial, all above 0; nothing where there are fewer than two trials."""
+    return _around_middle(values, 1 / len(values)) if values else NOTHING
+
+
+def of_one_more(values: Sequence[float]) -> Span:
+    """Where the figure of one more trial, a fresh worker's, will lie with 95 %: the prediction interval.
+
+    `over_trials` says where the middle of all workers lies, and is narrower. The same distribution, and the same conditions.
+    """
+    return _around_middle(values, 1 + 1 / len(values)) if values else NOTHING
+
+
+def _around_middle(values: Sequence[float], variance: float) -> Span:
+    """Student's t on the logarithms; `variance`: of what is asked about, over the variance of one trial."""
     if len(values) < 2 or min(values) <= 0:
         return NOTHING
     logs = np.log(values)
-    half = t_quantile(len(logs) - 1) * float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+    half = t_quantile(len(logs) - 1) * float(np.std(logs, ddof=1)) * math.sqrt(variance)
     centre = float(np.mean(logs))
     return Span(math.exp(centre - half), math.exp(centre + half))
 

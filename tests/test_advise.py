@@ -105,6 +105,7 @@ def test_what_cannot_be_told_from_the_fastest_is_in_the_set(tmp_path: Path) -> N
     assert advice.runner_up
     assert advice.runner_up.id == SOLO.id
     assert not advice.provisional
+    assert "one fresh worker 81.92 - 121.9" in pages.answer(advice)[0]  # 99.95 x or / exp(4.303 x sqrt(4/3) x 0.04003)
 
 
 def test_single_trials_give_provisional_advice_and_say_what_to_measure(tmp_path: Path) -> None:

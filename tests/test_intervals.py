@@ -34,6 +34,17 @@ def test_fewer_than_two_trials_with_a_figure_give_no_interval_over_trials(values
     assert intervals.over_trials(values) == NOTHING
 
 
+def test_one_more_trial_lies_within_its_interval_as_often_as_is_said() -> None:
+    dice = np.random.default_rng(3)
+    for count in (2, 3, 5):
+        figures = np.exp(0.1 * dice.standard_normal((4000, count + 1)))
+        spans = [intervals.of_one_more(list(row[:-1])) for row in figures]
+        inside = [low <= row[-1] <= high for (low, high), row in zip(spans, figures, strict=True) if low and high]
+        assert len(inside) == len(figures)
+        assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
+    assert intervals.of_one_more([5.0]) == intervals.of_one_more([]) == NOTHING
+
+
 def test_requests_that_are_alike_widen_the_interval_of_a_single_trial() -> None:
     """The same values, in chance order and in order of size within long stretches."""
     dice = np.random.default_rng(1)

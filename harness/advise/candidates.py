@@ -16,6 +16,7 @@ from harness.advise.constraints import Bound
 from harness.compare.changes import gravest
 from harness.compare.sides import Side, read
 from harness.errors import BadInput
+from harness.intervals import Span, of_one_more
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord
@@ -63,6 +64,11 @@ class Candidate:
     @property
     def rows_per_s(self) -> float:
         return float(self.row["rows_per_s"])
+
+    @property
+    def fresh_worker(self) -> Span:
+        """Rows a second of one more worker like it, with 95 %."""
+        return of_one_more(self.paces)
 
 
 def read_all(folders: Sequence[Path], bounds: Sequence[Bound]) -> list[Candidate]:

@@ -100,6 +100,8 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
 
 def _environment(cell: Cell) -> dict[str, str]:
     found = {"KERAS_BACKEND": "theano" if cell.backend == "theano" else "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+    if cell.backend == "theano":
+        found["THEANO_FLAGS"] = "device=cpu,floatX=float32"
     intra, _ = _threads(cell)
     if intra is not None and cell.backend == "theano":
         found |= {"OMP_NUM_THREADS": str(intra), "OPENBLAS_NUM_THREADS": str(intra)}
@@ -141,7 +143,9 @@ def _loader(cell: Cell) -> str:
             config = f"intra_op_parallelism_threads={intra}, inter_op_parallelism_threads={inter}"
             lines += [f"    keras.backend.set_session(tensorflow.Session(config=tensorflow.ConfigProto({config})))"]
     else:
-        lines += ["    import keras  # KERAS_BACKEND=theano"]
+        lines += [
+            "    import keras  # KERAS_BACKEND=theano, measured with Theano linked to OpenBLAS (blas.ldflags in THEANO_FLAGS)"
+        ]
     return "\n".join([*lines, f"    return keras.models.load_model({MODEL!r}, compile=False)"])
 
 

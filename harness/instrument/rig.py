@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +115,21 @@ class Rig:
         seed: int = 1,
         executors: int = 1,
         meanwhile: Callable[[], None] = lambda: None,
+        queue: str = QUEUE,
+        messages: Path | None = None,
+        rows: int = 100,
     ) -> Ran:
         """Run the client to its end. `meanwhile` is called once, as the measured phase begins.
+
+        `messages`: a file with one message a row, of another task than ours.
 
         Raises HarnessError where the client fails.
         """
         folder = self._client_folder()
-        asked = self._plan(folder, traffic, measure_s, requests, in_flight, seed, executors)
+        asked = replace(
+            self._plan(folder, traffic, measure_s, requests, in_flight, seed, executors),
+            queue=queue, messages=str(messages or ""), rows=rows,
+        )  # fmt: skip
         asked.write(folder / "plan.json")
         (folder / GO).touch()
         argv = [sys.executable, "-m", "harness.client", str(folder / "plan.json")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness import environments, experiment, plan, workflow, workloads
-from harness.instrument import burners, coverage, paired_runs, queue_truth, same_cell, suite, worker_truth
+from harness.instrument import burners, coverage, paired_runs, pasted, queue_truth, same_cell, suite, worker_truth
 from harness.instrument.finding import Finding
 from harness.instrument.suite import Bench, Check
 from harness.outcome import Outcome
@@ -41,6 +41,12 @@ TRUTHS = (
         name="compare",
         title="harness compare on real runs",
         find=lambda bench: paired_runs.compared(bench.folder, suite.ENVIRONMENT),
+        long=True,
+    ),
+    Check(
+        name="recommend",
+        title="what harness recommend prints, pasted",
+        find=lambda bench: pasted.served(bench.folder),
         long=True,
     ),
 )

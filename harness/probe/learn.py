@@ -63,7 +63,7 @@ def facts(order: Order, application: Application, server: Broker, folder: Path) 
                 f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),
             )  # fmt: skip
-    return _understood(order, _told(out, log, code), _sent(server.url), server, log)
+    return _understood(order, _told(out, log, code), sent(server.url), server, log)
 
 
 def _told(out: Path, log: Path, code: int) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _told(out: Path, log: Path, code: int) -> dict[str, Any]:
     return found
 
 
-def _sent(url: str) -> dict[str, list[bytes]]:
+def sent(url: str) -> dict[str, list[bytes]]:
     """All messages in the broker, oldest first, by the key of their list; the broker is empty afterwards."""
     connection = redis.Redis.from_url(url, client_name=broker.OUR_NAME)
     keys = [key for key in cast("list[bytes]", connection.keys()) if connection.type(key) == b"list"]
@@ -104,10 +104,10 @@ def _understood(order: Order, told: dict[str, Any], sent: dict[str, list[bytes]]
     for name in ("broker", "read_from"):
         if private and private not in told[name]:
             raise BadInput(f"the application's {name} is {told[name]}, and cannot be set from outside", evidence=str(log))
-    return Facts(told=told, queue_key=ours[0], messages=[_template(message) for message in sent[ours[0]]])
+    return Facts(told=told, queue_key=ours[0], messages=[template(message) for message in sent[ours[0]]])
 
 
-def _template(message: bytes) -> str:
+def template(message: bytes) -> str:
     """A message with the placeholder wherever a request's id belongs. Raises BadInput for one of Celery's first protocol."""
     found = json.loads(message)
     if found["headers"].get("id") != contract.PLACEHOLDER:

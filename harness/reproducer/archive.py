@@ -85,7 +85,7 @@ def _fill(
     bundle: Bundle,
 ) -> None:
     model_file = "model.keras" if cell.backend == "tensorflow2" else "model.h5"
-    _save_model(cell, environment, bundle, place / model_file)
+    save_model(cell, environment, bundle, place / model_file)
     shutil.copy(SCRIPT, place / "reproduce.py")
     (place / "connection.py").write_text(application.CONNECTION)
     (place / "tasks.py").write_text(application.tasks(cell, model_file))
@@ -101,7 +101,8 @@ def _fill(
             shutil.copytree(source, place / "evidence" / source.name, dirs_exist_ok=True)
 
 
-def _save_model(cell: Cell, environment: Environment, bundle: Bundle, out: Path) -> None:
+def save_model(cell: Cell, environment: Environment, bundle: Bundle, out: Path) -> None:
+    """Write a bundle's model as the backend's own Keras saves it. Raises HarnessError."""
     argv = ["-m", "harness.backends.save", cell.backend, bundle.folder, environment.cache_dir, out.resolve()]
     ran = subprocess.run(
         [str(environment.python), *map(str, argv)], env=environments.worker_variables(environment), capture_output=True,
