@@ -94,9 +94,14 @@ def _toml(spec):
     return "\n".join(lines) + "\n"
 
 
+PACES = ("throughput_per_s", "latency_p50_s", "latency_p95_s", "cpu_s_per_request")
+
+
 def figure(row, column, factor=1.0, inverse=False):
-    """A cost from a row; NaN where the cell has none."""
+    """A cost from a row; NaN where the cell has none, or where it is of trials none of which ended ok."""
     value = row.get(column)
+    if column in PACES and "ok:" not in str(row.get("outcomes", "")):
+        return math.nan
     if value is None or not isinstance(value, (int, float)) or math.isnan(value) or (inverse and value == 0):
         return math.nan
     return factor / value if inverse else factor * value

@@ -24,7 +24,7 @@ class Throughput(Suite):
         return figure(rows.get(cell, {}), "throughput_per_s", 1000.0, inverse=True)
 
     track_seconds_per_1000.unit = "seconds"
-    track_seconds_per_1000.pretty_name = "quick: seconds per 1000 predictions"
+    track_seconds_per_1000.pretty_name = "seconds per 1000 predictions"
 
 
 class Latency(Suite):
@@ -32,13 +32,13 @@ class Latency(Suite):
         return figure(rows.get(cell, {}), "latency_p50_s")
 
     track_p50.unit = "seconds"
-    track_p50.pretty_name = "quick: median latency"
+    track_p50.pretty_name = "median latency"
 
     def track_p95(self, rows, cell):
         return figure(rows.get(cell, {}), "latency_p95_s")
 
     track_p95.unit = "seconds"
-    track_p95.pretty_name = "quick: 95th percentile of latency"
+    track_p95.pretty_name = "95th percentile of latency"
 
 
 class Cost(Suite):
@@ -46,13 +46,13 @@ class Cost(Suite):
         return figure(rows.get(cell, {}), "cpu_s_per_request")
 
     track_cpu_seconds.unit = "seconds"
-    track_cpu_seconds.pretty_name = "quick: CPU seconds per prediction"
+    track_cpu_seconds.pretty_name = "CPU seconds per prediction"
 
     def track_peak_bytes(self, rows, cell):
         return figure(rows.get(cell, {}), "peak_pss_bytes")
 
     track_peak_bytes.unit = "bytes"
-    track_peak_bytes.pretty_name = "quick: peak memory (PSS) of the worker's processes"
+    track_peak_bytes.pretty_name = "peak memory (PSS) of the worker's processes"
 
 
 class Start(Suite):
@@ -60,7 +60,7 @@ class Start(Suite):
         return figure(rows.get(cell, {}), "ready_s")
 
     track_ready.unit = "seconds"
-    track_ready.pretty_name = "quick: time to READY"
+    track_ready.pretty_name = "time to READY"
 
 
 class Outcome(Suite):
@@ -68,10 +68,10 @@ class Outcome(Suite):
         return OUTCOME_CODES.get(rows.get(cell, {}).get("outcome"), MISSING)
 
     track_code.unit = "code"
-    track_code.pretty_name = "quick: outcome (0 ok … 10 hung)"
+    track_code.pretty_name = "outcome (0 ok … 10 hung)"
 
     def track_hang_rate(self, rows, cell):
         return figure(rows.get(cell, {}), "hang_rate")
 
     track_hang_rate.unit = "share"
-    track_hang_rate.pretty_name = "quick: share of fresh workers that hung"
+    track_hang_rate.pretty_name = "share of fresh workers that hung"

@@ -1,8 +1,9 @@
 """Find the release of a package at which a cell's outcome or pace changed, by halving. Each release gets a variant of the
 cell's environment (`environments.variants`) and a run of its own; what was measured before is not measured again.
 
-A release *is like* one end if its outcome is the same and its pace is not shown to differ (`comparison`). One that cannot
-be had, or that is like neither end, is passed over, and the answer names the gap that is left.
+Where the ends' outcomes differ, a release *is like* the one whose outcome it has. Where they are the same, it is like an end
+if its outcome is that, too, and its pace is not shown to differ (`comparison`). One that cannot be had, or that is like
+neither end or both, is passed over, and the answer names the gap that is left.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import comparison, figures, summary, workflow
+from harness.compare import sides
+from harness.compare.pages import text
 from harness.comparison import Word
-from harness.environments import name_of
+from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment import Experiment
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord
 from harness.store import RunFolder
-
-UNUSABLE = frozenset({Outcome.SKIPPED, Outcome.INVALID})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Measured:
     evidence: str = ""
 
     def like(self, other: Measured) -> bool:
+        """In outcome and in pace."""
         return self.outcome is other.outcome and self.difference(other).word is not Word.DIFFER
 
     def difference(self, other: Measured) -> comparison.Comparison:
@@ -61,7 +63,7 @@ def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Answe
     known = {versions[0]: measure(versions[0]), versions[-1]: measure(versions[-1])}
     good, bad = known[versions[0]], known[versions[-1]]
     for end in (good, bad):
-        if end.outcome is None or end.outcome in UNUSABLE:
+        if end.outcome is None or end.outcome in summary.NOT_JUDGED:
             raise BadInput(f"{end.version} could not be measured: {end.reason}", remedy="name another release as this end")
     if bad.like(good):
         raise BadInput(
@@ -71,15 +73,23 @@ def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Answe
     low, high = 0, len(versions) - 1
     while (middle := _next(versions, low, high, known)) is not None:
         found = known[versions[middle]] = measure(versions[middle])
-        if found.like(good):
+        is_good, is_bad = _like(found, good, bad)
+        if is_good and not is_bad:
             low = middle
-        elif found.like(bad):
+        elif is_bad and not is_good:
             high = middle
     measured = tuple(known[version] for version in versions if version in known)
     return Answer(
         last_good=known[versions[low]], first_bad=known[versions[high]], between=tuple(versions[low + 1 : high]),
         measured=measured, what=_what(good, bad),
     )  # fmt: skip
+
+
+def _like(found: Measured, good: Measured, bad: Measured) -> tuple[bool, bool]:
+    """Whether a release is like the good end, and whether it is like the bad one."""
+    if good.outcome is not bad.outcome:
+        return found.outcome is good.outcome, found.outcome is bad.outcome
+    return found.like(good), found.like(bad)
 
 
 def _next(versions: Sequence[str], low: int, high: int, known: dict[str, Measured]) -> int | None:
@@ -104,12 +114,21 @@ class Order:
     package: str
     folder: Path
 
+    def folder_of(self, version: str) -> Path:
+        return self.folder / f"{self.package}-{version}"
+
+
+def also_changed(order: Order, answer: Answer) -> list[str]:
+    """What else is installed otherwise in the release after the change, a line an environment: it may be to blame, too."""
+    sides_ = [sides.read(order.folder_of(one.version)) for one in (answer.last_good, answer.first_bad)]
+    return sides.versions_differ(*sides_, but=normal(order.package))
+
 
 def measured(order: Order, version: str, screen: workflow.Screen) -> Measured:
     """Run the cell with one release."""
     environment = name_of(order.cell.venv, order.package, version)
     cell = replace(order.cell, environment=environment)
-    folder = order.folder / f"{order.package}-{version}"
+    folder = order.folder_of(version)
     run = workflow.Order(experiment=order.experiment, cells=[cell], folder=folder, retry=frozenset({Outcome.INVALID}))
     try:
         workflow.run(run, screen)
@@ -121,23 +140,24 @@ def measured(order: Order, version: str, screen: workflow.Screen) -> Measured:
 
 
 def judged(version: str, records: Sequence[TrialRecord], folder: Path) -> Measured:
-    gravest = min(records, key=lambda record: summary.GRAVITY.index(record.outcome))
+    worst = summary.gravest(records)
     found = [figures.of(record, folder) for record in records if record.outcome is Outcome.OK]
     paces = tuple(one.throughput_per_s for one in found if one is not None and one.throughput_per_s)
     return Measured(
-        version=version, outcome=None if gravest.outcome in UNUSABLE else gravest.outcome, reason=gravest.reason,
-        paces_per_s=paces, evidence=str(folder / gravest.evidence) if gravest.evidence else "",
+        version=version, outcome=None if worst.outcome in summary.NOT_JUDGED else worst.outcome, reason=worst.reason,
+        paces_per_s=paces, evidence=str(folder / worst.evidence) if worst.evidence else "",
     )  # fmt: skip
 
 
-def page(order: Order, answer: Answer) -> str:
-    """The answer as Markdown, links relative to the order's folder."""
+def page(order: Order, answer: Answer, also: Sequence[str] = ()) -> str:
+    """The answer as Markdown, links relative to the order's folder; `also`: see `also_changed`."""
     good, bad = answer.last_good, answer.first_bad
     lines = [
         f"# `{order.cell.id}` over releases of {order.package}",
         "",
         f"**The change came between {good.version} and {bad.version}**: {answer.what}."
         + (f" Could not be told: {', '.join(answer.between)}." if answer.between else ""),
+        *(f"\nAlso changed between them, and perhaps to blame: {text(line)}." for line in also),
         "",
         "| release | outcome | requests/s | reason | evidence |",
         "| --- | --- | --- | --- | --- |",
@@ -146,5 +166,5 @@ def page(order: Order, answer: Answer) -> str:
         pace = f"{one.pace_per_s:.1f}" if one.pace_per_s else ""
         evidence = one.evidence.removeprefix(f"{order.folder}/")
         link = f"[{Path(evidence).name}]({evidence})" if evidence else f"[records]({order.package}-{one.version}/trials.jsonl)"
-        lines.append(f"| {one.version} | {one.outcome or 'not measured'} | {pace} | {one.reason.replace('|', ' ')} | {link} |")
+        lines.append(f"| {one.version} | {one.outcome or 'not measured'} | {pace} | {text(one.reason)} | {link} |")
     return "\n".join(lines) + "\n"

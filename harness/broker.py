@@ -98,6 +98,12 @@ def forget(connection: redis.Redis, queue: str) -> None:
     connection.delete(*[f"{prefix}{queue}" for prefix in KOMBU_PREFIXES])
 
 
+def emptied(url: str) -> None:
+    """Take everything out of a private broker: what a killed worker left there is not for the next one."""
+    with client(url) as connection:
+        connection.flushdb()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Census:
     """What the broker itself says: whether it answers, the messages of a queue that wait in it or are delivered and not

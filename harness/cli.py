@@ -197,7 +197,8 @@ def bisect(
         raise BadInput(
             f"{cell!r} selects {len(chosen)} cells of {name!r}, not one", remedy=f"'harness list {name}' prints them"
         )
-    known = releases.in_order(versions.split(",")) if versions else releases.releases(package)
+    python = environments.described(chosen[0].venv).python[0]
+    known = releases.named(versions.split(",")) if versions else releases.releases(package, python)
     tried = releases.between(known, good, bad)
     order = bisection.Order(
         experiment=spec, cell=chosen[0], package=package, folder=out or Path("results") / f"bisect-{package}"
@@ -205,8 +206,9 @@ def bisect(
     console.print(f"{len(tried)} releases from {tried[0]} to {tried[-1]}", soft_wrap=True)
     with contextlib.closing(PrintingScreen()) as screen:
         answer = bisection.search(tried, lambda version: bisection.measured(order, version, screen))
-    (order.folder / "bisect.md").write_text(bisection.page(order, answer))
-    display.bisection(console, package, answer)
+    also = bisection.also_changed(order, answer)
+    (order.folder / "bisect.md").write_text(bisection.page(order, answer, also))
+    display.bisection(console, package, answer, also)
     console.print(f"page: {order.folder}/bisect.md", soft_wrap=True)
 
 
@@ -323,7 +325,7 @@ def tune(
         answer = tuner.live(order, screen)
     display.tuned(console, answer)
     most = constraints.most_memory(bounds)
-    advice = ranking.advise(candidates.read_all([folder], bounds), bounds)
+    advice = ranking.advise(candidates.read_all(tuner.folders(folder), bounds), bounds)
     _advise(advice, most)
 
 

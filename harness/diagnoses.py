@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.causes import Fix, fixes
+from harness.compare.pages import text as text_of
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord
@@ -30,10 +31,10 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
     lines = [
         f"## {worst.cell_id}",
         "",
-        f"**{worst.outcome.value}**, {len(bad)} of {len(trials)}: {worst.reason}",
+        f"**{worst.outcome.value}**, {len(bad)} of {len(trials)}: {text_of(worst.reason)}",
         "",
         f"Likely cause: **{worst.cause or 'unknown'}**.",
-        *[f"* {sentence}" for sentence in worst.support],
+        *[f"* {text_of(sentence)}" for sentence in worst.support],
     ]
     helps = [_of_fix(fix, groups) for fix in fixes(worst.as_cell, worst.cause)]
     if helps:

@@ -203,13 +203,15 @@ def incidents(console: Console, found: Sequence[Seen]) -> None:
     console.print(table)
 
 
-def bisection(console: Console, package: str, answer: Answer) -> None:
-    """A line a release that was measured, then between which two the change came."""
+def bisection(console: Console, package: str, answer: Answer, also: Sequence[str]) -> None:
+    """A line a release that was measured, then between which two the change came, and what `also` changed there."""
     table = Table("release", "outcome", "req/s", "reason", box=None, pad_edge=False, header_style="bold")
     for one in answer.measured:
         word = Text(str(one.outcome or "not measured"), style=STYLES.get(one.outcome, "red") if one.outcome else "dim")
-        table.add_row(one.version, word, number(one.pace_per_s, "{:.1f}", 1.0), _shortened(one.reason, 90))
+        table.add_row(one.version, word, number(one.pace_per_s, "{:.1f}", 1.0), Text(_shortened(one.reason, 90)))
     console.print(table)
+    for line in also:
+        console.print(Text(f"also changed between them, and perhaps to blame: {line}"), soft_wrap=True)
     gap = f"; could not be told: {', '.join(answer.between)}" if answer.between else ""
     console.print(
         f"\n{package} {answer.last_good.version} -> {answer.first_bad.version}: {answer.what}{gap}",
@@ -240,6 +242,7 @@ def compared(console: Console, found: Compared) -> None:
     for why, count in reasons.most_common():
         console.print(Text(f"cannot say: {count} figures, {why}", style="magenta"), soft_wrap=True)
     for title, lines in (
+        ("asked for otherwise", sides.plans_differ(found.first, found.second)),
         ("versions", sides.versions_differ(found.first, found.second)),
         ("only in the first run", changes.gone),
         ("only in the second run", changes.new),
@@ -279,7 +282,12 @@ def tuned(console: Console, answer: Tuned) -> None:
     console.print(Text(f"{share}{f'; {answer.stopped}' if answer.stopped else ''}"), soft_wrap=True)
     gain = f"{answer.gain:.2f} x the rows a second of the default" if answer.gain else "the default gave no answer"
     same = "the default itself is the best" if answer.best == answer.default else gain
-    console.print(Text(f"best: {answer.best.id} ({same}, {answer.default.id})", style="bold green"), soft_wrap=True)
+    if not answer.answers:
+        console.print(Text(f"nothing that was measured ended ok; the default: {answer.default.id}", "bold red"), soft_wrap=True)
+        return
+    word = "best" if answer.kept else "nothing is known to keep what you ask for; nearest"
+    style = "bold green" if answer.kept else "bold red"
+    console.print(Text(f"{word}: {answer.best.id} ({same}, {answer.default.id})", style=style), soft_wrap=True)
 
 
 def replayed(console: Console, one: Replay) -> None:

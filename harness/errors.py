@@ -34,6 +34,10 @@ class MissingTool(HarnessError):
     exit_code = 5
 
 
+class BuildFailed(HarnessError):
+    """An environment could not be built: its versions do not fit each other or its Python, or a package does not import."""
+
+
 class BrokerUnreachable(HarnessError):
     """The message broker does not answer, or refuses us."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
@@ -14,6 +15,23 @@ from harness import __version__, procfs
 def cores() -> int:
     """Cores that this process, and so all that it starts, may use."""
     return len(os.sched_getaffinity(0))
+
+
+#: what figures depend on
+DECISIVE = ("processor", "cores_available", "cores_total", "memory_bytes", "system", "virtual")
+MEMORY_SLACK = 0.05  # a kernel keeps another part of the same memory to itself after an update
+
+
+def differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """In what two machines (`facts`) differ, '' where they are alike as far as is known."""
+    pairs = [(name, one.get(name), other.get(name)) for name in DECISIVE]
+    return ", ".join(f"{name} {here} -> {there}" for name, here, there in pairs if here != there and not _close(here, there))
+
+
+def _close(here: Any, there: Any) -> bool:
+    """Whether two sizes of memory are those of one machine; cores and words are the same, or are not."""
+    big = all(isinstance(value, int) and value > 1 << 20 for value in (here, there))
+    return big and abs(here - there) <= MEMORY_SLACK * max(here, there)
 
 
 def facts() -> dict[str, Any]:

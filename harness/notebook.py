@@ -63,6 +63,13 @@ class Run:
         drawn = charts.all_of(content.read(self.folder))
         return {name: altair.Chart.from_dict(spec) for name, (_, spec) in drawn.items()}
 
+    @cached_property
+    def drawn(self) -> dict[str, str]:
+        """The charts as SVG, drawn offline: a notebook shows them wherever it is read."""
+        import vl_convert
+
+        return {name: str(vl_convert.vegalite_to_svg(chart.to_json())) for name, chart in self.charts.items()}
+
     def _joined(self, cell: str, field: str, shaped: Any) -> pd.DataFrame:
         mine = [record for record in self.records if record.cell_id == cell]
         if not mine:
@@ -73,7 +80,8 @@ class Run:
 
     def _repr_html_(self) -> str:
         shown = self.cells[["cell", "outcome", "throughput_per_s", "latency_p50_s", "latency_p95_s", "cpu_verdict", "reason"]]
-        return f"<p>{len(self.cells)} cells</p>{shown.to_html(index=False, escape=True, max_rows=100)}"
+        table = f"<p>{len(self.cells)} cells</p>{shown.to_html(index=False, escape=True, max_rows=100)}"
+        return table + "".join(self.drawn.values())
 
 
 def _seconds(frame: pd.DataFrame) -> pd.DataFrame:

@@ -39,7 +39,7 @@ class Progress:
     longest_silence_s: float = 0.0  # that ended with progress, since READY
     published: int = 0
     received: int = 0
-    begun: int = 0
+    begun: int = 0  # requests: one that is begun a second time counts once
     ended: int = 0
     phase: str = ""
     phase_at_s: dict[str, float] = field(default_factory=dict)
@@ -48,7 +48,9 @@ class Progress:
     warm_pids: set[int] = field(default_factory=set)  # processes that have ended a request
     load_seconds: dict[int, float] = field(default_factory=dict)
     child_pids: set[int] = field(default_factory=set)  # of all processes that began to serve, the worker's own too
+    put_off: set[int] = field(default_factory=set)  # requests whose task will be begun again, at a time of its own
     unsupported: str | None = None
+    _begun: bytearray = field(default_factory=bytearray)  # by number: 1 for a request that was begun
     _offsets: dict[Path, int] = field(default_factory=dict)
 
     @property
@@ -63,8 +65,9 @@ class Progress:
 
     @property
     def unanswered(self) -> int:
-        """Requests that no worker holds or has yet to begin, and whose answer has not come."""
-        return max(0, self.published - self.received - self.waiting - sum(kind == "request" for kind, _, _ in self.open))
+        """Requests that no worker holds, has put off or has yet to begin, and whose answer has not come."""
+        held = sum(kind == "request" for kind, _, _ in self.open) + len(self.put_off)
+        return max(0, self.published - self.received - self.waiting - held)
 
     def read(self) -> bool:
         """Take in what was appended since the last call; whether there was anything."""
@@ -104,6 +107,8 @@ class Progress:
             self.ready_at_s = at_s
         elif event.kind in (contract.CHILD_INIT, contract.IMPORT_BEGIN):
             self.child_pids.add(event.pid)
+        elif event.kind == contract.RETRIED:
+            self.put_off.add(event.number)
         elif event.kind == contract.UNSUPPORTED:
             self.unsupported = (self.directory / "unsupported.txt").read_text().strip()
         else:
@@ -122,7 +127,9 @@ class Progress:
         }
         if event.kind in begins:
             kind = begins[event.kind]
-            self.begun += kind == "request"
+            self.begun += kind == "request" and self._is_new(event.number)
+            if kind == "request":
+                self.put_off.discard(event.number)
             self.open[kind, event.pid, event.number] = OpenStage(
                 kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s,
                 cold=event.pid not in self.warm_pids,
@@ -136,6 +143,13 @@ class Progress:
                 self.durations_s.append(at_s - stage.since_s)
             if kind == "load" and stage is not None:
                 self.load_seconds[event.pid] = at_s - stage.since_s
+
+    def _is_new(self, number: int) -> bool:
+        """Whether a request is begun for the first time; noted."""
+        if number >= len(self._begun):
+            self._begun.extend(bytes(number + 1024 - len(self._begun)))
+        first, self._begun[number] = not self._begun[number], 1
+        return first
 
     def forget(self, pids: set[int]) -> list[OpenStage]:
         """Close the stages of processes that are dead; the stages that were lost so."""

@@ -15,6 +15,7 @@ A cell that could not be measured (no such environment here, or a machine that i
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +135,7 @@ def _benchmarked(request: pytest.FixtureRequest, words: Mapping[str, Any], folde
 def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     """Run the one cell that the words describe, afresh. Raises UsageError where they describe none."""
     from harness import environments, experiment, plan, workflow, workloads
-    from harness.errors import BadInput, NothingMatches
+    from harness.errors import BadInput, Interrupted, NothingMatches
 
     words = dict(words)
     model = words.pop("model", None)
@@ -153,6 +154,11 @@ def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
         cells = plan.chosen_cells(spec, [], workload=workflow.USER_WORKLOAD if model else "")
     except (BadInput, NothingMatches) as error:
         raise pytest.UsageError(f"{error}. {error.remedy}") from error
-    order = workflow.Order(experiment=spec, cells=cells, folder=folder, model=Path(model) if model else None, fresh=True)
-    row = workflow.run(order, workflow.Silent()).iloc[-1]
+    order = workflow.Order(experiment=spec, cells=cells, folder=folder, model=Path(model) if model else None)
+    if (folder / "trials.jsonl").exists():  # of an earlier session of tests: this one's takes its place
+        shutil.rmtree(folder)
+    try:
+        row = workflow.run(order, workflow.Silent()).iloc[-1]
+    except Interrupted as error:
+        raise KeyboardInterrupt from error  # as pytest knows it: no further test begins
     return MeasuredCell({str(name): None if value != value else value for name, value in row.items()}, folder, row["cell"])

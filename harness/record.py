@@ -16,15 +16,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from harness.errors import BadInput
 from harness.intervals import NOTHING, Span
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.sending import Sending
+from harness.visible import visible
 
 SCHEMA = 2
 
@@ -148,26 +149,29 @@ class Noise(BaseModel):
     frequency_high_hz: float | None = None
 
 
+Words = Annotated[str, AfterValidator(visible)]  # may hold what somebody's exception, or somebody's results folder, says
+
+
 class TrialRecord(BaseModel):
     """One trial: one cell, run once."""
 
     model_config = ConfigDict(frozen=True)
 
     schema_version: int = SCHEMA
-    cell_id: str
+    cell_id: Words
     cell: dict[str, Any]
     trial: int
     plan_key: str  # hash of everything that was asked for: a record with another key does not stand in for this trial
     started: str  # ISO 8601, UTC
     seconds: float
     outcome: Outcome
-    reason: str
-    evidence: str = ""  # path in the run's folder
+    reason: Words
+    evidence: Words = ""  # path in the run's folder
     requests: int = 0
     ok: int = 0
     wrong: int = 0
     unanswered: int = 0
-    errors: dict[str, int] = {}
+    errors: dict[Words, int] = {}
     max_error: float | None = None  # largest |answer - reference|, all answers
     measured_s: float | None = None
     measured_requests: int = 0
@@ -182,7 +186,7 @@ class TrialRecord(BaseModel):
     cpu: CpuUse | None = None
     cpu_facts: CpuFacts | None = None
     cpu_verdict: str = ""  # of harness.cpu_verdict.Word, with its number; '' where nothing was measured
-    cpu_verdict_reason: str = ""
+    cpu_verdict_reason: Words = ""
     samples_file: str = ""  # the time line of CPU and memory: a path in the run's folder
     memory: MemoryUse | None = None
     peak_pss_bytes: int | None = None
@@ -191,8 +195,8 @@ class TrialRecord(BaseModel):
     kernel_cpu_s: float | None = None  # whole life, as the kernel accounts for it at the end
     last_progress_s: float | None = None  # from READY
     verdict_after_s: float | None = None  # from the last progress of what hangs to the watchdog's verdict
-    cause: str = ""  # of diagnosis.CAUSES, where the trial hung, stalled, respawned or crashed
-    support: list[str] = []  # what supports the cause, a sentence each
+    cause: Words = ""  # of diagnosis.CAUSES, where the trial hung, stalled, respawned or crashed
+    support: list[Words] = []  # what supports the cause, a sentence each
     executors: int | None = None  # that run requests: processes, threads, or 1
     executors_hung: int | None = None
     duplicates: int = 0  # answers that came a second time
@@ -200,7 +204,7 @@ class TrialRecord(BaseModel):
     figures: Figures | None = None
     stages_p50_s: dict[str, float] = {}  # median of each stage of the measured requests, see `harness.waterfall`
     noise: Noise | None = None
-    doubts: list[str] = []  # about this trial alone, see `harness.doubts`
+    doubts: list[Words] = []  # about this trial alone, see `harness.doubts`
     versions: dict[str, str] = {}
 
     @property

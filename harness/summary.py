@@ -39,7 +39,9 @@ COLUMNS = (
     "offered_per_s", "late_share", "peak_per_s", *(f"stage_{name}_p50_s" for name in waterfall.STAGES), "outcomes", "evidence",
 )  # fmt: skip
 
-# When trials of one cell end differently, the row shows the gravest; `outcomes` counts them all.
+# When trials of one cell end differently, the row shows the gravest of those that say something of the cell (`gravest`);
+# `outcomes` counts them all.
+NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})
 GRAVITY = (
     Outcome.HUNG, Outcome.CRASHED, Outcome.WRONG, Outcome.RESPAWNING, Outcome.ERRORS, Outcome.STALLED, Outcome.REFUSED,
     Outcome.SLOW, Outcome.INVALID, Outcome.OK, Outcome.SKIPPED,
@@ -55,10 +57,17 @@ def table(records: Iterable[TrialRecord], folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def gravest(trials: Iterable[TrialRecord]) -> TrialRecord:
+    """The trial that ended worst, of those that were judged; where none was, of all: an invalid one hides no other."""
+    found = list(trials)
+    judged = [record for record in found if record.outcome not in NOT_JUDGED]
+    return min(judged or found, key=lambda record: GRAVITY.index(record.outcome))
+
+
 def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], folder: Path) -> dict[str, Any]:
     """The row of one cell; `others` holds the records of its controls."""
     cell = trials[0].as_cell
-    gravest = min(trials, key=lambda record: GRAVITY.index(record.outcome))
+    worst = gravest(trials)
     measured = [record for record in trials if record.measured_s and record.measured_requests]
     good = [record for record in measured if record.outcome is Outcome.OK] or measured
     known = _figures(good, folder)
@@ -69,8 +78,8 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "cell": trials[0].cell_id,
         "environment": cell.venv,
         "trials": len(trials),
-        "outcome": gravest.outcome.value,
-        "reason": gravest.reason,
+        "outcome": worst.outcome.value,
+        "reason": worst.reason,
         "doubts": doubts.text([*doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known]), *above]),
         "outcomes": _counts(trials),
         "requests": sum(record.requests for record in trials),
@@ -84,7 +93,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "ready_s": _median(record.ready_s for record in trials),
         "first_predict_s": _median(record.first_predict_s for record in trials),
         "starved_share": _median(record.starved for record in trials),
-        "evidence": gravest.evidence,
+        "evidence": worst.evidence,
     }
     return {
         **values,

@@ -69,16 +69,16 @@ def view(trials: Sequence[TrialRecord], folder: Path) -> View:
     lengths = waterfall.of_trials(good, folder)
     latencies = [answers.measured(folder / record.requests_file).latency_s for record in good]
     cell, why = trials[0].as_cell, ""
-    gravest = min(trials, key=lambda record: summary.GRAVITY.index(record.outcome))
+    worst = summary.gravest(trials)
     if cell.is_baseline:
         why = NO_WORKER
     elif not good:
-        why = gravest.reason
+        why = worst.reason
     elif lengths is None:
         why = OLD
     return View(
         cell=cell.id,
-        outcome=gravest.outcome,
+        outcome=worst.outcome,
         lengths=np.empty((0, len(waterfall.STAGES))) if lengths is None else lengths,
         latencies=np.concatenate(latencies) if latencies else np.empty(0),
         why_not=why,

@@ -37,7 +37,7 @@ from harness import (
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
-from harness.errors import Interrupted, MissingTool
+from harness.errors import BuildFailed, Interrupted, MissingTool
 from harness.experiment import Experiment, Settings
 from harness.matrix import Cell
 from harness.outcome import Outcome
@@ -106,6 +106,7 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
     with store.room(order.folder), run_folder.opened(fresh=order.fresh) as folder, interruptible(state):
         if folder.moved_to:
             screen.say(f"the earlier run was moved to {folder.moved_to}")
+        store.check_machine(folder)
         scratch = supervisor.fresh_folder(order.folder / "scratch")
         preflight.check_sight(scratch)
         state.ready = prepare_environments(order.cells, screen)
@@ -140,6 +141,9 @@ def prepare_environments(cells: Sequence[Cell], screen: Screen) -> dict[str, Env
         except MissingTool as error:
             screen.say(f"warning: no environment {name}: {error}")
             ready[name] = error
+        except BuildFailed as error:
+            screen.say(f"warning: no environment {name}: {error}{f' ({error.evidence})' if error.evidence else ''}")
+            ready[name] = MissingTool(str(error), remedy=error.remedy, evidence=error.evidence)
     return ready
 
 
@@ -258,18 +262,19 @@ def write_tables(folder: store.RunFolder, planned: Sequence[Planned]) -> pd.Data
 
 def write_header(folder: store.RunFolder, state: Run, started: str, ended: str = "") -> None:
     """`run.json`: machine, versions as installed, experiment, times; a run that is completed later keeps its start."""
-    started = folder.read_json("run.json").get("started") or started
+    before = folder.read_json("run.json")
+    known, models = before.get("environments", {}), before.get("workloads", {})  # of cells that this plan leaves alone
     folder.write_json(
         "run.json",
         {
             "experiment": state.order.experiment.model_dump(),
             "machine": machine.facts(),
-            "started": started,
+            "started": before.get("started") or started,
             "ended": ended,
             "interrupted": state.interrupted,
             "broker": broker.shown(state.order.broker_url) if state.order.broker_url else "embedded valkey",
-            "environments": {name: _described(environment) for name, environment in state.ready.items()},
-            "workloads": {name: bundle.fingerprint for name, bundle in state.bundles.items()},
+            "environments": known | {name: _described(environment) for name, environment in state.ready.items()},
+            "workloads": models | {name: bundle.fingerprint for name, bundle in state.bundles.items()},
         },
     )
 

@@ -138,6 +138,37 @@ def test_the_answer_tells_where_another_begins(tmp_path: Path) -> None:
     assert tighter.candidate.id == THREADS.id
 
 
+def test_a_veto_of_one_run_is_not_hidden_by_another(tmp_path: Path) -> None:
+    runs = [
+        written(tmp_path / "a", trials(FORK, 100, 101, hung=1), trials(SOLO, 20, 21)),
+        written(tmp_path / "b", trials(FORK, 100, 101)),
+    ]
+    for order in (runs, runs[::-1]):
+        (advice,) = ranking.advise(candidates.read_all(order, ()), ())
+        assert [one.id for one in advice.vetoed] == [FORK.id]
+        assert [one.id for one in advice.best] == [SOLO.id]
+
+
+def test_a_noisy_trial_takes_nothing_out_of_the_ranking(tmp_path: Path) -> None:
+    noisy = [one.model_copy(update={"trial": 9, "outcome": Outcome.INVALID, "figures": None}) for one in trials(FORK, 1)]
+    advice = advised(tmp_path, [*trials(FORK, 100, 101, 99), *noisy], trials(SOLO, 50, 51, 49))
+    assert [one.id for one in advice.best] == [FORK.id]
+
+
+def test_a_lower_percentile_tells_that_a_bound_is_broken_and_not_that_it_is_kept(tmp_path: Path) -> None:
+    bounds = {"latency": ["p99=5ms"]}  # the p50 of all is 10 ms
+    advice = advised(tmp_path, trials(FORK, 100, 101, p99_s=None), **bounds)
+    assert [one.id for one in advice.unfit] == [FORK.id]
+    (tmp_path / "b").mkdir()
+    advice = advised(tmp_path / "b", trials(FORK, 100, 101, p99_s=None), latency=["p99=20ms"])
+    assert [one.id for one in advice.unknown] == [FORK.id]
+
+
+def test_what_bounds_need_is_known_beforehand() -> None:
+    assert constraints.needed(constraints.parse(latency=["p95=1s", "p99=2s"], max_hang_rate="5%")) == (459, 59)
+    assert constraints.needed(constraints.parse(memory="1GiB")) == (1, 1)
+
+
 def test_batches_are_compared_by_rows(tmp_path: Path) -> None:
     batch = replace(FORK, batch=8)
     advice = advised(tmp_path, trials(FORK, 100, 101), trials(batch, 50, 51))
@@ -225,7 +256,8 @@ def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path:
     change = {"file": "shop.py", "line": 3, "statement": "model = load_model('m')", "diff": diff, "why_not": ""}
     run = written(tmp_path / "run", trials(own, 1, end=Outcome.HUNG), trials(threads, 50, 51, 52))
     header: dict[str, dict[str, object]] = {
-        "machine": {"cores_available": 2}, "application": {"app": "shop:app", "queue": "rare", "changes": [change]}
+        "machine": {"cores_available": 2},
+        "application": {"app": "shop:app", "queue": "rare", "folder": "shop", "changes": [change]},
     }  # fmt: skip
     (run / "run.json").write_text(json.dumps(header))
     (advice,) = ranking.advise(candidates.read_all([run], ()), ())
@@ -233,6 +265,7 @@ def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path:
     ((words, shown),) = pages.code_changes(advice)
     assert "prefork hung (evidence: " in words
     assert "line 3 of shop.py" in words
+    assert f"patch -d shop -p1 < {run}/code-change.diff" in words
     assert shown == diff
     text = pages.markdown([advice])
     assert f"````diff\n{diff}````" in text
@@ -241,7 +274,19 @@ def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path:
     header["application"]["changes"] = []
     (run / "run.json").write_text(json.dumps(header))
     (advice,) = ranking.advise(candidates.read_all([run], ()), ())
-    assert "no statement that loads a model at import was found" in pages.code_changes(advice)[0][0]
+    assert "no statement that loads a model at import was recognised" in pages.code_changes(advice)[0][0]
+    alone = written(tmp_path / "alone", trials(own, 1, end=Outcome.ERRORS), trials(threads, 1, end=Outcome.ERRORS))
+    (alone / "run.json").write_text(json.dumps(header))
+    (advice,) = ranking.advise(candidates.read_all([alone], ()), ())
+    assert pages.code_changes(advice) == [], "it fails whatever the pool: loading elsewhere is no help"
+
+
+def test_variables_of_an_application_are_named_where_it_is_started(tmp_path: Path) -> None:
+    own = Cell(backend=OWN_APP, pool="threads", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
+    setup = settings.of(own, {"app": "shop:app", "queue": "", "env_file": "shop.env"})
+    assert setup.shell.splitlines() == ["set -a; . ./shop.env; set +a", setup.line]
+    assert "EnvironmentFile=/PATH/TO/shop.env" in settings.systemd(setup)
+    assert 'env_file: "shop.env"' in settings.compose(setup)
 
 
 def test_words_of_others_are_text_in_markdown(tmp_path: Path) -> None:

@@ -51,6 +51,24 @@ def test_releases_that_cannot_be_had_are_passed_over_and_named() -> None:
     assert (answer.last_good.version, answer.first_bad.version, answer.between) == ("b", "e", ("c", "d"))
 
 
+def test_where_the_outcome_changed_the_pace_of_a_release_does_not_matter() -> None:
+    def measure(version: str) -> Measured:
+        return release(version, Outcome.OK if version < "d" else Outcome.HUNG, factor=1.3 if version == "c" else 1.0)
+
+    answer = search(list("abcdef"), measure)
+    assert (answer.last_good.version, answer.first_bad.version, answer.between) == ("c", "d", ())
+
+
+def test_a_release_whose_pace_is_like_both_ends_is_passed_over_and_named() -> None:
+    vague = Measured(version="c", outcome=Outcome.OK, reason="", paces_per_s=(96.0, 70.0, 99.0, 74.0, 100.0))
+
+    def measure(version: str) -> Measured:
+        return vague if version == "c" else release(version, factor=1.0 if version < "c" else 0.85)
+
+    answer = search(list("abcde"), measure)
+    assert (answer.last_good.version, answer.first_bad.version, answer.between) == ("b", "d", ("c",))
+
+
 @pytest.mark.parametrize("bad", [release("b"), release("b", factor=1.001), release("b", None), release("b", Outcome.INVALID)])
 def test_ends_that_do_not_differ_or_could_not_be_measured_are_refused(bad: Measured) -> None:
     with pytest.raises(BadInput, match=r"do not differ|could not be measured"):
@@ -59,6 +77,7 @@ def test_ends_that_do_not_differ_or_could_not_be_measured_are_refused(bad: Measu
 
 def test_releases_stand_in_the_direction_from_good_to_bad() -> None:
     known = releases.in_order(["5.5.0", "5.10.0", "5.4.0", "5.6.0rc1", "5.4.1"])
+    assert releases.named(["5.6.0rc1", " 5.4.0"]) == ["5.4.0", "5.6.0rc1"]
     assert releases.between(known, "5.4.1", "5.10") == ["5.4.1", "5.5.0", "5.10.0"]
     assert releases.between(known, "5.10.0", "5.4.1") == ["5.10.0", "5.5.0", "5.4.1"]
     for good, bad in (("5.4", "5.9"), ("5.4", "5.4.0"), ("x", "5.4")):

@@ -33,6 +33,9 @@ def test_an_answer_is_like_itself(value: Any) -> None:
         ({"a": 1}, {"b": 1}, [()]),
         ({"a": 1}, {"a": "1"}, [("a",)]),
         (True, 1, [()]),
+        (5000123, 5000124, [()]),
+        (1000.0, 1000.5, []),
+        (10**400, 10**400 + 1, [()]),
         (None, None, []),
         (math.nan, math.nan, []),
         (1.0, math.nan, [()]),
@@ -49,6 +52,8 @@ def test_what_differs_between_serial_calls_is_not_compared() -> None:
     assert found(1, {"at": 77, "sum": 7}) == (True, 0.0)
     assert found(1, {"at": 77, "sum": 8}) == (False, 1.0)
     assert found(0, {"sum": 5}) == (False, math.inf)
+    assert found.differed == {("sum",): 1, (): 1}
+    assert found(9, "a row whose serial call raised") == (True, 0.0)
 
 
 def test_serial_calls_that_agree_in_nothing_are_no_reference() -> None:

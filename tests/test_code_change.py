@@ -89,6 +89,29 @@ def test_the_changed_module_loads_once_and_at_the_first_call(tmp_path: Path) -> 
     assert found["calls"] == ["m"]
 
 
+def test_the_variable_of_a_comprehension_is_no_name_of_the_module(tmp_path: Path) -> None:
+    text = textwrap.dedent("""
+        calls = []
+        def load_model(name):
+            calls.append(name)
+            return [1, 2]
+
+        model = load_model("m")
+        sizes = [weight + 1 for weight in model]
+
+        def predict():
+            return sizes
+        """)
+    (change,) = code_change.propose({"tasks.py": text})
+    found: dict[str, object] = {}
+    exec(compile(patched(tmp_path, text, change.diff), "tasks.py", "exec"), found)
+    predict = found["predict"]
+    assert callable(predict)
+    assert [predict(), predict()] == [[2, 3], [2, 3]]
+    assert found["calls"] == ["m"]
+    assert "weight" not in found
+
+
 def test_a_load_inside_a_function_of_another_module_is_found() -> None:
     (change,) = proposed(
         ml="""
@@ -110,10 +133,14 @@ def test_a_load_inside_a_function_of_another_module_is_found() -> None:
 @pytest.mark.parametrize(
     ("sources", "why"),
     [
-        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "from ml import model\n"}, "tasks.py imports model"),
+        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "from ml import model\n"}, "tasks.py takes model"),
         ({"ml": "load_model('m')\n"}, "binds no name"),
         ({"ml": f"{LOADED}def f(): return model\n"}, "one line"),
         ({"ml": LOADED}, "no function"),
+        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "from ml import *\n"}, "tasks.py takes *"),
+        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "import ml\nml.model\n"}, "tasks.py takes model"),
+        ({"ml": f"{LOADED}def f(x=model):\n    return model\n"}, "by a default, a decorator or a class"),
+        ({"ml": "model: object = load_model('m')\ndef f():\n    return model\n"}, "it would be no Python"),
         ({"ml": "model = load_model('''a\nb''')\ndef f():\n    return model\n"}, "longer than a line"),
     ],
 )  # fmt: skip

@@ -76,7 +76,55 @@ def test_an_ok_cell_that_hangs_once_is_the_first_line() -> None:
 def test_an_outcome_that_says_nothing_is_neither_better_nor_worse(end: Outcome) -> None:
     found = changes.compare(side(trials(100, 101, 99)), side(trials(100, 101, 99, outcomes=(end,) * 3)))
     assert [one.worse for one in found.outcomes] == [None]
-    assert gate.judge(gate.parse("outcome"), found).failures == ()
+    judged = gate.judge(gate.parse("outcome"), found)
+    assert judged.failures == ()
+    assert f"ok 3 -> {end} 3" in judged.warnings[0]
+
+
+@pytest.mark.parametrize("end", [Outcome.SKIPPED, Outcome.INVALID])
+def test_a_trial_that_says_nothing_hides_no_hang(end: Outcome) -> None:
+    before = side(trials(100, 101, 99, 100, outcomes=(end,)))
+    found = changes.compare(before, side(trials(1, 1, 1, outcomes=(Outcome.HUNG,) * 3)))
+    assert [(one.before, one.after, one.worse) for one in found.outcomes] == [(Outcome.OK, Outcome.HUNG, True)]
+    assert len(gate.judge(gate.parse("outcome"), found).failures) == 1
+
+
+def test_a_worker_that_hangs_more_often_is_worse_and_a_few_trials_cannot_tell() -> None:
+    rare, often = (side(trials(*[100.0] * 20, outcomes=(Outcome.HUNG,) * count)) for count in (1, 18))
+    found = changes.compare(rare, often)
+    assert [(one.before, one.after, one.worse) for one in found.outcomes] == [(Outcome.HUNG, Outcome.HUNG, True)]
+    assert gate.judge(gate.parse("outcome"), found).failures == (f"{SOLO.id}: ok 19, hung 1 -> ok 2, hung 18",)
+    assert [one.worse for one in changes.compare(often, rare).outcomes] == [False]
+    few = (side(trials(*[100.0] * 3, outcomes=(Outcome.HUNG,) * count)) for count in (1, 2))
+    assert changes.compare(*few).outcomes == ()
+
+
+def test_a_difference_of_one_run_on_a_noisy_machine_cannot_be_said() -> None:
+    noisy = trials(80, 81, 79, doubts=("others: other programs used 40% of the cores, end them",))
+    found = changes.compare(side(trials(100, 101, 99)), side(noisy))
+    assert word_of(found) is Word.CANNOT_SAY
+    assert "too noisy: others in 3 of 3 trials of the second run" in found.differences[0].found.reason
+    like = trials(100, 101, 99, doubts=("others: other programs used 40% of the cores, end them",))
+    assert word_of(changes.compare(side(like), side(noisy))) is Word.DIFFER, "both met the same machine"
+
+
+def test_what_was_asked_for_otherwise_is_said(tmp_path: Path) -> None:
+    for name, limit, model in (("a", 60.0, "x"), ("b", 10.0, "y")):
+        header = {"experiment": {"settings": {"limit_s": limit, "repeat": limit}}, "workloads": {"user-model": model}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trials.jsonl").write_text("".join(map(to_line, trials(100, 101, 99))))
+        (tmp_path / name / "run.json").write_text(json.dumps({"machine": MACHINE, **header}))
+    said = sides.plans_differ(*(sides.read(tmp_path / name) for name in "ab"))
+    assert said == ["limit_s 60.0 -> 10.0", "model user-model: another one"]
+    told = CliRunner().invoke(cli.app, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
+    assert "asked for otherwise: limit_s 60.0 -> 10.0" in told.stdout
+
+
+def test_a_kernel_that_keeps_a_little_memory_makes_no_other_machine() -> None:
+    sizes = ({**MACHINE, "memory_bytes": size << 20} for size in (16000, 15900, 8000))
+    first, second, third = (side(trials(100, 101, 99), machine=one) for one in sizes)
+    assert sides.machines_differ(first, second) == ""
+    assert "memory_bytes" in sides.machines_differ(first, third)
 
 
 def test_a_real_difference_says_which_way_is_worse() -> None:
@@ -132,6 +180,7 @@ def test_cells_are_the_same_whatever_the_versions_of_their_dependencies(tmp_path
     first, second = (sides.read(tmp_path / name) for name in "ab")
     assert changes.compare(first, second).compared == 1
     assert sides.versions_differ(first, second) == ["theano: celery 5.4.0 -> 5.7.0"]
+    assert sides.versions_differ(first, second, but="celery") == []
 
 
 def test_two_versions_in_one_run_stay_apart() -> None:

@@ -33,6 +33,17 @@ def test_a_request_is_waiting_then_open_then_ended(tmp_path: Path) -> None:
     assert (progress.waiting, len(progress.open), progress.ended) == (1, 0, 1)
 
 
+def test_a_request_that_puts_itself_off_is_neither_lost_nor_begun_twice(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 1, (contract.PUBLISHED, 0, 1.0), (contract.PUBLISHED, 5000, 1.0))
+    put(tmp_path, 2, (contract.TASK_BEGIN, 5000, 2.0), (contract.RETRIED, 5000, 2.5), (contract.TASK_END, 5000, 2.6))
+    progress.read()
+    assert (progress.waiting, progress.unanswered, len(progress.open)) == (1, 0, 0)
+    put(tmp_path, 2, (contract.TASK_BEGIN, 5000, 9.0), (contract.TASK_END, 5000, 9.1))
+    progress.read()
+    assert (progress.waiting, progress.begun, progress.unanswered) == (1, 1, 1)
+
+
 def test_sending_to_a_worker_that_owes_an_answer_is_no_progress(tmp_path: Path) -> None:
     progress = Progress(tmp_path)
     put(tmp_path, 2, (contract.READY, -1, 1.0))

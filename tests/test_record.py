@@ -45,6 +45,14 @@ def test_a_record_of_a_later_version_is_refused_with_a_remedy() -> None:
     assert "harness that wrote it" in caught.value.remedy
 
 
+def test_what_would_act_on_a_terminal_is_written_out() -> None:
+    told = json.loads(to_line(record())) | {"reason": "\x1b]0;title\x07 and \u202e\nmore", "errors": {"\x1b[2J": 1}}
+    read = from_line(json.dumps(told))
+    assert read
+    assert read.reason == "\\x1b]0;title\\x07 and \\x202e\nmore"
+    assert read.errors == {"\\x1b[2J": 1}
+
+
 @pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"schema_version":2,', '{"schema_version":1}'])
 def test_what_is_no_whole_record_is_left_out(line: str) -> None:
     assert from_line(line) is None

@@ -20,6 +20,7 @@ from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord, to_line
 from harness.report import content, exports, page
+from harness.store import RunFolder
 from tests.test_advise import FORK, IMPORT, SPAWN, trials
 
 EVIL = "<script>alert(1)</script> </script> & \"quotes\" 'single' \x1b[31m\u202e {{ 7*7 }} <!--"
@@ -108,7 +109,7 @@ def test_every_link_leads_somewhere(run: Path) -> None:
     assert inner
     assert set(inner) <= set(read.ids)
     files = [link for link in read.links if not link.startswith("#")]
-    assert {Path(link).name for link in files} == {"stacks-1.txt", "worker.log"}
+    assert {Path(link).name for link in files} == {"stacks-1.txt", "worker.log", "trials.jsonl"}
     assert all((run / link).is_file() for link in files)
 
 
@@ -136,6 +137,64 @@ def test_evidence_outside_the_run_is_not_read(tmp_path: Path) -> None:
     bad = [one.model_copy(update={"evidence": "../secret"}) for one in trials(IMPORT, 1, end=Outcome.HUNG)]
     run = made(tmp_path / "run", bad)
     assert [one.excerpts for one in content.read(run).cells] == [()]
+
+
+def test_a_link_of_a_foreign_run_leads_to_no_file_of_this_machine(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("a secret")
+    (run / "evidence" / "x" / "stacks-9.txt").symlink_to(tmp_path / "secret.txt")
+    assert "a secret" not in page.render(content.read(run))
+
+
+def test_the_evidence_shown_is_of_the_trial_that_the_row_tells_of(run: Path) -> None:
+    stalled = [
+        one.model_copy(update={"evidence": "evidence/y/worker.log", "cause": "other", "trial": 2})
+        for one in trials(IMPORT, 1, end=Outcome.STALLED)
+    ]
+    (run / "evidence" / "y").mkdir()
+    (run / "evidence" / "y" / "worker.log").write_text("of the stalled one")
+    (run / "trials.jsonl").write_text("".join(map(to_line, [*stalled, *RunFolder(run).records()])))
+    (view,) = (one for one in content.read(run).cells if one.id == IMPORT.id)
+    assert view.outcome == "hung"
+    assert view.worst.cause == "fork-lost-threads"
+    assert all(one.path.startswith("evidence/x/") for one in view.excerpts)
+    assert view.files == ("evidence/y/worker.log",), "of the other trials a link"
+
+
+def test_many_stacks_leave_room_for_threads_and_the_log(run: Path) -> None:
+    for name in ("stacks-2.txt", "stacks-3.txt", "threads.txt", "fork.txt"):
+        (run / "evidence" / "x" / name).write_text(name)
+    (view,) = (one for one in content.read(run).cells if one.outcome == "hung")
+    assert {Path(one.path).name for one in view.excerpts} == {
+        "stacks-1.txt", "stacks-2.txt", "fork.txt", "threads.txt", "worker.log"
+    }  # fmt: skip
+    assert view.files == ("evidence/x/stacks-3.txt",)
+
+
+def test_a_cell_without_evidence_leads_to_its_record(run: Path) -> None:
+    (view,) = (one for one in content.read(run).cells if one.id == FORK.id)
+    assert view.files == ("trials.jsonl",)
+
+
+def test_each_model_has_a_front_of_its_own(tmp_path: Path) -> None:
+    slow = replace(FORK, workload="lstm")
+    found = content.figures(content.read(made(tmp_path / "run", trials(FORK, 100, 101), trials(slow, 10, 11))))
+    assert dict(zip(found["cell"], found["front"], strict=True)) == {FORK.id: True, slow.id: True}
+
+
+@pytest.mark.parametrize(
+    ("header", "command"),
+    [
+        ({"experiment": {"name": "quick"}}, "harness run quick --select "),
+        ({"experiment": {"name": "mine", "settings": {"repeat": 3}}}, "harness run mine.toml --select "),
+        ({"experiment": {"name": "quick"}, "workloads": {"user-model": "x"}}, " --model MODEL --input ROWS.npy"),
+        ({"application": {"app": "a:b", "task": "a.c"}}, "harness probe --app a:b --task a.c --args ROWS.json --pools prefork"),
+    ],
+)
+def test_the_command_to_run_a_cell_again_names_what_it_needs(header: dict[str, object], command: str) -> None:
+    again = content.again(header, trials(FORK, 1)[0])
+    assert command in again
+    assert again.partition("  #")[0].endswith("--out results/again")
+    assert ("--repeat 3" in again) == ("mine" in command)
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
@@ -183,6 +242,7 @@ def test_a_notebook_gets_frames(run: Path) -> None:
     assert found.requests(FORK.id).empty
     assert "&lt;script&gt;" in found._repr_html_()
     assert "pareto" in found.charts
+    assert "<svg" in found._repr_html_()
     with pytest.raises(NothingMatches):
         found.samples("no-such-cell")
     with pytest.raises(BadInput):

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import summary
-from harness.advise.constraints import Bound
-from harness.compare.changes import gravest
+from harness.advise.constraints import HANG_RATE, Bound
 from harness.compare.sides import Side, read
 from harness.errors import BadInput
 from harness.intervals import Span, of_one_more
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord
+from harness.summary import gravest
 
 NOT_MEASURED = frozenset({Outcome.SKIPPED, Outcome.INVALID, Outcome.SLOW})
 
@@ -36,6 +36,7 @@ class Candidate:
     outcome: Outcome
     reason: str
     evidence: str = ""
+    cause: str = ""
     application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
     broken: tuple[Bound, ...] = ()
     unknown: tuple[Bound, ...] = ()
@@ -72,14 +73,18 @@ class Candidate:
 
 
 def read_all(folders: Sequence[Path], bounds: Sequence[Bound]) -> list[Candidate]:
-    """The configurations of all runs; a cell that several runs have is taken from the last. Raises BadInput."""
+    """The configurations of all runs; a cell that several runs have is taken from the last, unless an earlier one vetoes it.
+
+    Raises BadInput.
+    """
     found: dict[str, Candidate] = {}
     cores = set()
     for folder in folders:
         side = read(folder)
         cores.add(side.machine.get("cores_available"))
         for one in of_run(side, folder, bounds):
-            found[one.id] = one
+            if one.id not in found or not found[one.id].vetoed:
+                found[one.id] = one
     if len(cores) > 1:
         raise BadInput(
             "the runs were made with different numbers of cores, so their figures cannot stand side by side",
@@ -111,6 +116,7 @@ def _candidate(
     broken, unknown = held(row, bounds)
     return Candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason, evidence=worst.evidence,
+        cause=worst.cause,
         application=side.application, broken=broken, unknown=unknown,
     )  # fmt: skip
 
@@ -127,4 +133,4 @@ def held(row: Mapping[str, Any], bounds: Sequence[Bound]) -> tuple[tuple[Bound, 
 
 
 def _is_bounded(bound: Bound, row: Mapping[str, Any]) -> bool:
-    return bound.name == "hang rate" and not row["hung_trials"]
+    return bound.name == HANG_RATE and not row["hung_trials"]

@@ -19,6 +19,7 @@ NUMBER = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[a-zA-Zµ%]*)")
 SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
 TIMES = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
 BYTES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+HANG_RATE = "hang rate"
 SHARES = {"%": 0.01, "": 1.0}
 
 
@@ -79,7 +80,7 @@ def parse(
             raise BadInput(f"--max-hang-rate {max_hang_rate}: a rate is between 0 % and 100 %", remedy="such as 1%")
         found.append(
             Bound(
-                name="hang rate", value=rate, least=False, read=hang_rate_below, shown=lambda v: f"{v * 100:.3g} %",
+                name=HANG_RATE, value=rate, least=False, read=hang_rate_below, shown=lambda v: f"{v * 100:.3g} %",
                 measure=f"--repeat {clean_trials_for(rate)}: so many fresh workers without a hang bound it so low",
             )
         )  # fmt: skip
@@ -94,8 +95,15 @@ def memory_bound(most: float) -> Bound:
 
 
 def latency_bound(name: str, most: float) -> Bound:
+    def read(row: Mapping[str, Any]) -> float | None:
+        """Where too few requests support the percentile, a lower one that is beyond the bound tells that it is broken."""
+        if (known := row[f"latency_{name}_s"]) is not None:
+            return float(known)
+        lower = [row[f"latency_{other}_s"] for other in PERCENTILES if PERCENTILES[other] < PERCENTILES[name]]
+        return max((value for value in lower if value is not None and value > most), default=None)
+
     return Bound(
-        name=name, value=most, least=False, read=lambda row: row[f"latency_{name}_s"], shown=lambda v: f"{v * 1e3:.4g} ms",
+        name=name, value=most, least=False, read=read, shown=lambda v: f"{v * 1e3:.4g} ms",
         measure=f"--requests {needed_requests(PERCENTILES[name])}: fewer do not support {name}",
     )  # fmt: skip
 
@@ -112,6 +120,13 @@ def hang_rate_below(row: Mapping[str, Any]) -> float | None:
 
     judged = row["judged_trials"]
     return HangRate(hung=int(row["hung_trials"]), judged=int(judged)).below if judged else None
+
+
+def needed(bounds: Sequence[Bound]) -> tuple[int, int]:
+    """(requests a trial, fresh workers) without which some of these bounds cannot be told to be kept; 1 where any will do."""
+    requests = [needed_requests(PERCENTILES[bound.name]) for bound in bounds if bound.name in PERCENTILES]
+    workers = [clean_trials_for(bound.value) for bound in bounds if bound.name == HANG_RATE]
+    return max(requests, default=1), max(workers, default=1)
 
 
 def most_memory(bounds: Sequence[Bound]) -> float | None:

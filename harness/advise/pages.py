@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +13,7 @@ from harness.advise import settings
 from harness.advise.candidates import Candidate
 from harness.advise.ranking import Advice
 from harness.compare.pages import text
+from harness.outcome import Outcome
 
 MOST = 12  # lines of a list; all are in the JSON
 CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
@@ -93,8 +95,14 @@ def change(one: Candidate, advice: Advice) -> list[str]:
 
 
 def code_changes(advice: Advice) -> list[tuple[str, str]]:
-    """(what to do, a diff or '') for an application that forks after it has loaded its model, and so fails in prefork."""
-    failed = [one for one in advice.vetoed if one.cell.pool == "prefork" and one.application is not None]
+    """(what to do, a diff or '') for an application that forks after it has loaded its model, and so fails in prefork alone."""
+    works = any(one.measured for one in (*advice.best, *advice.unfit, *advice.unknown))
+    failed = [
+        one
+        for one in advice.vetoed
+        if one.cell.pool == "prefork" and one.application is not None and one.outcome is not Outcome.REFUSED
+        if works or one.cause.startswith("fork-")
+    ]
     if not failed:
         return []
     one = failed[0]
@@ -102,15 +110,16 @@ def code_changes(advice: Advice) -> list[tuple[str, str]]:
     head = f"prefork {_ended(one)}{_evidence(one)}"
     found = one.application["changes"]
     if not found:
-        words = "no statement that loads a model at import was found in the application's own modules"
+        words = "no statement that loads a model at import was recognised in the application's own modules as they are now"
         return [(f"{head}: {words}; load it in the first task of each process, or in worker_process_init", "")]
-    return [_code_change(head, each, f"{one.run}/{CHANGE_FILE}") for each in found]
+    patch = f"patch -d {shlex.quote(one.application.get('folder', 'FOLDER'))} -p1 < {shlex.quote(f'{one.run}/{CHANGE_FILE}')}"
+    return [_code_change(head, each, patch) for each in found]
 
 
-def _code_change(head: str, change: Mapping[str, Any], file: str) -> tuple[str, str]:
+def _code_change(head: str, change: Mapping[str, Any], patch: str) -> tuple[str, str]:
     where = f"{head}: line {change['line']} of {change['file']} loads as the module is imported ({change['statement']})"
     if change["diff"]:
-        how = f"in the application's folder, patch -p1 < {file} makes each process load it for itself"
+        how = f"'{patch}' makes each process load it for itself"
         return f"{where}; {how}", change["diff"]
     return f"{where}; load it in the first task of each process instead (no diff: {change['why_not']})", ""
 
@@ -143,10 +152,9 @@ def blocks(one: Candidate) -> list[tuple[str, str]]:
 
 def _blocks(one: Candidate) -> list[tuple[str, str, str]]:
     setup = settings.of(one.cell, one.application)
-    variables = "\n".join(f"export {name}={value!r}" for name, value in setup.environment.items())
     celery = "\n".join(f"app.conf.{name} = {value}" for name, value in setup.celery.items())
     return [
-        ("Command line", "sh", f"{variables}\n{setup.line}".strip()),
+        ("Command line", "sh", setup.shell),
         *((("Celery settings", "python", celery), ("Code", "python", setup.code)) if setup.code else ()),
         ("systemd", "ini", settings.systemd(setup)),
         ("compose", "yaml", settings.compose(setup)),

@@ -10,6 +10,7 @@ import shlex
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from harness.matrix import AUTO, Cell
@@ -63,6 +64,14 @@ class Setup:
     celery: dict[str, str]
     code: str
     change: str  # in words
+    env_file: str = ""  # of somebody's own application: its variables
+
+    @property
+    def shell(self) -> str:
+        """All that is typed: the variables, and the line."""
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        file = [f"set -a; . {shlex.quote(_sourced(self.env_file))}; set +a"] if self.env_file else []
+        return "\n".join([*exports, *file, self.line])
 
     @property
     def line(self) -> str:
@@ -95,7 +104,13 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     return Setup(
         command=("celery", "--app", application["app"], "worker", *pool, *queues, "--loglevel", "WARNING", "--without-mingle"),
         environment={}, celery={}, code="", change="the application stays as it is written",
+        env_file=application.get("env_file", ""),
     )  # fmt: skip
+
+
+def _sourced(path: str) -> str:
+    """A shell looks on PATH for a file that is named without a folder."""
+    return path if "/" in path else f"./{path}"
 
 
 def _environment(cell: Cell) -> dict[str, str]:
@@ -152,6 +167,7 @@ def _loader(cell: Cell) -> str:
 def systemd(setup: Setup) -> str:
     """A unit: put it in /etc/systemd/system, and change what is in capitals."""
     variables = "".join(f'Environment="{name}={value}"\n' for name, value in setup.environment.items())
+    variables += f"EnvironmentFile=/PATH/TO/{PurePath(setup.env_file).name}\n" if setup.env_file else ""
     return (
         "[Unit]\nDescription=Celery worker that serves a Keras model\nAfter=network.target\n\n[Service]\nUser=USER\n"
         f"WorkingDirectory=/PATH/TO/PROJECT\n{variables}ExecStart=/PATH/TO/VENV/bin/{setup.line}\n"
@@ -163,6 +179,7 @@ def compose(setup: Setup) -> str:
     """A service for a compose file."""
     variables = "".join(f'      {name}: "{value}"\n' for name, value in setup.environment.items())
     environment = f"    environment:\n{variables}" if variables else ""
+    environment += f'    env_file: "{setup.env_file}"\n' if setup.env_file else ""
     command = ", ".join(f'"{word}"' for word in setup.command)
     return (
         f"services:\n  worker:\n    image: IMAGE\n    command: [{command}]\n{environment}"

@@ -14,10 +14,11 @@ traffic then runs for LEAD_S before it is measured, so that the queue is not an 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 
-from harness import stability
+from harness import stability, stamps
 from harness.client import open_loop, peak, schedule
 from harness.client.flow import Flow
 from harness.client.log import executor
@@ -27,6 +28,7 @@ from harness.client.schedule import NS_PER_S
 from harness.client.wire import Wire
 from harness.sending import Sending
 from harness.traffic import DRAIN_REQUESTS, Traffic, parse
+from harness.worker import contract
 
 WINDOW_S = 0.5
 WINDOW_REQUESTS = 10  # fewer than `stability` asks of a measured phase: warm-up is to be short, and is not what is reported
@@ -185,7 +187,9 @@ class Generator:
 
 
 class _Executors:
-    """Which executors have answered so far; each answer is read once."""
+    """Which executors have answered so far; each answer is read once. Those of somebody's own application do not say who
+    ran them: there its worker's own events tell.
+    """
 
     def __init__(self, flow: Flow, plan: Plan) -> None:
         self.flow, self.plan = flow, plan
@@ -195,10 +199,17 @@ class _Executors:
 
     def all(self) -> bool:
         """Whether there is no other to wait for. One that raised does not say who ran it: then this is as warm as it gets."""
+        if self.plan.messages:
+            ended = stamps.read(Path(self.plan.events_dir), contract.FILE_NAME, (contract.TASK_END,))
+            self.seen = {self._who(int(one["pid"]), int(one["tid"])) for one in ended}
+            return len(self.seen) >= self.plan.executors
         for raw in self.flow.log.raw[self.read :]:
             who = executor(raw) if raw is not None else None
             self.raised |= raw is not None and who is None
             if who is not None:
-                self.seen.add(who if self.plan.by_thread else (who[0], 0))
+                self.seen.add(self._who(*who))
         self.read = len(self.flow.log)
         return self.raised or len(self.seen) >= self.plan.executors
+
+    def _who(self, pid: int, tid: int) -> tuple[int, int]:
+        return pid, tid if self.plan.by_thread else 0

@@ -39,11 +39,8 @@ class Log:
 
 
 def executor(raw: bytes) -> tuple[int, int] | None:
-    """(pid, tid) of who answered; None for an answer that does not say: its task raised, or is not ours."""
-    try:
-        result = json.loads(raw).get("result")
-    except ValueError:  # of somebody's own application, in another serialiser
-        return None
+    """(pid, tid) of who answered; None where the task raised: then the answer does not say."""
+    result = json.loads(raw).get("result")
     if isinstance(result, dict) and contract.PID in result:
         return result[contract.PID], result[contract.TID]
     return None

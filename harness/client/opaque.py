@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.client.log import Log, error_text, moments
 
-NEWS = ("STARTED", "PENDING", "RECEIVED")  # states that are published on the way, and are no answer
+FINAL = ("SUCCESS", "FAILURE", "REVOKED")  # any other state, also one of the application's own, is published on the way
 RESULTS = "results.jsonl"  # beside the requests' file: {"number": 3, "result": …}
 SUCCESS = "SUCCESS"
 
@@ -42,11 +42,9 @@ def _unpacked(raw: bytes) -> Any:
 
 
 def is_news(raw: bytes) -> bool:
-    """Whether this only tells that a task has begun."""
-    if not any(word.encode() in raw for word in NEWS):
-        return False
+    """Whether this only tells how far a task has come. What cannot be read is taken for the answer: see `app_facts`."""
     found = read(raw)
-    return found is not None and found["status"] in NEWS
+    return found is not None and found["status"] not in FINAL
 
 
 def plain(value: Any) -> Any:

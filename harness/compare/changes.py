@@ -1,22 +1,23 @@
 """What changed from one run to the other, cell by cell. Pure.
 
-An outcome is compared as the gravest of a cell's trials, and a change of it is the first thing to read. Figures are compared
-only between trials that ended ok, by the rule of `harness.comparison`; where that cannot decide, the reason says why.
+An outcome is compared as the gravest of a cell's judged trials, and a change of it is the first thing to read; so is a hang
+rate that is another one by its exact intervals. Figures are compared only between trials that ended ok, by the rule of
+`harness.comparison`; where that cannot decide, or one run alone was made on a noisy machine, the reason says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness import comparison, doubts, intervals
 from harness.compare.sides import Side, machines_differ
 from harness.comparison import Comparison, Word
+from harness.hang_rate import hang_rate
 from harness.outcome import Outcome
 from harness.record import Figures, TrialRecord
-from harness.summary import GRAVITY
+from harness.summary import GRAVITY, NOT_JUDGED, gravest
 
-NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})
 NOISE = frozenset({"others", "stolen", "frequency", "swap"})  # doubts about the machine
 
 
@@ -62,7 +63,8 @@ METRICS: Mapping[str, Metric] = {
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeChange:
-    """`worse`: the new outcome is graver; None where one of them says nothing of the cell (skipped, invalid)."""
+    """`worse`: the new outcome is graver, or the same and more frequent; None where one of them says nothing of the cell
+    (skipped, invalid)."""
 
     cell: str
     before: Outcome
@@ -127,10 +129,6 @@ def compare(first: Side, second: Side, *, factors: Mapping[str, float] | None = 
     )
 
 
-def gravest(trials: Sequence[TrialRecord]) -> TrialRecord:
-    return min(trials, key=lambda record: GRAVITY.index(record.outcome))
-
-
 def counts(trials: Sequence[TrialRecord]) -> str:
     """'ok 4, hung 1', the gravest last."""
     ended = [record.outcome for record in trials]
@@ -139,18 +137,33 @@ def counts(trials: Sequence[TrialRecord]) -> str:
 
 def _outcome(cell: str, here: Sequence[TrialRecord], there: Sequence[TrialRecord]) -> OutcomeChange | None:
     before, after = gravest(here), gravest(there)
-    if before.outcome is after.outcome:
+    worse = _hangs_more(here, there) if before.outcome is after.outcome else _graver(before.outcome, after.outcome)
+    if before.outcome is after.outcome and worse is None:
         return None
-    unknown = bool({before.outcome, after.outcome} & NOT_JUDGED)
     return OutcomeChange(
         cell=cell,
         before=before.outcome,
         after=after.outcome,
-        worse=None if unknown else GRAVITY.index(after.outcome) < GRAVITY.index(before.outcome),
+        worse=worse,
         counts=f"{counts(here)} -> {counts(there)}",
         reason=after.reason,
         evidence=after.evidence,
     )
+
+
+def _graver(before: Outcome, after: Outcome) -> bool | None:
+    if {before, after} & NOT_JUDGED:
+        return None
+    return GRAVITY.index(after) < GRAVITY.index(before)
+
+
+def _hangs_more(here: Sequence[TrialRecord], there: Sequence[TrialRecord]) -> bool | None:
+    """Whether fresh workers hang more often, by the exact intervals of the rates; None where these overlap."""
+    before, after = hang_rate(here), hang_rate(there)
+    if before is None or after is None:
+        return None
+    (low, high), (later_low, later_high) = before.interval, after.interval
+    return True if later_low > high else False if later_high < low else None
 
 
 def _loudness(change: OutcomeChange) -> tuple[int, int, int]:
@@ -176,7 +189,9 @@ def _difference(
     else:
         found = comparison.compare(before, after, factor=factors.get(metric.name, comparison.FACTOR))
         if found.word is Word.CANNOT_SAY and (noisy := _noise([*here[1], *there[1]])):
-            found = Comparison(**{**vars(found), "reason": f"{found.reason}; the machine was noisy: {noisy}"})
+            found = replace(found, reason=f"{found.reason}; the machine was noisy: {noisy}")
+        elif found.word is Word.DIFFER and (noisy := _noisy_alone(here[1], there[1])):
+            found = replace(found, word=Word.CANNOT_SAY, reason=f"too noisy: {noisy}, and in none of the other run")
     return Difference(cell=cell, metric=metric, found=found, before=intervals.middle(before), after=intervals.middle(after))
 
 
@@ -201,6 +216,15 @@ def _noise(trials: Sequence[TrialRecord]) -> str:
     """The doubts about the machine, each name with the number of trials that have it."""
     names = [name for record in trials for name, _ in doubts.parts(doubts.text(record.doubts)) if name in NOISE]
     return ", ".join(f"{name} in {names.count(name)} of {len(trials)} trials" for name in dict.fromkeys(names))
+
+
+def _noisy_alone(here: Sequence[TrialRecord], there: Sequence[TrialRecord]) -> str:
+    """The noise in most trials of one run where the other has none; '' where both met the same machine."""
+    first, second = (sum(bool(_noise([record])) for record in trials) for trials in (here, there))
+    for which, trials, noisy, others in (("first", here, first, second), ("second", there, second, first)):
+        if not others and 2 * noisy > len(trials):
+            return f"{_noise(trials)} of the {which} run"
+    return ""
 
 
 def _size(found: Comparison) -> float:

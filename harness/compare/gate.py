@@ -59,12 +59,15 @@ def parse(text: str) -> Gate:
 
 def judge(gate: Gate, changes: Changes) -> Judgement:
     """Whether the check fails, and what it could not see."""
-    failures = [
-        f"{change.cell}: {change.before} -> {change.after}" for change in changes.outcomes if gate.outcome and change.worse
-    ]
+    failures, warnings = list[str](), list[str]()
     if gate.outcome:
+        failures += [f"{change.cell}: {change.counts}" for change in changes.outcomes if change.worse]
         failures += [f"{cell}: not in the second run" for cell in changes.gone]
-    warnings = []
+        warnings += [
+            f"outcome of {change.cell}: {change.counts} ({change.reason}); that says nothing, so it cannot fail the check"
+            for change in changes.outcomes
+            if change.worse is None
+        ]
     for name, percent in (gate.percents or {}).items():
         mine = [one for one in changes.differences if one.metric.name == name]
         failures += [

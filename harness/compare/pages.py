@@ -12,6 +12,7 @@ from harness.compare.changes import Changes, Difference
 from harness.compare.gate import Judgement
 from harness.compare.sides import Side
 from harness.comparison import FACTOR, LEVEL, Word
+from harness.visible import visible
 
 RULE = (
     f"a difference is real from a factor {FACTOR:g} on (or the limit that --fail-on gives) if p < {LEVEL:g} (Welch, logarithms)"
@@ -48,6 +49,7 @@ def as_json(compared: Compared) -> str:
         "second": compared.second.name,
         "machine": sides.machines_differ(compared.first, compared.second),
         "versions": sides.versions_differ(compared.first, compared.second),
+        "plans": sides.plans_differ(compared.first, compared.second),
         "summary": compared.summary,
         "rule": RULE,
         "failures": list(compared.judgement.failures),
@@ -87,6 +89,7 @@ def markdown(compared: Compared) -> str:
         lines += ["| cell | figure | before | after | ratio (95 %) |", "| --- | --- | --- | --- | --- |"]
         lines += [_row(one) for one in differing[:MOST_ROWS]]
         lines += [*_more(len(differing)), ""]
+    lines += [f"Asked for otherwise: {text(one)}  " for one in gate.lines(sides.plans_differ(compared.first, compared.second))]
     lines += [f"Versions: {text(one)}  " for one in gate.lines(sides.versions_differ(compared.first, compared.second))]
     reasons = Counter(reason(one) for one in changes.words(Word.CANNOT_SAY))
     lines += [f"Cannot say ({count} figures): {text(why)}." for why, count in reasons.most_common(5)]
@@ -118,7 +121,7 @@ def reason(one: Difference) -> str:
 
 def text(said: object) -> str:
     """Words of others in a table of Markdown: no markup, no new column, no second line."""
-    plain = " ".join(str(said).split())
+    plain = " ".join(visible(str(said)).split())
     for sign in "\\`*_|<>[]":
         plain = plain.replace(sign, f"\\{sign}")
     return plain

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import figures
+from harness import figures, machine
+from harness.environments import base_of
 from harness.errors import BadInput
 from harness.matrix import Cell
 from harness.record import Figures, TrialRecord
 from harness.store import RunFolder
 
-MACHINE = ("processor", "cores_available", "cores_total", "memory_bytes", "system", "virtual")  # what figures depend on
+REPEATS = ("repeat", "seed", "controls")  # settings that change no trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Side:
     figures: Mapping[tuple[str, int], Figures]  # by the record's own cell id and trial, computed where they are not on record
     machine: Mapping[str, Any]
     packages: Mapping[str, Mapping[str, str]]  # environment -> package -> version
+    plan: Mapping[str, Any] = field(default_factory=dict)  # the settings, broker and models that it ran with, by name
     started: str = ""
     application: Mapping[str, Any] | None = None  # of a probe: what `harness.probe` says of somebody's own application
 
@@ -46,9 +48,16 @@ def read(folder: Path) -> Side:
         figures={place: one for place, one in known.items() if one is not None},
         machine=header.get("machine", {}),
         packages={name: one.get("installed", {}) for name, one in header.get("environments", {}).items()},
+        plan=_plan(header),
         started=header.get("started", ""),
         application=header.get("application"),
     )
+
+
+def _plan(header: Mapping[str, Any]) -> dict[str, Any]:
+    settings = header.get("experiment", {}).get("settings", {})
+    models = {f"model {name}": print_ for name, print_ in header.get("workloads", {}).items()}
+    return {**settings, **models, **({"broker": header["broker"]} if "broker" in header else {})}
 
 
 def _cells(records: list[TrialRecord]) -> dict[str, tuple[TrialRecord, ...]]:
@@ -69,25 +78,44 @@ def key(cell: Cell) -> str:
     >>> key(Cell(backend="theano", environment="theano+celery==5.4.0", pool="solo"))
     'theano-solo-c1-first-task-predict'
     """
-    plain = cell.environment.partition("+")[0]
+    plain = base_of(cell.environment)
     return replace(cell, environment="" if plain == cell.backend else plain).id
 
 
 def machines_differ(first: Side, second: Side) -> str:
-    """In what the machines differ, '' where they are alike as far as is known."""
-    pairs = [(name, first.machine.get(name), second.machine.get(name)) for name in MACHINE]
-    return ", ".join(f"{name} {one} -> {other}" for name, one, other in pairs if one != other)
+    return machine.differ(first.machine, second.machine)
 
 
-def versions_differ(first: Side, second: Side) -> list[str]:
-    """What is installed otherwise, a line an environment: 'theano: celery 5.2.7 -> 5.6.0, kombu added 5.6'."""
+def plans_differ(first: Side, second: Side) -> list[str]:
+    """What was asked for otherwise, of what both say: 'limit_s 60.0 -> 10.0', 'model user-model: another one'."""
+    both = [name for name in first.plan if name in second.plan and name not in REPEATS]
+    pairs = [(name, first.plan[name], second.plan[name]) for name in both]
+    return [
+        f"{name}: another one" if name.startswith("model ") else f"{name} {one} -> {other}"
+        for name, one, other in pairs
+        if one != other
+    ]
+
+
+def versions_differ(first: Side, second: Side, *, but: str = "") -> list[str]:
+    """What is installed otherwise, a line an environment: 'theano: celery 5.2.7 -> 5.6.0, kombu added 5.6'.
+
+    `but`: a package that is not looked at.
+    """
     lines = []
-    here, there = ({name.partition("+")[0]: one for name, one in side.packages.items()} for side in (first, second))
+    here, there = _by_base(first.packages), _by_base(second.packages)
     for name in sorted(here.keys() & there.keys()):
-        changed = [_change(package, here[name], there[name]) for package in sorted(here[name].keys() | there[name].keys())]
+        packages = sorted((here[name].keys() | there[name].keys()) - {but})
+        changed = [_change(package, here[name], there[name]) for package in packages]
         if any(changed):
             lines.append(f"{name}: {', '.join(filter(None, changed))}")
     return lines
+
+
+def _by_base(packages: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    """By the environment's name without a variant's versions, where a run has but one of that name."""
+    bases = [base_of(name) for name in packages]
+    return {base: one for base, one in zip(bases, packages.values(), strict=True) if bases.count(base) == 1}
 
 
 def _change(package: str, here: Mapping[str, str], there: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ command line; what runs inside a worker is in `harness.backends` and `harness.wo
 from harness.environments.build import prepare
 from harness.environments.description import Description, descriptions
 from harness.environments.environment import Environment, described, find, home
-from harness.environments.variants import base_of, name_of, pins_of
+from harness.environments.variants import base_of, name_of, normal, pins_of
 from harness.environments.worker_side import worker_path, worker_variables
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "find",
     "home",
     "name_of",
+    "normal",
     "pins_of",
     "prepare",
     "worker_path",

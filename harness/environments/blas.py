@@ -17,7 +17,7 @@ from harness import processes
 from harness.environments.description import BlasLink
 from harness.environments.environment import Environment
 from harness.environments.worker_side import worker_variables
-from harness.errors import BadInput, HarnessError
+from harness.errors import BadInput, BuildFailed
 
 SYMBOLS = (b"sgemm_\0", b"dgemm_\0")  # the 64-bit-integer builds of later wheels have sgemm_64_ instead
 RATIO_MIN = 0.7  # of NumPy's own GEMM rate; below, the backend is no fair contestant
@@ -41,7 +41,7 @@ def link(package: str, site_packages: Path, folder: Path) -> Path:
     ]
     found = next((path for path in libraries if "openblas" in path.name and _exports_plain_names(path)), None)
     if found is None:
-        raise HarnessError(
+        raise BuildFailed(
             f"the {package} wheel brings no OpenBLAS with plain sgemm_ and dgemm_",
             remedy="choose a version in the environment's toml that does, and recompile the lock",
             evidence=str(site_packages),
@@ -54,7 +54,7 @@ def link(package: str, site_packages: Path, folder: Path) -> Path:
 
 
 def prove(blas: BlasLink, environment: Environment, log: Path) -> dict[str, Any]:
-    """The probe's figures, measured in the environment as a worker would see it. Raises HarnessError if it fails."""
+    """The probe's figures, measured in the environment as a worker would see it. Raises BuildFailed if it fails."""
     try:
         done = processes.run(
             [str(environment.python), "-m", blas.probe],
@@ -63,13 +63,13 @@ def prove(blas: BlasLink, environment: Environment, log: Path) -> dict[str, Any]
             limit_s=PROBE_LIMIT_S,
         )
     except subprocess.TimeoutExpired as error:
-        raise HarnessError(f"{blas.probe} did not end within {PROBE_LIMIT_S:g} s") from error
+        raise BuildFailed(f"{blas.probe} did not end within {PROBE_LIMIT_S:g} s") from error
     with log.open("a") as file:
         file.write(f"$ python -m {blas.probe}\n{done.stdout}{done.stderr}\n")
     try:
         facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
-        raise HarnessError(
+        raise BuildFailed(
             f"{blas.probe} failed in the {environment.name} environment",
             remedy="the log ends with what it said; a compiler that cannot compile is the usual cause",
             evidence=str(log),

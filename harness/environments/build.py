@@ -35,7 +35,7 @@ from harness.environments.environment import (
 )
 from harness.environments.interpreters import HEADERS, Interpreter
 from harness.environments.worker_side import worker_variables
-from harness.errors import HarnessError, MissingTool
+from harness.errors import BuildFailed, MissingTool
 
 INSTALL_LIMIT_S = 3600.0  # TensorFlow over a slow line
 IMPORT_LIMIT_S = 300.0
@@ -50,7 +50,7 @@ def silent(_text: str) -> None:
 def prepare(name: str, say: Say = silent) -> Environment:
     """The environment, built if need be; `say` hears the progress.
 
-    Raises BadInput for an unknown name, MissingTool for an interpreter or compiler that cannot be had, HarnessError
+    Raises BadInput for an unknown name, MissingTool for an interpreter or compiler that cannot be had, BuildFailed
     when packages cannot be installed or do not import.
     """
     description = described(name)
@@ -84,7 +84,7 @@ def _resolve(description: Description, say: Say) -> None:
     try:
         locks.compile_lock(description)
     except uvtool.UvFailed as error:
-        raise HarnessError(
+        raise BuildFailed(
             f"no versions fit together for {description.name}: {error}", remedy="name a version that exists and fits"
         ) from error
 
@@ -131,7 +131,7 @@ def _install(description: Description, interpreter: Interpreter, folder: Path, l
         uvtool.run(make, cwd=home(), limit_s=INSTALL_LIMIT_S, log=log)
         uvtool.run(fill, cwd=home(), limit_s=INSTALL_LIMIT_S, log=log)
     except uvtool.UvFailed as error:
-        raise HarnessError(
+        raise BuildFailed(
             f"the {description.name} environment cannot be installed: {error}",
             remedy="check the network, free disk and uv's settings (UV_DEFAULT_INDEX, proxies), then try again",
             evidence=str(log),
@@ -162,7 +162,7 @@ def _try_imports(description: Description, environment: Environment, log: Path) 
         file.write(f"$ import {', '.join(description.imports)}\n{said}\n")
     if code != "0":
         last = said.strip().splitlines()[-1:] or [f"exit code {code}"]
-        raise HarnessError(f"the {description.name} environment does not import: {last[0]}", evidence=str(log))
+        raise BuildFailed(f"the {description.name} environment does not import: {last[0]}", evidence=str(log))
 
 
 def _write(path: Path, marker: dict[str, Any]) -> None:

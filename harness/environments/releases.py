@@ -17,9 +17,12 @@ LIMIT_S = 120.0
 LEAD = "Available versions:"
 
 
-def releases(package: str) -> list[str]:
-    """All final releases, oldest first. Raises HarnessError where the index cannot be asked."""
-    argv = [sys.executable, "-m", "pip", "index", "versions", package]
+def releases(package: str, python: str) -> list[str]:
+    """All final releases that have something for this Python ('3.7'), oldest first.
+
+    Raises HarnessError where the index cannot be asked.
+    """
+    argv = [sys.executable, "-m", "pip", "index", "versions", package, "--python-version", python]
     try:
         done = processes.run(argv, cwd=Path.cwd(), env=variables(), limit_s=LIMIT_S)
     except subprocess.TimeoutExpired as error:
@@ -37,8 +40,17 @@ def in_order(texts: Iterable[str]) -> list[str]:
     ['5.4.0', '5.10.0']
     """
 
-    found = {version_of(text): text for text in texts}
-    return [found[version] for version in sorted(found) if not version.is_prerelease]
+    return [text for text in named(texts) if not version_of(text).is_prerelease]
+
+
+def named(texts: Iterable[str]) -> list[str]:
+    """These versions and no others, oldest first.
+
+    >>> named(["5.6.0rc1", " 5.4.0", "5.4"])
+    ['5.4', '5.6.0rc1']
+    """
+    found = {version_of(text): text.strip() for text in texts}
+    return [found[version] for version in sorted(found)]
 
 
 def between(known: list[str], good: str, bad: str) -> list[str]:
@@ -46,7 +58,7 @@ def between(known: list[str], good: str, bad: str) -> list[str]:
     places = {version_of(text): place for place, text in enumerate(known)}
     for text in (good, bad):
         if version_of(text) not in places:
-            raise BadInput(f"there is no release {text}", remedy=f"there are {', '.join(known)}")
+            raise BadInput(f"there is no release {text}", remedy=f"there are {', '.join(known)}; --versions names others")
     first, last = places[version_of(good)], places[version_of(bad)]
     if first == last:
         raise BadInput(f"{good} and {bad} are the same release", remedy="name two releases that differ")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import processes
-from harness.errors import HarnessError, MissingTool
+from harness.errors import BuildFailed, MissingTool
 
 # What finding packages on this machine may need; nothing that changes what Python imports (PYTHONPATH, VIRTUAL_ENV).
 NAMES = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "NETRC"))
@@ -19,7 +19,7 @@ PREFIXES = ("UV_", "PIP_", "SSL_CERT_", "XDG_")
 SUFFIX = "_proxy"  # http_proxy, HTTPS_PROXY, no_proxy …
 
 
-class UvFailed(HarnessError):
+class UvFailed(BuildFailed):
     """uv ended with an error, or not at all."""
 
 

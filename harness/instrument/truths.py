@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness import environments, experiment, plan, workflow, workloads
-from harness.instrument import burners, coverage, paired_runs, pasted, queue_truth, same_cell, suite, worker_truth
+from harness.instrument import burners, coverage, paired_runs, pasted, queue_truth, same_cell, searched, suite, worker_truth
 from harness.instrument.finding import Finding
 from harness.instrument.suite import Bench, Check
 from harness.outcome import Outcome
@@ -47,6 +47,12 @@ TRUTHS = (
         name="recommend",
         title="what harness recommend prints, pasted",
         find=lambda bench: pasted.served(bench.folder),
+        long=True,
+    ),
+    Check(
+        name="tune",
+        title="harness tune, replayed and live",
+        find=lambda bench: searched.searched(bench.folder),
         long=True,
     ),
 )

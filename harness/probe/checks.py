@@ -7,13 +7,15 @@ rows. Where the whole answer differs, nothing is left to compare.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.worker import their_app
 
 RTOL, ATOL = 1e-3, 1e-5  # of numbers: threads add up floats in another order
+FAR = 1e300  # beyond, an integer is no number of the tables any more
 ANY = "*"  # in a place's path: whatever index
 Place = tuple[str, ...]
 
@@ -26,7 +28,11 @@ class Check(Protocol):
 
 def differences(expected: Any, got: Any, place: Place = ()) -> Iterator[tuple[Place, float]]:
     """The places in which two JSON values differ, and by how much."""
-    if _is_number(expected) and _is_number(got):
+    if isinstance(expected, int) and isinstance(got, int):  # a class or an id, not a measure: the next one is another
+        if type(expected) is not type(got) or expected != got:
+            gap = abs(got - expected)
+            yield place, float(gap) if 0 < gap < FAR else math.inf
+    elif _is_number(expected) and _is_number(got):
         gap = abs(got - expected)
         same = got == expected or (math.isnan(got) and math.isnan(expected))
         if not same and not gap <= ATOL + RTOL * abs(expected):
@@ -51,24 +57,31 @@ class Reference:
 
     answers: Mapping[int, Any]
     ignored: frozenset[Place]
+    differed: Counter[Place] = field(default_factory=Counter, compare=False)  # where answers did, and how often
 
     @property
     def usable(self) -> bool:
         return bool(self.answers) and () not in self.ignored
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
-        if row not in self.answers:
+        if row not in self.answers:  # the serial call raised: there is nothing to compare with
             return True, 0.0
-        found = [gap for place, gap in differences(self.answers[row], result) if not self._is_ignored(place)]
-        return not found, max(found, default=0.0)
+        found = {place: gap for place, gap in differences(self.answers[row], result) if not self._is_ignored(place)}
+        self.differed.update(found.keys())
+        return not found, max(found.values(), default=0.0)
 
     def _is_ignored(self, place: Place) -> bool:
         return any(place[: len(each)] == each for each in self.ignored)
 
     def said(self) -> str:
         """What is not compared, '' if everything is."""
-        places = sorted(".".join(("result", *place)) for place in self.ignored)
+        places = sorted(map(named, self.ignored))
         return f"not compared, for it differs from call to call: {', '.join(places)}" if places else ""
+
+
+def named(place: Place) -> str:
+    """'result.total'."""
+    return ".".join(("result", *place))
 
 
 def reference(answers: Iterable[tuple[int, Any]]) -> Reference:

@@ -21,6 +21,7 @@ LOADERS = frozenset({
 SAVED = ("saved_model.load",)
 FUNCTION = "load_in_this_process"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # their variables are their own
 NESTED = (*FUNCTIONS, ast.Lambda, ast.ClassDef)
 
 
@@ -62,6 +63,10 @@ def _change(path: str, text: str, tree: ast.Module, loading: frozenset[str], tre
     if why_not:
         return Change(file=path, line=first.lineno, statement=shown, why_not=why_not)
     new = _rewritten(text, tree, block, names)
+    try:
+        compile(new, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        return Change(file=path, line=first.lineno, statement=shown, why_not=f"as a function it would be no Python: {error}")
     diff = "".join(difflib.unified_diff(text.splitlines(True), new.splitlines(True), f"a/{path}", f"b/{path}"))
     return Change(file=path, line=first.lineno, statement=shown, diff=diff)
 
@@ -116,8 +121,9 @@ def _bound(statements: Sequence[ast.stmt]) -> list[str]:
     """Names that these statements bind, in order."""
     found: dict[str, None] = {}
     for statement in statements:
+        own = {id(node) for each in _running(statement) if isinstance(each, COMPREHENSIONS) for node in ast.walk(each)}
         for node in _running(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in own:
                 found[node.id] = None
     return list(found)
 
@@ -142,17 +148,41 @@ def _why_not(
             return "a text in it is longer than a line"
     module = PurePath(path).stem if PurePath(path).stem != "__init__" else PurePath(path).parent.name
     for other, there in trees.items():
-        for node in ast.walk(there):
-            taken = isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == module
-            shared = sorted({alias.name for alias in node.names} & set(names)) if taken and other != path else []  # type: ignore[attr-defined]
-            if shared:
-                return f"{other} imports {', '.join(shared)} from it, and would keep what is bound at import"
+        if other != path and (shared := _taken(there, module, names)):
+            return f"{other} takes {', '.join(shared)} from it, and would get what is bound at import"
+    if early := _read(_evaluated_at_import(tree)) & set(names):
+        return f"{', '.join(sorted(early))} is read while the module is imported, by a default, a decorator or a class"
     users = _users(tree, names)
     if not users:
         return f"no function of the module uses {', '.join(names)}"
     if any(_first(user).lineno == user.lineno for user in users):
         return "a function that uses it stands on one line"
     return ""
+
+
+def _taken(tree: ast.Module, module: str, names: Sequence[str]) -> list[str]:
+    """Which of the names another module takes from this one: imported by name, by `*`, or read as `module.name`."""
+    found = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == module:
+            imported = {alias.name for alias in node.names}
+            found |= set(names) & imported | ({"*"} & imported)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2] == module:
+            found |= {node.attr} & set(names)
+    return sorted(found)
+
+
+def _evaluated_at_import(tree: ast.Module) -> list[ast.AST]:
+    """What of functions and classes runs as they are defined: defaults, decorators, and the bodies of classes."""
+    found: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, (*FUNCTIONS, ast.Lambda)):
+            found += [each for each in (*node.args.defaults, *node.args.kw_defaults) if each is not None]
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            found += node.decorator_list
+        if isinstance(node, ast.ClassDef):
+            found += [statement for statement in node.body if not isinstance(statement, NESTED)]
+    return found
 
 
 def _users(tree: ast.Module, names: Sequence[str]) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -202,11 +232,12 @@ def _function(moved: str, names: Sequence[str]) -> str:
     return (
         "import threading\n\n"
         f"{' = '.join(names)} = None\n"
-        "_LOADING = threading.Lock()\n\n\n"
+        "_LOADED, _LOADING = False, threading.Lock()\n\n\n"
         f"def {FUNCTION}():\n"
         '    """Load at the first task of each process: what runs in the main process does not run in its forked children."""\n'
-        f"    global {', '.join(names)}\n"
+        f"    global {', '.join(names)}, _LOADED\n"
         "    with _LOADING:\n"
-        f"        if {names[-1]} is None:\n"
-        f"{body}\n"
+        "        if not _LOADED:\n"
+        f"{body}"
+        "            _LOADED = True\n\n"
     )

@@ -66,9 +66,10 @@ def read(
     if not counts or min(counts) < 1:
         raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
     environments.home().mkdir(parents=True, exist_ok=True)
+    own = orders.own_variables(env_file)
     return orders.Order(
         app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),
-        variables=orders.variables(env_file, interpreter), settings=settings, out=out, pools=chosen, concurrency=counts,
-        traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
+        variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
+        concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         retry=plan.retry_outcomes(retry),
     )  # fmt: skip

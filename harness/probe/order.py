@@ -23,7 +23,8 @@ EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list o
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """`folder`: where the application is started; `variables`: all that it is started with; `rows`: arguments of requests."""
+    """`folder`: where the application is started; `variables`: all that it is started with, of which `own` are those of
+    `env_file`; `rows`: arguments of requests."""
 
     app: str
     task: str
@@ -31,6 +32,8 @@ class Order:
     python: Path
     folder: Path
     variables: Mapping[str, str]
+    own: Mapping[str, str]
+    env_file: Path | None
     settings: Settings
     out: Path
     pools: tuple[str, ...]
@@ -63,13 +66,19 @@ def rows(path: Path) -> list[Any]:
     return found
 
 
-def variables(env_file: Path | None, python: Path) -> dict[str, str]:
-    """This shell's variables, those of the file over them, and the interpreter's own programs first on PATH."""
+def own_variables(env_file: Path | None) -> dict[str, str]:
+    """Those of the file. Raises BadInput."""
+    if env_file is None:
+        return {}
+    if not env_file.is_file():
+        raise BadInput(f"--env-file {env_file}: there is no such file", remedy="lines such as NAME=value")
+    return {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+
+
+def variables(own: Mapping[str, str], python: Path) -> dict[str, str]:
+    """This shell's variables, the application's own over them, and the interpreter's own programs first on PATH."""
     found = {name: value for name, value in os.environ.items() if name not in OURS and not name.startswith("HARNESS_")}
-    if env_file is not None:
-        if not env_file.is_file():
-            raise BadInput(f"--env-file {env_file}: there is no such file", remedy="lines such as NAME=value")
-        found |= {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    found |= own
     return {**found, "PATH": os.pathsep.join([str(python.parent), found.get("PATH", os.defpath)])}
 
 

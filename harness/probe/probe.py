@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from harness.application import Application
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
-from harness.errors import Interrupted
+from harness.errors import BadInput, Interrupted
 from harness.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.plan import Planned
 from harness.pools import POOLS
@@ -51,6 +52,7 @@ class Probe:
     sources: str  # digest of the application's own source files: a probe after a change of code is another one
     changes: Sequence[Change]
     check: Check = checks.anything
+    rows: int = 0  # that are sent: those, from the first on, whose right answers are known
     checked: str = ""  # what answers are held against, in words
     interrupted: bool = False
     known: dict[tuple[str, int], TrialRecord] = field(default_factory=dict)
@@ -62,6 +64,8 @@ def run(order: Order, screen: workflow.Screen) -> pd.DataFrame:
     with store.room(order.out), store.RunFolder(order.out).opened(fresh=order.fresh) as folder:
         if folder.moved_to:
             screen.say(f"the earlier probe was moved to {folder.moved_to}")
+        store.check_machine(folder)
+        check_application(order, folder)
         scratch = supervisor.fresh_folder(order.out / "scratch")
         preflight.check_sight(scratch)
         with broker.embedded(scratch / "broker") as server:
@@ -72,6 +76,16 @@ def run(order: Order, screen: workflow.Screen) -> pd.DataFrame:
     if probe.interrupted:
         raise Interrupted("stopped on request; what was measured is kept", remedy="the same command goes on from here")
     return table
+
+
+def check_application(order: Order, folder: store.RunFolder) -> None:
+    """Raise BadInput where the folder holds a probe of something else: advice would mix the two."""
+    known, asked = folder.read_json("run.json").get(APPLICATION), {"app": order.app, "task": order.task, "queue": order.queue}
+    if folder.trials_path.exists() and known and any(known.get(name) != value for name, value in asked.items()):
+        raise BadInput(
+            f"{folder.path} holds a probe of {known['task']} in {known['app']}",
+            remedy="name another --out, or set it aside with --fresh",
+        )
 
 
 def _learned(order: Order, screen: workflow.Screen, server: Broker, scratch: Path) -> Probe:
@@ -90,7 +104,7 @@ def _learned(order: Order, screen: workflow.Screen, server: Broker, scratch: Pat
         screen.say(f"in the trial alone: {line}")
     return Probe(
         order=order, screen=screen, application=application, facts=facts, environment=_environment(order, facts), server=server,
-        scratch=scratch, sources=_digest(facts), changes=changes(order, facts),
+        scratch=scratch, sources=_digest(facts), changes=changes(order, facts), rows=len(order.rows),
     )  # fmt: skip
 
 
@@ -168,11 +182,14 @@ def _one(probe: Probe, item: Planned, folder: store.RunFolder) -> TrialRecord | 
     pace = plan.pace(baselines)
     own = supervisor.fresh_folder((probe.scratch / "trial").resolve())
     work = Assignment(
-        cell=item.cell, trial=item.trial, environment=probe.environment, bundle=Path(), rows=len(probe.order.rows),
+        cell=item.cell, trial=item.trial, environment=probe.environment, bundle=Path(), rows=probe.rows,
         settings=probe.order.settings, broker=probe.server, folder=own,
         evidence=folder.path / "evidence" / f"{item.cell.id}.{item.trial}", application=probe.application,
         interrupted=lambda: probe.interrupted, baseline_s=pace["baseline_s"], baseline_first_s=pace["baseline_first_s"],
     )  # fmt: skip
+    broker.emptied(probe.server.url)
+    if isinstance(probe.check, Reference):
+        probe.check.differed.clear()
     begun, trial = time.monotonic(), Trial(work)
     trial.run()
     if trial.seen.ended_by == "interrupted":
@@ -193,25 +210,30 @@ def _reworded(reason: str, probe: Probe) -> str:
     else:
         told = reason.replace("the reference by up to inf", "those of serial calls")
         told = told.replace("differ from the reference", "differ from those of serial calls")
+        if isinstance(probe.check, Reference) and probe.check.differed and "differ from" in told:
+            place, count = probe.check.differed.most_common(1)[0]
+            told += f"; {checks.named(place)} in {count}: if it is another in each process, leave it out by --check"
     return told.replace("match the reference", probe.checked or "came")
 
 
 def _take_reference(probe: Probe, lines: Sequence[Mapping[str, Any]]) -> None:
     """Decide what answers are held against: the user's expression, or what the serial calls gave."""
-    if probe.order.check:
+    found = checks.reference((row, result) for _, row, result in results.readable(lines))
+    if probe.order.check and (found.answers or all(line["error"] for line in lines)):
         probe.check, probe.checked = Expression(text=probe.order.check, rows=probe.order.rows), "pass the check"
-        return
-    found: Reference = checks.reference(
-        (line["row"], results.stored(line["payload"])) for line in lines if line["payload"] is not None
-    )
-    if found.usable:
+    elif found.usable:
         probe.check, probe.checked = found, "match those of serial calls"
+        probe.rows = len({line["row"] for line in lines})  # from the first on: they are gone through in order
         if found.said():
             probe.screen.say(found.said())
+        if probe.rows < len(probe.order.rows):
+            some = f"{probe.rows} of {len(probe.order.rows)} rows"
+            probe.screen.say(f"the serial calls had time for the first {some}: these are sent")
     else:
         probe.check, probe.checked = checks.anything, "came"
         why = "differ from call to call" if found.answers else "gave no answer that can be read"
-        probe.screen.say(f"warning: the serial calls {why}: answers are not checked; --check 'expression on result' does")
+        helps = "; --check 'expression on result' does" if found.answers else ""
+        probe.screen.say(f"warning: the serial calls {why}: answers are not checked{helps}")
 
 
 def _key(probe: Probe, cell: Cell) -> str:
@@ -219,7 +241,8 @@ def _key(probe: Probe, cell: Cell) -> str:
     asked = {
         "schema": SCHEMA, "cell": cell.as_dict(), "settings": order.settings.model_dump(exclude={"repeat", "seed"}),
         "app": order.app, "task": order.task, "rows": order.rows, "queue": order.queue, "check": order.check,
-        "environment": probe.environment.fingerprint, "sources": probe.sources,
+        "environment": probe.environment.fingerprint, "sources": probe.sources, "variables": dict(order.own),
+        "folder": str(order.folder),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -269,6 +292,7 @@ def _write_header(folder: store.RunFolder, probe: Probe, *, ended: str) -> None:
             },
             APPLICATION: {
                 "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
+                "folder": os.path.relpath(order.folder), "env_file": str(order.env_file or ""),
                 "consumed": probe.application.queue_name, "said": probe.facts.said, "told": probe.facts.told["told"],
                 "checked": probe.checked,
                 "changes": [vars(change) for change in probe.changes],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,6 +20,7 @@ from harness.trial import Trial
 from harness.worker import contract
 
 PICKLED = "the task raised; its answer is pickled, and pickles are never read: see the worker's log"
+UNREADABLE = object()
 RETURNED = "the task returned an exception instead of an answer"
 
 
@@ -57,7 +59,7 @@ def of_serial(trial: Trial, check: Check) -> Requests | None:
         columns[name] = columns["begin"]
     columns |= {"received": end, "predict_end": end, "answers": np.empty((len(lines), 0))}
     columns["error"] = np.array([line["error"] for line in lines], dtype=np.str_)
-    results = {line["number"]: stored(line["payload"]) for line in lines if line["payload"] is not None}
+    results = {number: result for number, _, result in readable(lines)}
     return _checked(columns, results, check)
 
 
@@ -72,10 +74,18 @@ def serial_lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def readable(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, int, Any]]:
+    """(number, row, result) of the serial calls whose answers can be read."""
+    for line in lines:
+        if line["payload"] is not None and (result := stored(line["payload"])) is not UNREADABLE:
+            yield line["number"], line["row"], result
+
+
 def stored(payload: Any) -> Any:
-    """The result in a payload as a worker stores it, as JSON has it."""
+    """The result in a payload as a worker stores it, as JSON has it; UNREADABLE in a serialiser that is not read."""
     raw = payload.encode() if isinstance(payload, str) else base64.b64decode(payload["base64"])
-    return opaque.plain(opaque.decoded(raw)["result"])
+    found = opaque.decoded(raw)
+    return opaque.plain(found["result"]) if isinstance(found, dict) and "result" in found else UNREADABLE
 
 
 def _results(path: Path) -> dict[int, Any]:

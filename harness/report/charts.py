@@ -24,7 +24,12 @@ def all_of(content: Content) -> dict[str, tuple[str, Spec]]:
     """name -> (what it shows, specification); charts without data are left out."""
     found: dict[str, tuple[str, Spec]] = {}
     for name, title, frame, draw in (
-        ("pareto", "Throughput against latency; the line is the Pareto front", contents.figures(content), pareto),
+        (
+            "pareto",
+            "Throughput against latency; a line is the Pareto front of one model under one traffic",
+            contents.figures(content),
+            pareto,
+        ),
         (
             "latency",
             "Latency of a cell's requests: the share that is answered within a time",
@@ -52,10 +57,10 @@ def pareto(frame: pd.DataFrame) -> Any:
             y=y,
             color=alt.Color("backend:N", scale=alt.Scale(range=COLOURS)),
             shape=alt.Shape("pool:N"),
-            tooltip=["cell:N", "rows_per_s:Q", "latency_ms:Q", "percentile:N", "cpu_verdict:N", "doubts:N"],
+            tooltip=["cell:N", "workload:N", "rows_per_s:Q", "latency_ms:Q", "percentile:N", "cpu_verdict:N", "doubts:N"],
         )
     )
-    front = alt.Chart(frame[frame["front"]]).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y)
+    front = alt.Chart(frame[frame["front"]]).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y, detail="question:N")
     return (front + points).properties(width=WIDTH, height=HEIGHT)
 
 

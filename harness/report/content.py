@@ -6,6 +6,7 @@ links.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness import answers, doubts, summary, waterfall
+from harness import answers, doubts, experiment, summary, waterfall, workflow
 from harness.advise import candidates, ranking
 from harness.advise.constraints import Bound
 from harness.advise.ranking import Advice
@@ -30,7 +31,9 @@ from harness.summary import GRAVITY
 QUANTILES = np.array([0.0, *np.linspace(0.05, 0.95, 19), 0.975, 0.99, 0.995, 0.999, 1.0])
 MOST_SAMPLES = 60  # of a time line
 MOST_TEXT = 6000  # characters of one file of evidence
-MOST_FILES = 4  # of a cell
+MOST_ALL_TEXT = 5_000_000  # of all files together
+KINDS = ("stacks", "fork", "threads", "worker.log")  # of evidence, as one reads them
+MOST_OF_KIND = 2  # excerpts; the other files are linked
 ROLES = ("worker", "children", "broker", "client")
 
 
@@ -49,7 +52,9 @@ class CellView:
 
     row: Mapping[str, Any]
     trials: tuple[TrialRecord, ...]
+    worst: TrialRecord  # whose reason the row tells, and whose evidence is shown
     excerpts: tuple[Excerpt, ...]
+    files: tuple[str, ...]  # other evidence, in the run's folder
     command: str
 
     @property
@@ -126,7 +131,8 @@ def read(folder: Path, bounds: Sequence[Bound] = ()) -> Content:
         groups.setdefault(record.cell_id, []).append(record)
     header = run.read_json("run.json")
     rows = {row["cell"]: _plain(row) for row in table.to_dict("records")}
-    cells = tuple(_view(rows[cell], trials, folder, _again(header, trials[0])) for cell, trials in groups.items())
+    most = _most_text(groups.values())
+    cells = tuple(_view(rows[cell], trials, folder, again(header, trials[0]), most) for cell, trials in groups.items())
     advice = ranking.advise(candidates.of_run(side, folder, bounds), bounds) if any(map(_measured, records)) else []
     return Content(folder=folder, header=header, table=table, cells=cells, advice=tuple(advice))
 
@@ -141,41 +147,67 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()}
 
 
-def _again(header: Mapping[str, Any], record: TrialRecord) -> str:
-    """The command that runs a cell again."""
-    own, cell = header.get("application"), record.as_cell
+def again(header: Mapping[str, Any], record: TrialRecord | None = None) -> str:
+    """The command that runs a cell again, or all of them, in a folder of its own; capitals stand for a user's own files."""
+    own, cell = header.get("application"), record.as_cell if record else None
+    out = " --out results/again"
     if own is not None:
-        pool = f" --pools {cell.pool} --concurrency {cell.concurrency}" if not cell.is_baseline else ""
-        return f"harness probe --app {own['app']} --task {own['task']} --args ROWS.json{pool}"
-    return f"harness run {header.get('experiment', {}).get('name') or 'EXPERIMENT'} --select '{record.cell_id}'"
+        pool = f" --pools {cell.pool} --concurrency {cell.concurrency}" if cell and not cell.is_baseline else ""
+        return f"harness probe --app {own['app']} --task {own['task']} --args ROWS.json{pool}{out}"
+    spec = header.get("experiment", {})
+    name = str(spec.get("name") or "EXPERIMENT")
+    file = name if name in experiment.names() else f"{name}.toml"
+    model = " --model MODEL --input ROWS.npy" if workflow.USER_WORKLOAD in header.get("workloads", {}) else ""
+    repeat = f" --repeat {spec['settings']['repeat']}" if spec.get("settings", {}).get("repeat", 1) != 1 else ""
+    select = f" --select {shlex.quote(record.cell_id)}" if record else ""
+    variant = f"  # in an experiment whose cells have environment = [{cell.venv!r}]" if cell and "+" in cell.venv else ""
+    return f"harness run {file}{select}{model}{repeat}{out}{variant}"
 
 
-def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, command: str) -> CellView:
-    kept = [record for record in trials if record.evidence]
-    files = [path for record in kept[:1] for path in evidence_files(folder, record)]
+def _most_text(groups: Iterable[Sequence[TrialRecord]]) -> int:
+    """Characters of an excerpt: of a run in which many cells went wrong, less of each."""
+    shown = sum(any(record.evidence for record in trials) for trials in groups)
+    return min(MOST_TEXT, MOST_ALL_TEXT // max(1, shown * MOST_OF_KIND * (len(KINDS) + 1)))
+
+
+def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, command: str, most: int) -> CellView:
+    worst = summary.gravest(trials)
+    shown = evidence_files(folder, worst) if worst.evidence else []
+    others = [path for record in trials if record is not worst and record.evidence for path in evidence_files(folder, record)]
+    excerpts = [path for kind in (*KINDS, "") for path in [one for one in shown if _kind(one) == kind][:MOST_OF_KIND]]
+    linked = dict.fromkeys(path for path in [*shown, *others] if path not in excerpts)
     return CellView(
         row=row,
         trials=tuple(trials),
-        excerpts=tuple(excerpt(folder, path) for path in files[:MOST_FILES]),
+        worst=worst,
+        excerpts=tuple(excerpt(folder, path, most) for path in excerpts),
+        files=tuple(str(path.relative_to(folder)) for path in linked) or (() if excerpts else ("trials.jsonl",)),
         command=command,
     )
 
 
 def evidence_files(folder: Path, record: TrialRecord) -> list[Path]:
-    """What was kept of a trial: the file that its record names first, then stacks, threads, logs."""
+    """What was kept of a trial: the file that its record names first, then stacks, threads, logs. Nothing outside the run."""
     named = folder / record.evidence
     place = named if named.is_dir() else named.parent
     if not place.is_dir() or not place.resolve().is_relative_to(folder.resolve()):
         return []
-    order = ("stacks", "fork", "threads", "worker.log")
-    found = sorted(path for path in place.rglob("*") if path.is_file() and path.suffix in (".txt", ".log", ".md"))
-    ranks = {path: next((rank for rank, word in enumerate(order) if path.name.startswith(word)), len(order)) for path in found}
-    return sorted(found, key=lambda path: (path != named, ranks[path], path.name))
+    inside = folder.resolve()
+    found = [
+        path
+        for path in place.rglob("*")
+        if path.is_file() and path.suffix in (".txt", ".log", ".md") and path.resolve().is_relative_to(inside)
+    ]
+    return sorted(found, key=lambda path: (path != named, [*KINDS, ""].index(_kind(path)), path.name))
 
 
-def excerpt(folder: Path, path: Path) -> Excerpt:
+def _kind(path: Path) -> str:
+    return next((kind for kind in KINDS if path.name.startswith(kind)), "")
+
+
+def excerpt(folder: Path, path: Path, most: int = MOST_TEXT) -> Excerpt:
     text = path.read_text(errors="replace")
-    return Excerpt(path=str(path.relative_to(folder)), text=text[:MOST_TEXT], cut=len(text) > MOST_TEXT)
+    return Excerpt(path=str(path.relative_to(folder)), text=text[:most], cut=len(text) > most)
 
 
 def matrix(content: Content) -> Matrix:
@@ -201,8 +233,12 @@ def figures(content: Content) -> pd.DataFrame:
     found["latency_ms"] = found["latency_p95_s"].fillna(found["latency_p50_s"]) * 1e3
     found["percentile"] = np.where(found["latency_p95_s"].notna(), "p95", "p50")
     found["rows_per_s"] = found["throughput_per_s"] * found["batch"]
-    found["front"] = on_front(found["rows_per_s"].to_numpy(float), found["latency_ms"].to_numpy(float))
-    return found.dropna(subset=["latency_ms"])
+    found = found.dropna(subset=["latency_ms"])
+    found["front"], found["question"] = False, found["workload"] + ", " + found["traffic"] + ", " + found["percentile"]
+    for _, group in found.groupby("question"):  # only what can be had instead of each other lies on one front
+        on = on_front(group["rows_per_s"].to_numpy(float), group["latency_ms"].to_numpy(float))
+        found.loc[group.index, "front"] = on
+    return found
 
 
 def on_front(rates: np.ndarray, latencies: np.ndarray) -> np.ndarray:

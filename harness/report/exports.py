@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 import vl_convert
@@ -37,8 +38,8 @@ def write(content: Content, form: str, path: Path) -> list[Path]:
     if form == "parquet":
         content.table.to_parquet(target, index=False)
     elif form == "html":
-        way = os.path.relpath(content.folder, target.parent)
-        target.write_text(page.render(content, relative="" if way == "." else f"{way}/"))
+        way = quote(os.path.relpath(content.folder, target.parent))  # './': a folder's name may look like a scheme
+        target.write_text(page.render(content, relative="" if way == "." else f"./{way}/"))
     else:
         target.write_text(TEXTS[form](content))
     return [target]

@@ -16,10 +16,10 @@ from harness import __version__, display, doubts
 from harness.advise import pages as advised
 from harness.report import charts, content
 from harness.report.content import Content
+from harness.visible import visible
 
 HERE = Path(__file__).parent
 LIBRARY = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 #: (title, column of cells.csv, unit's factor and form)
 FIGURES = (*display.FIGURES, ("hung", "hung_trials", 4, "{:.0f}", 1.0))
@@ -38,7 +38,7 @@ def render(found: Content, *, relative: str = "") -> str:
     return environment.get_template("page.html.j2").render(
         content=found, advised=advised, matrix=content.matrix(found), anchor=anchor, relative=relative, version=__version__,
         charts=[(name, title, None) for name, (title, _) in drawn.items()], columns=_columns(), sections=sections,
-        specs=_script_json({name: spec for name, (_, spec) in drawn.items()}), again=f"harness run {found.name} --fresh",
+        specs=_script_json({name: spec for name, (_, spec) in drawn.items()}), again=content.again(found.header),
         library=_ours(_closed(vl_convert.javascript_bundle(LIBRARY)) if drawn else ""),
         style=_ours((HERE / "page.css").read_text()), script=_ours((HERE / "page.js").read_text()),
     )  # fmt: skip
@@ -76,10 +76,8 @@ def _names(value: Any) -> str:
 
 
 def _text(value: Any) -> Any:
-    """Control characters made visible: they would hide or reorder what stands beside them."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return CONTROLS.sub(lambda sign: f"\\x{ord(sign[0]):02x}", value)
-    return value
+    """See `harness.visible`; what we wrote ourselves stays as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _script_json(data: Any) -> Markup:

@@ -20,6 +20,7 @@ from celery import Celery
 def make_app():
     app = Celery("tasks", broker=os.environ["BROKER_URL"], backend=os.environ["RESULT_URL"])
     app.conf.update(accept_content=["json"], task_serializer="json", result_serializer="json")
+    app.conf.task_default_queue = os.environ["REPRODUCE_QUEUE"]  # of this run alone, also on a server that others use
     if app.conf.broker_url.startswith("filesystem"):
         folder = os.environ["REPRODUCE_FOLDER"]
         queue = os.path.join(folder, "queue")

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from harness import environments, plan, workflow, workloads
-from harness.compare.changes import gravest
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError
 from harness.matrix import OWN_APP, Cell
@@ -24,6 +23,7 @@ from harness.portable import portable
 from harness.record import TrialRecord
 from harness.reproducer import application
 from harness.store import RunFolder
+from harness.summary import gravest
 from harness.traffic import parse
 
 SCRIPT = Path(__file__).with_name("reproduce.py")

@@ -19,6 +19,8 @@ from collections import Counter
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 POLL_S = 0.05
+IDLE_S, IDLE_CPU = 3.0, 0.1  # a worker that hangs uses less than so many cores for so many seconds
+SLOW_TIMES = 10  # a silence so many times as long as patience ends the run, whatever the worker computes
 
 
 def read_cell():
@@ -41,6 +43,7 @@ def environment(cell, folder, broker):
     found.update(cell["variables"])
     found.update({
         "BROKER_URL": broker_url, "RESULT_URL": result_url, "REPRODUCE_FOLDER": folder, "PYTHONUNBUFFERED": "1",
+        "REPRODUCE_QUEUE": os.path.basename(folder),
         "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]),
     })  # fmt: skip
     return found
@@ -68,24 +71,29 @@ class Client:
 
     def __init__(self, app, cell, requests):
         self.app, self.cell, self.left = app, cell, requests
+        self.lost = 0
         self.open, self.counts, self.errors = {}, Counter(), Counter()
         self.number = 0
         self.progress_at = time.monotonic()
 
     def step(self):
+        """Send what is due, and take what is there; whether there was any answer."""
         while self.left and len(self.open) < self.cell["in_flight"]:
             row = self.number % self.cell["rows"]
-            self.open[self.number] = (row, self.app.send_task("tasks.predict", args=[row], queue="celery"))
+            self.open[self.number] = (row, self.app.send_task("tasks.predict", args=[row]))
             self.number, self.left = self.number + 1, self.left - 1
+        answered = False
         for number, (row, result) in list(self.open.items()):
             if result.ready():
                 del self.open[number]
-                self.progress_at = time.monotonic()
+                self.progress_at, answered = time.monotonic(), True
                 self.take(row, result)
+        return answered
 
     def take(self, row, result):
         if not result.successful():
             self.counts["errors"] += 1
+            self.lost += type(result.result).__name__ == "WorkerLostError"
             self.errors["%s: %s" % (type(result.result).__name__, result.result)] += 1
             return
         expected, rtol, atol = self.cell["reference"][row], self.cell["rtol"], self.cell["atol"]
@@ -110,27 +118,46 @@ def descendants(pid):
     return found
 
 
-def died(worker, before):
-    """In words, '' if all that was there still is."""
-    if worker.poll() is not None:
-        return "the worker ended with code %d" % worker.returncode
-    gone = [pid for pid in before if not os.path.exists("/proc/%d" % pid)]
-    return "child processes died: %s" % ", ".join(map(str, gone)) if gone else ""
+def computed(worker):
+    """CPU seconds of the worker and all below it, so far."""
+    ticks = 0
+    for pid in [worker.pid] + descendants(worker.pid):
+        try:
+            with open("/proc/%d/stat" % pid) as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        ticks += sum(map(int, fields[11:15]))  # of itself and of the children that it has waited for
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def silent(client, worker, patience_s, total):
+    """(outcome, reason) after a silence that long: a hang computes nothing, what compiles or computes is given more time."""
+    done = sum(client.counts.values())
+    told = "%d of %d requests answered, then nothing for " % (done, total)
+    while not client.step() and time.monotonic() - client.progress_at < SLOW_TIMES * patience_s:
+        before = computed(worker)
+        time.sleep(IDLE_S)
+        if computed(worker) - before < IDLE_CPU * IDLE_S:
+            return "hung", told + "%.0f s" % (time.monotonic() - client.progress_at)
+    if time.monotonic() - client.progress_at < patience_s:
+        return None
+    return "slow", told + "%.0f s, but the worker computes" % (time.monotonic() - client.progress_at)
 
 
 def watch(client, worker, patience_s, total):
     """(outcome, reason)."""
-    before = []
     while sum(client.counts.values()) < total:
         client.step()
-        before = before or descendants(worker.pid)
-        death = died(worker, before)
-        if death and (worker.poll() is not None or time.monotonic() - client.progress_at > 15):
-            return "crashed", death
+        if worker.poll() is not None:
+            return "crashed", "the worker ended with code %d" % worker.returncode
         if time.monotonic() - client.progress_at > patience_s:
-            done = sum(client.counts.values())
-            return "hung", "%d of %d requests answered, then nothing for %g s" % (done, total, patience_s)
+            ended = silent(client, worker, patience_s, total)
+            if ended is not None:
+                return ended
         time.sleep(POLL_S)
+    if client.lost:
+        return "crashed", "child processes died: %d requests were lost with them" % client.lost
     if client.counts["wrong"]:
         return "wrong", "%d of %d answers differ from the reference" % (client.counts["wrong"], total)
     if client.counts["errors"]:
@@ -157,7 +184,20 @@ def stop(worker):
             os.kill(pid, signal.SIGKILL)
         except OSError:
             pass
+    try:
+        os.killpg(worker.pid, signal.SIGKILL)  # children whose parent was gone already
+    except OSError:
+        pass
     worker.wait()
+
+
+def clean(app):
+    """Take this run's queue off the server."""
+    try:
+        with app.connection() as connection:
+            connection.default_channel.queue_delete(app.conf.task_default_queue)
+    except Exception as error:
+        print("the queue %s is left behind: %s" % (app.conf.task_default_queue, error))
 
 
 def main():
@@ -177,8 +217,11 @@ def main():
             os.environ.update(variables)
             from connection import make_app
 
-            client = Client(make_app(), cell, asked.requests)
+            app = make_app()
+            client = Client(app, cell, asked.requests)
             outcome, reason = watch(client, worker, asked.patience or cell["patience_s"], asked.requests)
+            if asked.broker:
+                clean(app)
         if outcome == "hung":
             dump_stacks(worker)
         if outcome in ("refused", "crashed"):

@@ -9,20 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import estimate, machine, workflow
-from harness.advise import candidates
+from harness.advise import candidates, constraints
 from harness.advise.candidates import Candidate
 from harness.advise.constraints import Bound
 from harness.errors import BadInput
-from harness.experiment import Experiment
+from harness.experiment import Experiment, Settings
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Planned
+from harness.record import TrialRecord
 from harness.store import RunFolder
 from harness.tune import search
 from harness.tune.search import NOTHING, Score, Search
 
 FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
 TRIALS = 3
+CLOSER, CLOSER_LIMIT_S = "closer", 60.0  # the folder of what is measured with more requests, and a trial's limit there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,8 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the search found. `gain`: rows a second over the default's, None where the default gave none."""
+    """What the search found. `gain`: rows a second over the default's, None where the default gave none; `answers`: whether
+    the best ended ok; `kept`: whether it is known to keep all bounds."""
 
     best: Cell
     default: Cell
@@ -49,6 +52,8 @@ class Answer:
     grid: int
     stopped: str
     gain: float | None
+    answers: bool
+    kept: bool
 
     @property
     def share(self) -> float:
@@ -56,15 +61,39 @@ class Answer:
 
 
 def live(order: Order, screen: workflow.Screen) -> Answer:
-    """Search with real workers; records in the order's folder, where a later call goes on."""
+    """Search with real workers; records in the order's folder, where a later call goes on.
+
+    The search itself asks few requests of each configuration. The finalists are then measured more often, and with as many
+    requests as the bounds on latency need (in a folder of their own, see `folders`); the best of them with as many fresh
+    workers as a bound on hangs needs.
+    """
+    requests, workers = constraints.needed(order.bounds)
+    if workers > TRIALS:
+        screen.say(f"a hang rate that low takes {workers} fresh workers of the winner, as far as there is time")
     until = time.monotonic() + order.budget_s if order.budget_s is not None else math.inf
     found = _search(order.grid, lambda cells: _measured(order, cells, screen, until), order.share)
     best = found.run()
+    closer = replace(order, folder=order.folder / CLOSER, experiment=_asking(order.experiment, requests))
+    finals = closer if requests > order.experiment.settings.requests else order
     if time.monotonic() < until:
         finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
-        found.known |= _measured(order, finalists, screen, until, trials=TRIALS)
+        found.known |= _measured(finals, finalists, screen, until, trials=TRIALS)
+        best = found.best
+    if workers > TRIALS and time.monotonic() < until and found.known[best].answers:
+        found.known |= _measured(finals, [best], screen, until, trials=workers)
         best = found.best
     return _answer(found, best)
+
+
+def folders(folder: Path) -> list[Path]:
+    """Where a search keeps its records: what was measured more closely comes last, and so counts."""
+    return [folder, *([folder / CLOSER] if (folder / CLOSER / "trials.jsonl").exists() else [])]
+
+
+def _asking(experiment: Experiment, requests: int) -> Experiment:
+    settings = experiment.settings
+    more = {"requests": requests, "limit_s": max(settings.limit_s, CLOSER_LIMIT_S)}
+    return experiment.model_copy(update={"settings": settings.model_copy(update=more)})
 
 
 def _search(grid: Sequence[Cell], measure: search.Measure, share: float) -> Search:
@@ -75,31 +104,46 @@ def _answer(found: Search, best: Cell) -> Answer:
     default, winner = found.known.get(found.start, NOTHING), found.known.get(best, NOTHING)
     gain = winner.rows_per_s / default.rows_per_s if default.answers and default.rows_per_s else None
     return Answer(
-        best=best, default=found.start, measured=len(found.known), grid=len(found.grid), stopped=found.stopped, gain=gain
-    )
+        best=best, default=found.start, measured=len(found.known), grid=len(found.grid), stopped=found.stopped, gain=gain,
+        answers=winner.answers, kept=winner.nearness == 0,
+    )  # fmt: skip
 
 
 def _measured(
     order: Order, cells: Sequence[Cell], screen: workflow.Screen, until_s: float, *, trials: int = 1
 ) -> dict[Cell, Score]:
-    """Run what there is time for."""
+    """Run what there is time for. What was spoiled by others, and is `invalid`, is run a second time."""
     settings = order.experiment.settings.model_copy(update={"repeat": trials, "controls": False})
-    known = list(RunFolder(order.folder).current().values())
+    experiment = order.experiment.model_copy(update={"settings": settings})
+    for _ in range(2):
+        affordable = _affordable(cells, list(RunFolder(order.folder).current().values()), settings, until_s)
+        if not affordable:
+            return {}
+        workflow.run(
+            workflow.Order(
+                experiment=experiment, cells=affordable, folder=order.folder, model=order.model, rows=order.rows,
+                retry=frozenset({Outcome.INVALID}),
+            ),
+            screen,
+        )  # fmt: skip
+        names, ended = {cell.id for cell in affordable}, RunFolder(order.folder).current().values()
+        if not any(record.outcome is Outcome.INVALID and record.cell_id in names for record in ended):
+            break
+    return scores(order.folder, order.bounds, affordable)
+
+
+def _affordable(cells: Sequence[Cell], known: Sequence[TrialRecord], settings: Settings, until_s: float) -> list[Cell]:
+    """Those, from the first on, for which the time is enough; what is on record takes none."""
     names = {(record.cell_id, record.trial) for record in known}
-    affordable, left_s = list[Cell](), until_s - time.monotonic()
+    found, left_s = list[Cell](), until_s - time.monotonic()
     for cell in cells:
-        todo = [Planned(cell=cell, trial=trial, key="") for trial in range(1, trials + 1) if (cell.id, trial) not in names]
+        trials = range(1, settings.repeat + 1)
+        todo = [Planned(cell=cell, trial=trial, key="") for trial in trials if (cell.id, trial) not in names]
         left_s -= estimate.left_s(todo, known, settings)
         if left_s < 0:
             break
-        affordable.append(cell)
-    if not affordable:
-        return {}
-    experiment = order.experiment.model_copy(update={"settings": settings})
-    workflow.run(
-        workflow.Order(experiment=experiment, cells=affordable, folder=order.folder, model=order.model, rows=order.rows), screen
-    )
-    return scores(order.folder, order.bounds, affordable)
+        found.append(cell)
+    return found
 
 
 def scores(folder: Path, bounds: Sequence[Bound], cells: Sequence[Cell]) -> dict[Cell, Score]:

@@ -24,7 +24,8 @@ CHANGED = {
     "task_always_eager": (False, "a worker is to run the task"),
     "task_store_eager_result": (False, "a worker is to run the task"),
 }
-OF_OTHER_BROKERS = ("global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
+READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
+OF_OTHER_BROKERS = ("sep", "global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
         "worker_proc_alive_timeout", "result_serializer", "task_track_started")  # fmt: skip
 
@@ -40,7 +41,7 @@ def settings(conf):
     options = dict(conf.get("broker_transport_options") or {})
     left_out = sorted(name for name in options if name in OF_OTHER_BROKERS)
     if left_out:
-        said.append("broker_transport_options without %s: they are for another broker" % ", ".join(left_out))
+        said.append("broker_transport_options without %s: they are for another broker, or name its keys" % ", ".join(left_out))
     values["broker_transport_options"] = {name: value for name, value in options.items() if name not in left_out}
     return values, said
 
@@ -65,6 +66,14 @@ def facts(spec):
     if task.ignore_result:
         said.append("the task's ignore_result is off in the trial: an answer that is not stored cannot be checked")
         task.ignore_result = False
+    if task.expires:
+        said.append(
+            "the task's expires=%r is off in the trial: its messages are made once, before the first pool" % task.expires
+        )
+        task.expires = None
+    if app.conf.result_serializer not in READ and (app.conf.task_track_started or task.track_started):
+        said.append("track_started is off in the trial: results in %s cannot be told from it" % app.conf.result_serializer)
+        changed["task_track_started"] = False
     if task.rate_limit:
         said.append("the task's rate_limit %s is kept: it bounds the throughput" % task.rate_limit)
     import celery

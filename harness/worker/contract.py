@@ -84,6 +84,7 @@ PUBLISHED = 10  # by the load generator
 RECEIVED = 11  # by the load generator
 UNSUPPORTED = 12  # the backend cannot build a layer; its name stands in unsupported.txt beside the events
 PHASE = 13  # by the load generator; number is the phase
+RETRIED = 15  # of somebody's own application: the task has put itself off, and will be begun again
 WITHDRAWN = 14  # by the load generator: taken back from the queue before a worker was given it
 
 # Kinds of stamps: moments in a request's way through the worker, in a file of their own that nobody reads meanwhile.

@@ -30,6 +30,8 @@ def settle(app):
     task = app.tasks.get(SPEC["task"])
     if task is not None:
         task.ignore_result = False
+        if not SPEC["settings"].get("task_track_started", True):
+            task.track_started = False
 
 
 heartbeat.open_in(EVENTS)
@@ -60,6 +62,11 @@ def _ended(task_id, **_):
     """Sent once the result is stored: a task's own time and that of the storing are not told apart here."""
     tell(heartbeat.emit, contract.TASK_END, task_id)
     tell(heartbeat.stamp, contract.WRITTEN, task_id)
+
+
+@signals.task_retry.connect(weak=False)
+def _put_off(request, **_):
+    tell(heartbeat.emit, contract.RETRIED, request.id)
 
 
 @signals.task_failure.connect(weak=False)

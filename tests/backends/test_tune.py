@@ -56,6 +56,21 @@ def test_a_search_measures_advises_and_goes_on_where_it_was(tmp_path: Path) -> N
     assert share == f"{paces[best] / paces[exhaustive]:.1%}"
 
 
+def test_finalists_are_asked_as_often_as_a_bound_on_latency_needs(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(GRID.replace('["prefork", "solo"]', '["solo"]'))
+    asked = ("tune", "small.toml", "--share", 1, "--out", "tuned", "--latency", "p95=30s", "--max-hang-rate", "50%")
+    whole = run_harness(tmp_path, *asked, limit_s=600)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert "a hang rate that low takes 5 fresh workers of the winner" in whole.stdout
+    assert re.search(r"use tensorflow1-\S+ that keeps p95 <= 3e\+04 ms, hang rate <= 50 %", whole.stdout), whole.stdout
+    closely = RunFolder(tmp_path / "tuned" / "closer").records()
+    assert {record.outcome for record in closely} == {"ok"}
+    assert min(record.measured_requests for record in closely) >= 90
+    assert max(record.trial for record in closely) == 5
+    again = run_harness(tmp_path, *asked, limit_s=600)
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
 def test_a_grid_of_several_backends_is_refused(tmp_path: Path) -> None:
     ran = run_harness(tmp_path, "tune", "grid")
     assert ran.returncode == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -230,3 +231,24 @@ def test_a_run_in_which_everything_hangs_at_once_ends_and_says_why(
     row = cells(tmp_path / "run").iloc[0]
     assert row["outcome"] == "hung", row["reason"]
     assert "stopped by a signal" in row["reason"] or "futex" in row["reason"] or "GIL" in row["reason"]
+
+
+def test_a_run_of_another_machine_is_not_gone_on_with(harness: Harness, tmp_path: Path) -> None:
+    path = experiment(tmp_path, block("null", "solo"))
+    assert harness("run", path, "--out", tmp_path / "run").returncode == 0
+    header = tmp_path / "run" / "run.json"
+    told = json.loads(header.read_text())
+    told["machine"]["cores_available"] = 64
+    header.write_text(json.dumps(told))
+    done = harness("run", path, "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert "another machine: cores_available 64 ->" in done.stderr
+    assert json.loads(header.read_text()) == told, "what was written there is as it was"
+
+
+def test_an_environment_that_does_not_resolve_skips_its_cells_and_no_others(harness: Harness, tmp_path: Path) -> None:
+    path = experiment(tmp_path, block("null", "solo", environment=["celery", "celery+celery==0.0.1"]))
+    done = harness("run", path, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes = cells(tmp_path / "run").set_index("environment")["outcome"].to_dict()
+    assert outcomes == {"celery": "ok", "celery+celery==0.0.1": "skipped"}

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.environments import Environment
 from harness.record import TrialRecord
 from harness.store import RunFolder
+from harness.worker import contract
 from tests.integration.conftest import Harness
 
 PROJECTS = Path(__file__).resolve().parent.parent / "probe_projects"
@@ -73,7 +75,16 @@ def test_every_pool_answers_as_the_serial_calls_do(probe: Prober, shop: Path) ->
 
 @pytest.mark.parametrize(
     ("task", "answer"),
-    [("shop.doubling", 6), ("shop.tripling", 9), ("shop.forgotten", 3), ("shop.written", 3), ("shop.started", [3, 0])],
+    [
+        ("shop.doubling", 6),
+        ("shop.tripling", 9),
+        ("shop.forgotten", 3),
+        ("shop.written", 3),
+        ("shop.started", [3, 0]),
+        ("shop.progressing", 3),
+        ("shop.retried", 3),
+        ("shop.urgent", 3),
+    ],
 )
 def test_tasks_however_they_are_written(probe: Prober, shop: Path, task: str, answer: object) -> None:
     code, said, records = probe(
@@ -115,6 +126,11 @@ def test_a_first_task_that_is_slow_in_each_child_is_no_hang(probe: Prober) -> No
         ["in-process", "prefork", "threads"], "ok"
     )
     assert all((record.first_predict_s or 0.0) > 5.0 for record in records.values())
+    requests = pd.read_parquet(probe.folder / "probe" / records["prefork"].requests_file)
+    ended = requests.groupby("pid")["predict_end"].min()
+    measured = requests[requests["phase"] == contract.PHASES.index("measure")]
+    assert len(ended) == 2
+    assert ended.max() <= measured["published"].min(), "no child is cold any more when it is measured"
 
 
 def test_answers_in_msgpack_are_read(probe: Prober, tmp_path: Path) -> None:
@@ -165,6 +181,32 @@ def test_a_model_loaded_at_import_hangs_in_prefork_and_the_printed_change_mends_
     subprocess.run(["patch", "-p1"], cwd=folder, input=diff, text=True, check=True, capture_output=True)
     _, said, records = probe("tasks:app", "tasks.predict", [[2], [5]], *options, folder=folder)
     assert {record.outcome for record in records.values()} == {"ok"}, said
+
+
+def test_a_probe_of_something_else_is_not_mixed_in(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools", "solo")
+    probe("shop:app", "shop.price", [[1]], *options, folder=shop)
+    code, said, _ = probe("shop:app", "shop.forgotten", [[1]], *options, folder=shop)
+    assert code == 3
+    assert "holds a probe of shop.price in shop:app" in said
+
+
+def test_other_variables_are_another_probe(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools", "solo")
+    probe("shop:app", "shop.price", [[1]], *options, folder=shop)
+    (probe.folder / "shop.env").write_text("SHOP_FACTOR=3\n")
+    code, said, _ = probe("shop:app", "shop.price", [[1]], *options, folder=shop)
+    assert code == 0, said
+    assert "are on record" not in said
+
+
+def test_a_check_of_answers_that_cannot_be_read_is_not_passed(probe: Prober, shop: Path) -> None:
+    (probe.folder / "root.env").write_text("C_FORCE_ROOT=1\n")  # Celery lets nobody else run as root with pickles
+    options = ("--env-file", "root.env", "--pools", "solo", "--check", "result == 999")
+    _, said, records = probe("pickled:app", "pickled.price", [[3]], *options, folder=shop)
+    assert records["solo"].outcome == "ok", said
+    assert "pass the check" not in records["solo"].reason
+    assert any("not checked" in doubt for doubt in records["solo"].doubts)
 
 
 def test_a_second_probe_completes_the_first(probe: Prober, shop: Path) -> None:

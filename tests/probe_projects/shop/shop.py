@@ -46,6 +46,24 @@ def started(self, count):
     return [count, self.request.retries]
 
 
+@app.task(bind=True)
+def progressing(self, count):
+    self.update_state(state="PROGRESS", meta={"done": 1})
+    return count
+
+
+@app.task(bind=True, max_retries=1)
+def retried(self, count):
+    if not self.request.called_directly and not self.request.is_eager and self.request.retries == 0:
+        raise self.retry(countdown=0.1)
+    return count
+
+
+@app.task(expires=1)
+def urgent(count):
+    return count
+
+
 class Doubling(Task):
     name = "shop.doubling"
 

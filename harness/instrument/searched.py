@@ -1,0 +1,66 @@
+"""Truth test of `harness tune`: how near it comes to the best of a whole grid, and how much of the grid it measures.
+
+The whole grid is a run on record (`results/grid`: `harness run grid`). Of each of its workloads: the search replayed over the
+records; and the search live, whose winner is then held against the recorded best, both measured again side by side, because
+what a grid of single trials calls its best is partly luck. About half an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from harness import environments, experiment, plan, workflow, workloads
+from harness.advise import candidates
+from harness.errors import BadInput
+from harness.experiment import Experiment
+from harness.instrument.finding import Finding, at_least, at_most
+from harness.intervals import middle, over_trials
+from harness.matrix import Cell
+from harness.tune import search, tune
+from harness.tune.tune import Replay
+from harness.workflow import Order, Silent
+
+GRID = Path("results/grid")
+REACHED = 0.97
+SIDE_BY_SIDE = {"measure_s": 3.0, "requests": 60, "repeat": 7, "stable_limit_s": 3.0, "noise_limit": 100.0}
+
+
+def searched(folder: Path, recorded: Path = GRID) -> list[Finding]:
+    """Four findings a workload. Raises BadInput where the grid is not on record."""
+    if not (recorded / "trials.jsonl").exists():
+        raise BadInput(f"there is no whole grid in {recorded}", remedy="'harness run grid' makes it, in about an hour")
+    spec = experiment.read("grid", backends=list(environments.descriptions()), workloads=list(workloads.NAMES))
+    cells = tune.grid_of(spec, plan.why_skipped)
+    return [finding for one in tune.replay(recorded, ()) for finding in _of_workload(one, spec, cells, folder)]
+
+
+def _of_workload(replayed: Replay, spec: Experiment, cells: list[Cell], folder: Path) -> Iterator[Finding]:
+    best = replayed.exhaustive
+    name = f"{best.workload} on {best.backend}"
+    yield at_least(f"{name}, replayed: reached of the best", replayed.reached, REACHED, note=_note(replayed.answer.best, best))
+    yield at_most(f"{name}, replayed: share of the grid measured", replayed.answer.share, search.SHARE)
+    grid = [cell for cell in cells if (cell.venv, cell.workload) == (best.venv, best.workload)]
+    answer = tune.live(tune.Order(experiment=spec, grid=grid, bounds=(), folder=folder / f"live-{best.workload}"), Silent())
+    ratio, note = _side_by_side(answer.best, best, spec, folder / f"pair-{best.workload}")
+    yield at_least(f"{name}, live: reached of the best", ratio, REACHED, note=f"{_note(answer.best, best)}{note}")
+    yield at_most(f"{name}, live: share of the grid measured", answer.share, search.SHARE)
+
+
+def _note(found: Cell, best: Cell) -> str:
+    return "the very best" if found == best else f"{found.id}; the best is {best.id}"
+
+
+def _side_by_side(found: Cell, best: Cell, spec: Experiment, folder: Path) -> tuple[float, str]:
+    """(rows a second of the one over the other's, from fresh workers by turns; what they had)."""
+    if found == best:
+        return 1.0, ""
+    again = spec.model_copy(update={"settings": spec.settings.model_copy(update=SIDE_BY_SIDE)})
+    workflow.run(replace(Order(experiment=again, cells=[found, best], folder=folder), fresh=True), Silent())
+    paces = {one.cell: one.paces for one in candidates.read_all([folder], ())}
+    ours, theirs = middle(paces.get(found, ())), middle(paces.get(best, ()))
+    if ours is None or theirs is None:
+        return 0.0, "; one of them did not end ok when it was measured again"
+    spans = [over_trials(paces[cell]) for cell in (found, best)]
+    return ours / theirs, "; rows/s " + " and ".join(f"{span.low:.4g} - {span.high:.4g}" for span in spans if span.low)
