@@ -1,4 +1,4 @@
-"""Every backend in every pool, about half an hour a commit: asv run --bench full. The figures are those of `quick`."""
+"""Every backend in every pool, about a quarter of an hour a commit: asv run --bench full. The figures are those of `quick`."""
 
 from . import quick as _quick
 from .cells import RUN_LIMIT_S, labels, measured

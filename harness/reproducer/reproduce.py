@@ -132,16 +132,20 @@ def computed(worker):
 
 
 def silent(client, worker, patience_s, total):
-    """(outcome, reason) after a silence that long: a hang computes nothing, what compiles or computes is given more time."""
+    """(outcome, reason) after so long a silence, None where an answer comes after all.
+
+    A hang computes nothing; what compiles or computes is given more time.
+    """
     done = sum(client.counts.values())
     told = "%d of %d requests answered, then nothing for " % (done, total)
-    while not client.step() and time.monotonic() - client.progress_at < SLOW_TIMES * patience_s:
+    while time.monotonic() - client.progress_at < SLOW_TIMES * patience_s:
         before = computed(worker)
         time.sleep(IDLE_S)
-        if computed(worker) - before < IDLE_CPU * IDLE_S:
+        idle = computed(worker) - before < IDLE_CPU * IDLE_S
+        if client.step():
+            return None  # it goes on
+        if idle:
             return "hung", told + "%.0f s" % (time.monotonic() - client.progress_at)
-    if time.monotonic() - client.progress_at < patience_s:
-        return None
     return "slow", told + "%.0f s, but the worker computes" % (time.monotonic() - client.progress_at)
 
 
