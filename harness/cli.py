@@ -438,7 +438,9 @@ def selftest(
     fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier self-test aside instead of completing it.")] = False,
     time_limits: Annotated[bool, typer.Option(help="Whether slow verdicts fail the self-test, too.")] = True,
     instrument: Annotated[bool, typer.Option("--instrument", help="The truth tests of the instrument instead.")] = False,
-    truth: Annotated[list[str] | None, typer.Option(help="Only this truth test, 'a' to 'g'; or a long one: 'compare', 'recommend', 'tune'.")] = None,
+    truth: Annotated[
+        list[str] | None, typer.Option(help="Only this truth test, 'a' to 'g'; or a long one: 'compare', 'recommend', 'tune'.")
+    ] = None,
 ) -> None:
     """Inject every fault that can be injected, and compare what is judged; exit 1 if anything is misjudged.
 
