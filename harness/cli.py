@@ -298,7 +298,7 @@ def tune(
     out: Annotated[Path | None, typer.Option(help="The search's folder; results/tune-EXPERIMENT if not given.")] = None,
 ) -> None:
     """Search a grid of configurations for the best one that keeps what you ask for, and measure few of them."""
-    from harness.advise import candidates, constraints, ranking
+    from harness.advise import constraints, ranking
     from harness.tune import tune as tuner
 
     bounds = constraints.parse(
@@ -325,7 +325,7 @@ def tune(
         answer = tuner.live(order, screen)
     display.tuned(console, answer)
     most = constraints.most_memory(bounds)
-    advice = ranking.advise(candidates.read_all(tuner.folders(folder), bounds), bounds)
+    advice = ranking.advise(tuner.advised(order, answer), bounds)
     _advise(advice, most)
 
 

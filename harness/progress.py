@@ -98,6 +98,7 @@ class Progress:
             self.published += 1
         elif event.kind == contract.RECEIVED:
             self.received += 1
+            self.put_off.discard(event.number)
         elif event.kind == contract.WITHDRAWN:
             self.published -= 1
         elif event.kind == contract.PHASE:

@@ -133,8 +133,12 @@ def run(order: Order, screen: Screen) -> pd.DataFrame:
 
 
 def prepare_environments(cells: Sequence[Cell], screen: Screen) -> dict[str, Environment | MissingTool]:
-    """Find or build each environment that is needed; one that cannot be had becomes the reason of its skipped cells."""
+    """Find or build each environment that is needed; one that cannot be had becomes the reason of its skipped cells.
+
+    Raises BuildFailed where none could be built.
+    """
     ready: dict[str, Environment | MissingTool] = {}
+    failed: BuildFailed | None = None
     for name in dict.fromkeys(cell.venv for cell in cells):
         try:
             ready[name] = environments.prepare(name, screen.say)
@@ -143,7 +147,9 @@ def prepare_environments(cells: Sequence[Cell], screen: Screen) -> dict[str, Env
             ready[name] = error
         except BuildFailed as error:
             screen.say(f"warning: no environment {name}: {error}{f' ({error.evidence})' if error.evidence else ''}")
-            ready[name] = MissingTool(str(error), remedy=error.remedy, evidence=error.evidence)
+            ready[name], failed = MissingTool(str(error), remedy=error.remedy, evidence=error.evidence), error
+    if failed is not None and not any(isinstance(one, Environment) for one in ready.values()):
+        raise failed  # nothing could be measured
     return ready
 
 

@@ -126,9 +126,14 @@ def held(row: Mapping[str, Any], bounds: Sequence[Bound]) -> tuple[tuple[Bound, 
 
     A hang rate without one hang that is not bounded low enough is not broken: more fresh workers may show it.
     """
-    figures = [(bound, bound.read(row)) for bound in bounds]
-    open_ = [bound for bound, figure in figures if figure is None or (_is_bounded(bound, row) and not bound.keeps(figure))]
-    broken = [bound for bound, figure in figures if figure is not None and bound not in open_ and not bound.keeps(figure)]
+    broken, open_ = list[Bound](), list[Bound]()
+    for bound in bounds:
+        figure, best = bound.read(row), bound.at_best(row)
+        kept = best is None or bound.keeps(best)
+        if not kept and not _is_bounded(bound, row):
+            broken.append(bound)
+        elif figure is None or not kept:
+            open_.append(bound)
     return tuple(broken), tuple(open_)
 
 

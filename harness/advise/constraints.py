@@ -37,9 +37,17 @@ class Bound:
     read: Callable[[Mapping[str, Any]], float | None]
     shown: Callable[[float], str]
     measure: str
+    at_least: Callable[[Mapping[str, Any]], float | None] = lambda row: (
+        None
+    )  # what the figure cannot be below, unknown as it is
 
     def __str__(self) -> str:
         return f"{self.name} {'>=' if self.least else '<='} {self.shown(self.value)}"
+
+    def at_best(self, row: Mapping[str, Any]) -> float | None:
+        """The figure, or what it cannot be better than; None where neither is known."""
+        known = self.read(row)
+        return known if known is not None else self.at_least(row)
 
     def keeps(self, figure: float) -> bool:
         return figure >= self.value if self.least else figure <= self.value
@@ -95,15 +103,14 @@ def memory_bound(most: float) -> Bound:
 
 
 def latency_bound(name: str, most: float) -> Bound:
-    def read(row: Mapping[str, Any]) -> float | None:
-        """Where too few requests support the percentile, a lower one that is beyond the bound tells that it is broken."""
-        if (known := row[f"latency_{name}_s"]) is not None:
-            return float(known)
+    def at_least(row: Mapping[str, Any]) -> float | None:
+        """The highest percentile below it: where too few requests support this one, that may tell that the bound is broken."""
         lower = [row[f"latency_{other}_s"] for other in PERCENTILES if PERCENTILES[other] < PERCENTILES[name]]
-        return max((value for value in lower if value is not None and value > most), default=None)
+        return max((value for value in lower if value is not None), default=None)
 
     return Bound(
-        name=name, value=most, least=False, read=read, shown=lambda v: f"{v * 1e3:.4g} ms",
+        name=name, value=most, least=False, read=lambda row: row[f"latency_{name}_s"], at_least=at_least,
+        shown=lambda v: f"{v * 1e3:.4g} ms",
         measure=f"--requests {needed_requests(PERCENTILES[name])}: fewer do not support {name}",
     )  # fmt: skip
 

@@ -33,6 +33,7 @@ from harness.worker import contract
 WINDOW_S = 0.5
 WINDOW_REQUESTS = 10  # fewer than `stability` asks of a measured phase: warm-up is to be short, and is not what is reported
 LEAD_S = 0.5
+MOST_IN_VAIN = 20  # bursts: a pool of threads that are quick enough never starts all of them
 DRAIN_LEAST_S = 5.0
 FIRST_GUESS = 0.7  # of the rate at which warm-up was answered; above, waiting grows fast in any queue
 
@@ -196,13 +197,15 @@ class _Executors:
         self.seen: set[tuple[int, int]] = set()
         self.read = 0
         self.raised = False
+        self.in_vain = 0  # bursts that brought no new executor
 
     def all(self) -> bool:
         """Whether there is no other to wait for. One that raised does not say who ran it: then this is as warm as it gets."""
         if self.plan.messages:
             ended = stamps.read(Path(self.plan.events_dir), contract.FILE_NAME, (contract.TASK_END,))
-            self.seen = {self._who(int(one["pid"]), int(one["tid"])) for one in ended}
-            return len(self.seen) >= self.plan.executors
+            before, self.seen = len(self.seen), {self._who(int(one["pid"]), int(one["tid"])) for one in ended}
+            self.in_vain = 0 if len(self.seen) > before else self.in_vain + 1
+            return len(self.seen) >= self.plan.executors or self.in_vain > MOST_IN_VAIN
         for raw in self.flow.log.raw[self.read :]:
             who = executor(raw) if raw is not None else None
             self.raised |= raw is not None and who is None

@@ -18,7 +18,8 @@ from harness.outcome import Outcome
 from harness.record import Figures, TrialRecord
 from harness.summary import GRAVITY, NOT_JUDGED, gravest
 
-NOISE = frozenset({"others", "stolen", "frequency", "swap"})  # doubts about the machine
+BY_OTHERS = frozenset({"others", "stolen", "frequency"})
+NOISE = BY_OTHERS | {"swap"}  # doubts about the machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +191,7 @@ def _difference(
         found = comparison.compare(before, after, factor=factors.get(metric.name, comparison.FACTOR))
         if found.word is Word.CANNOT_SAY and (noisy := _noise([*here[1], *there[1]])):
             found = replace(found, reason=f"{found.reason}; the machine was noisy: {noisy}")
-        elif found.word is Word.DIFFER and (noisy := _noisy_alone(here[1], there[1])):
+        elif found.word is Word.DIFFER and metric.name != "memory" and (noisy := _noisy_alone(here[1], there[1])):
             found = replace(found, word=Word.CANNOT_SAY, reason=f"too noisy: {noisy}, and in none of the other run")
     return Difference(cell=cell, metric=metric, found=found, before=intervals.middle(before), after=intervals.middle(after))
 
@@ -212,18 +213,21 @@ def _why(metric: Metric, *sides: tuple[Side, Sequence[TrialRecord]]) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
-def _noise(trials: Sequence[TrialRecord]) -> str:
+def _noise(trials: Sequence[TrialRecord], kinds: frozenset[str] = NOISE) -> str:
     """The doubts about the machine, each name with the number of trials that have it."""
-    names = [name for record in trials for name, _ in doubts.parts(doubts.text(record.doubts)) if name in NOISE]
+    names = [name for record in trials for name, _ in doubts.parts(doubts.text(record.doubts)) if name in kinds]
     return ", ".join(f"{name} in {names.count(name)} of {len(trials)} trials" for name in dict.fromkeys(names))
 
 
 def _noisy_alone(here: Sequence[TrialRecord], there: Sequence[TrialRecord]) -> str:
-    """The noise in most trials of one run where the other has none; '' where both met the same machine."""
-    first, second = (sum(bool(_noise([record])) for record in trials) for trials in (here, there))
+    """What others did to most trials of one run and to none of the other; '' where both met the same machine.
+
+    Swapping is left out: a change that needs more memory may be its cause.
+    """
+    first, second = (sum(bool(_noise([record], BY_OTHERS)) for record in trials) for trials in (here, there))
     for which, trials, noisy, others in (("first", here, first, second), ("second", there, second, first)):
         if not others and 2 * noisy > len(trials):
-            return f"{_noise(trials)} of the {which} run"
+            return f"{_noise(trials, BY_OTHERS)} of the {which} run"
     return ""
 
 

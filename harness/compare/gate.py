@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.compare.changes import METRICS, Changes
 from harness.comparison import FACTOR, Word
 from harness.errors import BadInput
+from harness.outcome import Outcome
 
 OUTCOME = "outcome"
 LIMIT = re.compile(r"(?P<name>[a-z0-9]+)(:(?P<percent>\d+(\.\d+)?)%?)?")
@@ -63,10 +64,15 @@ def judge(gate: Gate, changes: Changes) -> Judgement:
     if gate.outcome:
         failures += [f"{change.cell}: {change.counts}" for change in changes.outcomes if change.worse]
         failures += [f"{cell}: not in the second run" for cell in changes.gone]
+        failures += [
+            f"{change.cell}: {change.counts}: not measured any more ({change.reason})"
+            for change in changes.outcomes
+            if change.after is Outcome.SKIPPED
+        ]
         warnings += [
             f"outcome of {change.cell}: {change.counts} ({change.reason}); that says nothing, so it cannot fail the check"
             for change in changes.outcomes
-            if change.worse is None
+            if change.worse is None and change.after is not Outcome.SKIPPED
         ]
     for name, percent in (gate.percents or {}).items():
         mine = [one for one in changes.differences if one.metric.name == name]

@@ -66,9 +66,9 @@ class Reference:
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
         if row not in self.answers:  # the serial call raised: there is nothing to compare with
             return True, 0.0
-        found = {place: gap for place, gap in differences(self.answers[row], result) if not self._is_ignored(place)}
-        self.differed.update(found.keys())
-        return not found, max(found.values(), default=0.0)
+        found = [(place, gap) for place, gap in differences(self.answers[row], result) if not self._is_ignored(place)]
+        self.differed.update({place for place, _ in found})
+        return not found, max((gap for _, gap in found), default=0.0)
 
     def _is_ignored(self, place: Place) -> bool:
         return any(place[: len(each)] == each for each in self.ignored)

@@ -142,8 +142,8 @@ def silent(client, worker, patience_s, total):
         before = computed(worker)
         time.sleep(IDLE_S)
         idle = computed(worker) - before < IDLE_CPU * IDLE_S
-        if client.step():
-            return None  # it goes on
+        if client.step() or worker.poll() is not None:
+            return None  # it goes on, or has died
         if idle:
             return "hung", told + "%.0f s" % (time.monotonic() - client.progress_at)
     return "slow", told + "%.0f s, but the worker computes" % (time.monotonic() - client.progress_at)
@@ -196,10 +196,12 @@ def stop(worker):
 
 
 def clean(app):
-    """Take this run's queue off the server."""
+    """Take this run's queue off the server: declared, for a connection deletes no queue that it does not know."""
     try:
         with app.connection() as connection:
-            connection.default_channel.queue_delete(app.conf.task_default_queue)
+            queue = app.amqp.queues[app.conf.task_default_queue](connection.default_channel)
+            queue.declare()
+            queue.delete()
     except Exception as error:
         print("the queue %s is left behind: %s" % (app.conf.task_default_queue, error))
 
@@ -213,7 +215,7 @@ def main():
     cell = read_cell()
     folder = tempfile.mkdtemp(prefix="reproduce-")
     variables = environment(cell, folder, asked.broker)
-    worker = start_worker(cell, folder, variables)
+    worker, app = start_worker(cell, folder, variables), None
     try:
         if not wait_ready(worker, folder, 180):
             outcome, reason = "refused", "the worker was not ready within 180 s"
@@ -224,8 +226,6 @@ def main():
             app = make_app()
             client = Client(app, cell, asked.requests)
             outcome, reason = watch(client, worker, asked.patience or cell["patience_s"], asked.requests)
-            if asked.broker:
-                clean(app)
         if outcome == "hung":
             dump_stacks(worker)
         if outcome in ("refused", "crashed"):
@@ -233,6 +233,8 @@ def main():
                 print(log.read()[-3000:])
     finally:
         stop(worker)
+        if app is not None and asked.broker:
+            clean(app)
         shutil.rmtree(folder, ignore_errors=True)
     print("outcome: %s (%s)" % (outcome, reason))
     print("when it was measured: %s (%s)" % (cell["outcome"], cell["reason"]))

@@ -24,7 +24,9 @@ from harness.tune.search import NOTHING, Score, Search
 
 FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
 TRIALS = 3
-CLOSER, CLOSER_LIMIT_S = "closer", 60.0  # the folder of what is measured with more requests, and a trial's limit there
+STEP = 10  # fresh workers of the winner at a time
+CLOSER = "closer"  # the folder of what is measured with more requests
+CLOSER_LIMIT_S, CLOSER_TIMES, MOST_LIMIT_S = 60.0, 3.0, 3600.0  # a trial's limit there: at least, by its pace, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class Answer:
     gain: float | None
     answers: bool
     kept: bool
+    cells: frozenset[str]  # that were measured
+    closely: frozenset[str] = frozenset()  # of these, the ones that were measured with more requests, too
 
     @property
     def share(self) -> float:
@@ -64,7 +68,7 @@ def live(order: Order, screen: workflow.Screen) -> Answer:
     """Search with real workers; records in the order's folder, where a later call goes on.
 
     The search itself asks few requests of each configuration. The finalists are then measured more often, and with as many
-    requests as the bounds on latency need (in a folder of their own, see `folders`); the best of them with as many fresh
+    requests as the bounds on latency need (in a folder of their own, see `advised`); the best of them with as many fresh
     workers as a bound on hangs needs.
     """
     requests, workers = constraints.needed(order.bounds)
@@ -72,28 +76,39 @@ def live(order: Order, screen: workflow.Screen) -> Answer:
         screen.say(f"a hang rate that low takes {workers} fresh workers of the winner, as far as there is time")
     until = time.monotonic() + order.budget_s if order.budget_s is not None else math.inf
     found = _search(order.grid, lambda cells: _measured(order, cells, screen, until), order.share)
-    best = found.run()
-    closer = replace(order, folder=order.folder / CLOSER, experiment=_asking(order.experiment, requests))
-    finals = closer if requests > order.experiment.settings.requests else order
+    found.run()
+    finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
+    finals = _finals(order, requests, [found.known[cell].rows_per_s / cell.batch for cell in finalists])
     if time.monotonic() < until:
-        finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
         found.known |= _measured(finals, finalists, screen, until, trials=TRIALS)
+    for trials in range(TRIALS + STEP, workers + STEP, STEP):
         best = found.best
-    if workers > TRIALS and time.monotonic() < until and found.known[best].answers:
-        found.known |= _measured(finals, [best], screen, until, trials=workers)
-        best = found.best
-    return _answer(found, best)
+        if time.monotonic() >= until or not found.known[best].answers:
+            break
+        found.known |= _measured(finals, [best], screen, until, trials=min(trials, workers))
+    closely = frozenset(cell.id for cell in finalists) if finals is not order else frozenset()
+    return replace(_answer(found, found.best), closely=closely)
 
 
-def folders(folder: Path) -> list[Path]:
-    """Where a search keeps its records: what was measured more closely comes last, and so counts."""
-    return [folder, *([folder / CLOSER] if (folder / CLOSER / "trials.jsonl").exists() else [])]
+def advised(order: Order, answer: Answer) -> list[Candidate]:
+    """What advice on a search rests on: the cells that it measured, the finalists as they were measured more closely."""
+    found = {one.id: one for one in candidates.read_all([order.folder], order.bounds) if one.id in answer.cells}
+    if answer.closely and (order.folder / CLOSER / "trials.jsonl").exists():
+        for one in candidates.read_all([order.folder / CLOSER], order.bounds):
+            if one.id in answer.closely and not found[one.id].vetoed and (one.measured or one.vetoed):
+                found[one.id] = one
+    return list(found.values())
 
 
-def _asking(experiment: Experiment, requests: int) -> Experiment:
-    settings = experiment.settings
-    more = {"requests": requests, "limit_s": max(settings.limit_s, CLOSER_LIMIT_S)}
-    return experiment.model_copy(update={"settings": settings.model_copy(update=more)})
+def _finals(order: Order, requests: int, paces_per_s: Sequence[float]) -> Order:
+    """The order for finalists of these paces: with so many requests, and time for them; the order itself if it has as many."""
+    settings = order.experiment.settings
+    if requests <= settings.requests:
+        return order
+    slowest = min((pace for pace in paces_per_s if pace), default=math.inf)
+    limit_s = min(max(settings.limit_s, CLOSER_LIMIT_S, CLOSER_TIMES * requests / slowest), MOST_LIMIT_S)
+    more = settings.model_copy(update={"requests": requests, "limit_s": limit_s})
+    return replace(order, folder=order.folder / CLOSER, experiment=order.experiment.model_copy(update={"settings": more}))
 
 
 def _search(grid: Sequence[Cell], measure: search.Measure, share: float) -> Search:
@@ -105,7 +120,7 @@ def _answer(found: Search, best: Cell) -> Answer:
     gain = winner.rows_per_s / default.rows_per_s if default.answers and default.rows_per_s else None
     return Answer(
         best=best, default=found.start, measured=len(found.known), grid=len(found.grid), stopped=found.stopped, gain=gain,
-        answers=winner.answers, kept=winner.nearness == 0,
+        answers=winner.answers, kept=winner.nearness == 0, cells=frozenset(cell.id for cell in found.known),
     )  # fmt: skip
 
 
@@ -115,10 +130,8 @@ def _measured(
     """Run what there is time for. What was spoiled by others, and is `invalid`, is run a second time."""
     settings = order.experiment.settings.model_copy(update={"repeat": trials, "controls": False})
     experiment = order.experiment.model_copy(update={"settings": settings})
-    for _ in range(2):
-        affordable = _affordable(cells, list(RunFolder(order.folder).current().values()), settings, until_s)
-        if not affordable:
-            return {}
+    affordable = _affordable(cells, list(RunFolder(order.folder).current().values()), settings, until_s)
+    for _ in range(2 if affordable else 0):
         workflow.run(
             workflow.Order(
                 experiment=experiment, cells=affordable, folder=order.folder, model=order.model, rows=order.rows,
@@ -127,7 +140,8 @@ def _measured(
             screen,
         )  # fmt: skip
         names, ended = {cell.id for cell in affordable}, RunFolder(order.folder).current().values()
-        if not any(record.outcome is Outcome.INVALID and record.cell_id in names for record in ended):
+        spoiled = any(record.outcome is Outcome.INVALID and record.cell_id in names for record in ended)
+        if not spoiled or time.monotonic() >= until_s:
             break
     return scores(order.folder, order.bounds, affordable)
 
@@ -156,7 +170,7 @@ def score(one: Candidate) -> Score:
     """How good a configuration is, see `search`."""
     if not one.measured:
         return NOTHING
-    broken = [_times(bound, figure) for bound in one.broken if (figure := bound.read(one.row)) is not None]
+    broken = [_times(bound, figure) for bound in one.broken if (figure := bound.at_best(one.row)) is not None]
     unknown = [0.0] if one.unknown else []  # not kept, as far as is known: behind those that keep it
     nearness = -max(math.log(times) for times in broken) if broken else -1e-9 if unknown else 0.0
     return Score(answers=True, nearness=nearness, rows_per_s=one.rows_per_s)
