@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.compare.changes import METRICS, Changes
+from harness.compare.changes import METRICS, Changes, OutcomeChange
 from harness.comparison import FACTOR, Word
 from harness.errors import BadInput
 from harness.outcome import Outcome
@@ -62,7 +62,7 @@ def judge(gate: Gate, changes: Changes) -> Judgement:
     """Whether the check fails, and what it could not see."""
     failures, warnings = list[str](), list[str]()
     if gate.outcome:
-        failures += [f"{change.cell}: {change.counts}" for change in changes.outcomes if change.worse]
+        failures += [f"{change.cell}: {_told(change)}" for change in changes.outcomes if change.worse]
         failures += [f"{cell}: not in the second run" for cell in changes.gone]
         failures += [
             f"{change.cell}: {change.counts}: not measured any more ({change.reason})"
@@ -85,6 +85,11 @@ def judge(gate: Gate, changes: Changes) -> Judgement:
         if not mine:
             warnings.append(f"{name}: no cell has this figure in both runs, so it cannot fail the check")
     return Judgement(failures=tuple(failures), warnings=tuple(warnings))
+
+
+def _told(change: OutcomeChange) -> str:
+    """'ok -> hung', or how often it hung before and after."""
+    return f"{change.before} -> {change.after}" if change.before is not change.after else change.counts
 
 
 def _factor(name: str, percent: float) -> float:

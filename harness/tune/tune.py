@@ -131,7 +131,9 @@ def _measured(
     settings = order.experiment.settings.model_copy(update={"repeat": trials, "controls": False})
     experiment = order.experiment.model_copy(update={"settings": settings})
     affordable = _affordable(cells, list(RunFolder(order.folder).current().values()), settings, until_s)
-    for _ in range(2 if affordable else 0):
+    if not affordable:
+        return {}
+    for _ in range(2):
         workflow.run(
             workflow.Order(
                 experiment=experiment, cells=affordable, folder=order.folder, model=order.model, rows=order.rows,

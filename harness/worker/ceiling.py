@@ -13,7 +13,8 @@ import sys
 import time
 
 from harness.worker import contract, heartbeat
-from harness.worker.baseline import WARMUP_LIMIT_S, WARMUP_REQUESTS, one, phase, read_spec, save
+from harness.worker.baseline import WARMUP_LIMIT_S, WARMUP_REQUESTS, one, save
+from harness.worker.in_process import phase, read_spec
 from harness.worker.runner import Runner
 
 POLL_S = 0.02
