@@ -110,3 +110,14 @@ def test_the_shipped_grid_is_one() -> None:
     grid = grid_of(spec, plan.why_skipped)
     backends = {cell.backend: [each for each in grid if each.backend == cell.backend] for cell in grid}
     assert {name: len(cells) for name, cells in backends.items()} == {"tensorflow2": 216, "tensorflow1": 72, "theano": 48}
+
+
+def test_the_search_reaches_the_best_of_the_recorded_grid_with_little_of_it() -> None:
+    """The committed run of the shipped grid: pure, what is replayed does not depend on this machine."""
+    from harness.tune.tune import replay
+
+    found = replay(Path(__file__).parent.parent / "results" / "grid", ())
+    assert len(found) == 3
+    for one in found:
+        assert one.reached >= 0.97, one.exhaustive.id
+        assert one.answer.share <= search.SHARE
