@@ -215,6 +215,7 @@ def test_the_code_to_paste_is_python_and_says_what_was_measured(call: str, place
     ast.parse(setup.code)
     assert "threads(1)" in setup.code or "=1" in setup.code or setup.environment["OMP_NUM_THREADS"] == "1"
     assert ("worker_process_init" in setup.code) == (placement == "process-init")
+    assert ("verbose=0" in setup.code) == (backend == "tensorflow2" and call == "predict"), "as it was measured"
 
 
 @pytest.mark.parametrize("pool", sorted(POOLS))

@@ -45,6 +45,7 @@ CALLS = {
         "    answer = {model}.predict(rows)"
     ),
 }
+QUIET = "answer = {model}.predict(rows, verbose=0)"
 HOLDS = {"task-init": "self.model", "first-task": "model()"}
 PLACES = {
     "import": "load the model at import",
@@ -133,7 +134,8 @@ def _threads(cell: Cell) -> tuple[int | None, int | None]:
 def _code(cell: Cell) -> str:
     """The parts of the user's module that matter."""
     held = HOLDS.get(cell.placement, "MODEL")
-    call = textwrap.indent(CALLS[cell.call].format(model=held), "    ")
+    quiet = cell.backend == "tensorflow2" and cell.call == "predict"  # Keras 3 draws a bar of progress if it is not told
+    call = textwrap.indent((QUIET if quiet else CALLS[cell.call]).format(model=held), "    ")
     own = "self, " if cell.placement == "task-init" else ""
     base = "base=PredictTask, bind=True" if cell.placement == "task-init" else ""
     head = f"@app.task({base})\ndef predict({own}rows):\n    rows = numpy.asarray(rows, dtype='float32')"
