@@ -20,7 +20,7 @@ from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment import Experiment
 from harness.matrix import Cell
-from harness.outcome import Outcome
+from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
 from harness.store import RunFolder
 
@@ -63,7 +63,7 @@ def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Answe
     known = {versions[0]: measure(versions[0]), versions[-1]: measure(versions[-1])}
     good, bad = known[versions[0]], known[versions[-1]]
     for end in (good, bad):
-        if end.outcome is None or end.outcome in summary.NOT_JUDGED:
+        if end.outcome is None or end.outcome in NOT_JUDGED:
             raise BadInput(f"{end.version} could not be measured: {end.reason}", remedy="name another release as this end")
     if bad.like(good):
         raise BadInput(
@@ -144,7 +144,7 @@ def judged(version: str, records: Sequence[TrialRecord], folder: Path) -> Measur
     found = [figures.of(record, folder) for record in records if record.outcome is Outcome.OK]
     paces = tuple(one.throughput_per_s for one in found if one is not None and one.throughput_per_s)
     return Measured(
-        version=version, outcome=None if worst.outcome in summary.NOT_JUDGED else worst.outcome, reason=worst.reason,
+        version=version, outcome=None if worst.outcome in NOT_JUDGED else worst.outcome, reason=worst.reason,
         paces_per_s=paces, evidence=str(folder / worst.evidence) if worst.evidence else "",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.causes import Fix, fixes
 from harness.compare.pages import text as text_of
 from harness.matrix import Cell
-from harness.outcome import Outcome
+from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
 
 BAD = (Outcome.HUNG, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
@@ -59,4 +59,4 @@ def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
 
 def _sibling(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> list[TrialRecord]:
     """The trials of that cell that say something: neither skipped nor invalid."""
-    return [r for r in groups.get(cell.id, ()) if r.outcome not in (Outcome.SKIPPED, Outcome.INVALID)]
+    return [r for r in groups.get(cell.id, ()) if r.outcome not in NOT_JUDGED]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from harness.experiment import Settings
 from harness.matrix import Cell
-from harness.outcome import Outcome
+from harness.outcome import NOT_JUDGED
 from harness.plan import Planned
 from harness.record import TrialRecord
 from harness.traffic import parse
@@ -54,7 +54,7 @@ class _Factor:
 
 def left_s(todo: Iterable[Planned], records: Iterable[TrialRecord], settings: Settings) -> float:
     """Seconds that these trials will take, from the records of the run so far."""
-    done = [record for record in records if record.outcome not in (Outcome.SKIPPED, Outcome.INVALID)]
+    done = [record for record in records if record.outcome not in NOT_JUDGED]
     paces = _paces(done)
     everything, kinds = _Factor(), dict[tuple[str, int], _Factor]()
     for record in done:

@@ -45,6 +45,9 @@ def _fault(value: str) -> str:
     return value
 
 
+REPEATS = frozenset({"repeat", "seed", "controls"})  # settings that change how many trials there are, and none of them
+
+
 class Settings(BaseModel):
     """How long and how often. Seconds of wall time.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from harness.outcome import Outcome
+from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
 
 CONFIDENCE = 0.95
@@ -53,6 +53,6 @@ def clean_trials_for(rate: float) -> int:
 
 def hang_rate(trials: Iterable[TrialRecord]) -> HangRate | None:
     """None where no trial could be judged: what was skipped or invalid says nothing about hangs."""
-    judged = [record for record in trials if record.outcome not in (Outcome.SKIPPED, Outcome.INVALID)]
+    judged = [record for record in trials if record.outcome not in NOT_JUDGED]
     hung = sum(record.outcome is Outcome.HUNG for record in judged)
     return HangRate(hung=hung, judged=len(judged)) if judged else None

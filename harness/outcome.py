@@ -40,6 +40,7 @@ class Outcome(StrEnum):
 
 #: Outcomes whose trials count as failed, for `harness run --retry failed`.
 FAILED = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
+NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})  # these say nothing of the cell
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from harness.answers import Floats
 from harness.broker import shown
 from harness.environments import Description, Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
-from harness.experiment import Experiment, Settings
+from harness.experiment import REPEATS, Experiment, Settings
 from harness.matrix import Cell
 from harness.outcome import FAILED, Outcome
 from harness.record import SCHEMA, TrialRecord
@@ -97,7 +97,7 @@ def key(cell: Cell, settings: Settings, environment: Environment | None, bundle:
     asked = {
         "schema": SCHEMA,
         "cell": cell.as_dict(),
-        "settings": settings.model_dump(exclude={"repeat", "seed", "controls"}),
+        "settings": settings.model_dump(exclude=set(REPEATS)),
         "environment": environment.fingerprint if environment else "missing",
         "bundle": bundle.fingerprint if bundle else "missing",
     }

@@ -21,7 +21,7 @@ from harness.efficiency import Ceiling, Efficiency
 from harness.hang_rate import hang_rate
 from harness.intervals import Span
 from harness.matrix import Cell
-from harness.outcome import Outcome
+from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import Figures, TrialRecord
 
 COLUMNS = (
@@ -41,7 +41,6 @@ COLUMNS = (
 
 # When trials of one cell end differently, the row shows the gravest of those that say something of the cell (`gravest`);
 # `outcomes` counts them all.
-NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})
 GRAVITY = (
     Outcome.HUNG, Outcome.CRASHED, Outcome.WRONG, Outcome.RESPAWNING, Outcome.ERRORS, Outcome.STALLED, Outcome.REFUSED,
     Outcome.SLOW, Outcome.INVALID, Outcome.OK, Outcome.SKIPPED,

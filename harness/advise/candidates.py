@@ -17,11 +17,11 @@ from harness.compare.sides import Side, read
 from harness.errors import BadInput
 from harness.intervals import Span, of_one_more
 from harness.matrix import Cell
-from harness.outcome import Outcome
+from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
 from harness.summary import gravest
 
-NOT_MEASURED = frozenset({Outcome.SKIPPED, Outcome.INVALID, Outcome.SLOW})
+NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +116,7 @@ def _candidate(
     broken, unknown = held(row, bounds)
     return Candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason, evidence=worst.evidence,
-        cause=worst.cause,
-        application=side.application, broken=broken, unknown=unknown,
+        cause=worst.cause, application=side.application, broken=broken, unknown=unknown,
     )  # fmt: skip
 
 

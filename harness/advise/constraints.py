@@ -28,7 +28,7 @@ class Bound:
     """One constraint. `least`: the figure must be at least `value`, else at most.
 
     `read` takes a row of `cells.csv` (with `cores_available`, `rows_per_s`) to the figure that is held against it, None where
-    that is not known; `measure` says what would make it known.
+    that is not known; `measure` says what would make it known, `at_least` what it cannot be below until then.
     """
 
     name: str
@@ -37,9 +37,7 @@ class Bound:
     read: Callable[[Mapping[str, Any]], float | None]
     shown: Callable[[float], str]
     measure: str
-    at_least: Callable[[Mapping[str, Any]], float | None] = lambda row: (
-        None
-    )  # what the figure cannot be below, unknown as it is
+    at_least: Callable[[Mapping[str, Any]], float | None] = lambda row: None
 
     def __str__(self) -> str:
         return f"{self.name} {'>=' if self.least else '<='} {self.shown(self.value)}"

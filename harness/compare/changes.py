@@ -14,9 +14,9 @@ from harness import comparison, doubts, intervals
 from harness.compare.sides import Side, machines_differ
 from harness.comparison import Comparison, Word
 from harness.hang_rate import hang_rate
-from harness.outcome import Outcome
+from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import Figures, TrialRecord
-from harness.summary import GRAVITY, NOT_JUDGED, gravest
+from harness.summary import GRAVITY, gravest
 
 BY_OTHERS = frozenset({"others", "stolen", "frequency"})
 NOISE = BY_OTHERS | {"swap"}  # doubts about the machine

@@ -10,11 +10,10 @@ from typing import Any
 from harness import figures, machine
 from harness.environments import base_of
 from harness.errors import BadInput
+from harness.experiment import REPEATS
 from harness.matrix import Cell
 from harness.record import Figures, TrialRecord
 from harness.store import RunFolder
-
-REPEATS = ("repeat", "seed", "controls")  # settings that change no trial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from harness import environments, plan, workflow, workloads
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError
 from harness.matrix import OWN_APP, Cell
-from harness.outcome import Outcome
+from harness.outcome import NOT_JUDGED
 from harness.plan import Bundle
 from harness.pools import POOLS
 from harness.portable import portable
@@ -30,7 +30,6 @@ SCRIPT = Path(__file__).with_name("reproduce.py")
 SAVE_LIMIT_S = 180.0
 LEAST_PATIENCE_S, PATIENCE = 20.0, 5.0  # a hang is called one after so long, or so many times a first predict
 ROWS = 64
-NOT_RUN = frozenset({Outcome.SKIPPED, Outcome.INVALID})
 PORTABLE = ("KERAS_BACKEND", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # hold no folder
 
 
@@ -43,7 +42,7 @@ def chosen(folder: Path, cell_id: str) -> list[TrialRecord]:
     if cell.is_control or cell.is_baseline or cell.backend == OWN_APP:
         what = "somebody's own application" if cell.backend == OWN_APP else "no worker of a real backend"
         raise BadInput(f"{cell_id} is {what}", remedy="an archive is made of a real cell of one of the backends")
-    if gravest(records).outcome in NOT_RUN:
+    if gravest(records).outcome in NOT_JUDGED:
         raise BadInput(f"{cell_id} was not run: {gravest(records).reason}", remedy="name a cell that was")
     return records
 
