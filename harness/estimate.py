@@ -21,12 +21,12 @@ from harness.traffic import parse
 
 # seconds beside the measured window: (in-process baseline, null or faulty control, real backend)
 BESIDE_S: Mapping[str, tuple[float, float, float]] = {
-    "tensorflow2": (3.5, 3.0, 7.5),
-    "tensorflow1": (1.5, 2.0, 3.5),
-    "tensorflow1_15": (2.0, 2.0, 3.8),
-    "theano": (8.0, 3.0, 7.5),
+    "tensorflow2": (3.0, 1.0, 5.5),
+    "tensorflow1": (1.5, 1.2, 2.7),
+    "tensorflow1_15": (2.0, 1.2, 3.0),
+    "theano": (8.0, 1.6, 5.0),
 }
-UNKNOWN_S = (3.0, 3.0, 5.0)
+UNKNOWN_S = (3.0, 1.0, 4.0)
 PACE_S = {"convnet-large": 0.2}  # seconds of a request, however many executors: one keeps all cores busy
 PRIOR_TRIALS = 2.0  # so many typical trials the prior weighs
 STABLE_S = 1.5  # three windows of warm-up, see `harness.client.generator`

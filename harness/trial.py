@@ -43,6 +43,7 @@ SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longe
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
 UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
+LAST_WORDS_S = 1.0  # an answer can be read before its worker has noted that it is done
 STOPPING_S = 40.0  # billiard's children wait 30 s for their last answer to be taken (GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT)
 RAISED_START_WINDOW_S = 600.0
 SEARCH_SHARE = 0.5  # of the time limit, for finding a peak
@@ -404,15 +405,27 @@ class Trial:
         return request_id(self.prefix, number)
 
     def _stop(self) -> None:
-        """End client and worker; a worker that answered everything may end by itself, others are killed."""
+        """End client and worker. Ours is killed: nothing is left to learn from it once it has answered, and Celery takes
+        seconds to shut down, three and more in green pools. Whoever has somebody's own application or broker may say goodbye.
+        """
         if self.client is not None:
             self.client.terminate(grace_s=5.0)
         if hasattr(self, "worker"):
             if self.seen.last is not None and self.worker.poll() is None:
                 self.seen.last = self.monitor.sample(self.worker.progress.phase)
-            self.worker.stop(at_once=self.seen.ended_by not in ("done", "interrupted"))
+            if self.seen.ended_by == "done":
+                self._last_words()
+            own = self.work.application is None and self.work.broker.process is not None
+            self.worker.stop(at_once=own or self.seen.ended_by not in ("done", "interrupted"))
             self.worker.progress.read()
         self._tidy_broker()
+
+    def _last_words(self) -> None:
+        """Wait until the worker has noted the end of what it has answered."""
+        until = time.monotonic() + LAST_WORDS_S
+        while self.worker.progress.open and self.worker.poll() is None and time.monotonic() < until:
+            time.sleep(LOOK_EVERY_S)
+            self.worker.progress.read()
 
     def _tidy_broker(self) -> None:
         """Take our queue and its bindings out of the broker, which may be the user's own."""

@@ -26,7 +26,7 @@ def taken(cell: Cell, seconds: float, outcome: Outcome = Outcome.OK, **more: flo
 
 
 def test_without_records_the_reference_machines_seconds_are_expected() -> None:
-    assert estimate.left_s(planned(REAL, 3), [], SETTINGS) == pytest.approx(3 * (7.5 + estimate.STABLE_S + 3.0))
+    assert estimate.left_s(planned(REAL, 3), [], SETTINGS) == pytest.approx(3 * (5.5 + estimate.STABLE_S + 3.0))
 
 
 def test_skipped_trials_take_no_time_and_teach_nothing() -> None:
