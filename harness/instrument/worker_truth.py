@@ -3,8 +3,9 @@
 Two cells of one run, by the way that every run goes: a task that sleeps for 20 ms, and the null control of the same pool, which
 shows what broker, pool and client add. The median of the first lies within 0.5 ms plus the null's own median above 20 ms; of
 some fresh workers each, the middle one counts.
-The null control gets its requests at the pace of the other one, so that its processes, too, have slept before each: woken
-every 20 ms, the same hand-overs take up to twice as long as in a row.
+Both get their requests at the same moments, so that the processes of either have slept before each: woken every 25 ms, the
+same hand-overs take up to twice as long as in a row. And the pace leaves the worker some milliseconds after each request:
+traffic that sends the next one at once has it wait, in `solo`, until the worker has put away the last: no part of the 20 ms.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ TASK_S = 0.020
 SLACK_S = 0.0005
 POOLS = ("solo", "prefork", "threads")
 TRIALS = 3  # fresh workers of either, by turns: one worker's null latency is up to 0.5 ms from another's
-PACE = "constant-45"  # requests per second: about as many as the other cell answers
+PACE = "constant-40"  # requests per second: one is answered some milliseconds before the next is sent
 
 
 def exact_task(folder: Path, *, environment: str = "celery", seconds: float = 2.0, trials: int = TRIALS) -> list[Finding]:
@@ -32,14 +33,14 @@ def exact_task(folder: Path, *, environment: str = "celery", seconds: float = 2.
     settings = Settings(
         measure_s=seconds, requests=80, limit_s=60.0, stable_limit_s=1.5, noise_limit=100.0, repeat=trials, controls=False
     )
-    common = {"environment": [environment], "pool": list(POOLS)}
+    common = {"environment": [environment], "pool": list(POOLS), "traffic": [PACE]}
     experiment = Experiment(
         name="exact-task",
         summary="a task of exactly 20 ms beside the null control",
         settings=settings,
         cells=[
-            Block.model_validate({"backend": ["null"], "traffic": [PACE], **common}),
-            Block.model_validate({"backend": ["faulty"], "fault": [f"sleep:{TASK_S:g}@0"], "traffic": ["single"], **common}),
+            Block.model_validate({"backend": ["null"], **common}),
+            Block.model_validate({"backend": ["faulty"], "fault": [f"sleep:{TASK_S:g}@0"], **common}),
         ],
     )
     workflow.run(Order(experiment=experiment, cells=plan.chosen_cells(experiment, []), folder=folder, fresh=True), Silent())
