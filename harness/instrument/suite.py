@@ -83,8 +83,10 @@ def _looked(test: Check, bench: Bench) -> list[Finding]:
     """What the test found; where it could not be carried out, that is a finding which did not pass."""
     try:
         return test.find(bench)
-    except Interrupted:
-        raise
+    except Interrupted as error:
+        raise Interrupted(
+            "stopped on request; the findings so far are kept", remedy="the same command begins anew, and moves these aside"
+        ) from error
     except HarnessError as error:
         note = f"{error}{f' ({error.evidence})' if error.evidence else ''}"
         return [Finding(name=test.title, figure=None, bound="", passed=False, note=note)]
