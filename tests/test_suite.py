@@ -52,6 +52,15 @@ def test_a_check_that_cannot_be_carried_out_did_not_pass_and_does_not_stop_the_o
     assert len(others) == 2
 
 
+def test_a_check_works_in_a_folder_that_a_worker_finds_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = list[Path]()
+    elsewhere = Check(name="elsewhere", title="a worker", find=lambda bench: folders.append(bench.folder) or fails(bench))
+    (found,) = suite.run([elsewhere], Path("out"), 1, print)
+    assert folders == [tmp_path / "out" / "scratch" / "elsewhere-1"]
+    assert found.finding.note == "the server did not start (scratch/elsewhere-1/log)"
+
+
 def test_what_was_found_before_an_end_is_kept_and_an_earlier_run_too(tmp_path: Path) -> None:
     stopped = suite.run([SEEDS], tmp_path / "out", 3, print)
     next(stopped)

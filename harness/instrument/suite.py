@@ -70,7 +70,8 @@ def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], N
         kept.write_json("run.json", {"machine": machine.facts(), "started": started, "times": times})
         for number in range(1, times + 1):
             for test in tests:
-                scratch = supervisor.fresh_folder(folder / "scratch" / f"{test.name}-{number}")
+                place = folder.resolve() / "scratch" / f"{test.name}-{number}"  # whole: a worker is started elsewhere
+                scratch = supervisor.fresh_folder(place)
                 fresh = _looked(test, Bench(folder=scratch, environment=environment, seed=number))
                 found = [Found(round=number, test=test, finding=finding) for finding in fresh]
                 known += found
@@ -88,7 +89,8 @@ def _looked(test: Check, bench: Bench) -> list[Finding]:
             "stopped on request; the findings so far are kept", remedy="the same command begins anew, and moves these aside"
         ) from error
     except HarnessError as error:
-        note = f"{error}{f' ({error.evidence})' if error.evidence else ''}"
+        place = error.evidence.replace(f"{bench.folder.parent.parent}/", "")
+        note = f"{error}{f' ({place})' if place else ''}"
         return [Finding(name=test.title, figure=None, bound="", passed=False, note=note)]
 
 
