@@ -22,9 +22,9 @@ from harness.traffic import parse
 # seconds beside the measured window: (in-process baseline, null or faulty control, real backend)
 BESIDE_S: Mapping[str, tuple[float, float, float]] = {
     "tensorflow2": (3.0, 1.0, 5.5),
-    "tensorflow1": (1.5, 1.2, 2.7),
-    "tensorflow1_15": (2.0, 1.2, 3.0),
-    "theano": (8.0, 1.6, 5.0),
+    "tensorflow1": (1.5, 1.2, 3.1),
+    "tensorflow1_15": (2.0, 1.2, 3.4),
+    "theano": (12.0, 1.4, 6.5),
 }
 UNKNOWN_S = (3.0, 1.0, 4.0)
 PACE_S = {"convnet-large": 0.2}  # seconds of a request, however many executors: one keeps all cores busy
