@@ -41,7 +41,7 @@ def test_many_trials_of_a_kind_overrule_the_prior() -> None:
 
 
 def test_a_slow_machine_is_expected_to_be_slow_with_other_backends_too() -> None:
-    known = [taken(REAL, 21.0)] * 50
+    known = [taken(REAL, 17.5)] * 50
     alone = estimate.left_s(planned(OTHER), [], SETTINGS)
     assert 1.5 * alone < estimate.left_s(planned(OTHER), known, SETTINGS) <= 2.0 * alone
 
