@@ -92,6 +92,14 @@ def sleeping(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return record, folder / "run"
 
 
+def test_a_worker_is_not_ended_before_it_has_noted_the_end_of_every_request(sleeping: tuple[TrialRecord, Path]) -> None:
+    record, folder = sleeping
+    columns = pq.read_table(folder / record.requests_file, columns=["received", "written"]).to_pydict()
+    assert len(columns["received"]) > record.as_cell.concurrency
+    assert min(columns["received"]) > 0
+    assert min(columns["written"]) > 0
+
+
 def test_a_pool_runs_as_many_requests_at_once_as_it_was_told(sleeping: tuple[TrialRecord, Path]) -> None:
     """Green workers would run one at a time if they were not patched: their sleep would block the hub."""
     record, folder = sleeping
