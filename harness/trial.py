@@ -406,17 +406,16 @@ class Trial:
 
     def _stop(self) -> None:
         """End client and worker. Ours is killed: nothing is left to learn from it once it has answered, and Celery takes
-        seconds to shut down, three and more in green pools. Whoever has somebody's own application or broker may say goodbye.
+        seconds to shut down, three and more in green pools.
         """
         if self.client is not None:
             self.client.terminate(grace_s=5.0)
         if hasattr(self, "worker"):
-            if self.seen.last is not None and self.worker.poll() is None:
-                self.seen.last = self.monitor.sample(self.worker.progress.phase)
             if self.seen.ended_by == "done":
                 self._last_words()
-            own = self.work.application is None and self.work.broker.process is not None
-            self.worker.stop(at_once=own or self.seen.ended_by not in ("done", "interrupted"))
+            if self.seen.last is not None and self.worker.poll() is None:
+                self.seen.last = self.monitor.sample(self.worker.progress.phase)
+            self.worker.stop(at_once=not self._may_say_goodbye())
             self.worker.progress.read()
         self._tidy_broker()
 
@@ -426,6 +425,11 @@ class Trial:
         while self.worker.progress.open and self.worker.poll() is None and time.monotonic() < until:
             time.sleep(LOOK_EVERY_S)
             self.worker.progress.read()
+
+    def _may_say_goodbye(self) -> bool:
+        """Whether the worker gets its time to shut down: where it runs somebody's own application, or uses their broker."""
+        theirs = self.work.application is not None or self.work.broker.process is None
+        return theirs and self.seen.ended_by in ("done", "interrupted")
 
     def _tidy_broker(self) -> None:
         """Take our queue and its bindings out of the broker, which may be the user's own."""

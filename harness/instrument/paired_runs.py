@@ -2,7 +2,7 @@
 
 Unlike `same_cell`, whose trials are dealt out of one run, these are runs of their own, as a user compares them: each with
 its broker and its workers, some minutes apart, by the way that `harness run` goes. The work is a control that computes for a
-known time in each request, on every core; the slower one computes 10 % longer. About an hour.
+known time in each request, on every core; the slower one computes 10 % longer. Forty to fifty minutes.
 """
 
 from __future__ import annotations

@@ -62,7 +62,6 @@ class Project:
 
 def served(folder: Path, backend: str = BACKEND) -> list[Finding]:
     """Measure, paste what is advised first, measure that."""
-    folder = folder.resolve()  # the worker is started elsewhere
     best = _advised(folder / "run", backend)
     project = _written(best, folder / "project")
     rates, right = list[float](), True

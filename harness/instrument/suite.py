@@ -61,7 +61,7 @@ def chosen(tests: Sequence[Check], names: Sequence[str]) -> list[Check]:
 def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], None]) -> Iterator[Found]:
     """Run the tests `times` times over, each round with its own seed; every finding as soon as it is there."""
     store.check_space(folder)
-    known = list[Found]()
+    home, known = folder.resolve(), list[Found]()  # whole: a worker is started elsewhere
     with store.room(folder), store.RunFolder(folder).opened(fresh=True) as kept:
         if kept.moved_to:
             say(f"the earlier findings were moved to {kept.moved_to}")
@@ -70,9 +70,8 @@ def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], N
         kept.write_json("run.json", {"machine": machine.facts(), "started": started, "times": times})
         for number in range(1, times + 1):
             for test in tests:
-                place = folder.resolve() / "scratch" / f"{test.name}-{number}"  # whole: a worker is started elsewhere
-                scratch = supervisor.fresh_folder(place)
-                fresh = _looked(test, Bench(folder=scratch, environment=environment, seed=number))
+                scratch = supervisor.fresh_folder(home / "scratch" / f"{test.name}-{number}")
+                fresh = _looked(test, Bench(folder=scratch, environment=environment, seed=number), home)
                 found = [Found(round=number, test=test, finding=finding) for finding in fresh]
                 known += found
                 kept.replace("findings.csv", table(known).to_csv(index=False))
@@ -80,8 +79,8 @@ def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], N
                 yield from found
 
 
-def _looked(test: Check, bench: Bench) -> list[Finding]:
-    """What the test found; where it could not be carried out, that is a finding which did not pass."""
+def _looked(test: Check, bench: Bench, home: Path) -> list[Finding]:
+    """What the test found; where it could not be carried out, that is a finding which did not pass. `home`: of the run."""
     try:
         return test.find(bench)
     except Interrupted as error:
@@ -89,7 +88,7 @@ def _looked(test: Check, bench: Bench) -> list[Finding]:
             "stopped on request; the findings so far are kept", remedy="the same command begins anew, and moves these aside"
         ) from error
     except HarnessError as error:
-        place = error.evidence.replace(f"{bench.folder.parent.parent}/", "")
+        place = error.evidence.replace(f"{home}/", "")
         note = f"{error}{f' ({place})' if place else ''}"
         return [Finding(name=test.title, figure=None, bound="", passed=False, note=note)]
 
