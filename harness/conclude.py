@@ -269,6 +269,8 @@ def _waiting(trial: Trial, requests: Requests | None) -> Waiting | None:
     if requests is None or cell.is_baseline or "measure" not in phases:
         return None
     end = phases.get("drain", trial.worker.progress.last_event_s or phases["measure"])
+    if trial.worker.progress.has_put_off:
+        return None  # whether a request waits for an executor, or for the moment that its own task named, is not known
     return answers.waiting(requests, capacity=cell.concurrency, begin_s=phases["measure"], end_s=end)
 
 

@@ -49,6 +49,7 @@ class Progress:
     load_seconds: dict[int, float] = field(default_factory=dict)
     child_pids: set[int] = field(default_factory=set)  # of all processes that began to serve, the worker's own too
     put_off: set[int] = field(default_factory=set)  # requests whose task will be begun again, at a time of its own
+    has_put_off: bool = False  # whether any request was ever put off
     unsupported: str | None = None
     _begun: bytearray = field(default_factory=bytearray)  # by number: 1 for a request that was begun
     _offsets: dict[Path, int] = field(default_factory=dict)
@@ -110,6 +111,7 @@ class Progress:
             self.child_pids.add(event.pid)
         elif event.kind == contract.RETRIED:
             self.put_off.add(event.number)
+            self.has_put_off = True
         elif event.kind == contract.UNSUPPORTED:
             self.unsupported = (self.directory / "unsupported.txt").read_text().strip()
         else:
