@@ -59,11 +59,16 @@ def joined(columns: Mapping[str, Column], folder: Path) -> dict[str, Column]:
 
 
 def ended(columns: Mapping[str, Column], folder: Path) -> Column:
-    """(n,) when a worker had done with each request, by its own events: for tasks whose answer does not say."""
+    """(n,) when a worker had done with each request, by its own events: for tasks whose answer does not say.
+
+    Celery signals the end of a task once the result is stored (celery/app/trace.py), and a fast client has read the answer
+    before that signal runs. A task whose answer was received had ended, so its end is then the receiving.
+    """
     n = len(columns["number"])
     events = read(folder, contract.FILE_NAME, (contract.TASK_END,))
     events = events[(events["number"] >= 0) & (events["number"] < n)]
-    return _first(events, n, not_before=columns["begin"])
+    end, received = _first(events, n, not_before=columns["begin"]), columns["received"]
+    return np.where(received >= 0, np.minimum(end, received), end)
 
 
 def marked(folder: Path, kind: int) -> set[int]:

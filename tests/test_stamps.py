@@ -64,6 +64,13 @@ def test_without_files_every_stamp_is_missing(tmp_path: Path) -> None:
     assert stamps.joined(requests((10, 20)), tmp_path)["written"].tolist() == [-1]
 
 
+def test_a_task_whose_answer_was_read_before_its_end_was_signalled_ended_with_the_reading(tmp_path: Path) -> None:
+    """The four: signalled before the reading; after it; never answered; never signalled."""
+    write(tmp_path, "10.events", *((contract.TASK_END, number, 20) for number in range(3)))
+    columns = {"number": np.arange(4), "begin": np.full(4, 10), "received": np.array([25, 15, -1, 25])}
+    assert stamps.ended(columns, tmp_path).tolist() == [20, 15, 20, -1]
+
+
 def test_stamps_are_no_sign_of_life(tmp_path: Path) -> None:
     """A worker that only receives makes no progress, however much it receives."""
     heartbeat.open_in(str(tmp_path))
