@@ -2,8 +2,10 @@
 
 The ceiling is measured, in the same run: the same model, call and batch without Celery, broker and client, with the best of
 the thread settings tried. These are one process with the engine's own threads (and one with the cell's, where the cell
-sets them), and as many processes as there are cores with one engine thread each, see `harness.worker.ceiling`. A request
-holds the same rows on both sides, so a ratio of requests is a ratio of rows.
+sets them), and as many processes as there are cores, and twice as many, with one engine thread each, see
+`harness.worker.ceiling`. Twice as many, because between two predicts a process may leave its core idle: on two cores, four did
+12.6 requests a second of a large model's `predict` on TF 2, two did 10.0. A request holds the same rows on both sides, so a
+ratio of requests is a ratio of rows.
 
 It is only said of traffic that can keep all executors busy: an open loop is answered at the rate at which it was sent, and
 fewer requests in flight than executors leave some without work, whatever the pool does.

@@ -101,8 +101,8 @@ class Cell:
     def ceilings(self, cores: int) -> tuple[Cell, ...]:
         """The in-process cells whose fastest is the most that so many cores do of this model and call, see `efficiency`."""
         one = self.baseline()
-        every_core = replace(one, concurrency=cores, engine_threads="1x1")
-        return tuple(dict.fromkeys((one, replace(one, engine_threads=AUTO), every_core)))
+        several = (replace(one, concurrency=processes, engine_threads="1x1") for processes in (cores, 2 * cores))
+        return tuple(dict.fromkeys((one, replace(one, engine_threads=AUTO), *several)))
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))  # all values are plain; asdict copies each, which is felt in tables of 10 000 cells
@@ -118,12 +118,25 @@ def expand(blocks: Iterable[Mapping[str, Sequence[Any]]]) -> list[Cell]:
 
 
 def with_controls(cells: Iterable[Cell], *, cores: int) -> list[Cell]:
-    """The cells, with the baselines and null controls that they are to be read beside, in front. `cores`: of the machine."""
-    cells = list(cells)
-    real = [cell for cell in cells if not cell.is_control and not cell.is_baseline]
-    baselines = dict.fromkeys(beside for cell in real for beside in cell.ceilings(cores))
-    nulls = dict.fromkeys(cell.null_control() for cell in real)
-    return list(dict.fromkeys([*baselines, *nulls, *cells]))
+    """The cells, in groups of the same work, each after the baselines and null controls that it is read beside.
+
+    A machine drifts: what all baselines did at the beginning of a long run says little of the cells at its end. `cores`: of
+    the machine.
+    """
+    found: dict[Cell, None] = {}
+    for group in by_work(cells):
+        real = [cell for cell in group if not cell.is_control and not cell.is_baseline]
+        ceilings = [beside for cell in real for beside in cell.ceilings(cores)]
+        found |= dict.fromkeys([*ceilings, *(cell.null_control() for cell in real), *group])
+    return list(found)
+
+
+def by_work(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """The cells in groups of the same model, call and batch in the same environment; cells and groups keep their order."""
+    groups: dict[Cell, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(replace(cell.baseline(), engine_threads=AUTO), []).append(cell)
+    return list(groups.values())
 
 
 def matches(cell: Cell, pattern: str) -> bool:

@@ -116,17 +116,18 @@ def trials(
 ) -> list[Planned]:
     """All trials in order: round after round, so that a drift of the machine meets all cells alike.
 
-    If repeated, each round is shuffled anew, so that no cell always runs after the same other; baselines stay first. The
-    dice are for the order alone, see `seeds` for others.
+    If repeated, each round is shuffled anew, so that no cell always runs after the same other. In the first the baselines
+    stay in front: they fill the warm compile caches, and say how long a request takes. The dice are for the order alone, see
+    `seeds` for others.
     """
     dice = seeds.dice("order", settings.seed)
     planned = []
     for repetition in range(1, settings.repeat + 1):
         order = list(cells)
         if settings.repeat > 1:
-            baselines = [cell for cell in order if cell.is_baseline]  # first: they also fill the warm compile caches
-            rest = [cell for cell in order if not cell.is_baseline]
-            order = baselines + [rest[place] for place in dice.permutation(len(rest))]
+            order = [order[place] for place in dice.permutation(len(order))]
+        if settings.repeat > 1 and repetition == 1:
+            order.sort(key=lambda cell: not cell.is_baseline)
         for cell in order:
             planned.append(_planned(cell, repetition, settings, environments_ready, bundles, broker_url))
     return planned

@@ -217,11 +217,15 @@ def _beside(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], f
 
 
 def _efficiency(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], folder: Path) -> Efficiency | None:
-    """Beside the in-process cells for the cores that this cell had."""
+    """Beside the in-process cells for the cores that this cell had.
+
+    Those of more processes than cores are missed only where the run has them: runs made before they were planned have none.
+    """
     own, cores = _throughput(known), max((record.cpu.cores for record, _ in known if record.cpu), default=0)
     if not own or not cores or not efficiency.can_tell(cell):
         return None
-    return efficiency.of(own, [_candidate(beside, others, folder) for beside in cell.ceilings(cores)])
+    beside = [one for one in cell.ceilings(cores) if one.concurrency <= cores or one.id in others]
+    return efficiency.of(own, [_candidate(one, others, folder) for one in beside])
 
 
 def _candidate(cell: Cell, others: Mapping[str, list[TrialRecord]], folder: Path) -> Ceiling | None:

@@ -14,7 +14,7 @@ from harness.record import CpuUse, Figures, TrialRecord
 from tests.test_store import record
 
 CELL = Cell(backend="theano", pool="prefork", concurrency=2, batch=8)
-ONE, EVERY_CORE = CELL.ceilings(2)
+ONE, EVERY_CORE, TWO_A_CORE = CELL.ceilings(2)
 
 
 def trial(cell: Cell, pace_per_s: float, *, busy: float = 2.0, **changes: object) -> TrialRecord:
@@ -31,23 +31,36 @@ def row(*trials: TrialRecord) -> dict[str, object]:
     return summary.row([trials[0]], others, Path())
 
 
-def test_the_ceiling_is_the_same_model_call_and_batch_in_one_process_and_in_one_a_core() -> None:
-    assert [cell.id for cell in (ONE, EVERY_CORE)] == [
+def test_the_ceiling_is_the_same_model_call_and_batch_in_one_process_and_in_one_and_two_a_core() -> None:
+    assert [cell.id for cell in (ONE, EVERY_CORE, TWO_A_CORE)] == [
         "theano-in-process-c1-import-predict-b8-single",
         "theano-in-process-c2-import-predict-b8-t1x1-single",
+        "theano-in-process-c4-import-predict-b8-t1x1-single",
     ]
 
 
 def test_a_cell_that_sets_its_threads_is_read_beside_its_own_setting_too() -> None:
     pinned = Cell(backend="theano", pool="prefork", engine_threads="2x1")
-    assert [(cell.concurrency, cell.engine_threads) for cell in pinned.ceilings(4)] == [(1, "2x1"), (1, "auto"), (4, "1x1")]
+    assert [(cell.concurrency, cell.engine_threads) for cell in pinned.ceilings(4)] == [
+        (1, "2x1"),
+        (1, "auto"),
+        (4, "1x1"),
+        (8, "1x1"),
+    ]
 
 
-def test_efficiency_is_the_share_of_the_faster_ceiling() -> None:
-    found = row(trial(CELL, 30.0), trial(ONE, 50.0), trial(EVERY_CORE, 60.0))
+def test_efficiency_is_the_share_of_the_fastest_ceiling() -> None:
+    found = row(trial(CELL, 30.0), trial(ONE, 50.0), trial(EVERY_CORE, 60.0), trial(TWO_A_CORE, 55.0))
     assert found["efficiency"] == pytest.approx(0.5)
     assert (found["ceiling_per_s"], found["ceiling_cell"]) == (pytest.approx(60.0), EVERY_CORE.id)
     assert "ceiling" not in str(found["doubts"])
+
+
+def test_more_processes_than_cores_may_be_the_ceiling_and_are_not_missed_in_a_run_without_them() -> None:
+    before = (trial(CELL, 30.0), trial(ONE, 50.0), trial(EVERY_CORE, 60.0))
+    assert row(*before)["efficiency"] == pytest.approx(0.5)
+    assert row(*before, trial(TWO_A_CORE, 75.0))["efficiency"] == pytest.approx(0.4)
+    assert "efficiency" not in row(*before, trial(TWO_A_CORE, 75.0, outcome=Outcome.CRASHED))
 
 
 @pytest.mark.parametrize("ends", [Outcome.HUNG, Outcome.INVALID])

@@ -85,11 +85,36 @@ def test_every_real_cell_brings_its_null_control_its_baseline_and_its_ceiling() 
     assert ids == [
         "theano-in-process-c1-import-predict-single",
         "theano-in-process-c2-import-predict-t1x1-single",
+        "theano-in-process-c4-import-predict-t1x1-single",
         "null@theano-threads-c1-first-task-predict",
         "null@theano-solo-c1-first-task-predict",
         "theano-threads-c1-first-task-predict",
         "theano-solo-c1-first-task-predict",
     ]
+
+
+def test_cells_of_the_same_work_stand_together_after_what_they_are_read_beside() -> None:
+    cells = matrix.expand([{"backend": ["theano"], "pool": ["threads", "solo"], "call": ["predict", "predict_on_batch"]}])
+    ids = [cell.id for cell in matrix.with_controls(cells, cores=2)]
+    assert ids == [
+        "theano-in-process-c1-import-predict-single",
+        "theano-in-process-c2-import-predict-t1x1-single",
+        "theano-in-process-c4-import-predict-t1x1-single",
+        "null@theano-threads-c1-first-task-predict",
+        "null@theano-solo-c1-first-task-predict",
+        "theano-threads-c1-first-task-predict",
+        "theano-solo-c1-first-task-predict",
+        "theano-in-process-c1-import-predict_on_batch-single",
+        "theano-in-process-c2-import-predict_on_batch-t1x1-single",
+        "theano-in-process-c4-import-predict_on_batch-t1x1-single",
+        "theano-threads-c1-first-task-predict_on_batch",
+        "theano-solo-c1-first-task-predict_on_batch",
+    ]
+
+
+def test_setting_the_threads_is_no_other_work() -> None:
+    cells = [Cell(backend="theano", pool="solo", engine_threads=threads) for threads in ("1x1", "auto", "2x1")]
+    assert matrix.by_work(cells) == [cells]
 
 
 def test_controls_and_baselines_are_the_same_whatever_the_parent_did() -> None:
