@@ -126,8 +126,8 @@ def trials(
         order = list(cells)
         if settings.repeat > 1:
             order = [order[place] for place in dice.permutation(len(order))]
-        if settings.repeat > 1 and repetition == 1:
-            order.sort(key=lambda cell: not cell.is_baseline)
+            if repetition == 1:
+                order.sort(key=lambda cell: not cell.is_baseline)
         for cell in order:
             planned.append(_planned(cell, repetition, settings, environments_ready, bundles, broker_url))
     return planned

@@ -79,31 +79,28 @@ def test_a_cell_that_cannot_exist_says_why(changes: dict[str, object], word: str
     assert word in reason
 
 
+PREDICT = [  # threads and solo of one work on two cores, after what they are read beside
+    "theano-in-process-c1-import-predict-single",
+    "theano-in-process-c2-import-predict-t1x1-single",
+    "theano-in-process-c4-import-predict-t1x1-single",
+    "null@theano-threads-c1-first-task-predict",
+    "null@theano-solo-c1-first-task-predict",
+    "theano-threads-c1-first-task-predict",
+    "theano-solo-c1-first-task-predict",
+]
+
+
 def test_every_real_cell_brings_its_null_control_its_baseline_and_its_ceiling() -> None:
     cells = matrix.expand([{"backend": ["theano"], "pool": ["threads", "solo"], "concurrency": [1]}])
     ids = [cell.id for cell in matrix.with_controls(cells, cores=2)]
-    assert ids == [
-        "theano-in-process-c1-import-predict-single",
-        "theano-in-process-c2-import-predict-t1x1-single",
-        "theano-in-process-c4-import-predict-t1x1-single",
-        "null@theano-threads-c1-first-task-predict",
-        "null@theano-solo-c1-first-task-predict",
-        "theano-threads-c1-first-task-predict",
-        "theano-solo-c1-first-task-predict",
-    ]
+    assert ids == PREDICT
 
 
 def test_cells_of_the_same_work_stand_together_after_what_they_are_read_beside() -> None:
     cells = matrix.expand([{"backend": ["theano"], "pool": ["threads", "solo"], "call": ["predict", "predict_on_batch"]}])
     ids = [cell.id for cell in matrix.with_controls(cells, cores=2)]
     assert ids == [
-        "theano-in-process-c1-import-predict-single",
-        "theano-in-process-c2-import-predict-t1x1-single",
-        "theano-in-process-c4-import-predict-t1x1-single",
-        "null@theano-threads-c1-first-task-predict",
-        "null@theano-solo-c1-first-task-predict",
-        "theano-threads-c1-first-task-predict",
-        "theano-solo-c1-first-task-predict",
+        *PREDICT,
         "theano-in-process-c1-import-predict_on_batch-single",
         "theano-in-process-c2-import-predict_on_batch-t1x1-single",
         "theano-in-process-c4-import-predict_on_batch-t1x1-single",
