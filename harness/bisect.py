@@ -14,7 +14,6 @@ from pathlib import Path
 
 from harness import comparison, figures, summary, workflow
 from harness.compare import sides
-from harness.compare.pages import text
 from harness.comparison import Word
 from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
@@ -23,6 +22,7 @@ from harness.matrix import Cell
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
 from harness.store import RunFolder
+from harness.texts import escaped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ def page(order: Order, answer: Answer, also: Sequence[str] = ()) -> str:
         "",
         f"**The change came between {good.version} and {bad.version}**: {answer.what}."
         + (f" Could not be told: {', '.join(answer.between)}." if answer.between else ""),
-        *(f"\nAlso changed between them, and perhaps to blame: {text(line)}." for line in also),
+        *(f"\nAlso changed between them, and perhaps to blame: {escaped(line)}." for line in also),
         "",
         "| release | outcome | requests/s | reason | evidence |",
         "| --- | --- | --- | --- | --- |",
@@ -166,5 +166,5 @@ def page(order: Order, answer: Answer, also: Sequence[str] = ()) -> str:
         pace = f"{one.pace_per_s:.1f}" if one.pace_per_s else ""
         evidence = one.evidence.removeprefix(f"{order.folder}/")
         link = f"[{Path(evidence).name}]({evidence})" if evidence else f"[records]({order.package}-{one.version}/trials.jsonl)"
-        lines.append(f"| {one.version} | {one.outcome or 'not measured'} | {pace} | {text(one.reason)} | {link} |")
+        lines.append(f"| {one.version} | {one.outcome or 'not measured'} | {pace} | {escaped(one.reason)} | {link} |")
     return "\n".join(lines) + "\n"

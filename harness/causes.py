@@ -21,12 +21,13 @@ Causes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.blocked import How
 from harness.matrix import Cell
 from harness.outcome import Outcome
+from harness.texts import counted
 
 NEVER_STARTED = "Could not start worker processes"  # celery/worker/loops.py, where all children died before it began
 FORKED, SPAWNED = "prefork", "prefork-spawn"
@@ -161,14 +162,6 @@ def engine_frame(frames: Sequence[str]) -> str:
     """
     telling = [frame for frame in frames if not SYSTEM_FRAMES.search(frame) and not WAIT_INSIDES.search(frame)]
     return " < ".join((telling or list(frames))[:2])
-
-
-def counted(names: Iterable[str]) -> list[str]:
-    """['2 x tf_Compute', '1 x python']."""
-    found: dict[str, int] = {}
-    for name in names:
-        found[name] = found.get(name, 0) + 1
-    return [f"{count} x {name}" for name, count in found.items()]
 
 
 @dataclass(frozen=True, kw_only=True)

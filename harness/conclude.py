@@ -34,8 +34,8 @@ from harness.matrix import Cell
 from harness.outcome import Observations, Outcome, classify
 from harness.plan import Bundle
 from harness.pools import POOLS
-from harness.portable import portable
 from harness.record import CpuFacts, CpuUse, Occupancy, TrialRecord
+from harness.texts import portable
 from harness.trial import Seen, Trial
 
 

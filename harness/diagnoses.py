@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.causes import Fix, fixes
-from harness.compare.pages import text as text_of
 from harness.matrix import Cell
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
+from harness.texts import escaped
 
 BAD = (Outcome.HUNG, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
 
@@ -31,10 +31,10 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
     lines = [
         f"## {worst.cell_id}",
         "",
-        f"**{worst.outcome.value}**, {len(bad)} of {len(trials)}: {text_of(worst.reason)}",
+        f"**{worst.outcome.value}**, {len(bad)} of {len(trials)}: {escaped(worst.reason)}",
         "",
         f"Likely cause: **{worst.cause or 'unknown'}**.",
-        *[f"* {text_of(sentence)}" for sentence in worst.support],
+        *[f"* {escaped(sentence)}" for sentence in worst.support],
     ]
     helps = [_of_fix(fix, groups) for fix in fixes(worst.as_cell, worst.cause)]
     if helps:

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import procfs
-from harness.causes import counted
-from harness.portable import portable
 from harness.processes import run
 from harness.procfs import Thread
 from harness.progress import Progress
+from harness.texts import counted, portable
 
 STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: seconds
 GLANCE_LIMIT_S = 5.0

@@ -16,11 +16,8 @@ from harness import matrix, traffic
 from harness.environments.variants import base_of, pins_of
 from harness.errors import BadInput, HarnessError
 from harness.matrix import Cell
+from harness.places import EXPERIMENTS
 from harness.pools import POOLS
-
-HERE = Path(__file__).resolve().parent
-# in a checkout beside the package, in an installed wheel within it
-EXPERIMENTS = next(path for path in (HERE.parent / "experiments", HERE / "experiments") if (path / "quick.toml").exists())
 
 
 def _one_of(*allowed: str) -> AfterValidator:

@@ -25,7 +25,7 @@ from harness.intervals import NOTHING, Span
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.sending import Sending
-from harness.visible import visible
+from harness.texts import visible
 
 SCHEMA = 2
 

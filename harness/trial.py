@@ -29,6 +29,7 @@ from harness.experiment import Settings
 from harness.looks import Look, ProcessLook, patience_s
 from harness.matrix import Cell, engine_threads, fault_options
 from harness.monitor import Monitor, Sample
+from harness.places import CHECKOUT
 from harness.pools import POOLS
 from harness.processes import OwnedProcess, signal_name
 from harness.supervisor import LocalWorker, Place, WorkerSide
@@ -221,7 +222,7 @@ class Trial:
         path = work.folder / "plan.json"
         plan.write(path)
         variables = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        variables["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+        variables["PYTHONPATH"] = str(CHECKOUT)
         variables["OMP_NUM_THREADS"] = variables["OPENBLAS_NUM_THREADS"] = "1"
         argv = [sys.executable, "-m", "harness.client", str(path)]
         return OwnedProcess(argv, log=work.folder / "client.log", env=variables)

@@ -28,6 +28,7 @@ from harness import (
     estimate,
     machine,
     outside,
+    places,
     plan,
     preflight,
     store,
@@ -42,8 +43,8 @@ from harness.experiment import Experiment, Settings
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Bundle, Planned
-from harness.portable import portable
 from harness.record import TrialRecord
+from harness.texts import portable
 from harness.trial import Assignment, Trial
 
 USER_WORKLOAD = "user-model"
@@ -155,7 +156,7 @@ def prepare_environments(cells: Sequence[Cell], screen: Screen) -> dict[str, Env
 
 def prepare_bundles(state: Run) -> dict[str, Bundle]:
     """Write the workloads that are needed, the user's own model among them."""
-    order, folder = state.order, environments.home() / "bundles"
+    order, folder = state.order, places.home() / "bundles"
     names = {cell.workload for cell in order.cells}
     bundles = plan.write_bundles(sorted(names - {USER_WORKLOAD}), folder)
     if order.model is not None:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments
-from harness.portable import CHECKOUT, portable
+from harness import places
+from harness.texts import CHECKOUT, portable
 
 
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        (f"File {environments.home()}/theano-1/lib/x.py", "File ENVIRONMENTS/theano-1/lib/x.py"),
+        (f"File {places.home()}/theano-1/lib/x.py", "File ENVIRONMENTS/theano-1/lib/x.py"),
         (f"({CHECKOUT}/harness/cli.py:7)", "(CHECKOUT/harness/cli.py:7)"),
         (f'"{Path.home()}/model.h5"', '"~/model.h5"'),
         (f"Python v3 ({Path.home()}/.pyenv/versions/9.9.9/bin/python)", "Python v3 (PYTHON/bin/python)"),

@@ -12,8 +12,8 @@ from typing import Any
 from harness.advise import settings
 from harness.advise.candidates import Candidate
 from harness.advise.ranking import Advice
-from harness.compare.pages import text
 from harness.outcome import Outcome
+from harness.texts import escaped
 
 MOST = 12  # lines of a list; all are in the JSON
 CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
@@ -127,12 +127,12 @@ def _code_change(head: str, change: Mapping[str, Any], patch: str) -> tuple[str,
 def markdown(advice: Sequence[Advice], most_memory: float | None = None) -> str:
     parts = []
     for one in advice:
-        parts += [f"## {text(headline(one))}", "", *(f"- {text(line)}" for line in lines(one)), ""]
+        parts += [f"## {escaped(headline(one))}", "", *(f"- {escaped(line)}" for line in lines(one)), ""]
         for words, diff in code_changes(one):
-            parts += [f"- {text(words)}", "", *(fenced("diff", diff) if diff else ())]
+            parts += [f"- {escaped(words)}", "", *(fenced("diff", diff) if diff else ())]
         if one.best:
             first = one.best[0]
-            parts += [f"- {text(memory(first, most_memory))}", *(f"- {text(line)}" for line in change(first, one)), ""]
+            parts += [f"- {escaped(memory(first, most_memory))}", *(f"- {escaped(line)}" for line in change(first, one)), ""]
             for title, language, block in _blocks(first):
                 parts += [f"{title}:", "", *fenced(language, block)]
     return "\n".join(parts)

@@ -12,7 +12,7 @@ from harness.compare.changes import Changes, Difference
 from harness.compare.gate import Judgement
 from harness.compare.sides import Side
 from harness.comparison import FACTOR, LEVEL, Word
-from harness.visible import visible
+from harness.texts import escaped
 
 RULE = (
     f"a difference is real from a factor {FACTOR:g} on (or the limit that --fail-on gives) if p < {LEVEL:g} (Welch, logarithms)"
@@ -76,23 +76,25 @@ def markdown(compared: Compared) -> str:
     changes, judgement = compared.changes, compared.judgement
     word = "❌ **The check fails.**" if judgement.failures else "✅"
     lines = [f"### `{compared.first.name}` → `{compared.second.name}`", "", f"{word} {compared.summary}.", ""]
-    lines += [f"- {text(one)}" for one in gate.lines(judgement.failures)]
-    lines += [f"- ⚠️ {text(one)}" for one in judgement.warnings] + ([""] if judgement.failures or judgement.warnings else [])
+    lines += [f"- {escaped(one)}" for one in gate.lines(judgement.failures)]
+    lines += [f"- ⚠️ {escaped(one)}" for one in judgement.warnings] + ([""] if judgement.failures or judgement.warnings else [])
     if changes.outcomes:
         lines += ["| cell | outcome | trials | why |", "| --- | --- | --- | --- |"]
         for change in changes.outcomes[:MOST_ROWS]:
             mark = {True: "🔴 ", False: "🟢 ", None: ""}[change.worse]
             said = f"{mark}**{change.before} → {change.after}**"
-            lines.append(f"| `{change.cell}` | {said} | {text(change.counts)} | {text(change.reason)} |")
+            lines.append(f"| `{change.cell}` | {said} | {escaped(change.counts)} | {escaped(change.reason)} |")
         lines += [*_more(len(changes.outcomes)), ""]
     if differing := changes.words(Word.DIFFER):
         lines += ["| cell | figure | before | after | ratio (95 %) |", "| --- | --- | --- | --- | --- |"]
         lines += [_row(one) for one in differing[:MOST_ROWS]]
         lines += [*_more(len(differing)), ""]
-    lines += [f"Asked for otherwise: {text(one)}  " for one in gate.lines(sides.plans_differ(compared.first, compared.second))]
-    lines += [f"Versions: {text(one)}  " for one in gate.lines(sides.versions_differ(compared.first, compared.second))]
+    lines += [
+        f"Asked for otherwise: {escaped(one)}  " for one in gate.lines(sides.plans_differ(compared.first, compared.second))
+    ]
+    lines += [f"Versions: {escaped(one)}  " for one in gate.lines(sides.versions_differ(compared.first, compared.second))]
     reasons = Counter(reason(one) for one in changes.words(Word.CANNOT_SAY))
-    lines += [f"Cannot say ({count} figures): {text(why)}." for why, count in reasons.most_common(5)]
+    lines += [f"Cannot say ({count} figures): {escaped(why)}." for why, count in reasons.most_common(5)]
     for title, cells in (("first", changes.gone), ("second", changes.new)):
         if cells:
             shown_ = ", ".join(f"`{cell}`" for cell in cells[:FEW])
@@ -117,14 +119,6 @@ def reason(one: Difference) -> str:
     """Why nothing can be said, without the numbers of this cell, so that cells can be counted by it."""
     said = one.found.reason
     return "the trials are too few or too unlike for differences of this size" if said.startswith("ratio ") else said
-
-
-def text(said: object) -> str:
-    """Words of others in a table of Markdown: no markup, no new column, no second line."""
-    plain = " ".join(visible(str(said)).split())
-    for sign in "\\`*_|<>[]":
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain
 
 
 def _more(count: int) -> list[str]:

@@ -25,9 +25,9 @@ from harness import broker, diagnosis, procfs, supervisor
 from harness.environments import Environment
 from harness.errors import Interrupted
 from harness.matrix import Cell, fault_options
-from harness.portable import portable
 from harness.processes import signal_name
 from harness.supervisor import LocalWorker, Place
+from harness.texts import portable
 from harness.worker import contract
 
 GO_ON = "the same command goes on from here"

@@ -25,6 +25,7 @@ from harness.contracts.measures import CONTRACTS, Answer, Contract
 from harness.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Column, Row
 from harness.environments import Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
+from harness.places import home
 from harness.pools import POOLS, Pool
 
 CONTROL_ENVIRONMENT = "celery"  # Celery alone, for tests
@@ -204,7 +205,7 @@ def answers(order: Order, todo: Sequence[Task], stopped: threading.Event, say: S
             measurable.append(task)
     if not measurable:
         return
-    bundle = plan.write_bundles([WORKLOAD], environments.home() / "bundles")[WORKLOAD].folder
+    bundle = plan.write_bundles([WORKLOAD], home() / "bundles")[WORKLOAD].folder
     scratch = supervisor.fresh_folder((order.folder / "scratch").resolve())
     evidence = order.folder.resolve() / "evidence"
     with broker.embedded(scratch / "broker") as server:

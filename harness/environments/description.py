@@ -11,8 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BadInput
-
-LOCKS = Path(__file__).resolve().parent.parent / "backends" / "locks"
+from harness.places import LOCKS
 
 
 class _Checked(BaseModel):

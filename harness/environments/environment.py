@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from harness.environments.description import Description, descriptions
 from harness.environments.interpreters import ask
 from harness.environments.variants import MARK, base_of, variant
 from harness.errors import BadInput
+from harness.places import home
 
 LAYOUT = 1  # raise it when `build` does something else with the same description
 MARKER = "harness-environment.json"
-PACKAGE = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +41,6 @@ class Environment:
     interpreter_version: str
     facts: Mapping[str, Any]
     cache_dir: Path
-
-
-def home() -> Path:
-    """Where environments live: $HARNESS_HOME, else `.environments` of this checkout, else the user's cache folder."""
-    if chosen := os.environ.get("HARNESS_HOME"):
-        return Path(chosen).expanduser().resolve()
-    if (PACKAGE.parent / "pyproject.toml").is_file():
-        return PACKAGE.parent / ".environments"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache).resolve() / "keras-celery-harness"
 
 
 def described(name: str) -> Description:

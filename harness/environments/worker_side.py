@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from harness.environments.environment import PACKAGE, Environment, home
+from harness.environments.environment import Environment
+from harness.places import PACKAGE, home
 
 # LD_LIBRARY_PATH: an interpreter or a compiler from a module system does not start without it. Thread counts
 # (OMP_NUM_THREADS …) are a dimension of the cell and are left out on purpose, as are PYTHON* and LD_PRELOAD.

@@ -25,13 +25,13 @@ from harness.client.wire import Wire
 from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.matrix import Cell
+from harness.places import CHECKOUT
 from harness.processes import OwnedProcess, signal_name
 from harness.progress import Progress
 from harness.sending import Sending
 from harness.supervisor import LocalWorker, Place
 from harness.worker import contract, heartbeat
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
 QUEUE = "harness-rig"
 READY_LIMIT_S = 60.0
 MEASURE = contract.PHASES.index("measure")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness import environments, plan
+from harness import places, plan
 from harness.errors import BadInput
 from harness.experiment import Settings
 from harness.pools import POOLS
@@ -65,7 +65,7 @@ def read(
         counts = ()
     if not counts or min(counts) < 1:
         raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
-    environments.home().mkdir(parents=True, exist_ok=True)
+    places.home().mkdir(parents=True, exist_ok=True)
     own = orders.own_variables(env_file)
     return orders.Order(
         app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),

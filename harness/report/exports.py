@@ -13,9 +13,9 @@ import vl_convert
 
 from harness import display
 from harness.advise import pages as advised
-from harness.compare.pages import text
 from harness.report import charts, page
 from harness.report.content import Content
+from harness.texts import escaped
 
 COLUMNS = (
     "cell",
@@ -47,7 +47,7 @@ def write(content: Content, form: str, path: Path) -> list[Path]:
 
 def markdown(content: Content) -> str:
     """The answer, the table, the doubts."""
-    lines = [f"# {text(content.name)}", "", advised.markdown(content.advice), "## Cells", ""]
+    lines = [f"# {escaped(content.name)}", "", advised.markdown(content.advice), "## Cells", ""]
     titles = [title for title, column, *_ in display.FIGURES if column in content.table]
     lines += [f"| cell | outcome | {' | '.join(titles)} |", f"| --- | --- |{' ---: |' * len(titles)}"]
     for one in content.cells:
@@ -56,12 +56,12 @@ def markdown(content: Content) -> str:
             for _, column, _, form, factor in display.FIGURES
             if column in content.table
         ]
-        lines.append(f"| {text(one.id)} | {one.outcome} | {' | '.join(values)} |")
+        lines.append(f"| {escaped(one.id)} | {one.outcome} | {' | '.join(values)} |")
     lines += [
         "",
         "## Doubts",
         "",
-        *(f"- **{text(name)}** ({count} cells): {text(rest)}" for name, rest, count in content.doubts),
+        *(f"- **{escaped(name)}** ({count} cells): {escaped(rest)}" for name, rest, count in content.doubts),
     ]
     return "\n".join(lines) + "\n"
 

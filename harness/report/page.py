@@ -16,7 +16,7 @@ from harness import __version__, display, doubts
 from harness.advise import pages as advised
 from harness.report import charts, content
 from harness.report.content import Content
-from harness.visible import visible
+from harness.texts import visible
 
 HERE = Path(__file__).parent
 LIBRARY = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle

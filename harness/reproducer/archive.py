@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from harness import environments, plan, workflow, workloads
+from harness import environments, places, plan, workflow, workloads
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError
 from harness.matrix import OWN_APP, Cell
 from harness.outcome import NOT_JUDGED
 from harness.plan import Bundle
 from harness.pools import POOLS
-from harness.portable import portable
 from harness.record import TrialRecord
 from harness.reproducer import application
 from harness.store import RunFolder
 from harness.summary import gravest
+from harness.texts import portable
 from harness.traffic import parse
 
 SCRIPT = Path(__file__).with_name("reproduce.py")
@@ -71,7 +71,7 @@ def _bundle(folder: Path, cell: Cell) -> Bundle:
         return plan.bundle(folder / "model")
     if cell.workload not in workloads.NAMES:
         raise BadInput(f"the workload {cell.workload} is not known", remedy="it may come from another version of the harness")
-    return plan.write_bundles([cell.workload], environments.home() / "bundles")[cell.workload]
+    return plan.write_bundles([cell.workload], places.home() / "bundles")[cell.workload]
 
 
 def _fill(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import environments, plan, preflight
+from harness import environments, places, plan, preflight
 from harness.errors import Interrupted, NothingMatches
 from harness.record import TrialRecord, to_line
 from harness.selftest import jobs, report
@@ -43,7 +43,7 @@ def run(order: Order, say: Callable[[str], None], tick: Callable[[int, int, floa
             say(f"the earlier self-test was moved to {folder.moved_to}")
         folder.trials_path.touch()
         environment = environments.prepare(order.environment, say)
-        plan.write_bundles(sorted({case.cell.workload for case in chosen}), environments.home() / "bundles")
+        plan.write_bundles(sorted({case.cell.workload for case in chosen}), places.home() / "bundles")
         parts = jobs.split(chosen, order.times, order.jobs)
         todo = jobs.tasks(parts, order.folder, environment.fingerprint)
         say(f"{sum(part.trials for part in parts)} trials in {len(parts)} parts, {order.jobs} at a time")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import environments
+from harness import environments, places
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HARNESS = [sys.executable, "-m", "harness.cli"]
@@ -49,7 +49,7 @@ def run_harness(folder: Path, *arguments: object, limit_s: float = 300.0, **vari
 
 def environment_variables(**more: str) -> dict[str, str]:
     """The variables for a harness that runs in another folder but shares this checkout's environments."""
-    home = os.environ.get("HARNESS_HOME", str(environments.home()))
+    home = os.environ.get("HARNESS_HOME", str(places.home()))
     return {**os.environ, "PYTHONPATH": str(ROOT), "HARNESS_HOME": home, **more}
 
 
