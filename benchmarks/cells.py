@@ -67,7 +67,7 @@ def measured(name):
 
 def _owned(argv, folder):
     """(exit code, log) of a program that ends when asv ends, whatever way that is: with this process, or with its parent."""
-    from harness.processes import OwnedProcess
+    from harness.machine.processes import OwnedProcess
 
     asv, until = os.getppid(), time.monotonic() + RUN_LIMIT_S
     with OwnedProcess(argv, log=folder / "log", env=os.environ, cwd=folder) as process:

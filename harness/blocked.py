@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.looks import Look, ProcessLook, agree_long_enough, window
-from harness.procfs import Thread
+from harness.machine.procfs import Thread
 from harness.progress import OpenStage
 
 IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import redis
 
 from harness.errors import BrokerUnreachable, MissingTool
-from harness.processes import OwnedProcess
+from harness.machine.processes import OwnedProcess
 
 START_LIMIT_S = 15.0
 CONNECT_LIMIT_S = 5.0

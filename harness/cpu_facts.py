@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from harness import cores, memory
+from harness import memory
+from harness.machine import cores
 from harness.monitor import ROLES, Monitor, Sample
 from harness.record import CpuFacts, CpuUse, MemoryUse, Occupancy
 from harness.thread_clocks import ThreadUse

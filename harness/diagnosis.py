@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import procfs
-from harness.processes import run
-from harness.procfs import Thread
+from harness.machine import procfs
+from harness.machine.processes import run
+from harness.machine.procfs import Thread
 from harness.progress import Progress
 from harness.texts import counted, portable
 

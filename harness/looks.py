@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.procfs import Thread
+from harness.machine.procfs import Thread
 from harness.progress import OpenStage
 
 FAST_PATIENCE_S = 1.5  # for requests that take up to half a second

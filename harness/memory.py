@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from harness import procfs
+from harness.machine import procfs
 from harness.record import Growth
 
 KIB = 1024

@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness import cores, memory
+from harness import memory
+from harness.machine import cores
+from harness.machine.pacer import Pacer
+from harness.machine.process_tree import ProcessTree
+from harness.machine.processes import OwnedProcess
+from harness.machine.procfs import ProcessStat
 from harness.memory import MemoryReading, Pages
-from harness.pacer import Pacer
-from harness.process_tree import ProcessTree
-from harness.processes import OwnedProcess
-from harness.procfs import ProcessStat
 from harness.thread_clocks import ThreadLedger
 
 ROLES = ("worker", "children", "broker", "client")

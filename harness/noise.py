@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import procfs
+from harness.machine import procfs
 from harness.record import Noise
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

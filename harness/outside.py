@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness import broker, procfs, relay
+from harness import broker, relay
 from harness.broker import Broker
 from harness.errors import HarnessError
-from harness.processes import OwnedProcess
+from harness.machine import procfs
+from harness.machine.processes import OwnedProcess
 from harness.trial import Trial
 
 PREFIX = "outside-"

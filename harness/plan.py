@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import environments, machine, matrix, outside, seeds, workloads
+from harness import environments, matrix, outside, seeds, workloads
 from harness.answers import Floats
 from harness.broker import shown
 from harness.environments import Description, Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
 from harness.experiment import REPEATS, Experiment, Settings
+from harness.machine import identity
 from harness.matrix import Cell
 from harness.outcome import FAILED, Outcome
 from harness.record import SCHEMA, TrialRecord
@@ -54,14 +55,14 @@ def chosen_cells(experiment: Experiment, patterns: Sequence[str], *, workload: s
     cells = experiment.expand()
     if workload:
         cells = list(dict.fromkeys(replace(cell, workload=workload) for cell in cells))
-    everything = matrix.with_controls(cells, cores=machine.cores()) if experiment.settings.controls else cells
+    everything = matrix.with_controls(cells, cores=identity.cores()) if experiment.settings.controls else cells
     picked = matrix.select(cells, patterns) or matrix.select(everything, patterns)
     if not picked:
         raise NothingMatches(
             f"no cell matches {' or '.join(map(repr, patterns))}. {len(cells)} cells are defined in {experiment.name!r}",
             remedy=f"'harness list {experiment.name}' prints them",
         )
-    return matrix.with_controls(picked, cores=machine.cores()) if experiment.settings.controls else picked
+    return matrix.with_controls(picked, cores=identity.cores()) if experiment.settings.controls else picked
 
 
 def why_skipped(cell: Cell) -> str:

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import broker, procfs, store, traffic
+from harness import broker, store, traffic
 from harness.diagnosis import glance
 from harness.errors import BadInput, MissingTool, NotPermitted
 from harness.experiment import Settings
+from harness.machine import procfs
+from harness.machine.processes import OwnedProcess
 from harness.matrix import Cell
-from harness.processes import OwnedProcess
 
 
 def check(run_folder: Path, broker_url: str) -> None:

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from harness import machine
 from harness.errors import BadInput, CannotWrite
+from harness.machine import identity
 from harness.record import TrialRecord, from_line, to_line
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
@@ -29,7 +29,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def check_machine(folder: RunFolder) -> None:
     """Raise BadInput where the folder's trials were made on another machine: figures of two machines make no one run."""
     if folder.trials_path.exists() and (before := folder.read_json("run.json").get("machine")):
-        differs = machine.differ(before, machine.facts())
+        differs = identity.differ(before, machine.facts())
         if differs:
             raise BadInput(
                 f"the trials in {folder.path} were made on another machine: {differs}",

@@ -15,15 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import diagnosis, greenlets, procfs
+from harness import diagnosis, greenlets
 from harness.application import Application
 from harness.diagnosis import Evidence, Glance, Subject, lost_threads
 from harness.environments import Environment, worker_variables
 from harness.looks import ProcessLook
+from harness.machine import procfs
+from harness.machine.processes import STOP_GRACE_S, OwnedProcess
+from harness.machine.procfs import Thread
 from harness.matrix import Cell
 from harness.pools import POOLS
-from harness.processes import STOP_GRACE_S, OwnedProcess
-from harness.procfs import Thread
 from harness.progress import Progress
 from harness.worker import contract
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from harness import procfs
+from harness.machine import procfs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import redis
 
-from harness import broker, diagnosis, noise, procfs, seeds, supervisor
+from harness import broker, diagnosis, noise, seeds, supervisor
 from harness.application import Application
 from harness.blocked import How
 from harness.broker import Broker, Census
@@ -27,11 +27,12 @@ from harness.diagnosis import Evidence
 from harness.environments import Environment
 from harness.experiment import Settings
 from harness.looks import Look, ProcessLook, patience_s
+from harness.machine import procfs
+from harness.machine.processes import OwnedProcess, signal_name
 from harness.matrix import Cell, engine_threads, fault_options
 from harness.monitor import Monitor, Sample
 from harness.places import CHECKOUT
 from harness.pools import POOLS
-from harness.processes import OwnedProcess, signal_name
 from harness.supervisor import LocalWorker, Place, WorkerSide
 from harness.traffic import parse
 from harness.watchdog import State, Verdict, judge

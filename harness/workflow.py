@@ -26,7 +26,6 @@ from harness import (
     diagnoses,
     environments,
     estimate,
-    machine,
     outside,
     places,
     plan,
@@ -40,6 +39,7 @@ from harness.conclude import Heading
 from harness.environments import Environment
 from harness.errors import BuildFailed, Interrupted, MissingTool
 from harness.experiment import Experiment, Settings
+from harness.machine import identity
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Bundle, Planned
@@ -275,7 +275,7 @@ def write_header(folder: store.RunFolder, state: Run, started: str, ended: str =
         "run.json",
         {
             "experiment": state.order.experiment.model_dump(),
-            "machine": machine.facts(),
+            "machine": identity.facts(),
             "started": before.get("started") or started,
             "ended": ended,
             "interrupted": state.interrupted,

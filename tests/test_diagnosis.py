@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import diagnosis, greenlets
-from harness.processes import OwnedProcess
+from harness.machine.processes import OwnedProcess
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent

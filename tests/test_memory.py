@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from harness import memory
+from harness.machine.processes import OwnedProcess
 from harness.memory import MemoryReading, Pages
 from harness.monitor import Monitor
-from harness.processes import OwnedProcess
 
 MIB = 1 << 20
 FORKED = """

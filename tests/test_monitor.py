@@ -11,11 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from harness import cores, cpu_facts, thread_clocks, timeline
+from harness import cpu_facts, thread_clocks, timeline
+from harness.machine import cores
+from harness.machine.pacer import Pacer
+from harness.machine.process_tree import FEW_THREADS, ProcessTree
+from harness.machine.processes import OwnedProcess
 from harness.monitor import Monitor
-from harness.pacer import Pacer
-from harness.process_tree import FEW_THREADS, ProcessTree
-from harness.processes import OwnedProcess
 from harness.thread_clocks import ThreadUse
 from tests.waiting import wait_until
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import procfs
-from harness.processes import OwnedProcess, signal_name
+from harness.machine import procfs
+from harness.machine.processes import OwnedProcess, signal_name
 from tests.waiting import wait_until
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -53,7 +53,7 @@ def test_what_a_program_leaves_behind_ends_with_it(tmp_path: Path) -> None:
 def test_a_driver_killed_by_sigkill_takes_everything_with_it(tmp_path: Path) -> None:
     driver = (
         "import os, pathlib, signal\n"
-        "from harness.processes import OwnedProcess\n"
+        "from harness.machine.processes import OwnedProcess\n"
         f"p = OwnedProcess(['sh', '-c', {ESCAPING!r}], log=pathlib.Path('log'), env={ENV!r})\n"
         "print(p.keeper_pid, flush=True)\n"
         "signal.pause()\n"

@@ -9,7 +9,7 @@ import pytest
 
 from harness.blocked import How
 from harness.looks import Greenlet, Look, ProcessLook
-from harness.procfs import Thread
+from harness.machine.procfs import Thread
 from harness.progress import OpenStage
 from harness.watchdog import State, judge
 

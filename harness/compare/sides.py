@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import figures, machine
+from harness import figures
 from harness.environments import base_of
 from harness.errors import BadInput
 from harness.experiment import REPEATS
+from harness.machine import identity
 from harness.matrix import Cell
 from harness.record import Figures, TrialRecord
 from harness.store import RunFolder
@@ -82,7 +83,7 @@ def key(cell: Cell) -> str:
 
 
 def machines_differ(first: Side, second: Side) -> str:
-    return machine.differ(first.machine, second.machine)
+    return identity.differ(first.machine, second.machine)
 
 
 def plans_differ(first: Side, second: Side) -> list[str]:

@@ -21,11 +21,12 @@ from typing import Any, TypeVar
 
 from celery import Celery
 
-from harness import broker, diagnosis, procfs, supervisor
+from harness import broker, diagnosis, supervisor
 from harness.environments import Environment
 from harness.errors import Interrupted
+from harness.machine import procfs
+from harness.machine.processes import signal_name
 from harness.matrix import Cell, fault_options
-from harness.processes import signal_name
 from harness.supervisor import LocalWorker, Place
 from harness.texts import portable
 from harness.worker import contract

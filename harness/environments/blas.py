@@ -13,11 +13,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from harness import processes
 from harness.environments.description import BlasLink
 from harness.environments.environment import Environment
 from harness.environments.worker_side import worker_variables
 from harness.errors import BadInput, BuildFailed
+from harness.machine import processes
 
 SYMBOLS = (b"sgemm_\0", b"dgemm_\0")  # the 64-bit-integer builds of later wheels have sgemm_64_ instead
 RATIO_MIN = 0.7  # of NumPy's own GEMM rate; below, the backend is no fair contestant

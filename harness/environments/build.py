@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import processes
 from harness.environments import blas, interpreters, locks, uvtool
 from harness.environments.description import Description
 from harness.environments.environment import (
@@ -36,6 +35,7 @@ from harness.environments.environment import (
 from harness.environments.interpreters import HEADERS, Interpreter
 from harness.environments.worker_side import worker_variables
 from harness.errors import BuildFailed, MissingTool
+from harness.machine import processes
 
 INSTALL_LIMIT_S = 3600.0  # TensorFlow over a slow line
 IMPORT_LIMIT_S = 300.0

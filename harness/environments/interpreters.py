@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import processes
 from harness.environments import uvtool
 from harness.errors import MissingTool
+from harness.machine import processes
 
 LOOK_LIMIT_S = 10.0
 DOWNLOAD_LIMIT_S = 300.0

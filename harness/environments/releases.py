@@ -9,9 +9,9 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from harness import processes
 from harness.environments.uvtool import variables
 from harness.errors import BadInput, HarnessError
+from harness.machine import processes
 
 LIMIT_S = 120.0
 LEAD = "Available versions:"

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness import processes
 from harness.errors import BuildFailed, MissingTool
+from harness.machine import processes
 
 # What finding packages on this machine may need; nothing that changes what Python imports (PYTHONPATH, VIRTUAL_ENV).
 NAMES = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "NETRC"))

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import cores, plan, workflow
+from harness import plan, workflow
 from harness.compare import changes, sides
 from harness.compare.changes import Changes
 from harness.compare.sides import Side
 from harness.comparison import Word
 from harness.experiment import Block, Experiment, Settings
 from harness.instrument.finding import Finding, at_least, at_most
+from harness.machine import cores
 from harness.workflow import Order, Silent
 
 PAIRS = 20

@@ -31,9 +31,9 @@ from harness.experiment import Block, Experiment, Settings
 from harness.instrument import rig
 from harness.instrument.finding import Finding
 from harness.instrument.rig import Rig
+from harness.machine.processes import OwnedProcess
 from harness.plan import Bundle
 from harness.probe import learn
-from harness.processes import OwnedProcess
 from harness.reproducer import archive
 from harness.store import RunFolder
 from harness.traffic import parse

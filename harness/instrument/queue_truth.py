@@ -25,7 +25,7 @@ from harness.instrument import queueing, rig
 from harness.instrument.finding import Finding
 from harness.instrument.queueing import Floats, Freeze
 from harness.instrument.rig import NS, Ran, Rig
-from harness.processes import OwnedProcess
+from harness.machine.processes import OwnedProcess
 
 SERVICE_S = 0.020
 LOAD = 0.7

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import environments, machine, store, supervisor
+from harness import environments, store, supervisor
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.instrument.finding import Finding
+from harness.machine import identity
 
 ENVIRONMENT = "celery"  # whose workers, with the null control, stand for all: no backend is needed to test the instrument
 
@@ -67,7 +68,7 @@ def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], N
             say(f"the earlier findings were moved to {kept.moved_to}")
         environment = environments.prepare(ENVIRONMENT, say)
         started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S+00:00}"
-        kept.write_json("run.json", {"machine": machine.facts(), "started": started, "times": times})
+        kept.write_json("run.json", {"machine": identity.facts(), "started": started, "times": times})
         for number in range(1, times + 1):
             for test in tests:
                 scratch = supervisor.fresh_folder(home / "scratch" / f"{test.name}-{number}")

@@ -18,8 +18,8 @@ from harness import broker, diagnosis
 from harness.application import Application
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError
+from harness.machine.processes import OwnedProcess, signal_name
 from harness.probe.order import Order
-from harness.processes import OwnedProcess, signal_name
 from harness.worker import contract
 
 REMEDY = "check --app, --task, --args, --cwd and --env-file"

@@ -15,13 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from harness import broker, conclude, estimate, machine, plan, preflight, store, summary, supervisor, workflow
+from harness import broker, conclude, estimate, plan, preflight, store, summary, supervisor, workflow
 from harness.advise.pages import CHANGE_FILE
 from harness.application import Application
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
 from harness.errors import BadInput, Interrupted
+from harness.machine import identity
 from harness.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.plan import Planned
 from harness.pools import POOLS
@@ -282,7 +283,7 @@ def _write_header(folder: store.RunFolder, probe: Probe, *, ended: str) -> None:
                 "name": "probe", "summary": f"{order.task} of {order.app} in every pool", "cells": [],
                 "settings": order.settings.model_dump(),
             },
-            "machine": machine.facts(),
+            "machine": identity.facts(),
             "started": folder.read_json("run.json").get("started") or workflow.now(),
             "ended": ended,
             "interrupted": probe.interrupted,

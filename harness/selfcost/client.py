@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cores
 from harness.client.flow import Flow
 from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.instrument import rig
 from harness.instrument.rig import NS, QUEUE, Ran, Rig
+from harness.machine import cores
 from harness.matrix import Cell
 
 CPU_BOUND = 0.2  # of Celery's CPU a request

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from harness import answers, display, figures, intervals, plan, procfs, store, summary
+from harness import answers, display, figures, intervals, plan, store, summary
 from harness.answers import MEASURE, Requests
 from harness.experiment import Block, Experiment
+from harness.machine import procfs
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import CpuUse, Figures, Noise, TrialRecord, to_line

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.processes import OwnedProcess, signal_name
+from harness.machine.processes import OwnedProcess, signal_name
 from harness.record import SCHEMA, TrialRecord
 from harness.selftest.catalogue import SETTINGS, Case
 from harness.store import RunFolder, writing

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import estimate, machine, workflow
+from harness import estimate, workflow
 from harness.advise import candidates, constraints
 from harness.advise.candidates import Candidate
 from harness.advise.constraints import Bound
 from harness.errors import BadInput
 from harness.experiment import Experiment, Settings
+from harness.machine import identity
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Planned
@@ -112,7 +113,7 @@ def _finals(order: Order, requests: int, paces_per_s: Sequence[float]) -> Order:
 
 
 def _search(grid: Sequence[Cell], measure: search.Measure, share: float) -> Search:
-    return Search(grid=grid, start=search.default(grid, machine.cores()), measure=measure, most=search.most_of(grid, share))
+    return Search(grid=grid, start=search.default(grid, identity.cores()), measure=measure, most=search.most_of(grid, share))
 
 
 def _answer(found: Search, best: Cell) -> Answer:

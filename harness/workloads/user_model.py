@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import processes
 from harness.backends import bundle
 from harness.errors import BadInput, MissingTool
+from harness.machine import processes
 from harness.workloads import indistinct_pairs
 
 READER = "harness.backends.model_reader"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.instrument import rig
-from harness.processes import OwnedProcess
+from harness.machine.processes import OwnedProcess
 from harness.sending import Sending
 
 FREEZE_S = 1.0

@@ -14,8 +14,8 @@ import pytest
 
 from harness import answers, waterfall
 from harness.environments import Environment
+from harness.machine.processes import OwnedProcess
 from harness.monitor import Monitor
-from harness.processes import OwnedProcess
 from harness.record import TrialRecord, from_line
 from harness.selfcost import stamps
 from tests.integration.conftest import Harness, block, experiment, run_harness

@@ -1,6 +1,6 @@
 """The keeper: a tiny process between the driver and one program, which lets nothing of that program survive.
 
-Run as `python -I -S keeper.py OUTPUT ERRORS -- PROGRAM ARGS…` by `harness.processes`; standard library only. It is the
+Run as `python -I -S keeper.py OUTPUT ERRORS -- PROGRAM ARGS…` by `harness.machine.processes`; standard library only. It is the
 program's parent and the *subreaper* of everything below it (prctl(2), PR_SET_CHILD_SUBREAPER), so that orphans come
 back to it instead of escaping to init. It kills the whole tree when the program ends, and when its standard input
 closes: that happens whatever way the driver dies, also by SIGKILL. Should the keeper itself be killed, the program gets

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from harness import keeper
 from harness.errors import HarnessError
+from harness.machine import keeper
 
 STOP_GRACE_S = 10.0
 

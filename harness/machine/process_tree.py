@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 
-from harness import procfs
-from harness.pacer import Pacer
-from harness.procfs import ProcessStat
+from harness.machine import procfs
+from harness.machine.pacer import Pacer
+from harness.machine.procfs import ProcessStat
 
 FEW_THREADS = 4  # ask them all: a plain Celery process has about so many
 SCAN_EVERY_S = 2.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from harness import procfs
+from harness.machine import procfs
 
 AVAILABLE = tuple(sorted(os.sched_getaffinity(0)))
 

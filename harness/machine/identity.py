@@ -9,7 +9,8 @@ from typing import Any
 
 import psutil
 
-from harness import __version__, procfs
+from harness import __version__
+from harness.machine import procfs
 
 
 def cores() -> int:
