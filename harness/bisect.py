@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import comparison, figures, summary, workflow
+from harness import figures, summary, workflow
+from harness.certainty import comparison
+from harness.certainty.comparison import Word
 from harness.compare import sides
-from harness.comparison import Word
 from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment import Experiment

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import comparison, doubts
+from harness import doubts
 from harness.advise import pages as advised
 from harness.advise.ranking import Advice
 from harness.bisect import Answer
+from harness.certainty import comparison
 from harness.claims.cases import Word, outcome_counts
 from harness.claims.claims import Judgement
 from harness.claims.incidents_page import Seen, by_incident, counted

@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import figures, intervals, stability
+from harness import figures
+from harness.certainty import intervals, stability
 from harness.outcome import Outcome
 from harness.record import Figures, TrialRecord
 

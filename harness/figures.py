@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import answers, intervals, stability
+from harness import answers
 from harness.answers import Measured
+from harness.certainty import intervals, stability
 from harness.record import Figures, TrialRecord
 from harness.traffic import parse
 

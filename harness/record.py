@@ -20,8 +20,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from harness.certainty.intervals import NOTHING, Span
 from harness.errors import BadInput
-from harness.intervals import NOTHING, Span
 from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.sending import Sending

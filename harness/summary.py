@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import answers, doubts, efficiency, figures, intervals, resources, waterfall
+from harness import answers, doubts, efficiency, figures, resources, waterfall
+from harness.certainty import intervals
+from harness.certainty.intervals import Span
 from harness.efficiency import Ceiling, Efficiency
 from harness.hang_rate import hang_rate
-from harness.intervals import Span
 from harness.matrix import Cell
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import Figures, TrialRecord

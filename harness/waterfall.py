@@ -34,8 +34,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from harness import intervals
 from harness.answers import MEASURE, NS, Floats
+from harness.certainty import intervals
 from harness.record import TrialRecord
 from harness.worker import contract
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from harness import cli
+from harness.certainty.comparison import Word
 from harness.compare import changes, gate, pages, sides
 from harness.compare.changes import Changes
 from harness.compare.sides import Side
-from harness.comparison import Word
 from harness.errors import BadInput
 from harness.matrix import Cell
 from harness.outcome import Outcome

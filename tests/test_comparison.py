@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.comparison import Word, compare
+from harness.certainty.comparison import Word, compare
 
 STEADY = [100.0, 101.0, 99.0, 100.5, 99.5]
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import figures, stability, summary
+from harness import figures, summary
 from harness.answers import Measured
+from harness.certainty import stability
 from harness.record import Figures
 from tests.test_store import record
 

@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from harness import experiment, intervals
+from harness import experiment
+from harness.certainty import intervals
+from harness.certainty.intervals import Span
 from harness.instrument import coverage, same_cell
-from harness.intervals import Span
 from harness.record import Figures, TrialRecord
 from tests.test_store import record
 
@@ -50,7 +51,7 @@ def test_simulated_runs_of_the_same_cell_differ_no_more_often_than_stated() -> N
 
 
 def test_a_comparison_at_the_usual_5_percent_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.comparison.LEVEL", 0.05)
+    monkeypatch.setattr("harness.certainty.comparison.LEVEL", 0.05)
     assert not all(one.passed for one in same_cell.simulated())
 
 

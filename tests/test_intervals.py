@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness import intervals
-from harness.intervals import NOTHING
+from harness.certainty import intervals
+from harness.certainty.intervals import NOTHING
 
 
 def test_a_percentile_needs_enough_requests_to_be_printed() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import intervals
+from harness.certainty import intervals
 from harness.client import peak
 from harness.client.peak import Met, Tried
 

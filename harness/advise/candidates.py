@@ -13,9 +13,9 @@ from typing import Any
 
 from harness import summary
 from harness.advise.constraints import HANG_RATE, Bound
+from harness.certainty.intervals import Span, of_one_more
 from harness.compare.sides import Side, read
 from harness.errors import BadInput
-from harness.intervals import Span, of_one_more
 from harness.matrix import Cell
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord

@@ -1,7 +1,7 @@
 """The phases of a trial, as the client drives them.
 
     first     one request: what a cold worker takes
-    warmup    bursts until every executor has answered, then steady traffic until its pace is stable (`harness.stability`)
+    warmup    bursts until every executor has answered, then steady traffic until its pace is stable (`harness.certainty.stability`)
     search    `peak` traffic only: which rate
     measure   the traffic that was asked for
     drain     what is still in flight is awaited
@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import stability, stamps
+from harness import stamps
+from harness.certainty import stability
 from harness.client import open_loop, peak, schedule
 from harness.client.flow import Flow
 from harness.client.log import executor

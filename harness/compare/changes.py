@@ -2,7 +2,7 @@
 
 An outcome is compared as the gravest of a cell's judged trials, and a change of it is the first thing to read; so is a hang
 rate that is another one by its exact intervals. Figures are compared only between trials that ended ok, by the rule of
-`harness.comparison`; where that cannot decide, or one run alone was made on a noisy machine, the reason says so.
+`harness.certainty.comparison`; where that cannot decide, or one run alone was made on a noisy machine, the reason says so.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness import comparison, doubts, intervals
+from harness import doubts
+from harness.certainty import comparison, intervals
+from harness.certainty.comparison import Comparison, Word
 from harness.compare.sides import Side, machines_differ
-from harness.comparison import Comparison, Word
 from harness.hang_rate import hang_rate
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import Figures, TrialRecord

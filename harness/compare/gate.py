@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.certainty.comparison import FACTOR, Word
 from harness.compare.changes import METRICS, Changes, OutcomeChange
-from harness.comparison import FACTOR, Word
 from harness.errors import BadInput
 from harness.outcome import Outcome
 

@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from harness.certainty.comparison import FACTOR, LEVEL, Word
 from harness.compare import gate, sides
 from harness.compare.changes import Changes, Difference
 from harness.compare.gate import Judgement
 from harness.compare.sides import Side
-from harness.comparison import FACTOR, LEVEL, Word
 from harness.texts import escaped
 
 RULE = (

@@ -1,4 +1,4 @@
-"""Truth test: how often the truth lies inside the 95 % intervals of `harness.intervals`, by simulation.
+"""Truth test: how often the truth lies inside the 95 % intervals of `harness.certainty.intervals`, by simulation.
 
 Simulated is what workers do: latencies are lognormal (sigma 0.3), each resembles the one before (correlation 0.5), and each
 fresh worker is faster or slower than the others by 2 % (lognormal, too). Requests follow each other, so a trial's
@@ -14,10 +14,10 @@ import numpy as np
 from scipy import special
 from scipy.signal import lfilter
 
-from harness import intervals
+from harness.certainty import intervals
+from harness.certainty.intervals import CONFIDENCE, Floats, Span
 from harness.figures import PERCENTILES
 from harness.instrument.finding import Finding
-from harness.intervals import CONFIDENCE, Floats, Span
 
 REQUESTS = 1000
 SIGMA, CORRELATION, WORKERS_DIFFER = 0.3, 0.5, 0.02

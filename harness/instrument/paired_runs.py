@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import plan, workflow
+from harness.certainty.comparison import Word
 from harness.compare import changes, sides
 from harness.compare.changes import Changes
 from harness.compare.sides import Side
-from harness.comparison import Word
 from harness.experiment import Block, Experiment, Settings
 from harness.instrument.finding import Finding, at_least, at_most
 from harness.machine import cores

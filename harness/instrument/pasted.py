@@ -20,10 +20,11 @@ import numpy as np
 from celery import Celery
 from celery.exceptions import TimeoutError as NoAnswer
 
-from harness import environments, intervals, plan, workflow, workloads
+from harness import environments, plan, workflow, workloads
 from harness.advise import candidates, pages, ranking
 from harness.advise.candidates import Candidate
 from harness.advise.settings import MODEL
+from harness.certainty import intervals
 from harness.client import opaque
 from harness.environments import Environment
 from harness.errors import HarnessError

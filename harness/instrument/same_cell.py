@@ -1,4 +1,4 @@
-"""Truth test: two runs of the same cell (A/A) must not be told apart more often than `harness.comparison` states.
+"""Truth test: two runs of the same cell (A/A) must not be told apart more often than `harness.certainty.comparison` states.
 
 By simulation, 1 000 pairs for each number of trials; and by real workers: the experiment `same-cell` repeats null cells,
 and its trials are dealt out to pairs that differ in nothing.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from harness.comparison import STATED_RATE, Word, compare
+from harness.certainty.comparison import STATED_RATE, Word, compare
 from harness.instrument.finding import Finding
 from harness.outcome import Outcome
 from harness.record import Figures, TrialRecord

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from harness import environments, experiment, plan, workflow, workloads
 from harness.advise import candidates
+from harness.certainty.intervals import middle, over_trials
 from harness.errors import BadInput
 from harness.experiment import Experiment
 from harness.instrument.finding import Finding, at_least, at_most
-from harness.intervals import middle, over_trials
 from harness.matrix import Cell
 from harness.tune import search, tune
 from harness.tune.tune import Replay

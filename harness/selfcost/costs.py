@@ -6,7 +6,7 @@ figure that is known from getting worse unseen. Ratios are of two things that we
 
 from __future__ import annotations
 
-from harness import intervals
+from harness.certainty import intervals
 from harness.instrument.finding import Finding, at_least, at_most
 from harness.instrument.suite import Bench, Check
 from harness.machine import cores

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from harness import answers, display, figures, intervals, plan, store, summary
+from harness import answers, display, figures, plan, store, summary
 from harness.answers import MEASURE, Requests
+from harness.certainty import intervals
 from harness.experiment import Block, Experiment
 from harness.machine import procfs
 from harness.matrix import Cell

@@ -22,7 +22,7 @@ from enum import StrEnum
 import numpy as np
 from scipy import special
 
-from harness.intervals import t_quantile
+from harness.certainty.intervals import t_quantile
 
 FACTOR = 1.05
 LEVEL = 0.002
