@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import worker_path
-from harness.matrix import Cell
-from harness.pools import POOLS
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.worker import contract
 
 VISITOR = "harness.worker.visitor"

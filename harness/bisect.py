@@ -18,8 +18,8 @@ from harness.certainty.comparison import Word
 from harness.compare import sides
 from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
-from harness.experiment import Experiment
-from harness.matrix import Cell
+from harness.experiment.experiment import Experiment
+from harness.experiment.matrix import Cell
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
 from harness.store import RunFolder

@@ -14,28 +14,17 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
-from harness import (
-    __version__,
-    display,
-    environments,
-    experiment,
-    matrix,
-    plan,
-    store,
-    summary,
-    waterfall_view,
-    workflow,
-    workloads,
-)
+from harness import __version__, display, environments, plan, store, summary, waterfall_view, workflow, workloads
 from harness.advise.ranking import Advice
 from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.errors import BadInput, HarnessError
-from harness.experiment import Experiment, Settings
+from harness.experiment import experiment, matrix
+from harness.experiment.experiment import Experiment, Settings
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.instrument.suite import Check, Found
-from harness.matrix import Cell
 from harness.plan import Planned
-from harness.pools import POOLS
 from harness.probe import command as probing
 from harness.record import TrialRecord
 

@@ -30,10 +30,10 @@ from harness import (
 from harness.answers import Requests, Waiting
 from harness.causes import NEVER_STARTED, Facts, cause_of
 from harness.client.plan import SENDING
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.outcome import Observations, Outcome, classify
 from harness.plan import Bundle
-from harness.pools import POOLS
 from harness.record import CpuFacts, CpuUse, Occupancy, TrialRecord
 from harness.texts import portable
 from harness.trial import Seen, Trial

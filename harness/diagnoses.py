@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.causes import Fix, fixes
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
 from harness.texts import escaped

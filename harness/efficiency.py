@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.doubts import Doubt
-from harness.matrix import Cell
-from harness.traffic import parse
+from harness.experiment.matrix import Cell
+from harness.experiment.traffic import parse
 
 SATURATED = 0.90  # of the cores: a ceiling that used fewer leaves time that a pool may overlap
 

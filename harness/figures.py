@@ -13,8 +13,8 @@ import numpy as np
 from harness import answers
 from harness.answers import Measured
 from harness.certainty import intervals, stability
+from harness.experiment.traffic import parse
 from harness.record import Figures, TrialRecord
-from harness.traffic import parse
 
 PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 

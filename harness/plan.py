@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import environments, matrix, outside, seeds, workloads
+from harness import environments, outside, workloads
 from harness.answers import Floats
 from harness.broker import shown
 from harness.environments import Description, Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
-from harness.experiment import REPEATS, Experiment, Settings
+from harness.experiment import matrix, seeds
+from harness.experiment.experiment import REPEATS, Experiment, Settings
+from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.matrix import Cell
 from harness.outcome import FAILED, Outcome
 from harness.record import SCHEMA, TrialRecord
 

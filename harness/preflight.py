@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import broker, store, traffic
+from harness import broker, store
 from harness.diagnosis import glance
 from harness.errors import BadInput, MissingTool, NotPermitted
-from harness.experiment import Settings
+from harness.experiment import traffic
+from harness.experiment.experiment import Settings
+from harness.experiment.matrix import Cell
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
-from harness.matrix import Cell
 
 
 def check(run_folder: Path, broker_url: str) -> None:

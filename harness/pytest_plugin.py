@@ -134,8 +134,9 @@ def _benchmarked(request: pytest.FixtureRequest, words: Mapping[str, Any], folde
 
 def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     """Run the one cell that the words describe, afresh. Raises UsageError where they describe none."""
-    from harness import environments, experiment, plan, workflow, workloads
+    from harness import environments, plan, workflow, workloads
     from harness.errors import BadInput, Interrupted, NothingMatches
+    from harness.experiment import experiment
 
     words = dict(words)
     model = words.pop("model", None)

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from harness.certainty.intervals import NOTHING, Span
 from harness.errors import BadInput
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.sending import Sending
 from harness.texts import visible

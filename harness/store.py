@@ -29,7 +29,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def check_machine(folder: RunFolder) -> None:
     """Raise BadInput where the folder's trials were made on another machine: figures of two machines make no one run."""
     if folder.trials_path.exists() and (before := folder.read_json("run.json").get("machine")):
-        differs = identity.differ(before, machine.facts())
+        differs = identity.differ(before, identity.facts())
         if differs:
             raise BadInput(
                 f"the trials in {folder.path} were made on another machine: {differs}",

@@ -20,8 +20,8 @@ from harness import answers, doubts, efficiency, figures, resources, waterfall
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
 from harness.efficiency import Ceiling, Efficiency
+from harness.experiment.matrix import Cell
 from harness.hang_rate import hang_rate
-from harness.matrix import Cell
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import Figures, TrialRecord
 

@@ -19,12 +19,12 @@ from harness import diagnosis, greenlets
 from harness.application import Application
 from harness.diagnosis import Evidence, Glance, Subject, lost_threads
 from harness.environments import Environment, worker_variables
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.looks import ProcessLook
 from harness.machine import procfs
 from harness.machine.processes import STOP_GRACE_S, OwnedProcess
 from harness.machine.procfs import Thread
-from harness.matrix import Cell
-from harness.pools import POOLS
 from harness.progress import Progress
 from harness.worker import contract
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 
-from harness import answers, matrix, summary, waterfall
+from harness import answers, summary, waterfall
 from harness.answers import Floats
 from harness.certainty import intervals
 from harness.errors import NothingMatches
+from harness.experiment import matrix
 from harness.outcome import Outcome
 from harness.record import TrialRecord
 

@@ -38,9 +38,9 @@ from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
 from harness.errors import BuildFailed, Interrupted, MissingTool
-from harness.experiment import Experiment, Settings
+from harness.experiment.experiment import Experiment, Settings
+from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Bundle, Planned
 from harness.record import TrialRecord

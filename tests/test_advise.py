@@ -17,9 +17,9 @@ from harness.advise import candidates, constraints, pages, ranking, settings
 from harness.advise.candidates import Candidate
 from harness.advise.constraints import Bound
 from harness.errors import BadInput
-from harness.matrix import AS_WRITTEN, CALLS, OWN_APP, PLACEMENTS, Cell
+from harness.experiment.matrix import AS_WRITTEN, CALLS, OWN_APP, PLACEMENTS, Cell
+from harness.experiment.pools import POOLS
 from harness.outcome import Outcome
-from harness.pools import POOLS
 from harness.record import CpuUse, Figures, TrialRecord, to_line
 
 FORK = Cell(backend="tensorflow2", pool="prefork", concurrency=2)

@@ -6,7 +6,7 @@ import pytest
 
 from harness.claims import cases
 from harness.claims.cases import Case, Ruling, Stand, Word
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from tests.test_store import record
 

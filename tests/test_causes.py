@@ -10,7 +10,7 @@ from harness import diagnoses
 from harness.blocked import How
 from harness.causes import FIXES, Facts, cause_of, fixes
 from harness.diagnosis import frames_of
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord
 

@@ -17,7 +17,7 @@ from harness.compare import changes, gate, pages, sides
 from harness.compare.changes import Changes
 from harness.compare.sides import Side
 from harness.errors import BadInput
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import Figures, TrialRecord, to_line
 

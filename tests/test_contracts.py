@@ -13,7 +13,7 @@ from harness.contracts.bench import command, database, said
 from harness.contracts.measures import CONTRACTS, ENDS, counted
 from harness.contracts.rows import CANNOT_SAY, Column, Row
 from harness.errors import BadInput, NothingMatches
-from harness.pools import POOLS
+from harness.experiment.pools import POOLS
 
 
 def row(pool: str = "prefork", contract: str = "revoke-python", **changes: str) -> Row:
@@ -151,7 +151,7 @@ def test_each_lane_has_a_database_of_its_own() -> None:
 
 def test_mingle_is_celerys_default_and_no_option_of_ours_reaches_its_command_line() -> None:
     from harness.environments import Environment
-    from harness.matrix import Cell
+    from harness.experiment.matrix import Cell
 
     environment = Environment(
         name="celery", python=Path("/e/bin/python"), directory=Path("/e"), fingerprint="", installed={}, variables={},

@@ -8,7 +8,7 @@ import pytest
 
 from harness import efficiency, summary
 from harness.efficiency import Ceiling
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import CpuUse, Figures, TrialRecord
 from tests.test_store import record

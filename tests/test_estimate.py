@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness import estimate
-from harness.experiment import Settings
-from harness.matrix import Cell
+from harness.experiment.experiment import Settings
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Planned
 from harness.record import TrialRecord

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments, experiment, workloads
+from harness import environments, workloads
 from harness.errors import BadInput
+from harness.experiment import experiment
 
 BACKENDS = ["tensorflow2", "theano"]
 GOOD = """

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments, experiment, plan, store, workloads
+from harness import environments, plan, store, workloads
 from harness.claims import incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.claims.incidents import INCIDENTS, Check, Ratio
 from harness.claims.incidents_page import Seen
+from harness.experiment import experiment
 from harness.outcome import Outcome
 from tests.test_store import record
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from harness import experiment
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
+from harness.experiment import experiment
 from harness.instrument import coverage, same_cell
 from harness.record import Figures, TrialRecord
 from tests.test_store import record

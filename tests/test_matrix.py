@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import matrix
-from harness.matrix import Cell
-from harness.pools import POOLS
+from harness.experiment import matrix
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 
 CELLS = st.builds(
     Cell,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness import plan
-from harness.experiment import Settings
-from harness.matrix import Cell, with_controls
+from harness.experiment.experiment import Settings
+from harness.experiment.matrix import Cell, with_controls
 from harness.plan import Planned
 
 CELLS = with_controls(

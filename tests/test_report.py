@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import harness
 from harness import cli
 from harness.errors import BadInput, NothingMatches
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord, to_line
 from harness.report import content, exports, page

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import cli, experiment, matrix, outside, workloads
+from harness import cli, outside, workloads
 from harness.backends import faulty
 from harness.errors import NothingMatches
+from harness.experiment import experiment, matrix
 from harness.outcome import Outcome
 from harness.record import TrialRecord
 from harness.selftest import catalogue, jobs, judgement, report

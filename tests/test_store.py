@@ -10,8 +10,8 @@ import pytest
 
 from harness import plan, store, summary
 from harness.errors import BadInput, CannotWrite
-from harness.experiment import Settings
-from harness.matrix import Cell
+from harness.experiment.experiment import Settings
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Planned
 from harness.record import TrialRecord, from_line, to_line

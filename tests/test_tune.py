@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.matrix import Cell, expand
-from harness.pools import POOLS
+from harness.experiment.matrix import Cell, expand
+from harness.experiment.pools import POOLS
 from harness.tune import search
 from harness.tune.search import NOTHING, Score, Search
 
@@ -101,7 +101,8 @@ def test_scores_put_bounds_before_rates() -> None:
 
 
 def test_the_shipped_grid_is_one() -> None:
-    from harness import environments, experiment, plan, workloads
+    from harness import environments, plan, workloads
+    from harness.experiment import experiment
     from harness.tune.tune import grid_of
 
     root = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ import pytest
 from harness import plan
 from harness.environments import described, find, name_of, pins_of
 from harness.errors import BadInput
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from tests.test_experiment import GOOD, read
 
 

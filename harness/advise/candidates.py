@@ -16,7 +16,7 @@ from harness.advise.constraints import HANG_RATE, Bound
 from harness.certainty.intervals import Span, of_one_more
 from harness.compare.sides import Side, read
 from harness.errors import BadInput
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import NOT_JUDGED, Outcome
 from harness.record import TrialRecord
 from harness.summary import gravest

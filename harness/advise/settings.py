@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from harness.matrix import AUTO, Cell
-from harness.pools import POOLS
+from harness.experiment.matrix import AUTO, Cell
+from harness.experiment.pools import POOLS
 
 APP = "proj.tasks:app"  # whatever the user's is called
 MODEL = "model.keras"

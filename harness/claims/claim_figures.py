@@ -13,7 +13,7 @@ from statistics import median
 
 from harness.claims import cases
 from harness.claims.cases import Case, Stand, Trials
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.claims import cases, claim_figures
 from harness.claims.cases import Case, Ruling, Trials, Word
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import TrialRecord
 

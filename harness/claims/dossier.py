@@ -12,7 +12,7 @@ from pathlib import Path
 from harness import store
 from harness.claims import cases
 from harness.claims.cases import Case, Trials
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from harness.client.open_loop import SOON_NS, Search
 from harness.client.plan import Plan
 from harness.client.schedule import NS_PER_S
 from harness.client.wire import Wire
+from harness.experiment.traffic import DRAIN_REQUESTS, Traffic, parse
 from harness.sending import Sending
-from harness.traffic import DRAIN_REQUESTS, Traffic, parse
 from harness.worker import contract
 
 WINDOW_S = 0.5

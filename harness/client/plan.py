@@ -17,7 +17,7 @@ class Plan:
     """What to send. `executors`: how many distinct executors must have answered in warm-up. Seconds throughout.
 
     `warmup_limit_s` bounds the wait for them, `stable_limit_s` the warm-up that follows until the pace is stable, `search_s`
-    the search for a peak. `arrivals_seed` and `rows_seed`: see `harness.seeds`.
+    the search for a peak. `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
     """
 
     url: str

@@ -10,9 +10,9 @@ from typing import Any
 from harness import figures
 from harness.environments import base_of
 from harness.errors import BadInput
-from harness.experiment import REPEATS
+from harness.experiment.experiment import REPEATS
+from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.matrix import Cell
 from harness.record import Figures, TrialRecord
 from harness.store import RunFolder
 

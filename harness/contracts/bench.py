@@ -24,9 +24,9 @@ from celery import Celery
 from harness import broker, diagnosis, supervisor
 from harness.environments import Environment
 from harness.errors import Interrupted
+from harness.experiment.matrix import Cell, fault_options
 from harness.machine import procfs
 from harness.machine.processes import signal_name
-from harness.matrix import Cell, fault_options
 from harness.supervisor import LocalWorker, Place
 from harness.texts import portable
 from harness.worker import contract

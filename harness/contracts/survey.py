@@ -25,8 +25,8 @@ from harness.contracts.measures import CONTRACTS, Answer, Contract
 from harness.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Column, Row
 from harness.environments import Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
+from harness.experiment.pools import POOLS, Pool
 from harness.places import home
-from harness.pools import POOLS, Pool
 
 CONTROL_ENVIRONMENT = "celery"  # Celery alone, for tests
 BACKENDS = [name for name in environments.descriptions() if name != CONTROL_ENVIRONMENT]

@@ -16,7 +16,7 @@ from harness.certainty.comparison import Word
 from harness.compare import changes, sides
 from harness.compare.changes import Changes
 from harness.compare.sides import Side
-from harness.experiment import Block, Experiment, Settings
+from harness.experiment.experiment import Block, Experiment, Settings
 from harness.instrument.finding import Finding, at_least, at_most
 from harness.machine import cores
 from harness.workflow import Order, Silent

@@ -28,7 +28,8 @@ from harness.certainty import intervals
 from harness.client import opaque
 from harness.environments import Environment
 from harness.errors import HarnessError
-from harness.experiment import Block, Experiment, Settings
+from harness.experiment.experiment import Block, Experiment, Settings
+from harness.experiment.traffic import parse
 from harness.instrument import rig
 from harness.instrument.finding import Finding
 from harness.instrument.rig import Rig
@@ -37,7 +38,6 @@ from harness.plan import Bundle
 from harness.probe import learn
 from harness.reproducer import archive
 from harness.store import RunFolder
-from harness.traffic import parse
 from harness.worker import contract
 from harness.workflow import Order, Silent
 

@@ -24,8 +24,8 @@ from harness.client.plan import GO, SENDING, Plan, new_prefix
 from harness.client.wire import Wire
 from harness.environments import Environment
 from harness.errors import HarnessError
+from harness.experiment.matrix import Cell
 from harness.machine.processes import OwnedProcess, signal_name
-from harness.matrix import Cell
 from harness.places import CHECKOUT
 from harness.progress import Progress
 from harness.sending import Sending

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness import environments, experiment, plan, workflow, workloads
+from harness import environments, plan, workflow, workloads
+from harness.experiment import experiment
 from harness.instrument import burners, coverage, paired_runs, pasted, queue_truth, same_cell, searched, suite, worker_truth
 from harness.instrument.finding import Finding
 from harness.instrument.suite import Bench, Check

@@ -16,9 +16,9 @@ import statistics
 from pathlib import Path
 
 from harness import plan, workflow
-from harness.experiment import Block, Experiment, Settings
+from harness.experiment.experiment import Block, Experiment, Settings
+from harness.experiment.matrix import Cell
 from harness.instrument.finding import Finding
-from harness.matrix import Cell
 from harness.record import TrialRecord
 from harness.store import RunFolder
 from harness.workflow import Order, Silent

@@ -9,8 +9,8 @@ import typer
 
 from harness import places, plan
 from harness.errors import BadInput
-from harness.experiment import Settings
-from harness.pools import POOLS
+from harness.experiment.experiment import Settings
+from harness.experiment.pools import POOLS
 from harness.probe import order as orders
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]

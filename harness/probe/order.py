@@ -14,7 +14,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from harness.errors import BadInput
-from harness.experiment import Settings
+from harness.experiment.experiment import Settings
 from harness.outcome import Outcome
 
 OURS = ("VIRTUAL_ENV", "PYTHONHOME")  # of the environment that the harness itself was started from

@@ -22,10 +22,10 @@ from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
 from harness.errors import BadInput, Interrupted
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.experiment.pools import POOLS
 from harness.machine import identity
-from harness.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.plan import Planned
-from harness.pools import POOLS
 from harness.probe import checks, code_change, learn, results
 from harness.probe.checks import Check, Expression, Reference
 from harness.probe.code_change import Change

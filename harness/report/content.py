@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness import answers, doubts, experiment, summary, waterfall, workflow
+from harness import answers, doubts, summary, waterfall, workflow
 from harness.advise import candidates, ranking
 from harness.advise.constraints import Bound
 from harness.advise.ranking import Advice
 from harness.compare import sides
+from harness.experiment import experiment
+from harness.experiment.pools import IN_PROCESS, POOLS
 from harness.outcome import Outcome
-from harness.pools import IN_PROCESS, POOLS
 from harness.record import TrialRecord
 from harness.store import RunFolder
 from harness.summary import GRAVITY

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 
-from harness.matrix import AUTO, Cell
+from harness.experiment.matrix import AUTO, Cell
 
 CONNECTION = '''"""Where messages and results go; reproduce.py says it by variables."""
 

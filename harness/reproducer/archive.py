@@ -15,16 +15,16 @@ import numpy as np
 from harness import environments, places, plan, workflow, workloads
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError
-from harness.matrix import OWN_APP, Cell
+from harness.experiment.matrix import OWN_APP, Cell
+from harness.experiment.pools import POOLS
+from harness.experiment.traffic import parse
 from harness.outcome import NOT_JUDGED
 from harness.plan import Bundle
-from harness.pools import POOLS
 from harness.record import TrialRecord
 from harness.reproducer import application
 from harness.store import RunFolder
 from harness.summary import gravest
 from harness.texts import portable
-from harness.traffic import parse
 
 SCRIPT = Path(__file__).with_name("reproduce.py")
 SAVE_LIMIT_S = 180.0

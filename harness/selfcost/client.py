@@ -16,10 +16,10 @@ from pathlib import Path
 from harness.client.flow import Flow
 from harness.environments import Environment
 from harness.errors import HarnessError
+from harness.experiment.matrix import Cell
 from harness.instrument import rig
 from harness.instrument.rig import NS, QUEUE, Ran, Rig
 from harness.machine import cores
-from harness.matrix import Cell
 
 CPU_BOUND = 0.2  # of Celery's CPU a request
 CAPACITY_BOUND = 5.0  # times Celery's

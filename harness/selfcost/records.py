@@ -23,9 +23,9 @@ from rich.console import Console
 from harness import answers, display, figures, plan, store, summary
 from harness.answers import MEASURE, Requests
 from harness.certainty import intervals
-from harness.experiment import Block, Experiment
+from harness.experiment.experiment import Block, Experiment
+from harness.experiment.matrix import Cell
 from harness.machine import procfs
-from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.record import CpuUse, Figures, Noise, TrialRecord, to_line
 from harness.report import content, page

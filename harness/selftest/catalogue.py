@@ -1,6 +1,6 @@
 """The fault catalogue, as data: what is injected, where it can exist, and what may be said of it.
 
-Faults are named as cells name them (`harness.matrix.FAULT`). An entry's `accepted` outcomes are the true ones: where there
+Faults are named as cells name them (`harness.experiment.matrix.FAULT`). An entry's `accepted` outcomes are the true ones: where there
 are two, both are true, and which one it is depends on how far the trial came.
 """
 
@@ -12,9 +12,9 @@ from typing import Any
 
 from harness import plan
 from harness.errors import NothingMatches
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.outcome import Outcome
-from harness.pools import POOLS
 
 CHILDREN = ("prefork", "prefork-spawn")
 GREEN = ("gevent", "eventlet")

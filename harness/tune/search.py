@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.matrix import Cell
+from harness.experiment.matrix import Cell
 
 SHARE = 0.15  # of the grid, at most
 BLOCKS: tuple[tuple[str, ...], ...] = (

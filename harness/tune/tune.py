@@ -13,9 +13,9 @@ from harness.advise import candidates, constraints
 from harness.advise.candidates import Candidate
 from harness.advise.constraints import Bound
 from harness.errors import BadInput
-from harness.experiment import Experiment, Settings
+from harness.experiment.experiment import Experiment, Settings
+from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.matrix import Cell
 from harness.outcome import Outcome
 from harness.plan import Planned
 from harness.record import TrialRecord

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from harness.pools import IN_PROCESS, POOLS
+from harness.experiment.pools import IN_PROCESS, POOLS
 
 CONTROLS = ("null", "faulty")  # run in the environment of the backend beside which they stand
 PLACEMENTS = ("import", "import-predict", "task-init", "process-init", "first-task")

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from harness import matrix, traffic
 from harness.environments.variants import base_of, pins_of
 from harness.errors import BadInput, HarnessError
-from harness.matrix import Cell
+from harness.experiment import matrix, traffic
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.places import EXPERIMENTS
-from harness.pools import POOLS
 
 
 def _one_of(*allowed: str) -> AfterValidator:
