@@ -20,9 +20,9 @@ from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import Cell
-from harness.outcome import NOT_JUDGED, Outcome
-from harness.record import TrialRecord
-from harness.store import RunFolder
+from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from harness.texts import escaped
 
 

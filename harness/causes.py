@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 
 from harness.blocked import How
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 from harness.texts import counted
 
 NEVER_STARTED = "Could not start worker processes"  # celery/worker/loops.py, where all children died before it began

@@ -13,28 +13,17 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from harness import (
-    answers,
-    cpu_facts,
-    cpu_verdict,
-    doubts,
-    figures,
-    noise,
-    occupancy,
-    sending,
-    stamps,
-    timeline,
-    waterfall,
-    workloads,
-)
-from harness.answers import Requests, Waiting
+from harness import cpu_facts, cpu_verdict, doubts, figures, noise, occupancy, timeline, waterfall, workloads
 from harness.causes import NEVER_STARTED, Facts, cause_of
 from harness.client.plan import SENDING
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.outcome import Observations, Outcome, classify
+from harness.outcome import Observations, classify
 from harness.plan import Bundle
-from harness.record import CpuFacts, CpuUse, Occupancy, TrialRecord
+from harness.records import answers, sending, stamps
+from harness.records.answers import Requests, Waiting
+from harness.records.outcomes import Outcome
+from harness.records.record import CpuFacts, CpuUse, Occupancy, TrialRecord
 from harness.texts import portable
 from harness.trial import Seen, Trial
 

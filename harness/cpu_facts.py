@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from harness import memory
 from harness.machine import cores
 from harness.monitor import ROLES, Monitor, Sample
-from harness.record import CpuFacts, CpuUse, MemoryUse, Occupancy
+from harness.records.record import CpuFacts, CpuUse, MemoryUse, Occupancy
 from harness.thread_clocks import ThreadUse
 
 BUSY_SHARE = 0.05  # of a core, from which on a thread counts as busy

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.causes import Fix, fixes
 from harness.experiment.matrix import Cell
-from harness.outcome import NOT_JUDGED, Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.record import TrialRecord
 from harness.texts import escaped
 
 BAD = (Outcome.HUNG, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)

@@ -26,7 +26,7 @@ from harness.contracts.rows import Row
 from harness.doctor import Finding
 from harness.hang_rate import HangRate, clean_trials_for
 from harness.instrument.suite import Found
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 from harness.tune.tune import Answer as Tuned
 from harness.tune.tune import Replay
 

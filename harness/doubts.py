@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from harness import figures
 from harness.certainty import intervals, stability
-from harness.outcome import Outcome
-from harness.record import Figures, TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import Figures, TrialRecord
 
 OTHERS_SHARE = 0.10  # of the machine's cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import answers
-from harness.answers import Measured
 from harness.certainty import intervals, stability
 from harness.experiment.traffic import parse
-from harness.record import Figures, TrialRecord
+from harness.records import answers
+from harness.records.answers import Measured
+from harness.records.record import Figures, TrialRecord
 
 PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from harness.outcome import NOT_JUDGED, Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.record import TrialRecord
 
 CONFIDENCE = 0.95
 

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from harness import summary
 from harness.errors import BadInput, NothingMatches
-from harness.record import TrialRecord
-from harness.store import RunFolder
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 
 NANOSECONDS = ("intended", "published", "sent", "received", "begin", "predict_begin", "predict_end")
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.answers import NS, Floats
-from harness.record import Occupancy
+from harness.records.answers import NS, Floats
+from harness.records.record import Occupancy
 
 HANDOVER_S = 0.05  # a healthy pool hands over within 1 to 5 ms, see the waterfall of a null control
 

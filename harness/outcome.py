@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from harness.answers import Waiting
 from harness.blocked import How
 from harness.looks import UNKNOWN_PATIENCE_S
-from harness.sending import Sending
+from harness.records.answers import Waiting
+from harness.records.outcomes import Outcome
+from harness.records.sending import Sending
 from harness.watchdog import State, Verdict
 
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
@@ -22,25 +22,6 @@ STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhi
 CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
 LATE_ALLOWED = 0.01  # of the sends of open traffic, see `harness.client.schedule`
 SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
-
-
-class Outcome(StrEnum):
-    OK = "ok"
-    WRONG = "wrong"
-    ERRORS = "errors"
-    HUNG = "hung"
-    STALLED = "stalled"
-    SLOW = "slow"
-    CRASHED = "crashed"
-    RESPAWNING = "respawning"
-    REFUSED = "refused"
-    SKIPPED = "skipped"
-    INVALID = "invalid"
-
-
-#: Outcomes whose trials count as failed, for `harness run --retry failed`.
-FAILED = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
-NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})  # these say nothing of the cell
 
 
 @dataclass(frozen=True, kw_only=True)

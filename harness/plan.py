@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from harness import environments, outside, workloads
-from harness.answers import Floats
 from harness.broker import shown
 from harness.environments import Description, Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
@@ -21,8 +20,9 @@ from harness.experiment import matrix, seeds
 from harness.experiment.experiment import REPEATS, Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.outcome import FAILED, Outcome
-from harness.record import SCHEMA, TrialRecord
+from harness.records.answers import Floats
+from harness.records.outcomes import FAILED, Outcome
+from harness.records.record import SCHEMA, TrialRecord
 
 CONTROL_CALLS = ("predict",)
 

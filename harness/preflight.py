@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import broker, store
+from harness import broker
 from harness.diagnosis import glance
 from harness.errors import BadInput, MissingTool, NotPermitted
 from harness.experiment import traffic
@@ -15,6 +15,7 @@ from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
+from harness.records import store
 
 
 def check(run_folder: Path, broker_url: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.record import CpuFacts, MemoryUse, TrialRecord
+from harness.records.record import CpuFacts, MemoryUse, TrialRecord
 
 
 def columns(good: Sequence[TrialRecord], trials: Sequence[TrialRecord]) -> dict[str, Any]:

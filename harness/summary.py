@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import answers, doubts, efficiency, figures, resources, waterfall
+from harness import doubts, efficiency, figures, resources, waterfall
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
 from harness.efficiency import Ceiling, Efficiency
 from harness.experiment.matrix import Cell
 from harness.hang_rate import hang_rate
-from harness.outcome import NOT_JUDGED, Outcome
-from harness.record import Figures, TrialRecord
+from harness.records import answers
+from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.record import Figures, TrialRecord
 
 COLUMNS = (
     "cell", "backend", "environment", "pool", "concurrency", "placement", "call", "workload", "batch", "engine_threads",

@@ -34,9 +34,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from harness.answers import MEASURE, NS, Floats
 from harness.certainty import intervals
-from harness.record import TrialRecord
+from harness.records.answers import MEASURE, NS, Floats
+from harness.records.record import TrialRecord
 from harness.worker import contract
 
 STAGES = ("publish", "broker", "prefetch", "dispatch", "prepare", "predict", "write", "read")

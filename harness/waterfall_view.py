@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 
-from harness import answers, summary, waterfall
-from harness.answers import Floats
+from harness import summary, waterfall
 from harness.certainty import intervals
 from harness.errors import NothingMatches
 from harness.experiment import matrix
-from harness.outcome import Outcome
-from harness.record import TrialRecord
+from harness.records import answers
+from harness.records.answers import Floats
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 
 BAR_WIDTH = 32
 OLD = "no stamps of the worker: the run was made before they were kept; run it again to see where its time went"

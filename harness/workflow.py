@@ -20,20 +20,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from harness import (
-    broker,
-    conclude,
-    diagnoses,
-    environments,
-    estimate,
-    outside,
-    places,
-    plan,
-    preflight,
-    store,
-    summary,
-    supervisor,
-)
+from harness import broker, conclude, diagnoses, environments, estimate, outside, places, plan, preflight, summary, supervisor
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
@@ -41,9 +28,10 @@ from harness.errors import BuildFailed, Interrupted, MissingTool
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.outcome import Outcome
 from harness.plan import Bundle, Planned
-from harness.record import TrialRecord
+from harness.records import store
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 from harness.texts import portable
 from harness.trial import Assignment, Trial
 

@@ -19,8 +19,8 @@ from harness.advise.constraints import Bound
 from harness.errors import BadInput
 from harness.experiment.matrix import AS_WRITTEN, CALLS, OWN_APP, PLACEMENTS, Cell
 from harness.experiment.pools import POOLS
-from harness.outcome import Outcome
-from harness.record import CpuUse, Figures, TrialRecord, to_line
+from harness.records.outcomes import Outcome
+from harness.records.record import CpuUse, Figures, TrialRecord, to_line
 
 FORK = Cell(backend="tensorflow2", pool="prefork", concurrency=2)
 SPAWN = replace(FORK, pool="prefork-spawn")

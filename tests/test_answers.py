@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import answers
+from harness.records import answers
 from harness.worker import contract
 
 REFERENCE = np.array([[1.0, 2.0], [10.0, 20.0], [-5.0, 0.5]])

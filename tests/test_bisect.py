@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness.bisect import Measured, search
 from harness.environments import releases
 from harness.errors import BadInput
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 
 PACE = (100.0, 101.0, 99.0, 100.5, 99.5)
 

@@ -7,7 +7,7 @@ import pytest
 from harness.claims import cases
 from harness.claims.cases import Case, Ruling, Stand, Word
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 from tests.test_store import record
 
 CELL = Cell(backend="theano", pool="prefork")

@@ -11,8 +11,8 @@ from harness.blocked import How
 from harness.causes import FIXES, Facts, cause_of, fixes
 from harness.diagnosis import frames_of
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 
 ENGINE = (
     "syscall (libc.so.6)",

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments, store, workloads
+from harness import environments, workloads
 from harness.claims import cases, claim_fork, claims, claims_page
 from harness.claims.cases import Word
 from harness.claims.claims import CLAIMS, Claim, Judgement
 from harness.claims.dossier import Dossier
 from harness.experiment import experiment
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
-from harness.record import CpuUse, TrialRecord
+from harness.records import store
+from harness.records.outcomes import Outcome
+from harness.records.record import CpuUse, TrialRecord
 from tests.test_store import record
 
 CELLS = experiment.read("claims", backends=list(environments.descriptions()), workloads=list(workloads.NAMES)).expand()

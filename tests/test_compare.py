@@ -18,8 +18,8 @@ from harness.compare.changes import Changes
 from harness.compare.sides import Side
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
-from harness.record import Figures, TrialRecord, to_line
+from harness.records.outcomes import Outcome
+from harness.records.record import Figures, TrialRecord, to_line
 
 SOLO = Cell(backend="theano", pool="solo")
 MACHINE = {"processor": "one", "cores_available": 2, "load_average": [0.0]}

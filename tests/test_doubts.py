@@ -8,9 +8,9 @@ import pytest
 
 from harness import display, doubts, noise, summary
 from harness.noise import Reading
-from harness.outcome import Outcome
-from harness.record import CpuUse, Figures, Noise
-from harness.sending import Sending
+from harness.records.outcomes import Outcome
+from harness.records.record import CpuUse, Figures, Noise
+from harness.records.sending import Sending
 from tests.test_store import record
 
 CPU = CpuUse(

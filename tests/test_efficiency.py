@@ -9,8 +9,8 @@ import pytest
 from harness import efficiency, summary
 from harness.efficiency import Ceiling
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
-from harness.record import CpuUse, Figures, TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import CpuUse, Figures, TrialRecord
 from tests.test_store import record
 
 CELL = Cell(backend="theano", pool="prefork", concurrency=2, batch=8)

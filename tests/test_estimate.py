@@ -7,9 +7,9 @@ import pytest
 from harness import estimate
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
 from harness.plan import Planned
-from harness.record import TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 
 SETTINGS = Settings(measure_s=3.0, requests=30)
 REAL = Cell(backend="tensorflow2", pool="prefork", concurrency=2)

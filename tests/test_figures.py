@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from harness import figures, summary
-from harness.answers import Measured
 from harness.certainty import stability
-from harness.record import Figures
+from harness.records.answers import Measured
+from harness.records.record import Figures
 from tests.test_store import record
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -69,7 +69,7 @@ def test_windows_are_stable_by_perf_analyzers_rule(throughputs: list[float], lat
 
 
 def test_figures_of_an_old_record_come_from_its_requests_and_repeat_the_table_of_its_time(tmp_path: Path) -> None:
-    from harness import store
+    from harness.records import store
 
     folder, cell = RESULTS / "claims", "tensorflow1-prefork-c2-first-task-graph-session"
     records = [one for one in store.RunFolder(folder).current().values() if one.cell_id == cell]

@@ -10,7 +10,7 @@ from harness.certainty import intervals
 from harness.certainty.intervals import Span
 from harness.experiment import experiment
 from harness.instrument import coverage, same_cell
-from harness.record import Figures, TrialRecord
+from harness.records.record import Figures, TrialRecord
 from tests.test_store import record
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness.instrument import queue_truth, queueing
 from harness.instrument.queueing import Floats, Freeze
 from harness.instrument.rig import MEASURE, Ran
-from harness.sending import Sending
+from harness.records.sending import Sending
 from harness.worker import contract
 
 RATE = queue_truth.LOAD / queue_truth.SERVICE_S

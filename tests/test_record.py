@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import store
 from harness.errors import BadInput
-from harness.record import SCHEMA, UPGRADES, from_line, to_line
+from harness.records import store
+from harness.records.record import SCHEMA, UPGRADES, from_line, to_line
 from tests.test_store import record
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"

@@ -17,10 +17,10 @@ import harness
 from harness import cli
 from harness.errors import BadInput, NothingMatches
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
-from harness.record import TrialRecord, to_line
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord, to_line
+from harness.records.store import RunFolder
 from harness.report import content, exports, page
-from harness.store import RunFolder
 from tests.test_advise import FORK, IMPORT, SPAWN, trials
 
 EVIL = "<script>alert(1)</script> </script> & \"quotes\" 'single' \x1b[31m\u202e {{ 7*7 }} <!--"

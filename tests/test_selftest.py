@@ -14,14 +14,14 @@ from harness import cli, outside, workloads
 from harness.backends import faulty
 from harness.errors import NothingMatches
 from harness.experiment import experiment, matrix
-from harness.outcome import Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from harness.selftest import catalogue, jobs, judgement, report
 from harness.selftest import workflow as tester
 from harness.selftest.catalogue import CATALOGUE, Case, Entry, cases
 from harness.selftest.jobs import Part, Task
 from harness.selftest.judgement import Judged, Mark
-from harness.store import RunFolder
 from tests.test_store import record
 
 ENTRIES = {entry.name: entry for entry in CATALOGUE}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import stamps
 from harness.progress import Progress
+from harness.records import stamps
 from harness.worker import contract, heartbeat
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import plan, store, summary
+from harness import plan, summary
 from harness.errors import BadInput, CannotWrite
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
 from harness.plan import Planned
-from harness.record import TrialRecord, from_line, to_line
+from harness.records import store
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord, from_line, to_line
 
 CELL = Cell(backend="theano", pool="solo")
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from harness import display, hang_rate, summary
 from harness.hang_rate import HangRate
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 from tests.test_store import record
 
 

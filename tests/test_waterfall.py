@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import summary, waterfall, waterfall_view
-from harness.answers import MEASURE
 from harness.errors import NothingMatches
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
+from harness.records.answers import MEASURE
+from harness.records.outcomes import Outcome
 from harness.waterfall import NEEDED, STAGES
 from tests.test_store import record
 

@@ -17,8 +17,8 @@ from harness.certainty.intervals import Span, of_one_more
 from harness.compare.sides import Side, read
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
-from harness.outcome import NOT_JUDGED, Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.record import TrialRecord
 from harness.summary import gravest
 
 NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW}

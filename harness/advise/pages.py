@@ -12,7 +12,7 @@ from typing import Any
 from harness.advise import settings
 from harness.advise.candidates import Candidate
 from harness.advise.ranking import Advice
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 from harness.texts import escaped
 
 MOST = 12  # lines of a list; all are in the JSON

@@ -13,8 +13,8 @@ from enum import StrEnum
 from itertools import combinations
 
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 
 Trials = Mapping[str, Sequence[TrialRecord]]  # cell id -> its trials
 

@@ -17,7 +17,7 @@ from harness.claims import cases
 from harness.claims.cases import Trials
 from harness.diagnosis import frames_of
 from harness.experiment.matrix import Cell
-from harness.record import TrialRecord
+from harness.records.record import TrialRecord
 
 Read = Callable[[str], str | None]  # a path in the run's folder -> its text, None where there is no such file
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from harness.claims import cases, claim_figures
 from harness.claims.cases import Case, Ruling, Trials, Word
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 
 EXPERIMENT = "claims"
 SOURCE = (

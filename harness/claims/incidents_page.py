@@ -15,8 +15,8 @@ from harness.claims.cases import Stand
 from harness.claims.claim_figures import throughput_per_s
 from harness.claims.dossier import Dossier, cell_text
 from harness.claims.incidents import ANSWERS, INCIDENTS, Check, Incident, Ratio
-from harness.outcome import Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 
 COLUMNS = (
     "source", "stack", "symptom", "helped", "differences", "told", "cells", "expected", "seen", "result", "evidence"

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import stamps
 from harness.certainty import stability
 from harness.client import open_loop, peak, schedule
 from harness.client.flow import Flow
@@ -28,7 +27,8 @@ from harness.client.plan import Plan
 from harness.client.schedule import NS_PER_S
 from harness.client.wire import Wire
 from harness.experiment.traffic import DRAIN_REQUESTS, Traffic, parse
-from harness.sending import Sending
+from harness.records import stamps
+from harness.records.sending import Sending
 from harness.worker import contract
 
 WINDOW_S = 0.5

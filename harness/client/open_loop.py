@@ -13,7 +13,7 @@ from harness.client.flow import POLL_S, Flow
 from harness.client.peak import Met, Tried
 from harness.client.schedule import NS_PER_S, Nanoseconds
 from harness.experiment.traffic import Traffic
-from harness.sending import Step
+from harness.records.sending import Step
 
 SOON_NS = 5_000_000  # from making a schedule to its first moment
 

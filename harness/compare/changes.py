@@ -15,8 +15,8 @@ from harness.certainty import comparison, intervals
 from harness.certainty.comparison import Comparison, Word
 from harness.compare.sides import Side, machines_differ
 from harness.hang_rate import hang_rate
-from harness.outcome import NOT_JUDGED, Outcome
-from harness.record import Figures, TrialRecord
+from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.record import Figures, TrialRecord
 from harness.summary import GRAVITY, gravest
 
 BY_OTHERS = frozenset({"others", "stolen", "frequency"})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.certainty.comparison import FACTOR, Word
 from harness.compare.changes import METRICS, Changes, OutcomeChange
 from harness.errors import BadInput
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 
 OUTCOME = "outcome"
 LIMIT = re.compile(r"(?P<name>[a-z0-9]+)(:(?P<percent>\d+(\.\d+)?)%?)?")

@@ -13,8 +13,8 @@ from harness.errors import BadInput
 from harness.experiment.experiment import REPEATS
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.record import Figures, TrialRecord
-from harness.store import RunFolder
+from harness.records.record import Figures, TrialRecord
+from harness.records.store import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

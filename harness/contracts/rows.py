@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from harness import store
+from harness.records import store
 
 TABLE = "contracts.csv"
 NOT_APPLICABLE = "n/a"

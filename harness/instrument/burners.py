@@ -28,7 +28,7 @@ from harness.instrument.finding import Finding
 from harness.machine import cores
 from harness.machine.processes import OwnedProcess
 from harness.monitor import Monitor
-from harness.record import CpuUse, Occupancy
+from harness.records.record import CpuUse, Occupancy
 from harness.trial import SAMPLE_EVERY_S
 
 BOUND = 0.01

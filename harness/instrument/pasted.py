@@ -36,8 +36,8 @@ from harness.instrument.rig import Rig
 from harness.machine.processes import OwnedProcess
 from harness.plan import Bundle
 from harness.probe import learn
+from harness.records.store import RunFolder
 from harness.reproducer import archive
-from harness.store import RunFolder
 from harness.worker import contract
 from harness.workflow import Order, Silent
 

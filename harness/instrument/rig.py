@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness import broker, plan, sending, supervisor
+from harness import broker, plan, supervisor
 from harness.client.flow import Flow
 from harness.client.plan import GO, SENDING, Plan, new_prefix
 from harness.client.wire import Wire
@@ -28,7 +28,8 @@ from harness.experiment.matrix import Cell
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.places import CHECKOUT
 from harness.progress import Progress
-from harness.sending import Sending
+from harness.records import sending
+from harness.records.sending import Sending
 from harness.supervisor import LocalWorker, Place
 from harness.worker import contract, heartbeat
 

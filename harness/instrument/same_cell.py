@@ -12,8 +12,8 @@ import numpy as np
 
 from harness.certainty.comparison import STATED_RATE, Word, compare
 from harness.instrument.finding import Finding
-from harness.outcome import Outcome
-from harness.record import Figures, TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import Figures, TrialRecord
 
 EXPERIMENT = "same-cell"
 SIMULATED_PAIRS = 1000

@@ -9,8 +9,8 @@ from harness.experiment import experiment
 from harness.instrument import burners, coverage, paired_runs, pasted, queue_truth, same_cell, searched, suite, worker_truth
 from harness.instrument.finding import Finding
 from harness.instrument.suite import Bench, Check
-from harness.outcome import Outcome
-from harness.store import RunFolder
+from harness.records.outcomes import Outcome
+from harness.records.store import RunFolder
 from harness.workflow import Order, Silent
 
 

@@ -19,8 +19,8 @@ from harness import plan, workflow
 from harness.experiment.experiment import Block, Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.instrument.finding import Finding
-from harness.record import TrialRecord
-from harness.store import RunFolder
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from harness.workflow import Order, Silent
 
 TASK_S = 0.020

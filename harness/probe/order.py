@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 
 OURS = ("VIRTUAL_ENV", "PYTHONHOME")  # of the environment that the harness itself was started from
 EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list of arguments or an object of named ones'

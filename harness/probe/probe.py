@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import broker, conclude, estimate, plan, preflight, store, summary, supervisor, workflow
+from harness import broker, conclude, estimate, plan, preflight, summary, supervisor, workflow
 from harness.advise.pages import CHANGE_FILE
 from harness.application import Application
 from harness.broker import Broker
@@ -31,7 +31,8 @@ from harness.probe.checks import Check, Expression, Reference
 from harness.probe.code_change import Change
 from harness.probe.learn import Facts
 from harness.probe.order import Order
-from harness.record import SCHEMA, TrialRecord
+from harness.records import store
+from harness.records.record import SCHEMA, TrialRecord
 from harness.trial import Assignment, Trial
 
 APPLICATION = "application"  # of run.json

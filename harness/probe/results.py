@@ -12,10 +12,10 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from harness import stamps
-from harness.answers import Requests
 from harness.client import opaque
 from harness.probe.checks import Check
+from harness.records import stamps
+from harness.records.answers import Requests
 from harness.trial import Trial
 from harness.worker import contract
 

@@ -17,16 +17,17 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness import answers, doubts, summary, waterfall, workflow
+from harness import doubts, summary, waterfall, workflow
 from harness.advise import candidates, ranking
 from harness.advise.constraints import Bound
 from harness.advise.ranking import Advice
 from harness.compare import sides
 from harness.experiment import experiment
 from harness.experiment.pools import IN_PROCESS, POOLS
-from harness.outcome import Outcome
-from harness.record import TrialRecord
-from harness.store import RunFolder
+from harness.records import answers
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from harness.summary import GRAVITY
 
 QUANTILES = np.array([0.0, *np.linspace(0.05, 0.95, 19), 0.975, 0.99, 0.995, 0.999, 1.0])

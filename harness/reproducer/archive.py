@@ -18,11 +18,11 @@ from harness.errors import BadInput, HarnessError
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
-from harness.outcome import NOT_JUDGED
 from harness.plan import Bundle
-from harness.record import TrialRecord
+from harness.records.outcomes import NOT_JUDGED
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from harness.reproducer import application
-from harness.store import RunFolder
 from harness.summary import gravest
 from harness.texts import portable
 

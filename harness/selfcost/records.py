@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from harness import answers, display, figures, plan, store, summary
-from harness.answers import MEASURE, Requests
+from harness import display, figures, plan, summary
 from harness.certainty import intervals
 from harness.experiment.experiment import Block, Experiment
 from harness.experiment.matrix import Cell
 from harness.machine import procfs
-from harness.outcome import Outcome
-from harness.record import CpuUse, Figures, Noise, TrialRecord, to_line
+from harness.records import answers, store
+from harness.records.answers import MEASURE, Requests
+from harness.records.outcomes import Outcome
+from harness.records.record import CpuUse, Figures, Noise, TrialRecord, to_line
 from harness.report import content, page
 from harness.worker import contract
 

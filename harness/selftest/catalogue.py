@@ -14,7 +14,7 @@ from harness import plan
 from harness.errors import NothingMatches
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 
 CHILDREN = ("prefork", "prefork-spawn")
 GREEN = ("gevent", "eventlet")

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.outcome import Outcome
-from harness.record import TrialRecord
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 from harness.selftest.catalogue import Case, Entry
 
 #: Outcomes whose records name a cause.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from harness import environments, places, plan, preflight
 from harness.errors import Interrupted, NothingMatches
-from harness.record import TrialRecord, to_line
+from harness.records.record import TrialRecord, to_line
+from harness.records.store import RunFolder
 from harness.selftest import jobs, report
 from harness.selftest.catalogue import Case, cases
 from harness.selftest.judgement import Judged
-from harness.store import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from harness.errors import BadInput
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.outcome import Outcome
 from harness.plan import Planned
-from harness.record import TrialRecord
-from harness.store import RunFolder
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from harness.tune import search
 from harness.tune.search import NOTHING, Score, Search
 

@@ -66,7 +66,7 @@ REQUEST_FIELDS = (
 )
 ERROR_LENGTH = 300
 
-#: Columns that `harness.stamps` adds from the worker's own stamps, in the same unit: when the worker's main process
+#: Columns that `harness.records.stamps` adds from the worker's own stamps, in the same unit: when the worker's main process
 #: received the request, and when the process that ran it had stored the result (or the error).
 WORKER_FIELDS = ("worker_received", "written")
 

@@ -13,8 +13,8 @@ import pytest
 
 from harness import environments
 from harness.environments import Environment
-from harness.record import TrialRecord
-from harness.store import RunFolder
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from tests.integration.conftest import run_harness
 
 PROJECT = Path(__file__).resolve().parent.parent / "probe_projects/django_site"

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from harness.advise import candidates
-from harness.store import RunFolder
+from harness.records.store import RunFolder
 from tests.integration.conftest import run_harness
 
 GRID = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.outcome import Outcome
+from harness.records.outcomes import Outcome
 from harness.report import content, page
 from tests.test_advise import FORK, IMPORT, SPAWN, trials
 from tests.test_report import EVIL, made

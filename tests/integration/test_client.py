@@ -12,7 +12,7 @@ import pytest
 
 from harness.instrument import rig
 from harness.machine.processes import OwnedProcess
-from harness.sending import Sending
+from harness.records.sending import Sending
 
 FREEZE_S = 1.0
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from harness import broker
-from harness.record import from_line
+from harness.records.record import from_line
 from harness.worker import contract
 from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
 from tests.waiting import wait_until

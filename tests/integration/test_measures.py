@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from harness import answers, waterfall
+from harness import waterfall
 from harness.environments import Environment
 from harness.machine.processes import OwnedProcess
 from harness.monitor import Monitor
-from harness.record import TrialRecord, from_line
+from harness.records import answers
+from harness.records.record import TrialRecord, from_line
 from harness.selfcost import stamps
 from tests.integration.conftest import Harness, block, experiment, run_harness
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from harness.environments import Environment
-from harness.record import TrialRecord
-from harness.store import RunFolder
+from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from harness.worker import contract
 from tests.integration.conftest import Harness
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.record import from_line
+from harness.records.record import from_line
 from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
 from tests.integration.test_lifecycle import below, still_there
 from tests.waiting import wait_until

@@ -17,7 +17,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from harness import broker
 from harness.client.plan import request_id
 from harness.client.wire import Wire
-from harness.outcome import Observations, Outcome, classify
+from harness.outcome import Observations, classify
+from harness.records.outcomes import Outcome
 from harness.report import content, page
 from harness.watchdog import State, judge
 from tests.test_advise import FORK, IMPORT, SPAWN, trials

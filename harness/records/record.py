@@ -23,8 +23,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from harness.certainty.intervals import NOTHING, Span
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
-from harness.outcome import Outcome
-from harness.sending import Sending
+from harness.records.outcomes import Outcome
+from harness.records.sending import Sending
 from harness.texts import visible
 
 SCHEMA = 2

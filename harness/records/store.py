@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from harness.errors import BadInput, CannotWrite
 from harness.machine import identity
-from harness.record import TrialRecord, from_line, to_line
+from harness.records.record import TrialRecord, from_line, to_line
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 LOCK = ".lock"

@@ -1,0 +1,24 @@
+"""How a trial can end: the words, by which records, tables and exit codes name it. What decides is `harness.outcome`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    WRONG = "wrong"
+    ERRORS = "errors"
+    HUNG = "hung"
+    STALLED = "stalled"
+    SLOW = "slow"
+    CRASHED = "crashed"
+    RESPAWNING = "respawning"
+    REFUSED = "refused"
+    SKIPPED = "skipped"
+    INVALID = "invalid"
+
+
+#: Outcomes whose trials count as failed, for `harness run --retry failed`.
+FAILED = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
+NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})  # these say nothing of the cell
