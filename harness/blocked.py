@@ -27,9 +27,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.looks import Look, ProcessLook, agree_long_enough, window
 from harness.machine.procfs import Thread
-from harness.progress import OpenStage
+from harness.observe.looks import Look, ProcessLook, agree_long_enough, window
+from harness.observe.progress import OpenStage
 
 IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00
 GREEN_CPU = 0.25  # cores; telling its greenlets costs a process some

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.blocked import How
-from harness.looks import UNKNOWN_PATIENCE_S
+from harness.observe.looks import UNKNOWN_PATIENCE_S
 from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness import broker
-from harness.diagnosis import glance
 from harness.errors import BadInput, MissingTool, NotPermitted
 from harness.experiment import traffic
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
+from harness.observe.diagnosis import glance
 from harness.records import store
 
 

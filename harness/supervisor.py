@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import diagnosis, greenlets
 from harness.application import Application
-from harness.diagnosis import Evidence, Glance, Subject, lost_threads
 from harness.environments import Environment, worker_variables
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.looks import ProcessLook
 from harness.machine import procfs
 from harness.machine.processes import STOP_GRACE_S, OwnedProcess
 from harness.machine.procfs import Thread
-from harness.progress import Progress
+from harness.observe import diagnosis, greenlets
+from harness.observe.diagnosis import Evidence, Glance, Subject, lost_threads
+from harness.observe.looks import ProcessLook
+from harness.observe.progress import Progress
 from harness.worker import contract
 
 GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request

@@ -18,22 +18,23 @@ from typing import Protocol
 
 import redis
 
-from harness import broker, diagnosis, noise, supervisor
+from harness import broker, noise, supervisor
 from harness.application import Application
 from harness.blocked import How
 from harness.broker import Broker, Census
 from harness.client.plan import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
-from harness.diagnosis import Evidence
 from harness.environments import Environment
 from harness.experiment import seeds
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell, engine_threads, fault_options
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
-from harness.looks import Look, ProcessLook, patience_s
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.monitor import Monitor, Sample
+from harness.observe import diagnosis
+from harness.observe.diagnosis import Evidence
+from harness.observe.looks import Look, ProcessLook, patience_s
 from harness.places import CHECKOUT
 from harness.supervisor import LocalWorker, Place, WorkerSide
 from harness.watchdog import State, Verdict, judge

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.blocked import IDLE_CPU, How, blocked
-from harness.looks import Look, agree_long_enough, window
-from harness.progress import OpenStage
+from harness.observe.looks import Look, agree_long_enough, window
+from harness.observe.progress import OpenStage
 
 STALL_S = 7.0  # a queue may be late by a poll or two (kombu polls once a second) before it counts as stalled
 REPLY_S = 3.0  # an answer may be on its way this long

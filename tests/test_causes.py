@@ -9,8 +9,8 @@ import pytest
 from harness import diagnoses
 from harness.blocked import How
 from harness.causes import FIXES, Facts, cause_of, fixes
-from harness.diagnosis import frames_of
 from harness.experiment.matrix import Cell
+from harness.observe.diagnosis import frames_of
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import diagnosis, greenlets
 from harness.machine.processes import OwnedProcess
+from harness.observe import diagnosis, greenlets
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent

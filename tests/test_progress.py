@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.progress import Progress
+from harness.observe.progress import Progress
 from harness.worker import contract, heartbeat
 
 SECOND = 1_000_000_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.progress import Progress
+from harness.observe.progress import Progress
 from harness.records import stamps
 from harness.worker import contract, heartbeat
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from harness.blocked import How
-from harness.looks import Greenlet, Look, ProcessLook
 from harness.machine.procfs import Thread
-from harness.progress import OpenStage
+from harness.observe.looks import Greenlet, Look, ProcessLook
+from harness.observe.progress import OpenStage
 from harness.watchdog import State, judge
 
 CHILD, TASK, HELPER = 100, 100, 101

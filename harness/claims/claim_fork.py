@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 
 from harness.claims import cases
 from harness.claims.cases import Trials
-from harness.diagnosis import frames_of
 from harness.experiment.matrix import Cell
+from harness.observe.diagnosis import frames_of
 from harness.records.record import TrialRecord
 
 Read = Callable[[str], str | None]  # a path in the run's folder -> its text, None where there is no such file

@@ -21,12 +21,13 @@ from typing import Any, TypeVar
 
 from celery import Celery
 
-from harness import broker, diagnosis, supervisor
+from harness import broker, supervisor
 from harness.environments import Environment
 from harness.errors import Interrupted
 from harness.experiment.matrix import Cell, fault_options
 from harness.machine import procfs
 from harness.machine.processes import signal_name
+from harness.observe import diagnosis
 from harness.supervisor import LocalWorker, Place
 from harness.texts import portable
 from harness.worker import contract

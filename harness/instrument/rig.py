@@ -26,8 +26,8 @@ from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.experiment.matrix import Cell
 from harness.machine.processes import OwnedProcess, signal_name
+from harness.observe.progress import Progress
 from harness.places import CHECKOUT
-from harness.progress import Progress
 from harness.records import sending
 from harness.records.sending import Sending
 from harness.supervisor import LocalWorker, Place

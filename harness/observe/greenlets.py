@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.looks import Greenlet
+from harness.observe.looks import Greenlet
 
 # Innermost frames of a greenlet that waits for a lock, an event or a queue: (file, function) of gevent and eventlet.
 LOCKS = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.machine.procfs import Thread
-from harness.progress import OpenStage
+from harness.observe.progress import OpenStage
 
 FAST_PATIENCE_S = 1.5  # for requests that take up to half a second
 UNKNOWN_PATIENCE_S = 4.0  # where no duration is known yet

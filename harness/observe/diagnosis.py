@@ -22,7 +22,7 @@ from typing import Any
 from harness.machine import procfs
 from harness.machine.processes import run
 from harness.machine.procfs import Thread
-from harness.progress import Progress
+from harness.observe.progress import Progress
 from harness.texts import counted, portable
 
 STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: seconds

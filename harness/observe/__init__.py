@@ -1,0 +1,1 @@
+"""What is seen of a worker from outside, by a driver that changes nothing. Nothing is judged here."""
