@@ -36,7 +36,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.outcome import CLIENT_LIMIT
+from harness.judge.outcome import CLIENT_LIMIT
 from harness.records.record import CpuFacts, CpuUse, Occupancy
 
 LEAST_WINDOW_S = 0.5

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.causes import Fix, fixes
 from harness.experiment.matrix import Cell
+from harness.judge.causes import Fix, fixes
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.texts import escaped

@@ -20,7 +20,6 @@ import redis
 
 from harness import broker, noise, supervisor
 from harness.application import Application
-from harness.blocked import How
 from harness.broker import Broker, Census
 from harness.client.plan import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
 from harness.environments import Environment
@@ -29,6 +28,8 @@ from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell, engine_threads, fault_options
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
+from harness.judge.blocked import How
+from harness.judge.watchdog import State, Verdict, judge
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.monitor import Monitor, Sample
@@ -37,7 +38,6 @@ from harness.observe.diagnosis import Evidence
 from harness.observe.looks import Look, ProcessLook, patience_s
 from harness.places import CHECKOUT
 from harness.supervisor import LocalWorker, Place, WorkerSide
-from harness.watchdog import State, Verdict, judge
 
 LOOK_EVERY_S = 0.1
 SAMPLE_EVERY_S = 0.5

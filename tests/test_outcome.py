@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.outcome import Observations, classify
+from harness.judge.outcome import Observations, classify
+from harness.judge.watchdog import State, Verdict
 from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending
-from harness.watchdog import State, Verdict
 
 GOOD = Observations(ended_by="done", was_ready=True, requests=50, ok=50, busy_cores=1.2, client_cores=0.2, others_share=0.05)
 UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")

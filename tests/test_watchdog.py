@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.blocked import How
+from harness.judge.blocked import How
+from harness.judge.watchdog import State, judge
 from harness.machine.procfs import Thread
 from harness.observe.looks import Greenlet, Look, ProcessLook
 from harness.observe.progress import OpenStage
-from harness.watchdog import State, judge
 
 CHILD, TASK, HELPER = 100, 100, 101
 FUTEX = Thread(

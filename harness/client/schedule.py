@@ -7,7 +7,7 @@ the very requests that would have shown it, which is known as coordinated omissi
 *Late* is a request whose publishing began more than 1 ms, or a tenth of the mean gap where that is longer, after its intended
 moment. Such a delay is the client's, yet it counts as the worker's latency. A tenth of a gap hardly changes the arrivals that
 the worker sees; 1 ms is what a desktop kernel's scheduler makes a woken process wait on a busy core. With more than 1 % of late
-sends a trial is `invalid` (`harness.outcome`): then even p99 may be the client's doing.
+sends a trial is `invalid` (`harness.judge.outcome`): then even p99 may be the client's doing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a trial can end: the words, by which records, tables and exit codes name it. What decides is `harness.outcome`."""
+"""How a trial can end: the words, by which records, tables and exit codes name it. What decides is `harness.judge.outcome`."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from harness import broker
 from harness.client.plan import request_id
 from harness.client.wire import Wire
-from harness.outcome import Observations, classify
+from harness.judge.outcome import Observations, classify
+from harness.judge.watchdog import State, judge
 from harness.records.outcomes import Outcome
 from harness.report import content, page
-from harness.watchdog import State, judge
 from tests.test_advise import FORK, IMPORT, SPAWN, trials
 from tests.test_report import made
 from tests.test_watchdog import history

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.blocked import How
+from harness.judge.blocked import How
+from harness.judge.watchdog import State, Verdict
 from harness.observe.looks import UNKNOWN_PATIENCE_S
 from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending
-from harness.watchdog import State, Verdict
 
 STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
 IDLE_CORES_SHARE = 0.25  # of the machine: with less to spare, a wait is explained by those who use it

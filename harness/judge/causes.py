@@ -24,8 +24,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.blocked import How
 from harness.experiment.matrix import Cell
+from harness.judge.blocked import How
 from harness.records.outcomes import Outcome
 from harness.texts import counted
 

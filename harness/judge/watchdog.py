@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.blocked import IDLE_CPU, How, blocked
+from harness.judge.blocked import IDLE_CPU, How, blocked
 from harness.observe.looks import Look, agree_long_enough, window
 from harness.observe.progress import OpenStage
 
