@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import figures, summary, workflow
+from harness import summary, workflow
 from harness.certainty import comparison
 from harness.certainty.comparison import Word
 from harness.compare import sides
@@ -20,6 +20,7 @@ from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import Cell
+from harness.measure import figures
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder

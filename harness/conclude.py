@@ -13,12 +13,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from harness import cpu_facts, cpu_verdict, doubts, figures, noise, occupancy, timeline, waterfall, workloads
+from harness import workloads
 from harness.client.plan import SENDING
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.judge.causes import NEVER_STARTED, Facts, cause_of
 from harness.judge.outcome import Observations, classify
+from harness.measure import cpu_facts, cpu_verdict, doubts, figures, noise, occupancy, timeline, waterfall
 from harness.plan import Bundle
 from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import doubts
 from harness.advise import pages as advised
 from harness.advise.ranking import Advice
 from harness.bisect import Answer
@@ -26,6 +25,7 @@ from harness.contracts.rows import Row
 from harness.doctor import Finding
 from harness.hang_rate import HangRate, clean_trials_for
 from harness.instrument.suite import Found
+from harness.measure import doubts
 from harness.records.outcomes import Outcome
 from harness.tune.tune import Answer as Tuned
 from harness.tune.tune import Replay

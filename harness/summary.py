@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import doubts, efficiency, figures, resources, waterfall
+from harness import resources
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
-from harness.efficiency import Ceiling, Efficiency
 from harness.experiment.matrix import Cell
 from harness.hang_rate import hang_rate
+from harness.measure import doubts, efficiency, figures, waterfall
+from harness.measure.efficiency import Ceiling, Efficiency
 from harness.records import answers
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import Figures, TrialRecord

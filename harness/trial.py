@@ -18,7 +18,7 @@ from typing import Protocol
 
 import redis
 
-from harness import broker, noise, supervisor
+from harness import broker, supervisor
 from harness.application import Application
 from harness.broker import Broker, Census
 from harness.client.plan import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
@@ -32,7 +32,8 @@ from harness.judge.blocked import How
 from harness.judge.watchdog import State, Verdict, judge
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess, signal_name
-from harness.monitor import Monitor, Sample
+from harness.measure import noise
+from harness.measure.monitor import Monitor, Sample
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import Look, ProcessLook, patience_s

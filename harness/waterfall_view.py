@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 
-from harness import summary, waterfall
+from harness import summary
 from harness.certainty import intervals
 from harness.errors import NothingMatches
 from harness.experiment import matrix
+from harness.measure import waterfall
 from harness.records import answers
 from harness.records.answers import Floats
 from harness.records.outcomes import Outcome

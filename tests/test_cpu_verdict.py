@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.cpu_verdict import CpuVerdict, Word, judge
+from harness.measure.cpu_verdict import CpuVerdict, Word, judge
 from harness.records.record import CpuFacts, CpuUse, Occupancy
 from harness.resources import verdicts
 from tests.test_store import record

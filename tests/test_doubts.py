@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import display, doubts, noise, summary
-from harness.noise import Reading
+from harness import display, summary
+from harness.measure import doubts, noise
+from harness.measure.noise import Reading
 from harness.records.outcomes import Outcome
 from harness.records.record import CpuUse, Figures, Noise
 from harness.records.sending import Sending

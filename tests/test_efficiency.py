@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import efficiency, summary
-from harness.efficiency import Ceiling
+from harness import summary
 from harness.experiment.matrix import Cell
+from harness.measure import efficiency
+from harness.measure.efficiency import Ceiling
 from harness.records.outcomes import Outcome
 from harness.records.record import CpuUse, Figures, TrialRecord
 from tests.test_store import record

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import figures, summary
+from harness import summary
 from harness.certainty import stability
+from harness.measure import figures
 from harness.records.answers import Measured
 from harness.records.record import Figures
 from tests.test_store import record

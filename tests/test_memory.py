@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import memory
 from harness.machine.processes import OwnedProcess
-from harness.memory import MemoryReading, Pages
-from harness.monitor import Monitor
+from harness.measure import memory
+from harness.measure.memory import MemoryReading, Pages
+from harness.measure.monitor import Monitor
 
 MIB = 1 << 20
 FORKED = """

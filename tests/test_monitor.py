@@ -11,13 +11,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from harness import cpu_facts, thread_clocks, timeline
 from harness.machine import cores
 from harness.machine.pacer import Pacer
 from harness.machine.process_tree import FEW_THREADS, ProcessTree
 from harness.machine.processes import OwnedProcess
-from harness.monitor import Monitor
-from harness.thread_clocks import ThreadUse
+from harness.measure import cpu_facts, thread_clocks, timeline
+from harness.measure.monitor import Monitor
+from harness.measure.thread_clocks import ThreadUse
 from tests.waiting import wait_until
 
 FORKING_THREADS = f"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness import occupancy
+from harness.measure import occupancy
 
 Moment = float | None
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from harness.certainty.intervals import needed_requests
 from harness.errors import BadInput
-from harness.figures import PERCENTILES
 from harness.hang_rate import clean_trials_for
+from harness.measure.figures import PERCENTILES
 
 NUMBER = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[a-zA-Zµ%]*)")
 SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from harness.advise.candidates import Candidate, held
 from harness.advise.constraints import Bound, latency_bound, memory_bound
 from harness.certainty.comparison import Comparison, Word, compare
-from harness.figures import PERCENTILES
+from harness.measure.figures import PERCENTILES
 
 ONE_TRIAL = 1.10
 REPEAT = 5

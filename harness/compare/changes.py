@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness import doubts
 from harness.certainty import comparison, intervals
 from harness.certainty.comparison import Comparison, Word
 from harness.compare.sides import Side, machines_differ
 from harness.hang_rate import hang_rate
+from harness.measure import doubts
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import Figures, TrialRecord
 from harness.summary import GRAVITY, gravest

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import figures
 from harness.environments import base_of
 from harness.errors import BadInput
 from harness.experiment.experiment import REPEATS
 from harness.experiment.matrix import Cell
 from harness.machine import identity
+from harness.measure import figures
 from harness.records.record import Figures, TrialRecord
 from harness.records.store import RunFolder
 

@@ -65,7 +65,7 @@ class CpuUse(BaseModel):
 
 
 class Occupancy(BaseModel):
-    """Shares of the measured window (0..1), see `harness.occupancy`."""
+    """Shares of the measured window (0..1), see `harness.measure.occupancy`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,7 +76,7 @@ class Occupancy(BaseModel):
 
 
 class CpuFacts(BaseModel):
-    """What the worker's tree did with the cores in the measured window, see `harness.cpu_facts`."""
+    """What the worker's tree did with the cores in the measured window, see `harness.measure.cpu_facts`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -107,7 +107,7 @@ class Growth(BaseModel):
 
 
 class MemoryUse(BaseModel):
-    """The worker's tree at the peak of its PSS, by role ('worker', 'children'), see `harness.memory`."""
+    """The worker's tree at the peak of its PSS, by role ('worker', 'children'), see `harness.measure.memory`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -124,7 +124,7 @@ class MemoryUse(BaseModel):
 
 
 class Figures(BaseModel):
-    """Statistics of one trial's measured phase, see `harness.figures`. Spans are 95 % intervals: (low, high)."""
+    """Statistics of one trial's measured phase, see `harness.measure.figures`. Spans are 95 % intervals: (low, high)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -185,7 +185,7 @@ class TrialRecord(BaseModel):
     load_s: dict[str, float] = {}
     cpu: CpuUse | None = None
     cpu_facts: CpuFacts | None = None
-    cpu_verdict: str = ""  # of harness.cpu_verdict.Word, with its number; '' where nothing was measured
+    cpu_verdict: str = ""  # of harness.measure.cpu_verdict.Word, with its number; '' where nothing was measured
     cpu_verdict_reason: Words = ""
     samples_file: str = ""  # the time line of CPU and memory: a path in the run's folder
     memory: MemoryUse | None = None
@@ -202,9 +202,9 @@ class TrialRecord(BaseModel):
     duplicates: int = 0  # answers that came a second time
     sending: Sending | None = None  # what the client has to say
     figures: Figures | None = None
-    stages_p50_s: dict[str, float] = {}  # median of each stage of the measured requests, see `harness.waterfall`
+    stages_p50_s: dict[str, float] = {}  # median of each stage of the measured requests, see `harness.measure.waterfall`
     noise: Noise | None = None
-    doubts: list[Words] = []  # about this trial alone, see `harness.doubts`
+    doubts: list[Words] = []  # about this trial alone, see `harness.measure.doubts`
     versions: dict[str, str] = {}
 
     @property

@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness import doubts, summary, waterfall, workflow
+from harness import summary, workflow
 from harness.advise import candidates, ranking
 from harness.advise.constraints import Bound
 from harness.advise.ranking import Advice
 from harness.compare import sides
 from harness.experiment import experiment
 from harness.experiment.pools import IN_PROCESS, POOLS
+from harness.measure import doubts, waterfall
 from harness.records import answers
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord

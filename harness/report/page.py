@@ -12,8 +12,9 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from harness import __version__, display, doubts
+from harness import __version__, display
 from harness.advise import pages as advised
+from harness.measure import doubts
 from harness.report import charts, content
 from harness.report.content import Content
 from harness.texts import visible

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from harness import display, figures, plan, summary
+from harness import display, plan, summary
 from harness.certainty import intervals
 from harness.experiment.experiment import Block, Experiment
 from harness.experiment.matrix import Cell
 from harness.machine import procfs
+from harness.measure import figures
 from harness.records import answers, store
 from harness.records.answers import MEASURE, Requests
 from harness.records.outcomes import Outcome

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import noise
 from harness.errors import HarnessError
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
-from harness.monitor import Monitor
+from harness.measure import noise
+from harness.measure.monitor import Monitor
 from harness.trial import SAMPLE_EVERY_S
 
 PROCESSES = 16

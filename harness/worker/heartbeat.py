@@ -3,7 +3,7 @@
 A thread of our own that beats would prove only that this thread is alive. These events are left by the work itself:
 a request began, a request ended, a load began. Who reads them (`harness.observe.progress`, outside) decides what they mean.
 Stamps have the same form and cost, and a file of their own: they tell afterwards where a request's time went
-(`harness.waterfall`), and nobody judges by them or reads them during the trial.
+(`harness.measure.waterfall`), and nobody judges by them or reads them during the trial.
 Writes are single `os.write` calls on O_APPEND files: no lock that a fork could copy in a locked state, no buffer.
 """
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from harness import waterfall
 from harness.environments import Environment
 from harness.machine.processes import OwnedProcess
-from harness.monitor import Monitor
+from harness.measure import waterfall
+from harness.measure.monitor import Monitor
 from harness.records import answers
 from harness.records.record import TrialRecord, from_line
 from harness.selfcost import stamps

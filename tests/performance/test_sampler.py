@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.monitor import Monitor
+from harness.measure.monitor import Monitor
 from harness.selfcost import sampler
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from harness import memory
 from harness.machine import cores
-from harness.monitor import ROLES, Monitor, Sample
+from harness.measure import memory
+from harness.measure.monitor import ROLES, Monitor, Sample
+from harness.measure.thread_clocks import ThreadUse
 from harness.records.record import CpuFacts, CpuUse, MemoryUse, Occupancy
-from harness.thread_clocks import ThreadUse
 
 BUSY_SHARE = 0.05  # of a core, from which on a thread counts as busy
 Executor = tuple[int, int]  # (pid, tid) of a thread that ran a request

@@ -15,14 +15,14 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness import memory
 from harness.machine import cores
 from harness.machine.pacer import Pacer
 from harness.machine.process_tree import ProcessTree
 from harness.machine.processes import OwnedProcess
 from harness.machine.procfs import ProcessStat
-from harness.memory import MemoryReading, Pages
-from harness.thread_clocks import ThreadLedger
+from harness.measure import memory
+from harness.measure.memory import MemoryReading, Pages
+from harness.measure.thread_clocks import ThreadLedger
 
 ROLES = ("worker", "children", "broker", "client")
 MEMORY_EVERY_S = 2.0

@@ -9,7 +9,7 @@ Columns, times in nanoseconds of CLOCK_MONOTONIC (the clock of the requests' sta
     steal_s             of all these, what the hypervisor took
     processes, threads  of the worker's tree
     pss_worker_bytes, pss_children_bytes, private_bytes, shared_bytes
-                        memory, see `harness.memory`; null in samples that did not read it
+                        memory, see `harness.measure.memory`; null in samples that did not read it
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.monitor import ROLES, Sample
+from harness.measure.monitor import ROLES, Sample
 
 MEMORY = ("pss_worker_bytes", "pss_children_bytes", "private_bytes", "shared_bytes")
 SCHEMA = pa.schema([

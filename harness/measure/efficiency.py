@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.doubts import Doubt
 from harness.experiment.matrix import Cell
 from harness.experiment.traffic import parse
+from harness.measure.doubts import Doubt
 
 SATURATED = 0.90  # of the cores: a ceiling that used fewer leaves time that a pool may overlap
 

@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import figures
 from harness.certainty import intervals, stability
+from harness.measure import figures
 from harness.records.outcomes import Outcome
 from harness.records.record import Figures, TrialRecord
 

@@ -1,0 +1,1 @@
+"""How fast, with how much of the machine, and what speaks against a figure: from samples, stamps and records."""
