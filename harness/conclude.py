@@ -26,7 +26,7 @@ from harness.records.answers import Requests, Waiting
 from harness.records.outcomes import Outcome
 from harness.records.record import CpuFacts, CpuUse, Occupancy, TrialRecord
 from harness.texts import portable
-from harness.trial import Seen, Trial
+from harness.trial.trial import Seen, Trial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import environments, outside, workloads
+from harness import environments, workloads
 from harness.broker import shown
 from harness.environments import Description, Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
@@ -23,6 +23,7 @@ from harness.machine import identity
 from harness.records.answers import Floats
 from harness.records.outcomes import FAILED, Outcome
 from harness.records.record import SCHEMA, TrialRecord
+from harness.trial import outside
 
 CONTROL_CALLS = ("predict",)
 

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from harness import broker, conclude, diagnoses, environments, estimate, outside, places, plan, preflight, summary, supervisor
+from harness import broker, conclude, diagnoses, environments, estimate, places, plan, preflight, summary
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
@@ -33,7 +33,8 @@ from harness.records import store
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.texts import portable
-from harness.trial import Assignment, Trial
+from harness.trial import outside, supervisor
+from harness.trial.trial import Assignment, Trial
 
 USER_WORKLOAD = "user-model"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import cli, outside, workloads
+from harness import cli, workloads
 from harness.backends import faulty
 from harness.errors import NothingMatches
 from harness.experiment import experiment, matrix
@@ -22,6 +22,7 @@ from harness.selftest import workflow as tester
 from harness.selftest.catalogue import CATALOGUE, Case, Entry, cases
 from harness.selftest.jobs import Part, Task
 from harness.selftest.judgement import Judged, Mark
+from harness.trial import outside
 from tests.test_store import record
 
 ENTRIES = {entry.name: entry for entry in CATALOGUE}

@@ -4,7 +4,7 @@ Options (a dict, from the cell's `fault`, kind[:value][@after][xTIMES][%PERCENT]
 FAULTS, LOAD_FAULTS and ANSWER_FAULTS. It strikes from the request number `after` on (counted in this process, 3 if not
 given), so that a worker is warm and has made progress; at most `times` times in the whole worker, all its processes
 together; at each request with a probability of `percent`; only in every `every`-th trial. Kinds that begin with
-`outside-` are done to the worker from outside (`harness.outside`); here they do nothing, or little to help.
+`outside-` are done to the worker from outside (`harness.trial.outside`); here they do nothing, or little to help.
 """
 
 import ctypes

@@ -21,15 +21,16 @@ from typing import Any, TypeVar
 
 from celery import Celery
 
-from harness import broker, supervisor
+from harness import broker
 from harness.environments import Environment
 from harness.errors import Interrupted
 from harness.experiment.matrix import Cell, fault_options
 from harness.machine import procfs
 from harness.machine.processes import signal_name
 from harness.observe import diagnosis
-from harness.supervisor import LocalWorker, Place
 from harness.texts import portable
+from harness.trial import supervisor
+from harness.trial.supervisor import LocalWorker, Place
 from harness.worker import contract
 
 GO_ON = "the same command goes on from here"

@@ -29,7 +29,7 @@ from harness.measure import cpu_facts, cpu_verdict
 from harness.measure.cpu_verdict import CpuVerdict, Word
 from harness.measure.monitor import Monitor
 from harness.records.record import CpuUse, Occupancy
-from harness.trial import SAMPLE_EVERY_S
+from harness.trial.trial import SAMPLE_EVERY_S
 
 BOUND = 0.01
 SECONDS = 4.0

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import environments, supervisor
+from harness import environments
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.instrument.finding import Finding
 from harness.machine import identity
 from harness.records import store
+from harness.trial import supervisor
 
 ENVIRONMENT = "celery"  # whose workers, with the null control, stand for all: no backend is needed to test the instrument
 

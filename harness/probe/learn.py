@@ -15,12 +15,12 @@ from typing import Any, cast
 import redis
 
 from harness import broker
-from harness.application import Application
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe import diagnosis
 from harness.probe.order import Order
+from harness.trial.application import Application
 from harness.worker import contract
 
 REMEDY = "check --app, --task, --args, --cwd and --env-file"

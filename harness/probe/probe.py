@@ -15,9 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from harness import broker, conclude, estimate, plan, preflight, summary, supervisor, workflow
+from harness import broker, conclude, estimate, plan, preflight, summary, workflow
 from harness.advise.pages import CHANGE_FILE
-from harness.application import Application
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
@@ -33,7 +32,9 @@ from harness.probe.learn import Facts
 from harness.probe.order import Order
 from harness.records import store
 from harness.records.record import SCHEMA, TrialRecord
-from harness.trial import Assignment, Trial
+from harness.trial import supervisor
+from harness.trial.application import Application
+from harness.trial.trial import Assignment, Trial
 
 APPLICATION = "application"  # of run.json
 NAMED = ("keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "celery", "kombu", "gevent", "eventlet", "numpy", "django")

@@ -16,7 +16,7 @@ from harness.client import opaque
 from harness.probe.checks import Check
 from harness.records import stamps
 from harness.records.answers import Requests
-from harness.trial import Trial
+from harness.trial.trial import Trial
 from harness.worker import contract
 
 PICKLED = "the task raised; its answer is pickled, and pickles are never read: see the worker's log"

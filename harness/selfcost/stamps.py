@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.environments import Environment
-from harness.supervisor import Place
+from harness.trial.supervisor import Place
 from harness.worker import contract
 
 ROUNDS = 20_000

@@ -2,5 +2,5 @@
 
 `catalogue` holds the faults and what is to be said of each, as data; `jobs` runs the trials, several runs of `harness run`
 side by side; `judgement` compares what was said with what was injected; `report` writes the table. Called by the verb
-`harness selftest`. The faults themselves are in `harness.backends.faulty` and `harness.outside`.
+`harness selftest`. The faults themselves are in `harness.backends.faulty` and `harness.trial.outside`.
 """

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness import broker, relay
+from harness import broker
 from harness.broker import Broker
 from harness.errors import HarnessError
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
-from harness.trial import Trial
+from harness.trial import relay
+from harness.trial.trial import Trial
 
 PREFIX = "outside-"
 RELAY_START_S = 10.0
@@ -129,7 +130,7 @@ def broker_restart(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
 def cut(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
     """The network between worker and broker drops everything from one moment on, and says nothing.
 
-    The worker alone connects through a relay of ours (`harness.relay`), which is then stopped by SIGSTOP. A network
+    The worker alone connects through a relay of ours (`harness.trial.relay`), which is then stopped by SIGSTOP. A network
     namespace with its link down would need root and iproute2; to both ends this is the same for as long as a trial lasts:
     connections stay established, what is written goes into the kernel's buffers, nothing arrives, nobody sends a reset
     or an end. (Without acknowledgements TCP gives up after a quarter of an hour, tcp(7) tcp_retries2; a relay's kernel

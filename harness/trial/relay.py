@@ -1,7 +1,7 @@
 """A relay between a worker and its broker: takes TCP connections on loopback and passes every byte on, both ways.
 
-Run by `harness.outside` as `python -I -S relay.py BROKER_PORT PORT_FILE`; it writes the port it listens on to the file.
-Standard library only. While it is stopped (SIGSTOP) it is a network that drops everything: see `harness.outside.cut`.
+Run by `harness.trial.outside` as `python -I -S relay.py BROKER_PORT PORT_FILE`; it writes the port it listens on to the file.
+Standard library only. While it is stopped (SIGSTOP) it is a network that drops everything: see `harness.trial.outside.cut`.
 """
 
 import asyncio

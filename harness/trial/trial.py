@@ -18,8 +18,7 @@ from typing import Protocol
 
 import redis
 
-from harness import broker, supervisor
-from harness.application import Application
+from harness import broker
 from harness.broker import Broker, Census
 from harness.client.plan import EXIT_BROKER_LOST, GO, Plan, new_prefix, request_id
 from harness.environments import Environment
@@ -38,7 +37,9 @@ from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import Look, ProcessLook, patience_s
 from harness.places import CHECKOUT
-from harness.supervisor import LocalWorker, Place, WorkerSide
+from harness.trial import supervisor
+from harness.trial.application import Application
+from harness.trial.supervisor import LocalWorker, Place, WorkerSide
 
 LOOK_EVERY_S = 0.1
 SAMPLE_EVERY_S = 0.5
@@ -66,7 +67,7 @@ class Outside(Protocol):
 class Assignment:
     """Everything a trial needs to know. `folder` is its own scratch folder, `interrupted` tells of a Ctrl-C.
 
-    `outside` is called at each look of the measured phase, see `harness.outside`; `worker_broker_url`: where the worker is
+    `outside` is called at each look of the measured phase, see `harness.trial.outside`; `worker_broker_url`: where the worker is
     to find the broker, if elsewhere than the client.
     """
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.application import Application
 from harness.environments import Environment, worker_variables
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
@@ -26,6 +25,7 @@ from harness.observe import diagnosis, greenlets
 from harness.observe.diagnosis import Evidence, Glance, Subject, lost_threads
 from harness.observe.looks import ProcessLook
 from harness.observe.progress import Progress
+from harness.trial.application import Application
 from harness.worker import contract
 
 GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request
