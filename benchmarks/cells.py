@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-#: Worse is higher; the order is that of `harness.summary.GRAVITY`, from the harmless end.
+#: Worse is higher; the order is that of `harness.summary.summary.GRAVITY`, from the harmless end.
 OUTCOME_CODES = {
     "ok": 0, "skipped": 1, "invalid": 2, "slow": 3, "refused": 4, "stalled": 5, "errors": 6, "respawning": 7, "wrong": 8,
     "crashed": 9, "hung": 10,

@@ -23,10 +23,10 @@ from harness.compare import gate, pages, sides
 from harness.compare.pages import Compared
 from harness.contracts.rows import Row
 from harness.doctor import Finding
-from harness.hang_rate import HangRate, clean_trials_for
 from harness.instrument.suite import Found
 from harness.measure import doubts
 from harness.records.outcomes import Outcome
+from harness.summary.hang_rate import HangRate, clean_trials_for
 from harness.tune.tune import Answer as Tuned
 from harness.tune.tune import Replay
 

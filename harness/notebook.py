@@ -18,10 +18,10 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness import summary
 from harness.errors import BadInput, NothingMatches
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.summary import summary
 
 NANOSECONDS = ("intended", "published", "sent", "received", "begin", "predict_begin", "predict_end")
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 
-from harness import summary
 from harness.certainty import intervals
 from harness.errors import NothingMatches
 from harness.experiment import matrix
@@ -21,6 +20,7 @@ from harness.records import answers
 from harness.records.answers import Floats
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.summary import summary
 
 BAR_WIDTH = 32
 OLD = "no stamps of the worker: the run was made before they were kept; run it again to see where its time went"

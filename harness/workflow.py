@@ -20,7 +20,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from harness import broker, conclude, diagnoses, environments, estimate, places, plan, preflight, summary
+from harness import broker, conclude, environments, estimate, places, plan, preflight
 from harness.broker import Broker
 from harness.conclude import Heading
 from harness.environments import Environment
@@ -32,6 +32,7 @@ from harness.plan import Bundle, Planned
 from harness.records import store
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.summary import diagnoses, summary
 from harness.texts import portable
 from harness.trial import outside, supervisor
 from harness.trial.trial import Assignment, Trial

@@ -8,7 +8,7 @@ import pytest
 
 from harness.measure.cpu_verdict import CpuVerdict, Word, judge
 from harness.records.record import CpuFacts, CpuUse, Occupancy
-from harness.resources import verdicts
+from harness.summary.resources import verdicts
 from tests.test_store import record
 
 WINDOW_S = 10.0

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import display, summary
+from harness import display
 from harness.measure import doubts, noise
 from harness.measure.noise import Reading
 from harness.records.outcomes import Outcome
 from harness.records.record import CpuUse, Figures, Noise
 from harness.records.sending import Sending
+from harness.summary import summary
 from tests.test_store import record
 
 CPU = CpuUse(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import summary
 from harness.experiment.matrix import Cell
 from harness.measure import efficiency
 from harness.measure.efficiency import Ceiling
 from harness.records.outcomes import Outcome
 from harness.records.record import CpuUse, Figures, TrialRecord
+from harness.summary import summary
 from tests.test_store import record
 
 CELL = Cell(backend="theano", pool="prefork", concurrency=2, batch=8)

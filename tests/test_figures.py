@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import summary
 from harness.certainty import stability
 from harness.measure import figures
 from harness.records.answers import Measured
 from harness.records.record import Figures
+from harness.summary import summary
 from tests.test_store import record
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"

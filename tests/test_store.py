@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import plan, summary
+from harness import plan
 from harness.errors import BadInput, CannotWrite
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
@@ -16,6 +16,7 @@ from harness.plan import Planned
 from harness.records import store
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, from_line, to_line
+from harness.summary import summary
 
 CELL = Cell(backend="theano", pool="solo")
 

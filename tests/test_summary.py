@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from harness import display, hang_rate, summary
-from harness.hang_rate import HangRate
+from harness import display
 from harness.records.outcomes import Outcome
+from harness.summary import hang_rate, summary
+from harness.summary.hang_rate import HangRate
 from tests.test_store import record
 
 

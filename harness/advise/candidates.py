@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import summary
 from harness.advise.constraints import HANG_RATE, Bound
 from harness.certainty.intervals import Span, of_one_more
 from harness.compare.sides import Side, read
@@ -19,7 +18,8 @@ from harness.errors import BadInput
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
-from harness.summary import gravest
+from harness.summary import summary
+from harness.summary.summary import gravest
 
 NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW}
 

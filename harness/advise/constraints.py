@@ -12,8 +12,8 @@ from typing import Any
 
 from harness.certainty.intervals import needed_requests
 from harness.errors import BadInput
-from harness.hang_rate import clean_trials_for
 from harness.measure.figures import PERCENTILES
+from harness.summary.hang_rate import clean_trials_for
 
 NUMBER = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[a-zA-Zµ%]*)")
 SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
@@ -121,7 +121,7 @@ def cores_used(row: Mapping[str, Any]) -> float | None:
 
 def hang_rate_below(row: Mapping[str, Any]) -> float | None:
     """What the rate is below at 95 %, by all fresh workers that were judged; None where it was not even asked."""
-    from harness.hang_rate import HangRate
+    from harness.summary.hang_rate import HangRate
 
     judged = row["judged_trials"]
     return HangRate(hung=int(row["hung_trials"]), judged=int(judged)).below if judged else None

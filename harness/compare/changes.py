@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from harness.certainty import comparison, intervals
 from harness.certainty.comparison import Comparison, Word
 from harness.compare.sides import Side, machines_differ
-from harness.hang_rate import hang_rate
 from harness.measure import doubts
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import Figures, TrialRecord
-from harness.summary import GRAVITY, gravest
+from harness.summary.hang_rate import hang_rate
+from harness.summary.summary import GRAVITY, gravest
 
 BY_OTHERS = frozenset({"others", "stolen", "frequency"})
 NOISE = BY_OTHERS | {"swap"}  # doubts about the machine

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import broker, conclude, estimate, plan, preflight, summary, workflow
+from harness import broker, conclude, estimate, plan, preflight, workflow
 from harness.advise.pages import CHANGE_FILE
 from harness.broker import Broker
 from harness.conclude import Heading
@@ -32,6 +32,7 @@ from harness.probe.learn import Facts
 from harness.probe.order import Order
 from harness.records import store
 from harness.records.record import SCHEMA, TrialRecord
+from harness.summary import summary
 from harness.trial import supervisor
 from harness.trial.application import Application
 from harness.trial.trial import Assignment, Trial

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness import summary, workflow
+from harness import workflow
 from harness.advise import candidates, ranking
 from harness.advise.constraints import Bound
 from harness.advise.ranking import Advice
@@ -29,7 +29,8 @@ from harness.records import answers
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.summary import GRAVITY
+from harness.summary import summary
+from harness.summary.summary import GRAVITY
 
 QUANTILES = np.array([0.0, *np.linspace(0.05, 0.95, 19), 0.975, 0.99, 0.995, 0.999, 1.0])
 MOST_SAMPLES = 60  # of a time line

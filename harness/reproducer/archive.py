@@ -23,7 +23,7 @@ from harness.records.outcomes import NOT_JUDGED
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.reproducer import application
-from harness.summary import gravest
+from harness.summary.summary import gravest
 from harness.texts import portable
 
 SCRIPT = Path(__file__).with_name("reproduce.py")

@@ -184,7 +184,7 @@ def test_killing_asv_leaves_no_process_of_ours(asv: Asv, sign: signal.Signals) -
 
 def test_the_codes_of_outcomes_are_in_the_order_of_their_gravity(celery_environment: Environment) -> None:
     from benchmarks.cells import MISSING, OUTCOME_CODES
-    from harness.summary import GRAVITY
+    from harness.summary.summary import GRAVITY
 
     known = [outcome.value for outcome in GRAVITY if outcome.value not in ("ok", "skipped")]
     assert sorted(known, key=lambda name: -OUTCOME_CODES[name]) == known

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import resources
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
 from harness.experiment.matrix import Cell
-from harness.hang_rate import hang_rate
 from harness.measure import doubts, efficiency, figures, waterfall
 from harness.measure.efficiency import Ceiling, Efficiency
 from harness.records import answers
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import Figures, TrialRecord
+from harness.summary import resources
+from harness.summary.hang_rate import hang_rate
 
 COLUMNS = (
     "cell", "backend", "environment", "pool", "concurrency", "placement", "call", "workload", "batch", "engine_threads",
