@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import workflow
 from harness.certainty import comparison
 from harness.certainty.comparison import Word
 from harness.compare import sides
@@ -24,6 +23,7 @@ from harness.measure import figures
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.run import workflow
 from harness.summary import summary
 from harness.texts import escaped
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
-from harness import __version__, display, environments, plan, waterfall_view, workflow, workloads
+from harness import __version__, display, environments, waterfall_view, workloads
 from harness.advise.ranking import Advice
 from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
@@ -24,10 +24,11 @@ from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.instrument.suite import Check, Found
-from harness.plan import Planned
 from harness.probe import command as probing
 from harness.records import store
 from harness.records.record import TrialRecord
+from harness.run import plan, workflow
+from harness.run.plan import Planned
 from harness.summary import summary
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__ and (

@@ -134,9 +134,10 @@ def _benchmarked(request: pytest.FixtureRequest, words: Mapping[str, Any], folde
 
 def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     """Run the one cell that the words describe, afresh. Raises UsageError where they describe none."""
-    from harness import environments, plan, workflow, workloads
+    from harness import environments, workloads
     from harness.errors import BadInput, Interrupted, NothingMatches
     from harness.experiment import experiment
+    from harness.run import plan, workflow
 
     words = dict(words)
     model = words.pop("model", None)

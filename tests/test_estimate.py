@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness import estimate
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
-from harness.plan import Planned
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.run import estimate
+from harness.run.plan import Planned
 
 SETTINGS = Settings(measure_s=3.0, requests=30)
 REAL = Cell(backend="tensorflow2", pool="prefork", concurrency=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments, plan, workloads
+from harness import environments, workloads
 from harness.claims import incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.claims.incidents import INCIDENTS, Check, Ratio
@@ -14,6 +14,7 @@ from harness.claims.incidents_page import Seen
 from harness.experiment import experiment
 from harness.records import store
 from harness.records.outcomes import Outcome
+from harness.run import plan
 from tests.test_store import record
 
 CELLS = experiment.read("incidents", backends=list(environments.descriptions()), workloads=list(workloads.NAMES)).expand()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness import plan
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell, with_controls
-from harness.plan import Planned
+from harness.run import plan
+from harness.run.plan import Planned
 
 CELLS = with_controls(
     [Cell(backend="theano", pool=pool, concurrency=n) for pool in ("prefork", "threads") for n in (1, 2, 4)], cores=2

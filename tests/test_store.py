@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import plan
 from harness.errors import BadInput, CannotWrite
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
-from harness.plan import Planned
 from harness.records import store
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, from_line, to_line
+from harness.run import plan
+from harness.run.plan import Planned
 from harness.summary import summary
 
 CELL = Cell(backend="theano", pool="solo")

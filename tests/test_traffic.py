@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import preflight
 from harness.client import schedule
 from harness.errors import BadInput
 from harness.experiment import experiment, seeds, traffic
 from harness.experiment.matrix import Cell
+from harness.run import preflight
 
 RATES = st.floats(0.5, 5000.0)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -101,8 +101,9 @@ def test_scores_put_bounds_before_rates() -> None:
 
 
 def test_the_shipped_grid_is_one() -> None:
-    from harness import environments, plan, workloads
+    from harness import environments, workloads
     from harness.experiment import experiment
+    from harness.run import plan
     from harness.tune.tune import grid_of
 
     root = Path(__file__).parent.parent

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import plan
 from harness.environments import described, find, name_of, pins_of
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
+from harness.run import plan
 from tests.test_experiment import GOOD, read
 
 

@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from types import FrameType
 
-from harness import broker, environments, plan, preflight
+from harness import broker, environments
 from harness.contracts import rows
 from harness.contracts.bench import CannotSay, Stand, Workload, database, emptied
 from harness.contracts.measures import CONTRACTS, Answer, Contract
@@ -28,6 +28,7 @@ from harness.errors import BadInput, MissingTool, NothingMatches
 from harness.experiment.pools import POOLS, Pool
 from harness.places import home
 from harness.records import store
+from harness.run import plan, preflight
 from harness.trial import supervisor
 
 CONTROL_ENVIRONMENT = "celery"  # Celery alone, for tests

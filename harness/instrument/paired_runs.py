@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import plan, workflow
 from harness.certainty.comparison import Word
 from harness.compare import changes, sides
 from harness.compare.changes import Changes
@@ -19,7 +18,8 @@ from harness.compare.sides import Side
 from harness.experiment.experiment import Block, Experiment, Settings
 from harness.instrument.finding import Finding, at_least, at_most
 from harness.machine import cores
-from harness.workflow import Order, Silent
+from harness.run import plan, workflow
+from harness.run.workflow import Order, Silent
 
 PAIRS = 20
 FOUND = 18

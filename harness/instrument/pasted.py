@@ -20,7 +20,7 @@ import numpy as np
 from celery import Celery
 from celery.exceptions import TimeoutError as NoAnswer
 
-from harness import environments, plan, workflow, workloads
+from harness import environments, workloads
 from harness.advise import candidates, pages, ranking
 from harness.advise.candidates import Candidate
 from harness.advise.settings import MODEL
@@ -34,12 +34,13 @@ from harness.instrument import rig
 from harness.instrument.finding import Finding
 from harness.instrument.rig import Rig
 from harness.machine.processes import OwnedProcess
-from harness.plan import Bundle
 from harness.probe import learn
 from harness.records.store import RunFolder
 from harness.reproducer import archive
+from harness.run import plan, workflow
+from harness.run.plan import Bundle
+from harness.run.workflow import Order, Silent
 from harness.worker import contract
-from harness.workflow import Order, Silent
 
 BACKEND = "tensorflow2"
 POOLS = ("prefork", "threads", "solo")

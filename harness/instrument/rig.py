@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness import broker, plan
+from harness import broker
 from harness.client.flow import Flow
 from harness.client.plan import GO, SENDING, Plan, new_prefix
 from harness.client.wire import Wire
@@ -30,6 +30,7 @@ from harness.observe.progress import Progress
 from harness.places import CHECKOUT
 from harness.records import sending
 from harness.records.sending import Sending
+from harness.run import plan
 from harness.trial import supervisor
 from harness.trial.supervisor import LocalWorker, Place
 from harness.worker import contract, heartbeat

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from harness import environments, plan, workflow, workloads
+from harness import environments, workloads
 from harness.advise import candidates
 from harness.certainty.intervals import middle, over_trials
 from harness.errors import BadInput
@@ -19,9 +19,10 @@ from harness.experiment import experiment
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import Cell
 from harness.instrument.finding import Finding, at_least, at_most
+from harness.run import plan, workflow
+from harness.run.workflow import Order, Silent
 from harness.tune import search, tune
 from harness.tune.tune import Replay
-from harness.workflow import Order, Silent
 
 GRID = Path("results/grid")
 REACHED = 0.97

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness import environments, plan, workflow, workloads
+from harness import environments, workloads
 from harness.experiment import experiment
 from harness.instrument import burners, coverage, paired_runs, pasted, queue_truth, same_cell, searched, suite, worker_truth
 from harness.instrument.finding import Finding
 from harness.instrument.suite import Bench, Check
 from harness.records.outcomes import Outcome
 from harness.records.store import RunFolder
-from harness.workflow import Order, Silent
+from harness.run import plan, workflow
+from harness.run.workflow import Order, Silent
 
 
 def _same_cell(bench: Bench) -> list[Finding]:

@@ -15,13 +15,13 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from harness import plan, workflow
 from harness.experiment.experiment import Block, Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.instrument.finding import Finding
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.workflow import Order, Silent
+from harness.run import plan, workflow
+from harness.run.workflow import Order, Silent
 
 TASK_S = 0.020
 SLACK_S = 0.0005

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from harness import places, plan
+from harness import places
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
 from harness.probe import order as orders
+from harness.run import plan
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]

@@ -15,16 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from harness import broker, conclude, estimate, plan, preflight, workflow
+from harness import broker
 from harness.advise.pages import CHANGE_FILE
 from harness.broker import Broker
-from harness.conclude import Heading
 from harness.environments import Environment
 from harness.errors import BadInput, Interrupted
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.machine import identity
-from harness.plan import Planned
 from harness.probe import checks, code_change, learn, results
 from harness.probe.checks import Check, Expression, Reference
 from harness.probe.code_change import Change
@@ -32,6 +30,9 @@ from harness.probe.learn import Facts
 from harness.probe.order import Order
 from harness.records import store
 from harness.records.record import SCHEMA, TrialRecord
+from harness.run import conclude, estimate, plan, preflight, workflow
+from harness.run.conclude import Heading
+from harness.run.plan import Planned
 from harness.summary import summary
 from harness.trial import supervisor
 from harness.trial.application import Application

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness import workflow
 from harness.advise import candidates, ranking
 from harness.advise.constraints import Bound
 from harness.advise.ranking import Advice
@@ -29,6 +28,7 @@ from harness.records import answers
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.run import workflow
 from harness.summary import summary
 from harness.summary.summary import GRAVITY
 

@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from harness import environments, places, plan, workflow, workloads
+from harness import environments, places, workloads
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
-from harness.plan import Bundle
 from harness.records.outcomes import NOT_JUDGED
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.reproducer import application
+from harness.run import plan, workflow
+from harness.run.plan import Bundle
 from harness.summary.summary import gravest
 from harness.texts import portable
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from harness import display, plan
+from harness import display
 from harness.certainty import intervals
 from harness.experiment.experiment import Block, Experiment
 from harness.experiment.matrix import Cell
@@ -31,6 +31,7 @@ from harness.records.answers import MEASURE, Requests
 from harness.records.outcomes import Outcome
 from harness.records.record import CpuUse, Figures, Noise, TrialRecord, to_line
 from harness.report import content, page
+from harness.run import plan
 from harness.summary import summary
 from harness.worker import contract
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import plan
 from harness.errors import NothingMatches
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
+from harness.run import plan
 
 CHILDREN = ("prefork", "prefork-spawn")
 GREEN = ("gevent", "eventlet")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import environments, places, plan, preflight
+from harness import environments, places
 from harness.errors import Interrupted, NothingMatches
 from harness.records.record import TrialRecord, to_line
 from harness.records.store import RunFolder
+from harness.run import plan, preflight
 from harness.selftest import jobs, report
 from harness.selftest.catalogue import Case, cases
 from harness.selftest.judgement import Judged

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import estimate, workflow
 from harness.advise import candidates, constraints
 from harness.advise.candidates import Candidate
 from harness.advise.constraints import Bound
@@ -16,10 +15,11 @@ from harness.errors import BadInput
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.plan import Planned
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.run import estimate, workflow
+from harness.run.plan import Planned
 from harness.tune import search
 from harness.tune.search import NOTHING, Score, Search
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from harness import environments, plan, workloads
+from harness import environments, workloads
 from harness.environments import Environment
 from harness.errors import MissingTool
-from harness.plan import Bundle
+from harness.run import plan
+from harness.run.plan import Bundle
 
 BACKENDS = ("tensorflow2", "tensorflow1", "tensorflow1_15", "theano")
 QUICKEST = {"lstm": ("tensorflow2", "tensorflow1"), "convnet-large": ("tensorflow2",)}  # Theano compiles the LSTM for long

@@ -20,11 +20,11 @@ from harness.experiment.pools import POOLS
 from harness.judge.causes import NEVER_STARTED, Facts, cause_of
 from harness.judge.outcome import Observations, classify
 from harness.measure import cpu_facts, cpu_verdict, doubts, figures, noise, occupancy, timeline, waterfall
-from harness.plan import Bundle
 from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting
 from harness.records.outcomes import Outcome
 from harness.records.record import CpuFacts, CpuUse, Occupancy, TrialRecord
+from harness.run.plan import Bundle
 from harness.texts import portable
 from harness.trial.trial import Seen, Trial
 

@@ -20,18 +20,19 @@ from typing import Protocol
 
 import pandas as pd
 
-from harness import broker, conclude, environments, estimate, places, plan, preflight
+from harness import broker, environments, places
 from harness.broker import Broker
-from harness.conclude import Heading
 from harness.environments import Environment
 from harness.errors import BuildFailed, Interrupted, MissingTool
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.plan import Bundle, Planned
 from harness.records import store
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.run import conclude, estimate, plan, preflight
+from harness.run.conclude import Heading
+from harness.run.plan import Bundle, Planned
 from harness.summary import diagnoses, summary
 from harness.texts import portable
 from harness.trial import outside, supervisor

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.experiment.traffic import parse
-from harness.plan import Planned
 from harness.records.outcomes import NOT_JUDGED
 from harness.records.record import TrialRecord
+from harness.run.plan import Planned
 
 # seconds beside the measured window: (in-process baseline, null or faulty control, real backend)
 BESIDE_S: Mapping[str, tuple[float, float, float]] = {
