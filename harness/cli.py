@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.status import Status
 
 from harness import __version__, display, environments, waterfall_view, workloads
-from harness.advise.ranking import Advice
 from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
+from harness.decide.advise.ranking import Advice
 from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment, matrix
 from harness.experiment.experiment import Experiment, Settings
@@ -180,7 +180,7 @@ def bisect(
     out: Annotated[Path | None, typer.Option(help="Where the runs go; results/bisect-PACKAGE if not given.")] = None,
 ) -> None:
     """Find the release of a dependency at which a cell's outcome or pace changed, with evidence for both sides."""
-    from harness import bisect as bisection
+    from harness.decide import bisect as bisection
     from harness.environments import releases
 
     spec = _experiment(name, {"repeat": repeat})
@@ -225,7 +225,7 @@ def compare(
     markdown: Annotated[Path | None, typer.Option(help="Write it to this file, for a pull request.")] = None,
 ) -> None:
     """Compare two runs: changed outcomes, real differences, ties, and what cannot be said."""
-    from harness.compare import changes, gate, pages, sides
+    from harness.decide.compare import changes, gate, pages, sides
 
     limits = gate.parse(fail_on)
     here, there = sides.read(first), sides.read(second)
@@ -255,7 +255,7 @@ def recommend(
 ) -> None:
     """Say which configuration to use, what does as well, what must not be used, and print what to paste; exit 1 if the data
     support no advice."""
-    from harness.advise import candidates, constraints, pages, ranking
+    from harness.decide.advise import candidates, constraints, pages, ranking
 
     bounds = constraints.parse(
         latency=latency, memory=memory, cores=cores, min_throughput=min_throughput, max_hang_rate=max_hang_rate
@@ -290,8 +290,8 @@ def tune(
     out: Annotated[Path | None, typer.Option(help="The search's folder; results/tune-EXPERIMENT if not given.")] = None,
 ) -> None:
     """Search a grid of configurations for the best one that keeps what you ask for, and measure few of them."""
-    from harness.advise import constraints, ranking
-    from harness.tune import tune as tuner
+    from harness.decide.advise import constraints, ranking
+    from harness.decide.tune import tune as tuner
 
     bounds = constraints.parse(
         latency=latency, memory=memory, cores=cores, min_throughput=min_throughput, max_hang_rate=max_hang_rate

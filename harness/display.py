@@ -12,23 +12,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.advise import pages as advised
-from harness.advise.ranking import Advice
-from harness.bisect import Answer
 from harness.certainty import comparison
 from harness.claims.cases import Word, outcome_counts
 from harness.claims.claims import Judgement
 from harness.claims.incidents_page import Seen, by_incident, counted
-from harness.compare import gate, pages, sides
-from harness.compare.pages import Compared
 from harness.contracts.rows import Row
+from harness.decide.advise import pages as advised
+from harness.decide.advise.ranking import Advice
+from harness.decide.bisect import Answer
+from harness.decide.compare import gate, pages, sides
+from harness.decide.compare.pages import Compared
+from harness.decide.tune.tune import Answer as Tuned
+from harness.decide.tune.tune import Replay
 from harness.doctor import Finding
 from harness.instrument.suite import Found
 from harness.measure import doubts
 from harness.records.outcomes import Outcome
 from harness.summary.hang_rate import HangRate, clean_trials_for
-from harness.tune.tune import Answer as Tuned
-from harness.tune.tune import Replay
 
 STYLES = {
     Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from harness import cli
-from harness.advise import candidates, constraints, pages, ranking, settings
-from harness.advise.candidates import Candidate
-from harness.advise.constraints import Bound
+from harness.decide.advise import candidates, constraints, pages, ranking, settings
+from harness.decide.advise.candidates import Candidate
+from harness.decide.advise.constraints import Bound
 from harness.errors import BadInput
 from harness.experiment.matrix import AS_WRITTEN, CALLS, OWN_APP, PLACEMENTS, Cell
 from harness.experiment.pools import POOLS

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from harness import cli
 from harness.certainty.comparison import Word
-from harness.compare import changes, gate, pages, sides
-from harness.compare.changes import Changes
-from harness.compare.sides import Side
+from harness.decide.compare import changes, gate, pages, sides
+from harness.decide.compare.changes import Changes
+from harness.decide.compare.sides import Side
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.decide.tune import search
+from harness.decide.tune.search import NOTHING, Score, Search
 from harness.experiment.matrix import Cell, expand
 from harness.experiment.pools import POOLS
-from harness.tune import search
-from harness.tune.search import NOTHING, Score, Search
 
 GRID = [
     cell
@@ -102,9 +102,9 @@ def test_scores_put_bounds_before_rates() -> None:
 
 def test_the_shipped_grid_is_one() -> None:
     from harness import environments, workloads
+    from harness.decide.tune.tune import grid_of
     from harness.experiment import experiment
     from harness.run import plan
-    from harness.tune.tune import grid_of
 
     root = Path(__file__).parent.parent
     assert (root / "experiments/grid.toml").exists()
@@ -116,7 +116,7 @@ def test_the_shipped_grid_is_one() -> None:
 
 def test_the_search_reaches_the_best_of_the_recorded_grid_with_little_of_it() -> None:
     """The committed run of the shipped grid: pure, what is replayed does not depend on this machine."""
-    from harness.tune.tune import replay
+    from harness.decide.tune.tune import replay
 
     found = replay(Path(__file__).parent.parent / "results" / "grid", ())
     assert len(found) == 3

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.certainty.comparison import Word
-from harness.compare import changes, sides
-from harness.compare.changes import Changes
-from harness.compare.sides import Side
+from harness.decide.compare import changes, sides
+from harness.decide.compare.changes import Changes
+from harness.decide.compare.sides import Side
 from harness.experiment.experiment import Block, Experiment, Settings
 from harness.instrument.finding import Finding, at_least, at_most
 from harness.machine import cores

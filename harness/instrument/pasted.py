@@ -21,11 +21,11 @@ from celery import Celery
 from celery.exceptions import TimeoutError as NoAnswer
 
 from harness import environments, workloads
-from harness.advise import candidates, pages, ranking
-from harness.advise.candidates import Candidate
-from harness.advise.settings import MODEL
 from harness.certainty import intervals
 from harness.client import opaque
+from harness.decide.advise import candidates, pages, ranking
+from harness.decide.advise.candidates import Candidate
+from harness.decide.advise.settings import MODEL
 from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.experiment.experiment import Block, Experiment, Settings

@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import environments, workloads
-from harness.advise import candidates
 from harness.certainty.intervals import middle, over_trials
+from harness.decide.advise import candidates
+from harness.decide.tune import search, tune
+from harness.decide.tune.tune import Replay
 from harness.errors import BadInput
 from harness.experiment import experiment
 from harness.experiment.experiment import Experiment
@@ -21,8 +23,6 @@ from harness.experiment.matrix import Cell
 from harness.instrument.finding import Finding, at_least, at_most
 from harness.run import plan, workflow
 from harness.run.workflow import Order, Silent
-from harness.tune import search, tune
-from harness.tune.tune import Replay
 
 GRID = Path("results/grid")
 REACHED = 0.97

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from harness import broker
-from harness.advise.pages import CHANGE_FILE
 from harness.broker import Broker
+from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
 from harness.errors import BadInput, Interrupted
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness.advise import candidates, ranking
-from harness.advise.constraints import Bound
-from harness.advise.ranking import Advice
-from harness.compare import sides
+from harness.decide.advise import candidates, ranking
+from harness.decide.advise.constraints import Bound
+from harness.decide.advise.ranking import Advice
+from harness.decide.compare import sides
 from harness.experiment import experiment
 from harness.experiment.pools import IN_PROCESS, POOLS
 from harness.measure import doubts, waterfall

@@ -12,7 +12,7 @@ import pandas as pd
 import vl_convert
 
 from harness import display
-from harness.advise import pages as advised
+from harness.decide.advise import pages as advised
 from harness.report import charts, page
 from harness.report.content import Content
 from harness.texts import escaped

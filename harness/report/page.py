@@ -13,7 +13,7 @@ import vl_convert
 from markupsafe import Markup
 
 from harness import __version__, display
-from harness.advise import pages as advised
+from harness.decide.advise import pages as advised
 from harness.measure import doubts
 from harness.report import charts, content
 from harness.report.content import Content

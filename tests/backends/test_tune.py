@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.advise import candidates
+from harness.decide.advise import candidates
 from harness.records.store import RunFolder
 from tests.integration.conftest import run_harness
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.advise.candidates import Candidate, held
-from harness.advise.constraints import Bound, latency_bound, memory_bound
 from harness.certainty.comparison import Comparison, Word, compare
+from harness.decide.advise.candidates import Candidate, held
+from harness.decide.advise.constraints import Bound, latency_bound, memory_bound
 from harness.measure.figures import PERCENTILES
 
 ONE_TRIAL = 1.10

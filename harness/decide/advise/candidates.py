@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.advise.constraints import HANG_RATE, Bound
 from harness.certainty.intervals import Span, of_one_more
-from harness.compare.sides import Side, read
+from harness.decide.advise.constraints import HANG_RATE, Bound
+from harness.decide.compare.sides import Side, read
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import NOT_JUDGED, Outcome

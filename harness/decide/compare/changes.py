@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from harness.certainty import comparison, intervals
 from harness.certainty.comparison import Comparison, Word
-from harness.compare.sides import Side, machines_differ
+from harness.decide.compare.sides import Side, machines_differ
 from harness.measure import doubts
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import Figures, TrialRecord

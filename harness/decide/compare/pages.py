@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.certainty.comparison import FACTOR, LEVEL, Word
-from harness.compare import gate, sides
-from harness.compare.changes import Changes, Difference
-from harness.compare.gate import Judgement
-from harness.compare.sides import Side
+from harness.decide.compare import gate, sides
+from harness.decide.compare.changes import Changes, Difference
+from harness.decide.compare.gate import Judgement
+from harness.decide.compare.sides import Side
 from harness.texts import escaped
 
 RULE = (

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from harness.advise import settings
-from harness.advise.candidates import Candidate
-from harness.advise.ranking import Advice
+from harness.decide.advise import settings
+from harness.decide.advise.candidates import Candidate
+from harness.decide.advise.ranking import Advice
 from harness.records.outcomes import Outcome
 from harness.texts import escaped
 

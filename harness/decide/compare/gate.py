@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.certainty.comparison import FACTOR, Word
-from harness.compare.changes import METRICS, Changes, OutcomeChange
+from harness.decide.compare.changes import METRICS, Changes, OutcomeChange
 from harness.errors import BadInput
 from harness.records.outcomes import Outcome
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.certainty import comparison
 from harness.certainty.comparison import Word
-from harness.compare import sides
+from harness.decide.compare import sides
 from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.experiment import Experiment

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.advise import candidates, constraints
-from harness.advise.candidates import Candidate
-from harness.advise.constraints import Bound
+from harness.decide.advise import candidates, constraints
+from harness.decide.advise.candidates import Candidate
+from harness.decide.advise.constraints import Bound
+from harness.decide.tune import search
+from harness.decide.tune.search import NOTHING, Score, Search
 from harness.errors import BadInput
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
@@ -20,8 +22,6 @@ from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import estimate, workflow
 from harness.run.plan import Planned
-from harness.tune import search
-from harness.tune.search import NOTHING, Score, Search
 
 FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
 TRIALS = 3

@@ -1,0 +1,1 @@
+"""What the figures say to do: compare two runs, recommend, tune, bisect."""
