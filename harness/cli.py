@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
-from harness import __version__, display, environments, waterfall_view, workloads
+from harness import __version__, display, environments, workloads
 from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.decide.advise.ranking import Advice
@@ -27,6 +27,7 @@ from harness.instrument.suite import Check, Found
 from harness.probe import command as probing
 from harness.records import store
 from harness.records.record import TrialRecord
+from harness.report import waterfall_view
 from harness.run import plan, workflow
 from harness.run.plan import Planned
 from harness.summary import summary

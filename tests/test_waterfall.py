@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import waterfall_view
 from harness.errors import NothingMatches
 from harness.experiment.matrix import Cell
 from harness.measure import waterfall
 from harness.measure.waterfall import NEEDED, STAGES
 from harness.records.answers import MEASURE
 from harness.records.outcomes import Outcome
+from harness.report import waterfall_view
 from harness.summary import summary
 from tests.test_store import record
 
