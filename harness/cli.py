@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.status import Status
 
 from harness import __version__, display, environments, workloads
+from harness.applications.probe import command as probing
 from harness.claims import claims, claims_page, incidents, incidents_page
 from harness.claims.dossier import Dossier
 from harness.decide.advise.ranking import Advice
@@ -24,7 +25,6 @@ from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.instrument.suite import Check, Found
-from harness.probe import command as probing
 from harness.records import store
 from harness.records.record import TrialRecord
 from harness.report import waterfall_view
@@ -145,7 +145,7 @@ def probe(
     out: Annotated[Path, typer.Option(help="The probe's folder.")] = Path("results/probe"),
 ) -> None:
     """Run your own Celery application, unchanged, in every pool that it can have, and see how each ends."""
-    from harness.probe import probe as prober
+    from harness.applications.probe import probe as prober
 
     settings = _settings(
         measure_s=measure_s, requests=requests, ready_limit_s=ready_limit_s, limit_s=limit_s, warmup_limit_s=limit_s / 2,
@@ -350,7 +350,7 @@ def bundle(
     out: Annotated[Path | None, typer.Option(help="The archive; CELL.tar.gz in the run's folder if not given.")] = None,
 ) -> None:
     """Pack a cell into an archive that stands alone: a script that reproduces its outcome, and its evidence."""
-    from harness.reproducer import archive
+    from harness.applications.reproducer import archive
 
     path = out or run_folder / f"{cell}.tar.gz"
     with store.writing(path.parent):

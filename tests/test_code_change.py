@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.probe import code_change
+from harness.applications.probe import code_change
 
 LOADED = "model = load_model('m')\n"
 PROJECTS = Path(__file__).parent / "probe_projects"

@@ -21,6 +21,8 @@ from celery import Celery
 from celery.exceptions import TimeoutError as NoAnswer
 
 from harness import environments, workloads
+from harness.applications.probe import learn
+from harness.applications.reproducer import archive
 from harness.certainty import intervals
 from harness.client import opaque
 from harness.decide.advise import candidates, pages, ranking
@@ -34,9 +36,7 @@ from harness.instrument import rig
 from harness.instrument.finding import Finding
 from harness.instrument.rig import Rig
 from harness.machine.processes import OwnedProcess
-from harness.probe import learn
 from harness.records.store import RunFolder
-from harness.reproducer import archive
 from harness.run import plan, workflow
 from harness.run.plan import Bundle
 from harness.run.workflow import Order, Silent

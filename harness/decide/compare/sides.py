@@ -28,7 +28,9 @@ class Side:
     packages: Mapping[str, Mapping[str, str]]  # environment -> package -> version
     plan: Mapping[str, Any] = field(default_factory=dict)  # the settings, broker and models that it ran with, by name
     started: str = ""
-    application: Mapping[str, Any] | None = None  # of a probe: what `harness.probe` says of somebody's own application
+    application: Mapping[str, Any] | None = (
+        None  # of a probe: what `harness.applications.probe` says of somebody's own application
+    )
 
     def of(self, record: TrialRecord) -> Figures | None:
         return self.figures.get((record.cell_id, record.trial))

@@ -15,11 +15,11 @@ from typing import Any, cast
 import redis
 
 from harness import broker
+from harness.applications.probe.order import Order
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe import diagnosis
-from harness.probe.order import Order
 from harness.trial.application import Application
 from harness.worker import contract
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness import environments, places, workloads
+from harness.applications.reproducer import application
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError
 from harness.experiment.matrix import OWN_APP, Cell
@@ -21,7 +22,6 @@ from harness.experiment.traffic import parse
 from harness.records.outcomes import NOT_JUDGED
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.reproducer import application
 from harness.run import plan, workflow
 from harness.run.plan import Bundle
 from harness.summary.summary import gravest

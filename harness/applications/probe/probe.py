@@ -16,6 +16,11 @@ from typing import Any
 import pandas as pd
 
 from harness import broker
+from harness.applications.probe import checks, code_change, learn, results
+from harness.applications.probe.checks import Check, Expression, Reference
+from harness.applications.probe.code_change import Change
+from harness.applications.probe.learn import Facts
+from harness.applications.probe.order import Order
 from harness.broker import Broker
 from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
@@ -23,11 +28,6 @@ from harness.errors import BadInput, Interrupted
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.machine import identity
-from harness.probe import checks, code_change, learn, results
-from harness.probe.checks import Check, Expression, Reference
-from harness.probe.code_change import Change
-from harness.probe.learn import Facts
-from harness.probe.order import Order
 from harness.records import store
 from harness.records.record import SCHEMA, TrialRecord
 from harness.run import conclude, estimate, plan, preflight, workflow

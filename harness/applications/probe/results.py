@@ -12,8 +12,8 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from harness.applications.probe.checks import Check
 from harness.client import opaque
-from harness.probe.checks import Check
 from harness.records import stamps
 from harness.records.answers import Requests
 from harness.trial.trial import Trial

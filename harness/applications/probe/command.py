@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from harness import places
+from harness.applications.probe import order as orders
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
-from harness.probe import order as orders
 from harness.run import plan
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
