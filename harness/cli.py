@@ -16,8 +16,6 @@ from rich.status import Status
 
 from harness import __version__, display, environments, workloads
 from harness.applications.probe import command as probing
-from harness.claims import claims, claims_page, incidents, incidents_page
-from harness.claims.dossier import Dossier
 from harness.decide.advise.ranking import Advice
 from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment, matrix
@@ -30,6 +28,8 @@ from harness.records.record import TrialRecord
 from harness.report import waterfall_view
 from harness.run import plan, workflow
 from harness.run.plan import Planned
+from harness.studies.claims import claims, claims_page, incidents, incidents_page
+from harness.studies.claims.dossier import Dossier
 from harness.summary import summary
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__ and (
@@ -488,7 +488,7 @@ def contracts(
     fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier survey aside instead of completing it.")] = False,
 ) -> None:
     """Measure what each pool does with time limits, revokes, shutdowns, pings and killed processes while it is busy."""
-    from harness.contracts import survey
+    from harness.studies.contracts import survey
 
     order = survey.Order(
         folder=out, backends=backend or survey.BACKENDS, pools=pool or list(POOLS), select=select or [], jobs=jobs, fresh=fresh,

@@ -13,10 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.certainty import comparison
-from harness.claims.cases import Word, outcome_counts
-from harness.claims.claims import Judgement
-from harness.claims.incidents_page import Seen, by_incident, counted
-from harness.contracts.rows import Row
 from harness.decide.advise import pages as advised
 from harness.decide.advise.ranking import Advice
 from harness.decide.bisect import Answer
@@ -28,6 +24,10 @@ from harness.doctor import Finding
 from harness.instrument.suite import Found
 from harness.measure import doubts
 from harness.records.outcomes import Outcome
+from harness.studies.claims.cases import Word, outcome_counts
+from harness.studies.claims.claims import Judgement
+from harness.studies.claims.incidents_page import Seen, by_incident, counted
+from harness.studies.contracts.rows import Row
 from harness.summary.hang_rate import HangRate, clean_trials_for
 
 STYLES = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.claims import cases
-from harness.claims.cases import Case, Ruling, Stand, Word
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
+from harness.studies.claims import cases
+from harness.studies.claims.cases import Case, Ruling, Stand, Word
 from tests.test_store import record
 
 CELL = Cell(backend="theano", pool="prefork")

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from harness import environments, workloads
-from harness.claims import cases, claim_fork, claims, claims_page
-from harness.claims.cases import Word
-from harness.claims.claims import CLAIMS, Claim, Judgement
-from harness.claims.dossier import Dossier
 from harness.experiment import experiment
 from harness.experiment.matrix import Cell
 from harness.records import store
 from harness.records.outcomes import Outcome
 from harness.records.record import CpuUse, TrialRecord
+from harness.studies.claims import cases, claim_fork, claims, claims_page
+from harness.studies.claims.cases import Word
+from harness.studies.claims.claims import CLAIMS, Claim, Judgement
+from harness.studies.claims.dossier import Dossier
 from tests.test_store import record
 
 CELLS = experiment.read("claims", backends=list(environments.descriptions()), workloads=list(workloads.NAMES)).expand()

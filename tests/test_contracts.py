@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.contracts import rows, survey
-from harness.contracts.bench import command, database, said
-from harness.contracts.measures import CONTRACTS, ENDS, counted
-from harness.contracts.rows import CANNOT_SAY, Column, Row
 from harness.errors import BadInput, NothingMatches
 from harness.experiment.pools import POOLS
+from harness.studies.contracts import rows, survey
+from harness.studies.contracts.bench import command, database, said
+from harness.studies.contracts.measures import CONTRACTS, ENDS, counted
+from harness.studies.contracts.rows import CANNOT_SAY, Column, Row
 
 
 def row(pool: str = "prefork", contract: str = "revoke-python", **changes: str) -> Row:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from harness import environments, workloads
-from harness.claims import incidents, incidents_page
-from harness.claims.dossier import Dossier
-from harness.claims.incidents import INCIDENTS, Check, Ratio
-from harness.claims.incidents_page import Seen
 from harness.experiment import experiment
 from harness.records import store
 from harness.records.outcomes import Outcome
 from harness.run import plan
+from harness.studies.claims import incidents, incidents_page
+from harness.studies.claims.dossier import Dossier
+from harness.studies.claims.incidents import INCIDENTS, Check, Ratio
+from harness.studies.claims.incidents_page import Seen
 from tests.test_store import record
 
 CELLS = experiment.read("incidents", backends=list(environments.descriptions()), workloads=list(workloads.NAMES)).expand()

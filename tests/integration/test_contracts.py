@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.contracts import rows
 from harness.errors import Interrupted
+from harness.studies.contracts import rows
 from tests.integration.conftest import HARNESS, Harness, environment_variables
 from tests.integration.test_lifecycle import below, has, still_there
 from tests.waiting import wait_until

@@ -1,6 +1,6 @@
 """The claims C1 to C10 of the famous answer, as data, and what a run's records say of each. Nothing is started here.
 
-A claim names the cells that decide it and what a trial that agrees looks like; `harness.claims.cases` makes the verdict of it,
+A claim names the cells that decide it and what a trial that agrees looks like; `harness.studies.claims.cases` makes the verdict of it,
 per backend and over the backends that the claim is about. `experiments/claims.toml` holds the cells; C8 and C9, which
 compare figures, are in `claim_figures`, the text of C6 in `claim_fork`, the page in `claims_page`.
 """
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.claims import cases, claim_figures
-from harness.claims.cases import Case, Ruling, Trials, Word
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.studies.claims import cases, claim_figures
+from harness.studies.claims.cases import Case, Ruling, Trials, Word
 
 EXPERIMENT = "claims"
 SOURCE = (

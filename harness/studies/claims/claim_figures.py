@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from harness.claims import cases
-from harness.claims.cases import Case, Stand, Trials
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.studies.claims import cases
+from harness.studies.claims.cases import Case, Stand, Trials
 
 LESS_MEMORY = 0.10  # share that must be saved; below, sampling every 2 s does not tell
 ALIKE = 0.80  # of the processes' throughput; two short trials of one cell were seen to differ by 10 %

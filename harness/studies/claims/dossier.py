@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.claims import cases
-from harness.claims.cases import Case, Trials
 from harness.experiment.matrix import Cell
 from harness.records import store
+from harness.studies.claims import cases
+from harness.studies.claims.cases import Case, Trials
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,16 @@ from pathlib import Path
 from types import FrameType
 
 from harness import broker, environments
-from harness.contracts import rows
-from harness.contracts.bench import CannotSay, Stand, Workload, database, emptied
-from harness.contracts.measures import CONTRACTS, Answer, Contract
-from harness.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Column, Row
 from harness.environments import Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
 from harness.experiment.pools import POOLS, Pool
 from harness.places import home
 from harness.records import store
 from harness.run import plan, preflight
+from harness.studies.contracts import rows
+from harness.studies.contracts.bench import CannotSay, Stand, Workload, database, emptied
+from harness.studies.contracts.measures import CONTRACTS, Answer, Contract
+from harness.studies.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Column, Row
 from harness.trial import supervisor
 
 CONTROL_ENVIRONMENT = "celery"  # Celery alone, for tests

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harness.claims import cases, claim_fork, claims
-from harness.claims.cases import Case, Ruling, Trials, Word
-from harness.claims.claims import EVERY, Judgement
-from harness.claims.dossier import Dossier, cell_text
 from harness.experiment import matrix
 from harness.experiment.matrix import Cell
+from harness.studies.claims import cases, claim_fork, claims
+from harness.studies.claims.cases import Case, Ruling, Trials, Word
+from harness.studies.claims.claims import EVERY, Judgement
+from harness.studies.claims.dossier import Dossier, cell_text
 
 COLUMNS = (
     "claim", "backend", "in_scope", "verdict", "condition", "outcomes", "cases", "agree", "contradict", "sometimes", "unknown",

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness.claims import cases
-from harness.claims.cases import Trials
 from harness.experiment.matrix import Cell
 from harness.observe.diagnosis import frames_of
 from harness.records.record import TrialRecord
+from harness.studies.claims import cases
+from harness.studies.claims.cases import Trials
 
 Read = Callable[[str], str | None]  # a path in the run's folder -> its text, None where there is no such file
 

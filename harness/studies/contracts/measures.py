@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from harness.contracts.bench import MINGLE, Bench, CannotSay, Heartbeats, Stand, Workload
+from harness.studies.contracts.bench import MINGLE, Bench, CannotSay, Heartbeats, Stand, Workload
 
 TIME_LIMIT_S = 3
 PATIENCE_S = 4.0  # beyond the limit, or after a revoke

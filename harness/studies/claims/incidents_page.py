@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.claims import cases
-from harness.claims.cases import Stand
-from harness.claims.claim_figures import throughput_per_s
-from harness.claims.dossier import Dossier, cell_text
-from harness.claims.incidents import ANSWERS, INCIDENTS, Check, Incident, Ratio
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.studies.claims import cases
+from harness.studies.claims.cases import Stand
+from harness.studies.claims.claim_figures import throughput_per_s
+from harness.studies.claims.dossier import Dossier, cell_text
+from harness.studies.claims.incidents import ANSWERS, INCIDENTS, Check, Incident, Ratio
 
 COLUMNS = (
     "source", "stack", "symptom", "helped", "differences", "told", "cells", "expected", "seen", "result", "evidence"
