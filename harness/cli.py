@@ -22,7 +22,7 @@ from harness.experiment import experiment, matrix
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.instrument.suite import Check, Found
+from harness.proof.instrument.suite import Check, Found
 from harness.records import store
 from harness.records.record import TrialRecord
 from harness.report import waterfall_view
@@ -439,11 +439,11 @@ def selftest(
 
     With --instrument: measure what is known beforehand, such as queues of textbooks; exit 1 where a figure misses its bound.
     """
-    from harness.selftest import judgement, report
-    from harness.selftest import workflow as tester
+    from harness.proof.selftest import judgement, report
+    from harness.proof.selftest import workflow as tester
 
     if instrument:
-        from harness.instrument.truths import TRUTHS
+        from harness.proof.instrument.truths import TRUTHS
 
         _tested(TRUTHS, truth, out or Path("results/instrument"), times or 1)
         return
@@ -473,7 +473,7 @@ def selfcost(
     out: Annotated[Path, typer.Option(help="Where the figures are kept.")] = Path("results/selfcost"),
 ) -> None:
     """Measure what the instrument itself costs and how much it can do; exit 1 where a figure misses its bound."""
-    from harness.selfcost.costs import COSTS
+    from harness.proof.selfcost.costs import COSTS
 
     _tested(COSTS, only, out, 1)
 
@@ -500,7 +500,7 @@ def contracts(
 @app.command()
 def doctor() -> None:
     """Show what this machine has, what is missing, and what each missing thing costs."""
-    from harness import doctor as examiner
+    from harness.proof import doctor as examiner
 
     findings = examiner.examine()
     display.findings(console, findings)
@@ -574,7 +574,7 @@ def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> li
 
 def _tested(tests: Sequence[Check], names: list[str] | None, out: Path, times: int) -> None:
     """Run tests of the instrument and print each finding; exit 1 if any did not pass."""
-    from harness.instrument import suite
+    from harness.proof.instrument import suite
 
     found = list[Found]()
     with console.status("measuring; nothing else should run meanwhile"):

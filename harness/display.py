@@ -20,9 +20,9 @@ from harness.decide.compare import gate, pages, sides
 from harness.decide.compare.pages import Compared
 from harness.decide.tune.tune import Answer as Tuned
 from harness.decide.tune.tune import Replay
-from harness.doctor import Finding
-from harness.instrument.suite import Found
 from harness.measure import doubts
+from harness.proof.doctor import Finding
+from harness.proof.instrument.suite import Found
 from harness.records.outcomes import Outcome
 from harness.studies.claims.cases import Word, outcome_counts
 from harness.studies.claims.claims import Judgement

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.instrument import burners
 from harness.machine import cores
 from harness.machine.procfs import ProcessStat
 from harness.measure.cpu_verdict import Word
+from harness.proof.instrument import burners
 from tests.test_cpu_verdict import occupancy
 
 

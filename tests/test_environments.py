@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor
 from harness.environments import (
     Description,
     blas,
@@ -31,6 +30,7 @@ from harness.environments import (
 )
 from harness.environments.environment import MARKER, fingerprint
 from harness.errors import BadInput, HarnessError, MissingTool
+from harness.proof import doctor
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 ALL = list(descriptions().values())

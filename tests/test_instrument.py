@@ -9,7 +9,7 @@ import pytest
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
 from harness.experiment import experiment
-from harness.instrument import coverage, same_cell
+from harness.proof.instrument import coverage, same_cell
 from harness.records.record import Figures, TrialRecord
 from tests.test_store import record
 

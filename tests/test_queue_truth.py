@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.instrument import queue_truth, queueing
-from harness.instrument.queueing import Floats, Freeze
-from harness.instrument.rig import MEASURE, Ran
+from harness.proof.instrument import queue_truth, queueing
+from harness.proof.instrument.queueing import Floats, Freeze
+from harness.proof.instrument.rig import MEASURE, Ran
 from harness.records.sending import Sending
 from harness.worker import contract
 

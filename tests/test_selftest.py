@@ -14,14 +14,14 @@ from harness import cli, workloads
 from harness.backends import faulty
 from harness.errors import NothingMatches
 from harness.experiment import experiment, matrix
+from harness.proof.selftest import catalogue, jobs, judgement, report
+from harness.proof.selftest import workflow as tester
+from harness.proof.selftest.catalogue import CATALOGUE, Case, Entry, cases
+from harness.proof.selftest.jobs import Part, Task
+from harness.proof.selftest.judgement import Judged, Mark
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.selftest import catalogue, jobs, judgement, report
-from harness.selftest import workflow as tester
-from harness.selftest.catalogue import CATALOGUE, Case, Entry, cases
-from harness.selftest.jobs import Part, Task
-from harness.selftest.judgement import Judged, Mark
 from harness.trial import outside
 from tests.test_store import record
 

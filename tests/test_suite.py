@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from harness import cli, environments
 from harness.errors import BadInput, HarnessError, Interrupted
-from harness.instrument import suite
-from harness.instrument.finding import Finding, at_least, at_most
-from harness.instrument.suite import Bench, Check
-from harness.instrument.truths import TRUTHS
-from harness.selfcost import costs
+from harness.proof.instrument import suite
+from harness.proof.instrument.finding import Finding, at_least, at_most
+from harness.proof.instrument.suite import Bench, Check
+from harness.proof.instrument.truths import TRUTHS
+from harness.proof.selfcost import costs
 
 
 def by_seed(bench: Bench) -> list[Finding]:

@@ -8,7 +8,7 @@ The rule asks for both a factor and a test, like asv's (factor 1.1 and p < 0.002
 
 asv's test (Mann-Whitney) cannot reach its level with fewer than seven trials a side; Welch's can with three. FACTOR is less
 than asv's 1.1, since trials here are interleaved in one run and not days apart. With p < 0.002 two runs of the same cell
-differ in fewer than 1 % of comparisons, whatever their number of trials (`harness.instrument.same_cell`), as long as the
+differ in fewer than 1 % of comparisons, whatever their number of trials (`harness.proof.instrument.same_cell`), as long as the
 trials of both met the same machine: figures of two runs on different days include the difference of the days.
 """
 

@@ -15,7 +15,7 @@ Where they do not hold
     Trials that fall into two groups (one worker in three is slow): few trials cannot know it. Percentiles of several trials
     whose requests are alike for longer than a trial lasts. One trial whose requests are alike for longer than about a
     hundredth of it: then its interval is too short (p95 of 150 requests with a correlation of 0.8 from one to the next:
-    84 % instead of 95 %). `harness.instrument.coverage` measures how often the truth lies inside.
+    84 % instead of 95 %). `harness.proof.instrument.coverage` measures how often the truth lies inside.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ The first rule that holds decides, in this order; shares are of the cores availa
                         more executors (or engine threads) would use the cores
     cannot say          the cores were full and others used a quarter of them, or no rule holds
 
-Why these thresholds: `harness.instrument.burners` makes programs whose truth is known (endless loops, one or more a core;
+Why these thresholds: `harness.proof.instrument.burners` makes programs whose truth is known (endless loops, one or more a core;
 Python threads that share a GIL; sleepers) and holds the rules against them. GIL-sharing threads use one core together
 (1.1: two clocks are read, one after the other); beside other programs they use less, and their run-queue wait
 tells what they could have used. The 10 % idle leave room for what no

@@ -6,7 +6,7 @@ Living processes are read to the nanosecond, waited-for ones to the clock tick (
 
 A reading costs a few files a process. What costs more (all threads of a process, its pages) is read at the ends of the
 measured phase, and between them at a pace that keeps its share of a core bounded, whatever the tree: see the shares below.
-`harness.selfcost.sampler` measures all of it.
+`harness.proof.selfcost.sampler` measures all of it.
 """
 
 from __future__ import annotations

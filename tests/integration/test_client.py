@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.instrument import rig
 from harness.machine.processes import OwnedProcess
+from harness.proof.instrument import rig
 from harness.records.sending import Sending
 
 FREEZE_S = 1.0

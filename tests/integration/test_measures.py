@@ -16,9 +16,9 @@ from harness.environments import Environment
 from harness.machine.processes import OwnedProcess
 from harness.measure import waterfall
 from harness.measure.monitor import Monitor
+from harness.proof.selfcost import stamps
 from harness.records import answers
 from harness.records.record import TrialRecord, from_line
-from harness.selfcost import stamps
 from tests.integration.conftest import Harness, block, experiment, run_harness
 
 BURN = """

@@ -19,8 +19,8 @@ from harness import broker
 from harness.client.plan import request_id
 from harness.client.wire import MARK, Wire
 from harness.environments import Environment
-from harness.instrument import rig
-from harness.instrument.rig import QUEUE
+from harness.proof.instrument import rig
+from harness.proof.instrument.rig import QUEUE
 from harness.worker import contract
 from tests.waiting import wait_until
 

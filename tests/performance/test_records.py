@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.selfcost import records
-from harness.selfcost.records import Cost
+from harness.proof.selfcost import records
+from harness.proof.selfcost.records import Cost
 
 
 def test_time_and_memory_to_summarise_requests_grow_like_their_number() -> None:

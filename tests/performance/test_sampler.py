@@ -6,7 +6,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from harness.measure.monitor import Monitor
-from harness.selfcost import sampler
+from harness.proof.selfcost import sampler
 
 
 def test_the_cost_of_a_sample_grows_like_the_number_of_processes() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from harness.proof.selftest.catalogue import Case
+from harness.proof.selftest.judgement import Judged, Line, Mark, Threshold, lines, thresholds
 from harness.records.outcomes import Outcome
 from harness.records.store import RunFolder
-from harness.selftest.catalogue import Case
-from harness.selftest.judgement import Judged, Line, Mark, Threshold, lines, thresholds
 
 NO_RECORD = "no record"
 WRONG = (Mark.MISSED, Mark.MISCOUNTED, Mark.WRONG_CAUSE)

@@ -7,10 +7,10 @@ figure that is known from getting worse unseen. Ratios are of two things that we
 from __future__ import annotations
 
 from harness.certainty import intervals
-from harness.instrument.finding import Finding, at_least, at_most
-from harness.instrument.suite import Bench, Check
 from harness.machine import cores
-from harness.selfcost import client, records, sampler, stamps
+from harness.proof.instrument.finding import Finding, at_least, at_most
+from harness.proof.instrument.suite import Bench, Check
+from harness.proof.selfcost import client, records, sampler, stamps
 
 LINEAR = 1.2  # power of N: sorting adds a logarithm to a linear cost, a quadratic one has 2
 CORE_SHARE = 0.01

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.instrument.finding import Finding
 from harness.machine import cores
 from harness.machine.processes import OwnedProcess
 from harness.measure import cpu_facts, cpu_verdict
 from harness.measure.cpu_verdict import CpuVerdict, Word
 from harness.measure.monitor import Monitor
+from harness.proof.instrument.finding import Finding
 from harness.records.record import CpuUse, Occupancy
 from harness.trial.trial import SAMPLE_EVERY_S
 

@@ -16,8 +16,8 @@ import pandas as pd
 from harness import environments
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError, Interrupted
-from harness.instrument.finding import Finding
 from harness.machine import identity
+from harness.proof.instrument.finding import Finding
 from harness.records import store
 from harness.trial import supervisor
 

@@ -20,7 +20,7 @@ from harness.errors import BadInput
 from harness.experiment import experiment
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import Cell
-from harness.instrument.finding import Finding, at_least, at_most
+from harness.proof.instrument.finding import Finding, at_least, at_most
 from harness.run import plan, workflow
 from harness.run.workflow import Order, Silent
 

@@ -32,10 +32,10 @@ from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.experiment.experiment import Block, Experiment, Settings
 from harness.experiment.traffic import parse
-from harness.instrument import rig
-from harness.instrument.finding import Finding
-from harness.instrument.rig import Rig
 from harness.machine.processes import OwnedProcess
+from harness.proof.instrument import rig
+from harness.proof.instrument.finding import Finding
+from harness.proof.instrument.rig import Rig
 from harness.records.store import RunFolder
 from harness.run import plan, workflow
 from harness.run.plan import Bundle

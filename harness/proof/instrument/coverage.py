@@ -16,8 +16,8 @@ from scipy.signal import lfilter
 
 from harness.certainty import intervals
 from harness.certainty.intervals import CONFIDENCE, Floats, Span
-from harness.instrument.finding import Finding
 from harness.measure.figures import PERCENTILES
+from harness.proof.instrument.finding import Finding
 
 REQUESTS = 1000
 SIGMA, CORRELATION, WORKERS_DIFFER = 0.3, 0.5, 0.02

@@ -16,8 +16,8 @@ from harness.decide.compare import changes, sides
 from harness.decide.compare.changes import Changes
 from harness.decide.compare.sides import Side
 from harness.experiment.experiment import Block, Experiment, Settings
-from harness.instrument.finding import Finding, at_least, at_most
 from harness.machine import cores
+from harness.proof.instrument.finding import Finding, at_least, at_most
 from harness.run import plan, workflow
 from harness.run.workflow import Order, Silent
 

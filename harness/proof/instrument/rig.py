@@ -76,9 +76,9 @@ class Rig:
 
     @contextmanager
     def responder(self, *, service_s: float, servers: int = 1) -> Iterator[OwnedProcess]:
-        """A server with a fixed service time, see `harness.instrument.responder`."""
+        """A server with a fixed service time, see `harness.proof.instrument.responder`."""
         spec = {"url": self.url, "queue": QUEUE, "service_s": service_s, "servers": servers}
-        with self.program("responder", ["-m", "harness.instrument.responder"], json.dumps(spec)) as process:
+        with self.program("responder", ["-m", "harness.proof.instrument.responder"], json.dumps(spec)) as process:
             yield process
 
     @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.experiment.experiment import Block, Experiment, Settings
 from harness.experiment.matrix import Cell
-from harness.instrument.finding import Finding
+from harness.proof.instrument.finding import Finding
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import plan, workflow

@@ -2,7 +2,7 @@
 
 Each figure is made on records of the real shape, written by the code that a run uses. Times are CPU seconds of the process:
 all this is computation, and a busy machine must not change the figure. What needs much memory runs in a process of its own
-(`python -m harness.selfcost.records FOLDER`), whose peak is then that of the work and the imports alone.
+(`python -m harness.proof.selfcost.records FOLDER`), whose peak is then that of the work and the imports alone.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def summarise(requests: int = 1_000_000) -> Cost:
     with tempfile.TemporaryDirectory(prefix="harness-selfcost-") as name:
         folder = Path(name)
         _write_run(folder, requests)
-        argv = [sys.executable, "-m", "harness.selfcost.records", str(folder)]
+        argv = [sys.executable, "-m", "harness.proof.selfcost.records", str(folder)]
         told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     return Cost(**json.loads(told))
 

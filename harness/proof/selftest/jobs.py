@@ -19,9 +19,9 @@ from types import FrameType
 from typing import Any
 
 from harness.machine.processes import OwnedProcess, signal_name
+from harness.proof.selftest.catalogue import SETTINGS, Case
 from harness.records.record import SCHEMA, TrialRecord
 from harness.records.store import RunFolder, writing
-from harness.selftest.catalogue import SETTINGS, Case
 
 START_S = 4.0  # what a run of its own costs
 LEAST_S, MOST_S = 30.0, 300.0  # of a part

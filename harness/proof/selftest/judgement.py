@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.proof.selftest.catalogue import Case, Entry
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
-from harness.selftest.catalogue import Case, Entry
 
 #: Outcomes whose records name a cause.
 WITH_CAUSE = (Outcome.HUNG, Outcome.STALLED, Outcome.CRASHED, Outcome.RESPAWNING)

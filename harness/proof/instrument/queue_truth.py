@@ -1,6 +1,6 @@
 """Truth tests of open traffic: queues whose waiting times are known beforehand.
 
-A server with a fixed service time (`harness.instrument.responder`) and the real client with `poisson-R` make M/D/1 and M/D/2 of
+A server with a fixed service time (`harness.proof.instrument.responder`) and the real client with `poisson-R` make M/D/1 and M/D/2 of
 textbooks; broker, wire, clock, schedule and log are all in the figure.
 
 *Why a control variate.* The mean wait over half a minute of Poisson arrivals differs from the formula by 10 % and more by the
@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.instrument import queueing, rig
-from harness.instrument.finding import Finding
-from harness.instrument.queueing import Floats, Freeze
-from harness.instrument.rig import NS, Ran, Rig
 from harness.machine.processes import OwnedProcess
+from harness.proof.instrument import queueing, rig
+from harness.proof.instrument.finding import Finding
+from harness.proof.instrument.queueing import Floats, Freeze
+from harness.proof.instrument.rig import NS, Ran, Rig
 
 SERVICE_S = 0.020
 LOAD = 0.7

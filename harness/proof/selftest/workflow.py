@@ -8,12 +8,12 @@ from pathlib import Path
 
 from harness import environments, places
 from harness.errors import Interrupted, NothingMatches
+from harness.proof.selftest import jobs, report
+from harness.proof.selftest.catalogue import Case, cases
+from harness.proof.selftest.judgement import Judged
 from harness.records.record import TrialRecord, to_line
 from harness.records.store import RunFolder
 from harness.run import plan, preflight
-from harness.selftest import jobs, report
-from harness.selftest.catalogue import Case, cases
-from harness.selftest.judgement import Judged
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,19 @@ from dataclasses import replace
 
 from harness import environments, workloads
 from harness.experiment import experiment
-from harness.instrument import burners, coverage, paired_runs, pasted, queue_truth, same_cell, searched, suite, worker_truth
-from harness.instrument.finding import Finding
-from harness.instrument.suite import Bench, Check
+from harness.proof.instrument import (
+    burners,
+    coverage,
+    paired_runs,
+    pasted,
+    queue_truth,
+    same_cell,
+    searched,
+    suite,
+    worker_truth,
+)
+from harness.proof.instrument.finding import Finding
+from harness.proof.instrument.suite import Bench, Check
 from harness.records.outcomes import Outcome
 from harness.records.store import RunFolder
 from harness.run import plan, workflow

@@ -17,9 +17,9 @@ from harness.client.flow import Flow
 from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.experiment.matrix import Cell
-from harness.instrument import rig
-from harness.instrument.rig import NS, QUEUE, Ran, Rig
 from harness.machine import cores
+from harness.proof.instrument import rig
+from harness.proof.instrument.rig import NS, QUEUE, Ran, Rig
 
 CPU_BOUND = 0.2  # of Celery's CPU a request
 CAPACITY_BOUND = 5.0  # times Celery's
@@ -175,5 +175,5 @@ def _celerys_side(bench: Rig, in_flight: int, seconds: float) -> Side:
 @contextmanager
 def _celery_loop(bench: Rig, spec: dict[str, object]) -> Iterator[int | None]:
     """Its exit code, once it has ended."""
-    with bench.program("celery-loop", ["-m", "harness.selfcost.celery_loop"], json.dumps(spec)) as process:
+    with bench.program("celery-loop", ["-m", "harness.proof.selfcost.celery_loop"], json.dumps(spec)) as process:
         yield process.wait(CELERY_LIMIT_S)

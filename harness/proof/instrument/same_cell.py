@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from harness.certainty.comparison import STATED_RATE, Word, compare
-from harness.instrument.finding import Finding
+from harness.proof.instrument.finding import Finding
 from harness.records.outcomes import Outcome
 from harness.records.record import Figures, TrialRecord
 
