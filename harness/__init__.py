@@ -1,9 +1,57 @@
 """Which Celery pool and which Keras backend to serve a model with, and why: measured, not told.
 
+The map. *An experiment is expanded to cells; a run makes trials of them; a trial is observed and judged; it becomes a record;
+records are summarised; summaries decide.* The rooms, in the order in which a run calls them:
+
+    cli             the command line: verbs, and errors as exit codes
+    experiment      what is asked for: experiments, cells, pools, traffic, seeds
+    run             a whole run: planned, prepared, carried out, on record
+    environments    a venv per backend, built from pinned locks
+    workloads       the models and their inputs
+    backends        an engine with its Keras, as a worker serves it        (read by Python 3.7, too)
+    worker          the Celery application under test, and what listens    (read by Python 3.7, too)
+    client          the load generator, a process of its own
+    broker          the embedded Valkey, or the user's own
+    trial           one cell, run once: started, watched, stopped
+    observe         what is seen of a worker from outside
+    judge           whether progress can come, how it ended, why: pure
+    measure         pace, CPU, memory, and what speaks against a figure
+    machine         this computer, and the processes on it
+    records         what is kept of a trial
+    certainty       intervals and comparisons of figures
+    summary         a row per cell
+    report          a run as a page, as a table, in a notebook
+    decide          compare, recommend, tune, bisect
+    applications    somebody's own application: probed, or written out
+    studies         claims, incidents, contracts of the pools
+    proof           the instrument itself on trial
+    display, notebook, pytest_plugin    other ways in and out
+    errors, places, texts               what every room may need
+
 This file is read by every interpreter (the driver's and each worker's, down to Python 3.7), so it imports nothing.
 """
 
 __version__ = "0.1.0"
+
+#: From the bottom up. A room imports rooms of lower layers only; `tests/test_map.py` holds the code to it.
+LAYERS = (
+    ("errors", "places"),
+    ("texts", "backends", "certainty"),
+    ("machine", "worker"),
+    ("broker", "environments", "workloads"),
+    ("experiment",),
+    ("records",),
+    ("client", "observe"),
+    ("judge",),
+    ("measure",),
+    ("trial", "summary"),
+    ("run",),
+    ("decide",),
+    ("report", "applications", "studies"),
+    ("proof", "notebook", "pytest_plugin"),
+    ("display",),
+    ("cli",),
+)
 
 
 def __getattr__(name):  # type: ignore[no-untyped-def]

@@ -1,7 +1,7 @@
 """The phases of a trial, as the client drives them.
 
     first     one request: what a cold worker takes
-    warmup    bursts until every executor has answered, then steady traffic until its pace is stable (`harness.certainty.stability`)
+    warmup    bursts until every executor has answered, then steady traffic until its pace is stable (`certainty.stability`)
     search    `peak` traffic only: which rate
     measure   the traffic that was asked for
     drain     what is still in flight is awaited

@@ -10,7 +10,7 @@ command line; what runs inside a worker is in `harness.backends` and `harness.wo
 
 from harness.environments.build import prepare
 from harness.environments.description import Description, descriptions
-from harness.environments.environment import Environment, described, find, home
+from harness.environments.environment import Environment, described, find
 from harness.environments.variants import base_of, name_of, normal, pins_of
 from harness.environments.worker_side import worker_path, worker_variables
 
@@ -21,7 +21,6 @@ __all__ = [
     "described",
     "descriptions",
     "find",
-    "home",
     "name_of",
     "normal",
     "pins_of",

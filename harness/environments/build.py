@@ -28,7 +28,6 @@ from harness.environments.environment import (
     directory,
     find,
     from_marker,
-    home,
     load,
     python_of,
 )
@@ -36,6 +35,7 @@ from harness.environments.interpreters import HEADERS, Interpreter
 from harness.environments.worker_side import worker_variables
 from harness.errors import BuildFailed, MissingTool
 from harness.machine import processes
+from harness.places import home
 
 INSTALL_LIMIT_S = 3600.0  # TensorFlow over a slow line
 IMPORT_LIMIT_S = 300.0

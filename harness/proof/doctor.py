@@ -19,10 +19,11 @@ from pathlib import Path
 import psutil
 
 from harness.broker import server_binary
-from harness.environments import Description, descriptions, find, home
+from harness.environments import Description, descriptions, find
 from harness.environments.blas import doubt
 from harness.environments.interpreters import look
 from harness.errors import HarnessError
+from harness.places import home
 
 GIB = 2**30
 DISK_BYTES_EACH = 2 * GIB  # TensorFlow 2's share with what is downloaded; two of these are enough for all environments

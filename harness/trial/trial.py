@@ -67,7 +67,7 @@ class Outside(Protocol):
 class Assignment:
     """Everything a trial needs to know. `folder` is its own scratch folder, `interrupted` tells of a Ctrl-C.
 
-    `outside` is called at each look of the measured phase, see `harness.trial.outside`; `worker_broker_url`: where the worker is
+    `outside` is called at each look of the measured phase, see `trial.outside`; `worker_broker_url`: where the worker is
     to find the broker, if elsewhere than the client.
     """
 

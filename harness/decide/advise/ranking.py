@@ -1,7 +1,7 @@
 """From configurations to advice. Pure.
 
 The best are a *set*: the fastest that keeps every bound, and all that cannot be told from it by the rule of
-`harness.certainty.comparison`; where a cell was run once, how much fresh workers differ is unknown, and whatever is within ONE_TRIAL
+`certainty.comparison`; where a cell was run once, how much fresh workers differ is unknown, and whatever is within ONE_TRIAL
 of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
 """
 

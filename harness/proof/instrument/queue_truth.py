@@ -1,6 +1,6 @@
 """Truth tests of open traffic: queues whose waiting times are known beforehand.
 
-A server with a fixed service time (`harness.proof.instrument.responder`) and the real client with `poisson-R` make M/D/1 and M/D/2 of
+A server with a fixed service time (`proof.instrument.responder`) and the real client with `poisson-R` make M/D/1 and M/D/2 of
 textbooks; broker, wire, clock, schedule and log are all in the figure.
 
 *Why a control variate.* The mean wait over half a minute of Poisson arrivals differs from the formula by 10 % and more by the

@@ -1,7 +1,7 @@
 """A server of our own making: it speaks a Celery worker's wire, and takes exactly as long as it is told.
 
-Run as `python -m harness.proof.instrument.responder SPEC.json` (keys: url, queue, service_s, servers). It pops requests from the
-queue, and stores and publishes each result with the very commands of Celery's Redis result backend. With a service time of 0 it
+Run as `python -m harness.proof.instrument.responder SPEC.json` (keys: url, queue, service_s, servers). It pops requests from
+the queue, and stores and publishes each result with the very commands of Celery's Redis result backend. With no service time it
 answers at once, in batches: then the client is what limits. With another one it is a queue with `servers` servers whose
 truth is known: a request begins when it has come and a server is free, and is answered that long after, whatever this
 process had to do meanwhile; the last part of a wait is spun, so that answers are some 10 microseconds late at the most.

@@ -1,7 +1,7 @@
 """Celery's own client in the way of its documentation: `send_task`, then `AsyncResult.get`, again and again.
 
-Run as `python -m harness.proof.selfcost.celery_loop SPEC.json` (keys: url, queue, in_flight, seconds): keeps that many requests in
-flight, warms up for a second, and prints one line of JSON: requests, seconds and CPU seconds of this process in the time
+Run as `python -m harness.proof.selfcost.celery_loop SPEC.json` (keys: url, queue, in_flight, seconds): keeps that many requests
+in flight, warms up for a second, and prints one line of JSON: requests, seconds and CPU seconds of this process in the time
 that counts.
 """
 

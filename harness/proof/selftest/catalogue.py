@@ -1,6 +1,6 @@
 """The fault catalogue, as data: what is injected, where it can exist, and what may be said of it.
 
-Faults are named as cells name them (`harness.experiment.matrix.FAULT`). An entry's `accepted` outcomes are the true ones: where there
+Faults are named as cells name them (`experiment.matrix.FAULT`). An entry's `accepted` outcomes are the true ones: where there
 are two, both are true, and which one it is depends on how far the trial came.
 """
 

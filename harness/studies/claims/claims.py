@@ -1,6 +1,6 @@
 """The claims C1 to C10 of the famous answer, as data, and what a run's records say of each. Nothing is started here.
 
-A claim names the cells that decide it and what a trial that agrees looks like; `harness.studies.claims.cases` makes the verdict of it,
+A claim names the cells that decide it and what a trial that agrees looks like; `studies.claims.cases` makes the verdict of it,
 per backend and over the backends that the claim is about. `experiments/claims.toml` holds the cells; C8 and C9, which
 compare figures, are in `claim_figures`, the text of C6 in `claim_fork`, the page in `claims_page`.
 """
