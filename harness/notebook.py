@@ -10,6 +10,7 @@ run.charts["pareto"]                                # an Altair chart
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 from harness.errors import BadInput, NothingMatches
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.records.upgrades import flat
 from harness.summary import summary
 
 NANOSECONDS = ("intended", "published", "sent", "received", "begin", "predict_begin", "predict_end")
@@ -43,16 +45,16 @@ class Run:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """A row a trial; what is nested in a record becomes columns such as `cpu.worker`."""
-        return pd.json_normalize([record.model_dump(mode="json") for record in self.records], max_level=1)
+        """A row a trial; what is nested in a section becomes columns such as `cpu.worker`."""
+        return pd.json_normalize([flat(record.model_dump(mode="json")) for record in self.records], max_level=1)
 
     def requests(self, cell: str) -> pd.DataFrame:
         """A row a request of all trials of a cell (`trial`), moments in seconds from the trial's first request on."""
-        return self._joined(cell, "requests_file", _seconds)
+        return self._joined(cell, lambda record: record.answers.requests_file, _seconds)
 
     def samples(self, cell: str) -> pd.DataFrame:
         """The time line of all trials of a cell (`trial`)."""
-        return self._joined(cell, "samples_file", lambda frame: frame)
+        return self._joined(cell, lambda record: record.cpu.samples_file, lambda frame: frame)
 
     @cached_property
     def charts(self) -> dict[str, Any]:
@@ -70,11 +72,11 @@ class Run:
 
         return {name: str(vl_convert.vegalite_to_svg(chart.to_json())) for name, chart in self.charts.items()}
 
-    def _joined(self, cell: str, field: str, shaped: Any) -> pd.DataFrame:
+    def _joined(self, cell: str, file: Callable[[TrialRecord], str], shaped: Any) -> pd.DataFrame:
         mine = [record for record in self.records if record.cell_id == cell]
         if not mine:
             raise NothingMatches(f"{self.folder} has no cell {cell}", remedy="run.cells['cell'] lists them")
-        paths = [(record.trial, self.folder / getattr(record, field)) for record in mine if getattr(record, field)]
+        paths = [(record.trial, self.folder / file(record)) for record in mine if file(record)]
         parts = [shaped(pq.read_table(path).to_pandas()).assign(trial=trial) for trial, path in paths if path.is_file()]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

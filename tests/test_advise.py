@@ -20,7 +20,9 @@ from harness.errors import BadInput
 from harness.experiment.matrix import AS_WRITTEN, CALLS, OWN_APP, PLACEMENTS, Cell
 from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
-from harness.records.record import CpuUse, Figures, TrialRecord, to_line
+from harness.records.record import TrialRecord, to_line
+from harness.records.sections import CpuUse, Figures
+from tests import handmade
 
 FORK = Cell(backend="tensorflow2", pool="prefork", concurrency=2)
 SPAWN = replace(FORK, pool="prefork-spawn")
@@ -36,7 +38,7 @@ def trials(
     ends = [end] * len(rates) + [Outcome.HUNG] * hung
     latency = {"p50": 0.01} | ({"p99": p99_s} if p99_s else {})
     return [
-        TrialRecord(
+        handmade.record(
             cell_id=cell.id, cell=cell.as_dict(), trial=number, plan_key="k", started="2026-01-01T00:00:00+00:00", seconds=5.0,
             outcome=one, reason=f"it {one}", evidence="evidence/x" if one is not Outcome.OK else "", measured_s=5.0,
             measured_requests=500, peak_pss_bytes=mib << 20,
@@ -150,7 +152,7 @@ def test_a_veto_of_one_run_is_not_hidden_by_another(tmp_path: Path) -> None:
 
 
 def test_a_noisy_trial_takes_nothing_out_of_the_ranking(tmp_path: Path) -> None:
-    noisy = [one.model_copy(update={"trial": 9, "outcome": Outcome.INVALID, "figures": None}) for one in trials(FORK, 1)]
+    noisy = [handmade.changed(one, trial=9, outcome=Outcome.INVALID, figures=None) for one in trials(FORK, 1)]
     advice = advised(tmp_path, [*trials(FORK, 100, 101, 99), *noisy], trials(SOLO, 50, 51, 49))
     assert [one.id for one in advice.best] == [FORK.id]
 
@@ -291,9 +293,7 @@ def test_variables_of_an_application_are_named_where_it_is_started(tmp_path: Pat
 
 
 def test_words_of_others_are_text_in_markdown(tmp_path: Path) -> None:
-    records = [
-        one.model_copy(update={"reason": "<b>x</b> `y` [z](http://w)\nnew"}) for one in trials(IMPORT, 1, end=Outcome.ERRORS)
-    ]
+    records = [handmade.changed(one, reason="<b>x</b> `y` [z](http://w)\nnew") for one in trials(IMPORT, 1, end=Outcome.ERRORS)]
     advice = advised(tmp_path, trials(FORK, 100, 101), records)
     page = pages.markdown([advice])
     assert "<b>" not in page.replace("\\<b", "")

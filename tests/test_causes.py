@@ -13,6 +13,7 @@ from harness.observe.diagnosis import frames_of
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.summary import diagnoses
+from tests import handmade
 
 ENGINE = (
     "syscall (libc.so.6)",
@@ -85,7 +86,7 @@ FORKED = Cell(backend="tensorflow2", pool="prefork", concurrency=2, placement="i
 
 
 def record(cell: Cell, outcome: Outcome, **fields: Any) -> TrialRecord:
-    return TrialRecord(
+    return handmade.record(
         cell_id=cell.id, cell=cell.as_dict(), trial=1, plan_key="k", started="now", seconds=1.0, outcome=outcome, reason="r",
         **fields,
     )  # fmt: skip

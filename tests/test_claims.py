@@ -11,7 +11,8 @@ from harness.experiment import experiment
 from harness.experiment.matrix import Cell
 from harness.records import store
 from harness.records.outcomes import Outcome
-from harness.records.record import CpuUse, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import CpuUse
 from harness.studies.claims import cases, claim_fork, claims, claims_page
 from harness.studies.claims.cases import Word
 from harness.studies.claims.claims import CLAIMS, Claim, Judgement

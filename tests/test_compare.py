@@ -19,7 +19,9 @@ from harness.decide.compare.sides import Side
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
-from harness.records.record import Figures, TrialRecord, to_line
+from harness.records.record import TrialRecord, to_line
+from harness.records.sections import Figures
+from tests import handmade
 
 SOLO = Cell(backend="theano", pool="solo")
 MACHINE = {"processor": "one", "cores_available": 2, "load_average": [0.0]}
@@ -31,7 +33,7 @@ def trials(
     """A trial for each rate; the last ones end as `outcomes` say."""
     ends = [Outcome.OK] * (len(rates) - len(outcomes)) + list(outcomes)
     return [
-        TrialRecord(
+        handmade.record(
             cell_id=cell.id, cell=cell.as_dict(), trial=number, plan_key="k", started="2026-01-01T00:00:00+00:00", seconds=5.0,
             outcome=end, reason=reason, evidence="evidence/one" if end is Outcome.HUNG else "", doubts=list(doubts),
             figures=Figures(requests=500, throughput_per_s=rate, latency_s={"p50": 1 / rate}) if end is Outcome.OK else None,
@@ -48,7 +50,7 @@ def side(*groups: list[TrialRecord], machine: dict[str, object] | None = None, *
     return Side(
         name="a run",
         cells={name: tuple(one) for name, one in cells.items()},
-        figures={(one.cell_id, one.trial): one.figures for one in records if one.figures},
+        figures={(one.cell_id, one.trial): one.certainty.figures for one in records if one.certainty.figures},
         machine=machine or MACHINE,
         packages=packages,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.measure.cpu_verdict import CpuVerdict, Word, judge
-from harness.records.record import CpuFacts, CpuUse, Occupancy
+from harness.records.sections import CpuFacts, CpuUse, Occupancy
 from harness.summary.resources import verdicts
 from tests.test_store import record
 

@@ -10,9 +10,10 @@ from harness import display
 from harness.measure import doubts, noise
 from harness.measure.noise import Reading
 from harness.records.outcomes import Outcome
-from harness.records.record import CpuUse, Figures, Noise
+from harness.records.sections import CpuUse, Figures, Noise
 from harness.records.sending import Sending
 from harness.summary import summary
+from tests import handmade
 from tests.test_store import record
 
 CPU = CpuUse(
@@ -81,8 +82,8 @@ def table_text(trials: int, *, last: float, tmp_path: Path) -> str:
     rates = [100.0] * (trials - 1) + [last]
     records = [record(trial=n, **{**CLEAN, "figures": figures(throughput_per_s=r)}) for n, r in enumerate(rates, 1)]
     for one in records:
-        assert one.figures is not None
-    full = [one.model_copy(update={"measured_s": 10.0, "measured_requests": 1000}) for one in records]
+        assert one.certainty.figures is not None
+    full = [handmade.changed(one, measured_s=10.0, measured_requests=1000) for one in records]
     return str(summary.table(full, tmp_path).iloc[0]["doubts"])
 
 

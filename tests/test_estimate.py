@@ -10,6 +10,7 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.run import estimate
 from harness.run.plan import Planned
+from tests import handmade
 
 SETTINGS = Settings(measure_s=3.0, requests=30)
 REAL = Cell(backend="tensorflow2", pool="prefork", concurrency=2)
@@ -21,7 +22,7 @@ def planned(cell: Cell, count: int = 1, skip: str = "") -> list[Planned]:
 
 
 def taken(cell: Cell, seconds: float, outcome: Outcome = Outcome.OK, **more: float) -> TrialRecord:
-    return TrialRecord(cell_id=cell.id, cell=cell.as_dict(), trial=1, plan_key="", started="", seconds=seconds,
+    return handmade.record(cell_id=cell.id, cell=cell.as_dict(), trial=1, plan_key="", started="", seconds=seconds,
                        outcome=outcome, reason="", **more)  # fmt: skip
 
 

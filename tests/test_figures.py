@@ -11,7 +11,7 @@ import pytest
 from harness.certainty import stability
 from harness.measure import figures
 from harness.records.answers import Measured
-from harness.records.record import Figures
+from harness.records.sections import Figures
 from harness.summary import summary
 from tests.test_store import record
 
@@ -74,7 +74,7 @@ def test_figures_of_an_old_record_come_from_its_requests_and_repeat_the_table_of
 
     folder, cell = RESULTS / "claims", "tensorflow1-prefork-c2-first-task-graph-session"
     records = [one for one in store.RunFolder(folder).current().values() if one.cell_id == cell]
-    assert [one.figures for one in records] == [None], "a record of the first version"
+    assert [one.certainty.figures for one in records] == [None], "a record of the first version"
     then = pd.read_csv(folder / "cells.csv").set_index("cell").loc[cell]
     row = summary.table(records, folder).set_index("cell").loc[cell]
     for name in ("throughput_per_s", "latency_p95_s"):

@@ -10,7 +10,8 @@ from harness.certainty import intervals
 from harness.certainty.intervals import Span
 from harness.experiment import experiment
 from harness.proof.instrument import coverage, same_cell
-from harness.records.record import Figures, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import Figures
 from tests.test_store import record
 
 

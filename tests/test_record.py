@@ -9,9 +9,15 @@ import pytest
 
 from harness.errors import BadInput
 from harness.records import store
-from harness.records.record import SCHEMA, UPGRADES, from_line, to_line
-from tests.test_store import record
+from harness.records.record import from_line, to_line
+from harness.records.upgrades import RENAMED, SAME, SCHEMA, UPGRADES
+from tests.test_doubts import CPU
+from tests.test_store import CELL, record
 
+FLAT = {
+    "cell_id": CELL.id, "cell": CELL.as_dict(), "trial": 1, "plan_key": "k", "started": "2026-01-01T00:00:00+00:00",
+    "seconds": 1.0, "outcome": "ok", "reason": "fine",
+}  # fmt: skip
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
@@ -27,15 +33,30 @@ def test_committed_records_of_an_earlier_version_read(run: str) -> None:
     for line, one in zip(lines, records, strict=True):
         before = json.loads(line)
         assert one.schema_version == SCHEMA
-        assert (one.cell_id, one.outcome, one.measured_requests) == (
+        assert (one.cell_id, one.outcome, one.pace.measured_requests) == (
             before["cell_id"], before["outcome"], before["measured_requests"],
         )  # fmt: skip
 
 
 def test_a_record_of_the_first_version_has_nothing_in_the_fields_it_did_not_know() -> None:
-    old = {name: value for name, value in json.loads(to_line(record())).items() if name not in ("figures", "noise", "doubts")}
-    read = from_line(json.dumps({**old, "schema_version": 1}))
+    read = from_line(json.dumps({**FLAT, "schema_version": 1}))
     assert read == record()
+
+
+def test_a_flat_record_finds_its_sections() -> None:
+    flat = {**FLAT, "schema_version": 2, "cpu": CPU.model_dump(), "cpu_verdict": "saturated", "ready_s": 1.5, "ok": 3}
+    read = from_line(json.dumps(flat))
+    assert read == record(cpu=CPU, cpu_verdict="saturated", ready_s=1.5, ok=3)
+    assert read.cpu.use == CPU
+    assert (read.cpu.verdict, read.pace.ready_s, read.answers.ok) == ("saturated", 1.5, 3)
+
+
+def test_every_field_of_a_flat_record_has_its_place() -> None:
+    flat = json.loads((RESULTS / "full" / "trials.jsonl").read_text().splitlines()[-1])
+    placed = {name for names in (*SAME.values(), *RENAMED.values()) for name in names}
+    assert set(flat) - {"schema_version"} == placed
+    parts = from_line(json.dumps(flat)).model_dump()  # type: ignore[union-attr]
+    assert {name: list(parts[name]) for name in parts if name != "schema_version"}.keys() == set(SAME)
 
 
 def test_a_record_of_a_later_version_is_refused_with_a_remedy() -> None:
@@ -46,11 +67,11 @@ def test_a_record_of_a_later_version_is_refused_with_a_remedy() -> None:
 
 
 def test_what_would_act_on_a_terminal_is_written_out() -> None:
-    told = json.loads(to_line(record())) | {"reason": "\x1b]0;title\x07 and \u202e\nmore", "errors": {"\x1b[2J": 1}}
+    told = {**FLAT, "schema_version": 2, "reason": "\x1b]0;title\x07 and \u202e\nmore", "errors": {"\x1b[2J": 1}}
     read = from_line(json.dumps(told))
     assert read
     assert read.reason == "\\x1b]0;title\\x07 and \\x202e\nmore"
-    assert read.errors == {"\\x1b[2J": 1}
+    assert read.answers.errors == {"\\x1b[2J": 1}
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"schema_version":2,', '{"schema_version":1}'])

@@ -21,6 +21,7 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, to_line
 from harness.records.store import RunFolder
 from harness.report import content, exports, page
+from tests import handmade
 from tests.test_advise import FORK, IMPORT, SPAWN, trials
 
 EVIL = "<script>alert(1)</script> </script> & \"quotes\" 'single' \x1b[31m\u202e {{ 7*7 }} <!--"
@@ -39,10 +40,10 @@ def made(folder: Path, *groups: list[TrialRecord]) -> Path:
     (folder / "run.json").write_text(json.dumps(header))
     for group in groups:
         for record in group:
-            if record.evidence:
-                (folder / record.evidence).mkdir(parents=True, exist_ok=True)
-                (folder / record.evidence / "stacks-1.txt").write_text(f"Thread 1\n{EVIL}\n" + "frame\n" * 2000)
-                (folder / record.evidence / "worker.log").write_text(EVIL)
+            if record.ended.evidence:
+                (folder / record.ended.evidence).mkdir(parents=True, exist_ok=True)
+                (folder / record.ended.evidence / "stacks-1.txt").write_text(f"Thread 1\n{EVIL}\n" + "frame\n" * 2000)
+                (folder / record.ended.evidence / "worker.log").write_text(EVIL)
     return folder
 
 
@@ -71,7 +72,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    bad = [one.model_copy(update={"reason": EVIL, "cause": "fork-lost-threads", "support": [EVIL]}) for one in
+    bad = [handmade.changed(one, reason=EVIL, cause="fork-lost-threads", support=[EVIL]) for one in
            trials(IMPORT, 1, end=Outcome.HUNG)]  # fmt: skip
     return made(tmp_path / "run", trials(FORK, 100, 101, 99), trials(SPAWN, 60, 61, 59), bad)
 
@@ -134,7 +135,7 @@ def test_evidence_is_cut_and_says_so(run: Path) -> None:
 def test_evidence_outside_the_run_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "stacks.txt").write_text("secret")
-    bad = [one.model_copy(update={"evidence": "../secret"}) for one in trials(IMPORT, 1, end=Outcome.HUNG)]
+    bad = [handmade.changed(one, evidence="../secret") for one in trials(IMPORT, 1, end=Outcome.HUNG)]
     run = made(tmp_path / "run", bad)
     assert [one.excerpts for one in content.read(run).cells] == [()]
 
@@ -147,7 +148,7 @@ def test_a_link_of_a_foreign_run_leads_to_no_file_of_this_machine(run: Path, tmp
 
 def test_the_evidence_shown_is_of_the_trial_that_the_row_tells_of(run: Path) -> None:
     stalled = [
-        one.model_copy(update={"evidence": "evidence/y/worker.log", "cause": "other", "trial": 2})
+        handmade.changed(one, evidence="evidence/y/worker.log", cause="other", trial=2)
         for one in trials(IMPORT, 1, end=Outcome.STALLED)
     ]
     (run / "evidence" / "y").mkdir()
@@ -155,7 +156,7 @@ def test_the_evidence_shown_is_of_the_trial_that_the_row_tells_of(run: Path) -> 
     (run / "trials.jsonl").write_text("".join(map(to_line, [*stalled, *RunFolder(run).records()])))
     (view,) = (one for one in content.read(run).cells if one.id == IMPORT.id)
     assert view.outcome == "hung"
-    assert view.worst.cause == "fork-lost-threads"
+    assert view.worst.ended.cause == "fork-lost-threads"
     assert all(one.path.startswith("evidence/x/") for one in view.excerpts)
     assert view.files == ("evidence/y/worker.log",), "of the other trials a link"
 

@@ -106,7 +106,7 @@ def test_the_records_of_a_part_are_numbered_through_and_found_from_the_self_test
         for trial in (1, 2):
             folder.append(record(part.cases[0].cell, trial=trial, evidence="evidence/x", requests_file=""))
     found = task.records()
-    assert [(one.trial, one.evidence, one.requests_file) for one in found] == [
+    assert [(one.trial, one.ended.evidence, one.answers.requests_file) for one in found] == [
         (5, "parts/part-1/evidence/x", ""),
         (6, "parts/part-1/evidence/x", ""),
     ]

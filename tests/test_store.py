@@ -17,23 +17,14 @@ from harness.records.record import TrialRecord, from_line, to_line
 from harness.run import plan
 from harness.run.plan import Planned
 from harness.summary import summary
+from tests import handmade
 
 CELL = Cell(backend="theano", pool="solo")
 
 
 def record(cell: Cell = CELL, **changes: object) -> TrialRecord:
-    values = {
-        "cell_id": cell.id,
-        "cell": cell.as_dict(),
-        "trial": 1,
-        "plan_key": "k",
-        "started": "2026-01-01T00:00:00+00:00",
-        "seconds": 1.0,
-        "outcome": Outcome.OK,
-        "reason": "fine",
-        **changes,
-    }
-    return TrialRecord.model_validate(values)
+    values = {"plan_key": "k", "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "outcome": Outcome.OK, "reason": "fine"}
+    return handmade.record(**{"cell_id": cell.id, "cell": cell.as_dict(), **values, **changes})
 
 
 def test_a_record_reads_back_as_it_was_written() -> None:

@@ -16,10 +16,11 @@ from harness.errors import NothingMatches
 from harness.experiment.matrix import Cell
 from harness.measure import waterfall
 from harness.measure.waterfall import NEEDED, STAGES
-from harness.records.answers import MEASURE
+from harness.records.answers import MEASURE, Requests
 from harness.records.outcomes import Outcome
 from harness.report import waterfall_view
 from harness.summary import summary
+from tests import handmade
 from tests.test_store import record
 
 MS = 1_000_000
@@ -169,23 +170,31 @@ def test_the_words_begin_with_the_place_of_most_waiting_and_leave_trifles_out() 
     assert waterfall.in_words({}) == ""
 
 
-def saved(folder: Path, name: str, *, stamped: bool, n: int = 100) -> str:
-    """A requests file of n equal requests, one after the other."""
-    rows = columns(
+def rows_of(n: int = 100) -> dict[str, np.ndarray]:
+    """n equal requests, one after the other."""
+    return columns(
         *((i * 100, i * 100 + 13, i * 100 + 15, i * 100 + 16, i * 100 + 36, i * 100 + 40, i * 100 + 41) for i in range(n))
-    )
-    rows |= {"phase": np.full(n, MEASURE), "right": np.full(n, True)}
-    if not stamped:
-        rows = {key: value for key, value in rows.items() if key not in waterfall.STAMPED}
-    pq.write_table(pa.table(rows), folder / name)
+    ) | {"phase": np.full(n, MEASURE)}
+
+
+def requests(*, stamped: bool, n: int = 100) -> Requests:
+    rows, yes = rows_of(n), np.full(n, True)
+    kept = {key: value for key, value in rows.items() if stamped or key not in waterfall.STAMPED}
+    return Requests(columns=kept, answered=yes, right=yes, raised=~yes, difference=np.zeros(n))
+
+
+def saved(folder: Path, name: str, *, stamped: bool) -> str:
+    """The same as a requests file."""
+    known = requests(stamped=stamped)
+    pq.write_table(pa.table({**known.columns, "right": known.right}), folder / name)
     return name
 
 
 def test_the_table_of_cells_holds_the_median_of_each_stage(tmp_path: Path) -> None:
     trial = record(requests_file=saved(tmp_path, "a.parquet", stamped=True), measured_s=10.0, measured_requests=100)
-    medians = waterfall.medians(trial, tmp_path)
+    medians = waterfall.medians_of(requests(stamped=True), capacity=trial.as_cell.concurrency)
     assert list(medians) == [name for name in STAGES if name != "publish"]
-    row = summary.row([trial.model_copy(update={"stages_p50_s": medians})], {}, tmp_path)
+    row = summary.row([handmade.changed(trial, stages_p50_s=medians)], {}, tmp_path)
     assert row["stage_predict_p50_s"] == pytest.approx(0.020)
     assert row["stage_prefetch_p50_s"] == 0
     assert row["stage_publish_p50_s"] is None
@@ -194,7 +203,7 @@ def test_the_table_of_cells_holds_the_median_of_each_stage(tmp_path: Path) -> No
 def test_a_run_from_before_the_stamps_says_so(tmp_path: Path) -> None:
     trial = record(requests_file=saved(tmp_path, "old.parquet", stamped=False), measured_s=10.0, measured_requests=100)
     assert waterfall_view.OLD in waterfall_view.shown(waterfall_view.view([trial], tmp_path)).plain
-    assert waterfall.medians(trial, tmp_path) == {}
+    assert waterfall.medians_of(requests(stamped=False), capacity=1) == {}
 
 
 def test_a_cell_shows_every_stage_with_a_share_of_the_whole(tmp_path: Path) -> None:

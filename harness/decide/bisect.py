@@ -148,7 +148,7 @@ def judged(version: str, records: Sequence[TrialRecord], folder: Path) -> Measur
     paces = tuple(one.throughput_per_s for one in found if one is not None and one.throughput_per_s)
     return Measured(
         version=version, outcome=None if worst.outcome in NOT_JUDGED else worst.outcome, reason=worst.reason,
-        paces_per_s=paces, evidence=str(folder / worst.evidence) if worst.evidence else "",
+        paces_per_s=paces, evidence=str(folder / worst.ended.evidence) if worst.ended.evidence else "",
     )  # fmt: skip
 
 

@@ -16,26 +16,26 @@ from collections.abc import Mapping, Sequence
 
 from harness.machine import cores
 from harness.measure import memory
-from harness.measure.monitor import ROLES, Monitor, Sample
+from harness.measure.monitor import ROLES, Sample, Watched
 from harness.measure.thread_clocks import ThreadUse
-from harness.records.record import CpuFacts, CpuUse, MemoryUse, Occupancy
+from harness.records.sections import CpuFacts, CpuUse, MemoryUse, Occupancy
 
 BUSY_SHARE = 0.05  # of a core, from which on a thread counts as busy
 Executor = tuple[int, int]  # (pid, tid) of a thread that ran a request
 
 
 def of(
-    monitor: Monitor, before: Sample, after: Sample, *, executors: frozenset[Executor], occupancy: Occupancy | None, kind: str
+    watched: Watched, before: Sample, after: Sample, *, executors: frozenset[Executor], occupancy: Occupancy | None, kind: str
 ) -> CpuFacts | None:
     """The facts of the measured window, from its first sample to its last; None where threads were not read twice.
 
     `kind`: of executors, see `pools.Pool`.
     """
-    uses, span_s = monitor.ledger.spent(), monitor.ledger.end_s - monitor.ledger.begin_s
+    uses, span_s = watched.uses, watched.uses_span_s
     window_s = after.at_s - before.at_s
     if not uses or span_s <= 0 or window_s <= 0:
         return None
-    worker, tree_s = monitor.worker.pid, after.worker_tree_cpu_s - before.worker_tree_cpu_s
+    worker, tree_s = watched.worker, after.worker_tree_cpu_s - before.worker_tree_cpu_s
     kinds = by_kind(uses, worker=worker, executors=executors)
     kinds["ended"] = max(0.0, tree_s * span_s / window_s - sum(kinds.values()))
     used, demands = python_cores(uses, span_s, executors)
@@ -53,7 +53,7 @@ def of(
         run_queue_wait_s=sum(one.wait_s for one in uses),
         involuntary_switches=sum(one.involuntary for one in uses),
         executor_kind=kind,
-        broker_watched=monitor.broker is not None,
+        broker_watched=watched.broker_watched,
         occupancy=occupancy,
     )
 
@@ -98,18 +98,18 @@ def python_cores(
     return used, wanted
 
 
-def memory_use(monitor: Monitor, *, requests: int) -> MemoryUse | None:
+def memory_use(watched: Watched, *, requests: int) -> MemoryUse | None:
     """Memory at its peak, and its growth through the measured phase, in which `requests` were answered."""
-    peak = monitor.peak_memory
+    peak = watched.peak_memory
     if peak is None:
         return None
-    ends = [number for number, sample in enumerate(monitor.samples) if sample.phase == "measure"]
-    inside = monitor.samples[ends[0] : ends[-1] + 2] if ends else []  # with the sample that ends the phase
+    ends = [number for number, sample in enumerate(watched.samples) if sample.phase == "measure"]
+    inside = watched.samples[ends[0] : ends[-1] + 2] if ends else []  # with the sample that ends the phase
     readings = [sample.memory for sample in inside if sample.memory is not None]
     return MemoryUse(
         pss_bytes={role: pages.pss_bytes for role, pages in peak.pages.items()},
         private_bytes={role: pages.private_bytes for role, pages in peak.pages.items()},
         shared_bytes={role: pages.shared_bytes for role, pages in peak.pages.items()},
-        readings=sum(sample.memory is not None for sample in monitor.samples),
+        readings=sum(sample.memory is not None for sample in watched.samples),
         growth=memory.growth(readings, requests),
     )

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.judge.outcome import CLIENT_LIMIT
-from harness.records.record import CpuFacts, CpuUse, Occupancy
+from harness.records.sections import CpuFacts, CpuUse, Occupancy
 
 LEAST_WINDOW_S = 0.5
 FULL_IDLE = 0.10

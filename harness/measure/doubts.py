@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from harness.certainty import intervals, stability
 from harness.measure import figures
 from harness.records.outcomes import Outcome
-from harness.records.record import Figures, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import Figures
 
 OTHERS_SHARE = 0.10  # of the machine's cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02
@@ -54,7 +55,7 @@ def parts(column: str) -> list[tuple[str, str]]:
 
 def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
     """About one trial; `known`: its figures, where its record holds none. Without figures there is nothing to doubt."""
-    known = known or record.figures
+    known = known or record.certainty.figures
     if known is None or not known.requests:
         return []
     found = [
@@ -160,18 +161,18 @@ def _end(record: TrialRecord) -> Doubt | None:
 
 
 def _starved(record: TrialRecord) -> Doubt | None:
-    if record.starved is None or record.starved < STARVED_SHARE:
+    if record.pace.starved is None or record.pace.starved < STARVED_SHARE:
         return None
     return Doubt(
         name="starved",
-        what=f"for {record.starved:.0%} of the time requests waited and nobody worked",
+        what=f"for {record.pace.starved:.0%} of the time requests waited and nobody worked",
         next_step="try another prefetch or look at the broker",
     )
 
 
 def _sending(record: TrialRecord) -> list[Doubt | None]:
     """What the client saw: whether warm-up became stable, whether arrivals exceeded capacity, whether a peak held."""
-    said = record.sending
+    said = record.client.sending
     if said is None:
         return []
     cold = Doubt(
@@ -202,7 +203,7 @@ def _sending(record: TrialRecord) -> list[Doubt | None]:
 
 
 def _growth(record: TrialRecord) -> Doubt | None:
-    grown = record.memory.growth if record.memory else None
+    grown = record.memory.use.growth if record.memory.use else None
     if grown is None or not grown.certain or grown.bytes_per_s * grown.seconds < LEAST_GROWTH_BYTES:
         return None
     each = f", {grown.bytes_per_request / 1024:.1f} KiB a request" if grown.bytes_per_request is not None else ""
@@ -218,7 +219,7 @@ def _machine(record: TrialRecord) -> list[Doubt | None]:
 
 
 def _others(record: TrialRecord) -> Doubt | None:
-    cpu = record.cpu
+    cpu = record.cpu.use
     if cpu is None or (share := cpu.others_share - cpu.steal / (cpu.window_s * cpu.cores)) < OTHERS_SHARE:
         return None
     return Doubt(
@@ -227,7 +228,7 @@ def _others(record: TrialRecord) -> Doubt | None:
 
 
 def _stolen(record: TrialRecord) -> Doubt | None:
-    cpu = record.cpu
+    cpu = record.cpu.use
     if cpu is None or (share := cpu.steal / (cpu.window_s * cpu.cores)) < STOLEN_SHARE:
         return None
     return Doubt(
@@ -236,7 +237,7 @@ def _stolen(record: TrialRecord) -> Doubt | None:
 
 
 def _frequency(record: TrialRecord) -> Doubt | None:
-    noise = record.noise
+    noise = record.cpu.noise
     if noise is None or not noise.frequency_low_hz or not noise.frequency_high_hz:
         return None
     low, high = noise.frequency_low_hz / 1e9, noise.frequency_high_hz / 1e9
@@ -250,7 +251,7 @@ def _frequency(record: TrialRecord) -> Doubt | None:
 
 
 def _swap(record: TrialRecord) -> Doubt | None:
-    swapped = record.noise.swapped_bytes if record.noise else None
+    swapped = record.cpu.noise.swapped_bytes if record.cpu.noise else None
     if swapped is None or swapped < SWAPPED_BYTES:
         return None
     return Doubt(name="swap", what=f"{swapped / 2**20:.0f} MiB were swapped meanwhile", next_step="free some memory")

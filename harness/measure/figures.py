@@ -14,38 +14,47 @@ from harness.certainty import intervals, stability
 from harness.experiment.traffic import parse
 from harness.records import answers
 from harness.records.answers import Measured
-from harness.records.record import Figures, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import Figures
 
 PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
 def of(record: TrialRecord, folder: Path) -> Figures | None:
     """The figures of a record of the run in `folder`; None where nothing was measured, or its requests are gone."""
-    if record.figures is not None or not (record.measured_s and record.measured_requests and record.requests_file):
-        return record.figures
+    if record.certainty.figures is not None or not (
+        record.pace.measured_s and record.pace.measured_requests and record.answers.requests_file
+    ):
+        return record.certainty.figures
     try:
-        measured = answers.measured(folder / record.requests_file)
+        measured = answers.measured(folder / record.answers.requests_file)
     except FileNotFoundError:
         return None
-    traffic = parse(record.cell.get("traffic", "single"))
-    found = compute(
-        measured, seconds=record.measured_s, requests=record.measured_requests, backlog=traffic.backlog, chance=traffic.chance
+    traffic = parse(record.asked.cell.get("traffic", "single"))
+    return compute(
+        measured,
+        seconds=record.pace.measured_s,
+        requests=record.pace.measured_requests,
+        backlog=traffic.backlog,
+        chance=traffic.chance,
+        cut_off=record.client.sending is not None and record.client.sending.cut_off > 0,
     )
-    cut_off = record.sending is not None and record.sending.cut_off > 0
-    # the slowest requests have no latency: percentiles of the others would be too good to be true
-    return found.model_copy(update={"latency_s": {}, "latency_span_s": {}}) if cut_off else found
 
 
-def compute(measured: Measured, *, seconds: float, requests: int, backlog: bool, chance: bool = False) -> Figures:
+def compute(
+    measured: Measured, *, seconds: float, requests: int, backlog: bool, chance: bool = False, cut_off: bool = False
+) -> Figures:
     """`seconds` of the measured phase, in which `requests` were answered rightly.
 
     `backlog`: all requests were published at once, so that latency grows through the phase; neither batches nor windows of
     it are alike, and only its percentiles are given. `chance`: arrivals are random, so that windows differ whether the
-    worker is stable or not: then nothing is said of that.
+    worker is stable or not: then nothing is said of that. `cut_off`: the slowest requests were withdrawn and have no latency,
+    so that percentiles of the others would be too good to be true: none is given.
     """
     latency, rate = measured.latency_s, requests / seconds
+    percentiles = {} if cut_off else PERCENTILES
     begin_s = float((measured.received_s - latency).min()) if len(latency) else 0.0
-    known = {name: intervals.percentile(latency, fraction) for name, fraction in PERCENTILES.items()}
+    known = {name: intervals.percentile(latency, fraction) for name, fraction in percentiles.items()}
     spans = {} if backlog else {name: intervals.of_percentile(latency, PERCENTILES[name]) for name in known}
     throughputs, latencies = windows(measured, begin_s, seconds)
     return Figures(

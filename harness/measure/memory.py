@@ -18,7 +18,7 @@ import numpy as np
 from scipy import special
 
 from harness.machine import procfs
-from harness.records.record import Growth
+from harness.records.sections import Growth
 
 KIB = 1024
 LEAST_STEPS = 4

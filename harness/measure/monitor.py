@@ -22,7 +22,7 @@ from harness.machine.processes import OwnedProcess
 from harness.machine.procfs import ProcessStat
 from harness.measure import memory
 from harness.measure.memory import MemoryReading, Pages
-from harness.measure.thread_clocks import ThreadLedger
+from harness.measure.thread_clocks import ThreadLedger, ThreadUse
 
 ROLES = ("worker", "children", "broker", "client")
 MEMORY_EVERY_S = 2.0
@@ -52,6 +52,24 @@ class Sample:
     @property
     def machine_cpu_s(self) -> float:
         return sum(self.cores_busy_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """All that a monitor read of a trial. `uses`: what each thread of the worker's tree used in `uses_span_s`, which is about
+    the measured phase; () where threads were not read twice."""
+
+    worker: int  # the pid of the worker itself
+    samples: tuple[Sample, ...] = ()
+    uses: tuple[ThreadUse, ...] = ()
+    uses_span_s: float = 0.0
+    broker_watched: bool = False
+
+    @property
+    def peak_memory(self) -> MemoryReading | None:
+        """The reading with the largest PSS of the worker's tree; None where nothing could be read."""
+        readings = [sample.memory for sample in self.samples if sample.memory is not None]
+        return max(readings, key=lambda one: one.pss_bytes, default=None)
 
 
 class Program:
@@ -110,11 +128,15 @@ class Monitor:
         self.samples.append(reading)
         return reading
 
-    @property
-    def peak_memory(self) -> MemoryReading | None:
-        """The reading with the largest PSS of the worker's tree; None where nothing could be read."""
-        readings = [sample.memory for sample in self.samples if sample.memory is not None]
-        return max(readings, key=lambda one: one.pss_bytes, default=None)
+    def watched(self) -> Watched:
+        """What has been read so far."""
+        return Watched(
+            worker=self.worker.pid,
+            samples=tuple(self.samples),
+            uses=tuple(self.ledger.spent()),
+            uses_span_s=self.ledger.end_s - self.ledger.begin_s,
+            broker_watched=self.broker is not None,
+        )
 
     def _read_threads(self, stats: Iterable[ProcessStat], at_s: float) -> None:
         begin_s = time.thread_time()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.records.answers import NS, Floats
-from harness.records.record import Occupancy
+from harness.records.sections import Occupancy
 
 HANDOVER_S = 0.05  # a healthy pool hands over within 1 to 5 ms, see the waterfall of a null control
 

@@ -35,7 +35,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from harness.certainty import intervals
-from harness.records.answers import MEASURE, NS, Floats
+from harness.records.answers import MEASURE, NS, Floats, Requests
 from harness.records.record import TrialRecord
 from harness.worker import contract
 
@@ -175,17 +175,21 @@ def _steps(n: int, kind: int) -> Floats:
 
 
 def read(path: Path, *, capacity: int) -> Floats | None:
-    """(n, len(STAGES)) of the measured requests in a saved file that were answered rightly, and whose way is known.
-
-    None where the file has no stamps of the worker: it was written before they existed, or is a baseline's.
-    """
+    """The stages of the requests in a saved file, see `measured`. Raises FileNotFoundError."""
     schema = set(pq.read_schema(path).names)
     if not schema >= set(STAMPED):
         return None
-    names = [*NEEDED, "phase", "right", *({"intended", "sent"} & schema)]
-    table = pq.read_table(path, columns=names)
-    columns = {name: table[name].to_numpy() for name in names}
-    if not (columns["worker_received"] >= 0).any():
+    table = pq.read_table(path, columns=[*NEEDED, "phase", "right", *({"intended", "sent"} & schema)])
+    return measured({name: table[name].to_numpy() for name in table.column_names}, capacity=capacity)
+
+
+def measured(columns: Columns, *, capacity: int) -> Floats | None:
+    """(n, len(STAGES)) of the measured requests that were answered rightly, and whose way is known. `columns`: those of
+    `stages`, `phase` and `right`.
+
+    None where there are no stamps of the worker: they were written before they existed, or are a baseline's.
+    """
+    if not set(STAMPED) <= set(columns) or not (columns["worker_received"] >= 0).any():
         return None
     found = stages(columns, capacity=capacity)[columns["right"] & (columns["phase"] == MEASURE)]
     known: Floats = found[~np.isnan(found[:, 1:]).any(axis=1)]
@@ -195,15 +199,17 @@ def read(path: Path, *, capacity: int) -> Floats | None:
 def of_trials(records: Iterable[TrialRecord], folder: Path) -> Floats | None:
     """The stages of all measured requests of these trials of one cell, see `read`; None where no trial has stamps."""
     found = [
-        read(folder / record.requests_file, capacity=record.as_cell.concurrency) for record in records if record.requests_file
+        read(folder / record.answers.requests_file, capacity=record.as_cell.concurrency)
+        for record in records
+        if record.answers.requests_file
     ]
     known = [lengths for lengths in found if lengths is not None]
     return np.concatenate(known) if known else None
 
 
-def medians(record: TrialRecord, folder: Path) -> dict[str, float]:
+def medians_of(requests: Requests, *, capacity: int) -> dict[str, float]:
     """The median seconds of each stage in one trial; without those that are not known or rest on too few requests."""
-    lengths = of_trials([record], folder)
+    lengths = measured({**requests.columns, "right": requests.right}, capacity=capacity)
     if lengths is None:
         return {}
     known = {name: intervals.percentile(x[~np.isnan(x)], 0.5) for name, x in zip(STAGES, lengths.T, strict=True)}

@@ -7,6 +7,7 @@ share.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,11 @@ class Measured:
     predict_s: Floats
 
 
+def measured_of(requests: Requests) -> Measured:
+    """The measured ones of a trial's requests."""
+    return _measured({**requests.columns, "right": requests.right}, "intended")
+
+
 def measured(path: Path) -> Measured:
     """The measured requests of a saved file. Raises FileNotFoundError."""
     with pq.ParquetFile(path) as file:
@@ -152,7 +158,10 @@ def measured(path: Path) -> Measured:
         start = "intended" if "intended" in file.schema_arrow.names else "published"
         names = ["phase", "right", start, "received", "predict_begin", "predict_end"]
         # one column after the other: all at once take a million requests half as much memory again
-        columns = {name: file.read([name], use_threads=False)[name].to_numpy() for name in names}
+        return _measured({name: file.read([name], use_threads=False)[name].to_numpy() for name in names}, start)
+
+
+def _measured(columns: Mapping[str, npt.NDArray[Any]], start: str) -> Measured:
     chosen = np.flatnonzero(columns["right"] & (columns["phase"] == MEASURE))
     chosen = chosen[np.argsort(columns["received"][chosen], kind="stable")]
     received, intended = columns["received"][chosen], columns[start][chosen]

@@ -87,9 +87,9 @@ class RunFolder:
     def current(self) -> dict[tuple[str, int], TrialRecord]:
         """The newest records, without those of an earlier plan for the same cell: two settings make no one row."""
         records = self.records()
-        newest = {record.cell_id: record.plan_key for record in records}
+        newest = {record.cell_id: record.asked.plan_key for record in records}
         latest = {(record.cell_id, record.trial): record for record in records}
-        return {key: record for key, record in latest.items() if record.plan_key == newest[record.cell_id]}
+        return {key: record for key, record in latest.items() if record.asked.plan_key == newest[record.cell_id]}
 
     def append(self, record: TrialRecord) -> None:
         with writing(self.path), open(self.trials_path, "a") as file:

@@ -170,14 +170,16 @@ def again(header: Mapping[str, Any], record: TrialRecord | None = None) -> str:
 
 def _most_text(groups: Iterable[Sequence[TrialRecord]]) -> int:
     """Characters of an excerpt: of a run in which many cells went wrong, less of each."""
-    shown = sum(any(record.evidence for record in trials) for trials in groups)
+    shown = sum(any(record.ended.evidence for record in trials) for trials in groups)
     return min(MOST_TEXT, MOST_ALL_TEXT // max(1, shown * MOST_OF_KIND * (len(KINDS) + 1)))
 
 
 def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, command: str, most: int) -> CellView:
     worst = summary.gravest(trials)
-    shown = evidence_files(folder, worst) if worst.evidence else []
-    others = [path for record in trials if record is not worst and record.evidence for path in evidence_files(folder, record)]
+    shown = evidence_files(folder, worst) if worst.ended.evidence else []
+    others = [
+        path for record in trials if record is not worst and record.ended.evidence for path in evidence_files(folder, record)
+    ]
     excerpts = [path for kind in (*KINDS, "") for path in [one for one in shown if _kind(one) == kind][:MOST_OF_KIND]]
     linked = dict.fromkeys(path for path in [*shown, *others] if path not in excerpts)
     return CellView(
@@ -192,7 +194,7 @@ def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, c
 
 def evidence_files(folder: Path, record: TrialRecord) -> list[Path]:
     """What was kept of a trial: the file that its record names first, then stacks, threads, logs. Nothing outside the run."""
-    named = folder / record.evidence
+    named = folder / record.ended.evidence
     place = named if named.is_dir() else named.parent
     if not place.is_dir() or not place.resolve().is_relative_to(folder.resolve()):
         return []
@@ -259,7 +261,7 @@ def distributions(content: Content) -> pd.DataFrame:
     """(cell, share, latency_ms): each cell's latencies at some quantiles, all trials that ended ok together."""
     parts = []
     for one in content.cells:
-        paths = [content.folder / record.requests_file for record in one.trials if record.outcome is Outcome.OK]
+        paths = [content.folder / record.answers.requests_file for record in one.trials if record.outcome is Outcome.OK]
         known = [answers.measured(path).latency_s for path in paths if path.is_file()]
         latencies = np.concatenate(known) if known else np.array([])
         if len(latencies):
@@ -272,7 +274,7 @@ def timelines(content: Content) -> pd.DataFrame:
     """(cell, at_s, role, cores): what each role used between samples, of the first trial that has them."""
     parts = []
     for one in content.cells:
-        files = [content.folder / record.samples_file for record in one.trials if record.samples_file]
+        files = [content.folder / record.cpu.samples_file for record in one.trials if record.cpu.samples_file]
         path = next((path for path in files if path.is_file()), None)
         if path is not None and (part := _timeline(path)) is not None:
             parts.append(part.assign(cell=one.id))

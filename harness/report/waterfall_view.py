@@ -68,10 +68,10 @@ def views(records: Sequence[TrialRecord], folder: Path, patterns: Sequence[str])
 
 def view(trials: Sequence[TrialRecord], folder: Path) -> View:
     """The view of one cell, from those of its trials that ended well, or from all that measured something."""
-    measured = [record for record in trials if record.measured_requests and record.requests_file]
+    measured = [record for record in trials if record.pace.measured_requests and record.answers.requests_file]
     good = [record for record in measured if record.outcome is Outcome.OK] or measured
     lengths = waterfall.of_trials(good, folder)
-    latencies = [answers.measured(folder / record.requests_file).latency_s for record in good]
+    latencies = [answers.measured(folder / record.answers.requests_file).latency_s for record in good]
     cell, why = trials[0].as_cell, ""
     worst = summary.gravest(trials)
     if cell.is_baseline:

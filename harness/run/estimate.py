@@ -60,8 +60,8 @@ def left_s(todo: Iterable[Planned], records: Iterable[TrialRecord], settings: Se
     for record in done:
         cell = record.as_cell
         expected_s = expected(cell, settings, paces)
-        everything.add(record.seconds, expected_s)
-        kinds.setdefault(_kind(cell), _Factor()).add(record.seconds, expected_s)
+        everything.add(record.ended.seconds, expected_s)
+        kinds.setdefault(_kind(cell), _Factor()).add(record.ended.seconds, expected_s)
     prior = everything.value(1.0)
     return sum(
         kinds.get(_kind(item.cell), _Factor()).value(prior) * expected(item.cell, settings, paces)
@@ -91,7 +91,7 @@ def _kind(cell: Cell) -> tuple[str, int]:
 
 def _paces(records: Iterable[TrialRecord]) -> dict[str, float]:
     return {
-        record.cell_id: record.measured_s / record.measured_requests
+        record.cell_id: record.pace.measured_s / record.pace.measured_requests
         for record in records
-        if record.as_cell.is_baseline and record.measured_s and record.measured_requests
+        if record.as_cell.is_baseline and record.pace.measured_s and record.pace.measured_requests
     }

@@ -22,10 +22,11 @@ from harness.experiment.matrix import Cell
 from harness.machine import identity
 from harness.records.answers import Floats
 from harness.records.outcomes import FAILED, Outcome
-from harness.records.record import SCHEMA, TrialRecord
+from harness.records.record import TrialRecord
 from harness.trial import outside
 
 CONTROL_CALLS = ("predict",)
+MEASURED_AS = 2  # raise it when trials measure something else: then earlier ones are of another plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ def _pinned(lock: Path) -> str:
 def key(cell: Cell, settings: Settings, environment: Environment | None, bundle: Bundle | None, broker_url: str = "") -> str:
     """Hash of everything a trial's result depends on by our will; a record with another key is of another plan."""
     asked = {
-        "schema": SCHEMA,
+        "schema": MEASURED_AS,
         "cell": cell.as_dict(),
         "settings": settings.model_dump(exclude=set(REPEATS)),
         "environment": environment.fingerprint if environment else "missing",
@@ -159,17 +160,23 @@ def missing(
     return [
         item
         for item in planned
-        if (record := done.get((item.cell.id, item.trial))) is None or record.plan_key != item.key or record.outcome in retry
+        if (record := done.get((item.cell.id, item.trial))) is None
+        or record.asked.plan_key != item.key
+        or record.outcome in retry
     ]
 
 
 def pace(baselines: Sequence[TrialRecord]) -> dict[str, float | None]:
     """What the baseline says of a request's duration, as fields of an Assignment; seconds, None where it says nothing."""
-    good = [record for record in baselines if record.outcome is Outcome.OK and record.measured_s and record.measured_requests]
+    good = [
+        record
+        for record in baselines
+        if record.outcome is Outcome.OK and record.pace.measured_s and record.pace.measured_requests
+    ]
     if not good:
         return {"baseline_s": None, "baseline_first_s": None}
-    usual = max((record.measured_s or 0.0) / record.measured_requests for record in good)
-    return {"baseline_s": usual, "baseline_first_s": max((record.first_predict_s or 0.0) for record in good) or None}
+    usual = max((record.pace.measured_s or 0.0) / record.pace.measured_requests for record in good)
+    return {"baseline_s": usual, "baseline_first_s": max((record.pace.first_predict_s or 0.0) for record in good) or None}
 
 
 def retry_outcomes(text: str) -> frozenset[Outcome]:

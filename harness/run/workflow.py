@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -36,7 +35,8 @@ from harness.run.plan import Bundle, Planned
 from harness.summary import diagnoses, summary
 from harness.texts import portable
 from harness.trial import outside, supervisor
-from harness.trial.trial import Assignment, Trial
+from harness.trial.assignment import Assignment
+from harness.trial.trial import Trial
 
 USER_WORKLOAD = "user-model"
 
@@ -228,12 +228,11 @@ def run_one(
             **{**plan.pace(baselines), **given},
         )
         heading, begun = heading_of(state, item), time.monotonic()
-        trial = Trial(work)
-        trial.run()
-        if trial.seen.ended_by == "interrupted":
+        left = Trial(work).run()
+        if left.interrupted:
             return None
-        read = partial(conclude.compared, bundle=bundle)
-        return conclude.record_of(trial, heading, read, folder.path, seconds=time.monotonic() - begun)
+        requests = conclude.compared(left, bundle)
+        return conclude.record_of(left, heading, requests, folder.path, seconds=time.monotonic() - begun)
 
 
 def skip(state: Run, item: Planned, reason: str) -> TrialRecord:

@@ -33,14 +33,14 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
         "",
         f"**{worst.outcome.value}**, {len(bad)} of {len(trials)}: {escaped(worst.reason)}",
         "",
-        f"Likely cause: **{worst.cause or 'unknown'}**.",
-        *[f"* {escaped(sentence)}" for sentence in worst.support],
+        f"Likely cause: **{worst.ended.cause or 'unknown'}**.",
+        *[f"* {escaped(sentence)}" for sentence in worst.ended.support],
     ]
-    helps = [_of_fix(fix, groups) for fix in fixes(worst.as_cell, worst.cause)]
+    helps = [_of_fix(fix, groups) for fix in fixes(worst.as_cell, worst.ended.cause)]
     if helps:
         lines += ["", "What would help:", *helps]
-    if worst.evidence:
-        lines += ["", f"Evidence: `{worst.evidence}`"]
+    if worst.ended.evidence:
+        lines += ["", f"Evidence: `{worst.ended.evidence}`"]
     return "\n".join(lines) + "\n"
 
 
@@ -50,7 +50,7 @@ def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
         return f"* {fix.text}: not measured in this run (`{fix.cell.id}`)"
     good = [record for record in sibling if record.outcome is Outcome.OK]
     if len(good) == len(sibling):
-        paces = [record.measured_requests / record.measured_s for record in good if record.measured_s]
+        paces = [record.pace.measured_requests / record.pace.measured_s for record in good if record.pace.measured_s]
         pace = f", {max(paces):.1f} requests a second" if paces else ""
         return f"* {fix.text}: **measured to work**, {len(good)} of {len(sibling)} ok{pace} (`{fix.cell.id}`)"
     ended = ", ".join(dict.fromkeys(record.outcome.value for record in sibling if record.outcome is not Outcome.OK))

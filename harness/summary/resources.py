@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.records.record import CpuFacts, MemoryUse, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import CpuFacts, MemoryUse
 
 
 def columns(good: Sequence[TrialRecord], trials: Sequence[TrialRecord]) -> dict[str, Any]:
     """`good`: the trials whose figures the row shows; `trials`: all of the cell, for the peak of memory."""
-    known = [record.memory for record in trials if record.memory is not None]
-    return {"cpu_verdict": verdicts(good), **_cpu([r.cpu_facts for r in good if r.cpu_facts]), **_memory(known, good)}
+    known = [record.memory.use for record in trials if record.memory.use is not None]
+    return {"cpu_verdict": verdicts(good), **_cpu([r.cpu.facts for r in good if r.cpu.facts]), **_memory(known, good)}
 
 
 def verdicts(records: Iterable[TrialRecord]) -> str:
@@ -23,10 +24,10 @@ def verdicts(records: Iterable[TrialRecord]) -> str:
     """
     words: dict[str, list[float]] = {}
     for record in records:
-        if record.cpu_verdict:
-            name, _, times = record.cpu_verdict.removesuffix(" x").rpartition(" ")
-            known = bool(name) and record.cpu_verdict.endswith(" x")
-            words.setdefault(name if known else record.cpu_verdict, []).append(float(times) if known else np.nan)
+        if record.cpu.verdict:
+            name, _, times = record.cpu.verdict.removesuffix(" x").rpartition(" ")
+            known = bool(name) and record.cpu.verdict.endswith(" x")
+            words.setdefault(name if known else record.cpu.verdict, []).append(float(times) if known else np.nan)
     told = {name: name if np.isnan(values[0]) else f"{name} {np.median(values):.1f} x" for name, values in words.items()}
     if len(told) < 2:
         return "".join(told.values())
@@ -48,7 +49,9 @@ def _memory(known: Sequence[MemoryUse], good: Iterable[TrialRecord]) -> dict[str
     if not known:
         return {}
     peak = max(known, key=lambda one: sum(one.pss_bytes.values()))
-    grown = [record.memory.growth for record in good if record.memory is not None and record.memory.growth is not None]
+    grown = [
+        record.memory.use.growth for record in good if record.memory.use is not None and record.memory.use.growth is not None
+    ]
     each = [one.bytes_per_request for one in grown if one.bytes_per_request is not None]
     return {
         "pss_worker_bytes": peak.pss_bytes["worker"],

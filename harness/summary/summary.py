@@ -23,7 +23,8 @@ from harness.measure import doubts, efficiency, figures, waterfall
 from harness.measure.efficiency import Ceiling, Efficiency
 from harness.records import answers
 from harness.records.outcomes import NOT_JUDGED, Outcome
-from harness.records.record import Figures, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import Figures
 from harness.summary import resources
 from harness.summary.hang_rate import hang_rate
 
@@ -70,7 +71,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
     """The row of one cell; `others` holds the records of its controls."""
     cell = trials[0].as_cell
     worst = gravest(trials)
-    measured = [record for record in trials if record.measured_s and record.measured_requests]
+    measured = [record for record in trials if record.pace.measured_s and record.pace.measured_requests]
     good = [record for record in measured if record.outcome is Outcome.OK] or measured
     known = _figures(good, folder)
     share = _efficiency(cell, known, others, folder)
@@ -84,18 +85,18 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "reason": worst.reason,
         "doubts": doubts.text([*doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known]), *above]),
         "outcomes": _counts(trials),
-        "requests": sum(record.requests for record in trials),
-        "ok": sum(record.ok for record in trials),
-        "wrong": sum(record.wrong for record in trials),
-        "unanswered": sum(record.unanswered for record in trials),
-        "errors": sum(sum(record.errors.values()) for record in trials),
-        "peak_pss_bytes": max((r.peak_pss_bytes for r in trials if r.peak_pss_bytes), default=None),
-        "threads_worker": max((r.threads_peak.get("worker", 0) for r in trials), default=0) or None,
-        "threads_child": max((r.threads_peak.get("child", 0) for r in trials), default=0) or None,
-        "ready_s": _median(record.ready_s for record in trials),
-        "first_predict_s": _median(record.first_predict_s for record in trials),
-        "starved_share": _median(record.starved for record in trials),
-        "evidence": worst.evidence,
+        "requests": sum(record.answers.requests for record in trials),
+        "ok": sum(record.answers.ok for record in trials),
+        "wrong": sum(record.answers.wrong for record in trials),
+        "unanswered": sum(record.answers.unanswered for record in trials),
+        "errors": sum(sum(record.answers.errors.values()) for record in trials),
+        "peak_pss_bytes": max((r.memory.peak_pss_bytes for r in trials if r.memory.peak_pss_bytes), default=None),
+        "threads_worker": max((r.cpu.threads_peak.get("worker", 0) for r in trials), default=0) or None,
+        "threads_child": max((r.cpu.threads_peak.get("child", 0) for r in trials), default=0) or None,
+        "ready_s": _median(record.pace.ready_s for record in trials),
+        "first_predict_s": _median(record.pace.first_predict_s for record in trials),
+        "starved_share": _median(record.pace.starved for record in trials),
+        "evidence": worst.ended.evidence,
     }
     return {
         **values,
@@ -113,11 +114,11 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
 def _offered(trials: list[TrialRecord], good: list[TrialRecord]) -> dict[str, Any]:
     """Open traffic: the rate of arrivals, the share of them that the client sent late, and the highest rate that keeps a
     latency, where that was looked for: 0 says that none does."""
-    sends = sum(record.sending.sends for record in trials if record.sending)
-    late = sum(record.sending.late for record in trials if record.sending)
-    peaks = [record.sending.peak_per_s for record in trials if record.sending and record.outcome is Outcome.OK]
+    sends = sum(record.client.sending.sends for record in trials if record.client.sending)
+    late = sum(record.client.sending.late for record in trials if record.client.sending)
+    peaks = [record.client.sending.peak_per_s for record in trials if record.client.sending and record.outcome is Outcome.OK]
     return {
-        "offered_per_s": _median(record.sending.rate_per_s for record in good if record.sending),
+        "offered_per_s": _median(record.client.sending.rate_per_s for record in good if record.client.sending),
         "late_share": late / sends if sends else None,
         "peak_per_s": _median(peaks),
     }
@@ -171,7 +172,7 @@ def _stable(each: list[bool | None]) -> bool | None:
 
 def _latencies_s(known: Known, folder: Path) -> answers.Floats:
     """Of all trials together; nothing where the requests of one are gone: the rest would be another cell."""
-    paths = [folder / record.requests_file for record, _ in known]
+    paths = [folder / record.answers.requests_file for record, _ in known]
     if not all(path.is_file() for path in paths):
         return np.array([])
     return np.concatenate([answers.measured(path).latency_s for path in paths])
@@ -179,11 +180,11 @@ def _latencies_s(known: Known, folder: Path) -> answers.Floats:
 
 def _stages(good: list[TrialRecord]) -> dict[str, Any]:
     """The median of each stage of the waterfall; medians, unlike means, do not add up to the whole."""
-    return {f"stage_{name}_p50_s": _median(record.stages_p50_s.get(name) for record in good) for name in waterfall.STAGES}
+    return {f"stage_{name}_p50_s": _median(record.pace.stages_p50_s.get(name) for record in good) for name in waterfall.STAGES}
 
 
 def _cpu(good: list[TrialRecord]) -> dict[str, Any]:
-    used = [record.cpu for record in good if record.cpu is not None and record.cpu.requests]
+    used = [record.cpu.use for record in good if record.cpu.use is not None and record.cpu.use.requests]
     if not used:
         return {}
     tree, ours = sum(cpu.worker_tree for cpu in used), sum(cpu.ours for cpu in used)
@@ -224,7 +225,7 @@ def _efficiency(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]
 
     Those of more processes than cores are missed only where the run has them: runs made before they were planned have none.
     """
-    own, cores = _throughput(known), max((record.cpu.cores for record, _ in known if record.cpu), default=0)
+    own, cores = _throughput(known), max((record.cpu.use.cores for record, _ in known if record.cpu.use), default=0)
     if not own or not cores or not efficiency.can_tell(cell):
         return None
     beside = [one for one in cell.ceilings(cores) if one.concurrency <= cores or one.id in others]

@@ -24,8 +24,8 @@ from harness.broker import Broker
 from harness.errors import HarnessError
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
+from harness.observe.progress import Progress
 from harness.trial import relay
-from harness.trial.trial import Trial
 
 PREFIX = "outside-"
 RELAY_START_S = 10.0
@@ -34,7 +34,7 @@ STOP_TRIES = 5000
 SMALL_DISK_BYTES = 16 * 2**20
 CAP_SYS_ADMIN = 21  # linux/capability.h
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2  # sched.h, sys/mount.h
-Strike = Callable[[Trial], bool]  # done to the trial; False to be tried again at the next look
+Strike = Callable[[Progress, int], bool]  # the trial's progress, and its worker's pid; False to be tried again at the next look
 
 
 class Once:
@@ -44,9 +44,9 @@ class Once:
         self.strike = strike
         self.struck = False
 
-    def __call__(self, trial: Trial) -> None:
+    def __call__(self, progress: Progress, main: int) -> None:
         if not self.struck:
-            self.struck = self.strike(trial)
+            self.struck = self.strike(progress, main)
 
 
 def cannot(fault: str) -> str:
@@ -72,9 +72,8 @@ def stop(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
     yield {"outside": Once(_stop_one)}
 
 
-def _stop_one(trial: Trial) -> bool:
+def _stop_one(progress: Progress, main: int) -> bool:
     """Stop a process inside a request: it is stopped, and let go on again if it was between two."""
-    progress, main = trial.worker.progress, trial.worker.process.pid
     children = [pid for pid in sorted(progress.warm_pids) if pid != main]
     pid = children[0] if children else main
     for _ in range(STOP_TRIES):
@@ -94,7 +93,7 @@ def broker_kill(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
     """SIGKILL to the broker; it is one of this trial's own, so that the run's goes on."""
     with broker.embedded(folder / "own-broker") as own:
 
-        def strike(_: Trial) -> bool:
+        def strike(*_: object) -> bool:
             assert own.process is not None
             own.process.kill()
             return True
@@ -117,7 +116,7 @@ def broker_restart(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(broker.embedded(folder / "own-broker"))
 
-        def strike(_: Trial) -> bool:
+        def strike(*_: object) -> bool:
             assert own.process is not None
             own.process.kill()
             stack.enter_context(broker.restarted(folder / "own-broker"))
@@ -141,7 +140,7 @@ def cut(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
     with OwnedProcess(argv, log=folder / "relay.log", env={"PATH": os.environ.get("PATH", "")}) as process:
         port = _port(process, port_file)
 
-        def strike(_: Trial) -> bool:
+        def strike(*_: object) -> bool:
             os.kill(process.pid, signal.SIGSTOP)
             return True
 
@@ -164,7 +163,7 @@ def disk_full(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
     starts see the mount, and it goes when they do."""
     _mount_small_disk(folder)
 
-    def strike(_: Trial) -> bool:
+    def strike(*_: object) -> bool:
         with contextlib.suppress(OSError), open(folder / "ballast", "wb", buffering=0) as file:
             while True:
                 file.write(bytes(65536))

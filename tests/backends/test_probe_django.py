@@ -62,7 +62,7 @@ def probed(keras: Environment, site: Path, *options: object) -> tuple[str, dict[
 def test_prefork_hangs_as_it_is_written_and_the_printed_change_mends_it(keras: Environment, site: Path) -> None:
     said, records = probed(keras, site, "--pools", "prefork,solo")
     assert records["prefork"].outcome == "hung", said
-    assert records["prefork"].cause.startswith("fork-"), said
+    assert records["prefork"].ended.cause.startswith("fork-"), said
     assert records["solo"].outcome == "ok", said
     advice = run_harness(site.parent, "recommend", "probe", "--markdown", "advice.md")
     assert "use app-solo-c1" in advice.stdout

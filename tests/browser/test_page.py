@@ -11,6 +11,7 @@ import pytest
 
 from harness.records.outcomes import Outcome
 from harness.report import content, page
+from tests import handmade
 from tests.test_advise import FORK, IMPORT, SPAWN, trials
 from tests.test_report import EVIL, made
 
@@ -46,7 +47,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 @pytest.fixture(scope="module")
 def opened(browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> webdriver.Chrome:
-    bad = [one.model_copy(update={"reason": EVIL, "cause": "fork-lost-threads", "support": [EVIL]}) for one in
+    bad = [handmade.changed(one, reason=EVIL, cause="fork-lost-threads", support=[EVIL]) for one in
            trials(IMPORT, 1, end=Outcome.HUNG)]  # fmt: skip
     folder = made(tmp_path_factory.mktemp("page") / "run", trials(FORK, 100, 101, 99), trials(SPAWN, 60, 61, 59), bad)
     path = folder / "report.html"

@@ -66,8 +66,8 @@ def test_a_cells_cpu_time_agrees_with_the_kernels_own_accounting_within_2_percen
     record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
     assert record is not None
     assert record.outcome == "hung", record.reason
-    assert record.kernel_cpu_s is not None
-    assert record.tree_cpu_s == pytest.approx(record.kernel_cpu_s, rel=0.02)
+    assert record.cpu.kernel_cpu_s is not None
+    assert record.cpu.tree_cpu_s == pytest.approx(record.cpu.kernel_cpu_s, rel=0.02)
 
 
 def most_at_once(path: Path) -> int:
@@ -95,7 +95,7 @@ def sleeping(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_a_worker_is_not_ended_before_it_has_noted_the_end_of_every_request(sleeping: tuple[TrialRecord, Path]) -> None:
     record, folder = sleeping
-    columns = pq.read_table(folder / record.requests_file, columns=["received", "written"]).to_pydict()
+    columns = pq.read_table(folder / record.answers.requests_file, columns=["received", "written"]).to_pydict()
     assert len(columns["received"]) > record.as_cell.concurrency
     assert min(columns["received"]) > 0
     assert min(columns["written"]) > 0
@@ -104,7 +104,7 @@ def test_a_worker_is_not_ended_before_it_has_noted_the_end_of_every_request(slee
 def test_a_pool_runs_as_many_requests_at_once_as_it_was_told(sleeping: tuple[TrialRecord, Path]) -> None:
     """Green workers would run one at a time if they were not patched: their sleep would block the hub."""
     record, folder = sleeping
-    assert most_at_once(folder / record.requests_file) == record.as_cell.concurrency
+    assert most_at_once(folder / record.answers.requests_file) == record.as_cell.concurrency
 
 
 def test_the_record_says_what_the_cores_and_the_executors_did_and_where_the_samples_lie(
@@ -112,25 +112,25 @@ def test_the_record_says_what_the_cores_and_the_executors_did_and_where_the_samp
 ) -> None:
     """Eight requests in flight keep the executors asleep in one, which uses next to no CPU time."""
     record, folder = sleeping
-    facts, seen = record.cpu_facts, record.cpu_facts.occupancy if record.cpu_facts else None
-    assert record.cpu_verdict
-    assert record.cpu_verdict_reason
+    facts, seen = record.cpu.facts, record.cpu.facts.occupancy if record.cpu.facts else None
+    assert record.cpu.verdict
+    assert record.cpu.verdict_reason
     assert facts is not None
     assert seen is not None
     assert (seen.executors, seen.work_waits > 0.9, seen.executors_busy > 0.7) == (record.as_cell.concurrency, True, True)
     assert sum(facts.thread_cpu_s.values()) < 0.5 * facts.span_s
-    samples = pq.read_table(folder / record.samples_file).to_pandas()
+    samples = pq.read_table(folder / record.cpu.samples_file).to_pandas()
     assert {"first", "warmup", "measure"} <= set(samples["phase"])
-    assert record.memory is not None
-    children = record.memory.pss_bytes["children"]
+    assert record.memory.use is not None
+    children = record.memory.use.pss_bytes["children"]
     assert (children > 0) == (record.as_cell.pool == "prefork")
-    assert record.peak_pss_bytes == samples[["pss_worker_bytes", "pss_children_bytes"]].sum(axis=1).max()
+    assert record.memory.peak_pss_bytes == samples[["pss_worker_bytes", "pss_children_bytes"]].sum(axis=1).max()
 
 
 def test_the_stages_of_a_request_add_up_to_its_latency_within_2_percent(sleeping: tuple[TrialRecord, Path]) -> None:
     record, folder = sleeping
-    found = waterfall.read(folder / record.requests_file, capacity=record.as_cell.concurrency)
-    latencies = answers.measured(folder / record.requests_file).latency_s
+    found = waterfall.read(folder / record.answers.requests_file, capacity=record.as_cell.concurrency)
+    latencies = answers.measured(folder / record.answers.requests_file).latency_s
     assert found is not None
     assert len(found) == len(latencies), "every request has a full set of stamps"
     assert sorted(np.nansum(found, axis=1)) == pytest.approx(sorted(latencies), rel=0.02)
@@ -139,7 +139,7 @@ def test_the_stages_of_a_request_add_up_to_its_latency_within_2_percent(sleeping
 def test_the_wait_for_an_executor_and_the_sleep_are_the_stages_that_hold_the_time(sleeping: tuple[TrialRecord, Path]) -> None:
     """With 8 requests in flight, all executors are busy: what a pool does not take from the broker waits there."""
     record, folder = sleeping
-    found = waterfall.read(folder / record.requests_file, capacity=record.as_cell.concurrency)
+    found = waterfall.read(folder / record.answers.requests_file, capacity=record.as_cell.concurrency)
     assert found is not None
     share = dict(zip(waterfall.STAGES, np.nansum(found, axis=0) / np.nansum(found), strict=True))
     assert found[:, waterfall.STAGES.index("predict")].min() >= 0.25
@@ -153,13 +153,13 @@ def test_two_processes_of_the_ceiling_predict_side_by_side_and_are_counted_while
     assert done.returncode == 0, done.stderr
     record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
     assert record is not None
-    assert record.measured_requests >= 30
-    table = pq.read_table(tmp_path / "run" / record.requests_file).to_pandas()
+    assert record.pace.measured_requests >= 30
+    table = pq.read_table(tmp_path / "run" / record.answers.requests_file).to_pandas()
     assert table["right"].all()
     assert table["pid"].nunique() == 2
     measured = table[table["phase"] == answers.MEASURE]
     others = table[table["phase"] != answers.MEASURE]
-    assert len(measured) == record.measured_requests
+    assert len(measured) == record.pace.measured_requests
     for pid in table["pid"].unique():  # each has worked before the measured phase and went on after it
         assert others.loc[others["pid"] == pid, "published"].min() < measured["received"].min()
         assert others.loc[others["pid"] == pid, "received"].max() > measured["received"].max()
@@ -183,7 +183,7 @@ def test_a_stall_says_where_its_requests_are(tmp_path: Path) -> None:
     record = from_line((tmp_path / "run" / "trials.jsonl").read_text())
     assert record is not None
     assert record.outcome == "stalled", record.reason
-    columns = pq.read_table(tmp_path / "run" / record.requests_file).to_pydict()
+    columns = pq.read_table(tmp_path / "run" / record.answers.requests_file).to_pydict()
     still = [i for i, at in enumerate(columns["received"]) if at < 0]
     in_broker = [i for i in still if columns["worker_received"][i] < 0]
     assert len(in_broker) > len(still) / 2

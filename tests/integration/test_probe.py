@@ -65,12 +65,12 @@ def test_every_pool_answers_as_the_serial_calls_do(probe: Prober, shop: Path) ->
     assert "result.receipt" in said  # it differs from call to call
     assert "global_keyprefix" in said
     assert all("match those of serial calls" in record.reason for pool, record in records.items() if pool != "in-process")
-    assert all(record.figures and record.figures.throughput_per_s > 0 for record in records.values())
-    assert records["prefork"].executors_seen == 2
-    assert records["threads"].stages_p50_s["predict"] > 0
+    assert all(record.certainty.figures and record.certainty.figures.throughput_per_s > 0 for record in records.values())
+    assert records["prefork"].pace.executors_seen == 2
+    assert records["threads"].pace.stages_p50_s["predict"] > 0
     header = json.loads((probe.folder / "probe/run.json").read_text())
     assert header["application"]["task"] == "shop.price"
-    assert "celery" in records["prefork"].versions
+    assert "celery" in records["prefork"].asked.versions
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_a_first_task_that_is_slow_in_each_child_is_no_hang(probe: Prober) -> No
     assert {pool: record.outcome for pool, record in records.items()} == dict.fromkeys(
         ["in-process", "prefork", "threads"], "ok"
     )
-    assert all((record.first_predict_s or 0.0) > 5.0 for record in records.values())
-    requests = pd.read_parquet(probe.folder / "probe" / records["prefork"].requests_file)
+    assert all((record.pace.first_predict_s or 0.0) > 5.0 for record in records.values())
+    requests = pd.read_parquet(probe.folder / "probe" / records["prefork"].answers.requests_file)
     ended = requests.groupby("pid")["predict_end"].min()
     measured = requests[requests["phase"] == contract.PHASES.index("measure")]
     assert len(ended) == 2
@@ -206,7 +206,7 @@ def test_a_check_of_answers_that_cannot_be_read_is_not_passed(probe: Prober, sho
     _, said, records = probe("pickled:app", "pickled.price", [[3]], *options, folder=shop)
     assert records["solo"].outcome == "ok", said
     assert "pass the check" not in records["solo"].reason
-    assert any("not checked" in doubt for doubt in records["solo"].doubts)
+    assert any("not checked" in doubt for doubt in records["solo"].certainty.doubts)
 
 
 def test_a_second_probe_completes_the_first(probe: Prober, shop: Path) -> None:

@@ -55,7 +55,7 @@ def test_every_fault_is_judged_truly(harness: Harness, tmp_path: Path) -> None:
     assert {line["pool"] for line in data["lines"]} == {"prefork", "threads", "gevent"}
     assert all(line["trials"] == 1 or line["fault"] == "disk-full" for line in data["lines"])
     assert {(item["fault"], item["pool"]) for item in data["cannot_exist"]} >= {("hub-blocked", "prefork")}
-    evidence = [record.evidence for line in (tmp_path / "self" / "trials.jsonl").read_text().splitlines()
+    evidence = [record.ended.evidence for line in (tmp_path / "self" / "trials.jsonl").read_text().splitlines()
                 if (record := from_line(line)) and record.outcome == "hung"]  # fmt: skip
     assert evidence
     assert all((tmp_path / "self" / path).exists() for path in evidence)

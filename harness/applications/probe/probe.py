@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,16 @@ from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.machine import identity
 from harness.records import store
-from harness.records.record import SCHEMA, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.upgrades import SCHEMA
 from harness.run import conclude, estimate, plan, preflight, workflow
 from harness.run.conclude import Heading
 from harness.run.plan import Planned
 from harness.summary import summary
 from harness.trial import supervisor
 from harness.trial.application import Application
-from harness.trial.trial import Assignment, Trial
+from harness.trial.assignment import Assignment
+from harness.trial.trial import Trial
 
 APPLICATION = "application"  # of run.json
 NAMED = ("keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "celery", "kombu", "gevent", "eventlet", "numpy", "django")
@@ -195,17 +196,18 @@ def _one(probe: Probe, item: Planned, folder: store.RunFolder) -> TrialRecord | 
     broker.emptied(probe.server.url)
     if isinstance(probe.check, Reference):
         probe.check.differed.clear()
-    begun, trial = time.monotonic(), Trial(work)
-    trial.run()
-    if trial.seen.ended_by == "interrupted":
+    begun, left = time.monotonic(), Trial(work).run()
+    if left.interrupted:
         return None
     if item.cell.is_baseline:
-        _take_reference(probe, results.serial_lines(trial.result))
-    read = partial(results.of_serial if item.cell.is_baseline else results.of_worker, check=probe.check)
-    record = conclude.record_of(trial, heading, read, folder.path, seconds=time.monotonic() - begun)
+        _take_reference(probe, results.serial_lines(left.result))
+    requests = (results.of_serial if item.cell.is_baseline else results.of_worker)(left, probe.check)
+    record = conclude.record_of(left, heading, requests, folder.path, seconds=time.monotonic() - begun)
     unchecked = "answers: not checked, for the serial calls gave nothing to compare"
     doubts = [unchecked] if probe.check is checks.anything else []
-    return record.model_copy(update={"reason": _reworded(record.reason, probe), "doubts": [*record.doubts, *doubts]})
+    return record.revised(
+        ended={"reason": _reworded(record.reason, probe)}, certainty={"doubts": [*record.certainty.doubts, *doubts]}
+    )
 
 
 def _reworded(reason: str, probe: Probe) -> str:

@@ -16,7 +16,7 @@ from harness.applications.probe.checks import Check
 from harness.client import opaque
 from harness.records import stamps
 from harness.records.answers import Requests
-from harness.trial.trial import Trial
+from harness.trial.left import Left
 from harness.worker import contract
 
 PICKLED = "the task raised; its answer is pickled, and pickles are never read: see the worker's log"
@@ -24,18 +24,18 @@ UNREADABLE = object()
 RETURNED = "the task returned an exception instead of an answer"
 
 
-def of_worker(trial: Trial, check: Check) -> Requests | None:
+def of_worker(left: Left, check: Check) -> Requests | None:
     """What the client took; when a request ran, and where, from the worker's own events. None: it was killed."""
     try:
-        with np.load(trial.result, allow_pickle=False) as data:
+        with np.load(left.result, allow_pickle=False) as data:
             columns = {name: data[name] for name in contract.REQUEST_FIELDS}
-        results = _results(trial.result.with_name(opaque.RESULTS))
+        results = _results(left.result.with_name(opaque.RESULTS))
     except (OSError, BadZipFile, KeyError, ValueError):
         return None
-    columns = stamps.joined(columns, trial.events)
+    columns = stamps.joined(columns, left.events)
     columns["predict_begin"] = columns["begin"].copy()
-    columns["predict_end"] = stamps.ended(columns, trial.events)
-    marks = {kind: stamps.marked(trial.events, kind) for kind in (contract.RAISED, contract.RETURNED_ERROR)}
+    columns["predict_end"] = stamps.ended(columns, left.events)
+    marks = {kind: stamps.marked(left.events, kind) for kind in (contract.RAISED, contract.RETURNED_ERROR)}
     errors = columns["error"].astype(object)
     for kind, text in ((contract.RAISED, PICKLED), (contract.RETURNED_ERROR, RETURNED)):
         for number in marks[kind]:
@@ -45,9 +45,9 @@ def of_worker(trial: Trial, check: Check) -> Requests | None:
     return _checked(columns, results, check)
 
 
-def of_serial(trial: Trial, check: Check) -> Requests | None:
+def of_serial(left: Left, check: Check) -> Requests | None:
     """What the serial calls left, a line each; a torn last line is left out."""
-    lines = serial_lines(trial.result)
+    lines = serial_lines(left.result)
     if not lines:
         return None
     columns: dict[str, Any] = {

@@ -96,7 +96,7 @@ def _fill(
     (place / "record.json").write_text("\n".join(record.model_dump_json(indent=2) for record in records) + "\n")
     (place / "README.md").write_text(_readme(cell, worst, environment))
     for record in records:
-        source = folder / Path(record.evidence).parent if record.evidence else None
+        source = folder / Path(record.ended.evidence).parent if record.ended.evidence else None
         if source is not None and source.is_dir():
             shutil.copytree(source, place / "evidence" / source.name, dirs_exist_ok=True)
 
@@ -135,17 +135,17 @@ def _told(cell: Cell, worst: TrialRecord, environment: Environment, bundle: Bund
         "reference": rows,
         "rtol": rtol,
         "atol": atol,
-        "patience_s": max(LEAST_PATIENCE_S, PATIENCE * (worst.first_predict_s or 0.0)),
+        "patience_s": max(LEAST_PATIENCE_S, PATIENCE * (worst.pace.first_predict_s or 0.0)),
         "outcome": worst.outcome.value,
         "reason": worst.reason,
     }
 
 
 def _readme(cell: Cell, worst: TrialRecord, environment: Environment) -> str:
-    versions = "\n".join(f"* {name} {version}" for name, version in sorted(worst.versions.items()))
+    versions = "\n".join(f"* {name} {version}" for name, version in sorted(worst.asked.versions.items()))
     cause = (
-        f"\nLikely cause: **{worst.cause}**\n\n" + "\n".join(f"* {line}" for line in worst.support) + "\n"
-        if worst.cause
+        f"\nLikely cause: **{worst.ended.cause}**\n\n" + "\n".join(f"* {line}" for line in worst.ended.support) + "\n"
+        if worst.ended.cause
         else ""
     )
     stalls = (

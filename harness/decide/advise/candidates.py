@@ -115,8 +115,8 @@ def _candidate(
     }  # fmt: skip
     broken, unknown = held(row, bounds)
     return Candidate(
-        cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason, evidence=worst.evidence,
-        cause=worst.cause, application=side.application, broken=broken, unknown=unknown,
+        cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
+        evidence=worst.ended.evidence, cause=worst.ended.cause, application=side.application, broken=broken, unknown=unknown,
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from harness.certainty.comparison import Comparison, Word
 from harness.decide.compare.sides import Side, machines_differ
 from harness.measure import doubts
 from harness.records.outcomes import NOT_JUDGED, Outcome
-from harness.records.record import Figures, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import Figures
 from harness.summary.hang_rate import hang_rate
 from harness.summary.summary import GRAVITY, gravest
 
@@ -36,7 +37,7 @@ class Metric:
 
 
 def _cpu(record: TrialRecord, _: Figures) -> float | None:
-    return record.cpu.worker_tree / record.cpu.requests if record.cpu and record.cpu.requests else None
+    return record.cpu.use.worker_tree / record.cpu.use.requests if record.cpu.use and record.cpu.use.requests else None
 
 
 METRICS: Mapping[str, Metric] = {
@@ -57,7 +58,7 @@ METRICS: Mapping[str, Metric] = {
         Metric(name="cpu", title="CPU a request", unit=" ms", scale=1e3, more_is_better=False, read=_cpu),
         Metric(
             name="memory", title="peak memory", unit=" MiB", scale=1 / 2**20, more_is_better=False,
-            read=lambda record, _: record.peak_pss_bytes,
+            read=lambda record, _: record.memory.peak_pss_bytes,
         ),
     )
 }  # fmt: skip
@@ -149,7 +150,7 @@ def _outcome(cell: str, here: Sequence[TrialRecord], there: Sequence[TrialRecord
         worse=worse,
         counts=f"{counts(here)} -> {counts(there)}",
         reason=after.reason,
-        evidence=after.evidence,
+        evidence=after.ended.evidence,
     )
 
 
@@ -216,7 +217,7 @@ def _why(metric: Metric, *sides: tuple[Side, Sequence[TrialRecord]]) -> str:
 
 def _noise(trials: Sequence[TrialRecord], kinds: frozenset[str] = NOISE) -> str:
     """The doubts about the machine, each name with the number of trials that have it."""
-    names = [name for record in trials for name, _ in doubts.parts(doubts.text(record.doubts)) if name in kinds]
+    names = [name for record in trials for name, _ in doubts.parts(doubts.text(record.certainty.doubts)) if name in kinds]
     return ", ".join(f"{name} in {names.count(name)} of {len(trials)} trials" for name in dict.fromkeys(names))
 
 

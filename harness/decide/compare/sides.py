@@ -13,7 +13,8 @@ from harness.experiment.experiment import REPEATS
 from harness.experiment.matrix import Cell
 from harness.machine import identity
 from harness.measure import figures
-from harness.records.record import Figures, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import Figures
 from harness.records.store import RunFolder
 
 

@@ -26,10 +26,10 @@ from harness.machine import cores
 from harness.machine.processes import OwnedProcess
 from harness.measure import cpu_facts, cpu_verdict
 from harness.measure.cpu_verdict import CpuVerdict, Word
-from harness.measure.monitor import Monitor
+from harness.measure.monitor import Monitor, Watched
 from harness.proof.instrument.finding import Finding
-from harness.records.record import CpuUse, Occupancy
-from harness.trial.trial import SAMPLE_EVERY_S
+from harness.records.sections import CpuUse, Occupancy
+from harness.trial.watcher import SAMPLE_EVERY_S
 
 BOUND = 0.01
 SECONDS = 4.0
@@ -107,7 +107,7 @@ def program(kind: str, *values: float) -> Iterator[tuple[OwnedProcess, Path]]:
             yield process, folder
 
 
-def watch(process: OwnedProcess, seconds: float) -> Monitor:
+def watch(process: OwnedProcess, seconds: float) -> Watched:
     """Sample the program as a trial samples a worker in its measured phase."""
     monitor = Monitor(worker=process)
     monitor.sample("measure", edge=True)
@@ -116,7 +116,7 @@ def watch(process: OwnedProcess, seconds: float) -> Monitor:
         time.sleep(SAMPLE_EVERY_S)
         monitor.sample("measure")
     monitor.sample("drain", edge=True)
-    return monitor
+    return monitor.watched()
 
 
 def saturation(seconds: float = SECONDS, sets: Sequence[Sequence[float]] = DUTIES) -> list[Finding]:
@@ -126,9 +126,9 @@ def saturation(seconds: float = SECONDS, sets: Sequence[Sequence[float]] = DUTIE
 
 def _saturation(duties: Sequence[float], seconds: float) -> Finding:
     with program("burners", *duties) as (process, folder):
-        monitor = watch(process, seconds)
+        watched = watch(process, seconds)
         time.sleep(SETTLE_S)  # until every burner has noted its clock once more
-        first, last = monitor.samples[0], monitor.samples[-1]
+        first, last = watched.samples[0], watched.samples[-1]
         said_s = sum(used_s(np.fromfile(path, dtype=CLOCKS), first.at_s, last.at_s) for path in folder.glob("*.clock"))
     use = cpu_facts.use(first, last, requests=0)
     seen, said = (part_s / (use.window_s * use.cores) for part_s in (use.worker_tree, said_s))
@@ -174,8 +174,8 @@ def _occupancy(executors: int, *, busy: float = 1.0, waits: float = 1.0, idle: f
 
 def _verdict(word: Word, kind: str, values: tuple[float, ...], occupancy: Occupancy, seconds: float) -> Finding:
     with program(kind, *values) as (process, _):
-        monitor = watch(process, seconds)
-    use, found = judged(monitor, occupancy, shared=kind == "threads")
+        watched = watch(process, seconds)
+    use, found = judged(watched, occupancy, shared=kind == "threads")
     quiet = use.others_share <= OTHERS
     right = found.word is word and (found.times is None or abs(found.times - TIMES) <= TIMES_WITHIN)
     return Finding(
@@ -188,12 +188,12 @@ def _verdict(word: Word, kind: str, values: tuple[float, ...], occupancy: Occupa
     )
 
 
-def judged(monitor: Monitor, occupancy: Occupancy, *, shared: bool) -> tuple[CpuUse, CpuVerdict]:
+def judged(watched: Watched, occupancy: Occupancy, *, shared: bool) -> tuple[CpuUse, CpuVerdict]:
     """The verdict on what was watched. `shared`: every thread of the program runs requests, and they share a GIL."""
-    first, last = monitor.samples[0], monitor.samples[-1]
-    threads = frozenset((use.pid, use.tid) for use in monitor.ledger.spent()) if shared else frozenset()
+    first, last = watched.samples[0], watched.samples[-1]
+    threads = frozenset((use.pid, use.tid) for use in watched.uses) if shared else frozenset()
     facts = cpu_facts.of(
-        monitor, first, last, executors=threads, occupancy=occupancy, kind="threads" if shared else "processes"
+        watched, first, last, executors=threads, occupancy=occupancy, kind="threads" if shared else "processes"
     )
     use = cpu_facts.use(first, last, requests=0)
     return use, cpu_verdict.judge(use, facts)

@@ -6,7 +6,6 @@ What a trial does around a worker (watching, judging, recording) is left out: he
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,11 +26,10 @@ from harness.errors import HarnessError
 from harness.experiment.matrix import Cell
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe.progress import Progress
-from harness.places import CHECKOUT
 from harness.records import sending
 from harness.records.sending import Sending
 from harness.run import plan
-from harness.trial import supervisor
+from harness.trial import load, supervisor
 from harness.trial.supervisor import LocalWorker, Place
 from harness.worker import contract, heartbeat
 
@@ -136,7 +134,7 @@ class Rig:
         asked.write(folder / "plan.json")
         (folder / GO).touch()
         argv = [sys.executable, "-m", "harness.client", str(folder / "plan.json")]
-        with OwnedProcess(argv, log=folder / "log", env=environment()) as process:
+        with OwnedProcess(argv, log=folder / "log", env=load.variables()) as process:
             self._await_end(process, Progress(folder / "events"), meanwhile)
         with np.load(folder / "requests.npz", allow_pickle=False) as data:
             columns = {name: data[name] for name in contract.REQUEST_FIELDS}
@@ -191,7 +189,7 @@ class Rig:
         path.touch(mode=0o600)  # it holds the broker's password
         path.write_text(spec)
         with OwnedProcess(
-            [sys.executable, *arguments, str(path)], log=self.folder / f"{name}.log", env=environment()
+            [sys.executable, *arguments, str(path)], log=self.folder / f"{name}.log", env=load.variables()
         ) as process:
             yield process
 
@@ -202,9 +200,3 @@ def opened(folder: Path) -> Iterator[Rig]:
     folder.mkdir(parents=True, exist_ok=True)
     with broker.embedded(folder / "broker") as server:
         yield Rig(folder=folder, url=server.url)
-
-
-def environment() -> dict[str, str]:
-    """The variables of our own programs: as a trial gives them to its client."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

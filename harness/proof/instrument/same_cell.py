@@ -13,7 +13,8 @@ import numpy as np
 from harness.certainty.comparison import STATED_RATE, Word, compare
 from harness.proof.instrument.finding import Finding
 from harness.records.outcomes import Outcome
-from harness.records.record import Figures, TrialRecord
+from harness.records.record import TrialRecord
+from harness.records.sections import Figures
 
 EXPERIMENT = "same-cell"
 SIMULATED_PAIRS = 1000
@@ -73,7 +74,7 @@ def pairs(records: Iterable[TrialRecord]) -> list[tuple[list[Figures], list[Figu
     """
     cells: dict[str, list[TrialRecord]] = {}
     for record in records:
-        if record.outcome is Outcome.OK and record.figures is not None:
+        if record.outcome is Outcome.OK and record.certainty.figures is not None:
             cells.setdefault(record.cell_id, []).append(record)
     dealt = [_dealt(sorted(trials, key=lambda record: record.trial)) for trials in cells.values()]
     most = max(map(len, dealt), default=0)
@@ -82,6 +83,6 @@ def pairs(records: Iterable[TrialRecord]) -> list[tuple[list[Figures], list[Figu
 
 
 def _dealt(trials: list[TrialRecord]) -> list[tuple[list[Figures], list[Figures]]]:
-    figures = [record.figures for record in trials if record.figures is not None]
+    figures = [record.certainty.figures for record in trials if record.certainty.figures is not None]
     whole = [figures[begin : begin + 2 * TRIALS] for begin in range(0, len(figures) - 2 * TRIALS + 1, 2 * TRIALS)]
     return [(block[0::2], block[1::2]) for block in whole]

@@ -71,5 +71,9 @@ def _shown(values_s: list[float]) -> str:
 
 def _medians_s(cell: Cell, records: list[TrialRecord]) -> list[float]:
     """The p50 of each trial of a cell."""
-    known = [record.figures.latency_s.get("p50") for record in records if record.cell_id == cell.id and record.figures]
+    known = [
+        record.certainty.figures.latency_s.get("p50")
+        for record in records
+        if record.cell_id == cell.id and record.certainty.figures
+    ]
     return [value for value in known if value is not None]

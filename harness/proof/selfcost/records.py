@@ -29,7 +29,8 @@ from harness.measure import figures
 from harness.records import answers, store
 from harness.records.answers import MEASURE, Requests
 from harness.records.outcomes import Outcome
-from harness.records.record import CpuUse, Figures, Noise, TrialRecord, to_line
+from harness.records.record import TrialRecord, to_line
+from harness.records.sections import Answers, Asked, Certainty, Cpu, CpuUse, Ended, Figures, Memory, Noise, Pace
 from harness.report import content, page
 from harness.run import plan
 from harness.summary import summary
@@ -115,7 +116,7 @@ def write_page(cells: int = 500, requests: int = 1_000_000) -> tuple[float, int]
             cell = Cell(backend="theano", pool=("prefork", "threads", "gevent")[number % 3], batch=number // 3 + 1)
             path = f"requests/{cell.id}.parquet"
             answers.save(_answered(each), folder / path)
-            made.append(_trial(cell, None, each).model_copy(update={"requests_file": path}))
+            made.append(_trial(cell, None, each).revised(answers={"requests_file": path}))
         run.trials_path.write_text("".join(map(to_line, made)))
         begun = time.process_time()
         text = page.render(content.read(folder))
@@ -140,14 +141,21 @@ def trials(count: int) -> list[TrialRecord]:
 
 
 def _trial(cell: Cell, known: Figures | None, requests: int) -> TrialRecord:
-    cpu = CpuUse(
+    use = CpuUse(
         window_s=10.0, cores=2, requests=requests, worker=1.0, children=8.0, broker=1.0, client=1.0, machine=12.0, steal=0.0
     )  # fmt: skip
     return TrialRecord(
-        cell_id=cell.id, cell=cell.as_dict(), trial=1, plan_key="selfcost", started="2026-01-01T00:00:00+00:00", seconds=15.0,
-        outcome=Outcome.OK, reason=f"{requests} of {requests} answers match the reference", requests=requests, ok=requests,
-        measured_s=requests * GAP_NS * 1e-9, measured_requests=requests, requests_file="requests/one.parquet", cpu=cpu,
-        figures=known, noise=Noise(swapped_bytes=0), ready_s=1.0, first_predict_s=0.1, peak_pss_bytes=1 << 28,
+        asked=Asked(
+            cell_id=cell.id, cell=cell.as_dict(), trial=1, plan_key="selfcost", started="2026-01-01T00:00:00+00:00"
+        ),
+        ended=Ended(outcome=Outcome.OK, reason=f"{requests} of {requests} answers match the reference", seconds=15.0),
+        answers=Answers(requests=requests, ok=requests, requests_file="requests/one.parquet"),
+        pace=Pace(
+            measured_s=requests * GAP_NS * 1e-9, measured_requests=requests, ready_s=1.0, first_predict_s=0.1
+        ),
+        cpu=Cpu(use=use, noise=Noise(swapped_bytes=0)),
+        memory=Memory(peak_pss_bytes=1 << 28),
+        certainty=Certainty(figures=known),
     )  # fmt: skip
 
 

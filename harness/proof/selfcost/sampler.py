@@ -23,7 +23,7 @@ from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
 from harness.measure import noise
 from harness.measure.monitor import Monitor
-from harness.trial.trial import SAMPLE_EVERY_S
+from harness.trial.watcher import SAMPLE_EVERY_S
 
 PROCESSES = 16
 THREADS = 40  # of one process with TensorFlow on a machine of some cores

@@ -20,8 +20,9 @@ from typing import Any
 
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.proof.selftest.catalogue import SETTINGS, Case
-from harness.records.record import SCHEMA, TrialRecord
+from harness.records.record import TrialRecord
 from harness.records.store import RunFolder, writing
+from harness.records.upgrades import SCHEMA
 
 START_S = 4.0  # what a run of its own costs
 LEAST_S, MOST_S = 30.0, 300.0  # of a part
@@ -107,12 +108,10 @@ class Task:
         """Its records as trials of the whole self-test: numbered through, their files named from the self-test's folder."""
         place = f"parts/{self.folder.name}"
         return [
-            record.model_copy(
-                update={
-                    "trial": self.part.first + record.trial - 1,
-                    "evidence": record.evidence and f"{place}/{record.evidence}",
-                    "requests_file": record.requests_file and f"{place}/{record.requests_file}",
-                }
+            record.revised(
+                asked={"trial": self.part.first + record.trial - 1},
+                ended={"evidence": record.ended.evidence and f"{place}/{record.ended.evidence}"},
+                answers={"requests_file": record.answers.requests_file and f"{place}/{record.answers.requests_file}"},
             )
             for record in RunFolder(self.folder).current().values()
         ]

@@ -34,12 +34,12 @@ def mark(entry: Entry, record: TrialRecord) -> Mark:
         return Mark.NOT_RUN
     if record.outcome not in entry.accepted:
         return Mark.MISSED
-    counted = (record.executors_hung, record.executors)
-    if entry.hung and record.cell["pool"] in entry.counted_in and counted != entry.hung:
+    counted = (record.ended.executors_hung, record.ended.executors)
+    if entry.hung and record.asked.cell["pool"] in entry.counted_in and counted != entry.hung:
         return Mark.MISCOUNTED
-    if entry.duplicates and not record.duplicates:
+    if entry.duplicates and not record.answers.duplicates:
         return Mark.MISCOUNTED
-    if entry.cause and record.outcome in WITH_CAUSE and record.cause != entry.cause:
+    if entry.cause and record.outcome in WITH_CAUSE and record.ended.cause != entry.cause:
         return Mark.WRONG_CAUSE
     return Mark.RIGHT
 
@@ -68,7 +68,7 @@ class Judged:
     def verdict_s(self) -> float | None:
         """From the last progress of what hangs to the verdict, where that is what is to be judged."""
         hangs = Outcome.HUNG in self.case.entry.accepted and self.outcome == Outcome.HUNG.value
-        return self.record.verdict_after_s if self.record and hangs else None
+        return self.record.ended.verdict_after_s if self.record and hangs else None
 
 
 @dataclass(frozen=True, kw_only=True)

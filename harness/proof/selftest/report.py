@@ -59,9 +59,9 @@ def _miss(one: Judged) -> str:
     where = f"{one.case.entry.name} in {one.case.pool}, trial {one.trial}: {one.mark.value}"
     if one.record is None:
         return f"{where} - its run broke off without a record"
-    cause = f", cause {one.record.cause}" if one.record.cause else ""
+    cause = f", cause {one.record.ended.cause}" if one.record.ended.cause else ""
     text = f"{where} - {one.outcome}{cause}: {one.record.reason}"
-    return f"{text}\n    evidence: {one.record.evidence}" if one.record.evidence else text
+    return f"{text}\n    evidence: {one.record.ended.evidence}" if one.record.ended.evidence else text
 
 
 def write(folder: RunFolder, cases: Sequence[Case], judged: Sequence[Judged], *, environment: str, times: int) -> None:

@@ -71,7 +71,7 @@ class Ruling:
 
 def answered(record: TrialRecord) -> bool:
     """Whether all requests came back, and rightly: at whatever pace, this trial did not hang and did not fail."""
-    clean = not (record.wrong or record.errors or record.unanswered) and record.ok > 0
+    clean = not (record.answers.wrong or record.answers.errors or record.answers.unanswered) and record.answers.ok > 0
     return clean and record.outcome in (Outcome.OK, Outcome.STALLED)
 
 
@@ -123,7 +123,7 @@ def told(trials: Sequence[TrialRecord]) -> str:
 
 def links(trials: Iterable[TrialRecord]) -> tuple[str, ...]:
     """Where to look: the evidence of trials that ended badly, the requests of the others, else the record itself."""
-    paths = [record.evidence or record.requests_file or RECORDS for record in judged(trials)]
+    paths = [record.ended.evidence or record.answers.requests_file or RECORDS for record in judged(trials)]
     return tuple(dict.fromkeys(paths))[:MOST_LINKS]
 
 

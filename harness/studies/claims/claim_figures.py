@@ -90,17 +90,19 @@ def _compared(cell: Cell, where: dict[str, object], stand: Stand, seen: str, tri
 
 def peak_pss_bytes(trials: Sequence[TrialRecord]) -> float | None:
     """Median over the trials that answered, of the worker's processes together."""
-    return _median([record.peak_pss_bytes for record in trials if cases.answered(record)])
+    return _median([record.memory.peak_pss_bytes for record in trials if cases.answered(record)])
 
 
 def throughput_per_s(trials: Sequence[TrialRecord]) -> float | None:
     """Median over the trials."""
-    return _median([r.measured_requests / r.measured_s for r in trials if r.measured_s and r.measured_requests])
+    return _median(
+        [r.pace.measured_requests / r.pace.measured_s for r in trials if r.pace.measured_s and r.pace.measured_requests]
+    )
 
 
 def saturation(trials: Sequence[TrialRecord]) -> float | None:
     """CPU time of the worker's processes over time and cores, 0 to 1; median over the trials."""
-    return _median([r.cpu.worker_tree / (r.cpu.window_s * r.cpu.cores) for r in trials if r.cpu])
+    return _median([r.cpu.use.worker_tree / (r.cpu.use.window_s * r.cpu.use.cores) for r in trials if r.cpu.use])
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -50,9 +50,9 @@ class Wait:
 
 def native_wait(record: TrialRecord, read: Read) -> Wait | None:
     """The native frames of the hung request's thread, from the trial's evidence."""
-    folder = PurePosixPath(record.evidence).parent
+    folder = PurePosixPath(record.ended.evidence).parent
     opened = OPEN_REQUEST.search(read(str(folder / "requests.txt")) or "")
-    if not record.evidence or opened is None:
+    if not record.ended.evidence or opened is None:
         return None
     pid, tid = opened.groups()
     path = str(folder / f"stacks-{pid}.txt")
@@ -66,8 +66,8 @@ def native_wait(record: TrialRecord, read: Read) -> Wait | None:
 
 def missing_threads(record: TrialRecord, read: Read) -> tuple[str, str] | None:
     """(path, text) of the list of threads that the parent had and the child lacks: the first paragraph of `fork.txt`."""
-    path = str(PurePosixPath(record.evidence).parent / "fork.txt")
-    text = (read(path) or "").strip() if record.evidence else ""
+    path = str(PurePosixPath(record.ended.evidence).parent / "fork.txt")
+    text = (read(path) or "").strip() if record.ended.evidence else ""
     return (path, text.partition("\n\n")[0]) if text else None
 
 
@@ -85,7 +85,7 @@ def _example(backend: str, cells: Sequence[Cell], trials: Trials, read: Read) ->
     if not hung:
         yield f"**{backend}**: no hung child is on record."
         return
-    causes = Counter(record.cause or "unknown" for record in hung)
+    causes = Counter(record.ended.cause or "unknown" for record in hung)
     counted = ", ".join(f"`{cause}` {count} of {len(hung)}" for cause, count in causes.most_common())
     yield f"**{backend}**: hung trials of forked workers on record: {len(hung)}; their diagnoses: {counted}."
     record = hung[0]
@@ -101,8 +101,8 @@ def _example(backend: str, cells: Sequence[Cell], trials: Trials, read: Read) ->
     else:
         lines = "\n".join(f"    {line}" for line in lost[1].splitlines())
         yield f"Threads of its parent that the child lacks ([fork.txt]({lost[0]})):\n\n{lines}"
-    if record.support:
-        yield f"What the diagnosis rests on: {'; '.join(record.support)}."
+    if record.ended.support:
+        yield f"What the diagnosis rests on: {'; '.join(record.ended.support)}."
 
 
 def _forked(cell: Cell, backend: str) -> bool:

@@ -69,7 +69,7 @@ def by_outcome(decides: Callable[[Cell], bool], agrees: Callable[[TrialRecord], 
 
 
 def raised_foreign_graph(record: TrialRecord) -> bool:
-    return record.outcome is Outcome.ERRORS and any(FOREIGN_GRAPH in text for text in record.errors)
+    return record.outcome is Outcome.ERRORS and any(FOREIGN_GRAPH in text for text in record.answers.errors)
 
 
 def is_forked_with_model(cell: Cell) -> bool:
@@ -85,8 +85,8 @@ def causes_of_hangs(cells: Sequence[Cell], trials: Trials) -> list[Case]:
         stuck = [record for record in records if cases.hung(record)]
         if cell.pool != FORKED or (cases.judged(records) and not stuck):
             continue  # what did not hang has no cause
-        case = cases.case_of(cell, stuck or records, lambda record: record.cause == LOST_THREADS)
-        causes = sorted({record.cause or "unknown" for record in stuck})
+        case = cases.case_of(cell, stuck or records, lambda record: record.ended.cause == LOST_THREADS)
+        causes = sorted({record.ended.cause or "unknown" for record in stuck})
         stand = cases.Stand.UNKNOWN if causes == ["unknown"] else case.stand
         seen = f"{case.seen}, cause {' or '.join(causes)}" if causes else case.seen
         found.append(cases.replaced(case, stand, seen))

@@ -1,0 +1,125 @@
+"""What the judge gets to see of a trial: what it left and its checked requests, as plain counts and shares. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from harness.client.plan import SENDING
+from harness.judge.causes import NEVER_STARTED, Facts
+from harness.judge.outcome import Observations
+from harness.measure import waterfall
+from harness.records import answers, sending
+from harness.records.answers import Requests, Waiting
+from harness.records.outcomes import Outcome
+from harness.records.sections import CpuUse
+from harness.texts import portable
+from harness.trial.left import Left
+
+
+def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> Observations:
+    end, signs, settings = left.ended, left.signs, left.settings
+    said = sending.read(left.result.with_name(SENDING))
+    waiting = _waiting(left, requests)
+    return Observations(
+        ended_by=end.by,
+        verdict=end.verdict,
+        partial=end.partial,
+        duplicates=said.duplicates if said else 0,
+        sending=said,
+        unsupported=end.unsupported,
+        worker_exit=end.worker_exit,
+        dead_children=len(signs.dead),
+        no_consumer=end.no_consumer,
+        lost_requests=_lost(left, requests),
+        was_ready=signs.ready_at_s is not None,
+        client_exit=end.client_exit,
+        never_struck=end.never_struck,
+        log_tail=end.log_line,
+        requests=len(requests) if requests else signs.published,
+        ok=int(requests.right.sum()) if requests else 0,
+        wrong=int(requests.wrong.sum()) if requests else 0,
+        unanswered=int((requests.columns["received"] < 0).sum()) if requests else signs.published,
+        errors=_errors(requests) if requests else {},
+        max_error=requests.max_error if requests else None,
+        waiting=waiting,
+        waited_in=_waited_in(left, requests, waiting),
+        busy_cores=cpu.ours / cpu.window_s if cpu else None,
+        client_cores=cpu.client / cpu.window_s if cpu else None,
+        others_share=cpu.others_share if cpu else None,
+        idle_share=cpu.idle_share if cpu else 1.0,
+        noise_limit=settings.noise_limit,
+        quiet_s=signs.quiet_s,
+        longest_silence_s=signs.longest_silence_s,
+        limit_s=settings.limit_s if signs.ready_at_s is not None else settings.ready_limit_s,
+    )
+
+
+def facts(left: Left, outcome: Outcome) -> Facts:
+    """What the likely cause is found from."""
+    end, signs = left.ended, left.signs
+    verdict, kept = end.partial or end.verdict, end.evidence
+    return Facts(
+        outcome=outcome,
+        pool=left.cell.pool,
+        how=verdict.how if verdict else None,
+        frames=kept.frames if kept else (),
+        lost_native=kept.lost_native if kept else (),
+        lost_python=kept.lost_python if kept else (),
+        dead_children=len(signs.dead),
+        never_started=NEVER_STARTED in end.log_line,
+        oom_kills=end.oom_kills,
+        broker_answers=end.census.answers if end.census else True,
+        waiting=signs.waiting,
+        in_broker=end.census.messages if end.census else None,
+        consumers=end.census.connections if end.census else None,
+        queued=_mean(queued for queued, _ in left.machine.depths),
+        reserved=_mean(reserved for _, reserved in left.machine.depths),
+    )
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return sum(found) / len(found) if found else None
+
+
+def _errors(requests: Requests) -> dict[str, int]:
+    """Counts by exception; billiard's own number of a job is left out, so that equal errors count as equal."""
+    found: Counter[str] = Counter()
+    for text, count in requests.errors().items():
+        found[re.sub(r" Job: \d+\.?", "", portable(text))] += count
+    return dict(found)
+
+
+def _lost(left: Left, requests: Requests | None) -> int:
+    """Requests that dead processes held and that were never answered."""
+    lost = left.signs.lost
+    if requests is None:
+        return len(lost)
+    return sum(int(requests.columns["received"][number]) < 0 for number in lost if number < len(requests))
+
+
+def _waiting(left: Left, requests: Requests | None) -> Waiting | None:
+    begin_s = left.measured_from_s
+    if requests is None or left.cell.is_baseline or begin_s is None:
+        return None
+    if left.signs.has_put_off:
+        return None  # whether a request waits for an executor, or for the moment that its own task named, is not known
+    end_s = left.measured_to_s or begin_s
+    return answers.waiting(requests, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s)
+
+
+def _waited_in(left: Left, requests: Requests | None, waiting: Waiting | None) -> str:
+    """Where requests waited while executors were free, or stand since all stands still; in words, '' if nothing tells."""
+    begin_s = left.measured_from_s
+    if requests is None or left.cell.is_baseline:
+        return ""
+    if left.ended.by == "verdict":
+        return waterfall.in_words(waterfall.standing_in(requests.columns), "stand")
+    if begin_s is None:
+        return ""
+    end_s, nobody = left.measured_to_s or begin_s, waiting is not None and waiting.starved > 0
+    return waterfall.in_words(
+        waterfall.waited_in(requests.columns, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s, nobody=nobody)
+    )

@@ -1,0 +1,61 @@
+"""What one trial is asked to do: everything it needs to know, and nothing that it finds out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.broker import Broker
+from harness.environments import Environment
+from harness.experiment.experiment import Settings
+from harness.experiment.matrix import Cell
+from harness.observe.progress import Progress
+from harness.trial.application import Application
+
+
+class Outside(Protocol):
+    """A fault that is done to a running trial, once; `struck` says whether it has been. See `trial.outside`."""
+
+    struck: bool
+
+    def __call__(self, progress: Progress, main: int) -> None:
+        """Called at each look of the measured phase. `main`: the worker's own process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """`folder` is the trial's own scratch folder, `interrupted` tells of a Ctrl-C. `worker_broker_url`: where the worker is
+    to find the broker, if elsewhere than the client.
+    """
+
+    cell: Cell
+    trial: int
+    environment: Environment
+    bundle: Path
+    rows: int
+    settings: Settings
+    broker: Broker
+    folder: Path
+    evidence: Path
+    baseline_s: float | None = None  # of the same predict in this run's in-process baseline: the median,
+    baseline_first_s: float | None = None  # and the first
+    worker_broker_url: str = ""
+    application: Application | None = None  # somebody's own, instead of ours
+    outside: Outside | None = None
+    interrupted: Callable[[], bool] = lambda: False
+
+    @property
+    def events(self) -> Path:
+        """The folder to which the trial's processes append their events and stamps."""
+        return self.folder / "events"
+
+    @property
+    def result(self) -> Path:
+        """The requests, as the load generator or the baseline writes them."""
+        return self.folder / "requests.npz"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "worker.log"

@@ -1,0 +1,98 @@
+"""What a trial leaves: plain, frozen values. Nobody who has them sees a live process, and a stored trial leaves the same.
+
+The requests themselves are in two places of the trial's scratch folder (`result`, `events`), for whoever checks them.
+Times are CLOCK_MONOTONIC seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.broker import Census
+from harness.experiment.experiment import Settings
+from harness.experiment.matrix import Cell
+from harness.judge.watchdog import Verdict
+from harness.measure import noise
+from harness.measure.monitor import Sample, Watched
+from harness.observe.diagnosis import Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How the trial ended. `by`: see `judge.outcome.Observations`; 'interrupted' besides."""
+
+    by: str
+    verdict: Verdict | None = None
+    partial: Verdict | None = None  # some executors hang while others go on
+    judged_s: float | None = None  # when the verdict, or the partial one, was first reached
+    worker_exit: str = ""
+    client_exit: str = ""
+    no_consumer: str = ""  # why nobody would take the requests of somebody's own application
+    unsupported: str = ""  # the layer that the backend cannot build
+    never_struck: bool = False  # a fault was to be done from outside, and was not
+    log_line: str = ""  # the last of the worker's log that says something
+    census: Census | None = None  # what the broker said when the trial stood still
+    oom_kills: int = 0  # of the whole machine, during the trial
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signs:
+    """What the events of the trial's processes add up to, see `observe.progress`."""
+
+    started_s: float
+    ready_at_s: float | None = None
+    last_event_s: float | None = None
+    phase: str = ""
+    phase_at_s: Mapping[str, float] = field(default_factory=dict)
+    published: int = 0
+    waiting: int = 0
+    has_put_off: bool = False
+    quiet_s: float = 0.0
+    longest_silence_s: float = 0.0
+    load_seconds: Mapping[int, float] = field(default_factory=dict)
+    dead: frozenset[int] = frozenset()  # children
+    lost: frozenset[int] = frozenset()  # requests that dead processes held
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the monitor read. `before`, `after`: as the measured phase began, and as it ended; `last`: of all."""
+
+    watched: Watched
+    before: Sample | None = None
+    after: Sample | None = None
+    last: Sample | None = None
+    kernel_cpu_s: float | None = None
+    noise: tuple[noise.Reading, ...] = ()
+    depths: tuple[tuple[int, int], ...] = ()  # see broker.depth, sampled in the measured phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """All of it."""
+
+    cell: Cell
+    trial: int
+    settings: Settings
+    ended: Ended
+    signs: Signs
+    machine: Machine
+    result: Path
+    events: Path
+
+    @property
+    def interrupted(self) -> bool:
+        return self.ended.by == "interrupted"
+
+    @property
+    def measured_from_s(self) -> float | None:
+        return self.signs.phase_at_s.get("measure")
+
+    @property
+    def measured_to_s(self) -> float | None:
+        """The end of the measured phase; the last event's moment if the trial ended in it."""
+        begin_s = self.measured_from_s
+        return self.signs.phase_at_s.get("drain") or self.signs.last_event_s or begin_s

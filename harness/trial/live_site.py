@@ -1,0 +1,215 @@
+"""A trial's real site: a worker and a load generator, processes of ours on this machine, and a broker that runs already.
+
+`opened` starts them; `close` ends them, whatever happened, and takes our queue out of the broker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+
+import redis
+
+from harness import broker
+from harness.broker import Census
+from harness.client.plan import GO, new_prefix, request_id
+from harness.experiment.matrix import engine_threads, fault_options
+from harness.machine import procfs
+from harness.machine.processes import OwnedProcess
+from harness.measure import noise
+from harness.measure.monitor import Monitor, Sample, Watched
+from harness.observe import diagnosis
+from harness.observe.diagnosis import Evidence
+from harness.observe.looks import ProcessLook
+from harness.trial import load, supervisor
+from harness.trial.assignment import Assignment
+from harness.trial.supervisor import LocalWorker, Place, WorkerSide
+
+LAST_WORDS_S = 1.0  # an answer can be read before its worker has noted that it is done
+LAST_WORDS_EVERY_S = 0.1
+RAISED_START_WINDOW_S = 600.0
+
+
+class LiveSite:
+    """Started when it is made; see `site.Site` for what the watcher asks of it."""
+
+    def __init__(self, work: Assignment) -> None:
+        self.work = work
+        self.started_s = self.now()
+        self.queue = work.application.queue_key if work.application else f"harness-{os.urandom(4).hex()}"
+        self.prefix = new_prefix()
+        self._oom_kills = procfs.oom_kills()
+        self._broker = broker.client(work.broker.url)
+        self.client: OwnedProcess | None = None
+        with contextlib.ExitStack() as undo:  # what was started ends again, if the rest cannot be
+            undo.callback(self._broker.close)
+            self.worker: WorkerSide = LocalWorker(self._place(), self._command())
+            undo.callback(self.worker.stop, at_once=True)
+            self.progress, self.main = self.worker.progress, self.worker.process.pid
+            if not work.cell.is_baseline:
+                self.client = load.start(work, load.plan_of(work, queue=self.queue, prefix=self.prefix))
+                undo.callback(self.client.kill)
+            self._monitor = Monitor(worker=self.worker.process, broker=work.broker.process, client=self.client)
+            undo.pop_all()
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def worker_code(self) -> int | None:
+        return self.worker.poll()
+
+    def client_code(self) -> int | None:
+        return self.client.poll() if self.client is not None else self.worker.poll()
+
+    def has_client(self) -> bool:
+        return self.client is not None
+
+    def client_state(self) -> str:
+        stat = procfs.process(self.client.pid) if self.client is not None else None
+        return stat.state if stat is not None else ""
+
+    def broker_ended(self) -> bool:
+        return self.work.broker.process is not None and self.work.broker.process.poll() is not None
+
+    def census(self) -> Census:
+        return broker.census(self.work.broker.url, self.queue)
+
+    def depth(self) -> tuple[int, int] | None:
+        try:
+            return broker.depth(self._broker, self.queue)
+        except redis.RedisError:  # a broker that is lost has its own verdict
+            return None
+
+    def sample(self, phase: str, *, edge: bool = False) -> Sample:
+        return self._monitor.sample(phase, edge=edge)
+
+    def noise(self) -> noise.Reading:
+        return noise.read()
+
+    def pids(self) -> frozenset[int]:
+        return frozenset(stat.pid for stat in procfs.tree(self.worker.process.keeper_pid))
+
+    def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
+        return self.worker.look(closely=closely)
+
+    def settled(self, processes: Sequence[ProcessLook]) -> None:
+        self.worker.at_ready = {process.pid: process.threads for process in processes}
+
+    def no_consumer(self) -> str:
+        application = self.work.application
+        return application.no_consumer(self.work.events) if application is not None else ""
+
+    def go(self) -> None:
+        (self.work.folder / GO).touch()
+
+    def log_tail(self) -> str:
+        with contextlib.suppress(OSError):
+            return self.work.log.read_bytes()[-diagnosis.LOG_TAIL_BYTES :].decode("utf-8", "replace")
+        return ""
+
+    def oom_kills(self) -> int:
+        """Of the whole machine, since the trial began."""
+        return procfs.oom_kills() - self._oom_kills
+
+    def evidence(self, pids: tuple[int, ...]) -> Evidence:
+        """Stacks while the processes still stand, of these first."""
+        return self.worker.evidence(self.work.evidence, pids, lambda number: request_id(self.prefix, number))
+
+    def watched(self) -> Watched:
+        return self._monitor.watched()
+
+    def kernel_cpu_s(self) -> float | None:
+        """CPU seconds of the worker's whole life, once it has ended."""
+        return self.worker.process.kernel_cpu_s
+
+    def close(self, ended_by: str) -> Sample | None:
+        """End client and worker; the last sample of the living worker. Ours is killed: nothing is left to learn from it once
+        it has answered, and Celery takes seconds to shut down, three and more in green pools.
+        """
+        last = None
+        if self.client is not None:
+            self.client.terminate(grace_s=5.0)
+        if ended_by == "done":
+            self._last_words()
+        if ended_by and self.worker.poll() is None:
+            last = self._monitor.sample(self.progress.phase)
+        self.worker.stop(at_once=not self._may_say_goodbye(ended_by))
+        self.progress.read()
+        self._tidy_broker()
+        return last
+
+    def _place(self) -> Place:
+        work = self.work
+        return Place(
+            environment=work.environment,
+            folder=work.folder,
+            broker_url=work.worker_broker_url or work.broker.url,
+            spec=self._spec(),
+            application=work.application,
+        )
+
+    def _command(self) -> list[str]:
+        work, cell, settings = self.work, self.work.cell, self.work.settings
+        if work.application is not None and cell.is_baseline:
+            return work.application.serial_command(settings.measure_s, settings.requests, work.result)
+        if work.application is not None:
+            return work.application.worker_command(cell)
+        if not cell.is_baseline:
+            return supervisor.worker_command(cell, work.environment)
+        return supervisor.baseline_command(
+            work.environment,
+            seconds=settings.measure_s,
+            requests=settings.requests,
+            result=work.result,
+            processes=cell.concurrency,
+        )
+
+    def _spec(self) -> dict[str, object]:
+        cell, work = self.work.cell, self.work
+        if work.application is not None:
+            return work.application.spec(prefix=self.prefix, events=work.events)
+        intra, inter = engine_threads(cell.engine_threads)
+        cold = work.folder / "compile-cache"
+        return {
+            "backend": cell.backend,
+            "placement": cell.placement,
+            "call": cell.call,
+            "parent": cell.parent,
+            "bundle": str(work.bundle),
+            "batch": cell.batch,
+            "intra": intra,
+            "inter": inter,
+            "cache_dir": str(cold if cell.compile_cache == "cold" else work.environment.cache_dir),
+            "events_dir": str(work.events),
+            "prefetch": cell.prefetch,
+            "celery": {"worker_max_tasks_per_child": cell.max_tasks} if cell.max_tasks else {},
+            "proc_alive_timeout": cell.start_window_s or RAISED_START_WINDOW_S,
+            "queue": self.queue,
+            "options": {**fault_options(cell.fault), "trial": work.trial, "folder": str(work.folder)},
+        }
+
+    def _last_words(self) -> None:
+        """Wait until the worker has noted the end of what it has answered."""
+        until = self.now() + LAST_WORDS_S
+        while self.progress.open and self.worker.poll() is None and self.now() < until:
+            self.sleep(LAST_WORDS_EVERY_S)
+            self.progress.read()
+
+    def _may_say_goodbye(self, ended_by: str) -> bool:
+        """Whether the worker gets its time to shut down: where it runs somebody's own application, or uses their broker."""
+        theirs = self.work.application is not None or self.work.broker.process is None
+        return theirs and ended_by in ("done", "interrupted")
+
+    def _tidy_broker(self) -> None:
+        """Take our queue and its bindings out of the broker, which may be the user's own."""
+        with contextlib.suppress(redis.RedisError):  # the broker may have died; the outcome says so
+            broker.forget(self._broker, self.queue)
+            broker.forget(self._broker, f"{self.queue}-template")
+            if self.work.application is not None:  # whatever else it left; the broker is ours alone
+                self._broker.flushdb()
+        self._broker.close()

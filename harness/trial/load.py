@@ -1,0 +1,57 @@
+"""The load of one trial: the plan of its load generator, which is a process of its own (`harness.client`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from harness.client.plan import Plan
+from harness.experiment import seeds
+from harness.experiment.pools import POOLS
+from harness.experiment.traffic import parse
+from harness.machine.processes import OwnedProcess
+from harness.places import CHECKOUT
+from harness.trial.assignment import Assignment
+
+SEARCH_SHARE = 0.5  # of the time limit, for finding a peak
+
+
+def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
+    cell, settings = work.cell, work.settings
+    executors = POOLS[cell.pool].executors
+    many = executors in ("processes", "threads")
+    return Plan(
+        url=work.broker.url,
+        queue=queue,
+        traffic=cell.traffic,
+        rows=work.rows,
+        batch=cell.batch,
+        measure_s=settings.measure_s,
+        requests=settings.requests,
+        warmup_limit_s=settings.warmup_limit_s,
+        stable_limit_s=settings.stable_limit_s,
+        search_s=SEARCH_SHARE * settings.limit_s,
+        executors=cell.concurrency if many else 1,
+        by_thread=executors == "threads",
+        in_flight_warmup=max(parse(cell.traffic).in_flight, 2 * cell.concurrency),
+        arrivals_seed=seeds.seed_for("arrivals", settings.seed, work.trial),
+        rows_seed=seeds.seed_for("rows", settings.seed, work.trial),
+        events_dir=str(work.events),
+        result=str(work.result),
+        prefix=prefix,
+        messages=str(work.application.messages) if work.application else "",
+    )
+
+
+def start(work: Assignment, plan: Plan) -> OwnedProcess:
+    """The load generator; it waits for the file GO before it sends."""
+    path = work.folder / "plan.json"
+    plan.write(path)
+    argv = [sys.executable, "-m", "harness.client", str(path)]
+    return OwnedProcess(argv, log=work.folder / "client.log", env=variables())
+
+
+def variables() -> dict[str, str]:
+    """The variables of programs of our own: one thread of linear algebra, and nothing of the user's shell."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

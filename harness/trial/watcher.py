@@ -1,0 +1,253 @@
+"""Watch a trial until something ends it. Starts and stops nothing, and judges nothing itself: `judge.watchdog` says whether
+progress can come.
+
+What is looked at, the clock and the sleep among it, is a `Site`: a real one (`trial.live_site`), or a stored history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.broker import Census
+from harness.client.plan import EXIT_BROKER_LOST
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
+from harness.judge.blocked import How
+from harness.judge.watchdog import State, Verdict, judge
+from harness.machine.processes import signal_name
+from harness.measure import noise
+from harness.measure.monitor import Sample
+from harness.observe.looks import Look, ProcessLook, patience_s
+from harness.trial.assignment import Assignment
+from harness.trial.site import Site
+
+LOOK_EVERY_S = 0.1
+SAMPLE_EVERY_S = 0.5
+JUDGE_EVERY_S = 0.2
+OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
+SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
+KEPT_LOOKS = 60  # more than the watchdog's window holds
+DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
+UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
+STOPPING_S = 40.0  # billiard's children wait 30 s for their last answer to be taken (GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT)
+
+
+@dataclass
+class Seen:
+    """What the watcher has noted so far; the requests are in the load generator's file."""
+
+    ended_by: str = ""
+    verdict: Verdict | None = None
+    partial: Verdict | None = None  # some executors hang while others go on
+    judged_s: float | None = None  # when the verdict, or the partial one, was first reached
+    depths: list[tuple[int, int]] = field(default_factory=list)
+    noise: list[noise.Reading] = field(default_factory=list)  # with the samples of the measured phase
+    census: Census | None = None
+    worker_exit: str = ""
+    no_consumer: str = ""
+    client_exit: str = ""
+    before: Sample | None = None
+    after: Sample | None = None
+    last: Sample | None = None
+    quiet_s: float = 0.0
+    longest_silence_s: float = 0.0
+    dead: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)  # requests that dead processes held
+
+
+class Watcher:
+    """`watch` does it all; the rest are its steps."""
+
+    def __init__(self, work: Assignment, site: Site) -> None:
+        self.work = work
+        self.site = site
+        self.seen = Seen()
+        self.looks: list[Look] = []
+        self.furniture: dict[int, str] = {}
+        self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
+        self._sampled_s = self._judged_s = 0.0
+
+    def watch(self) -> Seen:
+        """Look again and again; what was seen, once something has ended the trial."""
+        while not self.seen.ended_by:
+            self._step()
+            self.site.sleep(LOOK_EVERY_S)
+        return self.seen
+
+    def _step(self) -> None:
+        """Look once, and note whatever ends the trial."""
+        progress, seen = self.site.progress, self.seen
+        was_ready, phase = progress.ready_at_s is not None, progress.phase
+        progress.read()
+        now = self.site.now()
+        seen.quiet_s, seen.longest_silence_s = progress.quiet_s(now), progress.longest_silence_s
+        if progress.phase != phase or now - self._sampled_s >= SAMPLE_EVERY_S:
+            self._sample(phase)
+        if not was_ready and progress.ready_at_s is not None:
+            self._ready()
+        if self.work.outside is not None and progress.phase == "measure":
+            self.work.outside(progress, self.site.main)
+        seen.ended_by = self._ended(now)
+
+    def _sample(self, phase_before: str) -> None:
+        """Read CPU times; the measured window is from the first sample in its phase to the first one after it."""
+        progress, seen = self.site.progress, self.seen
+        edge = "measure" in (progress.phase, phase_before) and progress.phase != phase_before
+        seen.last = sample = self.site.sample(progress.phase, edge=edge)
+        self._sampled_s = sample.at_s
+        if "measure" in (progress.phase, phase_before):
+            seen.before = seen.before or sample
+            seen.after = sample
+            seen.noise.append(self.site.noise())
+            seen.depths += filter(None, [self.site.depth()])
+        self._bury(sample)
+
+    def _bury(self, sample: Sample) -> None:
+        """Note which children have died, and the requests that they held."""
+        progress, seen = self.site.progress, self.seen
+        gone = {pid for pid in progress.child_pids if pid not in sample.pids and pid != self.site.main}
+        if gone - seen.dead:  # or only new: a child of another thread than the main one is found a little later
+            gone -= self.site.pids()
+        seen.dead |= gone
+        seen.lost |= {stage.number for stage in progress.forget(gone) if stage.kind == "request"}
+
+    def _ready(self) -> None:
+        """The worker consumes: remember what its threads wait in once they are idle, and let the load begin."""
+        until = self.site.now() + SETTLE_LIMIT_S
+        processes = self.site.look(closely=frozenset())
+        while _computes(processes) and self.site.now() < until:
+            self.site.sleep(LOOK_EVERY_S)
+            processes = self.site.look(closely=frozenset())
+        self.site.settled(processes)
+        self.furniture = {thread.tid: thread.waits_in for process in processes for thread in process.threads}
+        if self.site.has_client():
+            self.seen.no_consumer = self.site.no_consumer()
+            if not self.seen.no_consumer:
+                self.site.go()
+
+    def _ended(self, now: float) -> str:
+        """What ends the trial now; '' to go on."""
+        progress, site = self.site.progress, self.site
+        if self.seen.no_consumer:
+            return "no-consumer"
+        if site.broker_ended():
+            return "broker-exit"
+        if progress.unsupported:
+            return "unsupported"
+        code = site.client_code()
+        if code == 0:
+            progress.read()  # it may have ended since the last look
+        if code == 0 and progress.phase == "done":  # another code: what it saw was not saved
+            return "done"
+        return self._early_exit(code) or ("interrupted" if self.work.interrupted() else "") or self._overdue(now)
+
+    def _early_exit(self, code: int | None) -> str:
+        """Whose process is gone too soon. `code`: of the load generator."""
+        if self.site.has_client() and code is not None:
+            self.seen.client_exit = signal_name(code)
+            return "broker-exit" if code == EXIT_BROKER_LOST else "client-exit"
+        if (worker := self.site.worker_code()) is not None:
+            self.seen.worker_exit = signal_name(worker)
+            return "worker-exit"
+        return ""
+
+    def _overdue(self, now: float) -> str:
+        progress, settings = self.site.progress, self.work.settings
+        if verdict := self._judged(now):
+            return verdict
+        if progress.ready_at_s is None:
+            return "ready-limit" if now - self.site.started_s > settings.ready_limit_s else ""
+        return "limit" if now - progress.ready_at_s > settings.limit_s else ""
+
+    @property
+    def pace_s(self) -> float | None:
+        """What a request usually takes: in the baseline or in this worker, whichever is longer; None while unknown."""
+        known = [value for value in (self.work.baseline_s, self.site.progress.usual_s) if value is not None]
+        return max(known) if known else None
+
+    def _judged(self, now: float) -> str:
+        progress, seen = self.site.progress, self.seen
+        soon_s = OVERDUE_SHARE * patience_s(self.pace_s)
+        suspects = frozenset(stage.pid for stage in progress.open.values() if now - stage.since_s >= soon_s)
+        answers = progress.ended + progress.received
+        if answers != self._answers:
+            self._answers, self._dead_before = answers, len(seen.dead)
+        respawning = len(seen.dead) > self._dead_before
+        if seen.partial and all(stage.since_s != seen.partial.since_s for stage in progress.open.values()):
+            seen.partial = seen.judged_s = None  # what was thought to hang has gone on
+        if not suspects and seen.quiet_s < soon_s and not respawning:
+            self.looks.clear()
+            return ""
+        if now - self._judged_s < JUDGE_EVERY_S:
+            return ""
+        self._judged_s = now
+        self.looks = [*self.looks[-KEPT_LOOKS:], self._look(now, suspects)]
+        seen.verdict = judge(self.looks)
+        return self._act_on(seen.verdict, now)
+
+    def _act_on(self, verdict: Verdict, now: float) -> str:
+        progress, seen = self.site.progress, self.seen
+        if verdict.state is State.HUNG and seen.partial is None:
+            seen.judged_s = now
+        if verdict.partial:
+            seen.partial = seen.partial or verdict
+            return ""
+        if verdict.state in (State.WORKING, State.UNDECIDED):
+            return ""
+        if verdict.state is State.STALLED or verdict.how is How.LOST:
+            return self._whose_fault(verdict)
+        before_s = progress.last_event_s
+        progress.read()  # what was looked at may have moved on while it was looked at
+        return "verdict" if progress.last_event_s == before_s else ""
+
+    def _whose_fault(self, verdict: Verdict) -> str:
+        """Nothing moves, and nobody holds a request: before the worker is blamed, look at the broker and at our client."""
+        progress, before_s, seen = self.site.progress, self.site.progress.last_event_s, self.seen
+        if verdict.how is How.LOST and seen.dead and seen.quiet_s < DEAD_CHILD_S:
+            return ""  # the worker will answer in a dead child's place
+        if seen.quiet_s < STOPPING_S and UNRECOVERABLE in self.site.log_tail():
+            return ""  # the worker is about to end, and then has crashed
+        seen.census = self.site.census()
+        progress.read()
+        if progress.last_event_s != before_s:
+            return ""
+        if not seen.census.answers:
+            return "broker-silent"
+        if verdict.how is How.LOST and seen.census.messages:
+            return ""  # the worker has been given it, and may come back to it: a retry that waits for its time
+        state = self.site.client_state()
+        if state == "R":
+            return ""  # it may be late to take the answers that came
+        return "client-stopped" if state in ("T", "t") else "verdict"
+
+    def _look(self, now: float, suspects: frozenset[int]) -> Look:
+        progress, cell = self.site.progress, self.work.cell
+        kind = _executors_of(cell)
+        return Look(
+            at_s=now,
+            ready=progress.ready_at_s is not None,
+            last_progress_s=progress.last_event_s or self.site.started_s,
+            waiting=0 if cell.is_baseline else progress.waiting,
+            unanswered=0 if cell.is_baseline else progress.unanswered,
+            ended=progress.ended,
+            stages=tuple(progress.open.values()),
+            processes=self.site.look(closely=suspects),
+            pace_s=self.pace_s,
+            cold_s=self.work.baseline_first_s,
+            furniture=self.furniture,
+            dead_children=len(self.seen.dead) - self._dead_before,
+            executors=1 if kind == "main" else cell.concurrency,
+            executor_kind="threads" if kind == "main" else kind,
+        )
+
+
+def _executors_of(cell: Cell) -> str:
+    """See `pools.Pool`; a baseline is a process that calls itself, or several."""
+    if not cell.is_baseline:
+        return POOLS[cell.pool].executors
+    return "main" if cell.concurrency == 1 else "processes"
+
+
+def _computes(processes: Sequence[ProcessLook]) -> bool:
+    return any(thread.waits_in == "running" for process in processes for thread in process.threads)
