@@ -358,6 +358,15 @@ def bundle(
         console.print(str(archive.make(run_folder, cell, path)), soft_wrap=True)
 
 
+@app.command()
+def pack(folder: Annotated[Path, typer.Argument(help="A run's folder, or one that holds runs.")]) -> None:
+    """Make a run's folder light, in place: records and evidence are packed, the files of requests and samples removed."""
+    from harness.run import packing
+
+    for saved in packing.pack(folder):
+        console.print(str(saved), soft_wrap=True)
+
+
 @app.command("open")
 def open_(path: Annotated[Path, typer.Argument(help="A run's folder, or a page.")] = Path("results/quick")) -> None:
     """Open a run's page in the browser: the file itself, nothing is served."""

@@ -137,6 +137,7 @@ def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     from harness import environments, workloads
     from harness.errors import BadInput, Interrupted, NothingMatches
     from harness.experiment import experiment
+    from harness.records.store import RunFolder
     from harness.run import plan, workflow
 
     words = dict(words)
@@ -157,7 +158,7 @@ def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     except (BadInput, NothingMatches) as error:
         raise pytest.UsageError(f"{error}. {error.remedy}") from error
     order = workflow.Order(experiment=spec, cells=cells, folder=folder, model=Path(model) if model else None)
-    if (folder / "trials.jsonl").exists():  # of an earlier session of tests: this one's takes its place
+    if RunFolder(folder).has_trials:  # of an earlier session of tests: this one's takes its place
         shutil.rmtree(folder)
     try:
         row = workflow.run(order, workflow.Silent()).iloc[-1]

@@ -13,7 +13,7 @@ from harness.measure import figures
 from harness.records.answers import Measured
 from harness.records.sections import Figures
 from harness.summary import summary
-from tests.test_store import record
+from tests.test_store import CELL, record
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -69,12 +69,25 @@ def test_windows_are_stable_by_perf_analyzers_rule(throughputs: list[float], lat
     assert stability.stable(throughputs, latencies) is answer
 
 
-def test_figures_of_an_old_record_come_from_its_requests_and_repeat_the_table_of_its_time(tmp_path: Path) -> None:
+def test_figures_of_a_record_without_them_come_from_its_requests(tmp_path: Path) -> None:
+    from tests.test_packing import answered
+
+    old = answered(tmp_path, CELL, 500)
+    assert old.certainty.figures is None
+    found = figures.of(old, tmp_path)
+    assert found
+    assert found.throughput_per_s == pytest.approx(100.0)
+    assert 0.002 <= found.latency_s["p50"] < found.latency_s["p95"] <= 0.009
+
+
+def test_figures_of_an_old_record_repeat_the_table_of_its_time() -> None:
     from harness.records import store
 
     folder, cell = RESULTS / "claims", "tensorflow1-prefork-c2-first-task-graph-session"
     records = [one for one in store.RunFolder(folder).current().values() if one.cell_id == cell]
-    assert [one.certainty.figures for one in records] == [None], "a record of the first version"
+    assert all(one.certainty.figures for one in records), (
+        "a record of the first version, whose figures were computed as it was packed"
+    )
     then = pd.read_csv(folder / "cells.csv").set_index("cell").loc[cell]
     row = summary.table(records, folder).set_index("cell").loc[cell]
     for name in ("throughput_per_s", "latency_p95_s"):

@@ -20,6 +20,7 @@ from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import Cell
 from harness.measure import figures
+from harness.records.evidence import linked
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
@@ -152,6 +153,11 @@ def judged(version: str, records: Sequence[TrialRecord], folder: Path) -> Measur
     )  # fmt: skip
 
 
+def _records(order: Order, version: str) -> str:
+    run = RunFolder(order.folder_of(version))
+    return (run.trials_path if run.trials_path.exists() or not run.has_trials else run.packed_path).name
+
+
 def page(order: Order, answer: Answer, also: Sequence[str] = ()) -> str:
     """The answer as Markdown, links relative to the order's folder; `also`: see `also_changed`."""
     good, bad = answer.last_good, answer.first_bad
@@ -168,6 +174,6 @@ def page(order: Order, answer: Answer, also: Sequence[str] = ()) -> str:
     for one in answer.measured:
         pace = f"{one.pace_per_s:.1f}" if one.pace_per_s else ""
         evidence = one.evidence.removeprefix(f"{order.folder}/")
-        link = f"[{Path(evidence).name}]({evidence})" if evidence else f"[records]({order.package}-{one.version}/trials.jsonl)"
+        link = linked(evidence) if evidence else f"[records]({order.package}-{one.version}/{_records(order, one.version)})"
         lines.append(f"| {one.version} | {one.outcome or 'not measured'} | {pace} | {escaped(one.reason)} | {link} |")
     return "\n".join(lines) + "\n"

@@ -1,16 +1,19 @@
 """A run's folder on disk: append records as trials end, read them back, tell what is missing.
 
 `trials.jsonl` is only ever appended to, one flushed and synced line a trial, so a killed run loses at most the trial
-it was in. `run.json` and `cells.csv` are replaced whole, by rename.
+it was in. `run.json` and `cells.csv` are replaced whole, by rename. In a packed folder (`harness.run.packing`) the records
+lie in `trials.jsonl.gz`; later ones are appended to a `trials.jsonl` beside it.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import gzip
 import json
 import os
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,13 +25,13 @@ from harness.records.record import TrialRecord, from_line, to_line
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 LOCK = ".lock"
-OURS = ("trials.jsonl", "contracts.csv", "findings.csv")  # what tells a folder of ours from anybody's
+OURS = ("trials.jsonl", "trials.jsonl.gz", "contracts.csv", "findings.csv")  # what tells a folder of ours from anybody's
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def check_machine(folder: RunFolder) -> None:
     """Raise BadInput where the folder's trials were made on another machine: figures of two machines make no one run."""
-    if folder.trials_path.exists() and (before := folder.read_json("run.json").get("machine")):
+    if folder.has_trials and (before := folder.read_json("run.json").get("machine")):
         differs = identity.differ(before, identity.facts())
         if differs:
             raise BadInput(
@@ -43,6 +46,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.trials_path = path / "trials.jsonl"
+        self.packed_path = path / "trials.jsonl.gz"
         self.moved_to: Path | None = None
 
     @contextmanager
@@ -72,13 +76,17 @@ class RunFolder:
             ) from error
         return lock
 
+    @property
+    def has_trials(self) -> bool:
+        return self.trials_path.exists() or self.packed_path.exists()
+
     def records(self) -> list[TrialRecord]:
         """All whole records, oldest first."""
-        try:
-            lines = self.trials_path.read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        return [record for line in lines if (record := from_line(line)) is not None]
+        return [record for line in self.lines() if (record := from_line(line)) is not None]
+
+    def lines(self) -> list[str]:
+        """The lines that hold the records: the packed ones, then those that were appended since."""
+        return [*_packed_lines(self.packed_path), *_lines(self.trials_path)]
 
     def latest(self) -> dict[tuple[str, int], TrialRecord]:
         """The newest record of each (cell id, trial)."""
@@ -108,6 +116,11 @@ class RunFolder:
             return {}
         return data if isinstance(data, dict) else {}
 
+    def rewrite(self, records: Iterable[TrialRecord]) -> None:
+        """Put these records in the place of all others."""
+        self.replace("trials.jsonl", "".join(map(to_line, records)))
+        self.packed_path.unlink(missing_ok=True)
+
     def replace(self, name: str, text: str) -> None:
         """Write a whole file, or leave the old one as it was."""
         with writing(self.path):
@@ -115,11 +128,38 @@ class RunFolder:
             temporary.write_text(text)
             temporary.replace(self.path / name)
 
+    def replace_bytes(self, name: str, data: bytes) -> None:
+        """Like `replace`, and on disk before this returns: what it stands for may be removed then."""
+        with writing(self.path):
+            temporary = self.path / f".{name}.new"
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path / name)
+
     def _mend(self) -> None:
         """End a torn last line, so that the next record starts on a line of its own."""
         if self.trials_path.exists() and (data := self.trials_path.read_bytes()) and not data.endswith(b"\n"):
             with writing(self.path), open(self.trials_path, "ab") as file:
                 file.write(b"\n")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _packed_lines(path: Path) -> list[str]:
+    """Raises BadInput where the file is damaged: what cannot be read must not seem never to have been."""
+    try:
+        return gzip.decompress(path.read_bytes()).decode().splitlines()
+    except FileNotFoundError:
+        return []
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise BadInput(f"{path} cannot be read: {error}", remedy="fetch it again, from where the run was taken") from error
 
 
 @contextmanager

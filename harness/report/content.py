@@ -24,7 +24,7 @@ from harness.decide.compare import sides
 from harness.experiment import experiment
 from harness.experiment.pools import IN_PROCESS, POOLS
 from harness.measure import doubts, waterfall
-from harness.records import answers
+from harness.records import answers, evidence
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
@@ -43,7 +43,7 @@ ROLES = ("worker", "children", "broker", "client")
 
 @dataclass(frozen=True, kw_only=True)
 class Excerpt:
-    """The begin of one file of evidence; `path` in the run's folder."""
+    """The begin of one file of evidence, or of a section of the page of evidence; `path` leads there from the run's folder."""
 
     path: str
     text: str
@@ -98,6 +98,19 @@ class Content:
         """(outcome, cells), the gravest first."""
         ended = [one.outcome for one in self.cells]
         return [(outcome.value, ended.count(outcome.value)) for outcome in GRAVITY if outcome.value in ended]
+
+    @cached_property
+    def not_kept(self) -> str:
+        """What cannot be drawn since the requests' and samples' files are gone; '' where all are there."""
+        ended = [
+            record
+            for one in self.cells
+            for record in one.trials
+            if record.outcome is Outcome.OK and record.answers.requests_file
+        ]
+        gone = sum(not (self.folder / record.answers.requests_file).is_file() for record in ended)
+        said = f"requests not kept of {gone} of {len(ended)} trials that ended ok: no latencies by share, no cores over time"
+        return f"{said} of them; figures and stages are in their records" if gone else ""
 
     @cached_property
     def doubts(self) -> list[tuple[str, str, int]]:
@@ -176,6 +189,8 @@ def _most_text(groups: Iterable[Sequence[TrialRecord]]) -> int:
 
 def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, command: str, most: int) -> CellView:
     worst = summary.gravest(trials)
+    if said := evidence.section(folder, worst.ended.evidence):
+        return _packed_view(row, trials, folder, command, _cut(worst.ended.evidence, said, most))
     shown = evidence_files(folder, worst) if worst.ended.evidence else []
     others = [
         path for record in trials if record is not worst and record.ended.evidence for path in evidence_files(folder, record)
@@ -187,13 +202,31 @@ def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, c
         trials=tuple(trials),
         worst=worst,
         excerpts=tuple(excerpt(folder, path, most) for path in excerpts),
-        files=tuple(str(path.relative_to(folder)) for path in linked) or (() if excerpts else ("trials.jsonl",)),
+        files=tuple(str(path.relative_to(folder)) for path in linked) or (() if excerpts else (_records(folder),)),
         command=command,
     )
 
 
+def _packed_view(
+    row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, command: str, excerpt: Excerpt
+) -> CellView:
+    """Of a packed run: what its page of evidence says of the worst trial, and where it tells of the others."""
+    others = dict.fromkeys(record.ended.evidence for record in trials if evidence.exists(folder, record.ended.evidence))
+    return CellView(
+        row=row, trials=tuple(trials), worst=summary.gravest(trials), excerpts=(excerpt,),
+        files=tuple(way for way in others if way != excerpt.path), command=command,
+    )  # fmt: skip
+
+
+def _records(folder: Path) -> str:
+    run = RunFolder(folder)
+    return (run.packed_path if run.packed_path.exists() and not run.trials_path.exists() else run.trials_path).name
+
+
 def evidence_files(folder: Path, record: TrialRecord) -> list[Path]:
     """What was kept of a trial: the file that its record names first, then stacks, threads, logs. Nothing outside the run."""
+    if evidence.PAGE_WAY.fullmatch(record.ended.evidence):  # a packed one beside others: its place on the page is linked
+        return []
     named = folder / record.ended.evidence
     place = named if named.is_dir() else named.parent
     if not place.is_dir() or not place.resolve().is_relative_to(folder.resolve()):
@@ -212,8 +245,11 @@ def _kind(path: Path) -> str:
 
 
 def excerpt(folder: Path, path: Path, most: int = MOST_TEXT) -> Excerpt:
-    text = path.read_text(errors="replace")
-    return Excerpt(path=str(path.relative_to(folder)), text=text[:most], cut=len(text) > most)
+    return _cut(str(path.relative_to(folder)), path.read_text(errors="replace"), most)
+
+
+def _cut(path: str, text: str, most: int) -> Excerpt:
+    return Excerpt(path=path, text=text[:most], cut=len(text) > most)
 
 
 def matrix(content: Content) -> Matrix:

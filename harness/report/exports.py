@@ -57,6 +57,7 @@ def markdown(content: Content) -> str:
             if column in content.table
         ]
         lines.append(f"| {escaped(one.id)} | {one.outcome} | {' | '.join(values)} |")
+    lines += ["", escaped(content.not_kept)] if content.not_kept else []
     lines += [
         "",
         "## Doubts",

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from harness import __version__, display
 from harness.decide.advise import pages as advised
 from harness.measure import doubts
+from harness.records import evidence
 from harness.report import charts, content
 from harness.report.content import Content
 from harness.texts import visible
@@ -37,7 +38,8 @@ def render(found: Content, *, relative: str = "") -> str:
         ("cells", "Cells"), ("details", "Evidence"), ("doubts", "Doubts"), ("machine", "Machine"),
     ]  # fmt: skip
     return environment.get_template("page.html.j2").render(
-        content=found, advised=advised, matrix=content.matrix(found), anchor=anchor, relative=relative, version=__version__,
+        content=found, advised=advised, matrix=content.matrix(found), anchor=anchor, href=evidence.href,
+        relative=relative, version=__version__,
         charts=[(name, title, None) for name, (title, _) in drawn.items()], columns=_columns(), sections=sections,
         specs=_script_json({name: spec for name, (_, spec) in drawn.items()}), again=content.again(found.header),
         library=_ours(_closed(vl_convert.javascript_bundle(LIBRARY)) if drawn else ""),

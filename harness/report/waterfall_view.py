@@ -25,6 +25,7 @@ from harness.summary import summary
 BAR_WIDTH = 32
 OLD = "no stamps of the worker: the run was made before they were kept; run it again to see where its time went"
 NONE_RIGHT = "no measured request was answered rightly"
+NOT_KEPT = "requests not kept: the stages of each request are drawn from them; 'harness show' has what was computed before"
 NO_WORKER = "no worker: it ran in one process, without a broker"
 MEANING = {
     "publish": "client: intended until sent",
@@ -70,14 +71,17 @@ def view(trials: Sequence[TrialRecord], folder: Path) -> View:
     """The view of one cell, from those of its trials that ended well, or from all that measured something."""
     measured = [record for record in trials if record.pace.measured_requests and record.answers.requests_file]
     good = [record for record in measured if record.outcome is Outcome.OK] or measured
-    lengths = waterfall.of_trials(good, folder)
-    latencies = [answers.measured(folder / record.answers.requests_file).latency_s for record in good]
+    kept = all((folder / record.answers.requests_file).is_file() for record in good)
+    lengths = waterfall.of_trials(good, folder) if kept else None
+    latencies = [answers.measured(folder / record.answers.requests_file).latency_s for record in good] if kept else []
     cell, why = trials[0].as_cell, ""
     worst = summary.gravest(trials)
     if cell.is_baseline:
         why = NO_WORKER
     elif not good:
         why = worst.reason
+    elif not kept:
+        why = NOT_KEPT
     elif lengths is None:
         why = OLD
     return View(

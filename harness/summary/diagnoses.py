@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.experiment.matrix import Cell
 from harness.judge.causes import Fix, fixes
+from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.texts import escaped
@@ -40,7 +41,7 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
     if helps:
         lines += ["", "What would help:", *helps]
     if worst.ended.evidence:
-        lines += ["", f"Evidence: `{worst.ended.evidence}`"]
+        lines += ["", f"Evidence: {evidence.linked(worst.ended.evidence)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
 from harness.experiment.matrix import Cell
-from harness.measure import doubts, efficiency, figures, waterfall
+from harness.measure import doubts, efficiency, figures, latencies, waterfall
 from harness.measure.efficiency import Ceiling, Efficiency
 from harness.records import answers
 from harness.records.outcomes import NOT_JUDGED, Outcome
@@ -172,10 +172,8 @@ def _stable(each: list[bool | None]) -> bool | None:
 
 def _latencies_s(known: Known, folder: Path) -> answers.Floats:
     """Of all trials together; nothing where the requests of one are gone: the rest would be another cell."""
-    paths = [folder / record.answers.requests_file for record, _ in known]
-    if not all(path.is_file() for path in paths):
-        return np.array([])
-    return np.concatenate([answers.measured(path).latency_s for path in paths])
+    found = latencies.of(folder, [record.answers.requests_file for record, _ in known])
+    return np.concatenate(found) if found else np.array([])
 
 
 def _stages(good: list[TrialRecord]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def run(order: Order, screen: workflow.Screen) -> pd.DataFrame:
 def check_application(order: Order, folder: store.RunFolder) -> None:
     """Raise BadInput where the folder holds a probe of something else: advice would mix the two."""
     known, asked = folder.read_json("run.json").get(APPLICATION), {"app": order.app, "task": order.task, "queue": order.queue}
-    if folder.trials_path.exists() and known and any(known.get(name) != value for name, value in asked.items()):
+    if folder.has_trials and known and any(known.get(name) != value for name, value in asked.items()):
         raise BadInput(
             f"{folder.path} holds a probe of {known['task']} in {known['app']}",
             remedy="name another --out, or set it aside with --fresh",

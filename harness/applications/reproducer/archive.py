@@ -19,6 +19,7 @@ from harness.errors import BadInput, HarnessError
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
+from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
@@ -96,9 +97,11 @@ def _fill(
     (place / "record.json").write_text("\n".join(record.model_dump_json(indent=2) for record in records) + "\n")
     (place / "README.md").write_text(_readme(cell, worst, environment))
     for record in records:
-        source = folder / Path(record.ended.evidence).parent if record.ended.evidence else None
-        if source is not None and source.is_dir():
-            shutil.copytree(source, place / "evidence" / source.name, dirs_exist_ok=True)
+        named = evidence.folder_of(record.ended.evidence)
+        for path, data in evidence.files(folder, named).items() if named else ():
+            target = place / "evidence" / Path(named).name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
 
 
 def save_model(cell: Cell, environment: Environment, bundle: Bundle, out: Path) -> None:

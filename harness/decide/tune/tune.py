@@ -94,7 +94,7 @@ def live(order: Order, screen: workflow.Screen) -> Answer:
 def advised(order: Order, answer: Answer) -> list[Candidate]:
     """What advice on a search rests on: the cells that it measured, the finalists as they were measured more closely."""
     found = {one.id: one for one in candidates.read_all([order.folder], order.bounds) if one.id in answer.cells}
-    if answer.closely and (order.folder / CLOSER / "trials.jsonl").exists():
+    if answer.closely and RunFolder(order.folder / CLOSER).has_trials:
         for one in candidates.read_all([order.folder / CLOSER], order.bounds):
             if one.id in answer.closely and not found[one.id].vetoed and (one.measured or one.vetoed):
                 found[one.id] = one

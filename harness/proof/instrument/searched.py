@@ -21,6 +21,7 @@ from harness.experiment import experiment
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import Cell
 from harness.proof.instrument.finding import Finding, at_least, at_most
+from harness.records.store import RunFolder
 from harness.run import plan, workflow
 from harness.run.workflow import Order, Silent
 
@@ -31,7 +32,7 @@ SIDE_BY_SIDE = {"measure_s": 3.0, "requests": 60, "repeat": 7, "stable_limit_s":
 
 def searched(folder: Path, recorded: Path = GRID) -> list[Finding]:
     """Four findings a workload. Raises BadInput where the grid is not on record."""
-    if not (recorded / "trials.jsonl").exists():
+    if not RunFolder(recorded).has_trials:
         raise BadInput(f"there is no whole grid in {recorded}", remedy="'harness run grid' makes it, in about an hour")
     spec = experiment.read("grid", backends=list(environments.descriptions()), workloads=list(workloads.NAMES))
     cells = tune.grid_of(spec, plan.why_skipped)

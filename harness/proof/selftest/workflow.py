@@ -11,7 +11,7 @@ from harness.errors import Interrupted, NothingMatches
 from harness.proof.selftest import jobs, report
 from harness.proof.selftest.catalogue import Case, cases
 from harness.proof.selftest.judgement import Judged
-from harness.records.record import TrialRecord, to_line
+from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import plan, preflight
 
@@ -50,7 +50,7 @@ def run(order: Order, say: Callable[[str], None], tick: Callable[[int, int, floa
         say(f"{sum(part.trials for part in parts)} trials in {len(parts)} parts, {order.jobs} at a time")
         complete = jobs.Jobs(todo, jobs=order.jobs, say=say, tick=tick).run()
         records = [record for task in todo for record in task.records()]
-        folder.replace("trials.jsonl", "".join(to_line(record) for record in records))
+        folder.rewrite(records)
         judged = judge(chosen, order.times, records, complete=complete)
         report.write(folder, chosen, judged, environment=order.environment, times=order.times)
     if not complete:

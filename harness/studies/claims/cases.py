@@ -23,6 +23,7 @@ UNJUDGED = (Outcome.INVALID, Outcome.SKIPPED, Outcome.SLOW)
 #: The dimensions in which a condition is looked for, in the order in which a reader would think of them.
 DIMENSIONS = ("pool", "call", "workload", "placement", "parent", "engine_threads", "concurrency")
 RECORDS = "trials.jsonl"
+PACKED_RECORDS = "trials.jsonl.gz"  # in a packed folder
 MOST_LINKS = 3
 
 

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from harness.experiment.matrix import Cell
 from harness.observe.diagnosis import frames_of
+from harness.records import evidence
 from harness.records.record import TrialRecord
 from harness.studies.claims import cases
 from harness.studies.claims.cases import Trials
@@ -50,7 +51,7 @@ class Wait:
 
 def native_wait(record: TrialRecord, read: Read) -> Wait | None:
     """The native frames of the hung request's thread, from the trial's evidence."""
-    folder = PurePosixPath(record.ended.evidence).parent
+    folder = PurePosixPath(evidence.folder_of(record.ended.evidence))
     opened = OPEN_REQUEST.search(read(str(folder / "requests.txt")) or "")
     if not record.ended.evidence or opened is None:
         return None
@@ -59,16 +60,18 @@ def native_wait(record: TrialRecord, read: Read) -> Wait | None:
     native: list[str] = []
     for frame in frames_of(read(path) or "", int(tid)):
         if ".py:" in frame:
-            return Wait(path=path, native=tuple(native), python=frame) if native else None
+            return (
+                Wait(path=evidence.beside(record.ended.evidence, path), native=tuple(native), python=frame) if native else None
+            )
         native.append(re.sub(r"\s*\([^()]*\)$", "", frame)[:MOST_WIDTH])
     return None
 
 
 def missing_threads(record: TrialRecord, read: Read) -> tuple[str, str] | None:
     """(path, text) of the list of threads that the parent had and the child lacks: the first paragraph of `fork.txt`."""
-    path = str(PurePosixPath(record.ended.evidence).parent / "fork.txt")
+    path = str(PurePosixPath(evidence.folder_of(record.ended.evidence)) / "fork.txt")
     text = (read(path) or "").strip() if record.ended.evidence else ""
-    return (path, text.partition("\n\n")[0]) if text else None
+    return (evidence.beside(record.ended.evidence, path), text.partition("\n\n")[0]) if text else None
 
 
 def story(cells: Sequence[Cell], trials: Trials, backends: Sequence[str], read: Read, *, borne_out: bool) -> str:
@@ -94,13 +97,13 @@ def _example(backend: str, cells: Sequence[Cell], trials: Trials, read: Read) ->
         yield f"`{record.cell_id}`: the native stack of its hung request is missing."
     else:
         frames = "\n".join([*(f"    {frame}" for frame in wait.native[:MOST_FRAMES]), f"    … called from {wait.python}"])
-        yield f"The child of `{record.cell_id}` waits here ([{PurePosixPath(wait.path).name}]({wait.path})):\n\n{frames}"
+        yield f"The child of `{record.cell_id}` waits here ({evidence.linked(wait.path)}):\n\n{frames}"
     lost = missing_threads(record, read)
     if lost is None:
         yield "The list of the threads that it lacks is missing."
     else:
         lines = "\n".join(f"    {line}" for line in lost[1].splitlines())
-        yield f"Threads of its parent that the child lacks ([fork.txt]({lost[0]})):\n\n{lines}"
+        yield f"Threads of its parent that the child lacks ({evidence.linked(lost[0])}):\n\n{lines}"
     if record.ended.support:
         yield f"What the diagnosis rests on: {'; '.join(record.ended.support)}."
 

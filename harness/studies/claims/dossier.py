@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.experiment.matrix import Cell
-from harness.records import store
+from harness.records import evidence, store
 from harness.studies.claims import cases
 from harness.studies.claims.cases import Case, Trials
 
@@ -28,19 +28,17 @@ class Dossier:
         return cls(folder, cells, cases.by_cell(store.RunFolder(folder).current().values()))
 
     def exists(self, path: str) -> bool:
-        return (self.folder / path).is_file()
+        return evidence.exists(self.folder, path)
 
     def read(self, path: str) -> str | None:
-        """The text of a file in the folder, None where there is none."""
-        try:
-            return (self.folder / path).read_text(errors="replace")
-        except OSError:
-            return None
+        """The text of a file in the folder, or of a packed one of evidence; None where there is none."""
+        return evidence.read(self.folder, path)
 
     def present(self, paths: Sequence[str]) -> list[str]:
         """The paths that are on disk; where none is, the records, in which every trial has its line."""
         found = [path for path in paths if self.exists(path)]
-        return found or ([cases.RECORDS] if paths and self.exists(cases.RECORDS) else [])
+        records = [path for path in (cases.RECORDS, cases.PACKED_RECORDS) if self.exists(path)]
+        return found or (records[:1] if paths else [])
 
     def provenance(self) -> str:
         """When, on what machine and in which environments it was measured."""
@@ -61,7 +59,7 @@ class Dossier:
 
     def linked(self, paths: Sequence[str]) -> str:
         """Links to those that are on disk."""
-        return ", ".join(f"[{path.rpartition('/')[2]}]({path})" for path in self.present(paths))
+        return ", ".join(map(evidence.linked, self.present(paths)))
 
 
 MACHINE = {"processor": "", "cores_available": "cores", "kernel": "kernel"}
