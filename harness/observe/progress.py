@@ -72,6 +72,13 @@ class Progress:
 
     def read(self) -> bool:
         """Take in what was appended since the last call; whether there was anything."""
+        events = self.new_events()
+        for event in sorted(events, key=lambda event: event.at_ns):
+            self._take(event)
+        return bool(events)
+
+    def new_events(self) -> list[contract.Event]:
+        """What was appended since the last call, in no order."""
         events: list[contract.Event] = []
         for path in sorted(self.directory.glob("*.events")):
             offset = self._offsets.get(path, 0)
@@ -81,9 +88,7 @@ class Progress:
             new = contract.unpack(data, int(path.stem))
             self._offsets[path] = offset + len(new) * contract.EVENT_SIZE
             events += new
-        for event in sorted(events, key=lambda event: event.at_ns):
-            self._take(event)
-        return bool(events)
+        return events
 
     def _take(self, event: contract.Event) -> None:
         at_s = event.at_ns * NS

@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import redis
 
 from harness import broker
 from harness.broker import Census
-from harness.client.plan import GO, new_prefix, request_id
-from harness.experiment.matrix import engine_threads, fault_options
+from harness.client.plan import GO, Plan, new_prefix, request_id
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
 from harness.measure import noise
@@ -23,42 +23,57 @@ from harness.measure.monitor import Monitor, Sample, Watched
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
-from harness.trial import load, supervisor
+from harness.trial import load, start
 from harness.trial.assignment import Assignment
 from harness.trial.supervisor import LocalWorker, Place, WorkerSide
 
 LAST_WORDS_S = 1.0  # an answer can be read before its worker has noted that it is done
 LAST_WORDS_EVERY_S = 0.1
-RAISED_START_WINDOW_S = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a site is made with."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    worker: Callable[[Place, list[str]], WorkerSide] = LocalWorker
+    load: Callable[[Assignment, Plan], OwnedProcess] = load.start
+    broker_view: Callable[[str], redis.Redis] = broker.client
+    monitor: Callable[..., Monitor] = Monitor
+
+
+REAL = Means()
 
 
 class LiveSite:
     """Started when it is made; see `site.Site` for what the watcher asks of it."""
 
-    def __init__(self, work: Assignment) -> None:
-        self.work = work
+    def __init__(self, work: Assignment, means: Means = REAL) -> None:
+        self.work, self.means = work, means
         self.started_s = self.now()
         self.queue = work.application.queue_key if work.application else f"harness-{os.urandom(4).hex()}"
         self.prefix = new_prefix()
         self._oom_kills = procfs.oom_kills()
-        self._broker = broker.client(work.broker.url)
+        self._broker = means.broker_view(work.broker.url)
         self.client: OwnedProcess | None = None
         with contextlib.ExitStack() as undo:  # what was started ends again, if the rest cannot be
             undo.callback(self._broker.close)
-            self.worker: WorkerSide = LocalWorker(self._place(), self._command())
+            place = start.place_of(work, start.spec_of(work, queue=self.queue, prefix=self.prefix))
+            self.worker = means.worker(place, start.command_of(work))
             undo.callback(self.worker.stop, at_once=True)
             self.progress, self.main = self.worker.progress, self.worker.process.pid
             if not work.cell.is_baseline:
-                self.client = load.start(work, load.plan_of(work, queue=self.queue, prefix=self.prefix))
+                self.client = means.load(work, load.plan_of(work, queue=self.queue, prefix=self.prefix))
                 undo.callback(self.client.kill)
-            self._monitor = Monitor(worker=self.worker.process, broker=work.broker.process, client=self.client)
+            self._monitor = means.monitor(worker=self.worker.process, broker=work.broker.process, client=self.client)
             undo.pop_all()
 
     def now(self) -> float:
-        return time.monotonic()
+        return self.means.clock()
 
     def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        self.means.sleep(seconds)
 
     def worker_code(self) -> int | None:
         return self.worker.poll()
@@ -142,56 +157,6 @@ class LiveSite:
         self.progress.read()
         self._tidy_broker()
         return last
-
-    def _place(self) -> Place:
-        work = self.work
-        return Place(
-            environment=work.environment,
-            folder=work.folder,
-            broker_url=work.worker_broker_url or work.broker.url,
-            spec=self._spec(),
-            application=work.application,
-        )
-
-    def _command(self) -> list[str]:
-        work, cell, settings = self.work, self.work.cell, self.work.settings
-        if work.application is not None and cell.is_baseline:
-            return work.application.serial_command(settings.measure_s, settings.requests, work.result)
-        if work.application is not None:
-            return work.application.worker_command(cell)
-        if not cell.is_baseline:
-            return supervisor.worker_command(cell, work.environment)
-        return supervisor.baseline_command(
-            work.environment,
-            seconds=settings.measure_s,
-            requests=settings.requests,
-            result=work.result,
-            processes=cell.concurrency,
-        )
-
-    def _spec(self) -> dict[str, object]:
-        cell, work = self.work.cell, self.work
-        if work.application is not None:
-            return work.application.spec(prefix=self.prefix, events=work.events)
-        intra, inter = engine_threads(cell.engine_threads)
-        cold = work.folder / "compile-cache"
-        return {
-            "backend": cell.backend,
-            "placement": cell.placement,
-            "call": cell.call,
-            "parent": cell.parent,
-            "bundle": str(work.bundle),
-            "batch": cell.batch,
-            "intra": intra,
-            "inter": inter,
-            "cache_dir": str(cold if cell.compile_cache == "cold" else work.environment.cache_dir),
-            "events_dir": str(work.events),
-            "prefetch": cell.prefetch,
-            "celery": {"worker_max_tasks_per_child": cell.max_tasks} if cell.max_tasks else {},
-            "proc_alive_timeout": cell.start_window_s or RAISED_START_WINDOW_S,
-            "queue": self.queue,
-            "options": {**fault_options(cell.fault), "trial": work.trial, "folder": str(work.folder)},
-        }
 
     def _last_words(self) -> None:
         """Wait until the worker has noted the end of what it has answered."""
