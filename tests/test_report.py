@@ -20,7 +20,7 @@ from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, to_line
 from harness.records.store import RunFolder
-from harness.report import content, exports, page
+from harness.report import content, excerpts, exports, frames, page
 from tests import handmade
 from tests.test_advise import FORK, IMPORT, SPAWN, trials
 
@@ -128,7 +128,7 @@ def test_evidence_is_cut_and_says_so(run: Path) -> None:
     (view,) = (one for one in content.read(run).cells if one.outcome == "hung")
     assert [Path(one.path).name for one in view.excerpts] == ["stacks-1.txt", "worker.log"]
     assert view.excerpts[0].cut
-    assert len(view.excerpts[0].text) == content.MOST_TEXT
+    assert len(view.excerpts[0].text) == excerpts.MOST_TEXT
     assert not view.excerpts[1].cut
 
 
@@ -178,7 +178,7 @@ def test_a_cell_without_evidence_leads_to_its_record(run: Path) -> None:
 
 def test_each_model_has_a_front_of_its_own(tmp_path: Path) -> None:
     slow = replace(FORK, workload="lstm")
-    found = content.figures(content.read(made(tmp_path / "run", trials(FORK, 100, 101), trials(slow, 10, 11))))
+    found = frames.figures(content.read(made(tmp_path / "run", trials(FORK, 100, 101), trials(slow, 10, 11))))
     assert dict(zip(found["cell"], found["front"], strict=True)) == {FORK.id: True, slow.id: True}
 
 
@@ -200,7 +200,7 @@ def test_the_command_to_run_a_cell_again_names_what_it_needs(header: dict[str, o
 
 def test_the_front_holds_what_nothing_beats() -> None:
     rates, latencies = np.array([100.0, 80.0, 60.0, 90.0]), np.array([10.0, 5.0, 6.0, 10.0])
-    assert content.on_front(rates, latencies).tolist() == [True, True, False, False]
+    assert frames.on_front(rates, latencies).tolist() == [True, True, False, False]
 
 
 def test_a_page_elsewhere_finds_the_evidence(run: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from harness.report import content as contents
+from harness.report import frames
 from harness.report.content import Content
 
 GREY = "#808080"
@@ -27,18 +27,18 @@ def all_of(content: Content) -> dict[str, tuple[str, Spec]]:
         (
             "pareto",
             "Throughput against latency; a line is the Pareto front of one model under one traffic",
-            contents.figures(content),
+            frames.figures(content),
             pareto,
         ),
         (
             "latency",
             "Latency of a cell's requests: the share that is answered within a time",
-            contents.distributions(content),
+            frames.distributions(content),
             latency,
         ),
-        ("cpu", "Cores in use over a trial, by role", contents.timelines(content), cpu),
-        ("stages", "Where a request's time goes: the median of each stage", contents.stages(content), stages),
-        ("memory", "Peak memory by role, and what sharing pages saves", contents.memory(content), memory),
+        ("cpu", "Cores in use over a trial, by role", frames.timelines(content), cpu),
+        ("stages", "Where a request's time goes: the median of each stage", frames.stages(content), stages),
+        ("memory", "Peak memory by role, and what sharing pages saves", frames.memory(content), memory),
     ):
         if len(frame):
             with alt.data_transformers.enable("default", max_rows=None):  # frames are thinned by `content`, to a bounded size
@@ -89,7 +89,7 @@ def cpu(frame: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("at_s:Q", title="seconds since the trial was first looked at"),
             y=alt.Y("cores:Q", title="cores in use", stack="zero"),
-            color=alt.Color("role:N", scale=alt.Scale(domain=list(contents.ROLES), range=COLOURS)),
+            color=alt.Color("role:N", scale=alt.Scale(domain=list(frames.ROLES), range=COLOURS)),
             tooltip=["role:N", "at_s:Q", "cores:Q"],
         )
         .add_params(chosen)

@@ -1,13 +1,13 @@
 """What a report shows, as plain values: nothing here knows HTML.
 
-Distributions and time lines are thinned to what a chart can show; the whole stays in the run's folder, to which every cell
-links.
+What charts draw is in `frames`, what is shown of evidence in `excerpts`; the whole stays in the run's folder, to which every
+cell links.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,39 +15,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from harness.decide.advise import candidates, ranking
 from harness.decide.advise.constraints import Bound
 from harness.decide.advise.ranking import Advice
 from harness.decide.compare import sides
 from harness.experiment import experiment
-from harness.experiment.pools import IN_PROCESS, POOLS
-from harness.measure import doubts, waterfall
-from harness.records import answers, evidence
+from harness.experiment.pools import POOLS
+from harness.measure import doubts
+from harness.records import evidence
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.report import excerpts
+from harness.report.excerpts import Excerpt
 from harness.run import workflow
 from harness.summary import summary
 from harness.summary.summary import GRAVITY
-
-QUANTILES = np.array([0.0, *np.linspace(0.05, 0.95, 19), 0.975, 0.99, 0.995, 0.999, 1.0])
-MOST_SAMPLES = 60  # of a time line
-MOST_TEXT = 6000  # characters of one file of evidence
-MOST_ALL_TEXT = 5_000_000  # of all files together
-KINDS = ("stacks", "fork", "threads", "worker.log")  # of evidence, as one reads them
-MOST_OF_KIND = 2  # excerpts; the other files are linked
-ROLES = ("worker", "children", "broker", "client")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Excerpt:
-    """The begin of one file of evidence, or of a section of the page of evidence; `path` leads there from the run's folder."""
-
-    path: str
-    text: str
-    cut: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +132,7 @@ def read(folder: Path, bounds: Sequence[Bound] = ()) -> Content:
         groups.setdefault(record.cell_id, []).append(record)
     header = run.read_json("run.json")
     rows = {row["cell"]: _plain(row) for row in table.to_dict("records")}
-    most = _most_text(groups.values())
+    most = excerpts.most_text(groups.values())
     cells = tuple(_view(rows[cell], trials, folder, again(header, trials[0]), most) for cell, trials in groups.items())
     advice = ranking.advise(candidates.of_run(side, folder, bounds), bounds) if any(map(_measured, records)) else []
     return Content(folder=folder, header=header, table=table, cells=cells, advice=tuple(advice))
@@ -181,28 +165,22 @@ def again(header: Mapping[str, Any], record: TrialRecord | None = None) -> str:
     return f"harness run {file}{select}{model}{repeat}{out}{variant}"
 
 
-def _most_text(groups: Iterable[Sequence[TrialRecord]]) -> int:
-    """Characters of an excerpt: of a run in which many cells went wrong, less of each."""
-    shown = sum(any(record.ended.evidence for record in trials) for trials in groups)
-    return min(MOST_TEXT, MOST_ALL_TEXT // max(1, shown * MOST_OF_KIND * (len(KINDS) + 1)))
-
-
 def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, command: str, most: int) -> CellView:
     worst = summary.gravest(trials)
     if said := evidence.section(folder, worst.ended.evidence):
-        return _packed_view(row, trials, folder, command, _cut(worst.ended.evidence, said, most))
-    shown = evidence_files(folder, worst) if worst.ended.evidence else []
+        return _packed_view(row, trials, folder, command, excerpts.cut(worst.ended.evidence, said, most))
+    shown = excerpts.files(folder, worst) if worst.ended.evidence else []
     others = [
-        path for record in trials if record is not worst and record.ended.evidence for path in evidence_files(folder, record)
+        path for record in trials if record is not worst and record.ended.evidence for path in excerpts.files(folder, record)
     ]
-    excerpts = [path for kind in (*KINDS, "") for path in [one for one in shown if _kind(one) == kind][:MOST_OF_KIND]]
-    linked = dict.fromkeys(path for path in [*shown, *others] if path not in excerpts)
+    chosen = excerpts.chosen(shown)
+    linked = dict.fromkeys(path for path in [*shown, *others] if path not in chosen)
     return CellView(
         row=row,
         trials=tuple(trials),
         worst=worst,
-        excerpts=tuple(excerpt(folder, path, most) for path in excerpts),
-        files=tuple(str(path.relative_to(folder)) for path in linked) or (() if excerpts else (_records(folder),)),
+        excerpts=tuple(excerpts.of_file(folder, path, most) for path in chosen),
+        files=tuple(str(path.relative_to(folder)) for path in linked) or (() if chosen else (_records(folder),)),
         command=command,
     )
 
@@ -223,35 +201,6 @@ def _records(folder: Path) -> str:
     return (run.packed_path if run.packed_path.exists() and not run.trials_path.exists() else run.trials_path).name
 
 
-def evidence_files(folder: Path, record: TrialRecord) -> list[Path]:
-    """What was kept of a trial: the file that its record names first, then stacks, threads, logs. Nothing outside the run."""
-    if evidence.PAGE_WAY.fullmatch(record.ended.evidence):  # a packed one beside others: its place on the page is linked
-        return []
-    named = folder / record.ended.evidence
-    place = named if named.is_dir() else named.parent
-    if not place.is_dir() or not place.resolve().is_relative_to(folder.resolve()):
-        return []
-    inside = folder.resolve()
-    found = [
-        path
-        for path in place.rglob("*")
-        if path.is_file() and path.suffix in (".txt", ".log", ".md") and path.resolve().is_relative_to(inside)
-    ]
-    return sorted(found, key=lambda path: (path != named, [*KINDS, ""].index(_kind(path)), path.name))
-
-
-def _kind(path: Path) -> str:
-    return next((kind for kind in KINDS if path.name.startswith(kind)), "")
-
-
-def excerpt(folder: Path, path: Path, most: int = MOST_TEXT) -> Excerpt:
-    return _cut(str(path.relative_to(folder)), path.read_text(errors="replace"), most)
-
-
-def _cut(path: str, text: str, most: int) -> Excerpt:
-    return Excerpt(path=path, text=text[:most], cut=len(text) > most)
-
-
 def matrix(content: Content) -> Matrix:
     """Real cells by backend, placement and pool."""
     cells: dict[tuple[tuple[str, str], str], list[CellView]] = {}
@@ -265,93 +214,3 @@ def matrix(content: Content) -> Matrix:
         columns=tuple(pool for pool in POOLS if pool in pools),
         cells={key: tuple(group) for key, group in cells.items()},
     )
-
-
-def figures(content: Content) -> pd.DataFrame:
-    """A row a real cell that ended ok: what the chart of throughput against latency shows."""
-    table = content.table
-    real = ~table["backend"].isin(["null", "faulty"]) & (table["pool"] != IN_PROCESS)
-    found = table[real & (table["outcome"] == Outcome.OK.value) & table["throughput_per_s"].notna()].copy()
-    found["latency_ms"] = found["latency_p95_s"].fillna(found["latency_p50_s"]) * 1e3
-    found["percentile"] = np.where(found["latency_p95_s"].notna(), "p95", "p50")
-    found["rows_per_s"] = found["throughput_per_s"] * found["batch"]
-    found = found.dropna(subset=["latency_ms"])
-    found["front"], found["question"] = False, found["workload"] + ", " + found["traffic"] + ", " + found["percentile"]
-    for _, group in found.groupby("question"):  # only what can be had instead of each other lies on one front
-        on = on_front(group["rows_per_s"].to_numpy(float), group["latency_ms"].to_numpy(float))
-        found.loc[group.index, "front"] = on
-    return found
-
-
-def on_front(rates: np.ndarray, latencies: np.ndarray) -> np.ndarray:
-    """Whether no other point is as fast at a lower latency: the Pareto front."""
-    order = np.lexsort((-rates, latencies))
-    best, found = -np.inf, np.zeros(len(rates), dtype=bool)
-    for place in order:
-        if rates[place] > best:
-            best, found[place] = rates[place], True
-    return found
-
-
-def distributions(content: Content) -> pd.DataFrame:
-    """(cell, share, latency_ms): each cell's latencies at some quantiles, all trials that ended ok together."""
-    parts = []
-    for one in content.cells:
-        paths = [content.folder / record.answers.requests_file for record in one.trials if record.outcome is Outcome.OK]
-        known = [answers.measured(path).latency_s for path in paths if path.is_file()]
-        latencies = np.concatenate(known) if known else np.array([])
-        if len(latencies):
-            values = np.quantile(latencies, QUANTILES) * 1e3
-            parts.append(pd.DataFrame({"cell": one.id, "share": QUANTILES, "latency_ms": _short(values)}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["cell", "share", "latency_ms"])
-
-
-def timelines(content: Content) -> pd.DataFrame:
-    """(cell, at_s, role, cores): what each role used between samples, of the first trial that has them."""
-    parts = []
-    for one in content.cells:
-        files = [content.folder / record.cpu.samples_file for record in one.trials if record.cpu.samples_file]
-        path = next((path for path in files if path.is_file()), None)
-        if path is not None and (part := _timeline(path)) is not None:
-            parts.append(part.assign(cell=one.id))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["cell", "at_s", "role", "cores"])
-
-
-def _timeline(path: Path) -> pd.DataFrame | None:
-    read_ = pq.read_table(path, columns=["at_ns", *(f"cpu_{role}_s" for role in ROLES)]).to_pandas()
-    step = max(1, len(read_) // MOST_SAMPLES)
-    thinned = read_.iloc[::step]
-    if len(thinned) < 2:
-        return None
-    seconds = thinned["at_ns"].to_numpy() * 1e-9
-    rates = {role: np.diff(thinned[f"cpu_{role}_s"].to_numpy()) / np.diff(seconds) for role in ROLES}
-    frame = pd.DataFrame({"at_s": _short(seconds[1:] - seconds[0]), **{role: _short(rate) for role, rate in rates.items()}})
-    return frame.melt(id_vars="at_s", var_name="role", value_name="cores")
-
-
-def stages(content: Content) -> pd.DataFrame:
-    """(cell, stage, order, ms): the median of each stage of a request, of cells that have stamps."""
-    rows = [
-        {"cell": one.id, "stage": stage, "order": place, "ms": round(value * 1e3, 4)}
-        for one in content.cells
-        for place, stage in enumerate(waterfall.STAGES)
-        if (value := one.row[f"stage_{stage}_p50_s"]) is not None
-    ]
-    return pd.DataFrame(rows, columns=["cell", "stage", "order", "ms"])
-
-
-def memory(content: Content) -> pd.DataFrame:
-    """(cell, part, mib): the peak by role, and what sharing saves."""
-    parts = (("worker", "pss_worker_bytes"), ("children", "pss_children_bytes"), ("saved by sharing", "shared_saved_bytes"))
-    rows = [
-        {"cell": one.id, "part": part, "mib": round(value / 2**20, 1)}
-        for one in content.real
-        for part, column in parts
-        if (value := one.row[column]) is not None
-    ]
-    return pd.DataFrame(rows, columns=["cell", "part", "mib"])
-
-
-def _short(values: Iterable[float]) -> list[float]:
-    """Four digits are more than a chart shows."""
-    return [float(f"{value:.4g}") for value in values]
