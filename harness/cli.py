@@ -26,7 +26,7 @@ from harness.proof.instrument.suite import Check, Found
 from harness.records import store
 from harness.records.record import TrialRecord
 from harness.report import waterfall_view
-from harness.run import plan, workflow
+from harness.run import bundles, experiment_source, plan, workflow
 from harness.run.plan import Planned
 from harness.studies.claims import claims, claims_page, incidents, incidents_page
 from harness.studies.claims.dossier import Dossier
@@ -112,7 +112,7 @@ def run(
         console.print(f"{len(cells) * spec.settings.repeat} trials")
         return
     folder = out or Path("results") / (f"{spec.name}-{model.stem}" if model else spec.name)
-    order = workflow.Order(
+    order = experiment_source.RunOrder(
         experiment=spec, cells=cells, folder=folder, broker_url=broker, model=model, rows=rows, fresh=fresh,
         retry=plan.retry_outcomes(retry),
     )  # fmt: skip
@@ -302,7 +302,7 @@ def tune(
             display.replayed(console, each)
         return
     spec = _experiment(name, {})
-    known = tuner.grid_of(spec, plan.why_skipped, workflow.USER_WORKLOAD if model else "")
+    known = tuner.grid_of(spec, plan.why_skipped, bundles.USER_WORKLOAD if model else "")
     grid = matrix.select(known, select or [])
     if len({(cell.venv, cell.workload, cell.traffic) for cell in grid}) != 1:
         raise BadInput(
@@ -532,7 +532,7 @@ def setup(names: Annotated[list[str] | None, typer.Argument(help="Backends; all 
 
 def _experiment(name: str, overrides: dict[str, Any]) -> Experiment:
     backends = list(environments.descriptions())
-    known = [*workloads.NAMES, workflow.USER_WORKLOAD]
+    known = [*workloads.NAMES, bundles.USER_WORKLOAD]
     spec = experiment.read(name, backends=backends, workloads=known)
     chosen = {key: value for key, value in overrides.items() if value is not None}
     return spec.model_copy(update={"settings": _settings(**{**spec.settings.model_dump(), **chosen})})
@@ -552,7 +552,7 @@ def _measured(name: str, out: Path, fresh: bool, retry: str, repeat: int | None,
     if from_records and not store.RunFolder(out).records():
         raise BadInput(f"there are no records in {out}", remedy=f"'harness {name}' makes them")
     if not from_records:
-        order = workflow.Order(
+        order = experiment_source.RunOrder(
             experiment=spec, cells=cells, folder=out, broker_url=broker, fresh=fresh, retry=plan.retry_outcomes(retry)
         )
         with contextlib.closing(PrintingScreen()) as screen:
@@ -578,7 +578,7 @@ def _advise(advice: Sequence[Advice], most_memory: float | None) -> None:
 def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> list[Cell]:
     if model is not None and not model.is_file():
         raise BadInput(f"no model file {model}", remedy="name a .keras or .h5 file")
-    return plan.chosen_cells(spec, select or [], workload=workflow.USER_WORKLOAD if model else "")
+    return plan.chosen_cells(spec, select or [], workload=bundles.USER_WORKLOAD if model else "")
 
 
 def _tested(tests: Sequence[Check], names: list[str] | None, out: Path, times: int) -> None:

@@ -138,7 +138,7 @@ def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     from harness.errors import BadInput, Interrupted, NothingMatches
     from harness.experiment import experiment
     from harness.records.store import RunFolder
-    from harness.run import plan, workflow
+    from harness.run import bundles, experiment_source, plan, workflow
 
     words = dict(words)
     model = words.pop("model", None)
@@ -150,14 +150,14 @@ def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
             data,
             f"the marker {CELL}",
             backends=list(environments.descriptions()),
-            workloads=[*workloads.NAMES, workflow.USER_WORKLOAD],
+            workloads=[*workloads.NAMES, bundles.USER_WORKLOAD],
         )
         if len(spec.expand()) != 1:
             raise BadInput(f"the marker {CELL} describes {len(spec.expand())} cells, not one")
-        cells = plan.chosen_cells(spec, [], workload=workflow.USER_WORKLOAD if model else "")
+        cells = plan.chosen_cells(spec, [], workload=bundles.USER_WORKLOAD if model else "")
     except (BadInput, NothingMatches) as error:
         raise pytest.UsageError(f"{error}. {error.remedy}") from error
-    order = workflow.Order(experiment=spec, cells=cells, folder=folder, model=Path(model) if model else None)
+    order = experiment_source.RunOrder(experiment=spec, cells=cells, folder=folder, model=Path(model) if model else None)
     if RunFolder(folder).has_trials:  # of an earlier session of tests: this one's takes its place
         shutil.rmtree(folder)
     try:

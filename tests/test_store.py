@@ -71,7 +71,7 @@ def test_a_fresh_run_sets_the_earlier_one_aside_unless_somebody_writes_to_it(tmp
 
 def test_another_broker_is_another_plan() -> None:
     keys = {
-        plan.key(CELL, Settings(), None, None, url) for url in ("", "redis://a:1/0", "redis://:word@a:1/0", "redis://b:1/0")
+        plan.key_of(CELL, Settings(), None, None, url) for url in ("", "redis://a:1/0", "redis://:word@a:1/0", "redis://b:1/0")
     }
     assert len(keys) == 3
 

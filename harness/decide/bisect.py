@@ -25,6 +25,7 @@ from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import workflow
+from harness.run.experiment_source import RunOrder
 from harness.summary import summary
 from harness.texts import escaped
 
@@ -133,7 +134,7 @@ def measured(order: Order, version: str, screen: workflow.Screen) -> Measured:
     environment = name_of(order.cell.venv, order.package, version)
     cell = replace(order.cell, environment=environment)
     folder = order.folder_of(version)
-    run = workflow.Order(experiment=order.experiment, cells=[cell], folder=folder, retry=frozenset({Outcome.INVALID}))
+    run = RunOrder(experiment=order.experiment, cells=[cell], folder=folder, retry=frozenset({Outcome.INVALID}))
     try:
         workflow.run(run, screen)
     except (BadInput, Interrupted):

@@ -30,12 +30,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def check_machine(folder: RunFolder) -> None:
-    """Raise BadInput where the folder's trials were made on another machine: figures of two machines make no one run."""
-    if folder.has_trials and (before := folder.read_json("run.json").get("machine")):
+    """Raise BadInput where what is in the folder was made on another machine: figures of two machines make no one run."""
+    if folder.holds_ours and (before := folder.read_json("run.json").get("machine")):
         differs = identity.differ(before, identity.facts())
         if differs:
+            what = "trials" if folder.has_trials else "answers"
             raise BadInput(
-                f"the trials in {folder.path} were made on another machine: {differs}",
+                f"the {what} in {folder.path} were made on another machine: {differs}",
                 remedy="name another --out, or set them aside with --fresh",
             )
 
@@ -49,13 +50,18 @@ class RunFolder:
         self.packed_path = path / "trials.jsonl.gz"
         self.moved_to: Path | None = None
 
+    @property
+    def holds_ours(self) -> bool:
+        """Whether something is in it that a verb of ours has measured."""
+        return any((self.path / name).exists() for name in OURS)
+
     @contextmanager
     def opened(self, *, fresh: bool = False) -> Iterator[RunFolder]:
         """Make the folder and hold it: two drivers must not write to one run. `fresh` moves what is there to a folder
         named after now (`moved_to`), once nobody else holds it."""
         with ExitStack() as held:
             held.enter_context(self._lock())
-            if fresh and any((self.path / name).exists() for name in OURS):
+            if fresh and self.holds_ours:
                 self.moved_to = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}")
                 with writing(self.path):
                     self.path.rename(self.moved_to)

@@ -29,7 +29,7 @@ from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.report import excerpts
 from harness.report.excerpts import Excerpt
-from harness.run import workflow
+from harness.run import bundles
 from harness.summary import summary
 from harness.summary.summary import GRAVITY
 
@@ -158,7 +158,7 @@ def again(header: Mapping[str, Any], record: TrialRecord | None = None) -> str:
     spec = header.get("experiment", {})
     name = str(spec.get("name") or "EXPERIMENT")
     file = name if name in experiment.names() else f"{name}.toml"
-    model = " --model MODEL --input ROWS.npy" if workflow.USER_WORKLOAD in header.get("workloads", {}) else ""
+    model = " --model MODEL --input ROWS.npy" if bundles.USER_WORKLOAD in header.get("workloads", {}) else ""
     repeat = f" --repeat {spec['settings']['repeat']}" if spec.get("settings", {}).get("repeat", 1) != 1 else ""
     select = f" --select {shlex.quote(record.cell_id)}" if record else ""
     variant = f"  # in an experiment whose cells have environment = [{cell.venv!r}]" if cell and "+" in cell.venv else ""

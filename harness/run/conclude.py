@@ -21,7 +21,7 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Answers, Asked, Certainty, Client, Ended
 from harness.run import measured, observed
-from harness.run.plan import Bundle
+from harness.run.bundles import Bundle
 from harness.trial.left import Left
 
 

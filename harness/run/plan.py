@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from harness import environments, workloads
+from harness import environments
 from harness.broker import shown
 from harness.environments import Description, Environment
 from harness.errors import BadInput, MissingTool, NothingMatches
@@ -20,27 +18,13 @@ from harness.experiment import matrix, seeds
 from harness.experiment.experiment import REPEATS, Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.records.answers import Floats
 from harness.records.outcomes import FAILED, Outcome
 from harness.records.record import TrialRecord
+from harness.run.bundles import Bundle
 from harness.trial import outside
 
 CONTROL_CALLS = ("predict",)
 MEASURED_AS = 2  # raise it when trials measure something else: then earlier ones are of another plan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """A workload made ready for workers: its folder, its reference answers, and a hash of what is in it."""
-
-    folder: Path
-    reference: Floats
-    dtype: str
-    fingerprint: str
-
-    @property
-    def rows(self) -> int:
-        return len(self.reference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,18 +80,22 @@ def _pinned(lock: Path) -> str:
     return found[1] if found else ""
 
 
-def key(cell: Cell, settings: Settings, environment: Environment | None, bundle: Bundle | None, broker_url: str = "") -> str:
-    """Hash of everything a trial's result depends on by our will; a record with another key is of another plan."""
-    asked = {
-        "schema": MEASURED_AS,
-        "cell": cell.as_dict(),
-        "settings": settings.model_dump(exclude=set(REPEATS)),
+def key(cell: Cell, settings: Settings, **own: object) -> str:
+    """Hash of everything a trial's result depends on by our will; a record with another key is of another plan.
+
+    `own`: what the trial's source adds, as values that JSON has.
+    """
+    asked = {"schema": MEASURED_AS, "cell": cell.as_dict(), "settings": settings.model_dump(exclude=set(REPEATS)), **own}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def key_of(cell: Cell, settings: Settings, environment: Environment | None, bundle: Bundle | None, broker_url: str = "") -> str:
+    """The key of an experiment's trial. The user's own broker makes another pace than ours."""
+    own = {
         "environment": environment.fingerprint if environment else "missing",
         "bundle": bundle.fingerprint if bundle else "missing",
     }
-    if broker_url:  # the user's own broker makes another pace than ours
-        asked["broker"] = shown(broker_url)
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    return key(cell, settings, **own, **({"broker": shown(broker_url)} if broker_url else {}))
 
 
 def trials(
@@ -149,7 +137,7 @@ def _planned(
     if isinstance(environment, MissingTool):
         skip = skip or f"{environment}; {environment.remedy}"
         environment = None
-    asked = key(cell, settings, environment, bundles.get(cell.workload), broker_url)
+    asked = key_of(cell, settings, environment, bundles.get(cell.workload), broker_url)
     return Planned(cell=cell, trial=trial, key=asked, skip=skip)
 
 
@@ -191,37 +179,3 @@ def retry_outcomes(text: str) -> frozenset[Outcome]:
         raise BadInput(
             f"--retry does not know {text!r}: {error}", remedy=f"use 'failed', or of {', '.join(Outcome)}"
         ) from error
-
-
-def write_bundles(names: Iterable[str], folder: Path) -> dict[str, Bundle]:
-    """Write the named workloads into `folder`."""
-    found = {}
-    for name in dict.fromkeys(names):
-        path = folder / name
-        workloads.write_bundle(name, path)
-        found[name] = bundle(path)
-    return found
-
-
-def bundle(path: Path) -> Bundle:
-    """A written bundle."""
-    digest = hashlib.sha256()
-    for name in ("model.json", "weights.npz", "inputs.npy", "reference.npy"):
-        if (path / name).exists():
-            digest.update(_content(path / name))
-    reference = np.load(path / "reference.npy", allow_pickle=False)
-    model = json.loads((path / "model.json").read_text())
-    return Bundle(
-        folder=path,
-        reference=reference.reshape(len(reference), -1),
-        dtype=model["dtype"],
-        fingerprint=digest.hexdigest()[:16],
-    )
-
-
-def _content(path: Path) -> bytes:
-    """Bytes that depend on the content alone: a .npz is a zip file, which holds the time of its making."""
-    if path.suffix != ".npz":
-        return path.read_bytes()
-    with np.load(path, allow_pickle=False) as data:
-        return b"".join(name.encode() + data[name].tobytes() for name in sorted(data.files))

@@ -11,8 +11,7 @@ import pytest
 from harness import environments, workloads
 from harness.environments import Environment
 from harness.errors import MissingTool
-from harness.run import plan
-from harness.run.plan import Bundle
+from harness.run.bundles import Bundle, write_bundles
 
 BACKENDS = ("tensorflow2", "tensorflow1", "tensorflow1_15", "theano")
 QUICKEST = {"lstm": ("tensorflow2", "tensorflow1"), "convnet-large": ("tensorflow2",)}  # Theano compiles the LSTM for long
@@ -34,7 +33,7 @@ def environment(name: str) -> Environment:
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
-    return plan.write_bundles(workloads.NAMES, tmp_path_factory.mktemp("bundles"))
+    return write_bundles(workloads.NAMES, tmp_path_factory.mktemp("bundles"))
 
 
 def check(name: str, bundle: Bundle, call: str) -> dict[str, Any]:

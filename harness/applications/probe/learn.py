@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +18,11 @@ import redis
 from harness import broker
 from harness.applications.probe.order import Order
 from harness.broker import Broker
-from harness.errors import BadInput, HarnessError
+from harness.errors import BadInput, HarnessError, Interrupted
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe import diagnosis
+from harness.run.opening import GO_ON, STOPPED
+from harness.run.source import Desk
 from harness.trial.application import Application
 from harness.worker import contract
 
@@ -28,6 +31,7 @@ REDIS = (
     "the private broker speaks Redis, and the application's environment has no client for it: leave it as it is, run "
     "'uv pip install --target side redis', and put PYTHONPATH=side (the whole path) into --env-file"
 )
+LOOK_EVERY_S = 0.2
 LIMIT_S = 300.0  # an import may read gigabytes from a cold disk
 
 
@@ -50,21 +54,31 @@ class Facts:
         return list(self.told["said"])
 
 
-def facts(order: Order, application: Application, server: Broker, folder: Path) -> Facts:
-    """Import the application and let it send its task once a row. Raises BadInput or HarnessError with its log."""
-    spec, out, log = (folder.resolve() / name for name in ("facts-spec.json", "facts.json", "facts.log"))
+def facts(order: Order, application: Application, desk: Desk) -> Facts:
+    """Import the application and let it send its task once a row. Raises BadInput or HarnessError with its log, Interrupted."""
+    scratch, server = desk.scratch.resolve(), desk.server
+    spec, out, log = (scratch / name for name in ("facts-spec.json", "facts.json", "facts.log"))
     spec.write_text(json.dumps({"app": order.app, "task": order.task, "rows": order.rows, "queue": order.queue}))
     argv = [str(order.python), "-m", "harness.worker.app_facts", str(spec), str(out)]
     with OwnedProcess(argv, log=log, env=application.variables(server.url), cwd=order.folder) as process:
-        code = process.wait(LIMIT_S)
+        code = _ended(process, desk.interrupted)
         if code is None:
-            stacks = diagnosis.stacks(process.pid, folder / "none")
+            stacks = diagnosis.stacks(process.pid, scratch / "none")
             log.write_text(f"{log.read_text(errors='replace')}\n{stacks}")
             raise HarnessError(
                 f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),
             )  # fmt: skip
     return _understood(order, _told(out, log, code), sent(server.url), server, log)
+
+
+def _ended(process: OwnedProcess, interrupted: Callable[[], bool]) -> int | None:
+    """The exit code, None if there is none after LIMIT_S. Raises Interrupted."""
+    until = time.monotonic() + LIMIT_S
+    while (code := process.wait(LOOK_EVERY_S)) is None and time.monotonic() < until:
+        if interrupted():
+            raise Interrupted(STOPPED, remedy=GO_ON)
+    return code
 
 
 def _told(out: Path, log: Path, code: int) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from dotenv import dotenv_values
 
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
 
 OURS = ("VIRTUAL_ENV", "PYTHONHOME")  # of the environment that the harness itself was started from
@@ -48,6 +50,19 @@ class Order:
     def workload(self) -> str:
         """The task's name as a part of a cell's id."""
         return re.sub(r"[^A-Za-z0-9_.]", "_", self.task)
+
+
+def cells(order: Order) -> list[Cell]:
+    """The serial calls first, then each pool with each concurrency."""
+    real = [
+        Cell(
+            backend=OWN_APP, pool=pool, concurrency=concurrency, placement=AS_WRITTEN, call="task", workload=order.workload,
+            traffic=order.traffic,
+        )
+        for pool in order.pools
+        for concurrency in (order.concurrency if POOLS[pool].executors != "main" else (1,))
+    ]  # fmt: skip
+    return [*dict.fromkeys(cell.baseline() for cell in real), *real]
 
 
 def rows(path: Path) -> list[Any]:

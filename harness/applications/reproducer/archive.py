@@ -23,8 +23,8 @@ from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import plan, workflow
-from harness.run.plan import Bundle
+from harness.run import bundles
+from harness.run.bundles import Bundle
 from harness.summary.summary import gravest
 from harness.texts import portable
 
@@ -69,11 +69,11 @@ def make(folder: Path, cell_id: str, out: Path) -> Path:
 
 
 def _bundle(folder: Path, cell: Cell) -> Bundle:
-    if cell.workload == workflow.USER_WORKLOAD:
-        return plan.bundle(folder / "model")
+    if cell.workload == bundles.USER_WORKLOAD:
+        return bundles.bundle(folder / "model")
     if cell.workload not in workloads.NAMES:
         raise BadInput(f"the workload {cell.workload} is not known", remedy="it may come from another version of the harness")
-    return plan.write_bundles([cell.workload], places.home() / "bundles")[cell.workload]
+    return bundles.write_bundles([cell.workload], places.home() / "bundles")[cell.workload]
 
 
 def _fill(

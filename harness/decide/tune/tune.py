@@ -20,7 +20,7 @@ from harness.machine import identity
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import estimate, workflow
+from harness.run import estimate, experiment_source, workflow
 from harness.run.plan import Planned
 
 FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
@@ -136,7 +136,7 @@ def _measured(
         return {}
     for _ in range(2):
         workflow.run(
-            workflow.Order(
+            experiment_source.RunOrder(
                 experiment=experiment, cells=affordable, folder=order.folder, model=order.model, rows=order.rows,
                 retry=frozenset({Outcome.INVALID}),
             ),

@@ -19,7 +19,8 @@ from harness.experiment.experiment import Block, Experiment, Settings
 from harness.machine import cores
 from harness.proof.instrument.finding import Finding, at_least, at_most
 from harness.run import plan, workflow
-from harness.run.workflow import Order, Silent
+from harness.run.experiment_source import RunOrder
+from harness.run.workflow import Silent
 
 PAIRS = 20
 FOUND = 18
@@ -73,7 +74,7 @@ def _run(folder: Path, environment: str, seconds: float) -> Side:
         name="paired", summary="one cell, some trials", settings=SETTINGS,
         cells=[Block.model_validate({**block, "fault": [f"spin:{seconds:g}@0"]})],
     )  # fmt: skip
-    workflow.run(Order(experiment=spec, cells=plan.chosen_cells(spec, []), folder=folder, fresh=True), Silent())
+    workflow.run(RunOrder(experiment=spec, cells=plan.chosen_cells(spec, []), folder=folder, fresh=True), Silent())
     return sides.read(folder)
 
 

@@ -37,9 +37,10 @@ from harness.proof.instrument import rig
 from harness.proof.instrument.finding import Finding
 from harness.proof.instrument.rig import Rig
 from harness.records.store import RunFolder
-from harness.run import plan, workflow
-from harness.run.plan import Bundle
-from harness.run.workflow import Order, Silent
+from harness.run import bundles, plan, workflow
+from harness.run.bundles import Bundle
+from harness.run.experiment_source import RunOrder
+from harness.run.workflow import Silent
 from harness.worker import contract
 
 BACKEND = "tensorflow2"
@@ -89,7 +90,7 @@ def served(folder: Path, backend: str = BACKEND) -> list[Finding]:
 def _advised(folder: Path, backend: str) -> Candidate:
     block = Block.model_validate({"backend": [backend], "pool": list(POOLS), "concurrency": [2], "placement": ["first-task"]})
     spec = Experiment(name="pasted", summary="what a recommendation rests on", settings=SETTINGS, cells=[block])
-    workflow.run(Order(experiment=spec, cells=plan.chosen_cells(spec, []), folder=folder, fresh=True), Silent())
+    workflow.run(RunOrder(experiment=spec, cells=plan.chosen_cells(spec, []), folder=folder, fresh=True), Silent())
     (advice,) = ranking.advise(candidates.read_all([folder], ()), ())
     if not advice.best:
         raise HarnessError(pages.headline(advice), evidence=str(RunFolder(folder).path))
@@ -104,7 +105,7 @@ def _written(best: Candidate, folder: Path) -> Project:
     (folder / APP / "__init__.py").touch()
     (folder / APP / "tasks.py").write_text("\n".join([HEAD, printed["Celery settings"], "", printed["Code"]]))
     environment = environments.prepare(best.cell.venv)
-    bundle = plan.write_bundles([best.cell.workload], folder / "bundles")[best.cell.workload]
+    bundle = bundles.write_bundles([best.cell.workload], folder / "bundles")[best.cell.workload]
     archive.save_model(best.cell, environment, bundle, folder / MODEL)
     return Project(folder=folder, environment=environment, line=printed["Command line"], bundle=bundle)
 

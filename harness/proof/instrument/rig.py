@@ -28,7 +28,7 @@ from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe.progress import Progress
 from harness.records import sending
 from harness.records.sending import Sending
-from harness.run import plan
+from harness.run import bundles
 from harness.trial import load, supervisor
 from harness.trial.supervisor import LocalWorker, Place
 from harness.worker import contract, heartbeat
@@ -84,7 +84,7 @@ class Rig:
         """A real Celery worker with the null backend, once it consumes."""
         cell = Cell(backend="null", environment="celery", pool=pool, concurrency=concurrency)
         folder = supervisor.fresh_folder(self.folder / f"worker-{pool}")
-        bundle = plan.write_bundles([cell.workload], self.folder / "bundles")[cell.workload]
+        bundle = bundles.write_bundles([cell.workload], self.folder / "bundles")[cell.workload]
         spec = {
             "backend": "null", "placement": "first-task", "call": "predict", "parent": "nothing", "bundle": str(bundle.folder),
             "batch": 1, "intra": None, "inter": None, "cache_dir": str(folder / "cache"), "events_dir": str(folder / "events"),

@@ -23,7 +23,8 @@ from harness.experiment.matrix import Cell
 from harness.proof.instrument.finding import Finding, at_least, at_most
 from harness.records.store import RunFolder
 from harness.run import plan, workflow
-from harness.run.workflow import Order, Silent
+from harness.run.experiment_source import RunOrder
+from harness.run.workflow import Silent
 
 GRID = Path("results/grid")
 REACHED = 0.97
@@ -60,7 +61,7 @@ def _side_by_side(found: Cell, best: Cell, spec: Experiment, folder: Path) -> tu
     if found == best:
         return 1.0, ""
     again = spec.model_copy(update={"settings": spec.settings.model_copy(update=SIDE_BY_SIDE)})
-    workflow.run(replace(Order(experiment=again, cells=[found, best], folder=folder), fresh=True), Silent())
+    workflow.run(replace(RunOrder(experiment=again, cells=[found, best], folder=folder), fresh=True), Silent())
     paces = {one.cell: one.paces for one in candidates.read_all([folder], ())}
     ours, theirs = middle(paces.get(found, ())), middle(paces.get(best, ()))
     if ours is None or theirs is None:

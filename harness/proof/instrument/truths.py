@@ -22,7 +22,8 @@ from harness.proof.instrument.suite import Bench, Check
 from harness.records.outcomes import Outcome
 from harness.records.store import RunFolder
 from harness.run import plan, workflow
-from harness.run.workflow import Order, Silent
+from harness.run.experiment_source import RunOrder
+from harness.run.workflow import Silent
 
 
 def _same_cell(bench: Bench) -> list[Finding]:
@@ -31,7 +32,8 @@ def _same_cell(bench: Bench) -> list[Finding]:
     A trial beside which somebody else used the cores is `invalid`, and is made again: a pair needs all of its trials.
     """
     spec = experiment.read(same_cell.EXPERIMENT, backends=list(environments.descriptions()), workloads=list(workloads.NAMES))
-    again = Order(experiment=spec, cells=plan.chosen_cells(spec, []), folder=bench.folder, retry=frozenset({Outcome.INVALID}))
+    cells = plan.chosen_cells(spec, [])
+    again = RunOrder(experiment=spec, cells=cells, folder=bench.folder, retry=frozenset({Outcome.INVALID}))
     workflow.run(replace(again, fresh=True), Silent())
     workflow.run(again, Silent())
     return same_cell.simulated(bench.seed) + same_cell.real(RunFolder(bench.folder).current().values())

@@ -21,7 +21,8 @@ from harness.proof.instrument.finding import Finding
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import plan, workflow
-from harness.run.workflow import Order, Silent
+from harness.run.experiment_source import RunOrder
+from harness.run.workflow import Silent
 
 TASK_S = 0.020
 SLACK_S = 0.0005
@@ -45,7 +46,7 @@ def exact_task(folder: Path, *, environment: str = "celery", seconds: float = 2.
             Block.model_validate({"backend": ["faulty"], "fault": [f"spin:{TASK_S:g}@0"], **common}),
         ],
     )
-    workflow.run(Order(experiment=experiment, cells=plan.chosen_cells(experiment, []), folder=folder, fresh=True), Silent())
+    workflow.run(RunOrder(experiment=experiment, cells=plan.chosen_cells(experiment, []), folder=folder, fresh=True), Silent())
     records = list(RunFolder(folder).current().values())
     return [_finding(pool, experiment.expand(), records) for pool in POOLS]
 

@@ -13,7 +13,7 @@ from harness.proof.selftest.catalogue import Case, cases
 from harness.proof.selftest.judgement import Judged
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import plan, preflight
+from harness.run import bundles, preflight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def run(order: Order, say: Callable[[str], None], tick: Callable[[int, int, floa
             say(f"the earlier self-test was moved to {folder.moved_to}")
         folder.trials_path.touch()
         environment = environments.prepare(order.environment, say)
-        plan.write_bundles(sorted({case.cell.workload for case in chosen}), places.home() / "bundles")
+        bundles.write_bundles(sorted({case.cell.workload for case in chosen}), places.home() / "bundles")
         parts = jobs.split(chosen, order.times, order.jobs)
         todo = jobs.tasks(parts, order.folder, environment.fingerprint)
         say(f"{sum(part.trials for part in parts)} trials in {len(parts)} parts, {order.jobs} at a time")

@@ -24,7 +24,7 @@ from harness.errors import BadInput, MissingTool, NothingMatches
 from harness.experiment.pools import POOLS, Pool
 from harness.places import home
 from harness.records import store
-from harness.run import plan, preflight
+from harness.run import bundles, plan, preflight
 from harness.studies.contracts import rows
 from harness.studies.contracts.bench import CannotSay, Stand, Workload, database, emptied
 from harness.studies.contracts.measures import CONTRACTS, Answer, Contract
@@ -208,7 +208,7 @@ def answers(order: Order, todo: Sequence[Task], stopped: threading.Event, say: S
             measurable.append(task)
     if not measurable:
         return
-    bundle = plan.write_bundles([WORKLOAD], home() / "bundles")[WORKLOAD].folder
+    bundle = bundles.write_bundles([WORKLOAD], home() / "bundles")[WORKLOAD].folder
     scratch = supervisor.fresh_folder((order.folder / "scratch").resolve())
     evidence = order.folder.resolve() / "evidence"
     with broker.embedded(scratch / "broker") as server:

@@ -1,0 +1,53 @@
+"""One trial of any source, from its slot to its record. What a trial does is in `trial`, what becomes of it in `conclude`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from harness.records.record import TrialRecord
+from harness.run import conclude, plan
+from harness.run.conclude import Heading
+from harness.run.plan import Planned
+from harness.run.source import Desk, Slot, Source
+from harness.trial import supervisor
+from harness.trial.trial import Trial
+
+#: the packages whose versions stand in each record
+NAMED = ("keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "celery", "kombu", "gevent", "eventlet", "numpy", "django")
+
+
+def carried_out(source: Source, desk: Desk, item: Planned, baselines: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Run it; its record, or None if the user interrupted it. `baselines`: the records of its in-process baseline."""
+    with source.assignment(slot(desk, item, baselines)) as work:
+        heading, begun = heading_of(source, item), time.monotonic()
+        left = Trial(work).run()
+        if left.interrupted:
+            return None
+        requests = source.read(left)
+        record = conclude.record_of(left, heading, requests, desk.folder.path, seconds=time.monotonic() - begun)
+    return source.revised(record)
+
+
+def slot(desk: Desk, item: Planned, baselines: Sequence[TrialRecord]) -> Slot:
+    pace = plan.pace(baselines)
+    return Slot(
+        item=item, desk=desk, folder=supervisor.fresh_folder((desk.scratch / "trial").resolve()),
+        evidence=desk.folder.path / "evidence" / f"{item.cell.id}.{item.trial}",
+        baseline_s=pace["baseline_s"], baseline_first_s=pace["baseline_first_s"],
+    )  # fmt: skip
+
+
+def skipped(source: Source, item: Planned, reason: str) -> TrialRecord:
+    """The record of a trial that is not run."""
+    return conclude.skipped(item.cell, item.trial, heading_of(source, item), reason)
+
+
+def heading_of(source: Source, item: Planned) -> Heading:
+    installed = source.installed(item)
+    return Heading(plan_key=item.key, started=now(), versions={name: installed[name] for name in NAMED if name in installed})
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,37 @@
+"""What a run writes beside its records: `run.json`, `cells.csv`, `diagnoses.md`. Each is replaced whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harness import broker
+from harness.machine import identity
+from harness.records.store import RunFolder
+from harness.run.plan import Planned
+from harness.run.source import Asked, Desk, Source
+from harness.summary import diagnoses, summary
+
+
+def header(asked: Asked, desk: Desk, source: Source, started: str, ended: str = "") -> None:
+    """`run.json`: machine, versions as installed, what was asked for, times; a run that is completed later keeps its start."""
+    before = desk.folder.read_json("run.json")
+    common = {
+        "machine": identity.facts(),
+        "started": before.get("started") or started,
+        "ended": ended,
+        "interrupted": desk.interrupted(),
+        "broker": broker.shown(asked.broker_url) if asked.broker_url else "embedded valkey",
+    }
+    desk.folder.write_json("run.json", {**common, **source.header(before)})
+
+
+def tables(folder: RunFolder, planned: Sequence[Planned]) -> pd.DataFrame:
+    """`cells.csv` and `diagnoses.md`: the cells of this plan first, in its order, then whatever else is on record."""
+    latest = folder.current()
+    keys = list(dict.fromkeys([(item.cell.id, item.trial) for item in planned] + list(latest)))
+    table = summary.table((latest[key] for key in keys if key in latest), folder.path)
+    folder.replace("cells.csv", table.to_csv(index=False))
+    folder.replace("diagnoses.md", diagnoses.text(latest[key] for key in keys if key in latest) or "Nothing went wrong.\n")
+    return table

@@ -1,0 +1,134 @@
+"""Somebody's own application as a source of trials: what is planned, what is run again, and the words of its records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.applications.probe.checks import Expression, Reference
+from harness.applications.probe.learn import Facts
+from harness.applications.probe.order import Order
+from harness.applications.probe.probe import Probe
+from harness.applications.probe.source import NOT_CHECKED, ApplicationSource
+from harness.environments import Environment
+from harness.errors import BadInput
+from harness.experiment.experiment import Settings
+from harness.records.store import RunFolder
+from harness.trial.application import Application
+from tests.test_store import record
+
+HERE = Path("/somewhere")
+ORDER = Order(
+    app="shop:app", task="shop.price", rows=[[1], [2]], python=HERE / "bin/python", folder=HERE, variables={}, own={},
+    env_file=None, settings=Settings(), out=HERE / "out", pools=("prefork", "gevent", "solo"), concurrency=(1, 2),
+    traffic="closed-4",
+)  # fmt: skip
+
+
+def source(order: Order = ORDER, said: list[str] | None = None, **changes: Any) -> ApplicationSource:
+    told = {"green": [], "celery": "5.7.0", "python": "3.11.0", "told": {}, "said": []}
+    environment = Environment(
+        name="app", python=order.python, directory=HERE, fingerprint="f", installed={"celery": "5.7.0"}, variables={},
+        interpreter_version="3.11.0", facts={}, cache_dir=HERE,
+    )  # fmt: skip
+    application = Application(
+        app=order.app,
+        task=order.task,
+        python=order.python,
+        folder=HERE,
+        own_variables={},
+        rows=HERE,
+        queue_key="celery\x06\x163",
+    )
+    values = {"sources": "s", "changes": (), "rows": len(order.rows), "environment": environment, **changes}
+    return ApplicationSource(
+        order=order, application=application, facts=Facts(told=told, queue_key="celery", messages=[]),
+        say=(said if said is not None else []).append, **values,
+    )  # fmt: skip
+
+
+def line(number: int, result: Any, error: str = "") -> dict[str, Any]:
+    payload = None if error else json.dumps({"result": result})
+    return {"number": number, "row": number, "payload": payload, "error": error}
+
+
+def test_the_serial_calls_come_first_then_every_pool_and_a_missing_library_is_a_reason() -> None:
+    planned = source().planned()
+    assert [item.cell.pool for item in planned] == ["in-process", "prefork", "prefork", "gevent", "gevent", "solo"]
+    assert [item.cell.pool for item in planned if item.skip] == ["gevent", "gevent"]
+    assert planned[3].skip == "gevent is not installed in the application's environment"
+
+
+def test_the_serial_calls_are_made_again_only_where_something_is_left_to_run() -> None:
+    one = source()
+    serial, *others = one.planned()
+    assert one.again(others) == [serial]
+    assert one.again([serial, *others]) == []
+    assert one.again([]) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        source(replace(ORDER, rows=[[1], [3]])),
+        source(replace(ORDER, queue="rare")),
+        source(replace(ORDER, check="result > 1")),
+        source(replace(ORDER, own={"FACTOR": "3"})),
+        source(replace(ORDER, settings=Settings(requests=21))),
+        source(sources="another"),
+    ],
+)
+def test_another_probe_has_other_keys(changed: ApplicationSource) -> None:
+    assert changed.planned()[0].key != source().planned()[0].key
+
+
+def test_more_repetitions_or_another_seed_are_the_same_probe() -> None:
+    again = replace(ORDER, settings=Settings(repeat=3, seed=9, controls=False))
+    assert {item.key for item in source(again).planned()} == {item.key for item in source().planned()}
+
+
+def test_what_the_serial_calls_gave_is_what_answers_are_held_against() -> None:
+    said: list[str] = []
+    one = source(said=said)
+    one.take_reference([line(0, 7)])
+    assert isinstance(one.check, Reference)
+    assert one.rows == 1
+    assert said == ["the serial calls had time for the first 1 of 2 rows: these are sent"]
+    told = one.revised(record(reason="all 9 answers match the reference"))
+    assert (told.reason, told.doubts) == ("all 9 answers match those of serial calls", [])
+
+
+def test_a_users_own_check_is_what_the_record_speaks_of() -> None:
+    one = source(replace(ORDER, check="result == 7"))
+    one.take_reference([line(0, 7), line(1, 8)])
+    assert isinstance(one.check, Expression)
+    assert one.revised(record(reason="3 answers differ from the reference by up to inf")).reason == "3 answers fail the check"
+
+
+def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
+    said: list[str] = []
+    one = source(said=said)
+    one.take_reference([line(0, None, error="ValueError"), line(1, None, error="ValueError")])
+    assert said == ["warning: the serial calls gave no answer that can be read: answers are not checked"]
+    told = one.revised(record(reason="all 9 answers match the reference"))
+    assert (told.reason, told.doubts) == ("all 9 answers came", [NOT_CHECKED])
+
+
+def test_a_folder_with_a_probe_of_something_else_is_not_admitted(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append(record())
+    folder.write_json("run.json", source().header({}))
+    Probe(order=ORDER).admit(folder)
+    with pytest.raises(BadInput, match=r"holds a probe of shop\.price in shop:app"):
+        Probe(order=replace(ORDER, task="shop.other")).admit(folder)
+
+
+def test_the_header_says_what_was_probed() -> None:
+    told = source().header({})
+    assert told["application"]["consumed"] == "celery"
+    assert told["experiment"]["name"] == "probe"
+    json.dumps(told)
