@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import BadInput, NothingMatches
+from harness.errors import BadInput, Interrupted, NothingMatches
 from harness.experiment.pools import POOLS
-from harness.studies.contracts import rows, survey
+from harness.machine import identity
+from harness.records.store import RunFolder
+from harness.studies.contracts import lanes, rows, survey
 from harness.studies.contracts.bench import command, database, said
 from harness.studies.contracts.measures import CONTRACTS, ENDS, counted
 from harness.studies.contracts.rows import CANNOT_SAY, Column, Row
@@ -69,7 +74,7 @@ def test_unknown_names_are_refused_with_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_what_cannot_exist_has_its_reason(tmp_path: Path) -> None:
-    reasons = {task.key: survey.why_not(task) for task in survey.tasks(order(tmp_path, backends=["celery", "tensorflow1"]))}
+    reasons = {task.key: lanes.why_not(task) for task in survey.tasks(order(tmp_path, backends=["celery", "tensorflow1"]))}
     assert "no such pool" in reasons["tensorflow1", "prefork-spawn", "kill"]
     assert "no child processes" in reasons["celery", "gevent", "kill-late-reject"]
     assert reasons["celery", "prefork-spawn", "kill-late-reject"] == ""
@@ -78,11 +83,11 @@ def test_what_cannot_exist_has_its_reason(tmp_path: Path) -> None:
 
 def test_the_control_environment_is_only_measured_when_it_is_named() -> None:
     assert survey.CONTROL_ENVIRONMENT not in survey.BACKENDS
-    assert set(survey.REAL_HANGS) <= set(survey.BACKENDS)
+    assert set(lanes.REAL_HANGS) <= set(survey.BACKENDS)
 
 
 def test_a_real_hang_is_used_only_where_the_fork_causes_it(tmp_path: Path) -> None:
-    found = {task.pool.name: survey.real_hang(task) for task in survey.tasks(order(tmp_path, backends=["tensorflow2"]))}
+    found = {task.pool.name: lanes.real_hang(task) for task in survey.tasks(order(tmp_path, backends=["tensorflow2"]))}
     assert [pool for pool, workload in found.items() if workload] == ["prefork"]
 
 
@@ -161,3 +166,40 @@ def test_mingle_is_celerys_default_and_no_option_of_ours_reaches_its_command_lin
     assert "--without-mingle" in command(cell, environment, ("--time-limit", "3"))
     plain = command(cell, environment, ("--with-mingle",))
     assert not [part for part in plain if "mingle" in part]
+
+
+NOTHING_TO_MEASURE = "celery-threads-kill-late-reject"  # there are no child processes
+
+
+def test_a_survey_keeps_its_machine_and_begins_and_ends_like_every_verb(tmp_path: Path) -> None:
+    told: list[Row] = []
+    asked = order(tmp_path / "survey", select=[NOTHING_TO_MEASURE])
+    known = survey.survey(asked, print, told.append)
+    assert [one.verdict for one in told] == [one.verdict for one in known.values()] == ["n/a"]
+    header = json.loads((tmp_path / "survey" / "run.json").read_text())
+    assert header["machine"] == identity.facts()
+    assert header["ended"]
+    assert not header["interrupted"]
+    assert not (tmp_path / "survey" / "scratch").exists()
+    said: list[str] = []
+    assert survey.survey(asked, said.append, told.append) == known
+    assert said == ["1 of 1 answers are on record; --fresh measures them again"]
+
+
+def test_a_survey_of_another_machine_is_not_completed_and_two_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    asked = order(tmp_path, select=[NOTHING_TO_MEASURE])
+    with RunFolder(tmp_path).opened(), pytest.raises(BadInput, match="another run"):
+        survey.survey(asked, print, print)
+    rows.append(tmp_path, row())
+    RunFolder(tmp_path).write_json("run.json", {"machine": {"cores_available": 4096}})
+    with pytest.raises(BadInput, match=r"the answers in .* were made on another machine"):
+        survey.survey(asked, print, print)
+
+
+def test_a_survey_that_is_stopped_keeps_what_was_measured(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(Interrupted, match="what was measured is kept"):
+        survey.survey(order(tmp_path, select=[NOTHING_TO_MEASURE]), said.append, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    assert said == ["stopping; what was measured is kept"]
+    assert len(rows.read(tmp_path)) == 1
+    assert json.loads((tmp_path / "run.json").read_text())["interrupted"] is True

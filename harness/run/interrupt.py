@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPED, GO_ON = "stopped on request; what was measured is kept", "the same command goes on from here"
 STOPPING = "stopping after this trial's clean-up; what was measured is kept"
 
 

@@ -17,10 +17,8 @@ from harness.errors import Interrupted
 from harness.records import store
 from harness.records.store import RunFolder
 from harness.run import preflight
-from harness.run.interrupt import STOPPING, interruptible
+from harness.run.interrupt import GO_ON, STOPPED, STOPPING, interruptible
 from harness.trial import supervisor
-
-STOPPED, GO_ON = "stopped on request; what was measured is kept", "the same command goes on from here"
 
 
 @dataclass(frozen=True, kw_only=True)

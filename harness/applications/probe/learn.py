@@ -21,7 +21,7 @@ from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe import diagnosis
-from harness.run.opening import GO_ON, STOPPED
+from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.source import Desk
 from harness.trial.application import Application
 from harness.worker import contract

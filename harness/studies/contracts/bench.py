@@ -28,12 +28,12 @@ from harness.experiment.matrix import Cell, fault_options
 from harness.machine import procfs
 from harness.machine.processes import signal_name
 from harness.observe import diagnosis
+from harness.run.interrupt import GO_ON, STOPPED
 from harness.texts import portable
 from harness.trial import supervisor
 from harness.trial.supervisor import LocalWorker, Place
 from harness.worker import contract
 
-GO_ON = "the same command goes on from here"
 READY_LIMIT_S = 120.0  # four workers that import TensorFlow at once on two cores need a minute
 BEGIN_LIMIT_S = 30.0
 POLL_S = 0.02
@@ -88,7 +88,7 @@ class Stand:
     ) -> Iterator[Bench]:
         """A worker that is ready; `arguments` go to `celery worker`, `settings` to its app. Raises CannotSay."""
         if self.stopped.is_set():
-            raise Interrupted("stopped on request; what was measured is kept", remedy=GO_ON)
+            raise Interrupted(STOPPED, remedy=GO_ON)
         bench = Bench(self, workload, arguments, settings or {}, name)
         try:
             bench.until_ready()
@@ -143,7 +143,7 @@ class Bench:
         end = time.monotonic() + limit_s
         while not (value := condition()) and time.monotonic() < end:
             if self.stand.stopped.wait(POLL_S):
-                raise Interrupted("stopped on request; what was measured is kept", remedy=GO_ON)
+                raise Interrupted(STOPPED, remedy=GO_ON)
         return value
 
     def until_ready(self) -> None:
