@@ -17,7 +17,7 @@ from typing import Any
 from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.worker import contract
+from harness.worker import contract, spec
 
 VISITOR = "harness.worker.visitor"
 PRIORITY_MARK = "\x06\x16"  # between a queue's name and a priority, in kombu's keys
@@ -68,10 +68,9 @@ class Application:
 
     def spec(self, *, prefix: str, events: Path) -> dict[str, object]:
         """What its processes read from the trial's file."""
-        return {
-            "app": self.app, "task": self.task, "rows": str(self.rows), "prefix": prefix, "events_dir": str(events),
-            "settings": dict(self.settings),
-        }  # fmt: skip
+        return spec.for_application(
+            app=self.app, task=self.task, rows=str(self.rows), prefix=prefix, events_dir=str(events), settings=self.settings
+        )
 
     def no_consumer(self, events: Path) -> str:
         """Why nobody would take the requests of a worker that is ready; '' if it takes them."""

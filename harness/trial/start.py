@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.experiment.matrix import engine_threads, fault_options
 from harness.trial import supervisor
 from harness.trial.assignment import Assignment
 from harness.trial.supervisor import Place
+from harness.worker import spec
+from harness.worker.spec import Spec
 
 RAISED_START_WINDOW_S = 600.0
 
 
-def place_of(work: Assignment, spec: Mapping[str, Any]) -> Place:
+def place_of(work: Assignment, told: Spec) -> Place:
     return Place(
         environment=work.environment,
         folder=work.folder,
         broker_url=work.worker_broker_url or work.broker.url,
-        spec=spec,
+        spec=told,
         application=work.application,
     )
 
@@ -41,27 +40,27 @@ def command_of(work: Assignment) -> list[str]:
     )
 
 
-def spec_of(work: Assignment, *, queue: str, prefix: str) -> dict[str, object]:
+def spec_of(work: Assignment, *, queue: str, prefix: str) -> Spec:
     """See `worker.contract.SPEC_KEYS`; or what the processes of somebody's own application read."""
     cell = work.cell
     if work.application is not None:
         return work.application.spec(prefix=prefix, events=work.events)
     intra, inter = engine_threads(cell.engine_threads)
     cold = work.folder / "compile-cache"
-    return {
-        "backend": cell.backend,
-        "placement": cell.placement,
-        "call": cell.call,
-        "parent": cell.parent,
-        "bundle": str(work.bundle),
-        "batch": cell.batch,
-        "intra": intra,
-        "inter": inter,
-        "cache_dir": str(cold if cell.compile_cache == "cold" else work.environment.cache_dir),
-        "events_dir": str(work.events),
-        "prefetch": cell.prefetch,
-        "celery": {"worker_max_tasks_per_child": cell.max_tasks} if cell.max_tasks else {},
-        "proc_alive_timeout": cell.start_window_s or RAISED_START_WINDOW_S,
-        "queue": queue,
-        "options": {**fault_options(cell.fault), "trial": work.trial, "folder": str(work.folder)},
-    }
+    return spec.for_worker(
+        backend=cell.backend,
+        placement=cell.placement,
+        call=cell.call,
+        parent=cell.parent,
+        bundle=str(work.bundle),
+        batch=cell.batch,
+        intra=intra,
+        inter=inter,
+        cache_dir=str(cold if cell.compile_cache == "cold" else work.environment.cache_dir),
+        events_dir=str(work.events),
+        prefetch=cell.prefetch,
+        celery={"worker_max_tasks_per_child": cell.max_tasks} if cell.max_tasks else {},
+        proc_alive_timeout=cell.start_window_s or RAISED_START_WINDOW_S,
+        queue=queue,
+        options={**fault_options(cell.fault), "trial": work.trial, "folder": str(work.folder)},
+    )

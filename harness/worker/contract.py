@@ -11,7 +11,7 @@ from collections import namedtuple
 SPEC = "HARNESS_TRIAL_SPEC"  # path of the trial's JSON file, see SPEC_KEYS
 BROKER_URL = "HARNESS_BROKER_URL"
 
-#: Keys of the trial's JSON file.
+#: Keys of the trial's JSON file, which `spec` builds.
 #: backend, placement, call, parent: as in the cell. bundle: the workload's folder. batch: rows a request.
 #: intra, inter: engine threads or null. cache_dir: the backend's compile cache. events_dir: where signs of life go.
 #: prefetch: worker_prefetch_multiplier. proc_alive_timeout: seconds, or null for Celery's own 4 s.
@@ -34,6 +34,14 @@ SPEC_KEYS = (
     "options",
     "celery",
 )
+
+#: Keys of that file where the trial is of somebody's own application, or of its serial calls.
+#: app, task: as Celery names them. rows: a file with the requests' arguments. prefix: of the ids of our requests.
+#: events_dir: where signs of life go. settings: Celery's, for the length of the trial.
+APPLICATION_SPEC_KEYS = ("app", "task", "rows", "prefix", "events_dir", "settings")
+
+#: Keys of the file with the question what an application is. rows: the arguments themselves. queue: '' for its own choice.
+FACTS_SPEC_KEYS = ("app", "task", "rows", "queue")
 
 APP = "harness.worker.app"
 PREDICT_TASK = "harness.predict"

@@ -24,7 +24,7 @@ from harness.observe import diagnosis
 from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.source import Desk
 from harness.trial.application import Application
-from harness.worker import contract
+from harness.worker import contract, spec
 
 REMEDY = "check --app, --task, --args, --cwd and --env-file"
 REDIS = (
@@ -57,9 +57,9 @@ class Facts:
 def facts(order: Order, application: Application, desk: Desk) -> Facts:
     """Import the application and let it send its task once a row. Raises BadInput or HarnessError with its log, Interrupted."""
     scratch, server = desk.scratch.resolve(), desk.server
-    spec, out, log = (scratch / name for name in ("facts-spec.json", "facts.json", "facts.log"))
-    spec.write_text(json.dumps({"app": order.app, "task": order.task, "rows": order.rows, "queue": order.queue}))
-    argv = [str(order.python), "-m", "harness.worker.app_facts", str(spec), str(out)]
+    question, out, log = (scratch / name for name in ("facts-spec.json", "facts.json", "facts.log"))
+    question.write_text(json.dumps(spec.for_facts(app=order.app, task=order.task, rows=order.rows, queue=order.queue)))
+    argv = [str(order.python), "-m", "harness.worker.app_facts", str(question), str(out)]
     with OwnedProcess(argv, log=log, env=application.variables(server.url), cwd=order.folder) as process:
         code = _ended(process, desk.interrupted)
         if code is None:

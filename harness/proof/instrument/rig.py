@@ -31,7 +31,7 @@ from harness.records.sending import Sending
 from harness.run import bundles
 from harness.trial import load, supervisor
 from harness.trial.supervisor import LocalWorker, Place
-from harness.worker import contract, heartbeat
+from harness.worker import contract, heartbeat, spec
 
 QUEUE = "harness-rig"
 READY_LIMIT_S = 60.0
@@ -75,8 +75,8 @@ class Rig:
     @contextmanager
     def responder(self, *, service_s: float, servers: int = 1) -> Iterator[OwnedProcess]:
         """A server with a fixed service time, see `harness.proof.instrument.responder`."""
-        spec = {"url": self.url, "queue": QUEUE, "service_s": service_s, "servers": servers}
-        with self.program("responder", ["-m", "harness.proof.instrument.responder"], json.dumps(spec)) as process:
+        asked = {"url": self.url, "queue": QUEUE, "service_s": service_s, "servers": servers}
+        with self.program("responder", ["-m", "harness.proof.instrument.responder"], json.dumps(asked)) as process:
             yield process
 
     @contextmanager
@@ -85,12 +85,11 @@ class Rig:
         cell = Cell(backend="null", environment="celery", pool=pool, concurrency=concurrency)
         folder = supervisor.fresh_folder(self.folder / f"worker-{pool}")
         bundle = bundles.write_bundles([cell.workload], self.folder / "bundles")[cell.workload]
-        spec = {
-            "backend": "null", "placement": "first-task", "call": "predict", "parent": "nothing", "bundle": str(bundle.folder),
-            "batch": 1, "intra": None, "inter": None, "cache_dir": str(folder / "cache"), "events_dir": str(folder / "events"),
-            "prefetch": cell.prefetch, "proc_alive_timeout": None, "queue": QUEUE, "options": {}, "celery": {},
-        }  # fmt: skip
-        place = Place(environment=environment, folder=folder, broker_url=self.url, spec=spec)
+        told = spec.for_worker(
+            backend=cell.backend, bundle=str(bundle.folder), cache_dir=str(folder / "cache"), events_dir=str(folder / "events"),
+            prefetch=cell.prefetch, queue=QUEUE,
+        )  # fmt: skip
+        place = Place(environment=environment, folder=folder, broker_url=self.url, spec=told)
         worker = LocalWorker(place, supervisor.worker_command(cell, environment))
         try:
             self._await_ready(worker)
@@ -183,11 +182,11 @@ class Rig:
             )
 
     @contextmanager
-    def program(self, name: str, arguments: list[str], spec: str) -> Iterator[OwnedProcess]:
+    def program(self, name: str, arguments: list[str], asked: str) -> Iterator[OwnedProcess]:
         """One of our own programs, which reads its spec from the file named last."""
         path = self.folder / f"{name}.json"
         path.touch(mode=0o600)  # it holds the broker's password
-        path.write_text(spec)
+        path.write_text(asked)
         with OwnedProcess(
             [sys.executable, *arguments, str(path)], log=self.folder / f"{name}.log", env=load.variables()
         ) as process:

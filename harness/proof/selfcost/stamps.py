@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.environments import Environment
 from harness.trial.supervisor import Place
-from harness.worker import contract
+from harness.worker import spec
 
 ROUNDS = 20_000
 #: Runs in the worker's environment. Without receivers Celery still sends task_received, and leaves task_postrun out.
@@ -77,8 +77,4 @@ def measure(environment: Environment) -> StampCost:
 
 def _spec(folder: Path) -> dict[str, object]:
     """A worker of the null control that loads nothing."""
-    values = dict.fromkeys(contract.SPEC_KEYS)
-    return {
-        **values, "backend": "null", "placement": "first-task", "call": "predict", "parent": "nothing", "prefetch": 4,
-        "queue": "selfcost", "events_dir": str(folder / "events"), "options": {}, "celery": {},
-    }  # fmt: skip
+    return spec.for_worker(backend="null", queue="selfcost", events_dir=str(folder / "events"))

@@ -32,9 +32,10 @@ from harness.run.interrupt import GO_ON, STOPPED
 from harness.texts import portable
 from harness.trial import supervisor
 from harness.trial.supervisor import LocalWorker, Place
-from harness.worker import contract
+from harness.worker import contract, spec
 
 READY_LIMIT_S = 120.0  # four workers that import TensorFlow at once on two cores need a minute
+START_WINDOW_S = 600.0  # a child that is slow to start is not what is measured
 BEGIN_LIMIT_S = 30.0
 POLL_S = 0.02
 WORKER_LOG = "worker.log"
@@ -114,20 +115,20 @@ class Bench:
             backend=workload.backend, environment=stand.environment.name, pool=stand.pool, placement=workload.placement,
             call=workload.call,
         )  # fmt: skip
-        spec = {**self._spec(cell), "celery": dict(settings)}
-        place = Place(environment=stand.environment, folder=self.folder, broker_url=stand.url, spec=spec)
+        told = self._spec(cell, settings)
+        place = Place(environment=stand.environment, folder=self.folder, broker_url=stand.url, spec=told)
         stand.note(f"start of a worker{' ' + name if name else ''}: {workload} {' '.join(arguments)} {dict(settings) or ''}")
         self.worker = LocalWorker(place, command(cell, stand.environment, arguments))
 
-    def _spec(self, cell: Cell) -> dict[str, object]:
+    def _spec(self, cell: Cell, settings: Mapping[str, object]) -> dict[str, object]:
         fault = self.workload.fault
         options = {**fault_options(fault), "folder": str(self.stand.folder)}  # a fresh worker shares the strikes
-        dimensions = {name: getattr(cell, name) for name in contract.SPEC_KEYS if hasattr(cell, name)}
-        return {
-            **dict.fromkeys(contract.SPEC_KEYS), **dimensions, "bundle": str(self.stand.bundle), "intra": None, "inter": None,
-            "cache_dir": str(self.stand.environment.cache_dir), "events_dir": str(self.events),
-            "proc_alive_timeout": 600.0, "queue": self.queue, "options": options if fault else {},
-        }  # fmt: skip
+        return spec.for_worker(
+            backend=cell.backend, placement=cell.placement, call=cell.call, parent=cell.parent, batch=cell.batch,
+            prefetch=cell.prefetch, bundle=str(self.stand.bundle), cache_dir=str(self.stand.environment.cache_dir),
+            events_dir=str(self.events), proc_alive_timeout=START_WINDOW_S, queue=self.queue, options=options if fault else {},
+            celery=settings,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Kill what is left, and keep the log's tail."""
