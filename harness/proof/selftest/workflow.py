@@ -8,12 +8,14 @@ from pathlib import Path
 
 from harness import environments, places
 from harness.errors import Interrupted, NothingMatches
+from harness.machine import identity
 from harness.proof.selftest import jobs, report
 from harness.proof.selftest.catalogue import Case, cases
 from harness.proof.selftest.judgement import Judged
 from harness.records.record import TrialRecord
-from harness.records.store import RunFolder
-from harness.run import bundles, preflight
+from harness.run import bundles, opening
+from harness.run.interrupt import GO_ON, STOPPED
+from harness.run.one_trial import now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +39,23 @@ def run(order: Order, say: Callable[[str], None], tick: Callable[[int, int, floa
     if order.environment not in environments.descriptions():
         raise NothingMatches(f"no environment {order.environment!r}", remedy=f"use {', '.join(environments.descriptions())}")
     chosen = cases(order.environment, order.pools, order.faults)
-    preflight.check(order.folder, "")
-    folder = RunFolder(order.folder)
-    with folder.opened(fresh=order.fresh):
-        if folder.moved_to:
-            say(f"the earlier self-test was moved to {folder.moved_to}")
+    with opening.opened(order.folder, "self-test", say, fresh=order.fresh) as opened:
+        folder = opened.folder
         folder.trials_path.touch()
+        started = folder.read_json("run.json").get("started") or now()
+        folder.write_json("run.json", {"machine": identity.facts(), "started": started})
         environment = environments.prepare(order.environment, say)
         bundles.write_bundles(sorted({case.cell.workload for case in chosen}), places.home() / "bundles")
         parts = jobs.split(chosen, order.times, order.jobs)
         todo = jobs.tasks(parts, order.folder, environment.fingerprint)
         say(f"{sum(part.trials for part in parts)} trials in {len(parts)} parts, {order.jobs} at a time")
-        complete = jobs.Jobs(todo, jobs=order.jobs, say=say, tick=tick).run()
+        complete = not opened.stopped.is_set() and jobs.Jobs(todo, jobs=order.jobs, say=say, tick=tick).run()
         records = [record for task in todo for record in task.records()]
         folder.rewrite(records)
         judged = judge(chosen, order.times, records, complete=complete)
         report.write(folder, chosen, judged, environment=order.environment, times=order.times)
     if not complete:
-        raise Interrupted("stopped on request; what was measured is kept", remedy="the same command goes on from here")
+        raise Interrupted(STOPPED, remedy=GO_ON)
     return judged
 
 
