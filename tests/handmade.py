@@ -18,7 +18,7 @@ def record(**fields: Any) -> TrialRecord:
 
 def changed(one: TrialRecord, **fields: Any) -> TrialRecord:
     """A copy with other values of these fields; an error if there is no such field."""
-    return one.revised(**in_sections(fields))
+    return one.changed(**in_sections(fields))
 
 
 def in_sections(fields: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -26,7 +26,7 @@ from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
 from harness.proof.selftest.catalogue import CATALOGUE, SETTINGS
 from harness.records.record import to_line
-from harness.run import conclude, plan
+from harness.run import bundles, conclude
 from harness.texts import portable
 from harness.trial import outside
 from harness.trial.assignment import Assignment
@@ -197,7 +197,7 @@ def record(name: str, scenario: Scenario, server: Broker, folder: Path) -> None:
     """Run the trial, and store its history."""
     cell, settings = scenario.cell, Settings(**{**SETTINGS, **scenario.settings})
     environment = environments.prepare(cell.venv)
-    bundle = plan.write_bundles([cell.workload], places.home() / "bundles")[cell.workload]
+    bundle = bundles.write_bundles([cell.workload], places.home() / "bundles")[cell.workload]
     work_folder = (folder / "trial").resolve()
     work_folder.mkdir(parents=True)
     made: list[NotingSite] = []

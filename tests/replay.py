@@ -31,8 +31,8 @@ from harness.observe.progress import Progress
 from harness.records.answers import Floats, Requests
 from harness.records.record import TrialRecord, from_line
 from harness.run import conclude
+from harness.run.bundles import Bundle
 from harness.run.conclude import Heading
-from harness.run.plan import Bundle
 from harness.trial.assignment import Assignment
 from harness.trial.left import Left
 from harness.trial.trial import Trial

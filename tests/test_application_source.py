@@ -99,7 +99,7 @@ def test_what_the_serial_calls_gave_is_what_answers_are_held_against() -> None:
     assert one.rows == 1
     assert said == ["the serial calls had time for the first 1 of 2 rows: these are sent"]
     told = one.revised(record(reason="all 9 answers match the reference"))
-    assert (told.reason, told.doubts) == ("all 9 answers match those of serial calls", [])
+    assert (told.reason, told.certainty.doubts) == ("all 9 answers match those of serial calls", [])
 
 
 def test_a_users_own_check_is_what_the_record_speaks_of() -> None:
@@ -115,7 +115,7 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     one.take_reference([line(0, None, error="ValueError"), line(1, None, error="ValueError")])
     assert said == ["warning: the serial calls gave no answer that can be read: answers are not checked"]
     told = one.revised(record(reason="all 9 answers match the reference"))
-    assert (told.reason, told.doubts) == ("all 9 answers came", [NOT_CHECKED])
+    assert (told.reason, told.certainty.doubts) == ("all 9 answers came", [NOT_CHECKED])
 
 
 def test_a_folder_with_a_probe_of_something_else_is_not_admitted(tmp_path: Path) -> None:

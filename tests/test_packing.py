@@ -156,7 +156,7 @@ def test_packing_twice_changes_nothing(run: Path) -> None:
 def test_words_of_others_stay_words(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     RunFolder(folder).path.mkdir()
-    RunFolder(folder).append(hung(folder, log=EVIL).revised(ended={"reason": EVIL, "support": [EVIL], "cause": EVIL}))
+    RunFolder(folder).append(hung(folder, log=EVIL).changed(ended={"reason": EVIL, "support": [EVIL], "cause": EVIL}))
     packing.pack(folder)
     page = (folder / "evidence.md").read_text()
     assert evidence.anchors(folder / "evidence.md") == {NAME}

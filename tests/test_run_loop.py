@@ -26,7 +26,8 @@ from harness.records.store import RunFolder
 from harness.run import one_trial, plan, workflow
 from harness.run.plan import Planned
 from harness.run.source import Asked, Desk, Slot
-from harness.trial.trial import Assignment, Trial
+from harness.trial.assignment import Assignment
+from harness.trial.left import Left
 from tests.test_store import record
 
 SETTINGS = Settings(measure_s=0.1)
@@ -75,7 +76,7 @@ class Given:
         raise AssertionError("the tests' runner needs none")
         yield
 
-    def read(self, trial: Trial) -> Requests | None:
+    def read(self, left: Left) -> Requests | None:
         return None
 
     def revised(self, record: TrialRecord) -> TrialRecord:
@@ -118,7 +119,7 @@ class Runner:
         if callable(end):
             end()
             end = record(item.cell)
-        return end.model_copy(update={"plan_key": item.key}) if end else None
+        return end.changed(asked={"plan_key": item.key}) if end else None
 
 
 @dataclass
@@ -224,7 +225,7 @@ def test_a_model_that_a_backend_cannot_build_is_tried_once(tmp_path: Path) -> No
     assert runner.ran == [ONE, OTHER]
     kept = RunFolder(tmp_path).latest()[TWO.id, 1]
     assert (kept.outcome, kept.reason) == (Outcome.SKIPPED, "no LSTM")
-    assert kept.versions == {"celery": "5.7.0"}
+    assert kept.asked.versions == {"celery": "5.7.0"}
 
 
 def test_what_cannot_exist_is_skipped_with_its_reason_and_says_nothing_of_its_like(tmp_path: Path) -> None:

@@ -28,10 +28,9 @@ class TrialRecord(Frozen):
     client: Client = Client()
     certainty: Certainty = Certainty()
 
-    def revised(self, **sections: Mapping[str, Any]) -> TrialRecord:
-        """A copy with other values of some fields: `revised(ended={"cause": "deadlock"})`."""
-        parts = {name: getattr(self, name).model_copy(update=dict(new)) for name, new in sections.items()}
-        return self.model_copy(update=parts)
+    def changed(self, **sections: Mapping[str, Any]) -> TrialRecord:
+        """A copy with other values of some fields: `changed(ended={"cause": "deadlock"})`."""
+        return self.model_copy(update={name: getattr(self, name).revised(**new) for name, new in sections.items()})
 
     @property
     def cell_id(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -19,6 +19,12 @@ class Frozen(BaseModel):
     """Read and written whole, changed by copy."""
 
     model_config = ConfigDict(frozen=True)
+
+    def revised(self, **fields: Any) -> Self:
+        """A copy with other values of these fields. Raises TypeError if there is no such field."""
+        if unknown := set(fields) - set(type(self).model_fields):
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
+        return self.model_copy(update=fields)
 
 
 class CpuUse(Frozen):

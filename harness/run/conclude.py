@@ -54,7 +54,7 @@ def record_of(left: Left, heading: Heading, requests: Requests | None, run_folde
         client=Client(sending=seen.sending),
         certainty=Certainty(figures=measured.figures_of(left.cell, requests, pace, seen.sending)),
     )
-    return record.revised(certainty={"doubts": [str(doubt) for doubt in doubts.of_trial(record)]})
+    return record.changed(certainty={"doubts": [str(doubt) for doubt in doubts.of_trial(record)]})
 
 
 def skipped(cell: Cell, trial: int, heading: Heading, reason: str) -> TrialRecord:

@@ -110,7 +110,7 @@ def _write(folder: Path) -> None:
 
 def _light(record: TrialRecord, folder: Path, ways: Ways) -> TrialRecord:
     """The record with what is computed from its requests on reading, and with the way to its evidence as it will be."""
-    return record.revised(
+    return record.changed(
         certainty={"figures": figures.of(record, folder)}, ended={"evidence": ways.light(record.ended.evidence)}
     )
 

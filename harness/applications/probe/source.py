@@ -99,7 +99,7 @@ class ApplicationSource:
     def revised(self, record: TrialRecord) -> TrialRecord:
         """The reason, by what answers were held against here; and a doubt where that was nothing."""
         doubts = [NOT_CHECKED] if self.check is checks.anything else []
-        return record.revised(
+        return record.changed(
             ended={"reason": self._reworded(record.reason)}, certainty={"doubts": [*record.certainty.doubts, *doubts]}
         )
 

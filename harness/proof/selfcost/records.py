@@ -116,7 +116,7 @@ def write_page(cells: int = 500, requests: int = 1_000_000) -> tuple[float, int]
             cell = Cell(backend="theano", pool=("prefork", "threads", "gevent")[number % 3], batch=number // 3 + 1)
             path = f"requests/{cell.id}.parquet"
             answers.save(_answered(each), folder / path)
-            made.append(_trial(cell, None, each).revised(answers={"requests_file": path}))
+            made.append(_trial(cell, None, each).changed(answers={"requests_file": path}))
         run.trials_path.write_text("".join(map(to_line, made)))
         begun = time.process_time()
         text = page.render(content.read(folder))

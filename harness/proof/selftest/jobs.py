@@ -108,7 +108,7 @@ class Task:
         """Its records as trials of the whole self-test: numbered through, their files named from the self-test's folder."""
         place = f"parts/{self.folder.name}"
         return [
-            record.revised(
+            record.changed(
                 asked={"trial": self.part.first + record.trial - 1},
                 ended={"evidence": record.ended.evidence and f"{place}/{record.ended.evidence}"},
                 answers={"requests_file": record.answers.requests_file and f"{place}/{record.answers.requests_file}"},
