@@ -22,7 +22,7 @@ from harness.experiment import experiment, matrix
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.proof.instrument.suite import Check, Found
+from harness.proof.instrument.suite import Found, InstrumentCheck
 from harness.records import store
 from harness.records.record import TrialRecord
 from harness.report import waterfall_view
@@ -193,7 +193,7 @@ def bisect(
     python = environments.described(chosen[0].venv).python[0]
     known = releases.named(versions.split(",")) if versions else releases.releases(package, python)
     tried = releases.between(known, good, bad)
-    order = bisection.Order(
+    order = bisection.BisectOrder(
         experiment=spec, cell=chosen[0], package=package, folder=out or Path("results") / f"bisect-{package}"
     )
     console.print(f"{len(tried)} releases from {tried[0]} to {tried[-1]}", soft_wrap=True)
@@ -310,7 +310,7 @@ def tune(
             remedy="--select 'tensorflow2-*' chooses among those of the grid",
         )
     folder = out or Path("results") / f"tune-{spec.name}"
-    order = tuner.Order(
+    order = tuner.TuneOrder(
         experiment=spec, grid=grid, bounds=bounds, folder=folder, share=share, model=model, rows=rows,
         budget_s=constraints.seconds("--budget", budget) if budget else None,
     )  # fmt: skip
@@ -459,7 +459,7 @@ def selftest(
     if truth:
         raise BadInput("--truth chooses among the truth tests", remedy="give --instrument, too")
     out = out or Path("results/selftest")
-    order = tester.Order(
+    order = tester.SelftestOrder(
         times=times or 20, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
         fresh=fresh,
     )  # fmt: skip
@@ -499,7 +499,7 @@ def contracts(
     """Measure what each pool does with time limits, revokes, shutdowns, pings and killed processes while it is busy."""
     from harness.studies.contracts import survey
 
-    order = survey.Order(
+    order = survey.SurveyOrder(
         folder=out, backends=backend or survey.BACKENDS, pools=pool or list(POOLS), select=select or [], jobs=jobs, fresh=fresh,
     )  # fmt: skip
     known = survey.survey(order, PrintingScreen().say, lambda row: console.print(display.contract(row), soft_wrap=True))
@@ -581,7 +581,7 @@ def _cells(spec: Experiment, select: list[str] | None, model: Path | None) -> li
     return plan.chosen_cells(spec, select or [], workload=bundles.USER_WORKLOAD if model else "")
 
 
-def _tested(tests: Sequence[Check], names: list[str] | None, out: Path, times: int) -> None:
+def _tested(tests: Sequence[InstrumentCheck], names: list[str] | None, out: Path, times: int) -> None:
     """Run tests of the instrument and print each finding; exit 1 if any did not pass."""
     from harness.proof.instrument import suite
 

@@ -15,16 +15,16 @@ from rich.text import Text
 from harness.certainty import comparison
 from harness.decide.advise import pages as advised
 from harness.decide.advise.ranking import Advice
-from harness.decide.bisect import Answer
+from harness.decide.bisect import BisectAnswer
 from harness.decide.compare import gate, pages, sides
 from harness.decide.compare.pages import Compared
-from harness.decide.tune.tune import Answer as Tuned
 from harness.decide.tune.tune import Replay
+from harness.decide.tune.tune import TuneAnswer as Tuned
 from harness.measure import doubts
 from harness.proof.doctor import Finding
 from harness.proof.instrument.suite import Found
 from harness.records.outcomes import Outcome
-from harness.studies.claims.cases import Word, outcome_counts
+from harness.studies.claims.cases import RulingWord, outcome_counts
 from harness.studies.claims.claims import Judgement
 from harness.studies.claims.incidents_page import Seen, by_incident, counted
 from harness.studies.contracts.rows import Row
@@ -33,7 +33,12 @@ from harness.summary.hang_rate import HangRate, clean_trials_for
 STYLES = {
     Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
 }  # fmt: skip
-WORD_STYLES = {Word.HOLDS: "green", Word.REFUTED: "red", Word.ONLY_IF: "yellow", Word.CANNOT_SAY: "magenta"}
+WORD_STYLES = {
+    RulingWord.HOLDS: "green",
+    RulingWord.REFUTED: "red",
+    RulingWord.ONLY_IF: "yellow",
+    RulingWord.CANNOT_SAY: "magenta",
+}
 # (title, column of the table, width, how to print it)
 FIGURES = (
     ("req/s", "throughput_per_s", 8, "{:.1f}", 1.0),
@@ -204,7 +209,7 @@ def incidents(console: Console, found: Sequence[Seen]) -> None:
     console.print(table)
 
 
-def bisection(console: Console, package: str, answer: Answer, also: Sequence[str]) -> None:
+def bisection(console: Console, package: str, answer: BisectAnswer, also: Sequence[str]) -> None:
     """A line a release that was measured, then between which two the change came, and what `also` changed there."""
     table = Table("release", "outcome", "req/s", "reason", box=None, pad_edge=False, header_style="bold")
     for one in answer.measured:
@@ -232,14 +237,14 @@ def compared(console: Console, found: Compared) -> None:
         if change.evidence:
             text.append(f"\n    evidence: {found.second.name}/{change.evidence}", style="dim")
         console.print(text, soft_wrap=True)
-    for one in changes.words(comparison.Word.DIFFER):
+    for one in changes.words(comparison.ComparisonWord.DIFFER):
         text = Text("worse   " if one.worse else "better  ", style="bold red" if one.worse else "green")
         text.append(
             f"{one.cell}: {one.metric.title} {pages.shown(one.before, one)} -> {pages.shown(one.after, one)}", "default"
         )
         text.append(f"\n        {one.found.reason}", style="dim")
         console.print(text, soft_wrap=True)
-    reasons = Counter(pages.reason(one) for one in changes.words(comparison.Word.CANNOT_SAY))
+    reasons = Counter(pages.reason(one) for one in changes.words(comparison.ComparisonWord.CANNOT_SAY))
     for why, count in reasons.most_common():
         console.print(Text(f"cannot say: {count} figures, {why}", style="magenta"), soft_wrap=True)
     for title, lines in (

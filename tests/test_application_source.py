@@ -11,7 +11,7 @@ import pytest
 
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.learn import Facts
-from harness.applications.probe.order import Order
+from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
 from harness.applications.probe.source import NOT_CHECKED, ApplicationSource
 from harness.environments import Environment
@@ -22,14 +22,14 @@ from harness.trial.application import Application
 from tests.test_store import record
 
 HERE = Path("/somewhere")
-ORDER = Order(
+ORDER = ProbeOrder(
     app="shop:app", task="shop.price", rows=[[1], [2]], python=HERE / "bin/python", folder=HERE, variables={}, own={},
     env_file=None, settings=Settings(), out=HERE / "out", pools=("prefork", "gevent", "solo"), concurrency=(1, 2),
     traffic="closed-4",
 )  # fmt: skip
 
 
-def source(order: Order = ORDER, said: list[str] | None = None, **changes: Any) -> ApplicationSource:
+def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: Any) -> ApplicationSource:
     told = {"green": [], "celery": "5.7.0", "python": "3.11.0", "told": {}, "said": []}
     environment = Environment(
         name="app", python=order.python, directory=HERE, fingerprint="f", installed={"celery": "5.7.0"}, variables={},

@@ -7,7 +7,7 @@ import pytest
 
 from harness.machine import cores
 from harness.machine.procfs import ProcessStat
-from harness.measure.cpu_verdict import Word
+from harness.measure.cpu_verdict import CpuWord
 from harness.proof.instrument import burners
 from tests.test_cpu_verdict import occupancy
 
@@ -40,7 +40,7 @@ def test_twice_as_many_loops_as_cores_are_over_subscribed_twice_however_busy_the
     with burners.program("burners", *(1.0,) * count) as (process, _):
         monitor = burners.watch(process, 1.0)
     _, found = burners.judged(monitor, occupancy(count), shared=False)
-    assert found.word is Word.OVER_SUBSCRIBED
+    assert found.word is CpuWord.OVER_SUBSCRIBED
     assert found.times == pytest.approx(2.0, abs=0.2)
 
 

@@ -7,7 +7,7 @@ import pytest
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.studies.claims import cases
-from harness.studies.claims.cases import Case, Ruling, Stand, Word
+from harness.studies.claims.cases import Case, Ruling, RulingWord, Stand
 from tests.test_store import record
 
 CELL = Cell(backend="theano", pool="prefork")
@@ -71,17 +71,17 @@ YES, NO, MAYBE = case(Stand.AGREES, call="graph"), case(Stand.CONTRADICTS, call=
 @pytest.mark.parametrize(
     ("found", "word", "part"),
     [
-        ([YES], Word.HOLDS, ""),
-        ([NO], Word.REFUTED, ""),
-        ([YES, NO], Word.ONLY_IF, "call is graph"),
-        ([YES, MAYBE], Word.CANNOT_SAY, "1 of 2 cases unknown; direct: so"),
-        ([NO, MAYBE], Word.CANNOT_SAY, "direct"),
-        ([YES, NO, MAYBE], Word.ONLY_IF, "1 of 3 cases unknown"),
-        ([case(Stand.SOMETIMES, call="graph")], Word.ONLY_IF, "one is lucky"),
-        ([], Word.NOT_HERE, ""),
+        ([YES], RulingWord.HOLDS, ""),
+        ([NO], RulingWord.REFUTED, ""),
+        ([YES, NO], RulingWord.ONLY_IF, "call is graph"),
+        ([YES, MAYBE], RulingWord.CANNOT_SAY, "1 of 2 cases unknown; direct: so"),
+        ([NO, MAYBE], RulingWord.CANNOT_SAY, "direct"),
+        ([YES, NO, MAYBE], RulingWord.ONLY_IF, "1 of 3 cases unknown"),
+        ([case(Stand.SOMETIMES, call="graph")], RulingWord.ONLY_IF, "one is lucky"),
+        ([], RulingWord.NOT_HERE, ""),
     ],
 )
-def test_what_is_unknown_is_no_verdict(found: list[Case], word: Word, part: str) -> None:
+def test_what_is_unknown_is_no_verdict(found: list[Case], word: RulingWord, part: str) -> None:
     one = cases.ruling(found)
     assert one.word is word
     assert part in one.condition
@@ -101,15 +101,18 @@ def test_a_condition_is_one_dimension_or_two_or_else_the_cases_themselves() -> N
     assert cases.condition(same) == "it is one of a"
 
 
-HOLDS, REFUTED = Ruling(word=Word.HOLDS), Ruling(word=Word.REFUTED)
-ONLY, SILENT = Ruling(word=Word.ONLY_IF, condition="call is graph"), Ruling(word=Word.CANNOT_SAY, condition="not run")
+HOLDS, REFUTED = Ruling(word=RulingWord.HOLDS), Ruling(word=RulingWord.REFUTED)
+ONLY, SILENT = (
+    Ruling(word=RulingWord.ONLY_IF, condition="call is graph"),
+    Ruling(word=RulingWord.CANNOT_SAY, condition="not run"),
+)
 
 
 @pytest.mark.parametrize(
     ("said", "text"),
     [
         ({"a": HOLDS, "b": HOLDS}, "holds"),
-        ({"a": REFUTED, "b": Ruling(word=Word.NOT_HERE)}, "refuted"),
+        ({"a": REFUTED, "b": Ruling(word=RulingWord.NOT_HERE)}, "refuted"),
         ({"a": HOLDS, "b": REFUTED}, "holds only if the backend is a"),
         ({"a": ONLY, "b": ONLY, "c": HOLDS}, "holds only if the backend is a or b and call is graph; or the backend is c"),
         ({"a": HOLDS, "b": SILENT}, "cannot say (b: not run)"),

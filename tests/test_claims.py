@@ -14,7 +14,7 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import CpuUse
 from harness.studies.claims import cases, claim_fork, claims, claims_page
-from harness.studies.claims.cases import Word
+from harness.studies.claims.cases import RulingWord
 from harness.studies.claims.claims import CLAIMS, Claim, Judgement
 from harness.studies.claims.dossier import Dossier
 from tests.test_store import record
@@ -81,19 +81,19 @@ every_claim = pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.i
 @every_claim
 def test_a_claim_holds_if_all_cells_that_decide_it_agree(claim: Claim) -> None:
     overall = judged(claim, records(claim, contradict=set())).overall
-    assert overall.word is (Word.ONLY_IF if claim.id == "C6" else Word.HOLDS)
+    assert overall.word is (RulingWord.ONLY_IF if claim.id == "C6" else RulingWord.HOLDS)
 
 
 @every_claim
 def test_a_claim_is_refuted_if_all_contradict(claim: Claim) -> None:
-    assert judged(claim, records(claim, contradict={cell.id for cell in CELLS})).overall.word is Word.REFUTED
+    assert judged(claim, records(claim, contradict={cell.id for cell in CELLS})).overall.word is RulingWord.REFUTED
 
 
 @every_claim
 def test_one_cell_that_contradicts_makes_a_condition(claim: Claim) -> None:
     names = deciding(claim)
     found = judged(claim, records(claim, contradict={names[0]}))
-    assert found.overall.word is Word.ONLY_IF
+    assert found.overall.word is RulingWord.ONLY_IF
     assert found.overall.condition
 
 
@@ -106,15 +106,15 @@ def test_one_cell_that_is_missing_or_spoiled_leaves_the_claim_open(claim: Claim,
         trials.append(record(next(cell for cell in CELLS if cell.id == name), **spoiled))
     overall = judged(claim, trials).overall
     if claim.id == "C6":  # its verdict is a condition already; the backend itself is open
-        assert judged(claim, trials).by_backend[claim.scope[0]].word is Word.CANNOT_SAY
+        assert judged(claim, trials).by_backend[claim.scope[0]].word is RulingWord.CANNOT_SAY
     else:
-        assert overall.word is Word.CANNOT_SAY
+        assert overall.word is RulingWord.CANNOT_SAY
         assert name in overall.condition
 
 
 @every_claim
 def test_without_records_nothing_is_said(claim: Claim) -> None:
-    assert judged(claim, []).overall.word is Word.CANNOT_SAY
+    assert judged(claim, []).overall.word is RulingWord.CANNOT_SAY
 
 
 def test_every_claim_is_decided_by_cells_of_each_backend_that_it_is_about() -> None:
@@ -135,7 +135,7 @@ def test_the_gil_matters_where_threads_leave_cores_idle() -> None:
     claim = CLAIMS[8]
     trials = [record(cell, **pace(10, 0.5)) for cell in CELLS]
     found = judged(claim, trials)
-    assert found.overall.word is Word.REFUTED
+    assert found.overall.word is RulingWord.REFUTED
     assert "threads 10.0/s at 50% of all cores" in found.cases[0].seen
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from harness import cli
-from harness.certainty.comparison import Word
+from harness.certainty.comparison import ComparisonWord
 from harness.decide.compare import changes, gate, pages, sides
 from harness.decide.compare.changes import Changes
 from harness.decide.compare.sides import Side
@@ -56,7 +56,7 @@ def side(*groups: list[TrialRecord], machine: dict[str, object] | None = None, *
     )
 
 
-def word_of(found: Changes, metric: str = "throughput") -> Word:
+def word_of(found: Changes, metric: str = "throughput") -> ComparisonWord:
     return next(one.found.word for one in found.differences if one.metric.name == metric)
 
 
@@ -107,10 +107,10 @@ def test_a_worker_that_hangs_more_often_is_worse_and_a_few_trials_cannot_tell() 
 def test_a_difference_of_one_run_on_a_noisy_machine_cannot_be_said() -> None:
     noisy = trials(80, 81, 79, doubts=("others: other programs used 40% of the cores, end them",))
     found = changes.compare(side(trials(100, 101, 99)), side(noisy))
-    assert word_of(found) is Word.CANNOT_SAY
+    assert word_of(found) is ComparisonWord.CANNOT_SAY
     assert "too noisy: others in 3 of 3 trials of the second run" in found.differences[0].found.reason
     like = trials(100, 101, 99, doubts=("others: other programs used 40% of the cores, end them",))
-    assert word_of(changes.compare(side(like), side(noisy))) is Word.DIFFER, "both met the same machine"
+    assert word_of(changes.compare(side(like), side(noisy))) is ComparisonWord.DIFFER, "both met the same machine"
 
 
 def test_what_was_asked_for_otherwise_is_said(tmp_path: Path) -> None:
@@ -134,37 +134,39 @@ def test_a_kernel_that_keeps_a_little_memory_makes_no_other_machine() -> None:
 
 def test_a_real_difference_says_which_way_is_worse() -> None:
     found = changes.compare(side(trials(100, 101, 99)), side(trials(80, 81, 79)))
-    differing = {one.metric.name: one for one in found.words(Word.DIFFER)}
+    differing = {one.metric.name: one for one in found.words(ComparisonWord.DIFFER)}
     assert {name: one.worse for name, one in differing.items()} == {"throughput": True, "p50": True}
     assert differing["throughput"].before == pytest.approx(100, rel=0.01)
-    assert [one.worse for one in changes.compare(side(trials(80, 81, 79)), side(trials(100, 101, 99))).words(Word.DIFFER)] == [
+    assert [
+        one.worse for one in changes.compare(side(trials(80, 81, 79)), side(trials(100, 101, 99))).words(ComparisonWord.DIFFER)
+    ] == [
         False,
         False,
     ]
 
 
 def test_equal_runs_tie_and_single_trials_cannot_say() -> None:
-    assert word_of(changes.compare(side(trials(100, 101, 99)), side(trials(100, 101, 99)))) is Word.TIE
-    assert word_of(changes.compare(side(trials(100)), side(trials(50)))) is Word.CANNOT_SAY
+    assert word_of(changes.compare(side(trials(100, 101, 99)), side(trials(100, 101, 99)))) is ComparisonWord.TIE
+    assert word_of(changes.compare(side(trials(100)), side(trials(50)))) is ComparisonWord.CANNOT_SAY
 
 
 def test_another_machine_leaves_outcomes_to_compare_and_no_figures() -> None:
     there = side(trials(50, 51, 49, outcomes=(Outcome.HUNG,)), machine={**MACHINE, "cores_available": 8})
     found = changes.compare(side(trials(100, 101, 99)), there)
     assert found.outcomes
-    assert {one.found.word for one in found.differences} == {Word.CANNOT_SAY}
+    assert {one.found.word for one in found.differences} == {ComparisonWord.CANNOT_SAY}
     assert "cores_available 2 -> 8" in found.differences[0].found.reason
 
 
 def test_a_load_average_makes_no_other_machine() -> None:
     there = side(trials(100, 101, 99), machine={**MACHINE, "load_average": [5.0]})
-    assert word_of(changes.compare(side(trials(100, 101, 99)), there)) is Word.TIE
+    assert word_of(changes.compare(side(trials(100, 101, 99)), there)) is ComparisonWord.TIE
 
 
 def test_noise_is_named_where_nothing_can_be_said() -> None:
     noisy = trials(100, 140, 70, doubts=("others: other programs used 30% of the cores, end them",))
     found = changes.compare(side(trials(100, 101, 99)), side(noisy))
-    assert word_of(found) is Word.CANNOT_SAY
+    assert word_of(found) is ComparisonWord.CANNOT_SAY
     assert "the machine was noisy: others in 3 of 6 trials" in found.differences[0].found.reason
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.certainty.comparison import Word, compare
+from harness.certainty.comparison import ComparisonWord, compare
 
 STEADY = [100.0, 101.0, 99.0, 100.5, 99.5]
 
@@ -14,25 +14,25 @@ STEADY = [100.0, 101.0, 99.0, 100.5, 99.5]
 @pytest.mark.parametrize(
     ("first", "second", "word"),
     [
-        (STEADY, [value * 1.2 for value in STEADY], Word.DIFFER),
-        ([value * 1.2 for value in STEADY], STEADY, Word.DIFFER),
-        (STEADY, STEADY[::-1], Word.TIE),
-        (STEADY, [value * 1.03 for value in STEADY], Word.TIE),  # surely apart, and by less than matters
-        ([80.0, 100.0, 130.0], [90.0, 120.0, 140.0], Word.CANNOT_SAY),
-        ([100.0], [200.0], Word.CANNOT_SAY),
-        ([100.0, 100.0], [0.0, 100.0], Word.CANNOT_SAY),
-        ([100.0, 100.0], [120.0, 120.0], Word.DIFFER),
+        (STEADY, [value * 1.2 for value in STEADY], ComparisonWord.DIFFER),
+        ([value * 1.2 for value in STEADY], STEADY, ComparisonWord.DIFFER),
+        (STEADY, STEADY[::-1], ComparisonWord.TIE),
+        (STEADY, [value * 1.03 for value in STEADY], ComparisonWord.TIE),  # surely apart, and by less than matters
+        ([80.0, 100.0, 130.0], [90.0, 120.0, 140.0], ComparisonWord.CANNOT_SAY),
+        ([100.0], [200.0], ComparisonWord.CANNOT_SAY),
+        ([100.0, 100.0], [0.0, 100.0], ComparisonWord.CANNOT_SAY),
+        ([100.0, 100.0], [120.0, 120.0], ComparisonWord.DIFFER),
     ],
 )
-def test_a_comparison_says_what_the_trials_allow(first: list[float], second: list[float], word: Word) -> None:
+def test_a_comparison_says_what_the_trials_allow(first: list[float], second: list[float], word: ComparisonWord) -> None:
     assert compare(first, second).word is word
 
 
 def test_a_difference_needs_the_factor_and_the_test() -> None:
     apart = [value * 1.06 for value in STEADY]
-    assert compare(STEADY, apart).word is Word.DIFFER
-    assert compare(STEADY, apart, factor=1.1).word is Word.TIE
-    assert compare(STEADY[:2], apart[:2]).word is Word.CANNOT_SAY  # the factor alone does not do
+    assert compare(STEADY, apart).word is ComparisonWord.DIFFER
+    assert compare(STEADY, apart, factor=1.1).word is ComparisonWord.TIE
+    assert compare(STEADY[:2], apart[:2]).word is ComparisonWord.CANNOT_SAY  # the factor alone does not do
 
 
 def test_the_test_is_welchs_on_logarithms() -> None:

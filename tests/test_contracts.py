@@ -26,9 +26,9 @@ def row(pool: str = "prefork", contract: str = "revoke-python", **changes: str) 
     return Row(pool=pool, contract=contract, **{**values, **changes})
 
 
-def order(folder: Path, **changes: object) -> survey.Order:
+def order(folder: Path, **changes: object) -> survey.SurveyOrder:
     values: dict[str, object] = {"folder": folder, "backends": ["celery"], "pools": list(POOLS), **changes}
-    return survey.Order(**values)  # type: ignore[arg-type]
+    return survey.SurveyOrder(**values)  # type: ignore[arg-type]
 
 
 def test_rows_are_read_back_as_they_were_appended_and_the_newest_counts(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.cpu_verdict import CpuVerdict, Word, judge
+from harness.measure.cpu_verdict import CpuVerdict, CpuWord, judge
 from harness.records.sections import CpuFacts, CpuUse, Occupancy
 from harness.summary.resources import verdicts
 from tests.test_store import record
@@ -108,19 +108,19 @@ def test_the_word_is_that_of_the_known_truth(name: str) -> None:
 
 
 def test_the_words_of_the_truths_are_all_the_words() -> None:
-    assert {judge(used, known).word for used, known, _ in TRUTHS.values()} == set(Word)
+    assert {judge(used, known).word for used, known, _ in TRUTHS.values()} == set(CpuWord)
 
 
 @pytest.mark.parametrize("known", [None, facts()])
 def test_a_window_that_was_hardly_watched_is_not_judged(known: CpuFacts | None) -> None:
     short = cpu(children=2.0).model_copy(update={"window_s": 0.3} if known else {})
-    assert judge(short, known).word is Word.CANNOT_SAY
+    assert judge(short, known).word is CpuWord.CANNOT_SAY
 
 
 def test_the_reason_holds_the_numbers() -> None:
     found = judge(cpu(worker=0.02, children=1.96, broker=0.01), facts(run_queue_wait_s=20.0, involuntary_switches=2500))
     assert found == CpuVerdict(
-        word=Word.OVER_SUBSCRIBED,
+        word=CpuWord.OVER_SUBSCRIBED,
         times=found.times,
         reason="99% of 2 cores were busy with the worker's processes, 0% with the broker, 0% with the client, 0% with others; "
         "its threads waited 2.0 s a second for a core and were pushed off one 250 times a second",

@@ -13,7 +13,7 @@ from harness.records.outcomes import Outcome
 from harness.run import plan
 from harness.studies.claims import incidents, incidents_page
 from harness.studies.claims.dossier import Dossier
-from harness.studies.claims.incidents import INCIDENTS, Check, Ratio
+from harness.studies.claims.incidents import INCIDENTS, IncidentCheck, Ratio
 from harness.studies.claims.incidents_page import Seen
 from tests.test_store import record
 
@@ -49,9 +49,9 @@ def seen(source: str, found: Dossier) -> list[Seen]:
     return incidents_page.judge(next(one for one in INCIDENTS if one.source.startswith(source)), found)
 
 
-def checks(source: str) -> list[Check]:
+def checks(source: str) -> list[IncidentCheck]:
     incident = next(one for one in INCIDENTS if one.source.startswith(source))
-    return [check for check in incident.checks if isinstance(check, Check)]
+    return [check for check in incident.checks if isinstance(check, IncidentCheck)]
 
 
 def test_a_check_is_as_reported_or_not_or_open(tmp_path: Path) -> None:

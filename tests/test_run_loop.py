@@ -25,7 +25,7 @@ from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import one_trial, plan, workflow
 from harness.run.plan import Planned
-from harness.run.source import Asked, Desk, Slot
+from harness.run.source import Desk, Slot, Terms
 from harness.trial.assignment import Assignment
 from harness.trial.left import Left
 from tests.test_store import record
@@ -49,8 +49,8 @@ class Given:
     refuse: str = ""
 
     @property
-    def asked(self) -> Asked:
-        return Asked(folder=self.folder, settings=self.settings, cells=self.cells, fresh=self.fresh, retry=self.retry)
+    def terms(self) -> Terms:
+        return Terms(folder=self.folder, settings=self.settings, cells=self.cells, fresh=self.fresh, retry=self.retry)
 
     def admit(self, folder: RunFolder) -> None:
         if self.refuse:
@@ -138,7 +138,7 @@ def carry_on(
         folder=RunFolder(given.folder), scratch=given.folder, server=NoBroker(), settings=given.settings, say=screen.say,
         interrupted=interrupted,
     )  # fmt: skip
-    return workflow.carry_on(given.asked, desk, given, screen, runner)
+    return workflow.carry_on(given.terms, desk, given, screen, runner)
 
 
 def header(folder: Path) -> dict[str, Any]:

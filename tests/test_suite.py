@@ -13,7 +13,7 @@ from harness import cli, environments
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.proof.instrument import suite
 from harness.proof.instrument.finding import Finding, at_least, at_most
-from harness.proof.instrument.suite import Bench, Check
+from harness.proof.instrument.suite import Bench, InstrumentCheck
 from harness.proof.instrument.truths import TRUTHS
 from harness.proof.selfcost import costs
 
@@ -27,8 +27,8 @@ def fails(bench: Bench) -> list[Finding]:
     raise HarnessError("the server did not start", evidence=str(bench.folder / "log"))
 
 
-SEEDS = Check(name="seeds", title="seeds", find=by_seed)
-FAILS = Check(name="fails", title="a server", find=fails)
+SEEDS = InstrumentCheck(name="seeds", title="seeds", find=by_seed)
+FAILS = InstrumentCheck(name="fails", title="a server", find=fails)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,9 @@ def test_a_check_that_cannot_be_carried_out_did_not_pass_and_does_not_stop_the_o
 def test_a_check_works_in_a_folder_that_a_worker_finds_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folders = list[Path]()
-    elsewhere = Check(name="elsewhere", title="a worker", find=lambda bench: folders.append(bench.folder) or fails(bench))
+    elsewhere = InstrumentCheck(
+        name="elsewhere", title="a worker", find=lambda bench: folders.append(bench.folder) or fails(bench)
+    )
     (found,) = suite.run([elsewhere], Path("out"), 1, print)
     assert folders == [tmp_path / "out" / "scratch" / "elsewhere-1"]
     assert found.finding.note == "the server did not start (scratch/elsewhere-1/log)"

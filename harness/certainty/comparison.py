@@ -29,7 +29,7 @@ LEVEL = 0.002
 STATED_RATE = 0.01  # of false differences between runs of the same cell, at most
 
 
-class Word(StrEnum):
+class ComparisonWord(StrEnum):
     DIFFER = "differ"
     TIE = "tie"
     CANNOT_SAY = "cannot say"
@@ -39,7 +39,7 @@ class Word(StrEnum):
 class Comparison:
     """`ratio` is that of the second cell's figure to the first's; `low` and `high` its 95 % interval; None where unknown."""
 
-    word: Word
+    word: ComparisonWord
     reason: str
     ratio: float | None = None
     low: float | None = None
@@ -51,10 +51,10 @@ def compare(first: Sequence[float], second: Sequence[float], *, factor: float = 
     """Compare two cells by one figure a trial (requests per second, or seconds), all above 0."""
     if min(len(first), len(second)) < 2:
         return Comparison(
-            word=Word.CANNOT_SAY, reason="one trial does not tell how much fresh workers differ; --repeat 3 or more"
+            word=ComparisonWord.CANNOT_SAY, reason="one trial does not tell how much fresh workers differ; --repeat 3 or more"
         )
     if min(*first, *second) <= 0:
-        return Comparison(word=Word.CANNOT_SAY, reason="a figure is not above 0")
+        return Comparison(word=ComparisonWord.CANNOT_SAY, reason="a figure is not above 0")
     difference, error, freedom = _welch(np.log(first), np.log(second))
     if error == 0.0:
         p, half = float(difference == 0.0), 0.0
@@ -73,10 +73,10 @@ def _welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     return float(np.mean(second) - np.mean(first)), math.sqrt(total), total**2 / below if below else math.inf
 
 
-def _word(ratio: float, low: float, high: float, p: float, factor: float) -> tuple[Word, str]:
+def _word(ratio: float, low: float, high: float, p: float, factor: float) -> tuple[ComparisonWord, str]:
     shown = f"ratio {ratio:.3f} ({low:.3f} - {high:.3f} at 95 %), p = {p:.2g}"
     if max(ratio, 1 / ratio) >= factor and p < LEVEL:
-        return Word.DIFFER, f"{shown}: at least a factor {factor:g}, and p < {LEVEL}"
+        return ComparisonWord.DIFFER, f"{shown}: at least a factor {factor:g}, and p < {LEVEL}"
     if 1 / factor <= low and high <= factor:
-        return Word.TIE, f"{shown}: within a factor {factor:g}"
-    return Word.CANNOT_SAY, f"{shown}: more trials are needed"
+        return ComparisonWord.TIE, f"{shown}: within a factor {factor:g}"
+    return ComparisonWord.CANNOT_SAY, f"{shown}: more trials are needed"

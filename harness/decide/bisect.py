@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.certainty import comparison
-from harness.certainty.comparison import Word
+from harness.certainty.comparison import ComparisonWord
 from harness.decide.compare import sides
 from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
@@ -42,7 +42,7 @@ class Measured:
 
     def like(self, other: Measured) -> bool:
         """In outcome and in pace."""
-        return self.outcome is other.outcome and self.difference(other).word is not Word.DIFFER
+        return self.outcome is other.outcome and self.difference(other).word is not ComparisonWord.DIFFER
 
     def difference(self, other: Measured) -> comparison.Comparison:
         return comparison.compare(other.paces_per_s, self.paces_per_s)
@@ -53,7 +53,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class BisectAnswer:
     """`last_good` and `first_bad` enclose the change; releases between them, if any, could not be told."""
 
     last_good: Measured
@@ -63,7 +63,7 @@ class Answer:
     what: str
 
 
-def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Answer:
+def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> BisectAnswer:
     """Halve `versions`, ordered from good to bad. Raises BadInput where the ends do not differ or cannot be measured."""
     known = {versions[0]: measure(versions[0]), versions[-1]: measure(versions[-1])}
     good, bad = known[versions[0]], known[versions[-1]]
@@ -84,7 +84,7 @@ def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Answe
         elif is_bad and not is_good:
             high = middle
     measured = tuple(known[version] for version in versions if version in known)
-    return Answer(
+    return BisectAnswer(
         last_good=known[versions[low]], first_bad=known[versions[high]], between=tuple(versions[low + 1 : high]),
         measured=measured, what=_what(good, bad),
     )  # fmt: skip
@@ -111,7 +111,7 @@ def _what(good: Measured, bad: Measured) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class BisectOrder:
     """`cell` on releases of `package`; runs lie in `folder`, one folder a release."""
 
     experiment: Experiment
@@ -123,13 +123,13 @@ class Order:
         return self.folder / f"{self.package}-{version}"
 
 
-def also_changed(order: Order, answer: Answer) -> list[str]:
+def also_changed(order: BisectOrder, answer: BisectAnswer) -> list[str]:
     """What else is installed otherwise in the release after the change, a line an environment: it may be to blame, too."""
     sides_ = [sides.read(order.folder_of(one.version)) for one in (answer.last_good, answer.first_bad)]
     return sides.versions_differ(*sides_, but=normal(order.package))
 
 
-def measured(order: Order, version: str, screen: workflow.Screen) -> Measured:
+def measured(order: BisectOrder, version: str, screen: workflow.Screen) -> Measured:
     """Run the cell with one release."""
     environment = name_of(order.cell.venv, order.package, version)
     cell = replace(order.cell, environment=environment)
@@ -154,12 +154,12 @@ def judged(version: str, records: Sequence[TrialRecord], folder: Path) -> Measur
     )  # fmt: skip
 
 
-def _records(order: Order, version: str) -> str:
+def _records(order: BisectOrder, version: str) -> str:
     run = RunFolder(order.folder_of(version))
     return (run.trials_path if run.trials_path.exists() or not run.has_trials else run.packed_path).name
 
 
-def page(order: Order, answer: Answer, also: Sequence[str] = ()) -> str:
+def page(order: BisectOrder, answer: BisectAnswer, also: Sequence[str] = ()) -> str:
     """The answer as Markdown, links relative to the order's folder; `also`: see `also_changed`."""
     good, bad = answer.last_good, answer.first_bad
     lines = [

@@ -53,7 +53,7 @@ OTHERS = 0.25
 SHARED = ("threads", "greenlets", "main")  # executors that share one interpreter
 
 
-class Word(StrEnum):
+class CpuWord(StrEnum):
     """The verdicts."""
 
     CLIENT_BOUND = "client-bound"
@@ -71,7 +71,7 @@ class Word(StrEnum):
 class CpuVerdict:
     """`reason` is one sentence with the numbers."""
 
-    word: Word
+    word: CpuWord
     reason: str
     times: float | None = None  # over-subscribed: threads that could run, a core
 
@@ -82,10 +82,10 @@ class CpuVerdict:
 def judge(cpu: CpuUse, facts: CpuFacts | None) -> CpuVerdict:
     """The verdict on one trial's measured window."""
     if facts is None or cpu.window_s < LEAST_WINDOW_S:
-        return CpuVerdict(word=Word.CANNOT_SAY, reason=f"the measured phase was watched for {cpu.window_s:.1f} s only")
+        return CpuVerdict(word=CpuWord.CANNOT_SAY, reason=f"the measured phase was watched for {cpu.window_s:.1f} s only")
     if cpu.client / cpu.window_s > CLIENT_LIMIT:
         reason = f"the load generator used {cpu.client / cpu.window_s:.2f} of a core, so the worker was not what limited"
-        return CpuVerdict(word=Word.CLIENT_BOUND, reason=reason)
+        return CpuVerdict(word=CpuWord.CLIENT_BOUND, reason=reason)
     return _full(cpu, facts) or _waiting(cpu, facts)
 
 
@@ -103,13 +103,13 @@ def _full(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict | None:
             f"its threads waited {facts.run_queue_wait_s / facts.span_s:.1f} s a second for a core and were pushed off one "
             f"{facts.involuntary_switches / facts.span_s:.0f} times a second"
         )
-        return CpuVerdict(word=Word.OVER_SUBSCRIBED, times=times, reason=f"{split}; {queue}")
+        return CpuVerdict(word=CpuWord.OVER_SUBSCRIBED, times=times, reason=f"{split}; {queue}")
     if cpu.idle_share >= FULL_IDLE:
         return None
     if cpu.others_share >= OTHERS:
-        return CpuVerdict(word=Word.CANNOT_SAY, reason=f"the cores were full, and not with us alone: {split}")
+        return CpuVerdict(word=CpuWord.CANNOT_SAY, reason=f"the cores were full, and not with us alone: {split}")
     if cpu.worker_tree >= cpu.ours / 2:
-        return CpuVerdict(word=Word.SATURATED, reason=split)
+        return CpuVerdict(word=CpuWord.SATURATED, reason=split)
     return None
 
 
@@ -118,27 +118,29 @@ def _waiting(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict:
     busy = f"{_cores(cpu.cores)} were idle for {cpu.idle_share:.0%} of the time"
     broker = cpu.broker / cpu.window_s
     if broker > BROKER_LIMIT:
-        return CpuVerdict(word=Word.BROKER_BOUND, reason=f"the broker, one thread, used {broker:.2f} of a core; {busy}")
+        return CpuVerdict(word=CpuWord.BROKER_BOUND, reason=f"the broker, one thread, used {broker:.2f} of a core; {busy}")
     seen = facts.occupancy
     if seen is None:
-        return CpuVerdict(word=Word.CANNOT_SAY, reason=f"{busy}, and no request says whether work waited")
+        return CpuVerdict(word=CpuWord.CANNOT_SAY, reason=f"{busy}, and no request says whether work waited")
     if cpu.idle_share < FULL_IDLE:
-        return CpuVerdict(word=Word.CANNOT_SAY, reason=f"{busy}, and the broker and the client took the most of the others")
+        return CpuVerdict(word=CpuWord.CANNOT_SAY, reason=f"{busy}, and the broker and the client took the most of the others")
     if _one_interpreter(cpu, facts, seen) and facts.python_cores[0] >= SPENT:
-        return CpuVerdict(word=Word.GIL_BOUND, reason=f"{_interpreter(facts)}; {busy}")
+        return CpuVerdict(word=CpuWord.GIL_BOUND, reason=f"{_interpreter(facts)}; {busy}")
     if seen.work_waits < WORK_WAITS:
         reason = f"work waited in {seen.work_waits:.0%} of the time only, the rest is what one request takes; {busy}"
-        return CpuVerdict(word=Word.LATENCY_BOUND, reason=reason)
+        return CpuVerdict(word=CpuWord.LATENCY_BOUND, reason=reason)
     busy = f"{busy} while work waited"
     if _one_interpreter(cpu, facts, seen):
-        return CpuVerdict(word=Word.GIL_BOUND, reason=f"{_interpreter(facts)}; {busy}")
+        return CpuVerdict(word=CpuWord.GIL_BOUND, reason=f"{_interpreter(facts)}; {busy}")
     if seen.idle_with_work >= STARVED:
         reason = f"executors were free for {seen.idle_with_work:.0%} of their time while work waited; {busy}{_unseen(facts)}"
-        return CpuVerdict(word=Word.STARVED, reason=reason)
+        return CpuVerdict(word=CpuWord.STARVED, reason=reason)
     if seen.executors_busy >= EXECUTORS_BUSY:
         reason = f"requests held the executors for {seen.executors_busy:.0%} of their time; {busy}"
-        return CpuVerdict(word=Word.EXECUTOR_BOUND, reason=reason)
-    return CpuVerdict(word=Word.CANNOT_SAY, reason=f"executors were busy for {seen.executors_busy:.0%} of their time; {busy}")
+        return CpuVerdict(word=CpuWord.EXECUTOR_BOUND, reason=reason)
+    return CpuVerdict(
+        word=CpuWord.CANNOT_SAY, reason=f"executors were busy for {seen.executors_busy:.0%} of their time; {busy}"
+    )
 
 
 def _one_interpreter(cpu: CpuUse, facts: CpuFacts, seen: Occupancy) -> bool:

@@ -21,7 +21,7 @@ from harness.records.store import RunFolder
 from harness.run import bundles, conclude, plan
 from harness.run.bundles import USER_WORKLOAD, Bundle
 from harness.run.plan import Planned
-from harness.run.source import Asked, Desk, Slot
+from harness.run.source import Desk, Slot, Terms
 from harness.texts import portable
 from harness.trial import outside, supervisor
 from harness.trial.assignment import Assignment
@@ -45,8 +45,8 @@ class RunOrder:
     retry: frozenset[Outcome] = frozenset()
 
     @property
-    def asked(self) -> Asked:
-        return Asked(
+    def terms(self) -> Terms:
+        return Terms(
             folder=self.folder, settings=self.experiment.settings, cells=self.cells, broker_url=self.broker_url,
             fresh=self.fresh, retry=self.retry,
         )  # fmt: skip

@@ -27,7 +27,7 @@ from harness.trial.left import Left
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Terms:
     """What every order says. `folder`: the run's; `what`: how such a run is called in messages."""
 
     folder: Path
@@ -101,7 +101,7 @@ class Ordered(Protocol):
     """What the user asked for, as the run loop takes it."""
 
     @property
-    def asked(self) -> Asked: ...
+    def terms(self) -> Terms: ...
 
     def admit(self, folder: RunFolder) -> None:
         """Raise BadInput where the folder holds something that must not be mixed with this order."""

@@ -20,7 +20,7 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.run import estimate, one_trial, opening, plan, preflight, written
 from harness.run.plan import Planned
-from harness.run.source import Asked, Desk, Ordered, Source
+from harness.run.source import Desk, Ordered, Source, Terms
 from harness.summary import summary
 
 CarryOut = Callable[[Source, Desk, Planned, Sequence[TrialRecord]], TrialRecord | None]
@@ -44,17 +44,17 @@ class Silent:
 
 def run(order: Ordered, screen: Screen, carry_out: CarryOut = one_trial.carried_out) -> pd.DataFrame:
     """Carry out an order; the table of the run. Raises Interrupted after a Ctrl-C, with everything kept."""
-    asked = order.asked
-    preflight.check_traffic(asked.cells, asked.settings)
+    terms = order.terms
+    preflight.check_traffic(terms.cells, terms.settings)
     folder = opening.opened(
-        asked.folder, asked.what, screen.say, broker_url=asked.broker_url, fresh=asked.fresh, admit=order.admit
+        terms.folder, terms.what, screen.say, broker_url=terms.broker_url, fresh=terms.fresh, admit=order.admit
     )
-    with folder as opened, open_broker(asked.broker_url, opened.scratch) as server:
+    with folder as opened, open_broker(terms.broker_url, opened.scratch) as server:
         desk = Desk(
-            folder=opened.folder, scratch=opened.scratch, server=server, settings=asked.settings, say=screen.say,
+            folder=opened.folder, scratch=opened.scratch, server=server, settings=terms.settings, say=screen.say,
             interrupted=opened.stopped.is_set,
         )  # fmt: skip
-        return carry_on(asked, desk, order.source(desk), screen, carry_out)
+        return carry_on(terms, desk, order.source(desk), screen, carry_out)
 
 
 def open_broker(url: str, scratch: Path) -> AbstractContextManager[Broker]:
@@ -62,14 +62,14 @@ def open_broker(url: str, scratch: Path) -> AbstractContextManager[Broker]:
     return broker.external(url) if url else broker.embedded(scratch / "broker")
 
 
-def carry_on(asked: Asked, desk: Desk, source: Source, screen: Screen, carry_out: CarryOut) -> pd.DataFrame:
+def carry_on(terms: Terms, desk: Desk, source: Source, screen: Screen, carry_out: CarryOut) -> pd.DataFrame:
     """Run what is not on record, and write everything down."""
     planned, started = source.planned(), one_trial.now()
-    todo = to_run(source, planned, desk, asked.retry)
-    written.header(asked, desk, source, started)
+    todo = to_run(source, planned, desk, terms.retry)
+    written.header(terms, desk, source, started)
     run_trials(source, desk, todo, screen, carry_out)
     table = written.tables(desk.folder, planned)
-    written.header(asked, desk, source, started, ended=one_trial.now())
+    written.header(terms, desk, source, started, ended=one_trial.now())
     return table
 
 

@@ -10,11 +10,11 @@ from harness import broker
 from harness.machine import identity
 from harness.records.store import RunFolder
 from harness.run.plan import Planned
-from harness.run.source import Asked, Desk, Source
+from harness.run.source import Desk, Source, Terms
 from harness.summary import diagnoses, summary
 
 
-def header(asked: Asked, desk: Desk, source: Source, started: str, ended: str = "") -> None:
+def header(terms: Terms, desk: Desk, source: Source, started: str, ended: str = "") -> None:
     """`run.json`: machine, versions as installed, what was asked for, times; a run that is completed later keeps its start."""
     before = desk.folder.read_json("run.json")
     common = {
@@ -22,7 +22,7 @@ def header(asked: Asked, desk: Desk, source: Source, started: str, ended: str = 
         "started": before.get("started") or started,
         "ended": ended,
         "interrupted": desk.interrupted(),
-        "broker": broker.shown(asked.broker_url) if asked.broker_url else "embedded valkey",
+        "broker": broker.shown(terms.broker_url) if terms.broker_url else "embedded valkey",
     }
     desk.folder.write_json("run.json", {**common, **source.header(before)})
 

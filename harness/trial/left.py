@@ -20,7 +20,7 @@ from harness.observe.diagnosis import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class Ending:
     """How the trial ended. `by`: see `judge.outcome.Observations`; 'interrupted' besides."""
 
     by: str
@@ -77,7 +77,7 @@ class Left:
     cell: Cell
     trial: int
     settings: Settings
-    ended: Ended
+    ended: Ending
     signs: Signs
     machine: Machine
     result: Path

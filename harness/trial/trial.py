@@ -16,7 +16,7 @@ from harness.observe.diagnosis import Evidence
 from harness.observe.progress import Progress
 from harness.texts import portable
 from harness.trial.assignment import Assignment
-from harness.trial.left import Ended, Left, Machine, Signs
+from harness.trial.left import Ending, Left, Machine, Signs
 from harness.trial.live_site import LiveSite
 from harness.trial.site import Site
 from harness.trial.watcher import Seen, Watcher
@@ -78,8 +78,8 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
     )
 
 
-def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence | None, oom_kills: int) -> Ended:
-    return Ended(
+def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence | None, oom_kills: int) -> Ending:
+    return Ending(
         by=seen.ended_by,
         verdict=seen.verdict,
         partial=seen.partial,

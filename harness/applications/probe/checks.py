@@ -20,7 +20,7 @@ ANY = "*"  # in a place's path: whatever index
 Place = tuple[str, ...]
 
 
-class Check(Protocol):
+class AnswerCheck(Protocol):
     """Whether an answer to the row is right, and how far off it is: 0 if it is right, inf where no number tells."""
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]: ...

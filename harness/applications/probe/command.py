@@ -49,7 +49,7 @@ def read(
     out: Path,
     fresh: bool,
     retry: str,
-) -> orders.Order:
+) -> orders.ProbeOrder:
     """Read and check all of it. Raises BadInput."""
     if not cwd.is_dir():
         raise BadInput(
@@ -68,7 +68,7 @@ def read(
         raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
     places.home().mkdir(parents=True, exist_ok=True)
     own = orders.own_variables(env_file)
-    return orders.Order(
+    return orders.ProbeOrder(
         app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,

@@ -16,7 +16,7 @@ from typing import Any, cast
 import redis
 
 from harness import broker
-from harness.applications.probe.order import Order
+from harness.applications.probe.order import ProbeOrder
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.machine.processes import OwnedProcess, signal_name
@@ -54,7 +54,7 @@ class Facts:
         return list(self.told["said"])
 
 
-def facts(order: Order, application: Application, desk: Desk) -> Facts:
+def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
     """Import the application and let it send its task once a row. Raises BadInput or HarnessError with its log, Interrupted."""
     scratch, server = desk.scratch.resolve(), desk.server
     question, out, log = (scratch / name for name in ("facts-spec.json", "facts.json", "facts.log"))
@@ -106,7 +106,7 @@ def sent(url: str) -> dict[str, list[bytes]]:
     return found
 
 
-def _understood(order: Order, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:
+def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:
     ours = [key for key, messages in sent.items() if any(contract.PLACEHOLDER.encode() in message for message in messages)]
     if len(ours) != 1 or len(sent[ours[0]]) != len(order.rows):
         where = f"it went to {', '.join(map(repr, sent))}" if sent else f"it says that its broker is {told['broker']}"

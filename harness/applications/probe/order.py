@@ -24,7 +24,7 @@ EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list o
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class ProbeOrder:
     """`folder`: where the application is started; `variables`: all that it is started with, of which `own` are those of
     `env_file`; `rows`: arguments of requests."""
 
@@ -52,7 +52,7 @@ class Order:
         return re.sub(r"[^A-Za-z0-9_.]", "_", self.task)
 
 
-def cells(order: Order) -> list[Cell]:
+def cells(order: ProbeOrder) -> list[Cell]:
     """The serial calls first, then each pool with each concurrency."""
     real = [
         Cell(

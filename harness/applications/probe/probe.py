@@ -13,7 +13,7 @@ import pandas as pd
 from harness.applications.probe import code_change, learn
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.learn import Facts
-from harness.applications.probe.order import Order, cells
+from harness.applications.probe.order import ProbeOrder, cells
 from harness.applications.probe.source import APPLICATION, ApplicationSource
 from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
@@ -21,13 +21,13 @@ from harness.errors import BadInput
 from harness.experiment.matrix import OWN_APP
 from harness.records.store import RunFolder
 from harness.run import workflow
-from harness.run.source import Asked, Desk
+from harness.run.source import Desk, Terms
 from harness.trial.application import Application
 
 SOURCE_MOST = 2_000_000  # bytes of a module that is read
 
 
-def run(order: Order, screen: workflow.Screen) -> pd.DataFrame:
+def run(order: ProbeOrder, screen: workflow.Screen) -> pd.DataFrame:
     """Carry out an order; the table. Raises Interrupted after a Ctrl-C, with everything kept."""
     return workflow.run(Probe(order=order), screen)
 
@@ -36,12 +36,12 @@ def run(order: Order, screen: workflow.Screen) -> pd.DataFrame:
 class Probe:
     """An order, as the run loop takes it."""
 
-    order: Order
+    order: ProbeOrder
 
     @property
-    def asked(self) -> Asked:
+    def terms(self) -> Terms:
         order = self.order
-        return Asked(
+        return Terms(
             folder=order.out, settings=order.settings, cells=cells(order), what="probe", fresh=order.fresh, retry=order.retry
         )
 
@@ -72,7 +72,7 @@ class Probe:
         )  # fmt: skip
 
 
-def _bare(order: Order, desk: Desk) -> Application:
+def _bare(order: ProbeOrder, desk: Desk) -> Application:
     """The application before anything is known of it."""
     rows = (desk.scratch / "rows.json").resolve()
     rows.write_text(json.dumps(order.rows))
@@ -88,7 +88,7 @@ def _complete(bare: Application, facts: Facts, desk: Desk) -> Application:
     return replace(bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"])
 
 
-def _environment(order: Order, facts: Facts) -> Environment:
+def _environment(order: ProbeOrder, facts: Facts) -> Environment:
     """The user's own, as far as a trial asks for one."""
     installed = facts.told["installed"]
     digest = hashlib.sha256(json.dumps([installed, facts.told["python"]], sort_keys=True).encode()).hexdigest()[:12]
@@ -106,7 +106,7 @@ def _digest(facts: Facts) -> str:
     return found.hexdigest()
 
 
-def changes(order: Order, facts: Facts) -> Sequence[Change]:
+def changes(order: ProbeOrder, facts: Facts) -> Sequence[Change]:
     """What could be changed in the application's own modules so that its model is loaded in each process."""
     sources = {}
     for name in facts.told["files"]:

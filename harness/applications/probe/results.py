@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from harness.applications.probe.checks import Check
+from harness.applications.probe.checks import AnswerCheck
 from harness.client import opaque
 from harness.records import stamps
 from harness.records.answers import Requests
@@ -24,7 +24,7 @@ UNREADABLE = object()
 RETURNED = "the task returned an exception instead of an answer"
 
 
-def of_worker(left: Left, check: Check) -> Requests | None:
+def of_worker(left: Left, check: AnswerCheck) -> Requests | None:
     """What the client took; when a request ran, and where, from the worker's own events. None: it was killed."""
     try:
         with np.load(left.result, allow_pickle=False) as data:
@@ -45,7 +45,7 @@ def of_worker(left: Left, check: Check) -> Requests | None:
     return _checked(columns, results, check)
 
 
-def of_serial(left: Left, check: Check) -> Requests | None:
+def of_serial(left: Left, check: AnswerCheck) -> Requests | None:
     """What the serial calls left, a line each; a torn last line is left out."""
     lines = serial_lines(left.result)
     if not lines:
@@ -92,7 +92,7 @@ def _results(path: Path) -> dict[int, Any]:
     return {each["number"]: each["result"] for each in map(json.loads, path.read_text().splitlines())}
 
 
-def _checked(columns: dict[str, npt.NDArray[Any]], results: dict[int, Any], check: Check) -> Requests:
+def _checked(columns: dict[str, npt.NDArray[Any]], results: dict[int, Any], check: AnswerCheck) -> Requests:
     raised = columns["error"] != ""
     answered = (columns["received"] >= 0) & ~raised
     right, difference = answered.copy(), np.where(answered, 0.0, np.nan)

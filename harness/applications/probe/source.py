@@ -12,10 +12,10 @@ from typing import Any
 
 from harness import broker
 from harness.applications.probe import checks, results
-from harness.applications.probe.checks import Check, Expression, Reference
+from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.learn import Facts
-from harness.applications.probe.order import Order, cells
+from harness.applications.probe.order import ProbeOrder, cells
 from harness.environments import Environment
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
@@ -36,7 +36,7 @@ NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compar
 class ApplicationSource:
     """An application that told what it is. `check`, `checked` and `rows` are settled by the serial calls."""
 
-    order: Order
+    order: ProbeOrder
     application: Application
     facts: Facts
     environment: Environment
@@ -44,7 +44,7 @@ class ApplicationSource:
     changes: Sequence[Change]
     say: Callable[[str], None]
     rows: int  # that are sent: those, from the first on, whose right answers are known
-    check: Check = checks.anything
+    check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
 
     def planned(self) -> list[Planned]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.certainty.comparison import Comparison, Word, compare
+from harness.certainty.comparison import Comparison, ComparisonWord, compare
 from harness.decide.advise.candidates import Candidate, held
 from harness.decide.advise.constraints import Bound, latency_bound, memory_bound
 from harness.measure.figures import PERCENTILES
@@ -79,7 +79,7 @@ def told_apart(first: Candidate, other: Candidate) -> bool:
         return False
     if min(len(first.paces), len(other.paces)) < 2:
         return first.rows_per_s > ONE_TRIAL * other.rows_per_s
-    return compare(first.paces, other.paces).word is Word.DIFFER
+    return compare(first.paces, other.paces).word is ComparisonWord.DIFFER
 
 
 def _sensitivity(group: Sequence[Candidate], winner: Candidate, bounds: tuple[Bound, ...]) -> Iterable[Sensitivity]:

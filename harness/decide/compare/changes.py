@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.certainty import comparison, intervals
-from harness.certainty.comparison import Comparison, Word
+from harness.certainty.comparison import Comparison, ComparisonWord
 from harness.decide.compare.sides import Side, machines_differ
 from harness.measure import doubts
 from harness.records.outcomes import NOT_JUDGED, Outcome
@@ -90,7 +90,7 @@ class Difference:
 
     @property
     def worse(self) -> bool | None:
-        if self.found.word is not Word.DIFFER or self.found.ratio is None:
+        if self.found.word is not ComparisonWord.DIFFER or self.found.ratio is None:
             return None
         return (self.found.ratio < 1) is self.metric.more_is_better
 
@@ -105,7 +105,7 @@ class Changes:
     gone: tuple[str, ...]
     new: tuple[str, ...]
 
-    def words(self, word: Word) -> list[Difference]:
+    def words(self, word: ComparisonWord) -> list[Difference]:
         """Of this word; what got worse before what got better, and the larger first."""
         chosen = [one for one in self.differences if one.found.word is word]
         return sorted(chosen, key=lambda one: (not one.worse, -_size(one.found)))
@@ -185,16 +185,18 @@ def _difference(
 ) -> Difference:
     before, after = values(metric, *here), values(metric, *there)
     if elsewhere:
-        found = Comparison(word=Word.CANNOT_SAY, reason=f"another machine: {elsewhere}")
+        found = Comparison(word=ComparisonWord.CANNOT_SAY, reason=f"another machine: {elsewhere}")
     elif not before or not after:
         which = " and ".join(name for name, one in (("first", before), ("second", after)) if not one)
-        found = Comparison(word=Word.CANNOT_SAY, reason=f"no such figure in the {which} run: {_why(metric, here, there)}")
+        found = Comparison(
+            word=ComparisonWord.CANNOT_SAY, reason=f"no such figure in the {which} run: {_why(metric, here, there)}"
+        )
     else:
         found = comparison.compare(before, after, factor=factors.get(metric.name, comparison.FACTOR))
-        if found.word is Word.CANNOT_SAY and (noisy := _noise([*here[1], *there[1]])):
+        if found.word is ComparisonWord.CANNOT_SAY and (noisy := _noise([*here[1], *there[1]])):
             found = replace(found, reason=f"{found.reason}; the machine was noisy: {noisy}")
-        elif found.word is Word.DIFFER and metric.name != "memory" and (noisy := _noisy_alone(here[1], there[1])):
-            found = replace(found, word=Word.CANNOT_SAY, reason=f"too noisy: {noisy}, and in none of the other run")
+        elif found.word is ComparisonWord.DIFFER and metric.name != "memory" and (noisy := _noisy_alone(here[1], there[1])):
+            found = replace(found, word=ComparisonWord.CANNOT_SAY, reason=f"too noisy: {noisy}, and in none of the other run")
     return Difference(cell=cell, metric=metric, found=found, before=intervals.middle(before), after=intervals.middle(after))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.certainty.comparison import FACTOR, Word
+from harness.certainty.comparison import FACTOR, ComparisonWord
 from harness.decide.compare.changes import METRICS, Changes, OutcomeChange
 from harness.errors import BadInput
 from harness.records.outcomes import Outcome
@@ -79,7 +79,7 @@ def judge(gate: Gate, changes: Changes) -> Judgement:
         failures += [
             f"{one.cell}: {one.metric.title} worse by more than {percent:g} % ({one.found.reason})" for one in mine if one.worse
         ]
-        unknown = sum(one.found.word is Word.CANNOT_SAY for one in mine)
+        unknown = sum(one.found.word is ComparisonWord.CANNOT_SAY for one in mine)
         if unknown:
             warnings.append(f"{name}: for {unknown} of {len(mine)} cells nothing can be said, so they cannot fail the check")
         if not mine:

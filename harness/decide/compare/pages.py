@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from harness.certainty.comparison import FACTOR, LEVEL, Word
+from harness.certainty.comparison import FACTOR, LEVEL, ComparisonWord
 from harness.decide.compare import gate, sides
 from harness.decide.compare.changes import Changes, Difference
 from harness.decide.compare.gate import Judgement
@@ -37,8 +37,8 @@ class Compared:
         worse = sum(bool(one.worse) for one in self.changes.differences)
         return (
             f"{len(self.changes.outcomes)} outcomes changed in {self.changes.compared} cells; "
-            f"of {len(self.changes.differences)} figures {counted[Word.DIFFER]} differ ({worse} worse), "
-            f"{counted[Word.TIE]} tie, {counted[Word.CANNOT_SAY]} cannot be said"
+            f"of {len(self.changes.differences)} figures {counted[ComparisonWord.DIFFER]} differ ({worse} worse), "
+            f"{counted[ComparisonWord.TIE]} tie, {counted[ComparisonWord.CANNOT_SAY]} cannot be said"
         )
 
 
@@ -85,7 +85,7 @@ def markdown(compared: Compared) -> str:
             said = f"{mark}**{change.before} → {change.after}**"
             lines.append(f"| `{change.cell}` | {said} | {escaped(change.counts)} | {escaped(change.reason)} |")
         lines += [*_more(len(changes.outcomes)), ""]
-    if differing := changes.words(Word.DIFFER):
+    if differing := changes.words(ComparisonWord.DIFFER):
         lines += ["| cell | figure | before | after | ratio (95 %) |", "| --- | --- | --- | --- | --- |"]
         lines += [_row(one) for one in differing[:MOST_ROWS]]
         lines += [*_more(len(differing)), ""]
@@ -93,7 +93,7 @@ def markdown(compared: Compared) -> str:
         f"Asked for otherwise: {escaped(one)}  " for one in gate.lines(sides.plans_differ(compared.first, compared.second))
     ]
     lines += [f"Versions: {escaped(one)}  " for one in gate.lines(sides.versions_differ(compared.first, compared.second))]
-    reasons = Counter(reason(one) for one in changes.words(Word.CANNOT_SAY))
+    reasons = Counter(reason(one) for one in changes.words(ComparisonWord.CANNOT_SAY))
     lines += [f"Cannot say ({count} figures): {escaped(why)}." for why, count in reasons.most_common(5)]
     for title, cells in (("first", changes.gone), ("second", changes.new)):
         if cells:

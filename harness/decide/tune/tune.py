@@ -31,7 +31,7 @@ CLOSER_LIMIT_S, CLOSER_TIMES, MOST_LIMIT_S = 60.0, 3.0, 3600.0  # a trial's limi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class TuneOrder:
     """`experiment`: its cells are the grid. `budget_s`: None for as long as the search takes."""
 
     experiment: Experiment
@@ -45,7 +45,7 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class TuneAnswer:
     """What the search found. `gain`: rows a second over the default's, None where the default gave none; `answers`: whether
     the best ended ok; `kept`: whether it is known to keep all bounds."""
 
@@ -65,7 +65,7 @@ class Answer:
         return self.measured / self.grid
 
 
-def live(order: Order, screen: workflow.Screen) -> Answer:
+def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
     """Search with real workers; records in the order's folder, where a later call goes on.
 
     The search itself asks few requests of each configuration. The finalists are then measured more often, and with as many
@@ -91,7 +91,7 @@ def live(order: Order, screen: workflow.Screen) -> Answer:
     return replace(_answer(found, found.best), closely=closely)
 
 
-def advised(order: Order, answer: Answer) -> list[Candidate]:
+def advised(order: TuneOrder, answer: TuneAnswer) -> list[Candidate]:
     """What advice on a search rests on: the cells that it measured, the finalists as they were measured more closely."""
     found = {one.id: one for one in candidates.read_all([order.folder], order.bounds) if one.id in answer.cells}
     if answer.closely and RunFolder(order.folder / CLOSER).has_trials:
@@ -101,7 +101,7 @@ def advised(order: Order, answer: Answer) -> list[Candidate]:
     return list(found.values())
 
 
-def _finals(order: Order, requests: int, paces_per_s: Sequence[float]) -> Order:
+def _finals(order: TuneOrder, requests: int, paces_per_s: Sequence[float]) -> TuneOrder:
     """The order for finalists of these paces: with so many requests, and time for them; the order itself if it has as many."""
     settings = order.experiment.settings
     if requests <= settings.requests:
@@ -116,17 +116,17 @@ def _search(grid: Sequence[Cell], measure: search.Measure, share: float) -> Sear
     return Search(grid=grid, start=search.default(grid, identity.cores()), measure=measure, most=search.most_of(grid, share))
 
 
-def _answer(found: Search, best: Cell) -> Answer:
+def _answer(found: Search, best: Cell) -> TuneAnswer:
     default, winner = found.known.get(found.start, NOTHING), found.known.get(best, NOTHING)
     gain = winner.rows_per_s / default.rows_per_s if default.answers and default.rows_per_s else None
-    return Answer(
+    return TuneAnswer(
         best=best, default=found.start, measured=len(found.known), grid=len(found.grid), stopped=found.stopped, gain=gain,
         answers=winner.answers, kept=winner.nearness == 0, cells=frozenset(cell.id for cell in found.known),
     )  # fmt: skip
 
 
 def _measured(
-    order: Order, cells: Sequence[Cell], screen: workflow.Screen, until_s: float, *, trials: int = 1
+    order: TuneOrder, cells: Sequence[Cell], screen: workflow.Screen, until_s: float, *, trials: int = 1
 ) -> dict[Cell, Score]:
     """Run what there is time for. What was spoiled by others, and is `invalid`, is run a second time."""
     settings = order.experiment.settings.model_copy(update={"repeat": trials, "controls": False})
@@ -189,7 +189,7 @@ def _times(bound: Bound, figure: float) -> float:
 class Replay:
     """A search over a run that has the whole grid: what it reached of the exhaustive best, and how much it measured."""
 
-    answer: Answer
+    answer: TuneAnswer
     reached: float  # rows a second of what it found over those of the best of the grid
     exhaustive: Cell
 

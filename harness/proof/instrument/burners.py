@@ -25,7 +25,7 @@ import numpy as np
 from harness.machine import cores
 from harness.machine.processes import OwnedProcess
 from harness.measure import cpu_facts, cpu_verdict
-from harness.measure.cpu_verdict import CpuVerdict, Word
+from harness.measure.cpu_verdict import CpuVerdict, CpuWord
 from harness.measure.monitor import Monitor, Watched
 from harness.proof.instrument.finding import Finding
 from harness.records.sections import CpuUse, Occupancy
@@ -156,14 +156,14 @@ def used_s(clocks: np.ndarray, begin_s: float, end_s: float) -> float:
 def verdicts(seconds: float = SECONDS) -> list[Finding]:
     """The words for programs of known truth. On a machine with other work, or one core, they cannot be had and do not pass."""
     count = len(cores.AVAILABLE)
-    experiments: list[tuple[Word, str, tuple[float, ...], Occupancy]] = [
-        (Word.SATURATED, "burners", (1.0,) * count, _occupancy(count)),
-        (Word.OVER_SUBSCRIBED, "burners", (1.0,) * TIMES * count, _occupancy(TIMES * count)),
-        (Word.GIL_BOUND, "threads", (2,), _occupancy(2)),
-        (Word.GIL_BOUND, "threads", (4,), _occupancy(4)),
-        (Word.EXECUTOR_BOUND, "sleeper", (), _occupancy(1)),
-        (Word.STARVED, "sleeper", (), _occupancy(1, busy=0.0, idle=1.0)),
-        (Word.LATENCY_BOUND, "burners", (0.5,), _occupancy(1, busy=0.5, waits=0.0)),
+    experiments: list[tuple[CpuWord, str, tuple[float, ...], Occupancy]] = [
+        (CpuWord.SATURATED, "burners", (1.0,) * count, _occupancy(count)),
+        (CpuWord.OVER_SUBSCRIBED, "burners", (1.0,) * TIMES * count, _occupancy(TIMES * count)),
+        (CpuWord.GIL_BOUND, "threads", (2,), _occupancy(2)),
+        (CpuWord.GIL_BOUND, "threads", (4,), _occupancy(4)),
+        (CpuWord.EXECUTOR_BOUND, "sleeper", (), _occupancy(1)),
+        (CpuWord.STARVED, "sleeper", (), _occupancy(1, busy=0.0, idle=1.0)),
+        (CpuWord.LATENCY_BOUND, "burners", (0.5,), _occupancy(1, busy=0.5, waits=0.0)),
     ]
     return [_verdict(*one, seconds) for one in experiments]
 
@@ -172,7 +172,7 @@ def _occupancy(executors: int, *, busy: float = 1.0, waits: float = 1.0, idle: f
     return Occupancy(executors=executors, executors_busy=busy, work_waits=waits, idle_with_work=idle)
 
 
-def _verdict(word: Word, kind: str, values: tuple[float, ...], occupancy: Occupancy, seconds: float) -> Finding:
+def _verdict(word: CpuWord, kind: str, values: tuple[float, ...], occupancy: Occupancy, seconds: float) -> Finding:
     with program(kind, *values) as (process, _):
         watched = watch(process, seconds)
     use, found = judged(watched, occupancy, shared=kind == "threads")
@@ -181,7 +181,7 @@ def _verdict(word: Word, kind: str, values: tuple[float, ...], occupancy: Occupa
     return Finding(
         name=f"verdict on {kind} {' '.join(f'{value:g}' for value in values)}".strip(),
         figure=found.times if found.times is not None else use.worker_tree / use.window_s,
-        bound=f"{word} {TIMES} +- {TIMES_WITHIN:g} x" if word is Word.OVER_SUBSCRIBED else word.value,
+        bound=f"{word} {TIMES} +- {TIMES_WITHIN:g} x" if word is CpuWord.OVER_SUBSCRIBED else word.value,
         passed=quiet and right,
         note=f"{found}: {found.reason}"
         + ("" if quiet else f"; no experiment: others used {use.others_share:.0%} of the cores"),

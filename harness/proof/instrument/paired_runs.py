@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.certainty.comparison import Word
+from harness.certainty.comparison import ComparisonWord
 from harness.decide.compare import changes, sides
 from harness.decide.compare.changes import Changes
 from harness.decide.compare.sides import Side
@@ -44,9 +44,13 @@ def compared(folder: Path, environment: str, *, pairs: int = PAIRS) -> list[Find
 
 def judged(pairs: list[Pair]) -> list[Finding]:
     """How often a difference was claimed where there is none, in whatever figure, and how often the real one was found."""
-    false = [pair for pair in pairs if pair.alike.outcomes or pair.alike.words(Word.DIFFER)]
-    said = ", ".join(f"{one.metric.name} {one.found.ratio:.3f}" for pair in false for one in pair.alike.words(Word.DIFFER))
-    found = [one.found.ratio for pair in pairs for one in pair.slower.words(Word.DIFFER) if one.metric.name == "throughput"]
+    false = [pair for pair in pairs if pair.alike.outcomes or pair.alike.words(ComparisonWord.DIFFER)]
+    said = ", ".join(
+        f"{one.metric.name} {one.found.ratio:.3f}" for pair in false for one in pair.alike.words(ComparisonWord.DIFFER)
+    )
+    found = [
+        one.found.ratio for pair in pairs for one in pair.slower.words(ComparisonWord.DIFFER) if one.metric.name == "throughput"
+    ]
     ratios = [one.found.ratio for pair in pairs for one in pair.slower.differences if one.metric.name == "throughput"]
     known = ", ".join(f"{ratio:.3f}" for ratio in ratios if ratio)
     return [

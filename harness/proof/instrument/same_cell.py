@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from harness.certainty.comparison import STATED_RATE, Word, compare
+from harness.certainty.comparison import STATED_RATE, ComparisonWord, compare
 from harness.proof.instrument.finding import Finding
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
@@ -36,7 +36,7 @@ def simulated(seed: int = 1) -> list[Finding]:
 def _simulated(dice: np.random.Generator, trials: int) -> Finding:
     deviations = np.exp(dice.uniform(np.log(0.005), np.log(0.3), SIMULATED_PAIRS))
     figures = np.exp(deviations[:, None, None] * dice.standard_normal((SIMULATED_PAIRS, 2, trials)))
-    false = sum(compare(first, second).word is Word.DIFFER for first, second in figures)
+    false = sum(compare(first, second).word is ComparisonWord.DIFFER for first, second in figures)
     return Finding(
         name=f"false differences, simulated, {trials} trials a side",
         figure=false / SIMULATED_PAIRS,
@@ -55,7 +55,7 @@ def real(records: Iterable[TrialRecord]) -> list[Finding]:
 def _real(name: str, values: Sequence[tuple[list[float | None], ...]]) -> Finding:
     known = [pair for pair in values if None not in pair[0] + pair[1]]
     words = [compare(*([value for value in side if value is not None] for side in pair)).word for pair in known]
-    false, ties = words.count(Word.DIFFER), words.count(Word.TIE)
+    false, ties = words.count(ComparisonWord.DIFFER), words.count(ComparisonWord.TIE)
     enough = len(words) >= REAL_PAIRS
     note = f"of {len(words)} pairs {ties} tie, {len(words) - false - ties} cannot say"
     return Finding(

@@ -34,7 +34,7 @@ class Bench:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class InstrumentCheck:
     """One check: `name` as it is chosen on the command line, and what makes its findings. `long`: only where it is named."""
 
     name: str
@@ -48,11 +48,11 @@ class Found:
     """A finding of one test in one round."""
 
     round: int
-    test: Check
+    test: InstrumentCheck
     finding: Finding
 
 
-def chosen(tests: Sequence[Check], names: Sequence[str]) -> list[Check]:
+def chosen(tests: Sequence[InstrumentCheck], names: Sequence[str]) -> list[InstrumentCheck]:
     """The tests of these names; where none is named, all but the long ones. Raises BadInput."""
     known = {test.name: test for test in tests}
     for name in names:
@@ -61,7 +61,7 @@ def chosen(tests: Sequence[Check], names: Sequence[str]) -> list[Check]:
     return [test for test in tests if test.name in names or not (names or test.long)]
 
 
-def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], None]) -> Iterator[Found]:
+def run(tests: Sequence[InstrumentCheck], folder: Path, times: int, say: Callable[[str], None]) -> Iterator[Found]:
     """Run the tests `times` times over, each round with its own seed; every finding as soon as it is there."""
     store.check_space(folder)
     home, known = folder.resolve(), list[Found]()  # whole: a worker is started elsewhere
@@ -82,7 +82,7 @@ def run(tests: Sequence[Check], folder: Path, times: int, say: Callable[[str], N
                 yield from found
 
 
-def _looked(test: Check, bench: Bench, home: Path) -> list[Finding]:
+def _looked(test: InstrumentCheck, bench: Bench, home: Path) -> list[Finding]:
     """What the test found; where it could not be carried out, that is a finding which did not pass. `home`: of the run."""
     try:
         return test.find(bench)

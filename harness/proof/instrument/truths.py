@@ -18,7 +18,7 @@ from harness.proof.instrument import (
     worker_truth,
 )
 from harness.proof.instrument.finding import Finding
-from harness.proof.instrument.suite import Bench, Check
+from harness.proof.instrument.suite import Bench, InstrumentCheck
 from harness.records.outcomes import Outcome
 from harness.records.store import RunFolder
 from harness.run import plan, workflow
@@ -40,30 +40,30 @@ def _same_cell(bench: Bench) -> list[Finding]:
 
 
 TRUTHS = (
-    Check(
+    InstrumentCheck(
         name="a",
         title="a task of exactly 20 ms in a real worker",
         find=lambda bench: worker_truth.exact_task(bench.folder),
     ),
-    Check(name="b", title="M/D/1", find=lambda bench: [queue_truth.one_server(bench.folder, seed=bench.seed)]),
-    Check(name="c", title="M/D/2", find=lambda bench: [queue_truth.two_servers(bench.folder, seed=bench.seed)]),
-    Check(name="d", title="a freeze of 1 s", find=lambda bench: [queue_truth.frozen(bench.folder, seed=bench.seed)]),
-    Check(name="e", title="burners of known duty", find=lambda bench: burners.saturation() + burners.verdicts()),
-    Check(name="f", title="coverage of intervals", find=lambda bench: coverage.coverage(bench.seed)),
-    Check(name="g", title="two runs of the same cell", find=_same_cell),
-    Check(
+    InstrumentCheck(name="b", title="M/D/1", find=lambda bench: [queue_truth.one_server(bench.folder, seed=bench.seed)]),
+    InstrumentCheck(name="c", title="M/D/2", find=lambda bench: [queue_truth.two_servers(bench.folder, seed=bench.seed)]),
+    InstrumentCheck(name="d", title="a freeze of 1 s", find=lambda bench: [queue_truth.frozen(bench.folder, seed=bench.seed)]),
+    InstrumentCheck(name="e", title="burners of known duty", find=lambda bench: burners.saturation() + burners.verdicts()),
+    InstrumentCheck(name="f", title="coverage of intervals", find=lambda bench: coverage.coverage(bench.seed)),
+    InstrumentCheck(name="g", title="two runs of the same cell", find=_same_cell),
+    InstrumentCheck(
         name="compare",
         title="harness compare on real runs",
         find=lambda bench: paired_runs.compared(bench.folder, suite.ENVIRONMENT),
         long=True,
     ),
-    Check(
+    InstrumentCheck(
         name="recommend",
         title="what harness recommend prints, pasted",
         find=lambda bench: pasted.served(bench.folder),
         long=True,
     ),
-    Check(
+    InstrumentCheck(
         name="tune",
         title="harness tune, replayed and live",
         find=lambda bench: searched.searched(bench.folder),

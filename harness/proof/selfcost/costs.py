@@ -9,7 +9,7 @@ from __future__ import annotations
 from harness.certainty import intervals
 from harness.machine import cores
 from harness.proof.instrument.finding import Finding, at_least, at_most
-from harness.proof.instrument.suite import Bench, Check
+from harness.proof.instrument.suite import Bench, InstrumentCheck
 from harness.proof.selfcost import client, records, sampler, stamps
 
 LINEAR = 1.2  # power of N: sorting adds a logarithm to a linear cost, a quadratic one has 2
@@ -119,13 +119,13 @@ def _page(bench: Bench) -> list[Finding]:
 
 
 COSTS = (
-    Check(name="sampler", title="watching a tree of processes", find=_sampler),
-    Check(name="client-cpu", title="the client's CPU beside Celery's own", find=_client_cpu),
-    Check(name="client-capacity", title="the client's capacity beside Celery's own", find=_client_capacity),
-    Check(name="client-limits", title="whether the client limits a no-op worker", find=_client_limits),
-    Check(name="stamps", title="the waterfall's stamps", find=_stamps),
-    Check(name="recording", title="recording requests and trials", find=_recording),
-    Check(name="summary", title="a million requests", find=_summary),
-    Check(name="cells", title="ten thousand cells", find=_cells),
-    Check(name="page", title="the page of a large run", find=_page),
+    InstrumentCheck(name="sampler", title="watching a tree of processes", find=_sampler),
+    InstrumentCheck(name="client-cpu", title="the client's CPU beside Celery's own", find=_client_cpu),
+    InstrumentCheck(name="client-capacity", title="the client's capacity beside Celery's own", find=_client_capacity),
+    InstrumentCheck(name="client-limits", title="whether the client limits a no-op worker", find=_client_limits),
+    InstrumentCheck(name="stamps", title="the waterfall's stamps", find=_stamps),
+    InstrumentCheck(name="recording", title="recording requests and trials", find=_recording),
+    InstrumentCheck(name="summary", title="a million requests", find=_summary),
+    InstrumentCheck(name="cells", title="ten thousand cells", find=_cells),
+    InstrumentCheck(name="page", title="the page of a large run", find=_page),
 )

@@ -19,7 +19,7 @@ from harness.run.one_trial import now
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class SelftestOrder:
     """What the user asked for; no pools or faults mean all."""
 
     times: int
@@ -31,7 +31,7 @@ class Order:
     fresh: bool = False
 
 
-def run(order: Order, say: Callable[[str], None], tick: Callable[[int, int, float], None]) -> list[Judged]:
+def run(order: SelftestOrder, say: Callable[[str], None], tick: Callable[[int, int, float], None]) -> list[Judged]:
     """Inject everything and judge it; what is on record from an earlier self-test is not run again.
 
     Raises Interrupted after a Ctrl-C, with what was measured written down.

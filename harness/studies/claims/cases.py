@@ -36,7 +36,7 @@ class Stand(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Word(StrEnum):
+class RulingWord(StrEnum):
     HOLDS = "holds"
     REFUTED = "refuted"
     ONLY_IF = "holds only if"
@@ -61,11 +61,11 @@ class Case:
 class Ruling:
     """A verdict: the word, and under which condition it holds or why nothing can be said."""
 
-    word: Word
+    word: RulingWord
     condition: str = ""
 
     def __str__(self) -> str:
-        if self.word is Word.ONLY_IF:
+        if self.word is RulingWord.ONLY_IF:
             return f"{self.word} {self.condition}"
         return f"{self.word} ({self.condition})" if self.condition else str(self.word)
 
@@ -139,16 +139,16 @@ def outcome_counts(cases: Iterable[Case]) -> Counter[str]:
 def ruling(cases: Sequence[Case]) -> Ruling:
     """What cases of one backend allow to say of the statement."""
     if not cases:
-        return Ruling(word=Word.NOT_HERE)
+        return Ruling(word=RulingWord.NOT_HERE)
     stands = {case.stand for case in cases}
     yes, no = stands & {Stand.AGREES, Stand.SOMETIMES}, stands & {Stand.CONTRADICTS, Stand.SOMETIMES}
     unknown = [case for case in cases if case.stand is Stand.UNKNOWN]
     unsaid = f"{len(unknown)} of {len(cases)} cases unknown; {unknown[0].name}: {unknown[0].seen}" if unknown else ""
     if yes and no:
-        return Ruling(word=Word.ONLY_IF, condition="; ".join(filter(None, (condition(cases), unsaid))))
+        return Ruling(word=RulingWord.ONLY_IF, condition="; ".join(filter(None, (condition(cases), unsaid))))
     if unknown:
-        return Ruling(word=Word.CANNOT_SAY, condition=unsaid)
-    return Ruling(word=Word.HOLDS if yes else Word.REFUTED)
+        return Ruling(word=RulingWord.CANNOT_SAY, condition=unsaid)
+    return Ruling(word=RulingWord.HOLDS if yes else RulingWord.REFUTED)
 
 
 def condition(cases: Sequence[Case]) -> str:
@@ -181,30 +181,30 @@ def _condition(chosen: Sequence[str], ours: list[tuple[str, ...]], theirs: list[
 
 def together(by_backend: Mapping[str, Ruling]) -> Ruling:
     """The verdict over several backends; where they differ, the condition says on which it holds."""
-    said = {name: one for name, one in by_backend.items() if one.word is not Word.NOT_HERE}
+    said = {name: one for name, one in by_backend.items() if one.word is not RulingWord.NOT_HERE}
     words = {one.word for one in said.values()}
-    if len(words) == 1 and words <= {Word.HOLDS, Word.REFUTED}:
+    if len(words) == 1 and words <= {RulingWord.HOLDS, RulingWord.REFUTED}:
         return Ruling(word=words.pop())
-    silent = {name: one for name, one in said.items() if one.word is Word.CANNOT_SAY}
-    positive = words & {Word.HOLDS, Word.ONLY_IF}
-    if positive and words & {Word.REFUTED, Word.ONLY_IF}:
-        return Ruling(word=Word.ONLY_IF, condition=_by_condition(said))
+    silent = {name: one for name, one in said.items() if one.word is RulingWord.CANNOT_SAY}
+    positive = words & {RulingWord.HOLDS, RulingWord.ONLY_IF}
+    if positive and words & {RulingWord.REFUTED, RulingWord.ONLY_IF}:
+        return Ruling(word=RulingWord.ONLY_IF, condition=_by_condition(said))
     text = "; ".join(f"{name}: {one.condition}" for name, one in silent.items())
-    return Ruling(word=Word.CANNOT_SAY, condition=text or "no backend tells")
+    return Ruling(word=RulingWord.CANNOT_SAY, condition=text or "no backend tells")
 
 
 def _by_condition(said: Mapping[str, Ruling]) -> str:
     """'the backend is a; or the backend is b or c and call is graph'; backends that refute it are not named."""
     groups: dict[Ruling, list[str]] = {}
     for name, one in said.items():
-        if one.word is not Word.REFUTED:
+        if one.word is not RulingWord.REFUTED:
             groups.setdefault(one, []).append(name)
-    silent = [name for one, names in groups.items() if one.word is Word.CANNOT_SAY for name in names]
+    silent = [name for one, names in groups.items() if one.word is RulingWord.CANNOT_SAY for name in names]
     texts = []
     for one, names in groups.items():
         where = f"the backend is {' or '.join(names)}"
         if len(names) == len(said):
             texts.append(one.condition)
-        elif one.word is not Word.CANNOT_SAY:
+        elif one.word is not RulingWord.CANNOT_SAY:
             texts.append(f"{where} and {one.condition}" if one.condition else where)
     return "; or ".join(texts) + (f"; on {' and '.join(silent)} it cannot be said" if silent else "")

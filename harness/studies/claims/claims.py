@@ -14,7 +14,7 @@ from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.studies.claims import cases, claim_figures
-from harness.studies.claims.cases import Case, Ruling, Trials, Word
+from harness.studies.claims.cases import Case, Ruling, RulingWord, Trials
 
 EXPERIMENT = "claims"
 SOURCE = (
@@ -193,9 +193,9 @@ def judge(claim: Claim, cells: Sequence[Cell], trials: Trials) -> Judgement:
 
 def _ruling(found: Sequence[Case], claim: Claim) -> Ruling:
     one = cases.ruling(found)
-    if claim.id == "C6" and one.word is Word.HOLDS:
+    if claim.id == "C6" and one.word is RulingWord.HOLDS:
         # what agrees is the mechanism, not the session variable: TensorFlow 2 has none, and a new one does not help
-        return Ruling(word=Word.ONLY_IF, condition="“connection” means the engine's threads, which fork does not copy")
+        return Ruling(word=RulingWord.ONLY_IF, condition="“connection” means the engine's threads, which fork does not copy")
     return one
 
 

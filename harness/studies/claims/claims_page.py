@@ -10,7 +10,7 @@ import pandas as pd
 from harness.experiment import matrix
 from harness.experiment.matrix import Cell
 from harness.studies.claims import cases, claim_fork, claims
-from harness.studies.claims.cases import Case, Ruling, Trials, Word
+from harness.studies.claims.cases import Case, Ruling, RulingWord, Trials
 from harness.studies.claims.claims import EVERY, Judgement
 from harness.studies.claims.dossier import Dossier, cell_text
 
@@ -87,7 +87,7 @@ def _section(one: Judgement, dossier: Dossier) -> list[str]:
     if claim.id == "C6":
         parts.append(
             claim_fork.story(
-                dossier.cells, dossier.trials, claim.scope, dossier.read, borne_out=one.overall.word is Word.ONLY_IF
+                dossier.cells, dossier.trials, claim.scope, dossier.read, borne_out=one.overall.word is RulingWord.ONLY_IF
             )
         )
     if one.cases:

@@ -16,7 +16,7 @@ SLOW_LOAD = "prefork-c2-process-init-predict"
 
 
 @dataclass(frozen=True)
-class Check:
+class IncidentCheck:
     """One cell tried, by its id. `told`: what the thread says of it, `expected`: an outcome or ANSWERS; both '' where the
     thread says nothing, and we add what we saw."""
 
@@ -51,7 +51,7 @@ class Incident:
     symptom: str
     helped: str
     differences: str
-    checks: tuple[Check | Ratio, ...] = ()
+    checks: tuple[IncidentCheck | Ratio, ...] = ()
     contract: str = ""  # a word of the pool contracts that answer it (`harness contracts`)
 
 
@@ -63,9 +63,9 @@ INCIDENTS = (
         helped="“only changing back end to Theano”",
         differences=f"Celery 5.2.7 instead of 4.2.2 (Theano: 5.5.3). {OURS}",
         checks=(
-            Check("hangs", "tensorflow1-prefork-c1-task-init-predict-lstm", HUNG),
-            Check("Theano helps", "theano-prefork-c1-task-init-predict-lstm", ANSWERS),
-            Check("", "tensorflow2-prefork-c1-task-init-predict-lstm"),
+            IncidentCheck("hangs", "tensorflow1-prefork-c1-task-init-predict-lstm", HUNG),
+            IncidentCheck("Theano helps", "theano-prefork-c1-task-init-predict-lstm", ANSWERS),
+            IncidentCheck("", "tensorflow2-prefork-c1-task-init-predict-lstm"),
         ),
     ),
     Incident(
@@ -74,7 +74,7 @@ INCIDENTS = (
         symptom="stuck, nothing shown",
         helped="closed: not a bug",
         differences=f"Versions of 2019 (TF 1.13.1, Keras 2.2.4, Celery 5.2.7). {OURS}",
-        checks=(Check("stuck", "tensorflow1-prefork-c2-import-predict", HUNG),),
+        checks=(IncidentCheck("stuck", "tensorflow1-prefork-c2-import-predict", HUNG),),
     ),
     Incident(
         source="tensorflow#8220, #14442, #2448",
@@ -83,13 +83,17 @@ INCIDENTS = (
         helped="run TensorFlow only in the children",
         differences="The threads fork by hand, here Celery does; TF 1.13.1, later than theirs; Keras on top.",
         checks=(
-            Check("the parent computed: hangs", "tensorflow1-prefork-c1-import-predict-predict", HUNG),
-            Check("the same, the child's model its own", "tensorflow1-prefork-c1-first-task-predict-parent-predict", HUNG),
-            Check("the parent only built a graph: works", "tensorflow1-prefork-c1-first-task-predict-parent-build", ANSWERS),
-            Check(
+            IncidentCheck("the parent computed: hangs", "tensorflow1-prefork-c1-import-predict-predict", HUNG),
+            IncidentCheck(
+                "the same, the child's model its own", "tensorflow1-prefork-c1-first-task-predict-parent-predict", HUNG
+            ),
+            IncidentCheck(
+                "the parent only built a graph: works", "tensorflow1-prefork-c1-first-task-predict-parent-build", ANSWERS
+            ),
+            IncidentCheck(
                 "the parent only imported TensorFlow: works", "tensorflow1-prefork-c1-first-task-predict-parent-import", ANSWERS
             ),
-            Check("TensorFlow only in the child: works", "tensorflow1-prefork-c1-first-task-predict", ANSWERS),
+            IncidentCheck("TensorFlow only in the child: works", "tensorflow1-prefork-c1-first-task-predict", ANSWERS),
         ),
     ),
     Incident(
@@ -99,9 +103,9 @@ INCIDENTS = (
         helped="nothing in the thread",
         differences="TF 2.21 and Keras 3 instead of TF 2.1; the fork is Celery's, not multiprocessing's.",
         checks=(
-            Check("the child hangs", "tensorflow2-prefork-c1-first-task-predict-parent-predict", HUNG),
-            Check("", "tensorflow2-prefork-c1-first-task-predict-parent-predict-tiny-dense"),
-            Check("", "tensorflow2-prefork-spawn-c1-first-task-predict-parent-predict"),
+            IncidentCheck("the child hangs", "tensorflow2-prefork-c1-first-task-predict-parent-predict", HUNG),
+            IncidentCheck("", "tensorflow2-prefork-c1-first-task-predict-parent-predict-tiny-dense"),
+            IncidentCheck("", "tensorflow2-prefork-spawn-c1-first-task-predict-parent-predict"),
         ),
     ),
     Incident(
@@ -111,17 +115,23 @@ INCIDENTS = (
         helped="partly: intra-op and inter-op = 1",
         differences="TF 2.21 instead of 2.6; “plain operations” are tried as `model(x)`; both limits, and each alone.",
         checks=(
-            Check("predict hangs", "tensorflow2-prefork-c1-import-predict-predict", HUNG),
-            Check("a plain call hangs", "tensorflow2-prefork-c1-import-predict-direct", HUNG),
-            Check("intra-op = 1 alone: predict still hangs", "tensorflow2-prefork-c1-import-predict-predict-t1x2", HUNG),
-            Check("inter-op = 1 alone: predict still hangs", "tensorflow2-prefork-c1-import-predict-predict-t2x1", HUNG),
-            Check("both = 1: predict still hangs", "tensorflow2-prefork-c1-import-predict-predict-t1x1", HUNG),
-            Check("intra-op = 1 alone: a plain call is freed", "tensorflow2-prefork-c1-import-predict-direct-t1x2", ANSWERS),
-            Check("", "tensorflow2-prefork-c1-import-predict-direct-t2x1"),
-            Check("both = 1: a plain call is freed", "tensorflow2-prefork-c1-import-predict-direct-t1x1", ANSWERS),
-            Check("", "tensorflow1-prefork-c1-import-predict-predict-t1x2"),
-            Check("", "tensorflow1-prefork-c1-import-predict-predict-t2x1"),
-            Check("", "tensorflow1-prefork-c1-import-predict-predict-t1x1"),
+            IncidentCheck("predict hangs", "tensorflow2-prefork-c1-import-predict-predict", HUNG),
+            IncidentCheck("a plain call hangs", "tensorflow2-prefork-c1-import-predict-direct", HUNG),
+            IncidentCheck(
+                "intra-op = 1 alone: predict still hangs", "tensorflow2-prefork-c1-import-predict-predict-t1x2", HUNG
+            ),
+            IncidentCheck(
+                "inter-op = 1 alone: predict still hangs", "tensorflow2-prefork-c1-import-predict-predict-t2x1", HUNG
+            ),
+            IncidentCheck("both = 1: predict still hangs", "tensorflow2-prefork-c1-import-predict-predict-t1x1", HUNG),
+            IncidentCheck(
+                "intra-op = 1 alone: a plain call is freed", "tensorflow2-prefork-c1-import-predict-direct-t1x2", ANSWERS
+            ),
+            IncidentCheck("", "tensorflow2-prefork-c1-import-predict-direct-t2x1"),
+            IncidentCheck("both = 1: a plain call is freed", "tensorflow2-prefork-c1-import-predict-direct-t1x1", ANSWERS),
+            IncidentCheck("", "tensorflow1-prefork-c1-import-predict-predict-t1x2"),
+            IncidentCheck("", "tensorflow1-prefork-c1-import-predict-predict-t2x1"),
+            IncidentCheck("", "tensorflow1-prefork-c1-import-predict-predict-t1x1"),
         ),
     ),
     Incident(
@@ -131,9 +141,9 @@ INCIDENTS = (
         helped="one process that owns the model",
         differences="No Embedding layer among our models; the stack in the evidence says where it hangs.",
         checks=(
-            Check("the parent loaded: hangs", "tensorflow1-prefork-c1-first-task-predict-parent-load", HUNG),
-            Check("the same with an LSTM", "tensorflow1-prefork-c1-first-task-predict-parent-load-lstm", HUNG),
-            Check("one owner works", "tensorflow1-in-process-c1-import-predict-single", ANSWERS),
+            IncidentCheck("the parent loaded: hangs", "tensorflow1-prefork-c1-first-task-predict-parent-load", HUNG),
+            IncidentCheck("the same with an LSTM", "tensorflow1-prefork-c1-first-task-predict-parent-load-lstm", HUNG),
+            IncidentCheck("one owner works", "tensorflow1-in-process-c1-import-predict-single", ANSWERS),
         ),
     ),
     Incident(
@@ -143,10 +153,10 @@ INCIDENTS = (
         helped="load after the fork",
         differences="Celery's prefork instead of gunicorn's preload; TF 1.15.5 and 2.21.",
         checks=(
-            Check("stuck", "tensorflow1_15-prefork-c1-import-predict", HUNG),
-            Check("stuck", "tensorflow2-prefork-c1-import-predict", HUNG),
-            Check("load after the fork works", "tensorflow1_15-prefork-c1-process-init-predict", ANSWERS),
-            Check("load after the fork works", "tensorflow2-prefork-c1-process-init-predict", ANSWERS),
+            IncidentCheck("stuck", "tensorflow1_15-prefork-c1-import-predict", HUNG),
+            IncidentCheck("stuck", "tensorflow2-prefork-c1-import-predict", HUNG),
+            IncidentCheck("load after the fork works", "tensorflow1_15-prefork-c1-process-init-predict", ANSWERS),
+            IncidentCheck("load after the fork works", "tensorflow2-prefork-c1-process-init-predict", ANSWERS),
         ),
     ),
     Incident(
@@ -159,14 +169,18 @@ INCIDENTS = (
         "first ones (`on_process_up` in its asynpool); the cells without m5 try just that. The last cell is TensorFlow 2 "
         "itself: its load takes as long as four imports at once take here. No pings were sent.",
         checks=(
-            Check("children are killed, again and again", f"faulty@tensorflow1-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING),
-            Check("children are killed, again and again", f"faulty@theano-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING),
-            Check("children are killed, again and again", f"faulty@tensorflow2-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING),
-            Check("a longer window helps", f"faulty@tensorflow2-{SLOW_LOAD}-m5-load-sleep=6", ANSWERS),
-            Check("", f"faulty@tensorflow1-{SLOW_LOAD}-w4-load-sleep=6"),
-            Check("", f"faulty@theano-{SLOW_LOAD}-w4-load-sleep=6"),
-            Check("", f"faulty@tensorflow2-{SLOW_LOAD}-w4-load-sleep=6"),
-            Check("", "tensorflow2-prefork-c4-process-init-predict-w4-m10"),
+            IncidentCheck(
+                "children are killed, again and again", f"faulty@tensorflow1-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING
+            ),
+            IncidentCheck("children are killed, again and again", f"faulty@theano-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING),
+            IncidentCheck(
+                "children are killed, again and again", f"faulty@tensorflow2-{SLOW_LOAD}-w4-m5-load-sleep=6", RESPAWNING
+            ),
+            IncidentCheck("a longer window helps", f"faulty@tensorflow2-{SLOW_LOAD}-m5-load-sleep=6", ANSWERS),
+            IncidentCheck("", f"faulty@tensorflow1-{SLOW_LOAD}-w4-load-sleep=6"),
+            IncidentCheck("", f"faulty@theano-{SLOW_LOAD}-w4-load-sleep=6"),
+            IncidentCheck("", f"faulty@tensorflow2-{SLOW_LOAD}-w4-load-sleep=6"),
+            IncidentCheck("", "tensorflow2-prefork-c4-process-init-predict-w4-m10"),
         ),
     ),
     Incident(

@@ -16,7 +16,7 @@ from harness.studies.claims import cases
 from harness.studies.claims.cases import Stand
 from harness.studies.claims.claim_figures import throughput_per_s
 from harness.studies.claims.dossier import Dossier, cell_text
-from harness.studies.claims.incidents import ANSWERS, INCIDENTS, Check, Incident, Ratio
+from harness.studies.claims.incidents import ANSWERS, INCIDENTS, Incident, IncidentCheck, Ratio
 
 COLUMNS = (
     "source", "stack", "symptom", "helped", "differences", "told", "cells", "expected", "seen", "result", "evidence"
@@ -52,7 +52,7 @@ def judge_all(dossier: Dossier) -> list[Seen]:
 
 def judge(incident: Incident, dossier: Dossier) -> list[Seen]:
     found = [
-        _check(incident, check, dossier) if isinstance(check, Check) else _ratio(incident, check, dossier)
+        _check(incident, check, dossier) if isinstance(check, IncidentCheck) else _ratio(incident, check, dossier)
         for check in incident.checks
     ]
     if incident.contract:
@@ -61,7 +61,7 @@ def judge(incident: Incident, dossier: Dossier) -> list[Seen]:
     return found or [nothing]
 
 
-def _check(incident: Incident, check: Check, dossier: Dossier) -> Seen:
+def _check(incident: Incident, check: IncidentCheck, dossier: Dossier) -> Seen:
     cell = next(cell for cell in dossier.cells if cell.id == check.cell)
 
     def agrees(record: TrialRecord) -> bool:

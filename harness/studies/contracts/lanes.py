@@ -22,7 +22,7 @@ from harness.places import home
 from harness.run import bundles, plan
 from harness.run.opening import Opened
 from harness.studies.contracts.bench import CannotSay, Stand, Workload, database, emptied
-from harness.studies.contracts.measures import Answer, Contract
+from harness.studies.contracts.measures import Contract, ContractAnswer
 from harness.studies.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Row
 from harness.trial import supervisor
 
@@ -83,7 +83,7 @@ def answers(todo: Sequence[Task], opened: Opened, say: Callable[[str], None], *,
     measurable = []
     for task in todo:
         if reason := why_not(task):
-            yield row_of(task, "", Answer(verdict=NOT_APPLICABLE, detail=reason), "")
+            yield row_of(task, "", ContractAnswer(verdict=NOT_APPLICABLE, detail=reason), "")
         else:
             measurable.append(task)
     if not measurable:
@@ -96,7 +96,7 @@ def answers(todo: Sequence[Task], opened: Opened, say: Callable[[str], None], *,
             try:
                 environment = environments.prepare(backend, say)
             except MissingTool as error:
-                missing = Answer(verdict=CANNOT_SAY, detail=f"no environment: {error}")
+                missing = ContractAnswer(verdict=CANNOT_SAY, detail=f"no environment: {error}")
                 yield from (row_of(task, "", missing, "") for task in group)
                 continue
             place = Place(environment=environment, url=server.url, bundle=bundle, scratch=scratch, evidence=evidence)
@@ -134,13 +134,13 @@ def measure(task: Task, stand: Stand) -> Row:
     try:
         answer = task.contract.measure(stand)
     except CannotSay as reason:
-        answer = Answer(verdict=CANNOT_SAY, detail=str(reason))
+        answer = ContractAnswer(verdict=CANNOT_SAY, detail=str(reason))
     finally:
         stand.keep_steps()
     return row_of(task, stand.environment.installed["celery"], answer, f"evidence/{task.id}/steps.txt")
 
 
-def row_of(task: Task, celery: str, answer: Answer, evidence: str) -> Row:
+def row_of(task: Task, celery: str, answer: ContractAnswer, evidence: str) -> Row:
     celery = celery or ".".join(map(str, plan.celery_version(task.backend)))
     seconds = "" if answer.seconds is None else f"{answer.seconds:.3g}"
     return Row(

@@ -38,7 +38,7 @@ LIMIT_ERRORS = {"--time-limit": "TimeLimitExceeded", "--soft-time-limit": "SoftT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ContractAnswer:
     """What was seen. `seconds`: see the contract's own description; None where there is nothing to time."""
 
     verdict: str
@@ -54,7 +54,7 @@ class Contract:
     title: str
     seconds: str
     kept: tuple[str, ...]
-    measure: Callable[[Stand], Answer]
+    measure: Callable[[Stand], ContractAnswer]
     alone: bool = False
     children_only: bool = False
 
@@ -105,7 +105,7 @@ def after(bench: Bench, number: int) -> tuple[bool, str]:
     return what == "answered" or not workload.fault, f"the next request was {what} in {where} after {took_s:.1f} s"
 
 
-def limit(stand: Stand, *, option: str, kind: str) -> Answer:
+def limit(stand: Stand, *, option: str, kind: str) -> ContractAnswer:
     """A time limit meets a predict that never returns."""
     with hung(stand, kind, (option, str(TIME_LIMIT_S))) as (bench, number, begun_s):
         what = name_of(bench.workload)
@@ -114,16 +114,16 @@ def limit(stand: Stand, *, option: str, kind: str) -> Answer:
         free, then = after(bench, number)
         died = bench.until_ended(0.0)
     if died:
-        return Answer(verdict="worker died", detail=f"{what}; {died}; the caller got {outcome or 'nothing'}")
+        return ContractAnswer(verdict="worker died", detail=f"{what}; {died}; the caller got {outcome or 'nothing'}")
     if not outcome:
-        return Answer(verdict="not cut off", detail=f"{what}; no answer within {TIME_LIMIT_S + PATIENCE_S:g} s; {then}")
+        return ContractAnswer(verdict="not cut off", detail=f"{what}; no answer within {TIME_LIMIT_S + PATIENCE_S:g} s; {then}")
     verdict = "cut off" if free else "answered, still stuck"
     if outcome != LIMIT_ERRORS[option]:
         verdict = "other error" if free else "other error, still stuck"
-    return Answer(verdict=verdict, seconds=took_s, detail=f"{what}; the caller got {outcome}; {then}")
+    return ContractAnswer(verdict=verdict, seconds=took_s, detail=f"{what}; the caller got {outcome}; {then}")
 
 
-def revoke(stand: Stand, *, kind: str, with_signal: str) -> Answer:
+def revoke(stand: Stand, *, kind: str, with_signal: str) -> ContractAnswer:
     """revoke(terminate=True) of a running request that never returns."""
     with hung(stand, kind) as (bench, number, _):
         begun_s = time.monotonic()
@@ -135,10 +135,10 @@ def revoke(stand: Stand, *, kind: str, with_signal: str) -> Answer:
         replied = f"the worker replied {reply}" if reply else "no reply from the worker"
         detail = f"{name_of(bench.workload)}; {with_signal}: {replied}; the caller got {outcome or 'nothing'}; {then}"
     if died:
-        return Answer(verdict="worker died", seconds=took_s, detail=f"{detail}; {died}")
+        return ContractAnswer(verdict="worker died", seconds=took_s, detail=f"{detail}; {died}")
     if not outcome:
-        return Answer(verdict="not implemented" if "NotImplementedError" in reply else "not ended", detail=detail)
-    return Answer(verdict="ended" if free else "answered, still stuck", seconds=took_s, detail=detail)
+        return ContractAnswer(verdict="not implemented" if "NotImplementedError" in reply else "not ended", detail=detail)
+    return ContractAnswer(verdict="ended" if free else "answered, still stuck", seconds=took_s, detail=detail)
 
 
 # -- shutdown
@@ -164,7 +164,9 @@ ENDS = {
 }  # fmt: skip
 
 
-def shutdown(stand: Stand, *, number: signal.Signals, fault: str, limit_s: float, settings: dict[str, object]) -> Answer:
+def shutdown(
+    stand: Stand, *, number: signal.Signals, fault: str, limit_s: float, settings: dict[str, object]
+) -> ContractAnswer:
     """A signal to the main process while one request is in flight and more are prefetched."""
     with stand.worker(Workload(fault=f"{fault}@1x1"), settings=settings) as bench:
         bench.warm()
@@ -181,14 +183,14 @@ def shutdown(stand: Stand, *, number: signal.Signals, fault: str, limit_s: float
     rest = counted([fates[each] for each in prefetched])
     detail = f"{how or f'still there after {limit_s:g} s'}; in flight: {fates[running]}; prefetched: {rest}"
     if not how:
-        return Answer(verdict="does not end", detail=detail.replace("lost (state PENDING)", "not answered"))
-    return Answer(verdict=ENDS.get(fates[running].split(" ")[0], "ends"), seconds=took_s, detail=detail)
+        return ContractAnswer(verdict="does not end", detail=detail.replace("lost (state PENDING)", "not answered"))
+    return ContractAnswer(verdict=ENDS.get(fates[running].split(" ")[0], "ends"), seconds=took_s, detail=detail)
 
 
 # -- signs of life
 
 
-def ping(stand: Stand, *, fault: str) -> Answer:
+def ping(stand: Stand, *, fault: str) -> ContractAnswer:
     """`inspect ping`, and heartbeat events, while the only executor is busy."""
     with stand.worker(Workload(fault=f"{fault}:{BUSY_S}@1x1")) as bench:
         bench.warm()
@@ -207,7 +209,7 @@ def ping(stand: Stand, *, fault: str) -> Answer:
     expected = (end_s - begun_s) / HEARTBEAT_S
     verdict = {PINGS: "answered", 0: "silent"}.get(len(answered), "partly")
     detail = f"{len(answered)} of {PINGS} pings answered within 1 s; {beats} heartbeats, {expected:.1f} expected"
-    return Answer(verdict=verdict, seconds=median(answered) if answered else None, detail=detail)
+    return ContractAnswer(verdict=verdict, seconds=median(answered) if answered else None, detail=detail)
 
 
 def paced_ping(bench: Bench) -> float | None:
@@ -221,7 +223,7 @@ def paced_ping(bench: Bench) -> float | None:
 # -- the process that runs a request is killed
 
 
-def killed(stand: Stand, *, settings: dict[str, object]) -> Answer:
+def killed(stand: Stand, *, settings: dict[str, object]) -> ContractAnswer:
     """SIGKILL to the process that runs a request: a child, or the whole worker where the pool has no children."""
     with stand.worker(Workload(fault="sleep:60@1x1"), settings=settings) as bench:
         bench.warm()
@@ -238,24 +240,28 @@ def killed(stand: Stand, *, settings: dict[str, object]) -> Answer:
         left = fate(bench, number)
         detail = f"the worker itself died; the request: {left}"
         if left != "left unacknowledged":
-            return Answer(verdict=left.split(" (")[0], detail=detail)
+            return ContractAnswer(verdict=left.split(" (")[0], detail=detail)
         # the message of the dead worker is taken back by another one
         return redelivered(stand, bench, number, begun_s, settings, detail)
 
 
-def child_killed(bench: Bench, number: int, outcome: str, took_s: float) -> Answer:
+def child_killed(bench: Bench, number: int, outcome: str, took_s: float) -> ContractAnswer:
     """The request's end, after its child's."""
     times = len(bench.begun(number))
     if outcome == "answered" and times > 1:
-        return Answer(verdict="redelivered", seconds=took_s, detail="a new child answered it")
+        return ContractAnswer(verdict="redelivered", seconds=took_s, detail="a new child answered it")
     if outcome:
         _, then = after(bench, number)
-        return Answer(verdict="error to the caller", seconds=took_s, detail=f"the caller got {outcome}; {then}")
+        return ContractAnswer(verdict="error to the caller", seconds=took_s, detail=f"the caller got {outcome}; {then}")
     left = fate(bench, number)
-    return Answer(verdict=left.split(" (")[0], detail=f"no answer within {CHILD_LOST_S:g} s, begun {times} times; {left}")
+    return ContractAnswer(
+        verdict=left.split(" (")[0], detail=f"no answer within {CHILD_LOST_S:g} s, begun {times} times; {left}"
+    )
 
 
-def redelivered(stand: Stand, dead: Bench, number: int, begun_s: float, settings: dict[str, object], detail: str) -> Answer:
+def redelivered(
+    stand: Stand, dead: Bench, number: int, begun_s: float, settings: dict[str, object], detail: str
+) -> ContractAnswer:
     """Fresh workers on the same queue, one after the other: whether one answers the request that the dead one held.
 
     Several, because a start is a matter of chance: kombu's first look for abandoned messages is made on whichever of the
@@ -271,9 +277,11 @@ def redelivered(stand: Stand, dead: Bench, number: int, begun_s: float, settings
             fresh.stand.note(f"request {number}: {outcome or 'no answer'}")
         if outcome:
             took_s = time.monotonic() - begun_s
-            return Answer(verdict="redelivered", seconds=took_s, detail=f"{detail}, fresh worker {start} took it: {outcome}")
+            return ContractAnswer(
+                verdict="redelivered", seconds=took_s, detail=f"{detail}, fresh worker {start} took it: {outcome}"
+            )
     none = f"none of {FRESH_STARTS} fresh workers took it within {REDELIVERY_LIMIT_S:g} s each"
-    return Answer(verdict="left unacknowledged", detail=f"{detail}, {none}")
+    return ContractAnswer(verdict="left unacknowledged", detail=f"{detail}, {none}")
 
 
 LATE: dict[str, object] = {"task_acks_late": True}

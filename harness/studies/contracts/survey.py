@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class SurveyOrder:
     """What the user asked for; `select` are patterns of `BACKEND-POOL-CONTRACT` or of a contract's own id."""
 
     folder: Path
@@ -52,7 +52,7 @@ class Order:
     fresh: bool = False
 
 
-def tasks(order: Order) -> list[Task]:
+def tasks(order: SurveyOrder) -> list[Task]:
     """All rows that the order asks for, in the table's order. Raises BadInput, NothingMatches."""
     for names, known, what in (
         (order.backends, list(environments.descriptions()), "backend"),
@@ -79,7 +79,7 @@ def _selected(task: Task, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns for name in (task.id, task.contract.id))
 
 
-def survey(order: Order, say: Say, measured: Callable[[Row], None]) -> dict[tuple[str, str, str], Row]:
+def survey(order: SurveyOrder, say: Say, measured: Callable[[Row], None]) -> dict[tuple[str, str, str], Row]:
     """Measure what is asked for and not yet known; all rows of the folder. Raises Interrupted with everything kept."""
     wanted = tasks(order)
     with opening.opened(order.folder, "survey", say, fresh=order.fresh, sight=False, stopping=STOPPING) as opened:
