@@ -45,11 +45,11 @@ LAYERS = (
     ("judge",),
     ("measure",),
     ("trial", "summary"),
+    ("display",),
     ("run",),
     ("decide",),
     ("report", "applications", "studies"),
     ("proof", "notebook", "pytest_plugin"),
-    ("display",),
     ("cli",),
 )
 

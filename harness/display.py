@@ -1,44 +1,25 @@
-"""What a person sees in the terminal: one row a trial as it ends, and the table of a whole run. All formatting is here."""
+"""Rows and figures as text: one row per trial as it ends, and the table of a whole run. Verbs bring what only they print."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from harness.certainty import comparison
-from harness.decide.advise import pages as advised
-from harness.decide.advise.ranking import Advice
-from harness.decide.bisect import BisectAnswer
-from harness.decide.compare import gate, pages, sides
-from harness.decide.compare.pages import Compared
-from harness.decide.tune.tune import Replay
-from harness.decide.tune.tune import TuneAnswer as Tuned
 from harness.measure import doubts
-from harness.proof.doctor import Finding
-from harness.proof.instrument.suite import Found
 from harness.records.outcomes import Outcome
-from harness.studies.claims.cases import RulingWord, outcome_counts
-from harness.studies.claims.claims import Judgement
-from harness.studies.claims.incidents_page import Seen, by_incident, counted
-from harness.studies.contracts.rows import Row
 from harness.summary.hang_rate import HangRate, clean_trials_for
+
+console = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False)
 
 STYLES = {
     Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
 }  # fmt: skip
-WORD_STYLES = {
-    RulingWord.HOLDS: "green",
-    RulingWord.REFUTED: "red",
-    RulingWord.ONLY_IF: "yellow",
-    RulingWord.CANNOT_SAY: "magenta",
-}
 # (title, column of the table, width, how to print it)
 FIGURES = (
     ("req/s", "throughput_per_s", 8, "{:.1f}", 1.0),
@@ -143,19 +124,6 @@ def hang_rates(console: Console, table: pd.DataFrame) -> None:
             console.print(f"{row['cell']}: {words}", soft_wrap=True)
 
 
-def verdicts(console: Console, matrix: Sequence[Sequence[str]], misses: Sequence[str], promises: Sequence[str]) -> None:
-    """A self-test: injected x judged (the first row holds the titles), what is not right, and what was promised."""
-    widths = [max(map(len, column)) for column in zip(*matrix, strict=True)]
-    for number, (name, *rest) in enumerate(matrix):
-        cells = [f"{text:>{width}}" for text, width in zip(rest, widths[1:], strict=True)]
-        console.print(f"{name:<{widths[0]}}  {'  '.join(cells)}", style=None if number else "bold", soft_wrap=True)
-    for text in misses:
-        console.print(text, style="bold red", soft_wrap=True, markup=False)
-    console.print()
-    for text in promises:
-        console.print(text, style="bold red" if text.startswith("broken") else None, soft_wrap=True, markup=False)
-
-
 def outcomes(table: pd.DataFrame) -> str:
     """'31 ok, 4 hung, 2 skipped'."""
     counts = table["outcome"].value_counts()
@@ -167,151 +135,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def findings(console: Console, found: list[Finding]) -> None:
-    """What the doctor saw: what there is, what is missing, what that costs and what to do about it."""
-    for finding in found:
-        style = {"ok": "green", "warning": "yellow"}.get(finding.status, "bold red")
-        text = Text(f"{finding.status:<8}", style=style)
-        text.append(f"{finding.name:<24} {finding.detail}", style="default")
-        if finding.status != "ok":
-            text.append(f"\n        costs: {finding.cost}\n        remedy: {finding.remedy}", style="dim")
-        console.print(text, soft_wrap=True)
-
-
-def tested(console: Console, one: Found) -> None:
-    """A line a finding of the instrument's tests: whether it kept its bound, both, and what stands behind the figure."""
-    finding = one.finding
-    text = Text("ok    " if finding.passed else "FAILED", style="green" if finding.passed else "bold red")
-    figure = "no figure" if finding.figure is None else f"{finding.figure:.4g}"
-    bound = f"  (bound: {finding.bound})" if finding.bound else ""
-    text.append(f"  {one.test.name:<15} {finding.name}: {figure}{bound}", style="default")
-    if finding.note:
-        text.append(f"\n{'':25}{finding.note}", style="dim")
-    console.print(text, soft_wrap=True)
-
-
-def claims(console: Console, found: Sequence[Judgement]) -> None:
-    """A line a claim: the verdict, the condition, the trials that it rests on."""
-    table = Table("claim", "verdict", "condition", "trials", box=None, pad_edge=False, header_style="bold")
-    for one in found:
-        scope = [case for case in one.cases if case.backend in one.claim.scope]
-        trials = ", ".join(f"{outcome} {count}" for outcome, count in outcome_counts(scope).most_common())
-        word = Text(one.overall.word.value, style=WORD_STYLES.get(one.overall.word, ""))
-        table.add_row(one.claim.id, word, _shortened(one.overall.condition, 150), trials)
-    console.print(table)
-
-
-def incidents(console: Console, found: Sequence[Seen]) -> None:
-    """A line an incident: what was reported, and how many of its checks came out so."""
-    table = Table("incident", "reported", "seen here", box=None, pad_edge=False, header_style="bold")
-    for incident, mine in by_incident(found):
-        table.add_row(incident.source, _shortened(incident.symptom, 60), counted(mine))
-    console.print(table)
-
-
-def bisection(console: Console, package: str, answer: BisectAnswer, also: Sequence[str]) -> None:
-    """A line a release that was measured, then between which two the change came, and what `also` changed there."""
-    table = Table("release", "outcome", "req/s", "reason", box=None, pad_edge=False, header_style="bold")
-    for one in answer.measured:
-        word = Text(str(one.outcome or "not measured"), style=STYLES.get(one.outcome, "red") if one.outcome else "dim")
-        table.add_row(one.version, word, number(one.pace_per_s, "{:.1f}", 1.0), Text(_shortened(one.reason, 90)))
-    console.print(table)
-    for line in also:
-        console.print(Text(f"also changed between them, and perhaps to blame: {line}"), soft_wrap=True)
-    gap = f"; could not be told: {', '.join(answer.between)}" if answer.between else ""
-    console.print(
-        f"\n{package} {answer.last_good.version} -> {answer.first_bad.version}: {answer.what}{gap}",
-        soft_wrap=True,
-        markup=False,
-    )
-
-
-def compared(console: Console, found: Compared) -> None:
-    """Two runs: changed outcomes first and loudest, real differences, what cannot be said, and what fails the check."""
-    changes = found.changes
-    for change in changes.outcomes:
-        style = {True: "bold white on red", False: "green", None: "magenta"}[change.worse]
-        text = Text(f" {change.before} -> {change.after} ", style=style)
-        text.append(f"  {change.cell}", style="bold" if change.worse else "default")
-        text.append(f"\n    {change.counts}; {_shortened(change.reason, 150)}", style="dim")
-        if change.evidence:
-            text.append(f"\n    evidence: {found.second.name}/{change.evidence}", style="dim")
-        console.print(text, soft_wrap=True)
-    for one in changes.words(comparison.ComparisonWord.DIFFER):
-        text = Text("worse   " if one.worse else "better  ", style="bold red" if one.worse else "green")
-        text.append(
-            f"{one.cell}: {one.metric.title} {pages.shown(one.before, one)} -> {pages.shown(one.after, one)}", "default"
-        )
-        text.append(f"\n        {one.found.reason}", style="dim")
-        console.print(text, soft_wrap=True)
-    reasons = Counter(pages.reason(one) for one in changes.words(comparison.ComparisonWord.CANNOT_SAY))
-    for why, count in reasons.most_common():
-        console.print(Text(f"cannot say: {count} figures, {why}", style="magenta"), soft_wrap=True)
-    for title, lines in (
-        ("asked for otherwise", sides.plans_differ(found.first, found.second)),
-        ("versions", sides.versions_differ(found.first, found.second)),
-        ("only in the first run", changes.gone),
-        ("only in the second run", changes.new),
-    ):
-        for line in gate.lines(lines, 10):
-            console.print(Text(f"{title}: {line}"), soft_wrap=True)
-    console.print(Text(f"{found.summary}"), soft_wrap=True)
-    for line in found.judgement.warnings:
-        console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
-    for line in found.judgement.failures:
-        console.print(Text(f"FAILS: {line}", style="bold red"), soft_wrap=True)
-
-
-def advice(console: Console, found: Sequence[Advice], most_memory: float | None) -> None:
-    """The answer first, then why and what else, then what to paste."""
-    for one in found:
-        console.print(Text(advised.headline(one), style="bold green" if one.best else "bold red"), soft_wrap=True)
-        for line in advised.lines(one):
-            style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
-            console.print(Text(f"  {_shortened(line, 240)}", style=style or ""), soft_wrap=True)
-        for words, diff in advised.code_changes(one):
-            console.print(Text(f"  {words}", style="bold"), soft_wrap=True)
-            console.print(Text(diff), soft_wrap=True, end="")
-        if one.best:
-            first = one.best[0]
-            for line in (advised.memory(first, most_memory), *advised.change(first, one)):
-                console.print(Text(f"  {line}"), soft_wrap=True)
-            for title, block in advised.blocks(first)[:3]:
-                console.print(Text(f"\n  {title}", style="bold"))
-                console.print(Text("".join(f"    {line}\n" for line in block.rstrip().splitlines())), soft_wrap=True, end="")
-        console.print()
-
-
-def tuned(console: Console, answer: Tuned) -> None:
-    """What the search did, and how much better the best is than the default."""
-    share = f"{answer.measured} of {answer.grid} configurations measured ({answer.share:.0%})"
-    console.print(Text(f"{share}{f'; {answer.stopped}' if answer.stopped else ''}"), soft_wrap=True)
-    gain = f"{answer.gain:.2f} x the rows a second of the default" if answer.gain else "the default gave no answer"
-    same = "the default itself is the best" if answer.best == answer.default else gain
-    if not answer.answers:
-        console.print(Text(f"nothing that was measured ended ok; the default: {answer.default.id}", "bold red"), soft_wrap=True)
-        return
-    word = "best" if answer.kept else "nothing is known to keep what you ask for; nearest"
-    style = "bold green" if answer.kept else "bold red"
-    console.print(Text(f"{word}: {answer.best.id} ({same}, {answer.default.id})", style=style), soft_wrap=True)
-
-
-def replayed(console: Console, one: Replay) -> None:
-    """How near a search came to the best of a recorded grid."""
-    tuned(console, one.answer)
-    console.print(Text(f"{one.reached:.1%} of the exhaustive best, {one.exhaustive.id}", style="bold"), soft_wrap=True)
-
-
-def _shortened(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def contract(row: Row) -> Text:
-    """A line a contract: the pool, what was measured, the verdict, its seconds, and what was seen."""
-    text = Text(f"{row.backend:<14} {row.pool:<13} {row.contract:<19} ")
-    text.append(row.verdict, style={"n/a": "dim", "cannot say": "magenta"}.get(row.verdict, "bold"))
-    text.append(f" ({row.seconds} s)" if row.seconds else "")
-    return text.append(f"  {row.detail}", style="dim")
 
 
 def cells(console: Console, rows: list[tuple[str, str]]) -> None:

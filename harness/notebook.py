@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from harness.errors import BadInput, NothingMatches
+from harness.errors import NothingMatches
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.records.upgrades import flat
@@ -36,7 +36,7 @@ class Run:
 
     @cached_property
     def records(self) -> list[TrialRecord]:
-        return list(RunFolder(self.folder).current().values())
+        return RunFolder(self.folder).trials()
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -96,6 +96,5 @@ def _seconds(frame: pd.DataFrame) -> pd.DataFrame:
 def load(folder: str | Path) -> Run:
     """A run's folder. Raises BadInput where it holds no trial."""
     run = Run(Path(folder))
-    if not run.records:
-        raise BadInput(f"{folder} holds no trials", remedy="name the folder of a run, such as results/quick")
+    assert run.records
     return run

@@ -16,7 +16,7 @@ from harness import cli
 from harness.decide.advise import candidates, constraints, pages, ranking, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.constraints import Bound
-from harness.errors import BadInput
+from harness.errors import BadInput, Exit
 from harness.experiment.matrix import AS_WRITTEN, CALLS, OWN_APP, PLACEMENTS, Cell
 from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
@@ -248,7 +248,7 @@ def test_the_command_writes_everything_and_fails_where_there_is_no_advice(tmp_pa
     assert data["best"][0]["cell"] == FORK.id
     assert "celery --app proj.tasks:app worker --pool prefork --concurrency 2" in (tmp_path / "a.md").read_text()
     none = CliRunner().invoke(cli.app, ["recommend", str(run), "--latency", "p99=1ms"])
-    assert none.exit_code == 1
+    assert none.exit_code == Exit.NO_ADVICE
     assert "no configuration" in none.stdout
 
 

@@ -11,9 +11,9 @@ from harness.experiment import experiment
 from harness.experiment.matrix import Cell
 from harness.records import store
 from harness.records.outcomes import Outcome
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import CpuUse
-from harness.studies.claims import cases, claim_fork, claims, claims_page
+from harness.studies.claims import claim_fork, claims, claims_page
 from harness.studies.claims.cases import RulingWord
 from harness.studies.claims.claims import CLAIMS, Claim, Judgement
 from harness.studies.claims.dossier import Dossier
@@ -66,7 +66,7 @@ def records(claim: Claim, *, contradict: set[str]) -> list[TrialRecord]:
 
 
 def judged(claim: Claim, trials: list[TrialRecord]) -> Judgement:
-    return claims.judge(claim, CELLS, cases.by_cell(trials))
+    return claims.judge(claim, CELLS, by_cell(trials))
 
 
 def deciding(claim: Claim) -> list[str]:

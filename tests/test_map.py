@@ -10,7 +10,7 @@ from harness.places import PACKAGE
 
 LAYER = {room: height for height, rooms in enumerate(harness.LAYERS) for room in rooms}
 #: (importer, imported): reason
-ALLOWED = {("proof", "display"): "the forms of figures", ("report", "display"): "the forms of figures"}
+ALLOWED: dict[tuple[str, str], str] = {}
 
 
 def rooms_of(source: str) -> set[str]:

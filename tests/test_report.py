@@ -232,7 +232,7 @@ def test_a_run_of_controls_alone_has_a_page_without_advice(tmp_path: Path) -> No
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="holds no trials"):
+    with pytest.raises(BadInput, match="there are no records in"):
         content.read(tmp_path)
 
 

@@ -6,7 +6,7 @@ One JSON object a line in `trials.jsonl`. Its sections are in `sections`; older 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.experiment.matrix import Cell
@@ -51,6 +51,14 @@ class TrialRecord(Frozen):
     @property
     def reason(self) -> str:
         return self.ended.reason
+
+
+def by_cell(records: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    """Records by their cell's id, in the order in which cells first appear."""
+    found: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        found.setdefault(record.cell_id, []).append(record)
+    return found
 
 
 def to_line(record: TrialRecord) -> str:

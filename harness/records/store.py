@@ -26,6 +26,7 @@ from harness.records.record import TrialRecord, from_line, to_line
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 LOCK = ".lock"
 OURS = ("trials.jsonl", "trials.jsonl.gz", "contracts.csv", "findings.csv")  # what tells a folder of ours from anybody's
+NO_RECORDS = "name the folder of a run, such as results/quick; 'harness run' and 'harness probe' write them"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -104,6 +105,12 @@ class RunFolder:
         newest = {record.cell_id: record.asked.plan_key for record in records}
         latest = {(record.cell_id, record.trial): record for record in records}
         return {key: record for key, record in latest.items() if record.asked.plan_key == newest[record.cell_id]}
+
+    def trials(self) -> list[TrialRecord]:
+        """The `current` records. Raises BadInput where there are none."""
+        if not (found := list(self.current().values())):
+            raise BadInput(f"there are no records in {self.path}", remedy=NO_RECORDS)
+        return found
 
     def append(self, record: TrialRecord) -> None:
         with writing(self.path), open(self.trials_path, "a") as file:

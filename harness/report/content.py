@@ -25,7 +25,7 @@ from harness.experiment.pools import POOLS
 from harness.measure import doubts
 from harness.records import evidence
 from harness.records.outcomes import Outcome
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.records.store import RunFolder
 from harness.report import excerpts
 from harness.report.excerpts import Excerpt
@@ -127,9 +127,7 @@ def read(folder: Path, bounds: Sequence[Bound] = ()) -> Content:
     run = RunFolder(folder)
     records = list(run.current().values())
     table = summary.table(records, folder)
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        groups.setdefault(record.cell_id, []).append(record)
+    groups = by_cell(records)
     header = run.read_json("run.json")
     rows = {row["cell"]: _plain(row) for row in table.to_dict("records")}
     most = excerpts.most_text(groups.values())

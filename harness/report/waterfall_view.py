@@ -15,11 +15,12 @@ from rich.text import Text
 from harness.certainty import intervals
 from harness.errors import NothingMatches
 from harness.experiment import matrix
+from harness.experiment.matrix import Cell
 from harness.measure import waterfall
 from harness.records import answers
 from harness.records.answers import Floats
 from harness.records.outcomes import Outcome
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.summary import summary
 
 BAR_WIDTH = 32
@@ -52,19 +53,18 @@ class View:
 
 def views(records: Sequence[TrialRecord], folder: Path, patterns: Sequence[str]) -> list[View]:
     """One view a cell, in the order of the records. Raises NothingMatches."""
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        cell = record.as_cell
-        if patterns and not any(matrix.matches(cell, pattern) for pattern in patterns):
-            continue
-        if patterns or not cell.is_baseline:
-            groups.setdefault(record.cell_id, []).append(record)
+    groups = by_cell(record for record in records if _chosen(record.as_cell, patterns))
     if not groups:
         raise NothingMatches(
             f"no cell of {folder} matches {' or '.join(map(repr, patterns)) or 'at all'}",
             remedy=f"'harness show {folder}' prints its cells",
         )
     return [view(trials, folder) for trials in groups.values()]
+
+
+def _chosen(cell: Cell, patterns: Sequence[str]) -> bool:
+    """Every cell with a worker, or those that match."""
+    return any(matrix.matches(cell, pattern) for pattern in patterns) if patterns else not cell.is_baseline
 
 
 def view(trials: Sequence[TrialRecord], folder: Path) -> View:

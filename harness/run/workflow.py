@@ -17,7 +17,7 @@ from harness import broker
 from harness.broker import Broker
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.run import estimate, one_trial, opening, plan, preflight, written
 from harness.run.plan import Planned
 from harness.run.source import Desk, Ordered, Source, Terms
@@ -116,10 +116,3 @@ def _model(cell: Cell) -> tuple[str, str]:
 
 def _of(cell: Cell, records: Iterable[TrialRecord]) -> list[TrialRecord]:
     return [record for record in records if record.cell_id == cell.id]
-
-
-def by_cell(records: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
-    found: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        found.setdefault(record.cell_id, []).append(record)
-    return found

@@ -11,7 +11,7 @@ from harness.experiment.matrix import Cell
 from harness.judge.causes import Fix, fixes
 from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.texts import escaped
 
 BAD = (Outcome.HUNG, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
@@ -19,9 +19,7 @@ BAD = (Outcome.HUNG, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
 
 def text(records: Iterable[TrialRecord]) -> str:
     """The whole page, in the order in which cells first appear; '' where nothing ended badly."""
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        groups.setdefault(record.cell_id, []).append(record)
+    groups = by_cell(records)
     parts = [_of_cell(trials, groups) for trials in groups.values() if any(record.outcome in BAD for record in trials)]
     return "# What went wrong, and why\n\n" + "\n".join(parts) if parts else ""
 

@@ -23,7 +23,7 @@ from harness.measure import doubts, efficiency, figures, latencies, waterfall
 from harness.measure.efficiency import Ceiling, Efficiency
 from harness.records import answers
 from harness.records.outcomes import NOT_JUDGED, Outcome
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
 from harness.summary import resources
 from harness.summary.hang_rate import hang_rate
@@ -53,9 +53,7 @@ GRAVITY = (
 
 def table(records: Iterable[TrialRecord], folder: Path) -> pd.DataFrame:
     """One row a cell, in the order in which cells first appear; `folder` is the run's, where the requests lie."""
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        groups.setdefault(record.cell_id, []).append(record)
+    groups = by_cell(records)
     rows = [row(trials, groups, folder) for trials in groups.values()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,13 @@ import typer
 
 from harness import places
 from harness.applications.probe import order as orders
+from harness.display import console
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
-from harness.run import plan
+from harness.run import options, plan
+from harness.run.options import Fresh, Repeat, Retry
+from harness.run.screen import PrintingScreen, sum_up
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
@@ -74,3 +78,42 @@ def read(
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         retry=plan.retry_outcomes(retry),
     )  # fmt: skip
+
+
+def probe(
+    app_: App,
+    task: Task,
+    args: Args,
+    python: Python = "python",
+    env_file: EnvFile = None,
+    cwd: Cwd = Path(),
+    pools: Pools = "",
+    concurrency: Concurrency = "2",
+    queue: Queue = "",
+    check: Check = "",
+    requests: Requests = 50,
+    measure_s: MeasureS = 3.0,
+    ready_limit_s: ReadyLimit = 120.0,
+    limit_s: Limit = 120.0,
+    noise_limit: Annotated[float, typer.Option(help="Believe no figure while others use more of the cores than this.")] = 0.5,
+    traffic: Annotated[str, typer.Option(help="When requests are sent: closed-4, poisson-20, drain, …")] = "closed-4",
+    repeat: Repeat = None,
+    fresh: Fresh = False,
+    retry: Retry = "invalid",
+    out: Annotated[Path, typer.Option(help="The probe's folder.")] = Path("results/probe"),
+) -> None:
+    """Run your own Celery application, unchanged, in every pool that it can have, and see how each ends."""
+    from harness.applications.probe import probe as prober
+
+    settings = options.settings(
+        measure_s=measure_s, requests=requests, ready_limit_s=ready_limit_s, limit_s=limit_s, warmup_limit_s=limit_s / 2,
+        noise_limit=noise_limit, repeat=repeat or 1, controls=False,
+    )  # fmt: skip
+    order = read(
+        app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
+        queue=queue, check=check, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
+    )  # fmt: skip
+    with contextlib.closing(PrintingScreen()) as screen:
+        table = prober.run(order, screen)
+    sum_up(table, out)
+    console.print(f"'harness recommend {out}' says which pool to use, and what to change", soft_wrap=True)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import base_of
-from harness.errors import BadInput
 from harness.experiment.experiment import REPEATS
 from harness.experiment.matrix import Cell
 from harness.machine import identity
 from harness.measure import figures
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
 from harness.records.store import RunFolder
 
@@ -40,9 +39,7 @@ class Side:
 def read(folder: Path) -> Side:
     """A run's folder. Raises BadInput where it holds no trial."""
     run = RunFolder(folder)
-    records = list(run.current().values())
-    if not records:
-        raise BadInput(f"{folder} holds no trials", remedy="name the folder of a run, such as results/quick")
+    records = run.trials()
     header = run.read_json("run.json")
     known = {(record.cell_id, record.trial): figures.of(record, folder) for record in records}
     return Side(
@@ -65,9 +62,7 @@ def _plan(header: Mapping[str, Any]) -> dict[str, Any]:
 
 def _cells(records: list[TrialRecord]) -> dict[str, tuple[TrialRecord, ...]]:
     """By `key` where that names one cell of the run, else by the cell's own id."""
-    own: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        own.setdefault(record.cell_id, []).append(record)
+    own = by_cell(records)
     keys = {name: key(trials[0].as_cell) for name, trials in own.items()}
     taken = list(keys.values())
     return {keys[name] if taken.count(keys[name]) == 1 else name: tuple(trials) for name, trials in own.items()}

@@ -13,7 +13,7 @@ import numpy as np
 from harness.certainty.comparison import STATED_RATE, ComparisonWord, compare
 from harness.proof.instrument.finding import Finding
 from harness.records.outcomes import Outcome
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
 
 EXPERIMENT = "same-cell"
@@ -72,10 +72,7 @@ def pairs(records: Iterable[TrialRecord]) -> list[tuple[list[Figures], list[Figu
 
     The first REAL_PAIRS of them, taken from the cells in turn.
     """
-    cells: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        if record.outcome is Outcome.OK and record.certainty.figures is not None:
-            cells.setdefault(record.cell_id, []).append(record)
+    cells = by_cell(one for one in records if one.outcome is Outcome.OK and one.certainty.figures is not None)
     dealt = [_dealt(sorted(trials, key=lambda record: record.trial)) for trials in cells.values()]
     most = max(map(len, dealt), default=0)
     in_turn = [one[place] for place in range(most) for one in dealt if place < len(one)]

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from harness.machine.processes import OwnedProcess, signal_name
@@ -23,12 +22,14 @@ from harness.proof.selftest.catalogue import SETTINGS, Case
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder, writing
 from harness.records.upgrades import SCHEMA
+from harness.run.interrupt import interruptible
 
 START_S = 4.0  # what a run of its own costs
 LEAST_S, MOST_S = 30.0, 300.0  # of a part
 CHUNKS = 4  # parts for each job, so that the last ones end together
 LOOK_EVERY_S = 0.3
 STOP_GRACE_S = 60.0
+STOPPING = "stopping after the trials' clean-up; what was measured is kept"
 DIMENSIONS = ("backend", "environment", "pool", "concurrency", "placement", "traffic", "fault")
 
 
@@ -154,7 +155,7 @@ class Jobs:
         """Until all have ended; False if it was interrupted."""
         todo = [task for task in self.tasks if not task.complete()]
         try:
-            with _interruption(self._stop):
+            with interruptible(self.say, STOPPING, then=self._stop):
                 while self.running or (todo and not self.stopping):
                     while todo and len(self.running) < self.jobs and not self.stopping:
                         task = todo.pop(0)
@@ -179,24 +180,8 @@ class Jobs:
         self.tick(done, sum(task.part.trials for task in self.tasks), left_s)
 
     def _stop(self) -> None:
-        """The first request to stop is passed on, as a Ctrl-C; each run finishes its trial's clean-up."""
-        if self.stopping:
-            raise KeyboardInterrupt
+        """The request to stop is passed on, as a Ctrl-C; each run finishes its trial's clean-up."""
         self.stopping = True
-        self.say("stopping after the trials' clean-up; what was measured is kept")
         for _, process in self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
-
-
-@contextlib.contextmanager
-def _interruption(stop: Callable[[], None]) -> Iterator[None]:
-    def handler(number: int, frame: FrameType | None) -> None:
-        stop()
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -100,14 +100,6 @@ def case_of(cell: Cell, trials: Sequence[TrialRecord], agrees: Callable[[TrialRe
     )
 
 
-def by_cell(records: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
-    """Records by their cell's id, in their order."""
-    found: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        found.setdefault(record.cell_id, []).append(record)
-    return found
-
-
 def replaced(case: Case, stand: Stand, seen: str) -> Case:
     """The case with another stand and another word of what was seen."""
     return replace(case, stand=stand, seen=seen)

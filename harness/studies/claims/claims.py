@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
-from harness.records.record import TrialRecord
+from harness.records.record import TrialRecord, by_cell
 from harness.studies.claims import cases, claim_figures
 from harness.studies.claims.cases import Case, Ruling, RulingWord, Trials
 
@@ -201,5 +201,5 @@ def _ruling(found: Sequence[Case], claim: Claim) -> Ruling:
 
 def judge_all(cells: Sequence[Cell], records: Iterable[TrialRecord]) -> list[Judgement]:
     """Ten verdicts from the records of one run."""
-    trials = cases.by_cell(records)
+    trials = by_cell(records)
     return [judge(claim, cells, trials) for claim in CLAIMS]

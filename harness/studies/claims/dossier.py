@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.experiment.matrix import Cell
 from harness.records import evidence, store
+from harness.records.record import by_cell
 from harness.studies.claims import cases
 from harness.studies.claims.cases import Case, Trials
 
@@ -25,7 +26,7 @@ class Dossier:
 
     @classmethod
     def of(cls, folder: Path, cells: Sequence[Cell]) -> Dossier:
-        return cls(folder, cells, cases.by_cell(store.RunFolder(folder).current().values()))
+        return cls(folder, cells, by_cell(store.RunFolder(folder).current().values()))
 
     def exists(self, path: str) -> bool:
         return evidence.exists(self.folder, path)

@@ -1,0 +1,32 @@
+"""Advice in the terminal: the answer first, then why and what else, then what to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.decide.advise import pages
+from harness.decide.advise.ranking import Advice
+from harness.display import shortened
+
+
+def advice(console: Console, found: Sequence[Advice], most_memory: float | None) -> None:
+    """The answer first, then why and what else, then what to paste."""
+    for one in found:
+        console.print(Text(pages.headline(one), style="bold green" if one.best else "bold red"), soft_wrap=True)
+        for line in pages.lines(one):
+            style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
+            console.print(Text(f"  {shortened(line, 240)}", style=style or ""), soft_wrap=True)
+        for words, diff in pages.code_changes(one):
+            console.print(Text(f"  {words}", style="bold"), soft_wrap=True)
+            console.print(Text(diff), soft_wrap=True, end="")
+        if one.best:
+            first = one.best[0]
+            for line in (pages.memory(first, most_memory), *pages.change(first, one)):
+                console.print(Text(f"  {line}"), soft_wrap=True)
+            for title, block in pages.blocks(first)[:3]:
+                console.print(Text(f"\n  {title}", style="bold"))
+                console.print(Text("".join(f"    {line}\n" for line in block.rstrip().splitlines())), soft_wrap=True, end="")
+        console.print()

@@ -1,0 +1,1 @@
+"""Which release of a package changed a cell's outcome or pace."""

@@ -1,0 +1,28 @@
+"""A search in the terminal: what was measured, and how much better the best is than the default."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.decide.tune.tune import Replay, TuneAnswer
+
+
+def tuned(console: Console, answer: TuneAnswer) -> None:
+    """What the search did, and how much better the best is than the default."""
+    share = f"{answer.measured} of {answer.grid} configurations measured ({answer.share:.0%})"
+    console.print(Text(f"{share}{f'; {answer.stopped}' if answer.stopped else ''}"), soft_wrap=True)
+    gain = f"{answer.gain:.2f} x the rows a second of the default" if answer.gain else "the default gave no answer"
+    same = "the default itself is the best" if answer.best == answer.default else gain
+    if not answer.answers:
+        console.print(Text(f"nothing that was measured ended ok; the default: {answer.default.id}", "bold red"), soft_wrap=True)
+        return
+    word = "best" if answer.kept else "nothing is known to keep what you ask for; nearest"
+    style = "bold green" if answer.kept else "bold red"
+    console.print(Text(f"{word}: {answer.best.id} ({same}, {answer.default.id})", style=style), soft_wrap=True)
+
+
+def replayed(console: Console, one: Replay) -> None:
+    """How near a search came to the best of a recorded grid."""
+    tuned(console, one.answer)
+    console.print(Text(f"{one.reached:.1%} of the exhaustive best, {one.exhaustive.id}", style="bold"), soft_wrap=True)

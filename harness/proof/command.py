@@ -1,0 +1,46 @@
+"""The verbs `harness selfcost` and `harness doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from harness.display import console
+from harness.errors import Exit
+from harness.proof.doctor import Finding
+from harness.proof.instrument.command import tested
+
+
+def selfcost(
+    only: Annotated[list[str] | None, typer.Option(help="Only this cost, such as 'sampler'; may be given again.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the figures are kept.")] = Path("results/selfcost"),
+) -> None:
+    """Measure what the instrument itself costs and how much it can do; exit 1 where a figure misses its bound."""
+    from harness.proof.selfcost.costs import COSTS
+
+    tested(COSTS, only, out, 1)
+
+
+def doctor() -> None:
+    """Show what this machine has, what is missing, and what each missing thing costs."""
+    from harness.proof import doctor as examiner
+
+    findings = examiner.examine()
+    print_findings(findings)
+    if any(finding.status == "missing" for finding in findings):
+        raise typer.Exit(Exit.CHECK_FAILED)
+
+
+def print_findings(found: Sequence[Finding]) -> None:
+    """What the doctor saw: what there is, what is missing, what that costs and what to do about it."""
+    for finding in found:
+        style = {"ok": "green", "warning": "yellow"}.get(finding.status, "bold red")
+        text = Text(f"{finding.status:<8}", style=style)
+        text.append(f"{finding.name:<24} {finding.detail}", style="default")
+        if finding.status != "ok":
+            text.append(f"\n        costs: {finding.cost}\n        remedy: {finding.remedy}", style="dim")
+        console.print(text, soft_wrap=True)

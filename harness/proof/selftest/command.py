@@ -1,0 +1,61 @@
+"""`harness selftest`, of the judgement and, with --instrument, of the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.display import console, duration
+from harness.errors import BadInput, Exit
+from harness.proof.instrument.command import tested
+from harness.proof.selftest import screen
+
+
+def selftest(
+    times: Annotated[
+        int | None, typer.Option(min=1, help="Trials of each fault in each pool (20); rounds with --instrument (1).")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 4,
+    pool: Annotated[list[str] | None, typer.Option(help="Only this pool; may be given again.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="Only this fault of the catalogue; may be given again.")] = None,
+    environment: Annotated[str, typer.Option(help="The backend in whose environment the workers run.")] = "celery",
+    out: Annotated[Path | None, typer.Option(help="The self-test's folder: results/selftest, or results/instrument.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier self-test aside instead of completing it.")] = False,
+    time_limits: Annotated[bool, typer.Option(help="Whether slow verdicts fail the self-test, too.")] = True,
+    instrument: Annotated[bool, typer.Option("--instrument", help="The truth tests of the instrument instead.")] = False,
+    truth: Annotated[
+        list[str] | None, typer.Option(help="Only this truth test, 'a' to 'g'; or a long one: 'compare', 'recommend', 'tune'.")
+    ] = None,
+) -> None:
+    """Inject every fault that can be injected, and compare what is judged; exit 1 if anything is misjudged.
+
+    With --instrument: measure what is known beforehand, such as queues of textbooks; exit 1 where a figure misses its bound.
+    """
+    from harness.proof.selftest import judgement, report
+    from harness.proof.selftest import workflow as tester
+
+    if instrument:
+        from harness.proof.instrument.truths import TRUTHS
+
+        tested(TRUTHS, truth, out or Path("results/instrument"), times or 1)
+        return
+    if truth:
+        raise BadInput("--truth chooses among the truth tests", remedy="give --instrument, too")
+    out = out or Path("results/selftest")
+    order = tester.SelftestOrder(
+        times=times or 20, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
+        fresh=fresh,
+    )  # fmt: skip
+    with console.status("") as status:
+        judged = tester.run(
+            order,
+            lambda text: console.print(text, soft_wrap=True, markup=False),
+            lambda done, total, left_s: status.update(f"{done} of {total} trials, about {duration(left_s)} left"),
+        )
+    promises = judgement.thresholds(judged)
+    screen.verdicts(console, report.matrix(judged), report.misses(judged), [report.promise(one) for one in promises])
+    console.print(f"matrix: {out}/matrix.md, .csv, .json  records: {out}/trials.jsonl", soft_wrap=True)
+    if any(not one.kept for one in promises if time_limits or not one.of_time):
+        raise typer.Exit(Exit.CHECK_FAILED)

@@ -1,0 +1,90 @@
+"""The verbs that run an experiment, list its cells, and show or pack a run."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness import display, environments
+from harness.display import console
+from harness.errors import BadInput, HarnessError
+from harness.experiment import experiment
+from harness.records import store
+from harness.run import experiment_source, options, plan, workflow
+from harness.run.options import Fresh, Model, Name, OwnBroker, Repeat, Retry, Rows, Select
+from harness.run.screen import PrintingScreen, sum_up
+from harness.summary import summary
+
+
+def run(
+    name: Name = "quick",
+    select: Select = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    fresh: Fresh = False,
+    retry: Retry = "",
+    repeat: Repeat = None,
+    broker: OwnBroker = "",
+    model: Model = None,
+    rows: Rows = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; results/EXPERIMENT if not given.")] = None,
+    measure_s: Annotated[float | None, typer.Option(min=0.1, help="Measure each cell this long, seconds.")] = None,
+    requests: Annotated[int | None, typer.Option(min=1, help="And at least this many requests.")] = None,
+    limit_s: Annotated[float | None, typer.Option(min=1, help="Cut a trial off this long after READY, seconds.")] = None,
+) -> None:
+    """Run an experiment: real workers, one cell after the other. Completes an earlier run of the same plan."""
+    overrides = {"measure_s": measure_s, "requests": requests, "limit_s": limit_s, "repeat": repeat}
+    spec = options.experiment(name, overrides)
+    cells = options.cells(spec, select, model)
+    if rows is not None and model is None:
+        raise BadInput("--input goes with --model", remedy="name the model file, too")
+    if dry_run:
+        display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
+        console.print(f"{len(cells) * spec.settings.repeat} trials")
+        return
+    folder = out or Path("results") / (f"{spec.name}-{model.stem}" if model else spec.name)
+    order = experiment_source.RunOrder(
+        experiment=spec, cells=cells, folder=folder, broker_url=broker, model=model, rows=rows, fresh=fresh,
+        retry=plan.retry_outcomes(retry),
+    )  # fmt: skip
+    with contextlib.closing(PrintingScreen()) as screen:
+        table = workflow.run(order, screen)
+    sum_up(table, folder)
+
+
+def list_cells(name: Name = "quick", select: Select = None, model: Model = None) -> None:
+    """Print the cells of an experiment, and why some cannot exist."""
+    cells = options.cells(options.experiment(name, {}), select, model)
+    display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
+    console.print(f"{len(cells)} cells, controls and baselines included; experiments: {', '.join(experiment.names())}")
+
+
+def show(folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/quick")) -> None:
+    """Print the table of a run that was made before."""
+    records = store.RunFolder(folder).trials()
+    table = summary.table(records, folder)
+    display.rows(console, table)
+    display.doubted(console, table)
+    console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
+
+
+def pack(folder: Annotated[Path, typer.Argument(help="A run's folder, or one that holds runs.")]) -> None:
+    """Make a run's folder light, in place: records and evidence are packed, the files of requests and samples removed."""
+    from harness.run import packing
+
+    for saved in packing.pack(folder):
+        console.print(str(saved), soft_wrap=True)
+
+
+def setup(names: Annotated[list[str] | None, typer.Argument(help="Backends; all if none is named.")] = None) -> None:
+    """Build the backends' environments now instead of at the first run."""
+    known = environments.descriptions()
+    for name in names or known:
+        if name not in known:
+            raise BadInput(f"no environment {name!r}", remedy=f"use {', '.join(known)}")
+        try:
+            environments.prepare(name, lambda text: console.print(text, soft_wrap=True, markup=False))
+        except HarnessError as error:
+            console.print(f"warning: {name}: {error}; {error.remedy}", soft_wrap=True, markup=False)

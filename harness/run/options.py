@@ -1,0 +1,48 @@
+"""What several verbs ask on the command line, and how it is read. Options stand once; a verb names those it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from harness import environments, workloads
+from harness.errors import BadInput
+from harness.experiment import experiment as experiments
+from harness.experiment.experiment import Experiment, Settings
+from harness.experiment.matrix import Cell
+from harness.run import bundles, plan
+
+Name = Annotated[str, typer.Argument(help="A shipped experiment, or a .toml file.")]
+Select = Annotated[list[str] | None, typer.Option("--select", "-s", help="Only cells whose id matches, such as 'theano-*'.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Set an earlier run aside instead of completing it.")]
+Retry = Annotated[str, typer.Option(help="Run again what ended so: 'failed', or outcomes, 'hung,invalid'.")]
+Repeat = Annotated[int | None, typer.Option(min=1, help="Trials a cell, in shuffled order.")]
+OwnBroker = Annotated[str, typer.Option("--broker", help="Your own broker, redis://…, instead of a private one.")]
+Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
+Rows = Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")]
+Folder = Annotated[Path, typer.Argument(help="A run's folder.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Print every column, however wide the terminal is.")]
+
+
+def experiment(name: str, overrides: dict[str, Any]) -> Experiment:
+    backends = list(environments.descriptions())
+    known = [*workloads.NAMES, bundles.USER_WORKLOAD]
+    spec = experiments.read(name, backends=backends, workloads=known)
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    return spec.model_copy(update={"settings": settings(**{**spec.settings.model_dump(), **chosen})})
+
+
+def settings(**values: Any) -> Settings:
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise BadInput(f"these options do not fit: {experiments.complaints(error)}", remedy="give other values") from error
+
+
+def cells(spec: Experiment, select: list[str] | None, model: Path | None) -> list[Cell]:
+    if model is not None and not model.is_file():
+        raise BadInput(f"no model file {model}", remedy="name a .keras or .h5 file")
+    return plan.chosen_cells(spec, select or [], workload=bundles.USER_WORKLOAD if model else "")

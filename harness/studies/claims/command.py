@@ -1,0 +1,70 @@
+"""The verbs `harness claims` and `harness incidents`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.display import console
+from harness.records import store
+from harness.run import experiment_source, options, plan, workflow
+from harness.run.options import Fresh, OwnBroker, Repeat, Retry
+from harness.run.screen import PrintingScreen
+from harness.studies.claims import claims, claims_page, incidents, incidents_page, screen
+from harness.studies.claims.dossier import Dossier
+
+FromRecords = Annotated[bool, typer.Option("--from-records", help="Run nothing: judge what is on record.")]
+
+
+def claims_(
+    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("results/claims"),
+    fresh: Fresh = False,
+    retry: Retry = "invalid",
+    repeat: Repeat = None,
+    broker: OwnBroker = "",
+    from_records: FromRecords = False,
+) -> None:
+    """Measure the ten claims of the famous answer, and print a verdict on each; completes an earlier run."""
+    dossier = measured(claims.EXPERIMENT, out, fresh, retry, repeat, broker, from_records)
+    found = claims.judge_all(dossier.cells, [record for trials in dossier.trials.values() for record in trials])
+    folder = store.RunFolder(out)
+    folder.replace("claims.csv", claims_page.table(found, dossier).to_csv(index=False))
+    folder.replace("claims.md", claims_page.page(found, dossier))
+    screen.claims(console, found)
+    console.print(f"page: {out}/claims.md  table: {out}/claims.csv", soft_wrap=True)
+
+
+def incidents_(
+    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("results/incidents"),
+    fresh: Fresh = False,
+    retry: Retry = "invalid",
+    repeat: Repeat = None,
+    broker: OwnBroker = "",
+    from_records: FromRecords = False,
+) -> None:
+    """Try public incidents again, and say what we saw beside what the thread reports; completes an earlier run."""
+    dossier = measured(incidents.EXPERIMENT, out, fresh, retry, repeat, broker, from_records)
+    found = incidents_page.judge_all(dossier)
+    folder = store.RunFolder(out)
+    folder.replace("incidents.csv", incidents_page.table(found, dossier).to_csv(index=False))
+    folder.replace("incidents.md", incidents_page.page(found, dossier))
+    screen.incidents(console, found)
+    console.print(f"page: {out}/incidents.md  table: {out}/incidents.csv", soft_wrap=True)
+
+
+def measured(name: str, out: Path, fresh: bool, retry: str, repeat: int | None, broker: str, from_records: bool) -> Dossier:
+    """Complete the run of a shipped experiment, or take it as it is; its records."""
+    spec = options.experiment(name, {"repeat": repeat})
+    cells = options.cells(spec, None, None)
+    if from_records:
+        store.RunFolder(out).trials()
+    else:
+        order = experiment_source.RunOrder(
+            experiment=spec, cells=cells, folder=out, broker_url=broker, fresh=fresh, retry=plan.retry_outcomes(retry)
+        )
+        with contextlib.closing(PrintingScreen()) as printing:
+            workflow.run(order, printing)
+    return Dossier.of(out, cells)

@@ -1,0 +1,56 @@
+"""What an exit code means stands in one table of the code, and README says the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import cli, errors
+from harness.errors import MEANING, Exit, HarnessError
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_readme_has_the_table_of_the_code() -> None:
+    table = README.partition("| exit code | meaning |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    assert table.splitlines() == [f"| {int(code)} | {meaning} |" for code, meaning in MEANING.items()]
+
+
+def test_every_code_has_a_meaning_and_every_error_a_code() -> None:
+    assert set(MEANING) == set(Exit)
+    ours = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, HarnessError)]
+    codes = [one.exit_code for one in ours]
+    assert len(set(codes)) == len(codes), "each has its own"
+    assert all(isinstance(code, Exit) for code in codes)
+
+
+def left(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["harness", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.parametrize("arguments", [("run", "--nope"), ("nope",), ("show", "--wide", "a", "b")])
+def test_a_wrong_option_or_command_is_told_without_a_traceback(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert left(monkeypatch, *arguments) == Exit.USAGE
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert "harness --help" in told
+    assert "Traceback" not in told
+
+
+def test_what_nobody_expected_is_a_defect_with_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("no")
+
+    monkeypatch.setattr(cli, "app", broken)
+    assert left(monkeypatch) == Exit.DEFECT
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError: no" in told
+    assert "a defect of the harness" in told
