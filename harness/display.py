@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -20,21 +22,41 @@ complaints = Console(stderr=True, highlight=False)
 STYLES = {
     Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
 }  # fmt: skip
-# (title, column of the table, width, how to print it)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A column of the table: `form` prints the value times `factor`. `rank`: the lower, the longer it stays in a narrow one."""
+
+    title: str
+    column: str
+    width: int
+    form: str
+    factor: float = 1.0
+    rank: int = 0
+
+
 FIGURES = (
-    ("req/s", "throughput_per_s", 8, "{:.1f}", 1.0),
-    ("±%", "throughput_within", 4, "{:.0f}", 1e2),
-    ("eff %", "efficiency", 5, "{:.0f}", 1e2),
-    ("p50 ms", "latency_p50_s", 8, "{:.1f}", 1e3),
-    ("p95 ms", "latency_p95_s", 8, "{:.1f}", 1e3),
-    ("CPU %", "cpu_saturation", 6, "{:.0f}", 1e2),
-    ("ms CPU/req", "cpu_s_per_request", 10, "{:.1f}", 1e3),
-    ("MiB", "peak_pss_bytes", 6, "{:.0f}", 1 / 2**20),
-    ("ready s", "ready_s", 7, "{:.1f}", 1.0),
-    ("1st s", "first_predict_s", 6, "{:.2f}", 1.0),
+    Figure(title="req/s", column="throughput_per_s", width=8, form="{:.1f}", rank=1),
+    Figure(title="±%", column="throughput_within", width=4, form="{:.0f}", factor=1e2, rank=7),
+    Figure(title="eff %", column="efficiency", width=5, form="{:.0f}", factor=1e2, rank=5),
+    Figure(title="p50 ms", column="latency_p50_s", width=8, form="{:.1f}", factor=1e3, rank=6),
+    Figure(title="p95 ms", column="latency_p95_s", width=8, form="{:.1f}", factor=1e3, rank=2),
+    Figure(title="CPU %", column="cpu_saturation", width=6, form="{:.0f}", factor=1e2, rank=4),
+    Figure(title="ms CPU/req", column="cpu_s_per_request", width=10, form="{:.1f}", factor=1e3, rank=9),
+    Figure(title="MiB", column="peak_pss_bytes", width=6, form="{:.0f}", factor=1 / 2**20, rank=3),
+    Figure(title="ready s", column="ready_s", width=7, form="{:.1f}", rank=8),
+    Figure(title="1st s", column="first_predict_s", width=6, form="{:.2f}", rank=10),
 )
-ID_WIDTH = 50
+LEGEND = {
+    "eff %": "the throughput, as a share of what the same model and call reach on this machine without Celery",
+    "±%": "half the throughput's 95 % interval, as a share of it",
+    "?": "a doubt about the row's figures; its name stands beside it, and what it means below the table",
+}
 OUTCOME_WIDTH = 11
+LIMITED_WIDTH = 24  # of the column 'limited by'
+LEAST_FIGURES = 5  # that stand beside an id; else they get a line of their own
+INDENT = "    "
 BOUNDS = (0.05, 0.01)  # hang rates that are worth more workers
 
 
@@ -51,29 +73,104 @@ def within(row: Mapping[str, Any]) -> float | None:
     return math.sqrt(high / low) - 1 if low and high else None
 
 
-def header() -> Text:
-    titles = " ".join(f"{title:>{width}}" for title, _, width, _, _ in FIGURES)
-    return Text(f"{'cell':<{ID_WIDTH}} {'outcome':<{OUTCOME_WIDTH}}{titles}  limited by", style="bold")
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a table is printed. `width`: characters that a row may take, None if as many as it needs. `apart`: each id has a
+    line of its own, its figures the next one. `limited`: whether the column 'limited by' is there."""
+
+    width: int | None = None
+    id_width: int = 50
+    figures: tuple[Figure, ...] = FIGURES
+    limited: bool = True
+    apart: bool = False
+
+    @property
+    def legend(self) -> list[str]:
+        return [title for title in LEGEND if title == "?" or title in {figure.title for figure in self.figures}]
 
 
-def line(row: Mapping[str, Any]) -> Text:
+def layout(ids: Iterable[str], width: int | None) -> Layout:
+    """The columns that matter most, as many as fit; every id whole, so that no two look alike."""
+    longest = max(map(len, ids), default=0)
+    if width is None:
+        return Layout(id_width=max(Layout.id_width, longest))
+    least = sum(figure.width + 1 for figure in sorted(FIGURES, key=lambda one: one.rank)[:LEAST_FIGURES])
+    apart = longest + 1 + OUTCOME_WIDTH + least > width
+    room = width - (len(INDENT) if apart else longest + 1) - OUTCOME_WIDTH
+    chosen = _that_fit(room)
+    left = room - sum(figure.width + 1 for figure in chosen)
+    limited = len(chosen) == len(FIGURES) and left > LIMITED_WIDTH
+    return Layout(width=width, id_width=longest, figures=chosen, limited=limited, apart=apart)
+
+
+def _that_fit(room: int) -> tuple[Figure, ...]:
+    """The figures of the lowest ranks that take `room` characters together, in the order of the table."""
+    kept = []
+    for figure in sorted(FIGURES, key=lambda one: one.rank):
+        if (room := room - figure.width - 1) < 0:
+            break
+        kept.append(figure)
+    return tuple(figure for figure in FIGURES if figure in kept)
+
+
+def of_console(to: Console, ids: Iterable[str], *, wide: bool = False) -> Layout:
+    """The layout for a terminal's width; all columns where the output is no terminal, or `wide` is asked for."""
+    return layout(ids, to.width if to.is_terminal and not wide else None)
+
+
+def header(form: Layout) -> Text:
+    titles = " ".join(f"{figure.title:>{figure.width}}" for figure in form.figures)
+    first = INDENT if form.apart else f"{'cell':<{form.id_width}} "
+    return Text(f"{first}{'outcome':<{OUTCOME_WIDTH}}{titles}{'  limited by' if form.limited else ''}", style="bold")
+
+
+def line(row: Mapping[str, Any], form: Layout) -> Text:
     """One row: the cell, how it ended, its figures; and the reason where it is not simply ok, or says the peak."""
     outcome = Outcome(row["outcome"])
     row = {**row, "throughput_within": within(row)}
-    text = Text(f"{row['cell']:<{ID_WIDTH}} ")
+    names = ", ".join(name for name, _ in doubts.parts(str(row.get("doubts") or "")))
+    text = Text(f"{row['cell']:<{form.id_width}} ")
+    if form.apart:
+        text, names = _told(Text(str(row["cell"])), names, form)
+        text.append(f"\n{INDENT}")
     text.append(f"{outcome.value:<{OUTCOME_WIDTH}}", style=STYLES.get(outcome, "bold red"))
-    text.append(" ".join(f"{number(row.get(name), form, by):>{width}}" for _, name, width, form, by in FIGURES))
+    text.append(" ".join(f"{number(row.get(one.column), one.form, one.factor):>{one.width}}" for one in form.figures))
     verdict = row.get("cpu_verdict")
-    text.append(f"  {verdict if verdict and isinstance(verdict, str) else '-'}")
-    if names := [name for name, _ in doubts.parts(str(row.get("doubts") or ""))]:
-        text.append(f"  ? {', '.join(names)}", style="yellow")
-    if outcome is not Outcome.OK or str(row.get("traffic", "")).startswith("peak"):
-        text.append(f"\n    {row['reason']}", style="dim")
-        if row.get("evidence"):
-            text.append(f"\n    evidence: {row['evidence']}", style="dim")
-    if words := _hangs_of(row):
-        text.append(f"\n    {words}", style="dim")
+    text.append(f"  {verdict if verdict and isinstance(verdict, str) else '-'}" if form.limited else "")
+    if not form.apart:
+        text, names = _told(text, names, form)
+    if names:
+        text.append(f"\n{wrapped(f'? {names}', form.width)}", style="yellow")
+    for below in _below(row, outcome):
+        text.append(f"\n{wrapped(below, form.width)}", style="dim")
     return text
+
+
+def _told(text: Text, names: str, form: Layout) -> tuple[Text, str]:
+    """The line with the names of the row's doubts, and none left; or as it is, if there is no room for them."""
+    beside = f"  ? {names}" if names else ""
+    if form.width is not None and len(text) + len(beside) > form.width:
+        return text, names
+    return text.append(beside, style="yellow"), ""
+
+
+def _below(row: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
+    """What is told below a row."""
+    if outcome is not Outcome.OK or str(row.get("traffic", "")).startswith("peak"):
+        yield str(row["reason"])
+        if row.get("evidence"):
+            yield f"evidence: {row['evidence']}"
+    if words := _hangs_of(row):
+        yield words
+
+
+def wrapped(said: str, width: int | None, indent: str = INDENT) -> str:
+    """In lines that keep the width, indented, the first one by `indent`; a word too long for a line is broken."""
+    if width is None:
+        return indent + said
+    return textwrap.fill(
+        said, max(width, 2 * len(indent)), initial_indent=indent, subsequent_indent=INDENT, break_on_hyphens=False
+    )
 
 
 def hangs(rate: HangRate) -> str:
@@ -99,11 +196,24 @@ def _hangs_of(row: Mapping[str, Any]) -> str:
     return hangs(HangRate(hung=int(row["hung_trials"]), judged=judged)) if judged > 1 else ""
 
 
-def rows(console: Console, table: pd.DataFrame) -> None:
-    """A whole run."""
-    console.print(header(), soft_wrap=True)
+def rows(console: Console, table: pd.DataFrame, *, wide: bool = False) -> None:
+    """A whole run, and what its titles mean."""
+    form = of_console(console, table["cell"], wide=wide)
+    console.print(header(form), soft_wrap=True)
     for row in table.to_dict("records"):
-        console.print(line({str(name): value for name, value in row.items()}), soft_wrap=True)
+        console.print(line({str(name): value for name, value in row.items()}, form), soft_wrap=True)
+    console.print()
+    legend(console, table, form)
+
+
+def legend(console: Console, table: pd.DataFrame, form: Layout) -> None:
+    """What the titles mean that stand in this table."""
+    doubted = table["doubts"].fillna("").astype(bool).any()
+    for title in form.legend:
+        figure = next((one for one in FIGURES if one.title == title), None)
+        column = "throughput_low_per_s" if title == "±%" else figure.column if figure else ""
+        if table[column].notna().any() if column else doubted:
+            console.print(Text(wrapped(f"{title}  {LEGEND[title]}", form.width, ""), style="dim"), soft_wrap=True)
 
 
 def doubted(console: Console, table: pd.DataFrame) -> None:
@@ -112,9 +222,10 @@ def doubted(console: Console, table: pd.DataFrame) -> None:
     for column in table["doubts"].dropna():
         for name, words in doubts.parts(column):
             found[name] = (found.get(name, (words, 0))[0], found.get(name, ("", 0))[1] + 1)
+    width = console.width if console.is_terminal else None
     for name, (words, count) in sorted(found.items(), key=lambda item: -item[1][1]):
         where = f"{count} of {len(table)} rows, such as" if count > 1 else "1 row"
-        console.print(f"? {name} ({where}): {words}", style="yellow", soft_wrap=True, markup=False)
+        console.print(Text(wrapped(f"? {name} ({where}): {words}", width, ""), style="yellow"), soft_wrap=True)
 
 
 def hang_rates(console: Console, table: pd.DataFrame) -> None:

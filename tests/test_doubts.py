@@ -107,7 +107,7 @@ def test_figures_of_the_ok_trials_alone_are_doubted(tmp_path: Path) -> None:
 
 def test_doubts_stand_behind_the_row_by_name(tmp_path: Path) -> None:
     row = summary.row([record(**{**CLEAN, "measured_s": 10.0, "measured_requests": 1000, "starved": 0.3})], {}, tmp_path)
-    first = display.line(row).plain.splitlines()[0]
+    first = display.line(row, display.Layout()).plain.splitlines()[0]
     assert first.endswith("? 1 trial, starved")
 
 

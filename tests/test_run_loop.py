@@ -97,6 +97,8 @@ class Screen:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def heads(self, todo: Sequence[Planned]) -> None: ...
+
     def begins(self, item: Planned, index: int, total: int, left_s: float) -> None:
         self.begun.append(f"{index + 1}/{total} {item.cell.pool}")
 

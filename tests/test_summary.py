@@ -59,5 +59,5 @@ def test_the_words_say_what_the_trials_allow_to_say(hung: int, judged: int, word
 def test_only_a_cell_that_was_repeated_shows_its_hang_rate(tmp_path: Path) -> None:
     once = summary.row([record()], {}, tmp_path)
     often = summary.row([record(trial=number) for number in range(1, 21)], {}, tmp_path)
-    assert "hung" not in display.line(once).plain
-    assert "0 of 20 hung" in display.line(often).plain.splitlines()[1]
+    assert "hung" not in display.line(once, display.Layout()).plain
+    assert "0 of 20 hung" in display.line(often, display.Layout()).plain.splitlines()[1]

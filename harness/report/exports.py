@@ -48,13 +48,13 @@ def write(content: Content, form: str, path: Path) -> list[Path]:
 def markdown(content: Content) -> str:
     """The answer, the table, the doubts."""
     lines = [f"# {escaped(content.name)}", "", advised.markdown(content.advice), "## Cells", ""]
-    titles = [title for title, column, *_ in display.FIGURES if column in content.table]
+    titles = [figure.title for figure in display.FIGURES if figure.column in content.table]
     lines += [f"| cell | outcome | {' | '.join(titles)} |", f"| --- | --- |{' ---: |' * len(titles)}"]
     for one in content.cells:
         values = [
-            display.number(one.row[column], form, factor) if one.row[column] is not None else "-"
-            for _, column, _, form, factor in display.FIGURES
-            if column in content.table
+            display.number(one.row[figure.column], figure.form, figure.factor) if one.row[figure.column] is not None else "-"
+            for figure in display.FIGURES
+            if figure.column in content.table
         ]
         lines.append(f"| {escaped(one.id)} | {one.outcome} | {' | '.join(values)} |")
     lines += ["", escaped(content.not_kept)] if content.not_kept else []

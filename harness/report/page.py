@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from harness import __version__, display
 from harness.decide.advise import pages as advised
+from harness.display import Figure
 from harness.measure import doubts
 from harness.records import evidence
 from harness.report import charts, content
@@ -24,7 +25,7 @@ HERE = Path(__file__).parent
 LIBRARY = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle
 
 #: (title, column of cells.csv, unit's factor and form)
-FIGURES = (*display.FIGURES, ("hung", "hung_trials", 4, "{:.0f}", 1.0))
+FIGURES = (*display.FIGURES, Figure(title="hung", column="hung_trials", width=4, form="{:.0f}"))
 
 
 def render(found: Content, *, relative: str = "") -> str:
@@ -53,9 +54,7 @@ def anchor(cell: str) -> str:
 
 
 def _columns() -> list[tuple[str, str, Callable[[Any], str]]]:
-    figures = [
-        (title, column, _form(form, factor)) for title, column, _, form, factor in FIGURES if column != "throughput_within"
-    ]
+    figures = [(one.title, one.column, _form(one.form, one.factor)) for one in FIGURES if one.column != "throughput_within"]
     return [
         ("cell", "cell", str),
         ("outcome", "outcome", str),

@@ -14,7 +14,7 @@ from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment
 from harness.records import store
 from harness.run import experiment_source, options, plan, workflow
-from harness.run.options import Fresh, Model, Name, OwnBroker, Repeat, Retry, Rows, Select
+from harness.run.options import Folder, Fresh, Model, Name, OwnBroker, Repeat, Retry, Rows, Select, Wide
 from harness.run.screen import PrintingScreen, sum_up
 from harness.summary import summary
 
@@ -33,6 +33,7 @@ def run(
     measure_s: Annotated[float | None, typer.Option(min=0.1, help="Measure each cell this long, seconds.")] = None,
     requests: Annotated[int | None, typer.Option(min=1, help="And at least this many requests.")] = None,
     limit_s: Annotated[float | None, typer.Option(min=1, help="Cut a trial off this long after READY, seconds.")] = None,
+    wide: Wide = False,
 ) -> None:
     """Run an experiment: real workers, one cell after the other. Completes an earlier run of the same plan."""
     overrides = {"measure_s": measure_s, "requests": requests, "limit_s": limit_s, "repeat": repeat}
@@ -49,9 +50,9 @@ def run(
         experiment=spec, cells=cells, folder=folder, broker_url=broker, model=model, rows=rows, fresh=fresh,
         retry=plan.retry_outcomes(retry),
     )  # fmt: skip
-    with contextlib.closing(PrintingScreen()) as screen:
+    with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = workflow.run(order, screen)
-    sum_up(table, folder)
+    sum_up(table, folder, wide=wide)
 
 
 def list_cells(name: Name = "quick", select: Select = None, model: Model = None) -> None:
@@ -61,11 +62,11 @@ def list_cells(name: Name = "quick", select: Select = None, model: Model = None)
     console.print(f"{len(cells)} cells, controls and baselines included; experiments: {', '.join(experiment.names())}")
 
 
-def show(folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/quick")) -> None:
+def show(folder: Folder = Path("results/quick"), wide: Wide = False) -> None:
     """Print the table of a run that was made before."""
     records = store.RunFolder(folder).trials()
     table = summary.table(records, folder)
-    display.rows(console, table)
+    display.rows(console, table, wide=wide)
     display.doubted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 from rich.status import Status
 
 from harness import display
-from harness.display import console
+from harness.display import Layout, console
 from harness.records.record import TrialRecord
 from harness.run.plan import Planned
 
@@ -17,17 +18,19 @@ from harness.run.plan import Planned
 class PrintingScreen:
     """Rows as trials end; on a terminal, a status line below with what runs now and the time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, wide: bool = False) -> None:
+        self.wide = wide
         self._status: Status | None = None
-        self._headed = False
+        self._layout = Layout()
 
     def say(self, text: str) -> None:
         console.print(text, soft_wrap=True, markup=False)
 
+    def heads(self, todo: Sequence[Planned]) -> None:
+        self._layout = display.of_console(console, [item.cell.id for item in todo], wide=self.wide)
+        console.print(display.header(self._layout), soft_wrap=True)
+
     def begins(self, item: Planned, index: int, total: int, left_s: float) -> None:
-        if not self._headed:
-            console.print(display.header(), soft_wrap=True)
-            self._headed = True
         if item.skip:
             return
         text = f"{index + 1} of {total}: {item.cell.id}  (about {display.duration(left_s)} left)"
@@ -39,15 +42,16 @@ class PrintingScreen:
         self._status.update(text)
 
     def ended(self, record: TrialRecord, row: dict[str, Any]) -> None:
-        console.print(display.line(row), soft_wrap=True)
+        console.print(display.line(row, self._layout), soft_wrap=True)
 
     def close(self) -> None:
         if self._status is not None:
             self._status.stop()
 
 
-def sum_up(table: pd.DataFrame, folder: Path) -> None:
-    """The last lines of a run: what to doubt, how cells ended, where everything is."""
+def sum_up(table: pd.DataFrame, folder: Path, *, wide: bool = False) -> None:
+    """The last lines of a run: what its titles mean, what to doubt, how cells ended, where everything is."""
+    display.legend(console, table, display.of_console(console, table["cell"], wide=wide))
     display.hang_rates(console, table)
     display.doubted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)

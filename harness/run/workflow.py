@@ -30,6 +30,9 @@ class Screen(Protocol):
     """What the run tells a person; `cli` has one that prints."""
 
     def say(self, text: str) -> None: ...
+    def heads(self, todo: Sequence[Planned]) -> None:
+        """Rows of these trials are to come."""
+
     def begins(self, item: Planned, index: int, total: int, left_s: float) -> None: ...
     def ended(self, record: TrialRecord, row: dict[str, object]) -> None: ...
 
@@ -38,6 +41,9 @@ class Silent:
     """A screen that shows nothing."""
 
     def say(self, text: str) -> None: ...
+    def heads(self, todo: Sequence[Planned]) -> None:
+        """Rows of these trials are to come."""
+
     def begins(self, item: Planned, index: int, total: int, left_s: float) -> None: ...
     def ended(self, record: TrialRecord, row: dict[str, object]) -> None: ...
 
@@ -90,6 +96,7 @@ def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], screen: Scre
     """One after the other, each recorded as it ends."""
     known = desk.folder.latest()
     unsupported: dict[tuple[str, str], str] = {}
+    screen.heads(todo)
     for index, item in enumerate(todo):
         if desk.interrupted():
             return

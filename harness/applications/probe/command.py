@@ -15,7 +15,7 @@ from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
 from harness.run import options, plan
-from harness.run.options import Fresh, Repeat, Retry
+from harness.run.options import Fresh, Repeat, Retry, Wide
 from harness.run.screen import PrintingScreen, sum_up
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
@@ -101,6 +101,7 @@ def probe(
     fresh: Fresh = False,
     retry: Retry = "invalid",
     out: Annotated[Path, typer.Option(help="The probe's folder.")] = Path("results/probe"),
+    wide: Wide = False,
 ) -> None:
     """Run your own Celery application, unchanged, in every pool that it can have, and see how each ends."""
     from harness.applications.probe import probe as prober
@@ -113,7 +114,7 @@ def probe(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
         queue=queue, check=check, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
     )  # fmt: skip
-    with contextlib.closing(PrintingScreen()) as screen:
+    with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = prober.run(order, screen)
-    sum_up(table, out)
+    sum_up(table, out, wide=wide)
     console.print(f"'harness recommend {out}' says which pool to use, and what to change", soft_wrap=True)
