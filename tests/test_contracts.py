@@ -17,7 +17,8 @@ from harness.machine import identity
 from harness.records.store import RunFolder
 from harness.studies.contracts import lanes, rows, survey
 from harness.studies.contracts.bench import command, database, said
-from harness.studies.contracts.measures import CONTRACTS, ENDS, counted
+from harness.studies.contracts.catalogue import CONTRACTS
+from harness.studies.contracts.measures import ENDS, counted
 from harness.studies.contracts.rows import CANNOT_SAY, Column, Row
 
 

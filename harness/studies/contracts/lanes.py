@@ -22,7 +22,8 @@ from harness.places import home
 from harness.run import bundles, plan
 from harness.run.opening import Opened
 from harness.studies.contracts.bench import CannotSay, Stand, Workload, database, emptied
-from harness.studies.contracts.measures import Contract, ContractAnswer
+from harness.studies.contracts.catalogue import Contract
+from harness.studies.contracts.measures import ContractAnswer
 from harness.studies.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Row
 from harness.trial import supervisor
 

@@ -1,4 +1,4 @@
-"""The contracts: one small function each, from a stand to an answer. What the words of an answer mean stands in CONTRACTS.
+"""The contracts: one small function each, from a stand to an answer. `catalogue` lists them.
 
 Every worker has one executor, so that "the next request" tells whether that executor is free again. A predict that
 never returns comes in two kinds: `python`, blocked on a lock in Python, where a signal handler can run; and `native`,
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 
-from harness.studies.contracts.bench import MINGLE, Bench, CannotSay, Heartbeats, Stand, Workload
+from harness.studies.contracts.bench import MINGLE, Bench, CannotSay, Stand, Workload
+from harness.studies.contracts.heartbeats import Heartbeats
 
 TIME_LIMIT_S = 3
 PATIENCE_S = 4.0  # beyond the limit, or after a revoke
@@ -44,19 +44,6 @@ class ContractAnswer:
     verdict: str
     seconds: float | None = None
     detail: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contract:
-    """`kept`: the verdicts that a user would hope for. `alone`: is not measured beside busy or starting workers."""
-
-    id: str
-    title: str
-    seconds: str
-    kept: tuple[str, ...]
-    measure: Callable[[Stand], ContractAnswer]
-    alone: bool = False
-    children_only: bool = False
 
 
 # -- a predict that never returns
@@ -282,53 +269,3 @@ def redelivered(
             )
     none = f"none of {FRESH_STARTS} fresh workers took it within {REDELIVERY_LIMIT_S:g} s each"
     return ContractAnswer(verdict="left unacknowledged", detail=f"{detail}, {none}")
-
-
-LATE: dict[str, object] = {"task_acks_late": True}
-REJECT: dict[str, object] = {**LATE, "task_reject_on_worker_lost": True}
-TO_ANSWER = "from the request's begin to its answer"
-TO_END = "from the signal to the worker's end"
-TO_FATE = "from the kill to the request's answer"
-
-
-def _contracts() -> Iterator[Contract]:
-    for word, option in (("hard", "--time-limit"), ("soft", "--soft-time-limit")):
-        for kind in ("python", "native"):
-            yield Contract(
-                id=f"{word}-limit-{kind}", title=f"{word} limit, {kind}", seconds=TO_ANSWER, kept=("cut off",),
-                measure=partial(limit, option=option, kind=kind),
-            )  # fmt: skip
-    revokes = (("python", "python", "SIGTERM"), ("native", "native", "SIGTERM"), ("kill", "native", "SIGKILL"))
-    for name, kind, with_signal in revokes:
-        yield Contract(
-            id=f"revoke-{name}", title=f"revoke, {kind}, {with_signal}", seconds="from the revoke to the request's answer",
-            kept=("ended",), measure=partial(revoke, kind=kind, with_signal=with_signal), children_only=name == "kill",
-        )  # fmt: skip
-    stops: tuple[tuple[str, signal.Signals, str, float, tuple[str, ...], dict[str, object]], ...] = (
-        ("warm-shutdown", signal.SIGTERM, f"sleep:{IN_FLIGHT_S}", IN_FLIGHT_S + STOP_LIMIT_S, ("finishes",), {}),
-        ("warm-shutdown-hung", signal.SIGTERM, "deadlock", STOP_LIMIT_S, ("requeues", "ends with an error"), {}),
-        ("cold-shutdown", signal.SIGQUIT, "sleep:60", STOP_LIMIT_S, ("requeues", "ends with an error"), {}),
-        ("cold-shutdown-late", signal.SIGQUIT, "sleep:60", STOP_LIMIT_S, ("requeues", "ends with an error"), LATE),
-    )
-    for name, number, fault, limit_s, kept, settings in stops:
-        yield Contract(
-            id=name, title=name.replace("-", " ").replace(" late", ", acks late").replace(" hung", ", hung"), seconds=TO_END,
-            kept=kept, measure=partial(shutdown, number=number, fault=fault, limit_s=limit_s, settings=settings),
-        )  # fmt: skip
-    for name, settings, kept in (
-        ("kill", {}, ("error to the caller", "redelivered")),
-        ("kill-late", LATE, ("redelivered", "error to the caller")),
-        ("kill-late-reject", REJECT, ("redelivered",)),
-    ):
-        yield Contract(
-            id=name, title={"kill": "kill", "kill-late": "kill, acks late"}.get(name, "kill, acks late, reject on lost"),
-            seconds=TO_FATE, kept=kept, measure=partial(killed, settings=settings), children_only=name == "kill-late-reject",
-        )  # fmt: skip
-    for name, fault in (("sleep", "sleep"), ("spin", "spin"), ("gil", "native-sleep")):
-        yield Contract(
-            id=f"ping-{name}", title={"gil": "ping, GIL held"}.get(name, f"ping, {name}"), seconds="median of the replies",
-            kept=("answered",), measure=partial(ping, fault=fault), alone=True,
-        )  # fmt: skip
-
-
-CONTRACTS: dict[str, Contract] = {item.id: item for item in _contracts()}

@@ -91,7 +91,7 @@ def table(rows: Iterable[Row]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One contract as the tables show it, see `measures.Contract`."""
+    """One contract as the tables show it, see `catalogue.Contract`."""
 
     id: str
     title: str

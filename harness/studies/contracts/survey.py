@@ -19,8 +19,8 @@ from harness.run import opening
 from harness.run.one_trial import now
 from harness.run.opening import Opened
 from harness.studies.contracts import lanes, rows
+from harness.studies.contracts.catalogue import CONTRACTS
 from harness.studies.contracts.lanes import Task
-from harness.studies.contracts.measures import CONTRACTS
 from harness.studies.contracts.rows import CANNOT_SAY, Column, Row
 
 CONTROL_ENVIRONMENT = "celery"  # Celery alone, for tests

@@ -1,0 +1,76 @@
+"""The contracts, as data: what each is called, which verdicts a user would hope for, and what measures it (`measures`)."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from harness.studies.contracts import measures
+from harness.studies.contracts.bench import Stand
+from harness.studies.contracts.measures import IN_FLIGHT_S, STOP_LIMIT_S, ContractAnswer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """`kept`: the verdicts that a user would hope for. `alone`: is not measured beside busy or starting workers."""
+
+    id: str
+    title: str
+    seconds: str
+    kept: tuple[str, ...]
+    measure: Callable[[Stand], ContractAnswer]
+    alone: bool = False
+    children_only: bool = False
+
+
+LATE: dict[str, object] = {"task_acks_late": True}
+REJECT: dict[str, object] = {**LATE, "task_reject_on_worker_lost": True}
+TO_ANSWER = "from the request's begin to its answer"
+TO_END = "from the signal to the worker's end"
+TO_FATE = "from the kill to the request's answer"
+
+
+def _contracts() -> Iterator[Contract]:
+    for word, option in (("hard", "--time-limit"), ("soft", "--soft-time-limit")):
+        for kind in ("python", "native"):
+            yield Contract(
+                id=f"{word}-limit-{kind}", title=f"{word} limit, {kind}", seconds=TO_ANSWER, kept=("cut off",),
+                measure=partial(measures.limit, option=option, kind=kind),
+            )  # fmt: skip
+    revokes = (("python", "python", "SIGTERM"), ("native", "native", "SIGTERM"), ("kill", "native", "SIGKILL"))
+    for name, kind, with_signal in revokes:
+        yield Contract(
+            id=f"revoke-{name}", title=f"revoke, {kind}, {with_signal}", seconds="from the revoke to the request's answer",
+            kept=("ended",), measure=partial(measures.revoke, kind=kind, with_signal=with_signal), children_only=name == "kill",
+        )  # fmt: skip
+    stops: tuple[tuple[str, signal.Signals, str, float, tuple[str, ...], dict[str, object]], ...] = (
+        ("warm-shutdown", signal.SIGTERM, f"sleep:{IN_FLIGHT_S}", IN_FLIGHT_S + STOP_LIMIT_S, ("finishes",), {}),
+        ("warm-shutdown-hung", signal.SIGTERM, "deadlock", STOP_LIMIT_S, ("requeues", "ends with an error"), {}),
+        ("cold-shutdown", signal.SIGQUIT, "sleep:60", STOP_LIMIT_S, ("requeues", "ends with an error"), {}),
+        ("cold-shutdown-late", signal.SIGQUIT, "sleep:60", STOP_LIMIT_S, ("requeues", "ends with an error"), LATE),
+    )
+    for name, number, fault, limit_s, kept, settings in stops:
+        yield Contract(
+            id=name, title=name.replace("-", " ").replace(" late", ", acks late").replace(" hung", ", hung"), seconds=TO_END,
+            kept=kept, measure=partial(measures.shutdown, number=number, fault=fault, limit_s=limit_s, settings=settings),
+        )  # fmt: skip
+    for name, settings, kept in (
+        ("kill", {}, ("error to the caller", "redelivered")),
+        ("kill-late", LATE, ("redelivered", "error to the caller")),
+        ("kill-late-reject", REJECT, ("redelivered",)),
+    ):
+        yield Contract(
+            id=name, title={"kill": "kill", "kill-late": "kill, acks late"}.get(name, "kill, acks late, reject on lost"),
+            seconds=TO_FATE, kept=kept, measure=partial(measures.killed, settings=settings),
+            children_only=name == "kill-late-reject",
+        )  # fmt: skip
+    for name, fault in (("sleep", "sleep"), ("spin", "spin"), ("gil", "native-sleep")):
+        yield Contract(
+            id=f"ping-{name}", title={"gil": "ping, GIL held"}.get(name, f"ping, {name}"), seconds="median of the replies",
+            kept=("answered",), measure=partial(measures.ping, fault=fault), alone=True,
+        )  # fmt: skip
+
+
+CONTRACTS: dict[str, Contract] = {item.id: item for item in _contracts()}
