@@ -264,5 +264,5 @@ def test_the_command_prints_the_loudest_line_first_writes_both_files_and_fails_w
 
 
 def test_a_folder_without_trials_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="holds no trials"):
+    with pytest.raises(BadInput, match="there are no records in"):
         sides.read(tmp_path)
