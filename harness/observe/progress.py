@@ -8,18 +8,34 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.worker import contract
 
 NS = 1e-9
+TASKS = ("request", "other")  # kinds of stages that occupy an executor
+BEGINS = {
+    contract.TASK_BEGIN: "request",
+    contract.LOAD_BEGIN: "load",
+    contract.PARENT_PREDICT_BEGIN: "parent-predict",
+    contract.OTHER_BEGIN: "other",
+}
+ENDS = {
+    contract.TASK_END: "request",
+    contract.LOAD_END: "load",
+    contract.PARENT_PREDICT_END: "parent-predict",
+    contract.OTHER_END: "other",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenStage:
-    """A stage that a process has begun and not ended: a request, a model load, or a predict in the parent."""
+    """A stage that a process has begun and not ended: a request, a model load, a predict in the parent, or an `other` task.
+
+    The last is one of somebody's own application that is none of our requests; its `number` is a counter of its process.
+    """
 
     kind: str
     pid: int
@@ -63,6 +79,12 @@ class Progress:
     def usual_s(self) -> float | None:
         """Median duration of the last requests in a worker, None while none has ended."""
         return statistics.median(self.durations_s) if self.durations_s else None
+
+    @property
+    def busy(self) -> Counter[tuple[int, int]]:
+        """How many tasks each executor, (pid, tid), has begun and not ended: our requests and any other. All greenlets of a
+        process are one thread."""
+        return Counter((stage.pid, stage.tid) for stage in self.open.values() if stage.kind in TASKS)
 
     @property
     def unanswered(self) -> int:
@@ -123,18 +145,8 @@ class Progress:
             self._stage(event, at_s)
 
     def _stage(self, event: contract.Event, at_s: float) -> None:
-        begins = {
-            contract.TASK_BEGIN: "request",
-            contract.LOAD_BEGIN: "load",
-            contract.PARENT_PREDICT_BEGIN: "parent-predict",
-        }
-        ends = {
-            contract.TASK_END: "request",
-            contract.LOAD_END: "load",
-            contract.PARENT_PREDICT_END: "parent-predict",
-        }
-        if event.kind in begins:
-            kind = begins[event.kind]
+        if event.kind in BEGINS:
+            kind = BEGINS[event.kind]
             self.begun += kind == "request" and self._is_new(event.number)
             if kind == "request":
                 self.put_off.discard(event.number)
@@ -142,8 +154,8 @@ class Progress:
                 kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s,
                 cold=event.pid not in self.warm_pids,
             )  # fmt: skip
-        elif event.kind in ends:
-            kind = ends[event.kind]
+        elif event.kind in ENDS:
+            kind = ENDS[event.kind]
             stage = self.open.pop((kind, event.pid, event.number), None)
             self.ended += kind == "request"
             if kind == "request" and stage is not None:
@@ -158,6 +170,12 @@ class Progress:
             self._begun.extend(bytes(number + 1024 - len(self._begun)))
         first, self._begun[number] = not self._begun[number], 1
         return first
+
+    def task_of(self, stage: OpenStage) -> str:
+        """The name of a task that is none of our requests; '' where it is not known."""
+        path = self.directory / contract.OTHERS_FILE_NAME.format(pid=stage.pid)
+        lines = path.read_text().splitlines() if stage.kind == "other" and path.exists() else []
+        return next((name for number, _, name in (line.partition(" ") for line in lines) if number == str(stage.number)), "")
 
     def forget(self, pids: set[int]) -> list[OpenStage]:
         """Close the stages of processes that are dead; the stages that were lost so."""

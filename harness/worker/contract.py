@@ -94,6 +94,8 @@ UNSUPPORTED = 12  # the backend cannot build a layer; its name stands in unsuppo
 PHASE = 13  # by the load generator; number is the phase
 RETRIED = 15  # of somebody's own application: the task has put itself off, and will be begun again
 WITHDRAWN = 14  # by the load generator: taken back from the queue before a worker was given it
+OTHER_BEGIN = 16  # of somebody's own application: a task began that is none of our requests; number: a counter of the process
+OTHER_END = 17
 
 # Kinds of stamps: moments in a request's way through the worker, in a file of their own that nobody reads meanwhile.
 WORKER_RECEIVED = 1  # by the main process: Celery's consumer has taken the message and decoded it
@@ -111,6 +113,7 @@ _EVENT = struct.Struct("<Biqq")
 EVENT_SIZE = _EVENT.size
 FILE_NAME = "{pid}.events"
 STAMPS_FILE_NAME = "{pid}.stamps"
+OTHERS_FILE_NAME = "{pid}.others"  # a line for each task that is none of our requests: its number and its name
 
 
 def request_number(task_id):

@@ -3,7 +3,8 @@
 `celery -A theirs worker -I harness.worker.visitor`: Celery imports this module as it imports modules of tasks, in the main
 process and in each child that it spawns; a forked child has it already. It listens to Celery's own signals and changes
 nothing but the settings that the probe says it changes. A request is ours if its id begins with the trial's prefix: an
-application may send itself further tasks. Python 3.7, Celery 4.4, nothing but the standard library beside it.
+application may send itself further tasks. These are told of, too: they keep an executor busy. Python 3.7, Celery 4.4,
+nothing but the standard library beside it.
 """
 
 import json
@@ -11,7 +12,7 @@ import os
 
 from celery import current_app, signals
 
-from harness.worker import contract, heartbeat, self_report
+from harness.worker import contract, heartbeat, other_tasks, self_report
 
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
@@ -53,7 +54,9 @@ def _received(request, **_):
 
 
 @signals.task_prerun.connect(weak=False)
-def _begun(task_id, **_):
+def _begun(task_id, sender, **_):
+    if number_of(task_id) is None:
+        other_tasks.begun(EVENTS, task_id, sender.name)
     tell(heartbeat.emit, contract.TASK_BEGIN, task_id)
 
 
@@ -61,6 +64,8 @@ def _begun(task_id, **_):
 def _ended(task_id, **_):
     """Sent once the result is stored: a task's own time and that of the storing are not told apart here."""
     tell(heartbeat.emit, contract.TASK_END, task_id)
+    if number_of(task_id) is None:
+        other_tasks.ended(task_id)
     tell(heartbeat.stamp, contract.WRITTEN, task_id)
 
 
