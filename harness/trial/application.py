@@ -21,6 +21,7 @@ from harness.worker import contract, spec
 
 VISITOR = "harness.worker.visitor"
 PRIORITY_MARK = "\x06\x16"  # between a queue's name and a priority, in kombu's keys
+PREFORK_BY_NAME = "processes"
 BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 
 
@@ -58,8 +59,8 @@ class Application:
         """`celery worker` as its owner would call it, and the visitor."""
         queues = ["--queues", self.queue] if self.queue else []
         return [
-            str(self.python), "-m", "celery", "-A", self.app, "worker", *POOLS[cell.pool].command(cell.concurrency), *queues,
-            "--include", VISITOR, "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
+            str(self.python), "-m", "celery", "-A", self.app, "worker", *_pool_of(cell), *queues, "--include", VISITOR,
+            "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
         ]  # fmt: skip
 
     def serial_command(self, seconds: float, requests: int, result: Path) -> list[str]:
@@ -84,3 +85,10 @@ class Application:
             f"no consumer for queue {self.queue_name!r}: the worker consumes {', '.join(map(repr, consumed)) or 'nothing'}; "
             f"--queue {self.queue_name} makes it consume that one"
         )
+
+
+def _pool_of(cell: Cell) -> list[str]:
+    """The pool's arguments. `worker_pool` in an application's settings beats `--pool prefork`, Celery's default, but not the
+    other name of the same pool (`celery/bin/worker.py`, 5.0 to 5.7).
+    """
+    return [PREFORK_BY_NAME if argument == "prefork" else argument for argument in POOLS[cell.pool].command(cell.concurrency)]
