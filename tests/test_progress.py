@@ -61,6 +61,41 @@ def test_a_task_that_is_none_of_our_requests_keeps_its_executor_busy(tmp_path: P
     assert (progress.begun, progress.ended, len(progress.durations_s)) == (2, 1, 1)
 
 
+def test_a_child_starts_until_it_may_serve(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 2, (contract.START_BEGIN, -1, 1.0))
+    put(tmp_path, 3, (contract.START_BEGIN, -1, 1.0), (contract.CHILD_INIT, -1, 21.0))
+    put(tmp_path, 4, (contract.CHILD_INIT, -1, 1.0))
+    progress.read()
+    assert [(stage.kind, stage.pid, stage.tid, stage.since_s) for stage in progress.open.values()] == [("start", 2, 2, 1.0)]
+    assert progress.child_pids == {2, 3, 4}
+    assert progress.busy == {}
+
+
+def test_a_request_that_is_ignored_on_purpose_is_not_unanswered(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 1, *((contract.PUBLISHED, number, 1.0) for number in range(3)))
+    put(tmp_path, 2, (contract.TASK_BEGIN, 0, 2.0), (contract.IGNORED, 0, 2.5), (contract.TASK_END, 0, 2.5))
+    progress.read()
+    assert (progress.ignored, progress.waiting, progress.unanswered) == ({0}, 2, 0)
+    put(tmp_path, 2, (contract.IGNORED, 1, 3.0))  # revoked: nobody begins it
+    put(tmp_path, 2, (contract.TASK_BEGIN, 2, 3.0), (contract.TASK_END, 2, 3.0))
+    progress.read()
+    assert (progress.ignored, progress.waiting, progress.unanswered) == ({0, 1}, 0, 1)
+
+
+def test_an_answer_counts_whether_it_comes_before_or_after_the_word_that_there_is_none(tmp_path: Path) -> None:
+    """A revoked request has both."""
+    progress = Progress(tmp_path)
+    put(tmp_path, 1, *((contract.PUBLISHED, number, 1.0) for number in range(3)))
+    put(tmp_path, 1, (contract.RECEIVED, 0, 2.0))
+    put(tmp_path, 2, (contract.IGNORED, 0, 3.0), (contract.IGNORED, 1, 3.0))
+    put(tmp_path, 1, (contract.RECEIVED, 1, 4.0))
+    put(tmp_path, 2, (contract.TASK_BEGIN, 2, 5.0), (contract.TASK_END, 2, 5.0))
+    progress.read()
+    assert (progress.ignored, progress.waiting, progress.unanswered) == (set(), 0, 1)
+
+
 def test_two_runs_of_one_task_at_a_time_are_told_apart(tmp_path: Path) -> None:
     heartbeat.open_in(str(tmp_path))
     try:

@@ -81,7 +81,7 @@ WORKER_FIELDS = ("worker_received", "written")
 # Kinds of events: signs of life that a process leaves in its own file, judged from outside.
 IMPORT_BEGIN = 1
 READY = 2
-CHILD_INIT = 3
+CHILD_INIT = 3  # by a prefork child: its start-up has ended
 LOAD_BEGIN = 4
 LOAD_END = 5
 PARENT_PREDICT_BEGIN = 6
@@ -96,6 +96,8 @@ RETRIED = 15  # of somebody's own application: the task has put itself off, and 
 WITHDRAWN = 14  # by the load generator: taken back from the queue before a worker was given it
 OTHER_BEGIN = 16  # of somebody's own application: a task began that is none of our requests; number: a counter of the process
 OTHER_END = 17
+START_BEGIN = 18  # by a prefork child: its start-up has begun, the application's part of it, too; it ends with CHILD_INIT
+IGNORED = 19  # of somebody's own application: this request was revoked, or is never answered on purpose; nobody begins it again
 
 # Kinds of stamps: moments in a request's way through the worker, in a file of their own that nobody reads meanwhile.
 WORKER_RECEIVED = 1  # by the main process: Celery's consumer has taken the message and decoded it

@@ -12,11 +12,12 @@ import os
 
 from celery import current_app, signals
 
-from harness.worker import contract, heartbeat, other_tasks, self_report
+from harness.worker import child_start, contract, heartbeat, other_tasks, self_report
 
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
 EVENTS = SPEC["events_dir"]
+SILENT = ("IGNORED", "REJECTED")  # a task raised Ignore or Reject: Celery stores nothing (celery/app/trace.py, 4.4 to 5.7)
 
 
 def number_of(task_id):
@@ -38,6 +39,7 @@ def settle(app):
 heartbeat.open_in(EVENTS)
 heartbeat.emit(contract.IMPORT_BEGIN)
 self_report.answer_signals(EVENTS)
+child_start.watch()
 settle(current_app._get_current_object())
 
 
@@ -61,8 +63,11 @@ def _begun(task_id, sender, **_):
 
 
 @signals.task_postrun.connect(weak=False)
-def _ended(task_id, **_):
+def _ended(task_id, state, retval, **_):
     """Sent once the result is stored: a task's own time and that of the storing are not told apart here."""
+    if state in SILENT:
+        again = getattr(retval, "requeue", False)
+        tell(heartbeat.emit, contract.RETRIED if again else contract.IGNORED, task_id)
     tell(heartbeat.emit, contract.TASK_END, task_id)
     if number_of(task_id) is None:
         other_tasks.ended(task_id)
@@ -72,6 +77,13 @@ def _ended(task_id, **_):
 @signals.task_retry.connect(weak=False)
 def _put_off(request, **_):
     tell(heartbeat.emit, contract.RETRIED, request.id)
+
+
+@signals.task_revoked.connect(weak=False)
+def _revoked(request, terminated, **_):
+    """Of a task that was never begun: its answer, if one is stored, came before this."""
+    if not terminated:
+        tell(heartbeat.emit, contract.IGNORED, request.id)
 
 
 @signals.task_failure.connect(weak=False)
@@ -84,12 +96,6 @@ def _answered(sender, result, **_):
     """A task that *returns* an exception has not answered."""
     if isinstance(result, BaseException):
         tell(heartbeat.stamp, contract.RETURNED_ERROR, sender.request.id)
-
-
-@signals.worker_process_init.connect(weak=False)
-def _child_started(**_):
-    heartbeat.emit(contract.CHILD_INIT)
-    self_report.answer_signals(EVENTS)
 
 
 @signals.worker_ready.connect(weak=False)
