@@ -24,6 +24,7 @@ CHANGED = {
     "task_always_eager": (False, "a worker is to run the task"),
     "task_store_eager_result": (False, "a worker is to run the task"),
 }
+PREFORK = ("prefork", "processes", "celery.concurrency.prefork:TaskPool")
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OF_OTHER_BROKERS = ("sep", "global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
@@ -44,6 +45,16 @@ def settings(conf):
         said.append("broker_transport_options without %s: they are for another broker, or name its keys" % ", ".join(left_out))
     values["broker_transport_options"] = {name: value for name, value in options.items() if name not in left_out}
     return values, said
+
+
+def pool_settings(conf):
+    """What is said of the settings that would start another pool than the one that is asked for."""
+    said, pool, method = [], conf.get("worker_pool"), conf.get("worker_pool_start_method")
+    if pool and pool not in PREFORK:
+        said.append("worker_pool is %r in the settings and beats --pool prefork: overridden in the trial" % pool)
+    if method not in (None, "fork"):
+        said.append("worker_pool_start_method is %r in the settings: overridden in the trial" % method)
+    return said
 
 
 def own_files(folder):
@@ -76,6 +87,7 @@ def facts(spec):
         changed["task_track_started"] = False
     if task.rate_limit:
         said.append("the task's rate_limit %s is kept: it bounds the throughput" % task.rate_limit)
+    pools = pool_settings(app.conf)
     import celery
 
     return app, task, {
@@ -83,7 +95,8 @@ def facts(spec):
         "celery": celery.__version__,
         "task": task.name,
         "settings": {name: value for name, value in changed.items() if is_plain(value)},
-        "said": said,
+        "said": said + pools,
+        "pool_settings": pools,
         "told": {name: repr(app.conf.get(name)) for name in TOLD},
         "result_serializer": app.conf.result_serializer,
         "broker": app.connection_for_write().as_uri(),

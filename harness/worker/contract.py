@@ -107,6 +107,8 @@ RETURNED_ERROR = 4  # likewise: it returned an exception instead of an answer
 
 PLACEHOLDER = "TASK-ID"  # where a request's id goes in a message that is kept as a template
 QUEUES = "queues.json"  # beside the events of somebody's own application: the names of the queues that its worker consumes
+#: likewise: its pool, {"implementation": "module:class", "spawned": whether it does not fork, "limit": its concurrency}
+POOL = "pool.json"
 
 PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"
 

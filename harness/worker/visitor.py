@@ -100,7 +100,21 @@ def _answered(sender, result, **_):
 
 @signals.worker_ready.connect(weak=False)
 def _ready(sender, **_):
-    queues = [queue.name for queue in sender.task_consumer.queues]
-    with open(os.path.join(EVENTS, contract.QUEUES), "w") as file:
-        json.dump(queues, file)
+    leave(contract.QUEUES, [queue.name for queue in sender.task_consumer.queues])
+    leave(contract.POOL, described(sender.pool))
     heartbeat.emit(contract.READY)
+
+
+def described(pool):
+    """The pool that really runs: settings and the command line may differ about it."""
+    kind = type(pool)
+    return {
+        "implementation": "%s:%s" % (kind.__module__, kind.__name__),
+        "spawned": not getattr(pool, "forking_enable", True),
+        "limit": getattr(pool, "limit", None),
+    }
+
+
+def leave(name, told):
+    with open(os.path.join(EVENTS, name), "w") as file:
+        json.dump(told, file)

@@ -53,6 +53,11 @@ class Facts:
         """What is otherwise in the trial than the application would have it."""
         return list(self.told["said"])
 
+    @property
+    def pool_settings(self) -> list[str]:
+        """Likewise, of the settings that would start another pool than `prefork`, or another kind of child."""
+        return list(self.told.get("pool_settings", ()))
+
 
 def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
     """Import the application and let it send its task once a row. Raises BadInput or HarnessError with its log, Interrupted."""
