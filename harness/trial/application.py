@@ -26,6 +26,26 @@ BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKE
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What bounds a task, a child or a message of the application's; None where nothing does, or nothing is known.
+
+    `soft_s`, `hard_s`: time limits of the task (prefork alone keeps hard ones). `rate_per_s`: how often a worker begins it.
+    `expires_s`: how long after its sending a message is revoked if nobody began it; `put_off_s`: how long it is put off.
+    """
+
+    soft_s: float | None = None
+    hard_s: float | None = None
+    rate_per_s: float | None = None
+    max_tasks_per_child: int | None = None
+    max_memory_per_child_kib: int | None = None
+    acks_late: bool = False
+    prefetch_multiplier: int = 4
+    proc_alive_timeout_s: float = 4.0
+    expires_s: float | None = None
+    put_off_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Application:
     """`app` and `task` as Celery names them; `folder`: where it is started; `own_variables`: all that it is started with.
 
@@ -45,6 +65,7 @@ class Application:
     queue_key: str = ""
     messages: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
 
     @property
     def queue_name(self) -> str:

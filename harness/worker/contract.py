@@ -106,6 +106,7 @@ RAISED = 3  # of somebody's own application, by the process that ran the task: i
 RETURNED_ERROR = 4  # likewise: it returned an exception instead of an answer
 
 PLACEHOLDER = "TASK-ID"  # where a request's id goes in a message that is kept as a template
+REBASE = "HARNESS-REBASE:"  # and where a moment goes: so many seconds after it is sent, as in HARNESS-REBASE:+15.000
 QUEUES = "queues.json"  # beside the events of somebody's own application: the names of the queues that its worker consumes
 #: likewise: its pool, {"implementation": "module:class", "spawned": whether it does not fork, "limit": its concurrency}
 POOL = "pool.json"

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,7 @@ class ApplicationSource:
                 "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
                 "folder": os.path.relpath(order.folder), "env_file": str(order.env_file or ""),
                 "consumed": self.application.queue_name, "said": self.facts.said, "told": told["told"],
+                "limits": asdict(self.application.limits),
                 "checked": self.checked, "changes": [vars(change) for change in self.changes],
             },
         }  # fmt: skip

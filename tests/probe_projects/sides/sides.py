@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from celery.exceptions import Ignore, Reject
 
 app = Celery("sides", broker="redis://localhost:1/0", backend="redis://localhost:1/0")
@@ -48,4 +48,15 @@ def forking(count):
     if pid == 0:
         time.sleep(2.0)
         os._exit(0)
+    return count
+
+
+class Fresh(Task):
+    def apply_async(self, args=None, kwargs=None, **options):
+        options.setdefault("expires", 2)
+        return super().apply_async(args, kwargs, **options)
+
+
+@app.task(base=Fresh, soft_time_limit=30)
+def fresh(count):
     return count
