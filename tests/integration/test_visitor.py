@@ -16,6 +16,7 @@ from harness.client.plan import new_prefix, request_id
 from harness.environments import Environment
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.machine.processes import OwnedProcess
+from harness.observe import diagnosis
 from harness.observe.progress import OpenStage, Progress
 from harness.trial.application import Application
 from harness.worker import contract
@@ -123,3 +124,16 @@ def test_silence_on_purpose_is_told(worker: Callable[..., Worker]) -> None:
     one.send("sides.ignored", None, 1)
     assert one.until(lambda progress: progress.ended == 2)
     assert one.until(lambda progress: progress.ignored == {0, 1})
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_the_threads_of_an_idle_worker_are_celerys_own(worker: Callable[..., Worker], pool: str) -> None:
+    one = worker(pool)
+    assert one.until(lambda progress: is_ready(progress) and not progress.open)
+    one.send("sides.fresh", 0, 1)
+    assert one.until(lambda progress: progress.ended == 1)
+    time.sleep(0.5)  # until everything is idle again
+    for pid in {one.process.pid, *one.progress.child_pids}:
+        glance = diagnosis.glance(pid)
+        assert glance is not None
+        assert {glance.functions.get(tid) for tid in glance.foreign} == set(), pid
