@@ -19,7 +19,7 @@ from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.records.store import RunFolder
 from harness.trial.application import Application
-from tests.test_store import record
+from tests.test_store import CELL, record
 
 HERE = Path("/somewhere")
 ORDER = ProbeOrder(
@@ -116,6 +116,14 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     assert said == ["warning: the serial calls gave no answer that can be read: answers are not checked"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers came", [NOT_CHECKED])
+
+
+def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:
+    one = source()
+    one.facts.told["pool_settings"] = ["worker_pool is 'threads'"]  # type: ignore[index]
+    one.take_reference([line(0, 7), line(1, 8)])
+    assert one.revised(record(replace(CELL, pool="prefork"))).reason == "fine; worker_pool is 'threads'"
+    assert one.revised(record(CELL)).reason == "fine"
 
 
 def test_a_folder_with_a_probe_of_something_else_is_not_admitted(tmp_path: Path) -> None:

@@ -34,6 +34,67 @@ print("up", flush=True)
 busy()
 """
 
+LIB = "/usr/lib/python3.11"
+SITE = "/srv/venv/lib/python3.11/site-packages"
+THREAD = (("run", f"{LIB}/threading.py"), ("_bootstrap_inner", f"{LIB}/threading.py"), ("_bootstrap", f"{LIB}/threading.py"))
+POOL = (("_worker", f"{LIB}/concurrent/futures/thread.py"), *THREAD)
+MAIN = (
+    ("main", f"{SITE}/click/core.py"),
+    ("main", f"{SITE}/celery/bin/celery.py"),
+    ("<module>", "/srv/venv/bin/celery"),
+)
+#: (function, file), innermost first
+OWN = {
+    "the main process": (
+        ("poll", f"{SITE}/kombu/utils/eventio.py"),
+        ("asynloop", f"{SITE}/celery/worker/loops.py"),
+        *MAIN,
+    ),
+    "the main process of a distribution": (
+        ("read_response", "/usr/lib/python3/dist-packages/redis/connection.py"),
+        ("synloop", "/usr/lib/python3/dist-packages/celery/worker/loops.py"),
+        ("_run_module_as_main", "<frozen runpy>"),
+    ),
+    "an idle child": (("recv", f"{SITE}/billiard/connection.py"), ("workloop", f"{SITE}/billiard/pool.py"), *MAIN),
+    "the timer": (("wait", f"{LIB}/threading.py"), ("run", f"{SITE}/celery/utils/timer2.py"), *THREAD),
+    "an idle thread of the pool": POOL,
+    "an idle thread whose queue is Python code": (("wait", f"{LIB}/threading.py"), ("get", f"{LIB}/queue.py"), *POOL),
+}
+THEIRS = {
+    "a task": (("predict", "/srv/shop/tasks.py"), ("trace_task", f"{SITE}/celery/app/trace.py"), *MAIN),
+    "a listener of Redis": (
+        ("read_response", f"{SITE}/redis/connection.py"),
+        ("run", f"{SITE}/redis/client.py"),
+        *THREAD,
+    ),
+    "a listener of kombu's that calls the application": (
+        ("on_message", "/srv/shop/events.py"),
+        ("drain_events", f"{SITE}/kombu/connection.py"),
+        *THREAD,
+    ),
+    "a thread of gevent's": (("run", f"{SITE}/gevent/threadpool.py"),),
+    "a timer of threading's": (("wait", f"{LIB}/threading.py"), *THREAD),
+    "a function in an executor": (("run", f"{LIB}/concurrent/futures/thread.py"), *POOL),
+    "an executor's thread that waits for another's queue": (
+        ("get", f"{LIB}/queue.py"),
+        ("run", f"{LIB}/concurrent/futures/thread.py"),
+        *POOL,
+    ),
+    "a project's folder that is called celery": (("loop", "/srv/shop/celery/loop.py"), *THREAD),
+    "a project's queue.py": (("wait", "/srv/shop/queue.py"), ("run", f"{SITE}/celery/utils/timer2.py"), *THREAD),
+    "a thread without a frame": (),
+}
+
+
+@pytest.mark.parametrize("frames", OWN.values(), ids=OWN)
+def test_a_thread_that_runs_celery_alone_is_celerys_own(frames: tuple[tuple[str, str], ...]) -> None:
+    assert diagnosis.is_own(frames)
+
+
+@pytest.mark.parametrize("frames", THEIRS.values(), ids=THEIRS)
+def test_a_thread_that_may_run_the_applications_code_is_not(frames: tuple[tuple[str, str], ...]) -> None:
+    assert not diagnosis.is_own(frames)
+
 
 def test_a_process_tells_its_own_stacks_where_py_spy_may_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "_ask", lambda argv, limit_s: ("", "Permission denied"))

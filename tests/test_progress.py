@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.observe.progress import Progress
-from harness.worker import contract, heartbeat
+from harness.worker import contract, heartbeat, other_tasks
 
 SECOND = 1_000_000_000
 
@@ -42,6 +42,72 @@ def test_a_request_that_puts_itself_off_is_neither_lost_nor_begun_twice(tmp_path
     put(tmp_path, 2, (contract.TASK_BEGIN, 5000, 9.0), (contract.TASK_END, 5000, 9.1))
     progress.read()
     assert (progress.waiting, progress.begun, progress.unanswered) == (1, 1, 1)
+
+
+def test_a_task_that_is_none_of_our_requests_keeps_its_executor_busy(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 2, (contract.READY, -1, 1.0), (contract.TASK_BEGIN, 0, 2.0), (contract.TASK_END, 0, 2.5))
+    put(tmp_path, 2, (contract.OTHER_BEGIN, 0, 3.0))
+    put(tmp_path, 3, (contract.TASK_BEGIN, 1, 3.0))
+    (tmp_path / "2.others").write_text("0 shop.index\n1 shop.clean\n")
+    progress.read()
+    assert progress.busy == {(2, 2): 1, (3, 3): 1}
+    assert [progress.task_of(stage) for stage in progress.open.values()] == ["shop.index", ""]
+    assert (progress.begun, progress.ended, len(progress.durations_s)) == (2, 1, 1)
+    put(tmp_path, 2, (contract.OTHER_END, 0, 13.0))
+    progress.read()
+    assert progress.busy == {(3, 3): 1}
+    assert progress.quiet_s(now_s=14.0) == pytest.approx(1.0), "its end is progress"
+    assert (progress.begun, progress.ended, len(progress.durations_s)) == (2, 1, 1)
+
+
+def test_a_child_starts_until_it_may_serve(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 2, (contract.START_BEGIN, -1, 1.0))
+    put(tmp_path, 3, (contract.START_BEGIN, -1, 1.0), (contract.CHILD_INIT, -1, 21.0))
+    put(tmp_path, 4, (contract.CHILD_INIT, -1, 1.0))
+    progress.read()
+    assert [(stage.kind, stage.pid, stage.tid, stage.since_s) for stage in progress.open.values()] == [("start", 2, 2, 1.0)]
+    assert progress.child_pids == {2, 3, 4}
+    assert progress.busy == {}
+
+
+def test_a_request_that_is_ignored_on_purpose_is_not_unanswered(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 1, *((contract.PUBLISHED, number, 1.0) for number in range(3)))
+    put(tmp_path, 2, (contract.TASK_BEGIN, 0, 2.0), (contract.IGNORED, 0, 2.5), (contract.TASK_END, 0, 2.5))
+    progress.read()
+    assert (progress.ignored, progress.waiting, progress.unanswered) == ({0}, 2, 0)
+    put(tmp_path, 2, (contract.IGNORED, 1, 3.0))  # revoked: nobody begins it
+    put(tmp_path, 2, (contract.TASK_BEGIN, 2, 3.0), (contract.TASK_END, 2, 3.0))
+    progress.read()
+    assert (progress.ignored, progress.waiting, progress.unanswered) == ({0, 1}, 0, 1)
+
+
+def test_an_answer_counts_whether_it_comes_before_or_after_the_word_that_there_is_none(tmp_path: Path) -> None:
+    """A revoked request has both."""
+    progress = Progress(tmp_path)
+    put(tmp_path, 1, *((contract.PUBLISHED, number, 1.0) for number in range(3)))
+    put(tmp_path, 1, (contract.RECEIVED, 0, 2.0))
+    put(tmp_path, 2, (contract.IGNORED, 0, 3.0), (contract.IGNORED, 1, 3.0))
+    put(tmp_path, 1, (contract.RECEIVED, 1, 4.0))
+    put(tmp_path, 2, (contract.TASK_BEGIN, 2, 5.0), (contract.TASK_END, 2, 5.0))
+    progress.read()
+    assert (progress.ignored, progress.waiting, progress.unanswered) == (set(), 0, 1)
+
+
+def test_two_runs_of_one_task_at_a_time_are_told_apart(tmp_path: Path) -> None:
+    heartbeat.open_in(str(tmp_path))
+    try:
+        for _ in range(2):
+            other_tasks.begun(str(tmp_path), "an-id", "shop.index")
+        other_tasks.ended("an-id")
+        other_tasks.ended("another id, whose beginning was before us")
+    finally:
+        heartbeat.open_in(None)
+    progress = Progress(tmp_path)
+    progress.read()
+    assert [(stage.kind, progress.task_of(stage)) for stage in progress.open.values()] == [("other", "shop.index")]
 
 
 def test_sending_to_a_worker_that_owes_an_answer_is_no_progress(tmp_path: Path) -> None:

@@ -97,3 +97,10 @@ def test_a_requests_number_is_read_from_its_task_id() -> None:
     from harness.client.plan import request_id
 
     assert contract.request_number(request_id("a" * 24, 258)) == 258
+
+
+def test_other_tasks_are_told_by_process_and_one_without_an_end_still_runs(tmp_path: Path) -> None:
+    write(tmp_path, "10.events", (contract.OTHER_BEGIN, 0, 5), (contract.OTHER_END, 0, 9), (contract.OTHER_BEGIN, 1, 20))
+    write(tmp_path, "11.events", (contract.OTHER_BEGIN, 0, 6), (contract.OTHER_END, 0, 7), (contract.TASK_BEGIN, 0, 1))
+    begun, ended = stamps.other_tasks(tmp_path)
+    assert sorted(zip(begun.tolist(), ended.tolist(), strict=True)) == [(5, 9), (6, 7), (20, stamps.NEVER)]

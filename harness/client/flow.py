@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from harness.client import silence
 from harness.client.log import Log
 from harness.client.plan import Plan
 from harness.client.schedule import NS_PER_S, Nanoseconds
+from harness.client.silence import Silence
 from harness.client.wire import Wire
 from harness.worker import contract, heartbeat
 
@@ -32,6 +35,7 @@ class Flow:
         self.stopped = threading.Event()
         self._dice = np.random.default_rng(plan.rows_seed)
         self._rows: list[int] = []
+        self._silence = Silence(Path(plan.events_dir)) if plan.messages else None
 
     def begin(self, phase: str) -> None:
         """From now on, requests belong to this phase; the driver is told."""
@@ -67,7 +71,7 @@ class Flow:
         return self._rows.pop()
 
     def take(self, limit_s: float = POLL_S) -> list[int]:
-        """The numbers of the requests whose answers are there, after waiting up to `limit_s` for the first."""
+        """The numbers of the requests that have ended, after waiting up to `limit_s` for the first answer."""
         taken, log = self.wire.take(limit_s), self.log
         for number in taken.confirmed:
             log.sent[number] = taken.at_ns
@@ -78,10 +82,19 @@ class Flow:
                 fresh.append(number)
             else:
                 self.duplicates += 1
+        fresh += self._given_up(taken.at_ns)
         if fresh:
             heartbeat.emit_all(contract.RECEIVED, fresh)
             self.in_flight -= len(fresh)
         return fresh
+
+    def _given_up(self, at_ns: int) -> list[int]:
+        """The numbers of the requests that are never answered, on purpose; each ends here, with that as its error."""
+        silent = self._silence.numbers() if self._silence is not None else []
+        ended = [number for number in dict.fromkeys(silent) if number < len(self.log) and self.log.raw[number] is None]
+        for number in ended:
+            self.log.received[number], self.log.raw[number] = at_ns, silence.ANSWER
+        return ended
 
     def settle(self, limit_s: float | None = None) -> None:
         """Wait for all answers.

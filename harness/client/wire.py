@@ -22,7 +22,7 @@ import hiredis
 import redis
 
 from harness.broker import OUR_NAME
-from harness.client import opaque
+from harness.client import opaque, rebase
 from harness.client.plan import new_prefix, request_id
 from harness.worker import contract
 
@@ -100,7 +100,8 @@ class Wire:
     def message(self, number: int, row: int) -> bytes:
         """The broker message of one request, as kombu writes it."""
         if self._messages:
-            return self._messages[row].replace(contract.PLACEHOLDER, request_id(self.prefix, number)).encode()
+            text = self._messages[row].replace(contract.PLACEHOLDER, request_id(self.prefix, number))
+            return rebase.fill(text, time.time()).encode()
         body = f'[[{number}, {row}], {{}}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]'
         encoded = base64.b64encode(body.encode()).decode()
         text = self._message.replace(contract.PLACEHOLDER, request_id(self.prefix, number))

@@ -9,17 +9,29 @@ FIRST_CELERY_WITH_SPAWN = (5, 7)
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """`executors` says what runs requests: 'processes', 'threads', 'greenlets' or 'main' (the worker's own thread)."""
+    """`executors` says what runs requests: 'processes', 'threads', 'greenlets' or 'main' (the worker's own thread).
+    `module`: Celery's, whose TaskPool it is.
+    """
 
     name: str
     arguments: tuple[str, ...]
     executors: str
+    module: str
     child_signal: bool  # worker_process_init fires (Celery source: only prefork's children, and solo itself)
     needs_celery: tuple[int, int] = (4, 0)
+    spawned: bool = False
 
     def command(self, concurrency: int) -> list[str]:
         """Arguments of `celery worker` for this pool."""
         return [*self.arguments, "--concurrency", str(concurrency)]
+
+    def differs(self, *, implementation: str, spawned: bool, limit: int | None, concurrency: int) -> str:
+        """What pool a worker has instead of this one, as it says itself; '' where it has this one."""
+        if implementation != f"celery.concurrency.{self.module}:TaskPool":
+            return f"the pool {implementation}"
+        if self.executors == "processes" and spawned != self.spawned:
+            return f"children that are {'spawned' if spawned else 'forked'}"
+        return f"a concurrency of {limit}" if self.executors != "main" and limit not in (None, concurrency) else ""
 
     def refuses(self, *, concurrency: int, placement: str, celery: tuple[int, int]) -> str | None:
         """Why such a cell cannot exist, or None."""
@@ -36,18 +48,20 @@ class Pool:
 POOLS = {
     pool.name: pool
     for pool in (
-        Pool(name="prefork", arguments=("--pool", "prefork"), executors="processes", child_signal=True),
+        Pool(name="prefork", arguments=("--pool", "prefork"), executors="processes", module="prefork", child_signal=True),
         Pool(
             name="prefork-spawn",
             arguments=("--pool", "prefork", "--pool-start-method", "spawn"),
             executors="processes",
+            module="prefork",
+            spawned=True,
             child_signal=True,
             needs_celery=FIRST_CELERY_WITH_SPAWN,
         ),
-        Pool(name="threads", arguments=("--pool", "threads"), executors="threads", child_signal=False),
-        Pool(name="gevent", arguments=("--pool", "gevent"), executors="greenlets", child_signal=False),
-        Pool(name="eventlet", arguments=("--pool", "eventlet"), executors="greenlets", child_signal=False),
-        Pool(name="solo", arguments=("--pool", "solo"), executors="main", child_signal=True),
+        Pool(name="threads", arguments=("--pool", "threads"), executors="threads", module="thread", child_signal=False),
+        Pool(name="gevent", arguments=("--pool", "gevent"), executors="greenlets", module="gevent", child_signal=False),
+        Pool(name="eventlet", arguments=("--pool", "eventlet"), executors="greenlets", module="eventlet", child_signal=False),
+        Pool(name="solo", arguments=("--pool", "solo"), executors="main", module="solo", child_signal=True),
     )
 }
 

@@ -7,8 +7,10 @@ time limit of its own. Finding the likely cause from this evidence is for `cause
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,10 +31,17 @@ STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: 
 GLANCE_LIMIT_S = 5.0
 MOST_STACKS = 3
 LOG_TAIL_BYTES = 20_000
-# A thread is Celery's own if it runs nothing but this, and at least one of the first line: a bare threading.Timer, say,
-# will run somebody's function.
-OWN_LIBRARIES = ("celery/", "kombu/", "billiard/", "concurrent/futures/", "redis/", "gevent/", "eventlet/")
-OWN_HELPERS = ("threading.py", "queue.py", "selectors.py", "click/", "bin/celery", "<frozen")
+INSTALLED = r"/(site|dist)-packages/"  # a project's own folder may be called celery, too
+STANDARD = r"/python3[^/]*/"
+CELERYS = re.compile(INSTALLED + "(celery|kombu|billiard)/")
+#: what a thread of Celery's own may run besides; alone it may run anybody's: a listener of Redis, a timer
+COMPANIONS = re.compile(
+    f"{INSTALLED}(redis|gevent|eventlet|click)/"
+    f"|{STANDARD}((threading|queue|selectors|runpy)\\.py|concurrent/futures/)"
+    "|/bin/celery$|^<frozen "
+)
+POOL_QUEUE = re.compile(STANDARD + r"(queue|threading)\.py$")
+POOL_THREAD = re.compile(STANDARD + r"concurrent/futures/thread\.py$")
 
 
 def py_spy() -> str:
@@ -76,10 +85,12 @@ def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
     known |= {thread["thread_id"]: thread["os_thread_id"] for thread in threads if thread.get("os_thread_id")}
     if any(thread["thread_id"] not in known for thread in threads):
         return None
-    files = {known[thread["thread_id"]]: [frame["filename"] for frame in thread["frames"]] for thread in threads}
+    frames = {
+        known[thread["thread_id"]]: [(frame["name"], frame["filename"]) for frame in thread["frames"]] for thread in threads
+    }
     return Glance(
-        foreign=frozenset(tid for tid, names in files.items() if not _own(names)),
-        own=frozenset(tid for tid, names in files.items() if _own(names)),
+        foreign=frozenset(tid for tid, stack in frames.items() if not is_own(stack)),
+        own=frozenset(tid for tid, stack in frames.items() if is_own(stack)),
         gil_owner=next((known[thread["thread_id"]] for thread in threads if thread.get("owns_gil")), None),
         functions={known[thread["thread_id"]]: _top(thread["frames"]) for thread in threads if thread["frames"]},
         ids=known,
@@ -101,11 +112,21 @@ def _top(frames: Sequence[Mapping[str, Any]]) -> str:
     return f"{frames[0]['name']} ({frames[0]['filename']})"
 
 
-def _own(filenames: Sequence[str]) -> bool:
-    """Whether a thread with frames in these files is Celery's own."""
-    libraries = [any(part in name for part in OWN_LIBRARIES) for name in filenames]
-    helpers = [any(part in name for part in OWN_HELPERS) for name in filenames]
-    return any(libraries) and all(one or other for one, other in zip(libraries, helpers, strict=True))
+def is_own(frames: Sequence[tuple[str, str]]) -> bool:
+    """Whether a thread is Celery's own, by its frames, (function, file) each, innermost first. A client of Redis or a green
+    library alone is not: they run listeners and timers of the application's. An idle thread of an executor is.
+    """
+    if not any(CELERYS.search(file) for _, file in frames):
+        return _idles_in_a_pool(frames)
+    return all(CELERYS.search(file) or COMPANIONS.search(file) for _, file in frames)
+
+
+def _idles_in_a_pool(frames: Sequence[tuple[str, str]]) -> bool:
+    """Whether it waits in the queue of a `concurrent.futures.ThreadPoolExecutor`; in Python 3.7 on, that wait is C code."""
+    below = list(itertools.dropwhile(lambda frame: POOL_QUEUE.search(frame[1]), frames))
+    if not below or below[0][0] != "_worker" or not POOL_THREAD.search(below[0][1]):
+        return False
+    return all(POOL_QUEUE.search(file) for _, file in below[1:])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,18 +8,37 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.worker import contract
 
 NS = 1e-9
+TASKS = ("request", "other")  # kinds of stages that occupy an executor
+BEGINS = {
+    contract.TASK_BEGIN: "request",
+    contract.LOAD_BEGIN: "load",
+    contract.PARENT_PREDICT_BEGIN: "parent-predict",
+    contract.OTHER_BEGIN: "other",
+    contract.START_BEGIN: "start",
+}
+ENDS = {
+    contract.TASK_END: "request",
+    contract.LOAD_END: "load",
+    contract.PARENT_PREDICT_END: "parent-predict",
+    contract.OTHER_END: "other",
+    contract.CHILD_INIT: "start",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenStage:
-    """A stage that a process has begun and not ended: a request, a model load, or a predict in the parent."""
+    """A stage that a process has begun and not ended: a request, a model load, a predict in the parent, or one of these two.
+
+    `start`: a prefork child that does not serve yet. `other`: a task of somebody's own application that is none of our
+    requests; its `number` is a counter of its process.
+    """
 
     kind: str
     pid: int
@@ -49,9 +68,11 @@ class Progress:
     load_seconds: dict[int, float] = field(default_factory=dict)
     child_pids: set[int] = field(default_factory=set)  # of all processes that began to serve, the worker's own too
     put_off: set[int] = field(default_factory=set)  # requests whose task will be begun again, at a time of its own
+    ignored: set[int] = field(default_factory=set)  # requests that are never answered, on purpose
     has_put_off: bool = False  # whether any request was ever put off
     unsupported: str | None = None
     _begun: bytearray = field(default_factory=bytearray)  # by number: 1 for a request that was begun
+    _received: bytearray = field(default_factory=bytearray)  # likewise, whose answer has come
     _offsets: dict[Path, int] = field(default_factory=dict)
 
     @property
@@ -65,10 +86,16 @@ class Progress:
         return statistics.median(self.durations_s) if self.durations_s else None
 
     @property
+    def busy(self) -> Counter[tuple[int, int]]:
+        """How many tasks each executor, (pid, tid), has begun and not ended: our requests and any other. All greenlets of a
+        process are one thread."""
+        return Counter((stage.pid, stage.tid) for stage in self.open.values() if stage.kind in TASKS)
+
+    @property
     def unanswered(self) -> int:
         """Requests that no worker holds, has put off or has yet to begin, and whose answer has not come."""
         held = sum(kind == "request" for kind, _, _ in self.open) + len(self.put_off)
-        return max(0, self.published - self.received - self.waiting - held)
+        return max(0, self.published - self.received - self.waiting - held - len(self.ignored))
 
     def read(self) -> bool:
         """Take in what was appended since the last call; whether there was anything."""
@@ -105,6 +132,8 @@ class Progress:
         elif event.kind == contract.RECEIVED:
             self.received += 1
             self.put_off.discard(event.number)
+            self.ignored.discard(event.number)
+            self._is_new(self._received, event.number)
         elif event.kind == contract.WITHDRAWN:
             self.published -= 1
         elif event.kind == contract.PHASE:
@@ -112,38 +141,32 @@ class Progress:
             self.phase_at_s[self.phase] = at_s
         elif event.kind == contract.READY:
             self.ready_at_s = at_s
-        elif event.kind in (contract.CHILD_INIT, contract.IMPORT_BEGIN):
+        elif event.kind == contract.IMPORT_BEGIN:
             self.child_pids.add(event.pid)
         elif event.kind == contract.RETRIED:
             self.put_off.add(event.number)
             self.has_put_off = True
+        elif event.kind == contract.IGNORED:
+            self._ignore(event.number)
         elif event.kind == contract.UNSUPPORTED:
             self.unsupported = (self.directory / "unsupported.txt").read_text().strip()
         else:
             self._stage(event, at_s)
 
     def _stage(self, event: contract.Event, at_s: float) -> None:
-        begins = {
-            contract.TASK_BEGIN: "request",
-            contract.LOAD_BEGIN: "load",
-            contract.PARENT_PREDICT_BEGIN: "parent-predict",
-        }
-        ends = {
-            contract.TASK_END: "request",
-            contract.LOAD_END: "load",
-            contract.PARENT_PREDICT_END: "parent-predict",
-        }
-        if event.kind in begins:
-            kind = begins[event.kind]
-            self.begun += kind == "request" and self._is_new(event.number)
+        if event.kind in (contract.START_BEGIN, contract.CHILD_INIT):
+            self.child_pids.add(event.pid)
+        if event.kind in BEGINS:
+            kind = BEGINS[event.kind]
+            self.begun += kind == "request" and self._is_new(self._begun, event.number)
             if kind == "request":
                 self.put_off.discard(event.number)
             self.open[kind, event.pid, event.number] = OpenStage(
                 kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s,
                 cold=event.pid not in self.warm_pids,
             )  # fmt: skip
-        elif event.kind in ends:
-            kind = ends[event.kind]
+        elif event.kind in ENDS:
+            kind = ENDS[event.kind]
             stage = self.open.pop((kind, event.pid, event.number), None)
             self.ended += kind == "request"
             if kind == "request" and stage is not None:
@@ -152,12 +175,26 @@ class Progress:
             if kind == "load" and stage is not None:
                 self.load_seconds[event.pid] = at_s - stage.since_s
 
-    def _is_new(self, number: int) -> bool:
-        """Whether a request is begun for the first time; noted."""
-        if number >= len(self._begun):
-            self._begun.extend(bytes(number + 1024 - len(self._begun)))
-        first, self._begun[number] = not self._begun[number], 1
+    def _ignore(self, number: int) -> None:
+        """A request that is never answered: one that was revoked is never begun either, and no longer waits."""
+        self.begun += self._is_new(self._begun, number)
+        self.put_off.discard(number)
+        if number >= len(self._received) or not self._received[number]:
+            self.ignored.add(number)
+
+    @staticmethod
+    def _is_new(seen: bytearray, number: int) -> bool:
+        """Whether a request's number is met for the first time; noted."""
+        if number >= len(seen):
+            seen.extend(bytes(number + 1024 - len(seen)))
+        first, seen[number] = not seen[number], 1
         return first
+
+    def task_of(self, stage: OpenStage) -> str:
+        """The name of a task that is none of our requests; '' where it is not known."""
+        path = self.directory / contract.OTHERS_FILE_NAME.format(pid=stage.pid)
+        lines = path.read_text().splitlines() if stage.kind == "other" and path.exists() else []
+        return next((name for number, _, name in (line.partition(" ") for line in lines) if number == str(stage.number)), "")
 
     def forget(self, pids: set[int]) -> list[OpenStage]:
         """Close the stages of processes that are dead; the stages that were lost so."""

@@ -86,6 +86,10 @@ def load(path: Path, reference: Floats, *, batch: int, rtol: float, atol: float)
     return Requests(columns=columns, answered=answered, right=right, raised=raised, difference=difference)
 
 
+Moments = npt.NDArray[Any]
+NOTHING = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))  # no other tasks
+
+
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
     """How requests waited in a span. `while_idle`: share of it in which a request waited and an executor was free.
@@ -95,19 +99,23 @@ class Waiting:
     starved: float
 
 
-def waiting(requests: Requests, *, capacity: int, begin_s: float, end_s: float) -> Waiting | None:
-    """How requests waited between two moments. None where some raised or were lost: their stamps are not known."""
+def waiting(
+    requests: Requests, *, capacity: int, begin_s: float, end_s: float, others: tuple[Moments, Moments] = NOTHING
+) -> Waiting | None:
+    """How requests waited between two moments. `others`: when other tasks began and ended in the same executors, ns each. None
+    where some requests raised or were lost: their stamps are not known."""
     columns = requests.columns
     known = requests.answered & (columns["begin"] >= 0)
     inside = known & (columns["received"] * NS >= begin_s) & (columns["published"] * NS <= end_s)
     if not inside.any() or end_s <= begin_s or (requests.raised & (columns["phase"] == MEASURE)).any():
         return None
     published, begin, end = (columns[name][inside] * NS for name in ("published", "begin", "predict_end"))
-    times = np.concatenate([published, begin, end]).clip(begin_s, end_s)
-    one, zero = np.ones(len(published)), np.zeros(len(published))
+    taken, given = others[0] * NS, others[1] * NS
+    times = np.concatenate([published, begin, end, taken, given]).clip(begin_s, end_s)
+    one, zero, other = np.ones(len(published)), np.zeros(len(published)), np.ones(len(taken))
     order = np.argsort(times, kind="stable")
-    wait = np.cumsum(np.concatenate([one, -one, zero])[order]) > 0.5
-    work = np.cumsum(np.concatenate([zero, one, -one])[order])
+    wait = np.cumsum(np.concatenate([one, -one, zero, 0 * other, 0 * other])[order]) > 0.5
+    work = np.cumsum(np.concatenate([zero, one, -one, other, -other])[order])
     lengths = np.diff(times[order], append=end_s)
     whole = end_s - begin_s
     starved = _spells(lengths, wait & (work < 0.5))

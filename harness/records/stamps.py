@@ -76,6 +76,15 @@ def marked(folder: Path, kind: int) -> set[int]:
     return set(read(folder, contract.STAMPS_FILE_NAME, (kind,))["number"].tolist())
 
 
+def other_tasks(folder: Path) -> tuple[Column, Column]:
+    """When tasks that are none of our requests began and ended, ns each; NEVER for the end of one that did not end."""
+    events = read(folder, contract.FILE_NAME, (contract.OTHER_BEGIN, contract.OTHER_END))
+    ends = {(one["pid"], one["number"]): one["at_ns"] for one in events[events["kind"] == contract.OTHER_END]}
+    begun = events[events["kind"] == contract.OTHER_BEGIN]
+    ended = [ends.get((one["pid"], one["number"]), NEVER) for one in begun]
+    return begun["at_ns"].astype(np.int64), np.array(ended, dtype=np.int64)
+
+
 def _begun(columns: Mapping[str, Column], folder: Path, n: int) -> dict[str, Column]:
     """When a worker began each request, and who; from the last such event where no answer tells."""
     events = read(folder, contract.FILE_NAME, (contract.TASK_BEGIN,))

@@ -10,7 +10,7 @@ from harness.client.plan import SENDING
 from harness.judge.causes import NEVER_STARTED, Facts
 from harness.judge.outcome import Observations
 from harness.measure import waterfall
-from harness.records import answers, sending
+from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sections import CpuUse
@@ -107,7 +107,9 @@ def _waiting(left: Left, requests: Requests | None) -> Waiting | None:
     if left.signs.has_put_off:
         return None  # whether a request waits for an executor, or for the moment that its own task named, is not known
     end_s = left.measured_to_s or begin_s
-    return answers.waiting(requests, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s)
+    return answers.waiting(
+        requests, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s, others=stamps.other_tasks(left.events)
+    )
 
 
 def _waited_in(left: Left, requests: Requests | None, waiting: Waiting | None) -> str:

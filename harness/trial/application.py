@@ -16,21 +16,42 @@ from typing import Any
 
 from harness.environments import worker_path
 from harness.experiment.matrix import Cell
-from harness.experiment.pools import POOLS
+from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
 from harness.worker import contract, spec
 
 VISITOR = "harness.worker.visitor"
 PRIORITY_MARK = "\x06\x16"  # between a queue's name and a priority, in kombu's keys
+PREFORK_BY_NAME = "processes"
 BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What bounds a task, a child or a message of the application's; None where nothing does, or nothing is known.
+
+    `soft_s`, `hard_s`: time limits of the task (prefork alone keeps hard ones). `rate_per_s`: how often a worker begins it.
+    `expires_s`: how long after its sending a message is revoked if nobody began it; `put_off_s`: how long it is put off.
+    """
+
+    soft_s: float | None = None
+    hard_s: float | None = None
+    rate_per_s: float | None = None
+    max_tasks_per_child: int | None = None
+    max_memory_per_child_kib: int | None = None
+    acks_late: bool = False
+    prefetch_multiplier: int = 4
+    proc_alive_timeout_s: float = 4.0
+    expires_s: float | None = None
+    put_off_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
     """`app` and `task` as Celery names them; `folder`: where it is started; `own_variables`: all that it is started with.
 
-    `queue`: which queue its worker is to consume, '' for its own choice. `queue_key`: the broker's key that its requests are
-    pushed to; `messages`: a file with one message a row; `rows`: a file with the arguments; `settings`: Celery settings of
-    the trial.
+    `celery`: its version, (0, 0) while it is not known. `queue`: which queue its worker is to consume, '' for its own choice.
+    `queue_key`: the broker's key that its requests are pushed to; `messages`: a file with one message a row; `rows`: a file
+    with the arguments; `settings`: Celery settings of the trial.
     """
 
     app: str
@@ -39,10 +60,12 @@ class Application:
     folder: Path
     own_variables: Mapping[str, str]
     rows: Path
+    celery: tuple[int, int] = (0, 0)
     queue: str = ""
     queue_key: str = ""
     messages: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
 
     @property
     def queue_name(self) -> str:
@@ -58,9 +81,17 @@ class Application:
         """`celery worker` as its owner would call it, and the visitor."""
         queues = ["--queues", self.queue] if self.queue else []
         return [
-            str(self.python), "-m", "celery", "-A", self.app, "worker", *POOLS[cell.pool].command(cell.concurrency), *queues,
-            "--include", VISITOR, "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
+            str(self.python), "-m", "celery", "-A", self.app, "worker", *self._pool(cell), *queues, "--include", VISITOR,
+            "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
         ]  # fmt: skip
+
+    def _pool(self, cell: Cell) -> list[str]:
+        """The pool's arguments. `worker_pool` in an application's settings beats `--pool prefork`, Celery's default, but not
+        the other name of the same pool (`celery/bin/worker.py`, 5.0 to 5.7); a start method has to be said to beat the setting.
+        """
+        forks = cell.pool == "prefork" and self.celery >= FIRST_CELERY_WITH_SPAWN
+        arguments = [*POOLS[cell.pool].command(cell.concurrency), *(["--pool-start-method", "fork"] if forks else [])]
+        return [PREFORK_BY_NAME if argument == "prefork" else argument for argument in arguments]
 
     def serial_command(self, seconds: float, requests: int, result: Path) -> list[str]:
         """One call after the other in one process, see `harness.worker.serial`."""
@@ -72,15 +103,29 @@ class Application:
             app=self.app, task=self.task, rows=str(self.rows), prefix=prefix, events_dir=str(events), settings=self.settings
         )
 
-    def no_consumer(self, events: Path) -> str:
-        """Why nobody would take the requests of a worker that is ready; '' if it takes them."""
-        try:
-            consumed = json.loads((events / contract.QUEUES).read_text())
-        except (OSError, ValueError):
-            return ""
-        if self.queue_name in consumed:
+    def unfit(self, events: Path, cell: Cell) -> str:
+        """Why a worker that is ready is not the one to measure: by its pool, or since nobody would take the requests; or ''."""
+        return _other_pool(told(events / contract.POOL), cell) or self._no_consumer(told(events / contract.QUEUES))
+
+    def _no_consumer(self, consumed: Any) -> str:
+        if consumed is None or self.queue_name in consumed:
             return ""
         return (
             f"no consumer for queue {self.queue_name!r}: the worker consumes {', '.join(map(repr, consumed)) or 'nothing'}; "
             f"--queue {self.queue_name} makes it consume that one"
         )
+
+
+def told(path: Path) -> Any:
+    """What the visitor left in this file; None where it left nothing."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _other_pool(pool: Any, cell: Cell) -> str:
+    if pool is None:
+        return ""
+    instead = POOLS[cell.pool].differs(**pool, concurrency=cell.concurrency)
+    return f"asked for {cell.pool} with a concurrency of {cell.concurrency}, the worker has {instead}" if instead else ""

@@ -117,7 +117,7 @@ class LiveSite:
 
     def no_consumer(self) -> str:
         application = self.work.application
-        return application.no_consumer(self.work.events) if application is not None else ""
+        return application.unfit(self.work.events, self.work.cell) if application is not None else ""
 
     def go(self) -> None:
         (self.work.folder / GO).touch()

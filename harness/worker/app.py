@@ -14,7 +14,7 @@ import time
 
 from celery import Celery, Task, signals
 
-from harness.worker import contract, heartbeat, self_report
+from harness.worker import child_start, contract, heartbeat, self_report
 from harness.worker.runner import Runner
 
 with open(os.environ[contract.SPEC]) as _file:
@@ -24,6 +24,7 @@ PLACEMENT = SPEC["placement"]
 heartbeat.open_in(SPEC["events_dir"])
 heartbeat.emit(contract.IMPORT_BEGIN)
 self_report.answer_signals(SPEC["events_dir"])
+child_start.watch()
 runner = Runner(SPEC)
 
 app = Celery("harness", broker=os.environ[contract.BROKER_URL], backend=os.environ[contract.BROKER_URL])
@@ -85,8 +86,7 @@ def _written(task_id, **_):
 
 @signals.worker_process_init.connect
 def _child_started(**_):
-    heartbeat.emit(contract.CHILD_INIT)
-    self_report.answer_signals(SPEC["events_dir"])
+    heartbeat.emit(contract.CHILD_INIT)  # what follows is a stage of its own
     if PLACEMENT == "process-init":
         runner.load()
 

@@ -10,6 +10,7 @@ a worker from serving there, and are changed for the trial alone.
 import json
 import os
 import sys
+import time
 import traceback
 
 from harness.worker import contract, their_app
@@ -24,6 +25,7 @@ CHANGED = {
     "task_always_eager": (False, "a worker is to run the task"),
     "task_store_eager_result": (False, "a worker is to run the task"),
 }
+PREFORK = ("prefork", "processes", "celery.concurrency.prefork:TaskPool")
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OF_OTHER_BROKERS = ("sep", "global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
@@ -46,6 +48,33 @@ def settings(conf):
     return values, said
 
 
+def pool_settings(conf):
+    """What is said of the settings that would start another pool than the one that is asked for."""
+    said, pool, method = [], conf.get("worker_pool"), conf.get("worker_pool_start_method")
+    if pool and pool not in PREFORK:
+        said.append("worker_pool is %r in the settings and beats --pool prefork: overridden in the trial" % pool)
+    if method not in (None, "fork"):
+        said.append("worker_pool_start_method is %r in the settings: overridden in the trial" % method)
+    return said
+
+
+def limits(app, task):
+    """What bounds a task or a child, as numbers; None where nothing does. A message may bring limits of its own, which win."""
+    from celery.utils.time import rate
+
+    conf = app.conf
+    return {
+        "soft_s": task.soft_time_limit or conf.task_soft_time_limit,
+        "hard_s": task.time_limit or conf.task_time_limit,
+        "rate_per_s": None if conf.worker_disable_rate_limits else rate(task.rate_limit) or None,
+        "max_tasks_per_child": conf.worker_max_tasks_per_child,
+        "max_memory_per_child_kib": conf.worker_max_memory_per_child,
+        "acks_late": bool(task.acks_late),
+        "prefetch_multiplier": conf.worker_prefetch_multiplier,
+        "proc_alive_timeout_s": conf.worker_proc_alive_timeout,
+    }
+
+
 def own_files(folder):
     """Source files of the modules that came with the application: below the folder, and not installed."""
     found = []
@@ -66,16 +95,12 @@ def facts(spec):
     if task.ignore_result:
         said.append("the task's ignore_result is off in the trial: an answer that is not stored cannot be checked")
         task.ignore_result = False
-    if task.expires:
-        said.append(
-            "the task's expires=%r is off in the trial: its messages are made once, before the first pool" % task.expires
-        )
-        task.expires = None
     if app.conf.result_serializer not in READ and (app.conf.task_track_started or task.track_started):
         said.append("track_started is off in the trial: results in %s cannot be told from it" % app.conf.result_serializer)
         changed["task_track_started"] = False
     if task.rate_limit:
         said.append("the task's rate_limit %s is kept: it bounds the throughput" % task.rate_limit)
+    pools = pool_settings(app.conf)
     import celery
 
     return app, task, {
@@ -83,7 +108,10 @@ def facts(spec):
         "celery": celery.__version__,
         "task": task.name,
         "settings": {name: value for name, value in changed.items() if is_plain(value)},
-        "said": said,
+        "said": said + pools,
+        "pool_settings": pools,
+        "utc_offset_s": app.now().utcoffset().total_seconds() if app.now().tzinfo else 0.0,
+        "limits": limits(app, task),
         "told": {name: repr(app.conf.get(name)) for name in TOLD},
         "result_serializer": app.conf.result_serializer,
         "broker": app.connection_for_write().as_uri(),
@@ -105,14 +133,18 @@ def is_plain(value):
 
 
 def publish(task, rows, queue):
-    """Send the task once a row. Raises what the application raises, with the row's number."""
+    """Send the task once a row; the Unix time at which each message was made. Raises what the application raises, with the
+    row's number."""
     chosen = {"queue": queue} if queue else {}
+    made = []
     for number, row in enumerate(rows):
         args, kwargs = their_app.arguments(row)
+        made.append(time.time())
         try:
             task.apply_async(args=args, kwargs=kwargs, task_id=contract.PLACEHOLDER, **chosen)
         except Exception as error:
             raise ValueError("row %d cannot be sent: %s: %s" % (number, type(error).__name__, error))
+    return made
 
 
 def main(spec_path, out_path):
@@ -120,7 +152,7 @@ def main(spec_path, out_path):
         spec = json.load(file)
     try:
         app, task, found = facts(spec)
-        publish(task, spec["rows"], spec["queue"])
+        found["made_s"] = publish(task, spec["rows"], spec["queue"])
     except Exception as error:
         traceback.print_exc()
         found = {"failed": "%s: %s" % (type(error).__name__, error)}

@@ -81,7 +81,7 @@ WORKER_FIELDS = ("worker_received", "written")
 # Kinds of events: signs of life that a process leaves in its own file, judged from outside.
 IMPORT_BEGIN = 1
 READY = 2
-CHILD_INIT = 3
+CHILD_INIT = 3  # by a prefork child: its start-up has ended
 LOAD_BEGIN = 4
 LOAD_END = 5
 PARENT_PREDICT_BEGIN = 6
@@ -94,6 +94,10 @@ UNSUPPORTED = 12  # the backend cannot build a layer; its name stands in unsuppo
 PHASE = 13  # by the load generator; number is the phase
 RETRIED = 15  # of somebody's own application: the task has put itself off, and will be begun again
 WITHDRAWN = 14  # by the load generator: taken back from the queue before a worker was given it
+OTHER_BEGIN = 16  # of somebody's own application: a task began that is none of our requests; number: a counter of the process
+OTHER_END = 17
+START_BEGIN = 18  # by a prefork child: its start-up has begun, the application's part of it, too; it ends with CHILD_INIT
+IGNORED = 19  # of somebody's own application: this request was revoked, or is never answered on purpose; nobody begins it again
 
 # Kinds of stamps: moments in a request's way through the worker, in a file of their own that nobody reads meanwhile.
 WORKER_RECEIVED = 1  # by the main process: Celery's consumer has taken the message and decoded it
@@ -102,7 +106,10 @@ RAISED = 3  # of somebody's own application, by the process that ran the task: i
 RETURNED_ERROR = 4  # likewise: it returned an exception instead of an answer
 
 PLACEHOLDER = "TASK-ID"  # where a request's id goes in a message that is kept as a template
+REBASE = "HARNESS-REBASE:"  # and where a moment goes: so many seconds after it is sent, as in HARNESS-REBASE:+15.000
 QUEUES = "queues.json"  # beside the events of somebody's own application: the names of the queues that its worker consumes
+#: likewise: its pool, {"implementation": "module:class", "spawned": whether it does not fork, "limit": its concurrency}
+POOL = "pool.json"
 
 PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"
 
@@ -111,6 +118,7 @@ _EVENT = struct.Struct("<Biqq")
 EVENT_SIZE = _EVENT.size
 FILE_NAME = "{pid}.events"
 STAMPS_FILE_NAME = "{pid}.stamps"
+OTHERS_FILE_NAME = "{pid}.others"  # a line for each task that is none of our requests: its number and its name
 
 
 def request_number(task_id):

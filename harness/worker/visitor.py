@@ -3,7 +3,8 @@
 `celery -A theirs worker -I harness.worker.visitor`: Celery imports this module as it imports modules of tasks, in the main
 process and in each child that it spawns; a forked child has it already. It listens to Celery's own signals and changes
 nothing but the settings that the probe says it changes. A request is ours if its id begins with the trial's prefix: an
-application may send itself further tasks. Python 3.7, Celery 4.4, nothing but the standard library beside it.
+application may send itself further tasks. These are told of, too: they keep an executor busy. Python 3.7, Celery 4.4,
+nothing but the standard library beside it.
 """
 
 import json
@@ -11,11 +12,12 @@ import os
 
 from celery import current_app, signals
 
-from harness.worker import contract, heartbeat, self_report
+from harness.worker import child_start, contract, heartbeat, other_tasks, self_report
 
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
 EVENTS = SPEC["events_dir"]
+SILENT = ("IGNORED", "REJECTED")  # a task raised Ignore or Reject: Celery stores nothing (celery/app/trace.py, 4.4 to 5.7)
 
 
 def number_of(task_id):
@@ -37,6 +39,7 @@ def settle(app):
 heartbeat.open_in(EVENTS)
 heartbeat.emit(contract.IMPORT_BEGIN)
 self_report.answer_signals(EVENTS)
+child_start.watch()
 settle(current_app._get_current_object())
 
 
@@ -53,20 +56,34 @@ def _received(request, **_):
 
 
 @signals.task_prerun.connect(weak=False)
-def _begun(task_id, **_):
+def _begun(task_id, sender, **_):
+    if number_of(task_id) is None:
+        other_tasks.begun(EVENTS, task_id, sender.name)
     tell(heartbeat.emit, contract.TASK_BEGIN, task_id)
 
 
 @signals.task_postrun.connect(weak=False)
-def _ended(task_id, **_):
+def _ended(task_id, state, retval, **_):
     """Sent once the result is stored: a task's own time and that of the storing are not told apart here."""
+    if state in SILENT:
+        again = getattr(retval, "requeue", False)
+        tell(heartbeat.emit, contract.RETRIED if again else contract.IGNORED, task_id)
     tell(heartbeat.emit, contract.TASK_END, task_id)
+    if number_of(task_id) is None:
+        other_tasks.ended(task_id)
     tell(heartbeat.stamp, contract.WRITTEN, task_id)
 
 
 @signals.task_retry.connect(weak=False)
 def _put_off(request, **_):
     tell(heartbeat.emit, contract.RETRIED, request.id)
+
+
+@signals.task_revoked.connect(weak=False)
+def _revoked(request, terminated, **_):
+    """Of a task that was never begun: its answer, if one is stored, came before this."""
+    if not terminated:
+        tell(heartbeat.emit, contract.IGNORED, request.id)
 
 
 @signals.task_failure.connect(weak=False)
@@ -81,15 +98,23 @@ def _answered(sender, result, **_):
         tell(heartbeat.stamp, contract.RETURNED_ERROR, sender.request.id)
 
 
-@signals.worker_process_init.connect(weak=False)
-def _child_started(**_):
-    heartbeat.emit(contract.CHILD_INIT)
-    self_report.answer_signals(EVENTS)
-
-
 @signals.worker_ready.connect(weak=False)
 def _ready(sender, **_):
-    queues = [queue.name for queue in sender.task_consumer.queues]
-    with open(os.path.join(EVENTS, contract.QUEUES), "w") as file:
-        json.dump(queues, file)
+    leave(contract.QUEUES, [queue.name for queue in sender.task_consumer.queues])
+    leave(contract.POOL, described(sender.pool))
     heartbeat.emit(contract.READY)
+
+
+def described(pool):
+    """The pool that really runs: settings and the command line may differ about it."""
+    kind = type(pool)
+    return {
+        "implementation": "%s:%s" % (kind.__module__, kind.__name__),
+        "spawned": not getattr(pool, "forking_enable", True),
+        "limit": getattr(pool, "limit", None),
+    }
+
+
+def leave(name, told):
+    with open(os.path.join(EVENTS, name), "w") as file:
+        json.dump(told, file)

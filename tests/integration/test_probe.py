@@ -216,3 +216,22 @@ def test_a_second_probe_completes_the_first(probe: Prober, shop: Path) -> None:
     assert code == 0, said
     assert "of 3 trials are on record" in said
     assert set(records) == {"in-process", "solo", "threads"}
+
+
+def test_a_task_that_ignores_on_purpose_is_errors_and_says_so(probe: Prober) -> None:
+    _, said, records = probe("sides:app", "sides.ignored", [[1]], "--pools", "threads", folder=probe.project("sides"))
+    assert records["threads"].outcome == "errors", said
+    assert "Ignored: the task answers nothing, on purpose" in records["threads"].reason
+
+
+def test_messages_expire_after_their_sending_and_the_pool_is_the_one_that_was_asked_for(probe: Prober) -> None:
+    folder = probe.project("sides")
+    _, said, records = probe("sides:app", "sides.fresh", [[1]], "--pools", "prefork,solo", folder=folder)
+    assert {record.outcome for record in records.values()} == {"ok"}, said
+    assert "each message expires 2 s after it is sent" in said
+    assert "worker_pool is 'threads' in the settings and beats --pool prefork" in records["prefork"].reason
+    assert "worker_pool" not in records["solo"].reason
+    limits = json.loads((probe.folder / "probe/run.json").read_text())["application"]["limits"]
+    wanted = {"soft_s": 30, "hard_s": None, "rate_per_s": None, "acks_late": False, "expires_s": pytest.approx(2.0, abs=0.5)}
+    assert {name: limits[name] for name in wanted} == wanted
+    assert records["prefork"].pace.executors_seen == 2

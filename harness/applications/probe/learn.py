@@ -1,6 +1,6 @@
 """Ask somebody's application what it is, in its own interpreter, and take the messages that it sends.
 
-What runs there is `harness.worker.app_facts`.
+What runs there is `harness.worker.app_facts`. What becomes of the messages stands in `messages`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, cast
 import redis
 
 from harness import broker
+from harness.applications.probe import messages
 from harness.applications.probe.order import ProbeOrder
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
@@ -23,7 +24,7 @@ from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe import diagnosis
 from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.source import Desk
-from harness.trial.application import Application
+from harness.trial.application import Application, Limits
 from harness.worker import contract, spec
 
 REMEDY = "check --app, --task, --args, --cwd and --env-file"
@@ -52,6 +53,16 @@ class Facts:
     def said(self) -> list[str]:
         """What is otherwise in the trial than the application would have it."""
         return list(self.told["said"])
+
+    @property
+    def limits(self) -> Limits:
+        """What bounds the task: those that its messages bring win over the task's own."""
+        return Limits(**self.told["limits"])
+
+    @property
+    def pool_settings(self) -> list[str]:
+        """Likewise, of the settings that would start another pool than `prefork`, or another kind of child."""
+        return list(self.told.get("pool_settings", ()))
 
 
 def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
@@ -119,15 +130,11 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
     for name in ("broker", "read_from"):
         if private and private not in told[name]:
             raise BadInput(f"the application's {name} is {told[name]}, and cannot be set from outside", evidence=str(log))
-    return Facts(told=told, queue_key=ours[0], messages=[template(message) for message in sent[ours[0]]])
-
-
-def template(message: bytes) -> str:
-    """A message with the placeholder wherever a request's id belongs. Raises BadInput for one of Celery's first protocol."""
-    found = json.loads(message)
-    if found["headers"].get("id") != contract.PLACEHOLDER:
-        raise BadInput(
-            "the application's messages have no id in their headers", remedy="it needs task_protocol 2, Celery's default"
-        )
-    found["properties"]["delivery_tag"] = contract.PLACEHOLDER  # the name of a delivery: it must differ by request
-    return json.dumps(found)
+    templates = [
+        messages.template(message, made_s=made_s, utc_offset_s=told["utc_offset_s"])
+        for message, made_s in zip(sent[ours[0]], told["made_s"], strict=True)
+    ]
+    return Facts(
+        told={**told, "said": [*told["said"], *messages.said(templates)], "limits": told["limits"] | messages.least(templates)},
+        queue_key=ours[0], messages=[one.text for one in templates],
+    )  # fmt: skip

@@ -85,7 +85,10 @@ def _bare(order: ProbeOrder, desk: Desk) -> Application:
 def _complete(bare: Application, facts: Facts, desk: Desk) -> Application:
     messages = (desk.scratch / "messages.json").resolve()
     messages.write_text(json.dumps(list(facts.messages)))
-    return replace(bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"])
+    return replace(
+        bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"], celery=facts.celery,
+        limits=facts.limits,
+    )  # fmt: skip
 
 
 def _environment(order: ProbeOrder, facts: Facts) -> Environment:

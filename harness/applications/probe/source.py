@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +97,18 @@ class ApplicationSource:
         return f"the serial calls had time for the first {self.rows} of {every} rows: these are sent"
 
     def revised(self, record: TrialRecord) -> TrialRecord:
-        """The reason, by what answers were held against here; and a doubt where that was nothing."""
+        """The reason, by what answers were held against here, and what the settings say of this pool; and a doubt where answers
+        were held against nothing."""
         doubts = [NOT_CHECKED] if self.check is checks.anything else []
         return record.changed(
-            ended={"reason": self._reworded(record.reason)}, certainty={"doubts": [*record.certainty.doubts, *doubts]}
+            ended={"reason": "; ".join([self._reworded(record.reason), *self._pool_settings(record.as_cell)])},
+            certainty={"doubts": [*record.certainty.doubts, *doubts]},
         )
+
+    def _pool_settings(self, cell: Cell) -> list[str]:
+        """What the owner has to change before a worker of theirs has this pool at all."""
+        pool = POOLS.get(cell.pool)
+        return self.facts.pool_settings if pool is not None and pool.executors == "processes" else []
 
     def _reworded(self, reason: str) -> str:
         if self.order.check:
@@ -134,6 +141,7 @@ class ApplicationSource:
                 "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
                 "folder": os.path.relpath(order.folder), "env_file": str(order.env_file or ""),
                 "consumed": self.application.queue_name, "said": self.facts.said, "told": told["told"],
+                "limits": asdict(self.application.limits),
                 "checked": self.checked, "changes": [vars(change) for change in self.changes],
             },
         }  # fmt: skip

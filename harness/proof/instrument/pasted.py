@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from celery.exceptions import TimeoutError as NoAnswer
 
 from harness import environments, workloads
 from harness.applications.probe import learn
+from harness.applications.probe.messages import template
 from harness.applications.reproducer import archive
 from harness.certainty import intervals
 from harness.client import opaque
@@ -153,7 +155,8 @@ def _messages(project: Project, bench: Rig, batch: int) -> Path:
     with _producer(bench) as app:
         for row in range(ROWS):
             app.send_task(TASK, args=[_rows(project, row, batch)], task_id=contract.PLACEHOLDER, queue=QUEUE, serializer="json")
-        found = [learn.template(message) for message in learn.sent(bench.url)[QUEUE]]
+        sent = learn.sent(bench.url)[QUEUE]
+        found = [template(message, made_s=time.time()).text for message in sent]
     path = bench.folder / "messages.json"
     path.write_text(json.dumps(found))
     return path

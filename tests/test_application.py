@@ -1,0 +1,85 @@
+"""Somebody's own application as a trial starts it, and whether the worker that is ready is the one that was asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.trial.application import Application
+from harness.worker import contract
+
+HERE = Path("/somewhere")
+SHOP = Application(
+    app="shop:app", task="shop.price", python=HERE / "bin/python", folder=HERE, own_variables={}, rows=HERE, queue_key="celery",
+    celery=(5, 7),
+)  # fmt: skip
+
+
+def cell(pool: str) -> Cell:
+    concurrency = 1 if pool == "solo" else 2
+    return Cell(
+        backend=OWN_APP, pool=pool, concurrency=concurrency, placement=AS_WRITTEN, call="task", workload="w", traffic="drain"
+    )
+
+
+def has(
+    folder: Path, implementation: str, limit: int | None = 2, *, spawned: bool = False, queues: tuple[str, ...] = ("celery",)
+) -> Path:
+    told = {"implementation": f"celery.concurrency.{implementation}:TaskPool", "limit": limit, "spawned": spawned}
+    (folder / contract.POOL).write_text(json.dumps(told))
+    (folder / contract.QUEUES).write_text(json.dumps(queues))
+    return folder
+
+
+def test_prefork_is_asked_for_by_a_name_that_the_settings_do_not_beat() -> None:
+    argv = SHOP.worker_command(cell("prefork"))
+    assert argv[argv.index("--pool") + 1] == "processes"
+    assert argv[argv.index("--pool-start-method") + 1] == "fork"
+    assert "--pool-start-method" not in replace(SHOP, celery=(5, 5)).worker_command(cell("prefork"))
+    spawned = SHOP.worker_command(cell("prefork-spawn"))
+    assert (spawned.count("--pool-start-method"), spawned.count("spawn")) == (1, 1)
+    assert "gevent" in SHOP.worker_command(cell("gevent"))
+
+
+@pytest.mark.parametrize(
+    ("pool", "implementation", "limit", "spawned"),
+    [
+        ("prefork", "prefork", 2, False),
+        ("prefork-spawn", "prefork", 2, True),
+        ("threads", "thread", 2, False),
+        ("gevent", "gevent", 2, False),
+        ("eventlet", "eventlet", None, False),
+        ("solo", "solo", 1, False),
+    ],
+)
+def test_the_pool_that_was_asked_for_is_measured(
+    tmp_path: Path, pool: str, implementation: str, limit: int, spawned: bool
+) -> None:
+    assert SHOP.unfit(has(tmp_path, implementation, limit, spawned=spawned), cell(pool)) == ""
+
+
+@pytest.mark.parametrize(
+    ("pool", "implementation", "limit", "spawned", "said"),
+    [
+        ("prefork", "thread", 2, False, "the worker has the pool celery.concurrency.thread:TaskPool"),
+        ("prefork", "prefork", 2, True, "the worker has children that are spawned"),
+        ("prefork-spawn", "prefork", 2, False, "the worker has children that are forked"),
+        ("threads", "thread", 8, False, "asked for threads with a concurrency of 2, the worker has a concurrency of 8"),
+    ],
+)
+def test_another_pool_is_refused_and_named(
+    tmp_path: Path, pool: str, implementation: str, limit: int, spawned: bool, said: str
+) -> None:
+    assert said in SHOP.unfit(has(tmp_path, implementation, limit, spawned=spawned), cell(pool))
+
+
+def test_a_queue_that_nobody_consumes_is_named(tmp_path: Path) -> None:
+    assert "no consumer for queue 'celery'" in SHOP.unfit(has(tmp_path, "solo", 1, queues=("rare",)), cell("solo"))
+
+
+def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
+    assert SHOP.unfit(tmp_path, cell("solo")) == ""
