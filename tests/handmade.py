@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.records.record import TrialRecord
-from harness.records.upgrades import RENAMED, SAME, sections
+from harness.records.upgrades import PLACES, sections
 
-KNOWN = {name for names in (*SAME.values(), *RENAMED.values()) for name in names}
 LEAST: dict[str, Any] = {"trial": 1, "plan_key": "", "started": "", "cell": {}, "reason": ""}
 
 
@@ -22,5 +21,5 @@ def changed(one: TrialRecord, **fields: Any) -> TrialRecord:
 
 
 def in_sections(fields: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    assert set(fields) <= KNOWN, set(fields) - KNOWN
+    assert set(fields) <= set(PLACES), set(fields) - set(PLACES)
     return sections(fields)

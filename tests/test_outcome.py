@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.judge.outcome import Observations, classify
+from harness.judge.outcome import Observations, classify, unusable
 from harness.judge.watchdog import State, Verdict
 from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome
@@ -34,13 +34,13 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
         ({"ended_by": "limit", "limit_s": 60.0}, Outcome.SLOW, "60 s"),
         (
             {"ended_by": "limit", "verdict": UNDECIDED, "quiet_s": 30.0, "longest_silence_s": 2.0},
-            Outcome.INVALID,
-            "could not judge",
+            Outcome.WAITING,
+            "not proved to hang: thread 7 waits in sleep",
         ),
         ({"ended_by": "limit", "verdict": UNDECIDED, "quiet_s": 9.0, "longest_silence_s": 10.0}, Outcome.SLOW, "progressing"),
         (
             {"ended_by": "limit", "quiet_s": 50.0, "longest_silence_s": 1.0, "unanswered": 3},
-            Outcome.INVALID,
+            Outcome.WAITING,
             "3 requests are un",
         ),
         ({"ended_by": "limit", "dead_children": 1, "lost_requests": 1}, Outcome.CRASHED, "unanswered"),
@@ -63,8 +63,6 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
         ({"ended_by": "limit", "dead_children": 1, "unanswered": 4}, Outcome.SLOW, "progressing"),
         ({"requests": 0, "ok": 0}, Outcome.INVALID, "could be checked"),
         ({"requests": 50, "ok": 49}, Outcome.INVALID, "could be checked"),
-        ({"client_cores": 0.97}, Outcome.INVALID, "load generator was the limit"),
-        ({"sending": Sending(sends=1000, late=11, rate_per_s=10.0)}, Outcome.INVALID, "11 of 1000 requests went out"),
         ({"sending": Sending(sends=1000, late=10, rate_per_s=10.0)}, Outcome.OK, "50 of 50"),
         ({"ok": 40, "sending": Sending(withdrawn=10, cut_off=10, rate_per_s=90.0)}, Outcome.SLOW, "arrivals exceed capacity"),
         (
@@ -73,7 +71,12 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
             "40 of 40 answers match the reference; 12 k",
         ),
         ({"ok": 39, "sending": Sending(withdrawn=10)}, Outcome.INVALID, "only 39 of 40"),
-        ({"others_share": 0.8}, Outcome.INVALID, "too noisy"),
+        (
+            {"ended_by": "limit", "quiet_s": 15.0, "longest_silence_s": 1.0, "rate_interval_s": 10.0},
+            Outcome.SLOW,
+            "own rate limit",
+        ),
+        ({"ended_by": "limit", "quiet_s": 25.0, "longest_silence_s": 1.0, "rate_interval_s": 10.0}, Outcome.WAITING, "25 s"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "busy_cores": 0.1, "idle_share": 0.1}, Outcome.OK, "80%"),
     ],
 )
@@ -81,6 +84,28 @@ def test_each_ending_has_its_outcome_and_its_reason(changes: dict[str, object], 
     got, reason = classify(replace(GOOD, **changes))  # type: ignore[arg-type]
     assert got is outcome
     assert word in reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"client_cores": 0.97}, "load generator was the limit"),
+        ({"sending": Sending(sends=1000, late=11, rate_per_s=10.0)}, "11 of 1000 requests went out"),
+        ({"others_share": 0.8}, "too noisy"),
+    ],
+)
+@pytest.mark.parametrize(
+    "ended",
+    [{}, {"ended_by": "verdict", "verdict": Verdict(state=State.HUNG, reason="futex")}, {"ended_by": "limit", "limit_s": 9.0}],
+)
+def test_what_spoils_the_figures_leaves_the_outcome_as_it_is(
+    changes: dict[str, object], word: str, ended: dict[str, object]
+) -> None:
+    seen = replace(GOOD, **ended)  # type: ignore[arg-type]
+    spoiled = replace(seen, **changes)  # type: ignore[arg-type]
+    assert classify(spoiled) == classify(seen)
+    assert word in unusable(spoiled)
+    assert unusable(seen) == ""
 
 
 def test_a_wrong_answer_outweighs_noise() -> None:

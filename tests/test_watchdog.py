@@ -119,15 +119,45 @@ def test_whatever_may_still_end_is_not_a_hang(what: str, changes: dict[str, Chan
     assert verdict.reason
 
 
-def test_a_python_thread_that_polls_keeps_the_question_open_and_a_native_one_does_not() -> None:
-    def polling(i: int) -> dict[str, object]:
-        return {"waits_in": "sleep", "timed": True, "switches": 10 * i}
+def polling(i: int) -> dict[str, object]:
+    return {"waits_in": "sleep", "timed": True, "switches": 10 * i}
 
-    assert judge(history(helper=polling)).state is State.HUNG
-    foreign = {"python_tids": frozenset({TASK, HELPER})}
-    assert judge(history(helper=polling, process=lambda i: foreign)).state is State.UNDECIDED
-    unknown = {"python_tids": None}
-    assert judge(history(helper=polling, process=lambda i: unknown)).state is State.UNDECIDED
+
+@pytest.mark.parametrize("python", [frozenset({TASK, HELPER}), frozenset({TASK}), None])
+def test_a_thread_on_a_timer_may_end_the_wait_whoever_runs_it_and_for_as_long_as_one_looks(
+    python: frozenset[int] | None,
+) -> None:
+    found = judge(history(helper=polling, process=lambda i: {"python_tids": python}, seconds=60.0))
+    assert found.state is State.UNDECIDED
+    assert "waits in sleep, which may still end" in found.doubt
+
+
+def test_a_helper_that_was_woken_in_between_or_may_be_from_elsewhere_keeps_the_question_open() -> None:
+    def woken(i: int) -> dict[str, object]:
+        return {"waits_in": "futex", "private": True, "switches": i}
+
+    def shared(i: int) -> dict[str, object]:
+        return {"waits_in": "futex", "private": False}
+
+    def now_and_then(i: int) -> dict[str, object]:
+        return {"waits_in": "futex" if i % 2 else "poll", "private": True, "switches": 0}
+
+    assert "woken in between" in judge(history(helper=woken)).doubt
+    assert "another process may wake" in judge(history(helper=shared)).doubt
+    assert "may still end" in judge(history(helper=now_and_then)).doubt
+
+
+@pytest.mark.parametrize(
+    ("caught", "state"),
+    [({2, 10, 15, 23, 28, 32}, State.HUNG), ({14}, State.UNDECIDED), ({2, 27}, State.UNDECIDED), ({34}, State.UNDECIDED)],
+)
+def test_a_signal_with_a_handler_of_somebodys_own_may_end_the_wait(caught: set[int], state: State) -> None:
+    assert judge(history(process=lambda i: {"caught": frozenset(caught)})).state is state
+
+
+def test_a_limit_of_the_applications_own_has_its_time_to_strike() -> None:
+    assert "time limit of 8 s is still to strike" in judge(history(look=lambda i: {"limit_s": 8.0}, seconds=9.0)).doubt
+    assert judge(history(look=lambda i: {"limit_s": 8.0}, seconds=20.0)).state is State.HUNG
 
 
 def test_an_event_loop_that_waited_so_from_the_start_does_not_hide_a_hang() -> None:
@@ -182,14 +212,15 @@ def test_children_that_die_before_any_answer_are_respawning() -> None:
     assert judge(history(look=lambda i: {"dead_children": 3, "executors": 2})).state is not State.RESPAWNING
 
 
-def test_a_native_timer_is_housekeeping_only_after_a_longer_silence() -> None:
-    def slow_timer(i: int) -> dict[str, object]:
-        return {"waits_in": "sleep", "timed": True}
+def test_a_child_that_lost_threads_at_the_fork_hangs_though_what_is_left_of_its_engine_wakes_now_and_then() -> None:
+    bereft = judge(history(helper=polling, process=lambda i: {"lost_threads": True}, seconds=2.0))
+    assert (bereft.state, bereft.how) == (State.HUNG, How.BEREFT)
+    somebodys = {"lost_threads": True, "python_tids": frozenset({TASK, HELPER})}
+    assert judge(history(helper=polling, process=lambda i: somebodys, seconds=2.0)).state is State.UNDECIDED
 
-    assert judge(history(helper=slow_timer, seconds=6.0)).state is State.UNDECIDED
-    assert judge(history(helper=slow_timer, seconds=8.0)).state is State.HUNG
-    bereft = judge(history(helper=slow_timer, process=lambda i: {"lost_threads": True}, seconds=2.0))
-    assert bereft.state is State.HUNG, "the threads that would have done the work stayed in the parent"
+
+def test_a_task_that_limits_its_own_rate_is_never_stalled() -> None:
+    assert judge(history(look=lambda i: {"stages": (), "rate_limited": True}, seconds=60.0)).state is State.WORKING
 
 
 OTHER = OpenStage(kind="request", pid=CHILD, tid=HELPER, number=6, since_s=7.9)

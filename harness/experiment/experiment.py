@@ -51,6 +51,7 @@ class Settings(BaseModel):
     `measure_s` and `requests`: a trial is measured until both are reached. `limit_s`: then cut off, from READY on.
     `ready_limit_s`: for the worker to consume. `warmup_limit_s`: for every executor to have answered once;
     `stable_limit_s`: for the pace to become stable after that.
+    `confirm_s`: how long a hang that is proved is watched on before it goes on record.
     `noise_limit`: share of the machine's cores that others may use before a trial's figures are not believed.
     """
 
@@ -62,6 +63,7 @@ class Settings(BaseModel):
     ready_limit_s: float = Field(default=180.0, gt=0, le=3600)
     warmup_limit_s: float = Field(default=60.0, gt=0, le=3600)
     stable_limit_s: float = Field(default=3.0, gt=0, le=3600)
+    confirm_s: float = Field(default=15.0, ge=0, le=3600)
     noise_limit: float = Field(default=0.5, gt=0)
     repeat: int = Field(default=1, ge=1, le=10_000)
     seed: int = 1

@@ -5,24 +5,26 @@ Pure functions over looks. The thread that runs the request is blocked if, over 
 * it waits in a private futex without a time limit, and was not switched to once: only another thread of the same process
   could wake it. Or it waits for the GIL, and the thread that holds the GIL waits so. Or it runs in a greenlet that waits
   for a lock without a time limit. Or its process is stopped;
-* no other thread of that process computes, nor waits in something that may still end by itself and lead to a wake-up:
-  a timer, a file lock, a child, a pipe, a socket, whatever is not a futex without a time limit. Celery's own threads that
-  already waited just so when the worker was ready and idle (its event loop, say) are furniture. A *native* thread (no Python
-  frame) on a timer is an engine's housekeeping if it wakes and sleeps again without effect, or if the process lost
-  threads of its parent at the fork (a hung TensorFlow 2 child has one that wakes every few tens of seconds), or once the
-  silence has lasted longer still. A Python thread on a timer may be somebody's loop that holds a lock, and keeps the
-  question open however often it wakes;
+* nothing else could wake it. Whatever is not known to wait for ever is a *possible waker*: a thread that computes, or waits for
+  a timer, a file, a child, a pipe or a socket; one in a futex that another process shares; one that was woken in between; a
+  signal with a handler that neither Python, Celery nor we have installed (an alarm); a time limit of the application's own
+  that is still to strike. Celery's own threads that already waited just so when the worker was ready and idle (its event
+  loop, say) are furniture. A *native* thread on a timer may be a library's own poller, which ends the wait; only in a child
+  that lost threads of its parent at the fork it passes for an engine's housekeeping (a hung TensorFlow 2 child has one
+  that wakes every few tens of seconds), and then the proof is watched for longer (`How.BEREFT`);
 * the process has no child process that lives (a compiler).
 
 Where other requests of the same process go on meanwhile (one thread of eight is blocked), what they and the engine's
 threads do says nothing of the blocked one; then pace has to carry more: SHARED_FACTOR times the usual duration.
 
-A request whose thread computes in the same function for SPIN_FACTOR times its usual duration, at least SPIN_S, *spins*;
-the first request of a process, which may compile, gets COLD_FACTOR times what the baseline's first one took.
+A request whose thread computes in the same function for SPIN_FACTOR times its usual duration, at least SPIN_S and
+COLD_FACTOR times the slowest answer of any row, *spins*; the first request of a process, which may compile, gets COLD_FACTOR
+times what the baseline's first one took.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -33,9 +35,14 @@ from harness.observe.progress import OpenStage
 
 IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00
 GREEN_CPU = 0.25  # cores; telling its greenlets costs a process some
-NATIVE_TIMER_S = 7.0  # silence after which a native thread's timer counts as housekeeping, even unseen to wake
 HELPER_CPU_S = 0.05  # seconds in a window that housekeeping may use
 SHARED_FACTOR, SHARED_S = 50.0, 5.0
+LIMIT_GRACE_S = 5.0  # a limit strikes when Celery's main process looks, once a second, and its error has to be stored
+#: signals whose handlers end no wait: Python's own, Celery's and billiard's, faulthandler's, glibc's, and ours
+KNOWN_SIGNALS = frozenset({
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD,
+    signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGWINCH, signal.SIGURG, 32, 33,
+})  # fmt: skip
 SPIN_FACTOR, SPIN_S, SPIN_CORES, SPIN_GLANCES = 100.0, 20.0, 0.6, 4
 COLD_FACTOR, COLD_SPIN_S = 10.0, 120.0
 
@@ -44,6 +51,7 @@ class How(Enum):
     """What a hang looks like, for the words of the verdict and for `diagnosis`."""
 
     FUTEX = "wait in a private futex that no thread of theirs will release, without using CPU"
+    BEREFT = "wait in a private futex that no thread of theirs will release, and lack threads that their parent has"
     GIL = "wait in C, for ever, with the GIL held"
     GREENLET = "wait, in greenlets, for locks that no greenlet will release"
     STOPPED = "are stopped by a signal"
@@ -86,8 +94,12 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> tuple[How | None, str]:
     process = _Views(seen, recent[-1].at_s - recent[0].at_s, histories)
     if all(thread.state in "Tt" for view in seen for thread in view.threads):
         return How.STOPPED, ""
+    if now.limit_s and now.at_s - stage.since_s < now.limit_s + LIMIT_GRACE_S:
+        return None, f"the application's own time limit of {now.limit_s:g} s is still to strike"
     if _spins(now, stage, process):
         return How.SPIN, ""
+    if alarms := sorted(process.last.caught - KNOWN_SIGNALS):
+        return None, f"process {stage.pid} handles {', '.join(map(_signal, alarms))}, which may end its wait"
     if process.last.greenlets is not None and _task_thread_doubt(histories.get(stage.tid, []), stage.tid, len(seen)):
         doubt = _greenlet_doubt(now, stage, process)
         return (None, doubt) if doubt else (How.GREENLET, "")
@@ -115,8 +127,17 @@ def _thread_blocked(now: Look, stage: OpenStage, process: _Views) -> tuple[How |
     if how is How.FUTEX and process.cores > IDLE_CPU:
         return None, f"process {stage.pid} computes ({process.cores:.2f} cores)"
     ignored = {key, stage.tid, *others}
-    doubt = _rest_doubt(now, process, ignored, quiet_s, gil=how is How.GIL)
+    doubt = _rest_doubt(now, process, ignored, gil=how is How.GIL)
+    if doubt and how is How.FUTEX and process.last.lost_threads:
+        doubt, how = _rest_doubt(now, process, ignored, gil=False, bereft=True), How.BEREFT
     return (None, doubt) if doubt else (how, "")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _began(now: Look, tid: int) -> float:
@@ -129,7 +150,7 @@ def _shared_doubt(now: Look, stage: OpenStage, process: _Views) -> tuple[How | N
     for tid, history in sorted(process.histories.items()):
         foreign = process.last.python_tids is None or tid in process.last.python_tids
         if foreign and tid not in runners and len(history) == len(process.seen):
-            doubt = _helper_doubt(history, _furniture(now, process, tid), python=True, patient=True)
+            doubt = _helper_doubt(history, _furniture(now, process, tid), bereft=False)
             if doubt and "computes" not in doubt:
                 return None, doubt
     if process.last.children:
@@ -137,8 +158,10 @@ def _shared_doubt(now: Look, stage: OpenStage, process: _Views) -> tuple[How | N
     return How.FUTEX, ""
 
 
-def _rest_doubt(now: Look, process: _Views, ignored: set[int], quiet_s: float, *, gil: bool) -> str:
-    """Why something beside the blocked thread may still end its wait; '' if nothing can."""
+def _rest_doubt(now: Look, process: _Views, ignored: set[int], *, gil: bool, bereft: bool = False) -> str:
+    """Why something beside the blocked thread may still end its wait; '' if nothing can. `bereft`: the process lost threads at
+    the fork, so that a native one on a timer is what is left of its engine.
+    """
     pid = process.last.pid
     if any(len(history) != len(process.seen) for history in process.histories.values()):
         return f"threads of process {pid} came or went in between"
@@ -148,8 +171,7 @@ def _rest_doubt(now: Look, process: _Views, ignored: set[int], quiet_s: float, *
         if tid in ignored or (gil and _waits_for_gil(process, tid)):
             continue
         foreign = process.last.python_tids is None or tid in process.last.python_tids
-        patient = foreign or not (process.last.lost_threads or quiet_s >= NATIVE_TIMER_S)
-        doubt = _helper_doubt(history, _furniture(now, process, tid), python=foreign, patient=patient)
+        doubt = _helper_doubt(history, _furniture(now, process, tid), bereft=bereft and not foreign)
         if doubt:
             return doubt
     return ""
@@ -168,7 +190,7 @@ def _spins(now: Look, stage: OpenStage, process: _Views) -> bool:
     """Whether the thread has computed in one function for far longer than any request of this trial took."""
     if now.pace_s is None:
         return False
-    least_s = max(SPIN_S, SPIN_FACTOR * now.pace_s)
+    least_s = max(SPIN_S, SPIN_FACTOR * now.pace_s, COLD_FACTOR * (now.slowest_s or 0.0))
     if stage.cold:  # the first request of a process may compile
         least_s = max(least_s, COLD_SPIN_S if now.cold_s is None else COLD_FACTOR * now.cold_s)
     # a thread of greenlets that computes may do so for another request: then nothing at all may have come meanwhile
@@ -215,8 +237,7 @@ def _greenlet_doubt(now: Look, stage: OpenStage, process: _Views) -> str:
             return "another greenlet may still end its wait"
     helpers = {tid: history for tid, history in process.histories.items() if tid != stage.tid}
     for tid, history in sorted(helpers.items()):
-        foreign = process.last.python_tids is None or tid in process.last.python_tids
-        doubt = _helper_doubt(history, _furniture(now, process, tid), python=foreign, patient=True)
+        doubt = _helper_doubt(history, _furniture(now, process, tid), bereft=False)
         if doubt:
             return doubt
     return ""
@@ -227,14 +248,19 @@ def _furniture(now: Look, process: _Views, tid: int) -> str | None:
     return now.furniture.get(tid) if tid in process.last.own_tids else None
 
 
-def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, python: bool, patient: bool) -> str:
+def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, bereft: bool) -> str:
     """Why another thread of the process may still wake the one that runs the request."""
     last = history[-1]
+    thread = f"thread {last.tid} ({last.name})"
     if last.cpu_s - history[0].cpu_s > HELPER_CPU_S or last.waits_in in ("running", "unknown"):
-        return f"thread {last.tid} ({last.name}) computes"
-    if last.waits_in == furniture or (last.waits_in == "futex" and not last.timed):
+        return f"{thread} computes"
+    if all(one.waits_in == furniture for one in history):
         return ""
-    housekeeping = last.waits_in in ("sleep", "restart", "futex") and not python
-    if housekeeping and (last.switches > history[0].switches or not patient):
+    if bereft and last.waits_in in ("sleep", "restart", "futex"):
         return ""
-    return f"thread {last.tid} ({last.name}) waits in {last.waits_in}, which may still end"
+    for one in history:
+        if one.waits_in != "futex" or one.timed:
+            return f"{thread} waits in {one.waits_in}, which may still end"
+        if not one.private:
+            return f"{thread} waits in a futex that another process may wake"
+    return f"{thread} was woken in between" if last.switches != history[0].switches else ""

@@ -128,9 +128,9 @@ def _of_hang(facts: Facts) -> Cause:
     if facts.how is How.FUTEX and facts.pool in ("gevent", "eventlet"):
         support = ("the thread of the hub itself waits in a futex, so no greenlet can run", *_where(facts))
         return Cause(name="hub-blocked", support=support)
-    if facts.pool == FORKED and facts.how is How.FUTEX and (facts.lost_native or facts.lost_python):
+    if facts.pool == FORKED and facts.how in (How.FUTEX, How.BEREFT) and (facts.lost_native or facts.lost_python):
         return _of_fork(facts)
-    if facts.how in (How.FUTEX, How.GREENLET):
+    if facts.how in (How.FUTEX, How.BEREFT, How.GREENLET):
         return Cause(name="deadlock", support=("no thread was lost in a fork", *_where(facts)))
     return Cause(name="unknown")
 

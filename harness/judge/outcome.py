@@ -1,7 +1,9 @@
 """How a trial ended: one word, its reason, decided from observations by a pure function.
 
 The order of the questions matters: what our own instrument did wrong comes first, then what ended the trial early,
-then what the answers say, and only then the pace. A trial that could not be judged is `invalid`, never a verdict.
+then what the answers say, and only then the pace. What made no progress to the limit, and is not proved to hang, is `waiting`;
+`invalid` is a trial of which nobody can say how it ended, because our own instrument failed. A noisy machine, a late or busy
+client take away the figures (`unusable`), never the outcome.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class Observations:
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     limit_s: float = 0.0
+    rate_interval_s: float = 0.0  # between two requests, by the task's own rate limit; 0 if it has none
     throughput_per_s: float | None = None
 
 
@@ -137,22 +140,36 @@ def _pace(seen: Observations) -> tuple[Outcome, str] | None:
     stalled = _stalled(seen)
     if stalled and seen.ended_by in ("done", "limit"):
         return Outcome.STALLED, stalled + _where(seen)
-    if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
-        return Outcome.INVALID, f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
-    if seen.sending is not None and (late := _late(seen.sending)):
-        return Outcome.INVALID, late
-    if seen.others_share is not None and seen.others_share > seen.noise_limit:
-        return Outcome.INVALID, f"machine too noisy: others used {seen.others_share:.0%} of its cores"
     if seen.ended_by == "limit":
-        if seen.quiet_s > max(UNKNOWN_PATIENCE_S, SILENCE_FACTOR * seen.longest_silence_s):
-            undecided = seen.verdict is not None and seen.verdict.state is State.UNDECIDED
-            why = seen.verdict.reason if undecided and seen.verdict else f"no progress for {seen.quiet_s:.0f} s"
-            lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
-            return Outcome.INVALID, f"could not judge: {why}{lost}; cut off at the limit of {seen.limit_s:g} s"
-        return Outcome.SLOW, f"progressing, cut off at the limit of {seen.limit_s:g} s with {seen.ok} answers"
+        return _cut_off_at_the_limit(seen)
     if seen.sending is not None and seen.sending.cut_off:
         return Outcome.SLOW, _cut_off(seen.sending)
     return None
+
+
+def _cut_off_at_the_limit(seen: Observations) -> tuple[Outcome, str]:
+    """It made progress to the end, and was slow; or it waited, and nobody could prove that it waits for ever."""
+    at_limit = f"cut off at the limit of {seen.limit_s:g} s"
+    if seen.quiet_s <= max(UNKNOWN_PATIENCE_S, SILENCE_FACTOR * seen.longest_silence_s, 2 * seen.rate_interval_s):
+        held = "held back by the task's own rate limit, " if seen.rate_interval_s else ""
+        return Outcome.SLOW, f"progressing, {held}{at_limit} with {seen.ok} answers"
+    undecided = seen.verdict is not None and seen.verdict.state is State.UNDECIDED
+    why = f"no progress for {seen.quiet_s:.0f} s"
+    if undecided and seen.verdict:
+        why += f", and not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
+    lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
+    return Outcome.WAITING, f"{why}{lost}; {at_limit}"
+
+
+def unusable(seen: Observations) -> str:
+    """Why the figures of a trial cannot be believed, '' if they can. How it ended stands all the same."""
+    if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
+        return f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
+    if seen.sending is not None and (late := _late(seen.sending)):
+        return late
+    if seen.others_share is not None and seen.others_share > seen.noise_limit:
+        return f"machine too noisy: others used {seen.others_share:.0%} of its cores"
+    return ""
 
 
 def _late(sending: Sending) -> str | None:

@@ -44,6 +44,7 @@ class Verdict:
     executors: int = 0
     partial: bool = False
     since_s: float | None = None
+    doubt: str = ""  # why it is not decided
 
 
 def judge(looks: Sequence[Look]) -> Verdict:
@@ -83,8 +84,10 @@ def _judge_stages(looks: Sequence[Look], quiet_s: float) -> Verdict:
     found = [(stage, how) for stage, how in found if stage.pid not in overdue_elsewhere or how is How.SPIN]
     if not found:
         undecided = bool(doubts) and quiet_s >= now.patience_s
-        reason = f"no progress for {quiet_s:.0f} s, but {doubts[0]}" if undecided else ""
-        return Verdict(state=State.UNDECIDED if undecided else State.WORKING, reason=reason)
+        if not undecided:
+            return Verdict(state=State.WORKING)
+        reason = f"no progress for {quiet_s:.0f} s, but {doubts[0]}"
+        return Verdict(state=State.UNDECIDED, reason=reason, doubt=doubts[0])
     rest_goes_on = len(found) < len(now.stages) or quiet_s < now.patience_s
     may_still_be_taken = now.waiting > 0 and not _all_stand(now, found) and quiet_s < STALL_S
     return _hang(now, found, partial=rest_goes_on or may_still_be_taken)
@@ -124,6 +127,8 @@ def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], *, partial: bool) -
 
 def _judge_queue(recent: Sequence[Look], quiet_s: float) -> Verdict:
     now, doubt = recent[-1], _computes(recent)
+    if now.rate_limited:
+        return Verdict(state=State.WORKING)  # it waits on purpose
     if doubt:
         return Verdict(state=State.UNDECIDED, reason=f"requests wait and {doubt}")
     if quiet_s < STALL_S:

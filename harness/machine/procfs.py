@@ -75,6 +75,13 @@ def read(path: str) -> str | None:
     return b"".join(parts).decode("utf-8", "replace")
 
 
+def caught_signals(pid: int) -> frozenset[int]:
+    """The signals for which a process has handlers (SigCgt of proc(5)); none where it may not be read."""
+    lines = (read(f"/proc/{pid}/status") or "").splitlines()
+    mask = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt")), 0)
+    return frozenset(number for number in range(1, 65) if mask >> (number - 1) & 1)
+
+
 def process(pid: int) -> ProcessStat | None:
     text = read(f"/proc/{pid}/stat")
     if not text:

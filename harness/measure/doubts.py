@@ -55,6 +55,8 @@ def parts(column: str) -> list[tuple[str, str]]:
 
 def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
     """About one trial; `known`: its figures, where its record holds none. Without figures there is nothing to doubt."""
+    if record.certainty.unusable:
+        return [Doubt(name="unusable", what=record.certainty.unusable, next_step="measure again: --retry invalid")]
     known = known or record.certainty.figures
     if known is None or not known.requests:
         return []
@@ -76,7 +78,8 @@ def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: S
     `good`: the trials whose figures the row shows, `known`: these figures.
     """
     if not known:
-        return []
+        lost = [doubt for record in trials if record.certainty.unusable for doubt in of_trial(record)]
+        return list({doubt.name: doubt for doubt in lost}.values())
     spread = _one_trial() if len(known) == 1 else _width([one.throughput_per_s for one in known])
     found: dict[str, tuple[Doubt, int]] = {}
     for record, one in zip(good, known, strict=True):

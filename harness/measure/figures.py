@@ -22,8 +22,10 @@ PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 def of(record: TrialRecord, folder: Path) -> Figures | None:
     """The figures of a record of the run in `folder`; None where nothing was measured, or its requests are gone."""
-    if record.certainty.figures is not None or not (
-        record.pace.measured_s and record.pace.measured_requests and record.answers.requests_file
+    if (
+        record.certainty.figures is not None
+        or record.certainty.unusable
+        or not (record.pace.measured_s and record.pace.measured_requests and record.answers.requests_file)
     ):
         return record.certainty.figures
     try:

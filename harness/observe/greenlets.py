@@ -45,7 +45,8 @@ def read(frames: Sequence[dict[str, Any]]) -> Greenlet:
     """One greenlet from its frames, innermost first."""
     inner = frames[:INNERMOST]
     waits = [frame for frame in inner if any(frame["file"].endswith(f) and frame["function"] == n for f, n in LOCKS)]
-    timed = any((frame["timeout"] if frame["timeout"] is not None else -1) >= 0 for frame in waits)
+    struck = any(frame.get("timer") for frame in frames)  # by a Timeout of the loop
+    timed = struck or any((frame["timeout"] if frame["timeout"] is not None else -1) >= 0 for frame in waits)
     requests = [frame["request"] for frame in frames if frame["request"] is not None]
     return Greenlet(
         request=requests[0] if requests else None, on_lock=bool(waits) and not timed,

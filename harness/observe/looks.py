@@ -32,7 +32,7 @@ class ProcessLook:
     From glances into its Python stacks, None while nobody has looked: `python_tids`, its threads that run other code
     than Celery's own; `own_tids`, those that are Celery's own; `gil_owner`; `functions`, the innermost Python frame of
     each thread, with how many glances in a row have shown it. `lost_threads`: there are native threads that its parent
-    has and it has not.
+    has and it has not. `caught`: the signals that it has handlers for.
     """
 
     pid: int
@@ -44,6 +44,7 @@ class ProcessLook:
     gil_owner: int | None = None
     functions: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     lost_threads: bool = False
+    caught: frozenset[int] = frozenset()
     greenlets: tuple[Greenlet, ...] | None = None
 
 
@@ -51,9 +52,10 @@ class ProcessLook:
 class Look:
     """Everything the judge sees at one moment; times are CLOCK_MONOTONIC seconds.
 
-    `pace_s`: what a request usually takes, `cold_s`: what the first one of a process took in the baseline; None while
-    unknown. `furniture` maps a thread to what it waited in when the
-    worker was ready and idle. `waiting`: published, not begun; `unanswered`: ended by a worker, answer not received.
+    `pace_s`: what a request usually takes, `cold_s`: what the first one of a process took in the baseline, `slowest_s`: the
+    slowest right answer of any row, there or here; None while unknown. `limit_s`: the application's own time limit, which cuts
+    a request off; 0 if it has none. `rate_limited`: its task waits on purpose. `furniture` maps a thread to what it waited in
+    when the worker was ready and idle. `waiting`: published, not begun; `unanswered`: ended by a worker, answer not received.
     """
 
     at_s: float
@@ -65,6 +67,9 @@ class Look:
     processes: tuple[ProcessLook, ...]
     pace_s: float | None = None
     cold_s: float | None = None
+    slowest_s: float | None = None
+    limit_s: float = 0.0
+    rate_limited: bool = False
     unanswered: int = 0
     furniture: Mapping[int, str] = field(default_factory=dict)
     dead_children: int = 0  # since the last answer

@@ -63,6 +63,7 @@ class Progress:
     phase: str = ""
     phase_at_s: dict[str, float] = field(default_factory=dict)
     open: dict[tuple[str, int, int], OpenStage] = field(default_factory=dict)
+    slowest_s: float = 0.0  # of the requests that ended
     durations_s: deque[float] = field(default_factory=lambda: deque(maxlen=200))  # of the last requests that ended
     warm_pids: set[int] = field(default_factory=set)  # processes that have ended a request
     load_seconds: dict[int, float] = field(default_factory=dict)
@@ -172,6 +173,7 @@ class Progress:
             if kind == "request" and stage is not None:
                 self.warm_pids.add(event.pid)
                 self.durations_s.append(at_s - stage.since_s)
+                self.slowest_s = max(self.slowest_s, at_s - stage.since_s)
             if kind == "load" and stage is not None:
                 self.load_seconds[event.pid] = at_s - stage.since_s
 

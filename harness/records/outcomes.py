@@ -10,6 +10,7 @@ class Outcome(StrEnum):
     WRONG = "wrong"
     ERRORS = "errors"
     HUNG = "hung"
+    WAITING = "waiting"
     STALLED = "stalled"
     SLOW = "slow"
     CRASHED = "crashed"

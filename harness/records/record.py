@@ -33,6 +33,11 @@ class TrialRecord(Frozen):
         return self.model_copy(update={name: getattr(self, name).revised(**new) for name, new in sections.items()})
 
     @property
+    def spoiled(self) -> bool:
+        """Whether it is worth a second try: our own instrument failed, or something took the figures away."""
+        return self.outcome is Outcome.INVALID or bool(self.certainty.unusable)
+
+    @property
     def cell_id(self) -> str:
         return self.asked.cell_id
 

@@ -183,6 +183,7 @@ class Pace(Frozen):
     first_predict_s: float | None = None
     warmup_requests: int = 0
     executors_seen: int = 0
+    slowest_s: float | None = None  # of all answered requests, from its begin to the end of its predict
     measured_s: float | None = None
     measured_requests: int = 0
     waited_while_idle: float | None = None  # share of the measured time in which requests waited and executors were free
@@ -221,4 +222,5 @@ class Certainty(Frozen):
     """The figures with their intervals, and what speaks against them."""
 
     figures: Figures | None = None
+    unusable: Words = ""  # why figures that were measured are not kept: noise, a busy or late client; the outcome stands
     doubts: list[Words] = []  # about this trial alone, see `measure.doubts`

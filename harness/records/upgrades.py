@@ -41,9 +41,13 @@ RENAMED = {
     "cpu": {"cpu": "use", "cpu_facts": "facts", "cpu_verdict": "verdict", "cpu_verdict_reason": "verdict_reason"},
     "memory": {"memory": "use"},
 }
+#: fields that no flat record had, by the names that a flat row has for them
+NEWER = {"figures_unusable": ("certainty", "unusable"), "slowest_s": ("pace", "slowest_s")}
 #: a flat record's field -> (section, name in it)
-PLACES = {name: (section, name) for section, names in SAME.items() for name in names} | {
-    old: (section, new) for section, names in RENAMED.items() for old, new in names.items()
+PLACES = {
+    **{name: (section, name) for section, names in SAME.items() for name in names},
+    **{old: (section, new) for section, names in RENAMED.items() for old, new in names.items()},
+    **NEWER,
 }
 
 

@@ -13,13 +13,13 @@ from zipfile import BadZipFile
 from harness import workloads
 from harness.experiment.matrix import Cell
 from harness.judge.causes import Cause, cause_of
-from harness.judge.outcome import Observations, classify
+from harness.judge.outcome import Observations, classify, unusable
 from harness.measure import doubts, timeline
 from harness.records import answers, stamps
 from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import Answers, Asked, Certainty, Client, Ended
+from harness.records.sections import Answers, Asked, Certainty, Client, Ended, Pace
 from harness.run import measured, observed
 from harness.run.bundles import Bundle
 from harness.trial.left import Left
@@ -52,7 +52,7 @@ def record_of(left: Left, heading: Heading, requests: Requests | None, run_folde
         cpu=cpu,
         memory=measured.memory(left, cpu.use),
         client=Client(sending=seen.sending),
-        certainty=Certainty(figures=measured.figures_of(left.cell, requests, pace, seen.sending)),
+        certainty=certainty(left.cell, requests, pace, seen),
     )
     return record.changed(certainty={"doubts": [str(doubt) for doubt in doubts.of_trial(record)]})
 
@@ -96,6 +96,13 @@ def ended(left: Left, outcome: Outcome, reason: str, cause: Cause | None, run_fo
 def _since_ready(left: Left) -> float | None:
     signs = left.signs
     return None if signs.ready_at_s is None or signs.last_event_s is None else signs.last_event_s - signs.ready_at_s
+
+
+def certainty(cell: Cell, requests: Requests | None, pace: Pace, seen: Observations) -> Certainty:
+    """The figures; or why those that were measured cannot be used."""
+    figures = measured.figures_of(cell, requests, pace, seen.sending)
+    why = unusable(seen) if figures is not None else ""
+    return Certainty(figures=None if why else figures, unusable=why)
 
 
 def answered(seen: Observations, requests_file: str) -> Answers:

@@ -26,6 +26,7 @@ def pace(left: Left, requests: Requests | None, waiting: Waiting | None) -> Pace
         first_predict_s=_first_s(known) if known else None,
         warmup_requests=int((known.columns["phase"] == 1).sum()) if known else 0,
         executors_seen=len(np.unique(known.columns["pid"][known.columns["pid"] >= 0])) if known else 0,
+        slowest_s=_slowest_s(known) if known else None,
         measured_s=measured_s,
         measured_requests=measured_requests,
         waited_while_idle=waiting.while_idle if waiting else None,
@@ -37,6 +38,12 @@ def pace(left: Left, requests: Requests | None, waiting: Waiting | None) -> Pace
 def _first_s(requests: Requests) -> float | None:
     published, received = requests.columns["published"][0], requests.columns["received"][0]
     return float((received - published) * NS) if received >= 0 else None
+
+
+def _slowest_s(requests: Requests) -> float | None:
+    begin, end = requests.columns["begin"], requests.columns["predict_end"]
+    whole = requests.answered & (begin >= 0) & (end >= begin)
+    return float((end - begin)[whole].max() * NS) if whole.any() else None
 
 
 def _window(left: Left, requests: Requests) -> tuple[float | None, int]:

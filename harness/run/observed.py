@@ -52,6 +52,7 @@ def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> O
         noise_limit=settings.noise_limit,
         quiet_s=signs.quiet_s,
         longest_silence_s=signs.longest_silence_s,
+        rate_interval_s=left.rate_interval_s,
         limit_s=settings.limit_s if signs.ready_at_s is not None else settings.ready_limit_s,
     )
 
@@ -104,8 +105,8 @@ def _waiting(left: Left, requests: Requests | None) -> Waiting | None:
     begin_s = left.measured_from_s
     if requests is None or left.cell.is_baseline or begin_s is None:
         return None
-    if left.signs.has_put_off:
-        return None  # whether a request waits for an executor, or for the moment that its own task named, is not known
+    if left.signs.has_put_off or left.rate_interval_s:
+        return None  # whether a request waits for an executor, or for a moment that its own task named, is not known
     end_s = left.measured_to_s or begin_s
     return answers.waiting(
         requests, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s, others=stamps.other_tasks(left.events)

@@ -31,11 +31,10 @@ def carried_out(source: Source, desk: Desk, item: Planned, baselines: Sequence[T
 
 
 def slot(desk: Desk, item: Planned, baselines: Sequence[TrialRecord]) -> Slot:
-    pace = plan.pace(baselines)
     return Slot(
         item=item, desk=desk, folder=supervisor.fresh_folder((desk.scratch / "trial").resolve()),
         evidence=desk.folder.path / "evidence" / f"{item.cell.id}.{item.trial}",
-        baseline_s=pace["baseline_s"], baseline_first_s=pace["baseline_first_s"],
+        **plan.pace(baselines),
     )  # fmt: skip
 
 

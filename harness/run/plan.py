@@ -24,7 +24,7 @@ from harness.run.bundles import Bundle
 from harness.trial import outside
 
 CONTROL_CALLS = ("predict",)
-MEASURED_AS = 2  # raise it when trials measure something else: then earlier ones are of another plan
+MEASURED_AS = 3  # raise it when trials measure something else: then earlier ones are of another plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +151,7 @@ def missing(
         if (record := done.get((item.cell.id, item.trial))) is None
         or record.asked.plan_key != item.key
         or record.outcome in retry
+        or (record.spoiled and Outcome.INVALID in retry)
     ]
 
 
@@ -162,9 +163,13 @@ def pace(baselines: Sequence[TrialRecord]) -> dict[str, float | None]:
         if record.outcome is Outcome.OK and record.pace.measured_s and record.pace.measured_requests
     ]
     if not good:
-        return {"baseline_s": None, "baseline_first_s": None}
+        return {"baseline_s": None, "baseline_first_s": None, "baseline_slowest_s": None}
     usual = max((record.pace.measured_s or 0.0) / record.pace.measured_requests for record in good)
-    return {"baseline_s": usual, "baseline_first_s": max((record.pace.first_predict_s or 0.0) for record in good) or None}
+    return {
+        "baseline_s": usual,
+        "baseline_first_s": max((record.pace.first_predict_s or 0.0) for record in good) or None,
+        "baseline_slowest_s": max((record.pace.slowest_s or 0.0) for record in good) or None,
+    }
 
 
 def retry_outcomes(text: str) -> frozenset[Outcome]:

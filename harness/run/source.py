@@ -53,7 +53,7 @@ class Desk:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """What the loop gives one trial. `folder`: its own scratch folder; `baseline_s`, `baseline_first_s`: see `plan.pace`."""
+    """What the loop gives one trial. `folder`: its own scratch folder; `baseline_…`: see `plan.pace`."""
 
     item: Planned
     desk: Desk
@@ -61,6 +61,7 @@ class Slot:
     evidence: Path
     baseline_s: float | None
     baseline_first_s: float | None
+    baseline_slowest_s: float | None
 
     def assignment(self, **own: Any) -> Assignment:
         """The trial's assignment: what stands here, and what is the source's `own`."""
@@ -68,6 +69,7 @@ class Slot:
             "cell": self.item.cell, "trial": self.item.trial, "settings": self.desk.settings, "broker": self.desk.server,
             "folder": self.folder, "evidence": self.evidence, "interrupted": self.desk.interrupted,
             "baseline_s": self.baseline_s, "baseline_first_s": self.baseline_first_s,
+            "baseline_slowest_s": self.baseline_slowest_s,
         }  # fmt: skip
         return Assignment(**{**common, **own})
 

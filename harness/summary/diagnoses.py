@@ -14,7 +14,7 @@ from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.texts import escaped
 
-BAD = (Outcome.HUNG, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
+BAD = (Outcome.HUNG, Outcome.WAITING, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
 
 
 def text(records: Iterable[TrialRecord]) -> str:

@@ -46,8 +46,8 @@ COLUMNS = (
 # When trials of one cell end differently, the row shows the gravest of those that say something of the cell (`gravest`);
 # `outcomes` counts them all.
 GRAVITY = (
-    Outcome.HUNG, Outcome.CRASHED, Outcome.WRONG, Outcome.RESPAWNING, Outcome.ERRORS, Outcome.STALLED, Outcome.REFUSED,
-    Outcome.SLOW, Outcome.INVALID, Outcome.OK, Outcome.SKIPPED,
+    Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING, Outcome.WRONG, Outcome.ERRORS, Outcome.STALLED,
+    Outcome.REFUSED, Outcome.SLOW, Outcome.INVALID, Outcome.OK, Outcome.SKIPPED,
 )  # fmt: skip
 
 

@@ -40,11 +40,24 @@ class Assignment:
     folder: Path
     evidence: Path
     baseline_s: float | None = None  # of the same predict in this run's in-process baseline: the median,
-    baseline_first_s: float | None = None  # and the first
+    baseline_first_s: float | None = None  # the first,
+    baseline_slowest_s: float | None = None  # and the slowest of all its answers
     worker_broker_url: str = ""
     application: Application | None = None  # somebody's own, instead of ours
     outside: Outside | None = None
     interrupted: Callable[[], bool] = lambda: False
+
+    @property
+    def limit_s(self) -> float:
+        """The longest of the application's own time limits, after which a request is cut off; 0 if it has none."""
+        limits = self.application.limits if self.application else None
+        return max(limits.soft_s or 0.0, limits.hard_s or 0.0) if limits else 0.0
+
+    @property
+    def rate_interval_s(self) -> float:
+        """Between two requests, by the task's own rate limit; 0 if it has none."""
+        rate = self.application.limits.rate_per_s if self.application else None
+        return 1.0 / rate if rate else 0.0
 
     @property
     def events(self) -> Path:

@@ -82,6 +82,7 @@ class Left:
     machine: Machine
     result: Path
     events: Path
+    rate_interval_s: float = 0.0  # between two requests, by the task's own rate limit; 0 if it has none
 
     @property
     def interrupted(self) -> bool:

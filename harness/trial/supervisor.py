@@ -108,6 +108,7 @@ class LocalWorker:
                 cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
                 children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
                 threads=threads[stat.pid],
+                caught=procfs.caught_signals(stat.pid),
                 lost_threads=bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
                 **(self._stacks(stat.pid, threads[stat.pid]) if stat.pid in closely else {}),
             )

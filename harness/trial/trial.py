@@ -75,6 +75,7 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
         machine=_machine(site, seen),
         result=work.result,
         events=work.events,
+        rate_interval_s=work.rate_interval_s,
     )
 
 

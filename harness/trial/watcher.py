@@ -27,6 +27,8 @@ SAMPLE_EVERY_S = 0.5
 JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
+UNSEEN_S = 2.0  # a proof that cannot be seen again for so long is withdrawn
+BEREFT_TIMES = 4  # a child that lost threads may pause for tens of seconds, and go on: its proof is watched for longer
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
 UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
@@ -41,6 +43,8 @@ class Seen:
     verdict: Verdict | None = None
     partial: Verdict | None = None  # some executors hang while others go on
     judged_s: float | None = None  # when the verdict, or the partial one, was first reached
+    shown_s: float | None = None  # since when a proof stands that is being confirmed
+    withdrawn: int = 0  # proofs that progress took back: each a defect of ours to look at
     depths: list[tuple[int, int]] = field(default_factory=list)
     noise: list[noise.Reading] = field(default_factory=list)  # with the samples of the measured phase
     census: Census | None = None
@@ -66,7 +70,7 @@ class Watcher:
         self.looks: list[Look] = []
         self.furniture: dict[int, str] = {}
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
-        self._sampled_s = self._judged_s = 0.0
+        self._sampled_s = self._judged_s = self._hung_s = 0.0
 
     def watch(self) -> Seen:
         """Look again and again; what was seen, once something has ended the trial."""
@@ -158,13 +162,20 @@ class Watcher:
             return verdict
         if progress.ready_at_s is None:
             return "ready-limit" if now - self.site.started_s > settings.ready_limit_s else ""
-        return "limit" if now - progress.ready_at_s > settings.limit_s else ""
+        late = now - progress.ready_at_s > settings.limit_s
+        return "limit" if late and self.seen.shown_s is None else ""  # a proof that stands is watched to its end
 
     @property
     def pace_s(self) -> float | None:
         """What a request usually takes: in the baseline or in this worker, whichever is longer; None while unknown."""
         known = [value for value in (self.work.baseline_s, self.site.progress.usual_s) if value is not None]
         return max(known) if known else None
+
+    @property
+    def slowest_s(self) -> float | None:
+        """What the slowest answer took, in the baseline or in this worker; None while there is none."""
+        known = [one for one in (self.work.baseline_slowest_s, self.site.progress.slowest_s or None) if one is not None]
+        return max(known, default=None)
 
     def _judged(self, now: float) -> str:
         progress, seen = self.site.progress, self.seen
@@ -173,11 +184,13 @@ class Watcher:
         answers = progress.ended + progress.received
         if answers != self._answers:
             self._answers, self._dead_before = answers, len(seen.dead)
+            self._withdraw()
         respawning = len(seen.dead) > self._dead_before
         if seen.partial and all(stage.since_s != seen.partial.since_s for stage in progress.open.values()):
             seen.partial = seen.judged_s = None  # what was thought to hang has gone on
         if not suspects and seen.quiet_s < soon_s and not respawning:
             self.looks.clear()
+            self._withdraw()
             return ""
         if now - self._judged_s < JUDGE_EVERY_S:
             return ""
@@ -188,20 +201,34 @@ class Watcher:
 
     def _act_on(self, verdict: Verdict, now: float) -> str:
         progress, seen = self.site.progress, self.seen
-        if verdict.state is State.HUNG and seen.partial is None:
+        if verdict.state is State.HUNG and seen.partial is None and seen.shown_s is None:
             seen.judged_s = now
         if verdict.partial:
             seen.partial = seen.partial or verdict
             return ""
         if verdict.state in (State.WORKING, State.UNDECIDED):
+            if now - self._hung_s > UNSEEN_S:  # one look at which it cannot be told takes nothing back
+                self._withdraw()
             return ""
         if verdict.state is State.STALLED or verdict.how is How.LOST:
-            return self._whose_fault(verdict)
+            return self._whose_fault(verdict, now)
         before_s = progress.last_event_s
         progress.read()  # what was looked at may have moved on while it was looked at
-        return "verdict" if progress.last_event_s == before_s else ""
+        return self._confirmed(verdict, now) if progress.last_event_s == before_s else ""
 
-    def _whose_fault(self, verdict: Verdict) -> str:
+    def _confirmed(self, verdict: Verdict, now: float) -> str:
+        """A proof is shown at once, and goes on record once it has stood; any progress withdraws it."""
+        self._hung_s = now
+        if self.seen.shown_s is None:
+            self.seen.shown_s = now
+        times = BEREFT_TIMES if verdict.how is How.BEREFT else 1
+        return "verdict" if now - self.seen.shown_s >= times * self.work.settings.confirm_s else ""
+
+    def _withdraw(self) -> None:
+        if self.seen.shown_s is not None:
+            self.seen.shown_s, self.seen.withdrawn = None, self.seen.withdrawn + 1
+
+    def _whose_fault(self, verdict: Verdict, now: float) -> str:
         """Nothing moves, and nobody holds a request: before the worker is blamed, look at the broker and at our client."""
         progress, before_s, seen = self.site.progress, self.site.progress.last_event_s, self.seen
         if verdict.how is How.LOST and seen.dead and seen.quiet_s < DEAD_CHILD_S:
@@ -219,7 +246,9 @@ class Watcher:
         state = self.site.client_state()
         if state == "R":
             return ""  # it may be late to take the answers that came
-        return "client-stopped" if state in ("T", "t") else "verdict"
+        if state in ("T", "t"):
+            return "client-stopped"
+        return self._confirmed(verdict, now) if verdict.state is State.HUNG else "verdict"
 
     def _look(self, now: float, suspects: frozenset[int]) -> Look:
         progress, cell = self.site.progress, self.work.cell
@@ -235,6 +264,9 @@ class Watcher:
             processes=self.site.look(closely=suspects),
             pace_s=self.pace_s,
             cold_s=self.work.baseline_first_s,
+            slowest_s=self.slowest_s,
+            limit_s=self.work.limit_s,
+            rate_limited=self.work.rate_interval_s > 0,
             furniture=self.furniture,
             dead_children=len(self.seen.dead) - self._dead_before,
             executors=1 if kind == "main" else cell.concurrency,

@@ -11,6 +11,7 @@ import faulthandler
 import json
 import os
 import signal
+import sys
 import threading
 
 from harness.worker import contract
@@ -47,13 +48,43 @@ def _tell_greenlets(directory):
 
 
 def everything(current):
-    """The frames of all suspended greenlets, and of the one that the signal interrupted."""
+    """The frames of all suspended greenlets, and of the one that the signal interrupted; of one that is yet to begin, where."""
     import gc
 
     import greenlet
 
-    frames = [ob.gr_frame for ob in gc.get_objects() if isinstance(ob, greenlet.greenlet)]
-    return [described(frame) for frame in [current] + frames if frame is not None]
+    objects = gc.get_objects()
+    timed = targets(objects)
+    found = [described(current)]
+    for one in objects:
+        if isinstance(one, greenlet.greenlet) and one.gr_frame is not None:
+            found.append(described(one.gr_frame, id(one) in timed))
+        elif isinstance(one, greenlet.greenlet) and getattr(one, "_start_event", None) and not one.dead:
+            found.append(unborn(one))
+    return [frames for frames in found if frames]
+
+
+def targets(objects):
+    """The ids of the greenlets whose wait a pending Timeout of gevent or eventlet will end: a timer, no other greenlet."""
+    found = set()
+    for one in objects:
+        if type(one).__name__ == "Timeout" and getattr(one, "pending", False):
+            timer = getattr(one, "timer", None)
+            called = list(getattr(timer, "args", None) or ()) + [
+                getattr(part, "__self__", None) for part in getattr(timer, "tpl", None) or ()
+            ]
+            found.update(id(part) for part in called if part is not None)
+    return found
+
+
+def unborn(one):
+    """One frame for a greenlet that was spawned for later: the file of what it will run."""
+    code = getattr(getattr(one, "_run", None), "__code__", None)
+    module = sys.modules.get(type(getattr(one, "_run", None)).__module__)
+    file = code.co_filename if code else getattr(module, "__file__", None) or ""
+    return (
+        [{"function": code.co_name if code else "", "file": file, "line": 0, "timeout": None, "request": None}] if file else []
+    )
 
 
 def request_of(values):
@@ -64,7 +95,8 @@ def request_of(values):
         return None
 
 
-def described(frame):
+def described(frame, timer=False):
+    """Innermost first; `timer`: whether a timer of the loop will strike this greenlet."""
     found = []
     while frame is not None and len(found) < MOST_FRAMES:
         code, values = frame.f_code, frame.f_locals
@@ -75,6 +107,7 @@ def described(frame):
             "line": frame.f_lineno,
             "timeout": timeout if isinstance(timeout, (int, float)) else None,
             "request": request_of(values) if code.co_name == TRACER else None,
+            "timer": timer and not found,
         })  # fmt: skip
         frame = frame.f_back
     return found

@@ -55,7 +55,7 @@ def environment_variables(**more: str) -> dict[str, str]:
 
 def experiment(folder: Path, cells: str, *, name: str = "mine", **settings: object) -> Path:
     """Write an experiment of faulty or null cells; the noise limit of shared machines is not what is tested."""
-    short = {"measure_s": 1.0, "requests": 10, "limit_s": 60.0, "ready_limit_s": 60.0, "stable_limit_s": 0.5}
+    short = {"measure_s": 1.0, "requests": 10, "limit_s": 60.0, "ready_limit_s": 60.0, "stable_limit_s": 0.5, "confirm_s": 1.0}
     chosen = {**short, "noise_limit": 100.0, "controls": False, **settings}
     lines = [f"{key} = {json.dumps(value)}" for key, value in chosen.items()]
     path = folder / f"{name}.toml"

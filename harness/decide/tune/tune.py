@@ -128,7 +128,7 @@ def _answer(found: Search, best: Cell) -> TuneAnswer:
 def _measured(
     order: TuneOrder, cells: Sequence[Cell], screen: workflow.Screen, until_s: float, *, trials: int = 1
 ) -> dict[Cell, Score]:
-    """Run what there is time for. What was spoiled by others, and is `invalid`, is run a second time."""
+    """Run what there is time for. What was spoiled by others is run a second time."""
     settings = order.experiment.settings.model_copy(update={"repeat": trials, "controls": False})
     experiment = order.experiment.model_copy(update={"settings": settings})
     affordable = _affordable(cells, list(RunFolder(order.folder).current().values()), settings, until_s)
@@ -143,7 +143,7 @@ def _measured(
             screen,
         )  # fmt: skip
         names, ended = {cell.id for cell in affordable}, RunFolder(order.folder).current().values()
-        spoiled = any(record.outcome is Outcome.INVALID and record.cell_id in names for record in ended)
+        spoiled = any(record.spoiled and record.cell_id in names for record in ended)
         if not spoiled or time.monotonic() >= until_s:
             break
     return scores(order.folder, order.bounds, affordable)

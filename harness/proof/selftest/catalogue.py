@@ -24,7 +24,7 @@ NOT_SOLO = tuple(pool for pool in ALL if pool != "solo")
 #: How long and how much: what is judged is how a trial ends, so it is short, and no machine is too noisy.
 SETTINGS: Mapping[str, Any] = {
     "measure_s": 0.5, "requests": 20, "limit_s": 40.0, "ready_limit_s": 60.0, "warmup_limit_s": 60.0,
-    "stable_limit_s": 0.5, "noise_limit": 100.0, "controls": False,
+    "stable_limit_s": 0.5, "confirm_s": 3.0, "noise_limit": 100.0, "controls": False,
 }  # fmt: skip
 
 

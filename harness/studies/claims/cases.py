@@ -19,7 +19,7 @@ from harness.records.record import TrialRecord
 Trials = Mapping[str, Sequence[TrialRecord]]  # cell id -> its trials
 
 #: Outcomes that decide nothing: not run, our own instrument at fault, or cut off while it was neither hung nor through.
-UNJUDGED = (Outcome.INVALID, Outcome.SKIPPED, Outcome.SLOW)
+UNJUDGED = (Outcome.INVALID, Outcome.SKIPPED, Outcome.SLOW, Outcome.WAITING)
 #: The dimensions in which a condition is looked for, in the order in which a reader would think of them.
 DIMENSIONS = ("pool", "call", "workload", "placement", "parent", "engine_threads", "concurrency")
 RECORDS = "trials.jsonl"
