@@ -8,6 +8,7 @@ record, too.
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ from harness.worker import contract
 HISTORIES = Path(__file__).parent / "histories"
 NAMES = tuple(sorted(path.stem for path in HISTORIES.glob("*.zip")))
 HEADING = Heading(plan_key="key", started="2026-01-01T00:00:00+00:00", versions={"celery": "5.7.0"})
+_KEPT = tempfile.TemporaryDirectory()  # of what is watched once
 T = TypeVar("T")
 At = tuple[float, T]  # a moment of the trial's clock, and what was answered then
 
@@ -279,6 +281,32 @@ def watched(one: Stored, **changes: Any) -> tuple[Left, StoredSite]:
 
     left = Trial(assignment(one, **changes), site).run()
     return left, made[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """A history, watched and recorded once for all tests that only read it."""
+
+    stored: Stored
+    left: Left
+    asked: tuple[str, ...]
+    requests: Requests | None
+    record: TrialRecord
+
+    @property
+    def folder(self) -> Path:
+        return self.stored.folder
+
+
+@cache
+def once(name: str) -> Played:
+    folder = Path(_KEPT.name) / name
+    one = stored(name, folder)
+    left, site = watched(one)
+    requests = requests_of(one, left)
+    (folder / "evidence" / "one").mkdir(parents=True, exist_ok=True)
+    record = conclude.record_of(left, HEADING, requests, folder, seconds=1.0)
+    return Played(stored=one, left=left, asked=tuple(site.asked), requests=requests, record=record)
 
 
 def requests_of(one: Stored, left: Left) -> Requests | None:

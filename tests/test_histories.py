@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests import replay
@@ -13,9 +11,8 @@ SAME = ("answers", "pace", "memory", "client", "certainty")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stored_trial_ends_as_the_real_one_did(name: str, tmp_path: Path) -> None:
-    one = replay.stored(name, tmp_path)
-    record = replay.recorded(one)
-    assert (record.outcome, record.ended.cause) == (one.expected.outcome, one.expected.ended.cause)
+def test_a_stored_trial_ends_as_the_real_one_did(name: str) -> None:
+    record, expected = replay.once(name).record, replay.once(name).stored.expected
+    assert (record.outcome, record.ended.cause) == (expected.outcome, expected.ended.cause)
     for section in SAME:
-        assert getattr(record, section) == getattr(one.expected, section), section
+        assert getattr(record, section) == getattr(expected, section), section
