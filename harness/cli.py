@@ -79,6 +79,8 @@ def main() -> None:
         told = getattr(error, "format_message", None)  # of typer's own copy of click, which it does not export
         if told is None:
             defect()
+        if not told():  # no command at all: its help was printed
+            sys.exit(Exit.USAGE)
         complaints.print(f"error: {told()}", soft_wrap=True, markup=False)
         complaints.print("  'harness --help' prints the commands, 'harness COMMAND --help' their options")
         sys.exit(Exit.USAGE)

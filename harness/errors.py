@@ -23,6 +23,7 @@ class Exit(IntEnum):
     FAILED = 11
     DEFECT = 12
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 MEANING = {
@@ -40,6 +41,7 @@ MEANING = {
     Exit.FAILED: "something else failed that you can act on; the message says how",
     Exit.DEFECT: "a defect of the harness; the traceback is printed",
     Exit.INTERRUPTED: "stopped on request; what was measured is kept",
+    Exit.PIPE_CLOSED: "whoever read the output closed it",
 }
 
 

@@ -54,6 +54,13 @@ class MeasuredCell:
         except KeyError:
             raise AttributeError(f"a cell has no {name}; there are {', '.join(self.row)}") from None
 
+    @property
+    def unusable(self) -> str:
+        """Why there are no figures though there could be: noise, a busy or late client; '' if nothing spoiled them."""
+        from harness.measure import doubts
+
+        return dict(doubts.parts(self.row["doubts"] or "")).get("unusable", "")
+
     def broken(self, limits: Mapping[str, Any]) -> list[str]:
         """A line for each limit that is not kept; an `outcome` of 'ok' is asked for unless another one is named."""
         said = []
@@ -100,6 +107,8 @@ def harness_cell(request: pytest.FixtureRequest) -> MeasuredCell:
     found = _benchmarked(request, words, folder)
     if found.outcome in NOT_MEASURED and limits.get("outcome") != found.outcome:
         pytest.skip(f"{found.cell} could not be measured: {found.reason}")
+    if (why := found.unusable) and limits.keys() - {"outcome"} and found.outcome == limits.get("outcome", "ok"):
+        pytest.skip(f"{found.cell} could not be measured: {why}")
     request.node.stash[BROKEN] = (found, found.broken(limits))
     return found
 

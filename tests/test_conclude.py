@@ -1,266 +1,271 @@
-"""From what a trial left to its record, over every stored trial: each section, the files beside it, and its text form."""
+"""From what a trial left to its record and its row, over stored histories."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from harness.broker import Census
-from harness.judge.causes import Cause
-from harness.judge.watchdog import State, Verdict
-from harness.machine import cores
-from harness.observe.diagnosis import Evidence
+from harness.judge.outcome import Observations
+from harness.records import answers
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, from_line, to_line
-from harness.records.upgrades import SCHEMA, flat, sections
-from harness.run import conclude
-from harness.trial.left import Ended, Left, Machine, Signs
-from harness.measure.monitor import Watched
+from harness.run import conclude, measured, observed
+from harness.summary import diagnoses, summary
 from tests import replay
-from tests.replay import HEADING, NAMES
-from tests.scenes import CELL, SETTINGS, T0
+from tests.replay import NAMES
 
-HANGS = [name for name in NAMES if name.startswith("hung")]
-EXECUTORS = {"hung-lost-reply-threads": (2, None)}
-
-
-@pytest.fixture(autouse=True)
-def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine of the stored trials."""
-    monkeypatch.setattr(cores, "AVAILABLE", (0, 1))
+OK = [name for name in NAMES if name.startswith("ok-")]
+LOADED = [name for name in OK if "baseline" not in name]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_section_but_the_end_is_the_real_records_own(name: str, tmp_path: Path) -> None:
-    one = replay.stored(name, tmp_path)
-    record = replay.recorded(one)
-    assert record.asked == one.expected.asked
-    assert record.cpu.model_copy(update={"noise": None}) == one.expected.cpu.model_copy(update={"noise": None})
-    assert record.schema_version == SCHEMA
+def record(name: str) -> TrialRecord:
+    return replay.once(name).record
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_end_is_the_real_records_own_but_for_how_long_a_look_took(name: str, tmp_path: Path) -> None:
-    one = replay.stored(name, tmp_path)
-    record, then = replay.recorded(one), one.expected.ended
-    known = record.ended.model_dump(exclude={"evidence", "verdict_after_s", "reason"})
-    assert known == then.model_dump(exclude={"evidence", "verdict_after_s", "reason"})
-    assert record.reason.split(" for ")[0] == then.reason.split(" for ")[0]
-    assert record.ended.verdict_after_s == (None if then.verdict_after_s is None else pytest.approx(then.verdict_after_s, abs=0.01))
-    assert bool(record.ended.evidence) is bool(then.evidence)
-    assert record.ended.evidence in ("", "evidence/one/stacks.txt", "evidence/one/worker.log")
+def seen(name: str) -> Observations:
+    one = replay.once(name)
+    return observed.observations(one.left, one.requests, one.record.cpu.use)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_reads_back_as_it_was_written(name: str, tmp_path: Path) -> None:
-    record = replay.recorded(replay.stored(name, tmp_path))
-    line = to_line(record)
-    assert line.count("\n") == 1
-    assert line.startswith(f'{{"schema_version":{SCHEMA},')
-    assert from_line(line) == record
-    shuffled = json.dumps(dict(reversed(json.loads(line).items())))
-    assert from_line(shuffled) == record
+    one = record(name)
+    assert from_line(to_line(one)) == one
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_record_in_one_row_finds_its_sections_again(name: str, tmp_path: Path) -> None:
-    record = replay.recorded(replay.stored(name, tmp_path))
-    whole = record.model_dump(mode="json")
-    row = flat(whole)
-    assert sections(row) == {key: value for key, value in whole.items() if key != "schema_version"}
-    assert TrialRecord.model_validate({"schema_version": SCHEMA, **sections(row)}) == record
-    assert from_line(json.dumps({"schema_version": 2, **row})) == record
+def test_a_history_is_named_for_its_outcome(name: str, tmp_path: Path) -> None:
+    assert record(name).outcome.value == name.split("-")[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_record_names_its_files_and_they_are_there(name: str, tmp_path: Path) -> None:
-    one = replay.stored(name, tmp_path)
-    record = replay.recorded(one)
-    cell = one.expected.cell_id
-    assert record.cpu.samples_file == f"samples/{cell}.parquet"
-    assert len(pd.read_parquet(tmp_path / record.cpu.samples_file)) >= len(one.history.watched.samples)
-    if record.answers.requests_file:
-        assert record.answers.requests_file == f"requests/{cell}.parquet"
-        assert len(pd.read_parquet(tmp_path / record.answers.requests_file)) == record.answers.requests
-    else:
-        assert not (tmp_path / "requests").exists()
-
-
-@pytest.mark.parametrize("name", ["ok-prefork", "refused-exit-solo"])
-def test_a_later_trials_files_bear_its_number(name: str, tmp_path: Path) -> None:
-    record = replay.recorded(replay.stored(name, tmp_path), trial=3)
-    assert record.trial == 3
-    assert record.cpu.samples_file == f"samples/{record.cell_id}.3.parquet"
-    assert record.answers.requests_file in ("", f"requests/{record.cell_id}.3.parquet")
-    assert bool(record.answers.requests_file) is name.startswith("ok")
-
-
-@pytest.mark.parametrize("name", HANGS)
-def test_a_hang_says_how_many_executors_hang_of_how_many(name: str, tmp_path: Path) -> None:
-    one = replay.stored(name, tmp_path)
-    record = replay.recorded(one)
-    words = record.reason.split()
-    expected = EXECUTORS.get(name) or (int(words[2]), int(words[0]))
-    assert (record.ended.executors, record.ended.executors_hung) == expected
-    assert record.ended.verdict_after_s is not None
-    assert record.ended.verdict_after_s > 1.5
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(("hung", "stalled"))])
-def test_what_did_not_hang_says_nothing_of_hung_executors(name: str, tmp_path: Path) -> None:
-    ended = replay.recorded(replay.stored(name, tmp_path)).ended
-    assert (ended.executors, ended.executors_hung, ended.verdict_after_s) == (None, None, None)
+def test_what_was_asked_stands_in_the_record(name: str, tmp_path: Path) -> None:
+    one = record(name)
+    assert one.asked.cell == replay.once(name).stored.history.cell
+    assert one.cell_id == one.as_cell.id
+    assert (one.trial, one.asked.plan_key, one.asked.versions) == (1, "key", {"celery": "5.7.0"})
+    assert one.asked.started == replay.HEADING.started
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cause_stands_in_the_evidence_too(name: str, tmp_path: Path) -> None:
-    record = replay.recorded(replay.stored(name, tmp_path))
-    told = tmp_path / "evidence" / "one" / "cause.json"
-    assert told.exists() is bool(record.ended.cause and record.ended.evidence)
-    if told.exists():
-        assert json.loads(told.read_text()) == {
-            "outcome": record.outcome.value, "cause": record.ended.cause, "support": record.ended.support,
-            "versions": HEADING.versions,
-        }  # fmt: skip
+def test_every_request_is_counted_once(name: str, tmp_path: Path) -> None:
+    told = record(name).answers
+    assert told.ok + told.wrong + told.unanswered + sum(told.errors.values()) == told.requests
+    assert (told.max_error is None) is (told.ok + told.wrong == 0)
 
 
-def made(**ended: Any) -> Left:
-    """What a trial leaves that stood still 3 s after it was ready."""
-    return Left(
-        cell=CELL, trial=1, settings=SETTINGS, ended=Ended(**{"by": "done", **ended}),
-        signs=Signs(started_s=T0, ready_at_s=T0 + 1.0, last_event_s=T0 + 4.0), machine=Machine(watched=Watched(worker=1)),
-        result=Path("/none/requests.npz"), events=Path("/none/events"),
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_written_where_the_record_says(name: str, tmp_path: Path) -> None:
+    one = record(name)
+    assert (replay.once(name).folder / one.cpu.samples_file).is_file()
+    if one.answers.requests_file:
+        rows = pd.read_parquet(replay.once(name).folder / one.answers.requests_file)
+        assert len(rows) == one.answers.requests
+        assert int(rows["right"].sum()) == one.answers.ok
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_figures_of_the_requests_in_memory_are_those_of_the_saved_file(name: str, tmp_path: Path) -> None:
+    one = record(name)
+    figures = one.certainty.figures
+    assert figures is not None
+    saved = answers.measured(replay.once(name).folder / one.answers.requests_file)
+    assert figures.requests == len(saved.latency_s) > 0
+    assert figures.predict_p50_s == pytest.approx(float(np.median(saved.predict_s)), rel=0.2)
+    assert figures.throughput_per_s == pytest.approx(one.pace.measured_requests / (one.pace.measured_s or 1.0))
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_the_pace_of_a_worker_is_told_in_seconds(name: str, tmp_path: Path) -> None:
+    pace = record(name).pace
+    assert 0 < (pace.ready_s or 0) < 60
+    assert 0 < (pace.first_predict_s or 0) < 60
+    assert (pace.slowest_s or 0) > 0
+    assert pace.executors_seen in (1, 2)
+    assert pace.warmup_requests > 0
+    assert pace.measured_requests > 0
+    assert 0.1 < (pace.measured_s or 0) < 60
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_what_the_cpu_did_is_told_by_role(name: str, tmp_path: Path) -> None:
+    cpu = record(name).cpu
+    assert cpu.use is not None
+    assert cpu.use.worker_tree > 0
+    assert cpu.use.window_s >= measured.LEAST_WINDOW_S
+    assert cpu.verdict
+    assert cpu.verdict_reason
+    assert cpu.threads_peak["worker"] >= 1
+    assert (cpu.tree_cpu_s or 0) > 0
+    assert (cpu.kernel_cpu_s or 0) > 0
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_memory_is_told_at_its_peak(name: str, tmp_path: Path) -> None:
+    memory = record(name).memory
+    assert memory.use is not None
+    assert memory.peak_pss_bytes == sum(memory.use.pss_bytes.values())
+    assert set(memory.use.pss_bytes) == {"worker", "children"}
+
+
+def test_a_baseline_has_no_load_generator_and_is_always_busy(tmp_path: Path) -> None:
+    one = record("ok-baseline")
+    assert (one.client.sending, one.pace.waited_while_idle, one.pace.stages_p50_s) == (None, None, {})
+    busy = measured._occupancy(replay.once("ok-baseline").left, None, 0.0, 1.0)
+    assert busy is not None
+    assert (busy.executors_busy, busy.work_waits, busy.idle_with_work) == (1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("hung-")])
+def test_a_hang_names_its_executors_its_time_and_its_cause(name: str, tmp_path: Path) -> None:
+    ended = record(name).ended
+    assert ended.cause not in ("", "unknown")
+    assert ended.support
+    assert ended.verdict_after_s is not None
+    assert ended.verdict_after_s > 1.0
+    assert ended.executors
+    assert (ended.executors_hung or 0) <= ended.executors
+    assert ended.last_progress_s is not None
+    assert (replay.once(name).folder / ended.evidence).parent.is_dir()
+    assert (replay.once(name).folder / ended.evidence).parent.joinpath("cause.json").is_file()
+
+
+@pytest.mark.parametrize("name", OK)
+def test_what_is_ok_has_no_cause_no_verdict_and_no_evidence(name: str, tmp_path: Path) -> None:
+    ended = record(name).ended
+    assert (ended.cause, ended.support, ended.evidence, ended.verdict_after_s, ended.executors) == ("", [], "", None, None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_of_the_table_shows_the_record(name: str, tmp_path: Path) -> None:
+    one = record(name)
+    row = summary.row([one], {}, tmp_path)
+    assert set(row) <= set(summary.COLUMNS)
+    assert (row["cell"], row["outcome"], row["reason"]) == (one.cell_id, one.outcome.value, one.reason)
+    assert (row["requests"], row["ok"], row["wrong"], row["unanswered"]) == (
+        one.answers.requests, one.answers.ok, one.answers.wrong, one.answers.unanswered,
     )  # fmt: skip
+    assert row["outcomes"] == f"{one.outcome.value}:1"
+    if one.certainty.figures and one.outcome is Outcome.OK:
+        assert row["throughput_per_s"] == pytest.approx(one.certainty.figures.throughput_per_s)
+        assert row["peak_pss_bytes"] == one.memory.peak_pss_bytes
 
 
-WHOLE = Verdict(state=State.HUNG, reason="all", hung=2, executors=2, since_s=T0 + 2.0)
-PART = replace(WHOLE, reason="one", hung=1, partial=True, since_s=T0 + 1.0)
-CAUSE = Cause(name="deadlock", support=("a lock",))
+@pytest.mark.parametrize("name", NAMES)
+def test_what_went_wrong_has_a_page(name: str, tmp_path: Path) -> None:
+    one = record(name)
+    page = diagnoses.text([one])
+    assert bool(page) is (one.outcome in diagnoses.BAD)
+    if page:
+        assert f"## {one.cell_id}" in page
+        assert f"**{one.outcome.value}**, 1 of 1" in page
 
 
-def test_a_verdict_counts_if_it_ended_the_trial_and_a_partial_one_otherwise() -> None:
-    def concluded(**end: Any) -> Any:
-        return conclude.ended(made(judged_s=T0 + 6.5, **end), Outcome.HUNG, "why", CAUSE, Path(), 12.5)
+@pytest.mark.parametrize(("change", "spoils"), [({"noise_limit": 1e-9}, True), ({"noise_limit": 100.0}, False)])
+@pytest.mark.parametrize("name", ["ok-prefork", "ok-threads", "wrong-prefork", "errors-20-percent-gevent"])
+def test_noise_takes_the_figures_away_and_leaves_the_outcome(
+    name: str, change: dict[str, float], spoils: bool, tmp_path: Path
+) -> None:
+    one = replay.stored(name, tmp_path)
+    found = replay.recorded(one, settings=one.history.settings.model_copy(update=change))
+    assert found.outcome is one.expected.outcome
+    if one.expected.certainty.figures is not None:
+        assert (found.certainty.figures is None) is spoils
+        assert bool(found.certainty.unusable) is spoils
+        assert found.spoiled is spoils
+        names = [doubt.partition(":")[0] for doubt in found.certainty.doubts]
+        assert ("unusable" in names) is spoils
 
-    whole, part = concluded(by="verdict", verdict=WHOLE, partial=PART), concluded(by="limit", verdict=WHOLE, partial=PART)
-    assert (whole.executors_hung, whole.verdict_after_s) == (2, 4.5)
-    assert (part.executors_hung, part.verdict_after_s) == (1, 5.5)
-    none = concluded(by="limit", verdict=WHOLE)
-    assert (none.executors, none.executors_hung, none.verdict_after_s) == (None, None, None)
-    assert (whole.outcome, whole.reason, whole.seconds, whole.cause, whole.support) == (
-        Outcome.HUNG, "why", 12.5, "deadlock", ["a lock"],
-    )  # fmt: skip
-    assert whole.last_progress_s == 3.0
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_judge_sees_counts_that_add_up(name: str, tmp_path: Path) -> None:
+    found = seen(name)
+    assert found.ok + found.wrong + found.unanswered + sum(found.errors.values()) == found.requests
+    assert found.was_ready is (found.limit_s == replay.once(name).stored.history.settings.limit_s)
+    assert 0.0 <= found.idle_share <= 1.0
+    assert (found.busy_cores is None) is (found.others_share is None)
+
+
+def test_requests_that_a_dead_child_held_are_lost_only_if_they_were_never_answered(tmp_path: Path) -> None:
+    one = replay.stored("ok-prefork", tmp_path)
+    left, _ = replay.watched(one)
+    requests = replay.requests_of(one, left)
+    assert requests is not None
+    signs = replace(left.signs, lost=frozenset({0, 1, 10**6}))
+    assert observed.observations(replace(left, signs=signs), requests, None).lost_requests == 0
+    assert observed.observations(replace(left, signs=signs), None, None).lost_requests == 3
+    requests.columns["received"][0] = -1
+    assert observed.observations(replace(left, signs=signs), requests, None).lost_requests == 1
+
+
+def test_a_trial_that_was_not_run_says_why(tmp_path: Path) -> None:
+    stored = replay.stored("ok-prefork", tmp_path)
+    cell = stored.expected.as_cell
+    found = conclude.skipped(cell, 3, replay.HEADING, "no interpreter")
+    assert (found.outcome, found.reason, found.trial, found.cell_id) == (Outcome.SKIPPED, "no interpreter", 3, cell.id)
+    assert found.asked.plan_key == "key"
+
+
+def test_the_files_of_a_later_trial_have_its_number(tmp_path: Path) -> None:
+    one = replay.stored("ok-prefork", tmp_path)
+    left, _ = replay.watched(one)
+    requests = replay.requests_of(one, left)
+    files = conclude.keep_files(replace(left, trial=2), requests, tmp_path)
+    assert files == (f"requests/{left.cell.id}.2.parquet", f"samples/{left.cell.id}.2.parquet")
+    assert conclude.keep_files(left, None, tmp_path)[0] == ""
+
+
+def test_a_worker_killed_before_its_requests_were_written_has_none(tmp_path: Path) -> None:
+    one = replay.stored("ok-prefork", tmp_path)
+    left, _ = replay.watched(one)
+    (tmp_path / "requests.npz").write_bytes(b"PK torn")
+    assert replay.requests_of(one, left) is None
+    (tmp_path / "requests.npz").unlink()
+    found = conclude.record_of(left, replay.HEADING, replay.requests_of(one, left), tmp_path, seconds=2.5)
+    assert (found.answers.requests, found.answers.unanswered, found.ended.seconds) == (
+        left.signs.published,
+        left.signs.published,
+        2.5,
+    )
+    assert found.certainty.figures is None
+
+
+def several(names: list[str], folder: Path) -> list[TrialRecord]:
+    """Histories as trials of one cell."""
+    found = []
+    for number, name in enumerate(names, 1):
+        one = record(name)
+        found.append(one.changed(asked={"trial": number, "cell_id": "one", "cell": record("ok-prefork").asked.cell}))
+    return found
 
 
 @pytest.mark.parametrize(
-    ("judged_s", "verdict"), [(None, WHOLE), (T0 + 6.5, replace(WHOLE, since_s=None)), (T0 + 6.5, None)]
+    ("names", "gravest"),
+    [
+        (["ok-prefork", "hung-deadlock-prefork"], Outcome.HUNG),
+        (["ok-prefork", "crashed-signal-11-prefork", "hung-deadlock-prefork"], Outcome.CRASHED),
+        (["ok-prefork", "wrong-prefork", "errors-load-prefork"], Outcome.WRONG),
+        (["ok-prefork", "invalid-broker-killed-prefork"], Outcome.OK),
+        (["slow-threads", "ok-prefork"], Outcome.SLOW),
+    ],
 )
-def test_a_verdict_without_a_moment_has_no_duration(judged_s: float | None, verdict: Verdict | None) -> None:
-    left = made(by="verdict", judged_s=judged_s, verdict=verdict)
-    assert conclude.ended(left, Outcome.HUNG, "why", None, Path(), 1.0).verdict_after_s is None
-
-
-@pytest.mark.parametrize("missing", ["ready_at_s", "last_event_s"])
-def test_progress_from_ready_needs_both_moments(missing: str) -> None:
-    left = made()
-    left = replace(left, signs=replace(left.signs, **{missing: None}))
-    ended = conclude.ended(left, Outcome.OK, "fine", None, Path(), 1.0)
-    assert (ended.last_progress_s, ended.cause, ended.support, ended.evidence) == (None, "", [], "")
-
-
-def test_evidence_is_named_as_seen_from_the_runs_folder() -> None:
-    left = made(by="limit", evidence=Evidence(path=Path("/run/evidence/cell/stacks.txt")))
-    assert conclude.ended(left, Outcome.SLOW, "", None, Path("/run"), 1.0).evidence == "evidence/cell/stacks.txt"
-
-
-def test_a_cell_that_was_not_run_has_a_record_with_nothing_but_its_reason() -> None:
-    record = conclude.skipped(CELL, 2, HEADING, "no such pool")
-    whole = record.model_dump(mode="json")
-    assert whole["asked"] == {
-        "cell_id": CELL.id, "cell": CELL.as_dict(), "trial": 2, "plan_key": "key", "started": HEADING.started,
-        "versions": {"celery": "5.7.0"},
-    }  # fmt: skip
-    assert whole["ended"] == {
-        "outcome": "skipped", "reason": "no such pool", "seconds": 0.0, "evidence": "", "last_progress_s": None,
-        "verdict_after_s": None, "cause": "", "support": [], "executors": None, "executors_hung": None,
-    }  # fmt: skip
-    assert whole["answers"] == {
-        "requests": 0, "ok": 0, "wrong": 0, "unanswered": 0, "errors": {}, "max_error": None, "duplicates": 0,
-        "requests_file": "",
-    }  # fmt: skip
-    assert whole["pace"] == {
-        "ready_s": None, "load_s": {}, "first_predict_s": None, "warmup_requests": 0, "executors_seen": 0, "measured_s": None,
-        "measured_requests": 0, "waited_while_idle": None, "starved": None, "stages_p50_s": {},
-    }  # fmt: skip
-    assert whole["cpu"] == {
-        "use": None, "facts": None, "verdict": "", "verdict_reason": "", "noise": None, "threads_peak": {}, "tree_cpu_s": None,
-        "kernel_cpu_s": None, "samples_file": "",
-    }  # fmt: skip
-    assert whole["memory"] == {"use": None, "peak_pss_bytes": None}
-    assert whole["client"] == {"sending": None}
-    assert whole["certainty"] == {"figures": None, "doubts": []}
-
-
-@pytest.mark.parametrize("damage", ["gone", "empty", "torn", "another array"])
-def test_requests_that_cannot_be_read_are_none_and_the_trial_still_has_its_record(damage: str, tmp_path: Path) -> None:
-    one = replay.stored("hung-deadlock-threads", tmp_path)
-    left, _ = replay.watched(one)
-    whole = left.result.read_bytes()
-    if damage == "another array":
-        np.savez(left.result, other=np.zeros(3))
-    else:
-        left.result.write_bytes(whole[: len(whole) // 2] if damage == "torn" else b"")
-    if damage == "gone":
-        left.result.unlink()
-    assert conclude.compared(left, one.bundle) is None
-    record = replay.recorded(one)
-    assert record.outcome is Outcome.HUNG
-    assert (record.answers.requests, record.answers.unanswered, record.answers.ok) == (5, 5, 0)
-    assert (record.answers.requests_file, record.certainty.figures) == ("", None)
-
-
-@pytest.mark.parametrize(("name", "joined"), [("ok-baseline", False), ("ok-prefork", True)])
-def test_a_workers_own_stamps_are_joined_to_the_requests_and_a_baseline_has_none(
-    name: str, joined: bool, tmp_path: Path
+def test_a_cell_shows_its_gravest_trial_and_the_figures_of_the_good_ones(
+    names: list[str], gravest: Outcome, tmp_path: Path
 ) -> None:
-    one = replay.stored(name, tmp_path)
-    left, _ = replay.watched(one)
-    found = conclude.compared(left, one.bundle)
-    assert found is not None
-    assert ("worker_received" in found.columns) is joined
+    trials = several(names, tmp_path)
+    row = summary.row(trials, {}, tmp_path)
+    assert row["outcome"] == gravest.value
+    assert row["trials"] == len(names)
+    good = [one for one in trials if one.outcome is Outcome.OK]
+    assert row["throughput_per_s"] == pytest.approx(good[0].certainty.figures.throughput_per_s)  # type: ignore[union-attr]
+    assert sum(int(part.split(":")[1]) for part in row["outcomes"].split()) == len(names)
 
 
-def test_answers_are_compared_with_the_tolerance_of_the_models_type(tmp_path: Path) -> None:
-    one = replay.stored("ok-prefork", tmp_path)
-    left, _ = replay.watched(one)
-    off = one.bundle.reference * (1 + 1e-3)
-    found = conclude.compared(left, replace(one.bundle, reference=off))
-    assert found is not None
-    assert not found.right.all()
-    same = conclude.compared(left, one.bundle)
-    assert same is not None
-    assert same.right.all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_broker_and_the_depths_are_facts_for_a_cause(name: str, tmp_path: Path) -> None:
-    from harness.run import observed
-
-    left, _ = replay.watched(replay.stored(name, tmp_path))
-    facts = observed.facts(left, Outcome.HUNG)
-    depths = left.machine.depths
-    assert facts.queued == (np.mean([one for one, _ in depths]) if depths else None)
-    assert facts.reserved == (np.mean([two for _, two in depths]) if depths else None)
-    census = left.ended.census or Census(answers=True)
-    assert (facts.broker_answers, facts.in_broker, facts.consumers) == (census.answers, census.messages, census.connections)
-    assert (facts.waiting, facts.dead_children, facts.oom_kills) == (left.signs.waiting, len(left.signs.dead), left.ended.oom_kills)
-    verdict = left.ended.partial or left.ended.verdict
-    assert facts.how == (verdict.how if verdict else None)
-    assert (facts.outcome, facts.pool) == (Outcome.HUNG, left.cell.pool)
+def test_the_hang_rate_counts_fresh_workers_that_were_judged(tmp_path: Path) -> None:
+    row = summary.row(several(["ok-prefork", "hung-deadlock-prefork", "invalid-broker-killed-prefork"], tmp_path), {}, tmp_path)
+    assert (row["hung_trials"], row["judged_trials"], row["hang_rate"]) == (1, 2, 0.5)
+    assert row["hang_rate_low"] < 0.5 < row["hang_rate_high"]
