@@ -45,7 +45,9 @@ def test_a_real_cell_ends_as_it_truly_does(
     experiment = tmp_path / "one.toml"
     shipped = (Path(__file__).resolve().parents[2] / "experiments" / "quick.toml").read_text()
     experiment.write_text(
-        shipped.replace("measure_s = 3.0", "measure_s = 1.0\nstable_limit_s = 0.5\nnoise_limit = 100.0\ncontrols = false")
+        shipped.replace(
+            "measure_s = 3.0", "measure_s = 1.0\nstable_limit_s = 0.5\nconfirm_s = 2.0\nnoise_limit = 100.0\ncontrols = false"
+        )
     )
     done: subprocess.CompletedProcess[str] = harness("run", experiment, "--select", cell, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ summary = "what the parent did"
 measure_s = 1.0
 limit_s = 60.0
 stable_limit_s = 0.5
+confirm_s = 2.0
 noise_limit = 100.0
 controls = false
 [[cells]]

@@ -51,7 +51,7 @@ def probed(keras: Environment, site: Path, *options: object) -> tuple[str, dict[
     ran = run_harness(
         site.parent, "probe", "--app", "site_project", "--task", "digits.tasks.classify", "--args", "rows.json",
         "--env-file", "site.env", "--python", keras.python, "--cwd", site, "--out", "probe", "--measure-s", 1, "--requests", 20,
-        "--noise-limit", 100,
+        "--noise-limit", 100, "--confirm-s", 2,
         *options,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -95,6 +95,9 @@ def probe(
     measure_s: MeasureS = 3.0,
     ready_limit_s: ReadyLimit = 120.0,
     limit_s: Limit = 120.0,
+    confirm_s: Annotated[
+        float, typer.Option(min=0, help="Watch a proved hang so long before it goes on record, seconds.")
+    ] = 15.0,
     noise_limit: Annotated[float, typer.Option(help="Believe no figure while others use more of the cores than this.")] = 0.5,
     traffic: Annotated[str, typer.Option(help="When requests are sent: closed-4, poisson-20, drain, …")] = "closed-4",
     repeat: Repeat = None,
@@ -108,7 +111,7 @@ def probe(
 
     settings = options.settings(
         measure_s=measure_s, requests=requests, ready_limit_s=ready_limit_s, limit_s=limit_s, warmup_limit_s=limit_s / 2,
-        noise_limit=noise_limit, repeat=repeat or 1, controls=False,
+        noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1, controls=False,
     )  # fmt: skip
     order = read(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
