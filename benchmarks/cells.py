@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-#: Worse is higher; the order is that of `harness.summary.summary.GRAVITY`, from the harmless end.
+#: 0 is best. Graphs that were published are read by these numbers: none changes, and a later outcome gets a later one.
 OUTCOME_CODES = {
     "ok": 0, "skipped": 1, "invalid": 2, "slow": 3, "refused": 4, "stalled": 5, "errors": 6, "respawning": 7, "wrong": 8,
     "crashed": 9, "hung": 10, "waiting": 12,  # published numbers stay: a later word has a later one
