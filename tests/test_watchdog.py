@@ -357,6 +357,21 @@ def in_hub(i: int) -> dict[str, object]:
     return {"waits_in": "epoll", "timed": True, "private": False, "switches": i}
 
 
+def test_looks_at_which_a_green_process_is_busy_telling_hide_no_hang_and_prove_none() -> None:
+    def mostly(i: int) -> dict[str, object]:
+        return {"greenlets": None} if i % 3 == 0 else green(i)
+
+    def seldom(i: int) -> dict[str, object]:
+        return {"greenlets": None} if i % 8 else green(i)
+
+    def telling(i: int) -> dict[str, object]:
+        return {**in_hub(i), "waits_in": "running"} if i % 3 == 0 else in_hub(i)
+
+    kind = {"executor_kind": "greenlets"}
+    assert judge(history(task=telling, process=mostly, look=lambda i: kind)).how is How.GREENLET
+    assert judge(history(task=in_hub, process=seldom, look=lambda i: kind)).state is State.UNDECIDED
+
+
 def test_a_greenlet_that_waits_for_a_lock_nobody_releases_is_hung() -> None:
     kind = {"executor_kind": "greenlets"}
     found = judge(history(task=in_hub, process=green, look=lambda i: kind))

@@ -30,13 +30,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.machine.procfs import Thread
-from harness.observe.looks import Look, ProcessLook, agree_long_enough, window
+from harness.observe.looks import Greenlet, Look, ProcessLook, agree_long_enough, window
 from harness.observe.progress import OpenStage
 
 IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00
 GREEN_CPU = 0.25  # cores; telling its greenlets costs a process some
 HELPER_CPU_S = 0.05  # seconds in a window that housekeeping may use
 SHARED_FACTOR, SHARED_S = 50.0, 5.0
+TOLD_LOOKS = 2  # of a window, at which a green process has to tell of its greenlets
 LIMIT_GRACE_S = 5.0  # a limit strikes when Celery's main process looks, once a second, and its error has to be stored
 #: signals whose handlers end no wait: Python's own, Celery's and billiard's, faulthandler's, glibc's, and ours
 KNOWN_SIGNALS = frozenset({
@@ -72,6 +73,11 @@ class _Views:
         return self.seen[-1]
 
     @property
+    def told(self) -> list[tuple[Greenlet, ...]]:
+        """What the process told of its greenlets. At some looks its thread runs, for it is just telling, and none is known."""
+        return [view.greenlets for view in self.seen[1:] if view.greenlets is not None]
+
+    @property
     def cores(self) -> float:
         return (self.seen[-1].cpu_s - self.seen[0].cpu_s) / self.seconds
 
@@ -100,7 +106,7 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> tuple[How | None, str]:
         return How.SPIN, ""
     if alarms := sorted(process.last.caught - KNOWN_SIGNALS):
         return None, f"process {stage.pid} handles {', '.join(map(_signal, alarms))}, which may end its wait"
-    if process.last.greenlets is not None and _task_thread_doubt(histories.get(stage.tid, []), stage.tid, len(seen)):
+    if process.told and _task_thread_doubt(histories.get(stage.tid, []), stage.tid, len(seen)):
         doubt = _greenlet_doubt(now, stage, process)
         return (None, doubt) if doubt else (How.GREENLET, "")
     return _thread_blocked(now, stage, process)
@@ -226,12 +232,14 @@ def _greenlet_doubt(now: Look, stage: OpenStage, process: _Views) -> str:
     # a load stands inside a request, and has no number of its own
     inside = [other.number for other in now.stages if other.pid == stage.pid and other.kind == "request"]
     numbers = inside if stage.kind == "load" else [stage.number]
-    for view in process.seen[1:]:
-        own = [greenlet for greenlet in view.greenlets or () if greenlet.request in numbers]
+    if len(process.told) < TOLD_LOOKS:
+        return f"process {stage.pid} told too seldom of its greenlets"
+    for greenlets in process.told:
+        own = [greenlet for greenlet in greenlets if greenlet.request in numbers]
         if not own or not all(greenlet.on_lock for greenlet in own):
             return f"the greenlet of request {stage.number} waits for something that may end"
     overdue = {other.number for other in now.stages if now.at_s - other.since_s >= now.patience_s}
-    for greenlet in process.last.greenlets or ():
+    for greenlet in process.told[-1]:
         runs_a_younger_request = greenlet.request is not None and greenlet.request not in overdue
         if greenlet.foreign and not greenlet.on_lock and not runs_a_younger_request:
             return "another greenlet may still end its wait"

@@ -49,31 +49,43 @@ def _tell_greenlets(directory):
 
 def everything(current):
     """The frames of all suspended greenlets, and of the one that the signal interrupted; of one that is yet to begin, where."""
-    import gc
-
-    import greenlet
-
-    objects = gc.get_objects()
-    timed = targets(objects)
+    greenlets, timeouts = objects()
+    timed = targets(timeouts)
     found = [described(current)]
-    for one in objects:
-        if isinstance(one, greenlet.greenlet) and one.gr_frame is not None:
+    for one in greenlets:
+        if one.gr_frame is not None:
             found.append(described(one.gr_frame, id(one) in timed))
-        elif isinstance(one, greenlet.greenlet) and getattr(one, "_start_event", None) and not one.dead:
+        elif getattr(one, "_start_event", None) and not one.dead:
             found.append(unborn(one))
     return [frames for frames in found if frames]
 
 
-def targets(objects):
+def objects():
+    """(greenlets, Timeouts) of this process, in one pass over all its objects: the less it takes, the better."""
+    import gc
+
+    import greenlet
+
+    greenlets, timeouts, places = [], [], {}
+    for one in gc.get_objects():
+        kind = type(one)
+        place = places.get(kind, places)
+        if place is places:
+            green = timeouts if kind.__name__ == "Timeout" else None
+            place = places[kind] = greenlets if issubclass(kind, greenlet.greenlet) else green
+        if place is not None:
+            place.append(one)
+    return greenlets, timeouts
+
+
+def targets(timeouts):
     """The ids of the greenlets whose wait a pending Timeout of gevent or eventlet will end: a timer, no other greenlet."""
     found = set()
-    for one in objects:
-        if type(one).__name__ == "Timeout" and getattr(one, "pending", False):
-            timer = getattr(one, "timer", None)
-            called = list(getattr(timer, "args", None) or ()) + [
-                getattr(part, "__self__", None) for part in getattr(timer, "tpl", None) or ()
-            ]
-            found.update(id(part) for part in called if part is not None)
+    for one in timeouts:
+        timer = getattr(one, "timer", None) if getattr(one, "pending", False) else None
+        called = list(getattr(timer, "args", None) or ())
+        called += [getattr(part, "__self__", None) for part in getattr(timer, "tpl", None) or ()]
+        found.update(id(part) for part in called if part is not None)
     return found
 
 
