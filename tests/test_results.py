@@ -70,7 +70,7 @@ def test_recommend_reads_it(folder: Path) -> None:
         assert pages.headline(advice)
 
 
-@pytest.mark.parametrize("name", ["bisect-keras/keras-2.3.0", "claims"])
+@pytest.mark.parametrize("name", ["bisect-keras/keras-2.3.0", "claims", "reference-quick"])
 def test_report_reads_a_small_and_a_large_one(name: str, tmp_path: Path) -> None:
     found = content.read(RESULTS / name)
     (page,) = exports.write(found, "html", tmp_path / "report.html")
