@@ -103,6 +103,7 @@ class StoredSite:
         self.history, self.work = history, work
         self.started_s, self.main, self.clock_s = history.started_s, history.main, history.started_s
         self.progress: Progress = StoredProgress(work.events, self.now)
+        self.ended_s = 0.0
         self.asked: list[str] = []  # what the watcher did to the site, in order
 
     def now(self) -> float:
@@ -175,7 +176,7 @@ class StoredSite:
 
     def close(self, ended_by: str) -> Sample | None:
         self.asked.append(f"close {ended_by}")
-        self.clock_s = float("inf")
+        self.ended_s, self.clock_s = self.clock_s, float("inf")
         self.progress.read()
         return self.history.last
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from harness.client.plan import EXIT_BROKER_LOST
+from harness.judge.blocked import How
 from harness.judge.watchdog import State
 from harness.observe.progress import Progress
 from harness.trial import trial
+from harness.trial.watcher import BEREFT_TIMES
 from tests import replay
 from tests.replay import NAMES, Stored
 
@@ -127,16 +129,28 @@ def test_a_client_that_ends_well_before_its_last_phase_has_not_saved_what_it_saw
     assert left.ended.by == "client-exit"
 
 
-@pytest.mark.parametrize("name", HUNG)
-def test_a_hang_is_shown_before_it_goes_on_record_and_is_watched_meanwhile(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("confirm_s", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize(
+    "name", ["hung-deadlock-prefork", "hung-deadlock-gevent", "hung-lost-reply-threads", "hung-tensorflow2-prefork"]
+)
+def test_a_hang_is_watched_for_as_long_as_was_asked_before_it_goes_on_record(
+    name: str, confirm_s: float, tmp_path: Path
+) -> None:
     one = replay.stored(name, tmp_path)
-    left, site = replay.watched(one)
-    assert left.ended.by in ("verdict", "limit")
-    assert left.ended.judged_s is not None
-    if left.ended.by == "verdict":
-        assert site.history.steps[-1] - left.ended.judged_s >= one.history.settings.confirm_s - 0.3
-        assert left.ended.verdict is not None
-        assert left.ended.verdict.state is State.HUNG
+    left, site = replay.watched(one, settings=one.history.settings.model_copy(update={"confirm_s": confirm_s}))
+    assert (left.ended.by, left.ended.judged_s is None) == ("verdict", False)
+    assert left.ended.verdict is not None
+    times = BEREFT_TIMES if left.ended.verdict.how is How.BEREFT else 1
+    watched_s = site.ended_s - (left.ended.judged_s or 0.0)
+    assert times * confirm_s <= watched_s <= times * confirm_s + 2.0
+    assert left.ended.verdict.state is State.HUNG
+
+
+@pytest.mark.parametrize("name", HUNG)
+def test_the_moment_of_a_hang_is_when_it_was_shown_not_when_it_was_confirmed(name: str, tmp_path: Path) -> None:
+    one = replay.stored(name, tmp_path)
+    soon, _ = replay.watched(one, settings=one.history.settings.model_copy(update={"confirm_s": 0.0}))
+    assert soon.ended.judged_s == replay.once(name).left.ended.judged_s
 
 
 @pytest.mark.parametrize("name", OK)
