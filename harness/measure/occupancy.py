@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harness.records.answers import NS, Floats
 from harness.records.sections import Occupancy
+from harness.records.sweep import sweep
 
 HANDOVER_S = 0.05  # a healthy pool hands over within 1 to 5 ms, see the waterfall of a null control
 
@@ -30,11 +31,10 @@ def of(columns: Mapping[str, npt.NDArray[Any]], *, capacity: int, begin_s: float
         return None
     published, begun, ended = published[inside], begun[inside], ended[inside]
     late = np.minimum(published + HANDOVER_S, begun)
-    spans = ((published, ended), (begun, ended), (late, begun))
-    times = np.concatenate([edge for span in spans for edge in span]).clip(begin_s, end_s)
-    order = np.argsort(times, kind="stable")
-    lengths = np.diff(times[order], append=end_s) / (end_s - begin_s)
-    in_flight, running, overdue = (np.cumsum(_steps(len(begun), kind)[order]) for kind in range(len(spans)))
+    spans_s, (in_flight, running, overdue) = sweep(
+        [(published, ended), (begun, ended), (late, begun)], begin_s=begin_s, end_s=end_s
+    )
+    lengths = spans_s / (end_s - begin_s)
     waits = (in_flight > capacity + 0.5) | (overdue > 0.5)
     return Occupancy(
         executors=capacity,
@@ -46,10 +46,3 @@ def of(columns: Mapping[str, npt.NDArray[Any]], *, capacity: int, begin_s: float
 
 def _or_later(column: npt.NDArray[Any], later: Floats) -> Floats:
     return np.where(column >= 0, column * NS, later)
-
-
-def _steps(n: int, kind: int) -> Floats:
-    """+1 at the n beginnings and -1 at the n ends of the spans of one kind, among those of all three kinds."""
-    steps = np.zeros(6 * n)
-    steps[2 * kind * n : (2 * kind + 1) * n], steps[(2 * kind + 1) * n : (2 * kind + 2) * n] = 1.0, -1.0
-    return steps

@@ -37,6 +37,7 @@ import pyarrow.parquet as pq
 from harness.certainty import intervals
 from harness.records.answers import MEASURE, NS, Floats, Requests
 from harness.records.record import TrialRecord
+from harness.records.sweep import sweep
 from harness.worker import contract
 
 STAGES = ("publish", "broker", "prefetch", "dispatch", "prepare", "predict", "write", "read")
@@ -120,12 +121,10 @@ def waited_in(columns: Columns, *, capacity: int, begin_s: float, end_s: float, 
         return {}
     published, received, begin = (_until(columns[name], end_s) for name in ("published", "worker_received", "begin"))
     taken = np.minimum(received, begin)
-    spans = ((published, taken), (taken, begin), (begin, np.maximum(begin, _until(_written(columns), end_s))))
-    times = np.concatenate([edge for span in spans for edge in span]).clip(begin_s, end_s)
-    order = np.argsort(times, kind="stable")
-    lengths = np.diff(times[order], append=end_s)
-    n = len(published)
-    broker, worker, running = (np.cumsum(_steps(n, kind)[order]) for kind in range(3))
+    written = np.maximum(begin, _until(_written(columns), end_s))
+    lengths, (broker, worker, running) = sweep(
+        [(published, taken), (taken, begin), (begin, written)], begin_s=begin_s, end_s=end_s
+    )
     free = lengths * (running < (0.5 if nobody else capacity - 0.5))
     waits = {"broker": float((free * broker).sum()), "dispatch": float((free * worker).sum())}
     whole = sum(waits.values())
@@ -165,13 +164,6 @@ def _written(columns: Columns) -> npt.NDArray[Any]:
 
 def _until(column: npt.NDArray[Any], end_s: float) -> Floats:
     return np.where(column >= 0, column * NS, end_s)
-
-
-def _steps(n: int, kind: int) -> Floats:
-    """+1 at the n beginnings and -1 at the n ends of the spans of one kind, among those of all three kinds."""
-    steps = np.zeros(6 * n)
-    steps[2 * kind * n : (2 * kind + 1) * n], steps[(2 * kind + 1) * n : (2 * kind + 2) * n] = 1.0, -1.0
-    return steps
 
 
 def read(path: Path, *, capacity: int) -> Floats | None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.records.sweep import sweep
 from harness.worker import contract
 
 NS = 1e-9
@@ -111,13 +112,8 @@ def waiting(
         return None
     published, begin, end = (columns[name][inside] * NS for name in ("published", "begin", "predict_end"))
     taken, given = others[0] * NS, others[1] * NS
-    times = np.concatenate([published, begin, end, taken, given]).clip(begin_s, end_s)
-    one, zero, other = np.ones(len(published)), np.zeros(len(published)), np.ones(len(taken))
-    order = np.argsort(times, kind="stable")
-    wait = np.cumsum(np.concatenate([one, -one, zero, 0 * other, 0 * other])[order]) > 0.5
-    work = np.cumsum(np.concatenate([zero, one, -one, other, -other])[order])
-    lengths = np.diff(times[order], append=end_s)
-    whole = end_s - begin_s
+    lengths, (waits, ours, theirs) = sweep([(published, begin), (begin, end), (taken, given)], begin_s=begin_s, end_s=end_s)
+    wait, work, whole = waits > 0.5, ours + theirs, end_s - begin_s
     starved = _spells(lengths, wait & (work < 0.5))
     return Waiting(
         while_idle=float(lengths[wait & (work < capacity - 0.5)].sum() / whole),
