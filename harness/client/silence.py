@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.records.tail import Tail
 from harness.worker import contract
 
 LOOK_EVERY_S = 0.1
@@ -19,11 +20,11 @@ ANSWER = json.dumps({"status": "IGNORED", "result": REASON}).encode()  # what st
 
 
 class Silence:
-    """Reads what was appended to the events since it last looked."""
+    """Looks at the events now and then."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self.directory, self.clock = directory, clock
-        self._offsets: dict[Path, int] = {}
+        self.clock = clock
+        self._tail = Tail(directory)
         self._found: list[int] = []
         self._looked_s = clock()
 
@@ -33,16 +34,6 @@ class Silence:
         if now - self._looked_s < LOOK_EVERY_S:
             return []
         self._looked_s = now
-        ripe, self._found = self._found, self._look()
+        new = [event.number for event in self._tail.new() if event.kind == contract.IGNORED]
+        ripe, self._found = self._found, new
         return ripe
-
-    def _look(self) -> list[int]:
-        return [number for path in sorted(self.directory.glob("*.events")) for number in self._appended(path)]
-
-    def _appended(self, path: Path) -> list[int]:
-        with open(path, "rb") as file:
-            file.seek(self._offsets.get(path, 0))
-            data = file.read()
-        events = contract.unpack(data, 0)
-        self._offsets[path] = self._offsets.get(path, 0) + len(events) * contract.EVENT_SIZE
-        return [event.number for event in events if event.kind == contract.IGNORED]

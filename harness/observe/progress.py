@@ -12,6 +12,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.records.tail import Tail
 from harness.worker import contract
 
 NS = 1e-9
@@ -74,7 +75,10 @@ class Progress:
     unsupported: str | None = None
     _begun: bytearray = field(default_factory=bytearray)  # by number: 1 for a request that was begun
     _received: bytearray = field(default_factory=bytearray)  # likewise, whose answer has come
-    _offsets: dict[Path, int] = field(default_factory=dict)
+    _tail: Tail = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tail = Tail(self.directory)
 
     @property
     def waiting(self) -> int:
@@ -107,16 +111,7 @@ class Progress:
 
     def new_events(self) -> list[contract.Event]:
         """What was appended since the last call, in no order."""
-        events: list[contract.Event] = []
-        for path in sorted(self.directory.glob("*.events")):
-            offset = self._offsets.get(path, 0)
-            with open(path, "rb") as file:
-                file.seek(offset)
-                data = file.read()
-            new = contract.unpack(data, int(path.stem))
-            self._offsets[path] = offset + len(new) * contract.EVENT_SIZE
-            events += new
-        return events
+        return self._tail.new()
 
     def _take(self, event: contract.Event) -> None:
         at_s = event.at_ns * NS
