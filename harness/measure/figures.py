@@ -15,7 +15,8 @@ from harness.experiment.traffic import parse
 from harness.records import answers
 from harness.records.answers import Measured
 from harness.records.record import TrialRecord
-from harness.records.sections import Figures
+from harness.records.sections import Figures, Pace
+from harness.records.sending import Sending
 
 PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
@@ -32,14 +33,21 @@ def of(record: TrialRecord, folder: Path) -> Figures | None:
         measured = answers.measured(folder / record.answers.requests_file)
     except FileNotFoundError:
         return None
-    traffic = parse(record.asked.cell.get("traffic", "single"))
+    return of_trial(measured, record.pace, traffic=record.asked.cell.get("traffic", "single"), sending=record.client.sending)
+
+
+def of_trial(measured: Measured, pace: Pace, *, traffic: str, sending: Sending | None) -> Figures | None:
+    """The figures of a trial's measured requests; None where nothing was measured."""
+    if not (pace.measured_s and pace.measured_requests):
+        return None
+    kind = parse(traffic)
     return compute(
         measured,
-        seconds=record.pace.measured_s,
-        requests=record.pace.measured_requests,
-        backlog=traffic.backlog,
-        chance=traffic.chance,
-        cut_off=record.client.sending is not None and record.client.sending.cut_off > 0,
+        seconds=pace.measured_s,
+        requests=pace.measured_requests,
+        backlog=kind.backlog,
+        chance=kind.chance,
+        cut_off=sending is not None and sending.cut_off > 0,
     )
 
 

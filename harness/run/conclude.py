@@ -14,7 +14,7 @@ from harness import workloads
 from harness.experiment.matrix import Cell
 from harness.judge.causes import Cause, cause_of
 from harness.judge.outcome import Observations, classify, unusable
-from harness.measure import doubts, timeline
+from harness.measure import doubts, figures, timeline
 from harness.records import answers, stamps
 from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
@@ -100,9 +100,11 @@ def _since_ready(left: Left) -> float | None:
 
 def certainty(cell: Cell, requests: Requests | None, pace: Pace, seen: Observations) -> Certainty:
     """The figures; or why those that were measured cannot be used."""
-    figures = measured.figures_of(cell, requests, pace, seen.sending)
-    why = unusable(seen) if figures is not None else ""
-    return Certainty(figures=None if why else figures, unusable=why)
+    known = None
+    if requests is not None:
+        known = figures.of_trial(answers.measured_of(requests), pace, traffic=cell.traffic, sending=seen.sending)
+    why = unusable(seen) if known is not None else ""
+    return Certainty(figures=None if why else known, unusable=why)
 
 
 def answered(seen: Observations, requests_file: str) -> Answers:

@@ -1,16 +1,13 @@
-"""The sections of pace, CPU, memory and figures of a record, from what a trial left and its checked requests. Pure."""
+"""The sections of pace, CPU and memory of a record, from what a trial left and its checked requests. Pure."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.experiment.traffic import parse
-from harness.measure import cpu_facts, cpu_verdict, figures, noise, occupancy, waterfall
-from harness.records.answers import NS, Requests, Waiting, measured_of
-from harness.records.sections import Cpu, CpuFacts, CpuUse, Figures, Memory, Occupancy, Pace
-from harness.records.sending import Sending
+from harness.measure import cpu_facts, cpu_verdict, noise, occupancy, waterfall
+from harness.records.answers import NS, Requests, Waiting
+from harness.records.sections import Cpu, CpuFacts, CpuUse, Memory, Occupancy, Pace
 from harness.trial.left import Left
 
 LEAST_WINDOW_S = 0.2  # of CPU samples; two that are nearer say nothing of a share
@@ -117,18 +114,3 @@ def _threads_peak(left: Left) -> dict[str, int]:
 def memory(left: Left, used: CpuUse | None) -> Memory:
     found = cpu_facts.memory_use(left.machine.watched, requests=used.requests if used else 0)
     return Memory(use=found, peak_pss_bytes=sum(found.pss_bytes.values()) if found else None)
-
-
-def figures_of(cell: Cell, requests: Requests | None, pace: Pace, sending: Sending | None) -> Figures | None:
-    """None where nothing was measured."""
-    if requests is None or not (pace.measured_s and pace.measured_requests):
-        return None
-    traffic = parse(cell.traffic)
-    return figures.compute(
-        measured_of(requests),
-        seconds=pace.measured_s,
-        requests=pace.measured_requests,
-        backlog=traffic.backlog,
-        chance=traffic.chance,
-        cut_off=sending is not None and sending.cut_off > 0,
-    )
