@@ -44,7 +44,6 @@ class Seen:
     partial: Verdict | None = None  # some executors hang while others go on
     judged_s: float | None = None  # when the verdict, or the partial one, was first reached
     shown_s: float | None = None  # since when a proof stands that is being confirmed
-    withdrawn: int = 0  # proofs that progress took back: each a defect of ours to look at
     depths: list[tuple[int, int]] = field(default_factory=list)
     noise: list[noise.Reading] = field(default_factory=list)  # with the samples of the measured phase
     census: Census | None = None
@@ -184,13 +183,13 @@ class Watcher:
         answers = progress.ended + progress.received
         if answers != self._answers:
             self._answers, self._dead_before = answers, len(seen.dead)
-            self._withdraw()
+            seen.shown_s = None
         respawning = len(seen.dead) > self._dead_before
         if seen.partial and all(stage.since_s != seen.partial.since_s for stage in progress.open.values()):
             seen.partial = seen.judged_s = None  # what was thought to hang has gone on
         if not suspects and seen.quiet_s < soon_s and not respawning:
             self.looks.clear()
-            self._withdraw()
+            seen.shown_s = None
             return ""
         if now - self._judged_s < JUDGE_EVERY_S:
             return ""
@@ -208,7 +207,7 @@ class Watcher:
             return ""
         if verdict.state in (State.WORKING, State.UNDECIDED):
             if now - self._hung_s > UNSEEN_S:  # one look at which it cannot be told takes nothing back
-                self._withdraw()
+                seen.shown_s = None
             return ""
         if verdict.state is State.STALLED or verdict.how is How.LOST:
             return self._whose_fault(verdict, now)
@@ -223,10 +222,6 @@ class Watcher:
             self.seen.shown_s = now
         times = BEREFT_TIMES if verdict.how is How.BEREFT else 1
         return "verdict" if now - self.seen.shown_s >= times * self.work.settings.confirm_s else ""
-
-    def _withdraw(self) -> None:
-        if self.seen.shown_s is not None:
-            self.seen.shown_s, self.seen.withdrawn = None, self.seen.withdrawn + 1
 
     def _whose_fault(self, verdict: Verdict, now: float) -> str:
         """Nothing moves, and nobody holds a request: before the worker is blamed, look at the broker and at our client."""
