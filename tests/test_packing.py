@@ -145,6 +145,17 @@ def test_the_whole_files_are_in_the_archive_and_are_read_from_it(run: Path) -> N
         assert archive.getnames() == sorted(before)
 
 
+def test_a_page_made_again_in_a_packed_folder_has_the_links_that_packing_gave_it(run: Path) -> None:
+    loose = [
+        f"evidence/{NAME}/stacks-7.txt",
+        next(one.answers.requests_file for one in RunFolder(run).records() if one.ended.evidence == ""),
+    ]
+    assert Dossier.of(run, []).present(loose) == loose
+    packing.pack(run)
+    assert Dossier.of(run, []).present(loose) == [f"evidence.md#{NAME}", "trials.jsonl.gz"]
+    assert Dossier.of(run, []).present(["evidence/nobody.1/stacks-7.txt"]) == ["trials.jsonl.gz"]
+
+
 def test_packing_twice_changes_nothing(run: Path) -> None:
     packing.pack(run)
     once = held(run)

@@ -16,8 +16,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from harness.records import evidence
+from harness.records.store import PACKED_RECORDS
 
-RECORDS, PACKED_RECORDS = "trials.jsonl", "trials.jsonl.gz"
 LINK = re.compile(r"\[([^\]\n]*)\]\(([^()\s]+)\)")
 NAMED = re.compile(r"^Evidence: `([^`\n]+)`$", re.MULTILINE)  # as pages of diagnoses had it before they had links
 TWICE = re.compile(r"(\[[^\]\n]*\]\([^()\s]+\))(?:, \1)+")

@@ -13,7 +13,7 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,18 @@ from harness.records.record import TrialRecord, from_line, to_line
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 LOCK = ".lock"
-OURS = ("trials.jsonl", "trials.jsonl.gz", "contracts.csv", "findings.csv")  # what tells a folder of ours from anybody's
+RECORDS, PACKED_RECORDS = "trials.jsonl", "trials.jsonl.gz"
+OURS = (RECORDS, PACKED_RECORDS, "contracts.csv", "findings.csv")  # what tells a folder of ours from anybody's
 NO_RECORDS = "name the folder of a run, such as results/quick; 'harness run' and 'harness probe' write them"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def current(records: Sequence[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:
+    """The newest record of each (cell id, trial), without those of an earlier plan for the same cell: two settings make no one
+    row."""
+    newest = {record.cell_id: record.asked.plan_key for record in records}
+    latest = {(record.cell_id, record.trial): record for record in records}
+    return {key: record for key, record in latest.items() if record.asked.plan_key == newest[record.cell_id]}
 
 
 def check_machine(folder: RunFolder) -> None:
@@ -47,8 +56,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.trials_path = path / "trials.jsonl"
-        self.packed_path = path / "trials.jsonl.gz"
+        self.trials_path = path / RECORDS
+        self.packed_path = path / PACKED_RECORDS
         self.moved_to: Path | None = None
 
     @property
@@ -87,6 +96,11 @@ class RunFolder:
     def has_trials(self) -> bool:
         return self.trials_path.exists() or self.packed_path.exists()
 
+    @property
+    def records_name(self) -> str:
+        """The file in which a reader finds a trial's line: the packed one only where there is no other."""
+        return (self.packed_path if self.packed_path.exists() and not self.trials_path.exists() else self.trials_path).name
+
     def records(self) -> list[TrialRecord]:
         """All whole records, oldest first."""
         return [record for line in self.lines() if (record := from_line(line)) is not None]
@@ -100,11 +114,8 @@ class RunFolder:
         return {(record.cell_id, record.trial): record for record in self.records()}
 
     def current(self) -> dict[tuple[str, int], TrialRecord]:
-        """The newest records, without those of an earlier plan for the same cell: two settings make no one row."""
-        records = self.records()
-        newest = {record.cell_id: record.asked.plan_key for record in records}
-        latest = {(record.cell_id, record.trial): record for record in records}
-        return {key: record for key, record in latest.items() if record.asked.plan_key == newest[record.cell_id]}
+        """See `current`, of all records."""
+        return current(self.records())
 
     def trials(self) -> list[TrialRecord]:
         """The `current` records. Raises BadInput where there are none."""
@@ -131,7 +142,7 @@ class RunFolder:
 
     def rewrite(self, records: Iterable[TrialRecord]) -> None:
         """Put these records in the place of all others."""
-        self.replace("trials.jsonl", "".join(map(to_line, records)))
+        self.replace(RECORDS, "".join(map(to_line, records)))
         self.packed_path.unlink(missing_ok=True)
 
     def replace(self, name: str, text: str) -> None:

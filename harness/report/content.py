@@ -178,7 +178,7 @@ def _view(row: Mapping[str, Any], trials: Sequence[TrialRecord], folder: Path, c
         trials=tuple(trials),
         worst=worst,
         excerpts=tuple(excerpts.of_file(folder, path, most) for path in chosen),
-        files=tuple(str(path.relative_to(folder)) for path in linked) or (() if chosen else (_records(folder),)),
+        files=tuple(str(path.relative_to(folder)) for path in linked) or (() if chosen else (RunFolder(folder).records_name,)),
         command=command,
     )
 
@@ -192,11 +192,6 @@ def _packed_view(
         row=row, trials=tuple(trials), worst=summary.gravest(trials), excerpts=(excerpt,),
         files=tuple(way for way in others if way != excerpt.path), command=command,
     )  # fmt: skip
-
-
-def _records(folder: Path) -> str:
-    run = RunFolder(folder)
-    return (run.packed_path if run.packed_path.exists() and not run.trials_path.exists() else run.trials_path).name
 
 
 def matrix(content: Content) -> Matrix:

@@ -35,7 +35,7 @@ from harness.run.evidence_page import Told
 
 CONTRACTS = "contracts.csv"
 PARQUET = ("requests", "samples")
-HEAVY = ("trials.jsonl", *PARQUET, evidence.FOLDER)
+HEAVY = (store.RECORDS, *PARQUET, evidence.FOLDER)
 LEAVING = ".evidence.leaving"
 
 
@@ -100,7 +100,7 @@ def _write(folder: Path) -> None:
         return
     records = run.records()
     _write_evidence(run, records)
-    if kept := latencies.needed(run.current().values(), folder):
+    if kept := latencies.needed(store.current(records).values(), folder):
         run.replace_bytes(latencies.FILE, latencies.to_bytes(kept))
     if run.has_trials:
         ways = Ways(folder=folder)
@@ -189,7 +189,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder / LEAVING, ignore_errors=True)
         if (folder / evidence.FOLDER).is_dir():
             (folder / evidence.FOLDER).rename(folder / LEAVING)
-        (folder / links.RECORDS).unlink(missing_ok=True)
+        (folder / store.RECORDS).unlink(missing_ok=True)
         for name in PARQUET:
             _remove_parquet(folder / name)
         shutil.rmtree(folder / LEAVING, ignore_errors=True)

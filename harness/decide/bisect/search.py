@@ -154,11 +154,6 @@ def judged(version: str, records: Sequence[TrialRecord], folder: Path) -> Measur
     )  # fmt: skip
 
 
-def _records(order: BisectOrder, version: str) -> str:
-    run = RunFolder(order.folder_of(version))
-    return (run.trials_path if run.trials_path.exists() or not run.has_trials else run.packed_path).name
-
-
 def page(order: BisectOrder, answer: BisectAnswer, also: Sequence[str] = ()) -> str:
     """The answer as Markdown, links relative to the order's folder; `also`: see `also_changed`."""
     good, bad = answer.last_good, answer.first_bad
@@ -175,6 +170,7 @@ def page(order: BisectOrder, answer: BisectAnswer, also: Sequence[str] = ()) -> 
     for one in answer.measured:
         pace = f"{one.pace_per_s:.1f}" if one.pace_per_s else ""
         evidence = one.evidence.removeprefix(f"{order.folder}/")
-        link = linked(evidence) if evidence else f"[records]({order.package}-{one.version}/{_records(order, one.version)})"
+        folder = order.folder_of(one.version)
+        link = linked(evidence) if evidence else f"[records]({folder.name}/{RunFolder(folder).records_name})"
         lines.append(f"| {one.version} | {one.outcome or 'not measured'} | {pace} | {escaped(one.reason)} | {link} |")
     return "\n".join(lines) + "\n"

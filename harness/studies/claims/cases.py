@@ -15,6 +15,7 @@ from itertools import combinations
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.records.store import RECORDS
 
 Trials = Mapping[str, Sequence[TrialRecord]]  # cell id -> its trials
 
@@ -22,8 +23,6 @@ Trials = Mapping[str, Sequence[TrialRecord]]  # cell id -> its trials
 UNJUDGED = (Outcome.INVALID, Outcome.SKIPPED, Outcome.SLOW, Outcome.WAITING)
 #: The dimensions in which a condition is looked for, in the order in which a reader would think of them.
 DIMENSIONS = ("pool", "call", "workload", "placement", "parent", "engine_threads", "concurrency")
-RECORDS = "trials.jsonl"
-PACKED_RECORDS = "trials.jsonl.gz"  # in a packed folder
 MOST_LINKS = 3
 
 

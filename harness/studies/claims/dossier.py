@@ -11,8 +11,8 @@ from pathlib import Path
 
 from harness.experiment.matrix import Cell
 from harness.records import evidence, store
+from harness.records.links import Ways
 from harness.records.record import by_cell
-from harness.studies.claims import cases
 from harness.studies.claims.cases import Case, Trials
 
 
@@ -36,10 +36,10 @@ class Dossier:
         return evidence.read(self.folder, path)
 
     def present(self, paths: Sequence[str]) -> list[str]:
-        """The paths that are on disk; where none is, the records, in which every trial has its line."""
-        found = [path for path in paths if self.exists(path)]
-        records = [path for path in (cases.RECORDS, cases.PACKED_RECORDS) if self.exists(path)]
-        return found or (records[:1] if paths else [])
+        """Where what the paths name is on disk; where nothing is, the records, in which every trial has its line."""
+        ways, records = Ways(folder=self.folder), store.RunFolder(self.folder).records_name
+        found = [way for path in paths for way in (path, ways.light(path)) if self.exists(way)]
+        return list(dict.fromkeys(found)) or ([records] if paths and self.exists(records) else [])
 
     def provenance(self) -> str:
         """When, on what machine and in which environments it was measured."""
