@@ -31,6 +31,11 @@ NO_RECORDS = "name the folder of a run, such as results/quick; 'harness run' and
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
+def now() -> str:
+    """This moment as records and headers have it: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def current(records: Sequence[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:
     """The newest record of each (cell id, trial), without those of an earlier plan for the same cell: two settings make no one
     row."""
@@ -128,6 +133,11 @@ class RunFolder:
             file.write(to_line(record))
             file.flush()
             os.fsync(file.fileno())
+
+    def write_header(self, **told: Any) -> None:
+        """`run.json`: the machine, when it began, and what is told; what is completed later keeps its start."""
+        started = self.read_json("run.json").get("started") or now()
+        self.write_json("run.json", {"machine": identity.facts(), "started": started, **told})
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         self.replace(name, json.dumps(data, indent=2, sort_keys=True) + "\n")

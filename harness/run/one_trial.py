@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from harness.records.record import TrialRecord
+from harness.records.store import now
 from harness.run import conclude, plan
 from harness.run.conclude import Heading
 from harness.run.plan import Planned
@@ -46,7 +46,3 @@ def skipped(source: Source, item: Planned, reason: str) -> TrialRecord:
 def heading_of(source: Source, item: Planned) -> Heading:
     installed = source.installed(item)
     return Heading(plan_key=item.key, started=now(), versions={name: installed[name] for name in NAMED if name in installed})
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

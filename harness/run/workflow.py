@@ -18,11 +18,13 @@ from harness.broker import Broker
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, by_cell
+from harness.records.store import now
 from harness.run import estimate, one_trial, opening, plan, preflight, written
 from harness.run.plan import Planned
 from harness.run.source import Desk, Ordered, Source, Terms
 from harness.summary import summary
 
+Known = dict[tuple[str, int], TrialRecord]  # by cell id and trial
 CarryOut = Callable[[Source, Desk, Planned, Sequence[TrialRecord]], TrialRecord | None]
 
 
@@ -70,18 +72,17 @@ def open_broker(url: str, scratch: Path) -> AbstractContextManager[Broker]:
 
 def carry_on(terms: Terms, desk: Desk, source: Source, screen: Screen, carry_out: CarryOut) -> pd.DataFrame:
     """Run what is not on record, and write everything down."""
-    planned, started = source.planned(), one_trial.now()
-    todo = to_run(source, planned, desk, terms.retry)
-    written.header(terms, desk, source, started)
-    run_trials(source, desk, todo, screen, carry_out)
+    planned, known = source.planned(), desk.folder.latest()
+    todo = to_run(source, planned, known, desk, terms.retry)
+    written.header(terms, desk, source)
+    run_trials(source, desk, todo, known, screen, carry_out)
     table = written.tables(desk.folder, planned)
-    written.header(terms, desk, source, started, ended=one_trial.now())
+    written.header(terms, desk, source, ended=now())
     return table
 
 
-def to_run(source: Source, planned: Sequence[Planned], desk: Desk, retry: frozenset[Outcome]) -> list[Planned]:
-    """The trials that are to be run, in order."""
-    known = desk.folder.latest()
+def to_run(source: Source, planned: Sequence[Planned], known: Known, desk: Desk, retry: frozenset[Outcome]) -> list[Planned]:
+    """The trials that are to be run, in order; `known`: those on record."""
     missing = plan.missing(planned, known, retry)
     todo = [*source.again(missing), *missing]
     if len(todo) < len(planned):
@@ -92,9 +93,8 @@ def to_run(source: Source, planned: Sequence[Planned], desk: Desk, retry: frozen
     return todo
 
 
-def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], screen: Screen, carry_out: CarryOut) -> None:
-    """One after the other, each recorded as it ends."""
-    known = desk.folder.latest()
+def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known, screen: Screen, carry_out: CarryOut) -> None:
+    """One after the other, each recorded as it ends, in `known`, too."""
     unsupported: dict[tuple[str, str], str] = {}
     screen.heads(todo)
     for index, item in enumerate(todo):

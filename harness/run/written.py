@@ -7,24 +7,20 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harness import broker
-from harness.machine import identity
 from harness.records.store import RunFolder
 from harness.run.plan import Planned
 from harness.run.source import Desk, Source, Terms
 from harness.summary import diagnoses, summary
 
 
-def header(terms: Terms, desk: Desk, source: Source, started: str, ended: str = "") -> None:
-    """`run.json`: machine, versions as installed, what was asked for, times; a run that is completed later keeps its start."""
-    before = desk.folder.read_json("run.json")
-    common = {
-        "machine": identity.facts(),
-        "started": before.get("started") or started,
-        "ended": ended,
-        "interrupted": desk.interrupted(),
-        "broker": broker.shown(terms.broker_url) if terms.broker_url else "embedded valkey",
-    }
-    desk.folder.write_json("run.json", {**common, **source.header(before)})
+def header(terms: Terms, desk: Desk, source: Source, ended: str = "") -> None:
+    """`run.json`: machine, versions as installed, what was asked for, times."""
+    desk.folder.write_header(
+        ended=ended,
+        interrupted=desk.interrupted(),
+        broker=broker.shown(terms.broker_url) if terms.broker_url else "embedded valkey",
+        **source.header(desk.folder.read_json("run.json")),
+    )
 
 
 def tables(folder: RunFolder, planned: Sequence[Planned]) -> pd.DataFrame:

@@ -8,14 +8,12 @@ from pathlib import Path
 
 from harness import environments, places
 from harness.errors import Interrupted, NothingMatches
-from harness.machine import identity
 from harness.proof.selftest import jobs, report
 from harness.proof.selftest.catalogue import Case, cases
 from harness.proof.selftest.judgement import Judged
 from harness.records.record import TrialRecord
 from harness.run import bundles, opening
 from harness.run.interrupt import GO_ON, STOPPED
-from harness.run.one_trial import now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +40,7 @@ def run(order: SelftestOrder, say: Callable[[str], None], tick: Callable[[int, i
     with opening.opened(order.folder, "self-test", say, fresh=order.fresh) as opened:
         folder = opened.folder
         folder.trials_path.touch()
-        started = folder.read_json("run.json").get("started") or now()
-        folder.write_json("run.json", {"machine": identity.facts(), "started": started})
+        folder.write_header()
         environment = environments.prepare(order.environment, say)
         bundles.write_bundles(sorted({case.cell.workload for case in chosen}), places.home() / "bundles")
         parts = jobs.split(chosen, order.times, order.jobs)

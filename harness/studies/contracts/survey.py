@@ -14,9 +14,8 @@ from pathlib import Path
 from harness import environments
 from harness.errors import BadInput, NothingMatches
 from harness.experiment.pools import POOLS
-from harness.machine import identity
+from harness.records.store import now
 from harness.run import opening
-from harness.run.one_trial import now
 from harness.run.opening import Opened
 from harness.studies.contracts import lanes, rows
 from harness.studies.contracts.catalogue import CONTRACTS
@@ -87,7 +86,7 @@ def survey(order: SurveyOrder, say: Say, measured: Callable[[Row], None]) -> dic
         todo = [task for task in wanted if task.key not in known or known[task.key].verdict == CANNOT_SAY]
         if len(todo) < len(wanted):
             say(f"{len(wanted) - len(todo)} of {len(wanted)} answers are on record; --fresh measures them again")
-        header(opened)
+        opened.folder.write_header(ended="", interrupted=opened.stopped.is_set())
         try:
             with closing(lanes.answers(todo, opened, say, jobs=order.jobs)) as found:
                 for row in found:
@@ -100,18 +99,11 @@ def survey(order: SurveyOrder, say: Say, measured: Callable[[Row], None]) -> dic
     return known
 
 
-def header(opened: Opened, ended: str = "") -> None:
-    """`run.json`: the machine whose answers these are, and when; a survey that is completed later keeps its start."""
-    started = opened.folder.read_json("run.json").get("started") or now()
-    told = {"machine": identity.facts(), "started": started, "ended": ended, "interrupted": opened.stopped.is_set()}
-    opened.folder.write_json("run.json", told)
-
-
 def write(opened: Opened, known: dict[tuple[str, str, str], Row], jobs: int) -> None:
     """All that is known, as a table and as a page."""
     opened.folder.replace(rows.TABLE, rows.table(known.values()))
     opened.folder.replace("contracts.md", page(known, jobs))
-    header(opened, ended=now())
+    opened.folder.write_header(ended=now(), interrupted=opened.stopped.is_set())
 
 
 def arranged(known: dict[tuple[str, str, str], Row]) -> dict[tuple[str, str, str], Row]:
