@@ -272,12 +272,12 @@ def assignment(one: Stored, **changes: Any) -> Assignment:
     return replace(work, **changes)
 
 
-def watched(one: Stored, **changes: Any) -> tuple[Left, StoredSite]:
+def watched(one: Stored, site_of: type[StoredSite] = StoredSite, **changes: Any) -> tuple[Left, StoredSite]:
     """The trial once more, from its first look to what it leaves; and the site it was watched on."""
     made: list[StoredSite] = []
 
     def site(work: Assignment) -> StoredSite:
-        made.append(StoredSite(one.history, work))
+        made.append(site_of(one.history, work))
         return made[0]
 
     left = Trial(assignment(one, **changes), site).run()

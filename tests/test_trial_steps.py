@@ -1,0 +1,145 @@
+"""What a trial does beside watching: an interrupt at any look, what evidence is of, a site that is closed whatever breaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.measure.monitor import Sample
+from harness.observe.diagnosis import Evidence
+from harness.trial.assignment import Assignment
+from harness.trial.trial import STANDING, Trial, last_line
+from tests import plain_trial, replay
+from tests.plain_trial import CHILD, MAIN, NEVER_ENDS, OTHER, Listening
+from tests.replay import NAMES, StoredSite
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stacks_of_what_stands_the_log_of_what_ended_and_nothing_of_what_is_done(name: str) -> None:
+    played = replay.once(name)
+    end, folder, known = played.left.ended, played.folder / "evidence" / "one", played.stored.history.evidence
+    if end.by == "done":
+        assert end.evidence is None
+    elif end.by in STANDING:
+        assert end.evidence == replace(known or Evidence(path=folder), path=folder / "stacks.txt")
+    else:
+        assert end.evidence == Evidence(path=folder / "worker.log")
+        assert (folder / "worker.log").read_text() == (played.folder / "worker.log").read_text()
+
+
+@pytest.mark.parametrize("look", [1, 2, 5, 8])
+@pytest.mark.parametrize("name", ["ok-prefork", "hung-deadlock-threads", "crashed-signal-11-prefork", "slow-threads"])
+def test_an_interrupt_at_any_look_takes_no_evidence_and_leaves_the_earlier_one(name: str, look: int, tmp_path: Path) -> None:
+    earlier = tmp_path / "evidence" / "one" / "stacks.txt"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("of an earlier try")
+    looks = iter(range(1, 1000))
+    left, site = replay.watched(replay.stored(name, tmp_path), interrupted=lambda: next(looks) >= look)
+    assert (left.interrupted, left.ended.by, left.ended.evidence) == (True, "interrupted", None)
+    assert site.asked[-1] == "close interrupted"
+    assert "evidence" not in site.asked
+    assert earlier.read_text() == "of an earlier try"
+    assert next(looks) == look + 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trial_that_was_not_interrupted_says_so(name: str) -> None:
+    assert not replay.once(name).left.interrupted
+
+
+@pytest.mark.parametrize("name", ["hung-deadlock-threads", "ok-prefork", "crashed-exit-3-solo"])
+def test_what_an_earlier_try_kept_makes_way(name: str, tmp_path: Path) -> None:
+    earlier = tmp_path / "evidence" / "one" / "stacks-of-before.txt"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("old")
+    replay.watched(replay.stored(name, tmp_path))
+    assert not earlier.exists()
+
+
+def test_the_processes_that_hang_are_looked_at_first(tmp_path: Path) -> None:
+    _, site = replay.watched(plain_trial.trial(tmp_path, NEVER_ENDS), Listening)
+    assert isinstance(site, Listening)
+    assert site.of("evidence") == [(CHILD,)]
+
+
+def test_where_some_hang_and_the_trial_is_cut_off_those_are_looked_at_first(tmp_path: Path) -> None:
+    others = plain_trial.answered(range(10, 700), 0.9, each_s=0.05, pid=OTHER)
+    one = plain_trial.trial(
+        tmp_path,
+        [*NEVER_ENDS, plain_trial.child(0.5, OTHER), *others],
+        cell=replace(plain_trial.CELL, concurrency=2),
+        settings=plain_trial.SETTINGS.model_copy(update={"limit_s": 5.0}),
+        pids=lambda at_s: (MAIN, CHILD, OTHER),
+    )
+    left, site = replay.watched(one, Listening)
+    assert isinstance(site, Listening)
+    assert (left.ended.by, site.of("evidence")) == ("limit", [(CHILD,)])
+    assert left.ended.partial is not None
+    assert (left.ended.partial.hung, left.ended.partial.executors) == (1, 2)
+
+
+def test_a_limit_without_a_verdict_looks_at_all_processes_alike(tmp_path: Path) -> None:
+    _, site = replay.watched(replay.stored("refused-not-ready-threads", tmp_path), Listening)
+    assert isinstance(site, Listening)
+    assert site.of("evidence") == [()]
+
+
+class Breaks(StoredSite):
+    """A site at which a look fails."""
+
+    def now(self) -> float:
+        if self.clock_s > self.started_s + 1.0:
+            raise OSError("no such process")
+        return super().now()
+
+    def close(self, ended_by: str) -> Sample | None:
+        self.asked.append(f"close {ended_by!r}")
+        return None
+
+
+def test_a_site_is_closed_whatever_breaks(tmp_path: Path) -> None:
+    one = replay.stored("ok-prefork", tmp_path)
+    made: list[Breaks] = []
+
+    def site(work: Assignment) -> Breaks:
+        made.append(Breaks(one.history, work))
+        return made[0]
+
+    with pytest.raises(OSError, match="no such process"):
+        Trial(replay.assignment(one), site).run()
+    assert made[0].asked == ["settled", "go", "close ''"]
+
+
+@pytest.mark.parametrize("name", ["ok-prefork", "hung-deadlock-solo", "crashed-exit-3-solo", "slow-threads"])
+def test_the_last_sample_is_that_of_the_closing_or_else_that_of_the_last_look(name: str, tmp_path: Path) -> None:
+    one = replay.stored(name, tmp_path)
+    samples = [sample for _, sample in one.history.samples]
+    without, _ = replay.watched(one.changed(last=None))
+    closing = replace(samples[0], at_s=9e9)
+    assert without.machine.last in samples[1:]
+    assert replay.watched(one.changed(last=closing))[0].machine.last == closing
+
+
+@pytest.mark.parametrize("name", ["ok-prefork", "hung-deadlock-solo", "crashed-exit-3-solo"])
+def test_kills_for_memory_are_counted_of_every_trial(name: str, tmp_path: Path) -> None:
+    left, _ = replay.watched(replay.stored(name, tmp_path).changed(oom_kills=3))
+    assert left.ended.oom_kills == 3
+    assert replay.once(name).left.ended.oom_kills == replay.once(name).stored.history.oom_kills
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [("one\ntwo\n", "two"), ("one\n  two  \n\n   \n", "two"), (" \n\n", "the log is empty"), ("é" * 400, "é" * 300)],
+)
+def test_the_last_line_of_the_log_that_says_something(log: str, line: str, tmp_path: Path) -> None:
+    one = replay.stored("ok-prefork", tmp_path)
+    (tmp_path / "worker.log").write_text(log)
+    assert last_line(replay.assignment(one)) == line
+
+
+def test_a_log_of_broken_text_can_be_read(tmp_path: Path) -> None:
+    one = replay.stored("ok-prefork", tmp_path)
+    (tmp_path / "worker.log").write_bytes(b"fine\n\xff broken")
+    assert last_line(replay.assignment(one)) == "\ufffd broken"
