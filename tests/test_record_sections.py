@@ -1,0 +1,193 @@
+"""The sections of a record: frozen, changed by copy, empty where nothing is known, and what they compute."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from harness.records import sections, upgrades
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord, by_cell, from_line, to_line
+from harness.records.sections import (
+    Answers,
+    Asked,
+    Certainty,
+    Client,
+    Cpu,
+    CpuUse,
+    Ended,
+    Figures,
+    Frozen,
+    Growth,
+    Memory,
+    MemoryUse,
+    Noise,
+    Pace,
+)  # fmt: skip
+from harness.records.upgrades import NEWER, PLACES, RENAMED, SAME, SCHEMA, UPGRADES, flat, upgraded
+from tests import handmade, replay
+from tests.replay import NAMES
+
+EVERY = [kind for kind in vars(sections).values() if isinstance(kind, type) and issubclass(kind, Frozen) and kind is not Frozen]
+USE = CpuUse(window_s=2.0, cores=4, requests=10, worker=1.0, children=2.0, broker=0.5, client=0.25, machine=5.75, steal=0.1)
+
+
+@pytest.mark.parametrize("kind", [*EVERY, TrialRecord])
+def test_a_section_is_changed_by_copy_only(kind: type[Frozen]) -> None:
+    one = kind.model_construct()
+    name = next(iter(kind.model_fields))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(one, name, 1)
+    assert getattr(one.revised(**{name: 7}), name) == 7
+    with pytest.raises(TypeError, match=f"{kind.__name__} has no another, other"):
+        one.revised(other=1, another=2)
+
+
+#: What a section holds where nothing is known: everything, so that no field is made up.
+EMPTY: list[tuple[BaseModel, dict[str, Any]]] = [
+    (
+        Ended(outcome=Outcome.OK, reason="r"),
+        {
+            "outcome": "ok", "reason": "r", "seconds": 0.0, "evidence": "", "last_progress_s": None, "verdict_after_s": None,
+            "cause": "", "support": [], "executors": None, "executors_hung": None,
+        },
+    ),
+    (
+        Answers(),
+        {
+            "requests": 0, "ok": 0, "wrong": 0, "unanswered": 0, "errors": {}, "max_error": None, "duplicates": 0,
+            "requests_file": "",
+        },
+    ),
+    (
+        Pace(),
+        {
+            "ready_s": None, "load_s": {}, "first_predict_s": None, "warmup_requests": 0, "executors_seen": 0,
+            "slowest_s": None,
+            "measured_s": None, "measured_requests": 0, "waited_while_idle": None, "starved": None, "stages_p50_s": {},
+        },
+    ),
+    (
+        Cpu(),
+        {
+            "use": None, "facts": None, "verdict": "", "verdict_reason": "", "noise": None, "threads_peak": {},
+            "tree_cpu_s": None,
+            "kernel_cpu_s": None, "samples_file": "",
+        },
+    ),
+    (Memory(), {"use": None, "peak_pss_bytes": None}),
+    (Client(), {"sending": None}),
+    (Certainty(), {"figures": None, "unusable": "", "doubts": []}),
+    (Noise(), {"swapped_bytes": None, "frequency_low_hz": None, "frequency_high_hz": None}),
+    (
+        Figures(requests=1, throughput_per_s=2.0),
+        {
+            "requests": 1, "throughput_per_s": 2.0, "throughput_span_per_s": (None, None), "latency_s": {},
+            "latency_span_s": {},
+            "predict_p50_s": None, "window_throughputs_per_s": [], "window_latencies_s": [], "stable": None,
+        },
+    ),
+    (
+        Growth(readings=3, seconds=1.0, bytes_per_s=2.0, certain=True),
+        {"readings": 3, "seconds": 1.0, "bytes_per_s": 2.0, "bytes_per_request": None, "certain": True},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "told"), EMPTY, ids=lambda value: type(value).__name__)
+def test_what_is_not_known_is_nothing(section: BaseModel, told: dict[str, Any]) -> None:
+    assert section.model_dump() == told
+
+
+def test_the_cpu_is_shared_out() -> None:
+    assert (USE.worker_tree, USE.ours) == (3.0, 3.75)
+    assert (USE.others_share, USE.idle_share) == (0.25, 1 - 5.75 / 8)
+
+
+def test_shares_are_never_below_zero() -> None:
+    assert USE.revised(machine=1.0).others_share == 0.0
+    assert USE.revised(machine=9.0).idle_share == 0.0
+
+
+def test_what_sharing_saves_is_what_separate_processes_would_need_besides() -> None:
+    use = MemoryUse(
+        pss_bytes={"worker": 50, "children": 70}, private_bytes={"worker": 10, "children": 30},
+        shared_bytes={"worker": 80, "children": 160}, readings=1,
+    )  # fmt: skip
+    assert use.saved_bytes == 10 + 30 + 80 + 160 - 50 - 70
+    assert use.growth is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_goes_through_a_flat_row_and_back(name: str) -> None:
+    record = replay.once(name).record
+    told = json.loads(to_line(record))
+    row = flat(told)
+    assert set(row) == set(PLACES)
+    assert {"schema_version": SCHEMA, **upgrades.sections(row)} == told
+    assert TrialRecord.model_validate({"schema_version": SCHEMA, **upgrades.sections(row)}) == record
+
+
+@pytest.mark.parametrize("name", NAMES[::4])
+def test_a_record_reads_whatever_the_order_of_its_sections(name: str) -> None:
+    record = replay.once(name).record
+    told = json.loads(to_line(record))
+    backwards = dict(reversed(told.items()))
+    assert from_line(json.dumps(backwards)) == record
+    assert from_line(to_line(record)) == record
+    assert to_line(record).endswith("}\n")
+    assert to_line(record).count("\n") == 1
+
+
+@pytest.mark.parametrize("name", NAMES[::4])
+def test_the_record_of_each_earlier_version_becomes_todays(name: str) -> None:
+    record = replay.once(name).record
+    row = {key: value for key, value in flat(json.loads(to_line(record))).items() if key not in NEWER}
+    second = from_line(json.dumps({**row, "schema_version": 2}))
+    assert second == record.changed(pace={"slowest_s": None}, certainty={"unusable": ""})
+    assert second is not None
+    assert from_line(json.dumps({**row, "schema_version": 1})) == second.changed(
+        certainty={"figures": None, "doubts": []}, cpu={"noise": None}
+    )
+
+
+def test_each_step_says_to_which_version_it_leads() -> None:
+    assert {version: step({"trial": 1})["schema_version"] for version, step in UPGRADES.items()} == {1: 2, 2: 3}
+    assert SCHEMA == 3
+    assert upgraded({"schema_version": SCHEMA, "asked": {}}) == {"schema_version": SCHEMA, "asked": {}}
+    assert upgraded({"asked": {}}) == {"asked": {}}
+
+
+def test_every_field_of_every_section_has_a_name_in_a_flat_row() -> None:
+    kinds = {
+        "asked": Asked, "ended": Ended, "answers": Answers, "pace": Pace, "cpu": Cpu, "memory": Memory, "client": Client,
+        "certainty": Certainty,
+    }  # fmt: skip
+    assert {*PLACES.values()} == {(section, name) for section, kind in kinds.items() for name in kind.model_fields}
+    assert set(RENAMED) <= set(SAME) == set(kinds)
+    assert flat({"asked": {"trial": 1}, "memory": {}}) == {"trial": 1}
+
+
+def test_what_names_a_record_can_be_asked_of_it() -> None:
+    one = replay.once("hung-deadlock-prefork").record
+    assert (one.cell_id, one.trial, one.outcome, one.reason) == (
+        one.asked.cell_id, one.asked.trial, one.ended.outcome, one.ended.reason,
+    )  # fmt: skip
+    assert one.as_cell.as_dict() == one.asked.cell
+
+
+@pytest.mark.parametrize(
+    ("outcome", "unusable", "spoiled"), [("ok", "", False), ("ok", "noisy", True), ("invalid", "", True), ("hung", "", False)]
+)
+def test_a_record_is_spoiled_if_our_instrument_failed_or_its_figures_were_taken_away(
+    outcome: str, unusable: str, spoiled: bool
+) -> None:
+    assert handmade.record(cell_id="c", outcome=outcome, figures_unusable=unusable).spoiled is spoiled
+
+
+def test_records_are_grouped_by_cell_in_the_order_in_which_cells_appear() -> None:
+    records = [handmade.record(cell_id=name, outcome="ok", trial=trial) for name, trial in [("b", 1), ("a", 1), ("b", 2)]]
+    assert [(name, [one.trial for one in trials]) for name, trials in by_cell(records).items()] == [("b", [1, 2]), ("a", [1])]
