@@ -227,24 +227,23 @@ def test_what_moved_while_the_broker_was_asked_takes_the_blame_back(wrote: Seque
     assert left.ended.by == "limit"
 
 
-class MovesAtALook(StoredSite):
-    """While threads are looked at, more is written."""
+class Slow(StoredSite):
+    """Looking into processes takes time."""
 
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
         found = super().look(closely=closely)
-        if closely:
-            self.clock_s += 0.01
-            self.progress.read = self._moved  # type: ignore[method-assign]
+        self.clock_s += 0.01 if closely else 0.0
         return found
-
-    def _moved(self) -> bool:
-        self.progress.last_event_s = self.clock_s
-        return True
 
 
 def test_what_moved_while_threads_were_looked_at_takes_the_verdict_back(tmp_path: Path) -> None:
-    left, _ = replay.watched(plain_trial.trial(tmp_path, NEVER_ENDS), MovesAtALook)
-    assert left.ended.by == "limit"
+    stays, _ = replay.watched(plain_trial.trial(tmp_path / "stays", NEVER_ENDS), Slow)
+    assert stays.ended.verdict is not None
+    assert stays.ended.judged_s is not None
+    meanwhile = [*NEVER_ENDS, ended(stays.ended.judged_s - START_S + 0.005, 4)]
+    moves, _ = replay.watched(plain_trial.trial(tmp_path / "moves", meanwhile), Slow)
+    assert moves.ended.verdict is not None
+    assert (stays.ended.verdict.how, moves.ended.verdict.how) == (How.FUTEX, How.LOST)
 
 
 # A proof, and what takes it back
