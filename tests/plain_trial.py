@@ -15,8 +15,9 @@ from harness.machine.procfs import Thread
 from harness.measure.monitor import Sample, Watched
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
+from harness.trial.left import Left
 from harness.worker import contract
-from tests import handmade
+from tests import handmade, replay
 from tests.replay import History, Stored, StoredSite
 
 START_S = 1000.0
@@ -180,3 +181,20 @@ class Listening(StoredSite):
     def evidence(self, pids: tuple[int, ...]) -> Evidence:
         self._hear("evidence", pids)
         return super().evidence(pids)
+
+
+def ends(one: Stored, **changes: Any) -> tuple[Left, float]:
+    """What is left, and when the last look was, in seconds from the start."""
+    times: list[float] = []
+
+    class Timed(StoredSite):
+        def close(self, ended_by: str) -> Sample | None:
+            times.append(self.clock_s - self.started_s)
+            return super().close(ended_by)
+
+    left, _ = replay.watched(one, Timed, **changes)
+    return left, round(times[0] - EVERY_S, 3)  # the watcher sleeps once more
+
+
+def cut(**limits: float) -> Settings:
+    return SETTINGS.model_copy(update=limits)
