@@ -90,6 +90,16 @@ def test_waiting_is_told_of_the_measured_phase(left: Left) -> None:
     assert found.starved == pytest.approx(2 * 0.5 / 10)
 
 
+@pytest.mark.parametrize("pool", ["gevent", "eventlet"])
+def test_a_request_that_stands_in_c_stops_all_greenlets_and_leaves_none_free(pool: str, left: Left) -> None:
+    """Three requests were sent, one was begun and stands for five seconds in C; then the others are served."""
+    known = requests([16.0, 16.5, 17.0], published=[11 * NS] * 3, begin=[11 * NS, 16 * NS, 16 * NS + NS // 2])
+    threads = seen(replace(left, cell=replace(left.cell, concurrency=2, pool="threads")), known).waiting
+    green = seen(replace(left, cell=replace(left.cell, concurrency=2, pool=pool)), known).waiting
+    assert (threads.while_idle, green.while_idle) == (pytest.approx(0.55), pytest.approx(0.03))
+    assert (threads.starved, green.starved) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize("why", ["put off", "rate", "baseline", "no phase"])
 def test_waiting_is_not_told_where_it_has_another_reason(why: str, left: Left) -> None:
     changed = {
@@ -160,14 +170,16 @@ def test_what_was_not_kept_is_not_known(left: Left) -> None:
 def test_the_record_tells_the_end_from_ready_and_from_what_hung(left: Left, tmp_path: Path) -> None:
     verdict = Verdict(state=State.HUNG, since_s=6.0, hung=1, executors=2)
     end = replace(
-        left.ended, by="verdict", verdict=verdict, judged_s=8.5, evidence=Evidence(path=tmp_path / "evidence" / "one")
-    )
+        left.ended, by="verdict", verdict=verdict, judged_s=8.5, withdrawn=("for 1.0 s",),
+        evidence=Evidence(path=tmp_path / "evidence" / "one"),
+    )  # fmt: skip
     found = conclude.ended(
         replace(left, ended=end), Outcome.HUNG, "r", Cause(name="deadlock", support=("a", "b")), tmp_path, 4.5
     )
     assert found.model_dump() == {
         "outcome": "hung", "reason": "r", "seconds": 4.5, "evidence": "evidence/one", "last_progress_s": 25.0,
         "verdict_after_s": 2.5, "cause": "deadlock", "support": ["a", "b"], "executors": 2, "executors_hung": 1,
+        "withdrawn": ["for 1.0 s"],
     }  # fmt: skip
 
 

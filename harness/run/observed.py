@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from harness.client.plan import SENDING
+from harness.experiment.pools import POOLS
 from harness.judge.causes import NEVER_STARTED, Facts
 from harness.judge.outcome import Observations
 from harness.measure import waterfall
@@ -108,9 +109,15 @@ def _waiting(left: Left, requests: Requests | None) -> Waiting | None:
     if left.signs.has_put_off or left.rate_interval_s:
         return None  # whether a request waits for an executor, or for a moment that its own task named, is not known
     end_s = left.measured_to_s or begin_s
-    return answers.waiting(
-        requests, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s, others=stamps.other_tasks(left.events)
-    )
+    others = stamps.other_tasks(left.events)
+    return answers.waiting(requests, capacity=_surely_free(left), begin_s=begin_s, end_s=end_s, others=others)
+
+
+def _surely_free(left: Left) -> int:
+    """Below how many running requests an executor is free for sure. Greenlets share one thread: a request that stands in C
+    stops them all, so that one is free for sure only while none runs.
+    """
+    return 1 if POOLS[left.cell.pool].executors == "greenlets" else left.cell.concurrency
 
 
 def _waited_in(left: Left, requests: Requests | None, waiting: Waiting | None) -> str:
@@ -124,5 +131,5 @@ def _waited_in(left: Left, requests: Requests | None, waiting: Waiting | None) -
         return ""
     end_s, nobody = left.measured_to_s or begin_s, waiting is not None and waiting.starved > 0
     return waterfall.in_words(
-        waterfall.waited_in(requests.columns, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s, nobody=nobody)
+        waterfall.waited_in(requests.columns, capacity=_surely_free(left), begin_s=begin_s, end_s=end_s, nobody=nobody)
     )
