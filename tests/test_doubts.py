@@ -68,6 +68,14 @@ def test_what_the_machine_does_not_show_raises_no_doubt() -> None:
     assert names(sending=Sending(warmup_stable=None, peak="9 keep it", peak_per_s=9.0, peak_held=None)) == []
 
 
+def test_a_proof_that_did_not_stand_is_a_doubt_with_figures_and_without() -> None:
+    told = ["for 3.0 s it was held proved: 1 of 2; then an answer came"]
+    for changes in ({}, {"figures": None}):
+        (doubt,) = doubts.of_trial(record(**{**CLEAN, **changes, "withdrawn": told}))
+        assert doubts.parts(str(doubt))[0][0] == "withdrawn"
+        assert "1 of 2, then an answer came" in doubt.what
+
+
 def test_a_trial_without_figures_has_nothing_to_doubt() -> None:
     assert names(figures=None, starved=0.9) == []
 

@@ -146,7 +146,7 @@ HISTORY = [
     judged("gil-held", Outcome.HUNG, cause="unknown", verdict_after_s=11.0),
     judged("native-spin", Outcome.HUNG, cause="native-spin", verdict_after_s=20.0),
     judged("spin", Outcome.HUNG, verdict_after_s=1.0),
-    judged("wrong", Outcome.WRONG),
+    judged("wrong", Outcome.WRONG, withdrawn=["for 1.0 s"]),
 ]
 
 
@@ -156,6 +156,7 @@ def test_the_thresholds_come_with_their_figures_and_a_spin_is_no_deadlock() -> N
         "misjudged": (1, False),
         "right outcome, wrong cause": (1, False),
         "called hung though it ends by itself": (1, False),
+        "trials in which a proof was withdrawn": (1, False),
         "from deadlock to verdict, median": (2.5, True),
         "from deadlock to verdict, maximum": (11.0, False),
     }

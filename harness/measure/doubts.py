@@ -55,12 +55,12 @@ def parts(column: str) -> list[tuple[str, str]]:
 
 def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
     """About one trial; `known`: its figures, where its record holds none. Without figures there is nothing to doubt."""
-    if record.certainty.unusable:
-        return [Doubt(name="unusable", what=record.certainty.unusable, next_step="measure again: --retry invalid")]
+    without = _without_figures(record)
     known = known or record.certainty.figures
-    if known is None or not known.requests:
-        return []
+    if record.certainty.unusable or known is None or not known.requests:
+        return without
     found = [
+        *without,
         _requests(known),
         _windows(known),
         _end(record),
@@ -72,13 +72,24 @@ def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
     return [doubt for doubt in found if doubt is not None]
 
 
+def _without_figures(record: TrialRecord) -> list[Doubt]:
+    """A proof of a hang that did not stand, which is a defect of ours; and why the figures cannot be used."""
+    found = []
+    if told := record.ended.withdrawn:
+        what = f"{len(told)} proofs of a hang did not stand ({told[0].replace('; ', ', ').replace(': ', ' - ')})"
+        found.append(Doubt(name="withdrawn", what=what, next_step="report it with the trial's record and evidence"))
+    if why := record.certainty.unusable:
+        found.append(Doubt(name="unusable", what=why, next_step="measure again: --retry invalid"))
+    return found
+
+
 def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: Sequence[Figures]) -> list[Doubt]:
     """About a cell's row: how many trials it rests on, and each doubt of a trial once, with the trials that raise it.
 
     `good`: the trials whose figures the row shows, `known`: these figures.
     """
     if not known:
-        lost = [doubt for record in trials if record.certainty.unusable for doubt in of_trial(record)]
+        lost = [doubt for record in trials for doubt in _without_figures(record)]
         return list({doubt.name: doubt for doubt in lost}.values())
     spread = _one_trial() if len(known) == 1 else _width([one.throughput_per_s for one in known])
     found: dict[str, tuple[Doubt, int]] = {}

@@ -160,6 +160,7 @@ class Ended(Frozen):
     support: list[Words] = []  # what supports the cause, a sentence each
     executors: int | None = None  # that run requests: processes, threads, or 1
     executors_hung: int | None = None
+    withdrawn: list[Words] = []  # proofs of a hang that did not stand, each in words: a defect of ours to look at
 
 
 class Answers(Frozen):

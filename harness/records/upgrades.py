@@ -42,7 +42,11 @@ RENAMED = {
     "memory": {"memory": "use"},
 }
 #: fields that no flat record had, by the names that a flat row has for them
-NEWER = {"figures_unusable": ("certainty", "unusable"), "slowest_s": ("pace", "slowest_s")}
+NEWER = {
+    "figures_unusable": ("certainty", "unusable"),
+    "slowest_s": ("pace", "slowest_s"),
+    "withdrawn": ("ended", "withdrawn"),
+}
 #: a flat record's field -> (section, name in it)
 PLACES = {
     **{name: (section, name) for section, names in SAME.items() for name in names},

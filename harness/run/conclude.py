@@ -90,6 +90,7 @@ def ended(left: Left, outcome: Outcome, reason: str, cause: Cause | None, run_fo
         support=list(cause.support) if cause else [],
         executors=(verdict.executors or None) if verdict else None,
         executors_hung=(verdict.hung or None) if verdict else None,
+        withdrawn=list(end.withdrawn),
     )
 
 

@@ -27,6 +27,7 @@ class Ending:
     verdict: Verdict | None = None
     partial: Verdict | None = None  # some executors hang while others go on
     judged_s: float | None = None  # when the verdict, or the partial one, was first reached
+    withdrawn: tuple[str, ...] = ()  # proofs of a hang that did not stand
     worker_exit: str = ""
     client_exit: str = ""
     no_consumer: str = ""  # why nobody would take the requests of somebody's own application

@@ -85,6 +85,7 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
         verdict=seen.verdict,
         partial=seen.partial,
         judged_s=seen.judged_s,
+        withdrawn=tuple(seen.withdrawn),
         worker_exit=seen.worker_exit,
         client_exit=seen.client_exit,
         no_consumer=seen.no_consumer,

@@ -44,6 +44,7 @@ class Seen:
     partial: Verdict | None = None  # some executors hang while others go on
     judged_s: float | None = None  # when the verdict, or the partial one, was first reached
     shown_s: float | None = None  # since when a proof stands that is being confirmed
+    withdrawn: list[str] = field(default_factory=list)  # proofs that did not stand, each in words: a defect of ours
     depths: list[tuple[int, int]] = field(default_factory=list)
     noise: list[noise.Reading] = field(default_factory=list)  # with the samples of the measured phase
     census: Census | None = None
@@ -68,6 +69,7 @@ class Watcher:
         self.seen = Seen()
         self.looks: list[Look] = []
         self.furniture: dict[int, str] = {}
+        self._shown: Verdict | None = None  # the proof that stands
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
         self._sampled_s = self._judged_s = self._hung_s = 0.0
 
@@ -183,13 +185,13 @@ class Watcher:
         answers = progress.ended + progress.received
         if answers != self._answers:
             self._answers, self._dead_before = answers, len(seen.dead)
-            seen.shown_s = None
+            self._withdraw(now, "then an answer came")
         respawning = len(seen.dead) > self._dead_before
         if seen.partial and all(stage.since_s != seen.partial.since_s for stage in progress.open.values()):
             seen.partial = seen.judged_s = None  # what was thought to hang has gone on
         if not suspects and seen.quiet_s < soon_s and not respawning:
             self.looks.clear()
-            seen.shown_s = None
+            self._withdraw(now, "then requests moved on")
             return ""
         if now - self._judged_s < JUDGE_EVERY_S:
             return ""
@@ -207,7 +209,7 @@ class Watcher:
             return ""
         if verdict.state in (State.WORKING, State.UNDECIDED):
             if now - self._hung_s > UNSEEN_S:  # one look at which it cannot be told takes nothing back
-                seen.shown_s = None
+                self._withdraw(now, f"then it could not be seen any more: {verdict.doubt or verdict.reason or 'it works'}")
             return ""
         if verdict.state is State.STALLED or verdict.how is How.LOST:
             return self._whose_fault(verdict, now)
@@ -217,11 +219,18 @@ class Watcher:
 
     def _confirmed(self, verdict: Verdict, now: float) -> str:
         """A proof is shown at once, and goes on record once it has stood; any progress withdraws it."""
-        self._hung_s = now
+        self._hung_s, self._shown = now, verdict
         if self.seen.shown_s is None:
             self.seen.shown_s = now
         times = BEREFT_TIMES if verdict.how is How.BEREFT else 1
         return "verdict" if now - self.seen.shown_s >= times * self.work.settings.confirm_s else ""
+
+    def _withdraw(self, now: float, why: str) -> None:
+        """The proof that stood, if one did, is none; it is kept as what we were wrong about."""
+        seen = self.seen
+        if seen.shown_s is not None and self._shown is not None:
+            seen.withdrawn.append(f"for {now - seen.shown_s:.1f} s it was held proved: {self._shown.reason}; {why}")
+        seen.shown_s = self._shown = None
 
     def _whose_fault(self, verdict: Verdict, now: float) -> str:
         """Nothing moves, and nobody holds a request: before the worker is blamed, look at the broker and at our client."""

@@ -65,6 +65,10 @@ class Judged:
         return self.case.entry.slow and self.outcome == Outcome.HUNG.value
 
     @property
+    def withdrew(self) -> bool:
+        return bool(self.record and self.record.ended.withdrawn)
+
+    @property
     def verdict_s(self) -> float | None:
         """From the last progress of what hangs to the verdict, where that is what is to be judged."""
         hangs = Outcome.HUNG in self.case.entry.accepted and self.outcome == Outcome.HUNG.value
@@ -140,6 +144,7 @@ def thresholds(judged: Sequence[Judged]) -> list[Threshold]:
         Threshold(text="misjudged", figure=marks[Mark.MISSED] + marks[Mark.MISCOUNTED], limit=0),
         Threshold(text="right outcome, wrong cause", figure=marks[Mark.WRONG_CAUSE], limit=0),
         Threshold(text="called hung though it ends by itself", figure=sum(one.false_hung for one in judged), limit=0),
+        Threshold(text="trials in which a proof was withdrawn", figure=sum(one.withdrew for one in judged), limit=0),
         Threshold(
             text="from deadlock to verdict, median", figure=statistics.median(waits) if waits else None,
             limit=MEDIAN_LIMIT_S, unit="s", of_time=True,
