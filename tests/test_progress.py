@@ -53,12 +53,12 @@ def test_a_task_that_is_none_of_our_requests_keeps_its_executor_busy(tmp_path: P
     progress.read()
     assert progress.busy == {(2, 2): 1, (3, 3): 1}
     assert [progress.task_of(stage) for stage in progress.open.values()] == ["shop.index", ""]
-    assert (progress.begun, progress.ended, len(progress.durations_s)) == (2, 1, 1)
+    assert (progress.begun, progress.ended, progress.usual_s) == (2, 1, None)
     put(tmp_path, 2, (contract.OTHER_END, 0, 13.0))
     progress.read()
     assert progress.busy == {(3, 3): 1}
     assert progress.quiet_s(now_s=14.0) == pytest.approx(1.0), "its end is progress"
-    assert (progress.begun, progress.ended, len(progress.durations_s)) == (2, 1, 1)
+    assert (progress.begun, progress.ended, progress.usual_s) == (2, 1, None)
 
 
 def test_a_child_starts_until_it_may_serve(tmp_path: Path) -> None:
@@ -152,9 +152,14 @@ def test_events_that_are_written_together_are_read_one_by_one(tmp_path: Path) ->
 
 def test_the_longest_silence_that_ended_is_remembered(tmp_path: Path) -> None:
     progress = Progress(tmp_path)
-    put(tmp_path, 2, (contract.READY, -1, 1.0), (contract.TASK_BEGIN, 0, 2.0), (contract.TASK_END, 0, 9.0))
+    first = (contract.READY, -1, 1.0), (contract.TASK_BEGIN, 0, 2.0), (contract.TASK_END, 0, 9.0)
+    put(tmp_path, 2, *first, (contract.TASK_BEGIN, 1, 9.5), (contract.TASK_END, 1, 13.0), (contract.TASK_BEGIN, 2, 13.0))
     progress.read()
-    assert progress.longest_silence_s == pytest.approx(7.0)
+    assert progress.longest_silence_s == pytest.approx(3.5), "a first request says nothing of the later ones"
+    assert progress.usual_s == pytest.approx(3.5)
+    put(tmp_path, 3, (contract.TASK_BEGIN, 3, 14.0))
+    progress.read()
+    assert progress.longest_silence_s == pytest.approx(7.0), "while another process runs its first, that may take as long"
 
 
 def test_a_torn_event_is_read_when_it_is_whole(tmp_path: Path) -> None:

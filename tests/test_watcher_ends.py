@@ -11,8 +11,11 @@ import pytest
 from harness.broker import Census
 from harness.client.plan import EXIT_BROKER_LOST
 from harness.judge.blocked import How
+from harness.judge.outcome import classify
 from harness.judge.watchdog import State
 from harness.observe.looks import ProcessLook
+from harness.records.outcomes import Outcome
+from harness.run import observed
 from harness.worker import contract
 from tests import plain_trial, replay
 from tests.plain_trial import (
@@ -25,12 +28,16 @@ from tests.plain_trial import (
     START_S,
     Wrote,
     answered,
+    begun,
     child,
     cut,
     ended,
     ends,
     phase,
+    process,
+    published,
     ready,
+    received,
 )
 from tests.replay import Stored, StoredSite
 
@@ -64,7 +71,7 @@ def test_the_limit_for_becoming_ready_counts_from_the_start(limit_s: float, tmp_
         ("client", 0, "client-exit", "", "exit 0"),
         ("client", 1, "client-exit", "", "exit 1"),
         ("client", -9, "client-exit", "", "SIGKILL"),
-        ("client", EXIT_BROKER_LOST, "broker-exit", "", "exit 4"),
+        ("client", EXIT_BROKER_LOST, "broker-cut", "", "exit 4"),
         ("broker", 1, "broker-exit", "", ""),
     ],
 )
@@ -216,3 +223,18 @@ def test_what_moved_while_threads_were_looked_at_takes_the_verdict_back(tmp_path
     moves, _ = replay.watched(plain_trial.trial(tmp_path / "moves", meanwhile), Slow)
     assert moves.ended.verdict is not None
     assert (stays.ended.verdict.how, moves.ended.verdict.how) == (How.FUTEX, How.LOST)
+
+
+@pytest.mark.parametrize("first_s", [0.02, 20.0])
+def test_a_slow_first_load_does_not_excuse_a_later_silence(first_s: float, tmp_path: Path) -> None:
+    """A thread sleeps in turns beside the request that never ends, so that nothing is proved."""
+    at_s = 0.6 + first_s
+    wrote = [
+        ready(), child(0.5), phase(0.55, "warmup"), published(0.6, 0), begun(0.6, 0), ended(at_s, 0), received(at_s, 0),
+        phase(at_s, "measure"), published(at_s, 1), begun(at_s, 1),
+    ]  # fmt: skip
+    beside = (process(MAIN, "epoll"), process(CHILD, "futex", "sleep"))
+    left, _ = ends(plain_trial.trial(tmp_path, wrote, looks=[(0.0, beside)], settings=cut(limit_s=45.0)))
+    outcome, reason = classify(observed.observations(left, None, None))
+    assert (left.ended.by, outcome) == ("limit", Outcome.WAITING)
+    assert "waits in sleep, which may still end" in reason

@@ -56,7 +56,7 @@ class Progress:
     directory: Path
     ready_at_s: float | None = None
     last_event_s: float | None = None
-    longest_silence_s: float = 0.0  # that ended with progress, since READY
+    silences_s: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})  # see `longest_silence_s`
     published: int = 0
     received: int = 0
     begun: int = 0  # requests: one that is begun a second time counts once
@@ -65,7 +65,7 @@ class Progress:
     phase_at_s: dict[str, float] = field(default_factory=dict)
     open: dict[tuple[str, int, int], OpenStage] = field(default_factory=dict)
     slowest_s: float = 0.0  # of the requests that ended
-    durations_s: deque[float] = field(default_factory=lambda: deque(maxlen=200))  # of the last requests that ended
+    durations_s: deque[float] = field(default_factory=lambda: deque(maxlen=200))  # of the last that were no process's first
     warm_pids: set[int] = field(default_factory=set)  # processes that have ended a request
     load_seconds: dict[int, float] = field(default_factory=dict)
     child_pids: set[int] = field(default_factory=set)  # of all processes that began to serve, the worker's own too
@@ -87,8 +87,19 @@ class Progress:
 
     @property
     def usual_s(self) -> float | None:
-        """Median duration of the last requests in a worker, None while none has ended."""
+        """Median duration of the last requests in a worker, without the first of each process; None while none has ended."""
         return statistics.median(self.durations_s) if self.durations_s else None
+
+    @property
+    def starting(self) -> bool:
+        """Whether a process is at what it does only once: it starts, loads, or runs its first request."""
+        return any(stage.kind not in TASKS or (stage.kind == "request" and stage.cold) for stage in self.open.values())
+
+    @property
+    def longest_silence_s(self) -> float:
+        """The longest silence since READY that ended with progress: of any, while a process is `starting`; else of those in
+        which none was, for a first load that took a minute says nothing of the requests after it."""
+        return max(self.silences_s.values()) if self.starting else self.silences_s[False]
 
     @property
     def busy(self) -> Counter[tuple[int, int]]:
@@ -121,7 +132,7 @@ class Progress:
         if event.kind not in (contract.PUBLISHED, contract.WITHDRAWN):  # sending is not progress
             before_s = self.last_event_s or at_s
             if self.ready_at_s is not None:
-                self.longest_silence_s = max(self.longest_silence_s, at_s - before_s)
+                self.silences_s[self.starting] = max(self.silences_s[self.starting], at_s - before_s)
             self.last_event_s = max(at_s, before_s)
         if event.kind == contract.PUBLISHED:
             self.published += 1
@@ -167,7 +178,8 @@ class Progress:
             self.ended += kind == "request"
             if kind == "request" and stage is not None:
                 self.warm_pids.add(event.pid)
-                self.durations_s.append(at_s - stage.since_s)
+                if not stage.cold:
+                    self.durations_s.append(at_s - stage.since_s)
                 self.slowest_s = max(self.slowest_s, at_s - stage.since_s)
             if kind == "load" and stage is not None:
                 self.load_seconds[event.pid] = at_s - stage.since_s
