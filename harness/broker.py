@@ -169,7 +169,8 @@ def _start(folder: Path) -> tuple[OwnedProcess, str]:
     port, password = free_port(), secrets.token_urlsafe(24)
     configuration = folder / "valkey.conf"
     configuration.touch(mode=0o600)
-    configuration.write_text(
+    configuration.write_text(  # a reader of answers may fall behind; it is cut off at 32 MB otherwise, for which one may do
+        f"client-output-buffer-limit pubsub 0 0 0\n"
         f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndaemonize no\n'
         f'dir "{folder.resolve()}"\nprotected-mode yes\n'
     )

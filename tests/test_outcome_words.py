@@ -51,6 +51,12 @@ def ended(**changes: Any) -> tuple[str, str]:
         ),
         ({"ended_by": "broker-exit"}, "invalid", "broker lost: the embedded server ended during the trial"),
         ({"ended_by": "broker-silent"}, "invalid", "broker lost: it runs, and does not answer a PING"),
+        (
+            {"ended_by": "broker-cut"},
+            "invalid",
+            "the broker runs, and closed the load generator's connection: answers may be larger than it keeps for a reader "
+            "that is behind (client-output-buffer-limit pubsub), or connections were killed",
+        ),
         ({"ended_by": "client-stopped"}, "invalid", "the load generator was stopped by a signal"),
         ({"ended_by": "client-exit", "client_exit": "exit 1"}, "invalid", "the load generator ended early (exit 1)"),
         (

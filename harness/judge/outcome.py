@@ -29,8 +29,8 @@ SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that e
 @dataclass(frozen=True, kw_only=True)
 class Observations:
     """All that a trial saw, as far as its outcome depends on it. `ended_by` says what ended it: 'done', 'verdict',
-    'limit', 'ready-limit', 'worker-exit', 'no-consumer', 'client-exit', 'client-stopped', 'broker-exit', 'broker-silent' or
-    'unsupported'."""
+    'limit', 'ready-limit', 'worker-exit', 'no-consumer', 'client-exit', 'client-stopped', 'broker-exit', 'broker-silent',
+    'broker-cut' or 'unsupported'."""
 
     ended_by: str
     verdict: Verdict | None = None
@@ -85,6 +85,11 @@ def classify(seen: Observations) -> tuple[Outcome, str]:
 def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
     if seen.ended_by == "broker-exit":
         return Outcome.INVALID, "broker lost: the embedded server ended during the trial"
+    if seen.ended_by == "broker-cut":
+        return Outcome.INVALID, (
+            "the broker runs, and closed the load generator's connection: answers may be larger than it keeps for a reader "
+            "that is behind (client-output-buffer-limit pubsub), or connections were killed"
+        )
     if seen.ended_by == "broker-silent":
         return Outcome.INVALID, "broker lost: it runs, and does not answer a PING"
     if seen.ended_by == "client-stopped":

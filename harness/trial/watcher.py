@@ -151,11 +151,18 @@ class Watcher:
         """Whose process is gone too soon. `code`: of the load generator."""
         if self.site.has_client() and code is not None:
             self.seen.client_exit = signal_name(code)
-            return "broker-exit" if code == EXIT_BROKER_LOST else "client-exit"
+            return self._broken_off() if code == EXIT_BROKER_LOST else "client-exit"
         if (worker := self.site.worker_code()) is not None:
             self.seen.worker_exit = signal_name(worker)
             return "worker-exit"
         return ""
+
+    def _broken_off(self) -> str:
+        """The load generator has lost its connection: has the broker ended, or does it go on without it?"""
+        if self.site.broker_ended():
+            return "broker-exit"
+        self.seen.census = self.site.census()
+        return "broker-cut" if self.seen.census.answers else "broker-silent"
 
     def _overdue(self, now: float) -> str:
         progress, settings = self.site.progress, self.work.settings

@@ -84,6 +84,18 @@ def test_a_broker_that_is_gone_is_an_error_and_no_silence(user: tuple[str, Celer
         wait_until(lambda: wire.take(0.1) is None)
 
 
+def test_an_answer_larger_than_the_server_keeps_for_a_slow_reader_arrives(user: tuple[str, Celery]) -> None:
+    """40 MB; Valkey cuts a subscriber off that is 32 MB behind, if it is not told otherwise."""
+    url, _ = user
+    wire = Wire(url, "mine")
+    said = json.dumps({"status": "SUCCESS", "result": "x" * 40_000_000})
+    assert broker.client(url).publish(f"celery-task-meta-{request_id(wire.prefix, 7)}", said) == 1
+    answers: list[tuple[int, bytes]] = []
+    assert wait_until(lambda: answers.extend(wire.take(0.1).answers) or answers)
+    wire.close()
+    assert [(number, len(json.loads(raw)["result"])) for number, raw in answers] == [(7, 40_000_000)]
+
+
 class Ear:
     """All commands that the broker gets, (port of the sender, 0 for a script, command), as MONITOR tells them."""
 
