@@ -139,6 +139,6 @@ def _configured(chart: Any) -> Any:
     return (
         chart.configure(background="transparent")
         .configure_axis(**text, gridColor=GREY, gridOpacity=0.2, domainColor=GREY, tickColor=GREY)
-        .configure_legend(**text)
+        .configure_legend(**text, symbolBaseFillColor=GREY, symbolBaseStrokeColor=GREY)
         .configure_view(stroke=GREY, strokeOpacity=0.3)
     )
