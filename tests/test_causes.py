@@ -9,7 +9,7 @@ import pytest
 from harness.experiment.matrix import Cell
 from harness.judge.blocked import How
 from harness.judge.causes import FIXES, Facts, cause_of, fixes
-from harness.observe.diagnosis import frames_of
+from harness.observe.stacks import frames_of
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.summary import diagnoses

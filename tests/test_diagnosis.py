@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.machine.processes import OwnedProcess
-from harness.observe import diagnosis, greenlets
+from harness.observe import greenlets, roles, stacks
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +57,12 @@ OWN = {
     ),
     "an idle child": (("recv", f"{SITE}/billiard/connection.py"), ("workloop", f"{SITE}/billiard/pool.py"), *MAIN),
     "the timer": (("wait", f"{LIB}/threading.py"), ("run", f"{SITE}/celery/utils/timer2.py"), *THREAD),
+    "an idle spawned child": (
+        ("recv", f"{SITE}/billiard/connection.py"),
+        ("workloop", f"{SITE}/billiard/pool.py"),
+        ("spawn_main", f"{SITE}/billiard/spawn.py"),
+        ("<module>", "<string>"),
+    ),
     "an idle thread of the pool": POOL,
     "an idle thread whose queue is Python code": (("wait", f"{LIB}/threading.py"), ("get", f"{LIB}/queue.py"), *POOL),
 }
@@ -73,6 +79,18 @@ THEIRS = {
         *THREAD,
     ),
     "a thread of gevent's": (("run", f"{SITE}/gevent/threadpool.py"),),
+    "a consumer of kombu's, started by the application": (
+        ("poll", f"{SITE}/kombu/utils/eventio.py"),
+        ("consume", f"{SITE}/kombu/mixins.py"),
+        ("run", f"{SITE}/kombu/mixins.py"),
+        *THREAD,
+    ),
+    "a receiver of Celery's events": (
+        ("recv", f"{SITE}/redis/connection.py"),
+        ("drain_events", f"{SITE}/kombu/connection.py"),
+        ("capture", f"{SITE}/celery/events/receiver.py"),
+        *THREAD,
+    ),
     "a timer of threading's": (("wait", f"{LIB}/threading.py"), *THREAD),
     "a function in an executor": (("run", f"{LIB}/concurrent/futures/thread.py"), *POOL),
     "an executor's thread that waits for another's queue": (
@@ -88,21 +106,21 @@ THEIRS = {
 
 @pytest.mark.parametrize("frames", OWN.values(), ids=OWN)
 def test_a_thread_that_runs_celery_alone_is_celerys_own(frames: tuple[tuple[str, str], ...]) -> None:
-    assert diagnosis.is_own(frames)
+    assert roles.is_own(frames)
 
 
 @pytest.mark.parametrize("frames", THEIRS.values(), ids=THEIRS)
 def test_a_thread_that_may_run_the_applications_code_is_not(frames: tuple[tuple[str, str], ...]) -> None:
-    assert not diagnosis.is_own(frames)
+    assert not roles.is_own(frames)
 
 
 def test_a_process_tells_its_own_stacks_where_py_spy_may_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "_ask", lambda argv, limit_s: ("", "Permission denied"))
+    monkeypatch.setattr(stacks, "_ask", lambda argv, limit_s: ("", "Permission denied"))
     log = tmp_path / "log"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     with OwnedProcess([sys.executable, "-c", HANGING, str(tmp_path)], log=log, env=environment) as process:
         assert wait_until(lambda: log.exists() and "up" in log.read_text())
-        text = diagnosis.stacks(process.pid, tmp_path / f"stacks-{process.pid}.txt")
+        text = stacks.stacks(process.pid, tmp_path / f"stacks-{process.pid}.txt")
     assert "Permission denied" in text
     assert "stuck_here" in text
 

@@ -23,6 +23,7 @@ IDLE_CORES_SHARE = 0.25  # of the machine: with less to spare, a wait is explain
 STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
 CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
 LATE_ALLOWED = 0.01  # of the sends of open traffic, see `harness.client.schedule`
+MOST_WAITS = 2  # that a reason names
 SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
 
 
@@ -44,6 +45,7 @@ class Observations:
     client_exit: str = ""
     never_struck: bool = False  # a fault was to be done from outside, and was not
     log_tail: str = ""
+    waits: tuple[str, ...] = ()  # what the open requests wait for when it ended, in words
     requests: int = 0
     ok: int = 0
     wrong: int = 0
@@ -160,8 +162,10 @@ def _cut_off_at_the_limit(seen: Observations) -> tuple[Outcome, str]:
         return Outcome.SLOW, f"progressing, {held}{at_limit} with {seen.ok} answers"
     undecided = seen.verdict is not None and seen.verdict.state is State.UNDECIDED
     why = f"no progress for {seen.quiet_s:.0f} s"
+    if seen.waits:
+        why += f": {'; '.join(seen.waits[:MOST_WAITS])}"
     if undecided and seen.verdict:
-        why += f", and not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
+        why += f"{'; ' if seen.waits else ', and '}not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
     lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
     return Outcome.WAITING, f"{why}{lost}; {at_limit}"
 

@@ -17,13 +17,15 @@ FUTEX_PRIVATE = 128
 CPUCLOCK_SCHED = 2
 # System calls in which a thread may wait, x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
 _X86 = {
-    0: "read", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 45: "recv", 47: "recv", 61: "wait-child",
-    72: "fcntl", 73: "flock", 202: "futex", 230: "sleep", 232: "epoll", 247: "wait-child", 270: "select",
-    271: "poll", 281: "epoll", 288: "accept", 43: "accept", 128: "sigwait", 219: "restart", 449: "futex",
+    0: "read", 1: "write", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 42: "connect", 43: "accept", 44: "send",
+    45: "recv", 46: "send", 47: "recv", 61: "wait-child", 65: "semop", 72: "fcntl", 73: "flock", 128: "sigwait",
+    130: "sigwait", 202: "futex", 219: "restart", 220: "semop", 230: "sleep", 232: "epoll", 247: "wait-child", 257: "open",
+    270: "select", 271: "poll", 281: "epoll", 288: "accept", 449: "futex",
 }  # fmt: skip
 _ARM = {
-    63: "read", 72: "select", 73: "poll", 101: "sleep", 115: "sleep", 207: "recv", 212: "recv", 260: "wait-child",
-    25: "fcntl", 32: "flock", 98: "futex", 22: "epoll", 95: "wait-child", 202: "accept", 128: "restart", 137: "sigwait",
+    22: "epoll", 25: "fcntl", 32: "flock", 56: "open", 63: "read", 64: "write", 72: "select", 73: "poll", 95: "wait-child",
+    98: "futex", 101: "sleep", 115: "sleep", 128: "restart", 133: "sigwait", 137: "sigwait", 192: "semop", 193: "semop",
+    202: "accept", 203: "connect", 206: "send", 207: "recv", 211: "send", 212: "recv", 260: "wait-child",
 }  # fmt: skip
 _CALLS = _X86 if platform.machine() == "x86_64" else _ARM
 
@@ -39,6 +41,16 @@ class ProcessStat:
     reaped_cpu_s: float
     threads: int
     started_ticks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """The system call that a thread is in: its kind, as in `Thread.waits_in`, and its six arguments."""
+
+    kind: str
+    timed: bool
+    private: bool
+    arguments: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +141,16 @@ def tree(root: int) -> list[ProcessStat]:
 def threads(pid: int) -> list[Thread]:
     """All threads of a process that can be read."""
     return [thread for tid in numbers(f"/proc/{pid}/task") if (thread := _thread(pid, tid))]
+
+
+def call(pid: int, tid: int) -> Call | None:
+    """The system call that a thread is in now; None while it runs, and if it may not be read."""
+    text = read(f"/proc/{pid}/task/{tid}/syscall")
+    kind, timed, private = parse_syscall(text)
+    if not text or kind in ("running", "unknown", "blocked"):
+        return None
+    arguments = tuple(int(part, 16) for part in text.split()[1:7])
+    return Call(kind=kind, timed=timed, private=private, arguments=arguments)
 
 
 def oom_kills() -> int:

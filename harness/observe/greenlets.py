@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.observe import waits
 from harness.observe.looks import Greenlet
 
 # Innermost frames of a greenlet that waits for a lock, an event or a queue: (file, function) of gevent and eventlet.
@@ -39,6 +40,32 @@ def answer(events: Path, pid: int) -> tuple[Greenlet, ...] | None:
     except (OSError, ValueError):
         return None
     return tuple(read(frames) for frames in told["greenlets"] if frames)
+
+
+def is_told(events: Path, pid: int) -> bool:
+    return (events / f"greenlets-{pid}.json").exists()
+
+
+def place(events: Path, pid: int, number: int) -> str:
+    """Where the greenlet of a request stands, as `waits.place` says it; '' if it told nothing."""
+    try:
+        told = json.loads((events / f"greenlets-{pid}.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    for frames in told["greenlets"]:
+        if any(frame["request"] == number for frame in frames):
+            return waits.place([f"{frame['function']} ({_short(frame['file'])}:{frame['line']})" for frame in frames])
+    return ""
+
+
+def _short(file: str) -> str:
+    """As py-spy shortens it: an installed package from its top, any other file by its name.
+
+    >>> _short("/x/lib/python3.11/site-packages/redis/client.py"), _short("/srv/app/tasks.py")
+    ('redis/client.py', 'tasks.py')
+    """
+    _, installed, rest = file.rpartition("-packages/")
+    return rest if installed else file.rpartition("/")[2]
 
 
 def read(frames: Sequence[dict[str, Any]]) -> Greenlet:

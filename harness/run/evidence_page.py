@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.observe.diagnosis import frames_of
+from harness.observe.stacks import frames_of
 from harness.records import evidence
 from harness.records.evidence import Raw
 from harness.texts import escaped as plain

@@ -38,6 +38,7 @@ def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> O
         client_exit=end.client_exit,
         never_struck=end.never_struck,
         log_tail=end.log_line,
+        waits=end.evidence.waits if end.evidence else (),
         requests=len(requests) if requests else signs.published,
         ok=int(requests.right.sum()) if requests else 0,
         wrong=int(requests.wrong.sum()) if requests else 0,

@@ -14,7 +14,7 @@ from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
-from harness.observe.diagnosis import glance
+from harness.observe.stacks import glance
 from harness.records import store
 
 

@@ -21,10 +21,11 @@ from harness.experiment.pools import POOLS
 from harness.machine import procfs
 from harness.machine.processes import STOP_GRACE_S, OwnedProcess
 from harness.machine.procfs import Thread
-from harness.observe import diagnosis, greenlets
-from harness.observe.diagnosis import Evidence, Glance, Subject, lost_threads
+from harness.observe import diagnosis, greenlets, stacks
+from harness.observe.diagnosis import Evidence, Subject, lost_threads
 from harness.observe.looks import ProcessLook
 from harness.observe.progress import Progress
+from harness.observe.stacks import Glance
 from harness.trial.application import Application
 from harness.worker import contract
 
@@ -142,7 +143,7 @@ class LocalWorker:
         now, tids = time.monotonic(), frozenset(thread.tid for thread in threads)
         in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in threads)
         if now - known.at_s >= GLANCE_EVERY_S or not tids <= known.tids:
-            known.take(diagnosis.glance(pid, known.last.ids if known.last else None), tids, now)
+            known.take(stacks.glance(pid, known.last.ids if known.last else None), tids, now)
             if in_hub:  # where a C call blocks it, the signal would only disturb what is looked at
                 greenlets.ask(pid)
         last = known.last

@@ -16,7 +16,7 @@ from harness.client.plan import new_prefix, request_id
 from harness.environments import Environment
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.machine.processes import OwnedProcess
-from harness.observe import diagnosis
+from harness.observe import stacks
 from harness.observe.progress import OpenStage, Progress
 from harness.trial.application import Application
 from harness.worker import contract
@@ -134,6 +134,6 @@ def test_the_threads_of_an_idle_worker_are_celerys_own(worker: Callable[..., Wor
     assert one.until(lambda progress: progress.ended == 1)
     time.sleep(0.5)  # until everything is idle again
     for pid in {one.process.pid, *one.progress.child_pids}:
-        glance = diagnosis.glance(pid)
+        glance = stacks.glance(pid)
         assert glance is not None
         assert {glance.functions.get(tid) for tid in glance.foreign} == set(), pid

@@ -21,7 +21,7 @@ from harness.applications.probe.order import ProbeOrder
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.machine.processes import OwnedProcess, signal_name
-from harness.observe import diagnosis
+from harness.observe.stacks import stacks
 from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.source import Desk
 from harness.trial.application import Application, Limits
@@ -74,8 +74,8 @@ def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
     with OwnedProcess(argv, log=log, env=application.variables(server.url), cwd=order.folder) as process:
         code = _ended(process, desk.interrupted)
         if code is None:
-            stacks = diagnosis.stacks(process.pid, scratch / "none")
-            log.write_text(f"{log.read_text(errors='replace')}\n{stacks}")
+            told = stacks(process.pid, scratch / "none")
+            log.write_text(f"{log.read_text(errors='replace')}\n{told}")
             raise HarnessError(
                 f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from harness.experiment.matrix import Cell
-from harness.observe.diagnosis import frames_of
+from harness.observe.stacks import frames_of
 from harness.records import evidence
 from harness.records.record import TrialRecord
 from harness.studies.claims import cases

@@ -1,0 +1,190 @@
+"""Where a process's descriptors lead, and at which of them a call waits: read from /proc, nothing is asked of the process.
+
+Sources: proc(5); the kernel's Documentation/networking/proc_net_tcp.rst and Documentation/filesystems/proc.rst (fdinfo);
+poll(2), select(2), epoll_ctl(2) for what lies in memory. What may not be read is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.machine import procfs
+from harness.machine.procfs import Call
+
+POLL_ENTRY = struct.Struct("=ihh")  # struct pollfd: descriptor, events asked for, events there
+MOST = 64  # descriptors of one call that are looked at
+SELECTS = 1024  # FD_SETSIZE of select(2)
+WRITES = 1  # the lowest bits of a descriptor's flags (fcntl.h): 0 reads, 1 writes, 2 both
+STATES = {
+    "01": "established", "02": "connecting", "04": "closing", "05": "closing", "06": "closed", "07": "closed",
+    "08": "closed by the other side", "09": "closing", "0A": "listening", "0B": "closing",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Socket:
+    """A line of /proc/net/tcp or tcp6: addresses are (host, port)."""
+
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    state: str
+    inode: int
+
+
+def waited_at(pid: int, call: Call) -> list[int]:
+    """The descriptors at which this call of a thread of the process waits; [] for a call that waits at none."""
+    first, second = call.arguments[0], call.arguments[1]
+    if call.kind in ("read", "recv", "accept", "write", "send", "connect", "flock", "fcntl"):
+        return [first]
+    if call.kind == "epoll":
+        told = procfs.read(f"/proc/{pid}/fdinfo/{first}") or ""
+        return [int(number) for number in re.findall(r"^tfd:\s*(\d+)", told, re.MULTILINE)][:MOST]
+    if call.kind == "poll":
+        size = POLL_ENTRY.size * min(second, MOST)
+        entries = POLL_ENTRY.iter_unpack(_memory(pid, first, size))
+        return [descriptor for descriptor, _, _ in entries if descriptor >= 0]
+    if call.kind == "select":
+        many = min(first, SELECTS)
+        sets = [_memory(pid, place, (many + 7) // 8) for place in call.arguments[1:4] if place]
+        return [number for number in range(many) if any(one[number // 8] >> number % 8 & 1 for one in sets if one)]
+    return []
+
+
+def leads_to(pid: int, descriptor: int) -> str:
+    """What is at the other end of a descriptor, in words; '' if nothing can be read.
+
+    'TCP 127.0.0.1:6379 (established, process 12 valkey-server)', 'a pipe from process 7 python', '/var/lock/model.lock'.
+    """
+    try:
+        target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+    except OSError:
+        return ""
+    kind, _, rest = target.partition(":[")
+    inode = int(rest[:-1]) if rest[:-1].isdigit() else 0
+    if kind == "socket":
+        return _socket_in_words(pid, inode)
+    if kind == "pipe":
+        return _pipe_in_words(pid, descriptor, target)
+    if kind == "anon_inode":
+        return f"a {target.partition(':')[2].strip('[]')}"
+    return target
+
+
+def holder(path: str) -> int | None:
+    """The process that holds a file lock on this file, by /proc/locks; None if nobody does, or it cannot be told."""
+    try:
+        inode = os.stat(path).st_ino
+    except OSError:
+        return None
+    for line in (procfs.read("/proc/locks") or "").splitlines():
+        fields = line.split()
+        if "->" not in fields and len(fields) >= 6 and fields[5].rpartition(":")[2] == str(inode) and fields[4] != "-1":
+            return int(fields[4])
+    return None
+
+
+def named(pid: int) -> str:
+    """'process 12 valkey-server'."""
+    return f"process {pid} {(procfs.read(f'/proc/{pid}/comm') or '?').strip()}"
+
+
+def sockets(pid: int) -> list[Socket]:
+    """The TCP sockets of the network namespace that a process is in."""
+    return [one for name in ("tcp", "tcp6") for one in parse_sockets(procfs.read(f"/proc/{pid}/net/{name}") or "")]
+
+
+def parse_sockets(text: str) -> list[Socket]:
+    """Lines of /proc/net/tcp or tcp6, the title left out.
+
+    >>> line = " 0: 0100007F:A1B2 0100007F:18EB 01 00000000:00000000 00:00000000 00000000 0 0 77 1 0 20 4 0 10 -1"
+    >>> parse_sockets("title\\n" + line)[0]
+    Socket(local=('127.0.0.1', 41394), remote=('127.0.0.1', 6379), state='established', inode=77)
+    """
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 9:
+            state = STATES.get(fields[3], fields[3])
+            found.append(Socket(local=_address(fields[1]), remote=_address(fields[2]), state=state, inode=int(fields[9])))
+    return found
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Each 32-bit word of an address is written in the machine's own byte order."""
+    host, _, port = text.partition(":")
+    words = [struct.pack("=I", int(host[place : place + 8], 16)) for place in range(0, len(host), 8)]
+    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
+    return socket.inet_ntop(family, b"".join(words)).removeprefix("::ffff:"), int(port, 16)
+
+
+def _socket_in_words(pid: int, inode: int) -> str:
+    known = sockets(pid)
+    one = next((each for each in known if each.inode == inode), None)
+    if one is None:
+        path = _unix_path(pid, inode)
+        return f"the Unix socket {path}" if path else "a Unix socket"
+    if one.state == "listening":
+        return f"connections to TCP {_shown(one.local)}"
+    peer = next((each.inode for each in known if (each.local, each.remote) == (one.remote, one.local)), 0)
+    owner = next(_holders(f"socket:[{peer}]"), None) if peer else None
+    return f"TCP {_shown(one.remote)} ({one.state}{f', {named(owner[0])}' if owner else ''})"
+
+
+def _shown(address: tuple[str, int]) -> str:
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+def _unix_path(pid: int, inode: int) -> str:
+    for line in (procfs.read(f"/proc/{pid}/net/unix") or "").splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 7 and fields[6] == str(inode):
+            return fields[7]
+    return ""
+
+
+def _pipe_in_words(pid: int, descriptor: int, target: str) -> str:
+    """Who has the other end: whoever may write, if this one reads."""
+    writes = _flags(pid, descriptor) & 3 == WRITES
+    others = {holder for holder, number in _holders(target) if (_flags(holder, number) & 3 == WRITES) != writes}
+    way = "to" if writes else "from"
+    if others - {pid}:
+        return f"a pipe {way} {', '.join(named(one) for one in sorted(others - {pid})[:3])}"
+    return f"a pipe {way} itself" if others else "a pipe whose other end nobody has open"
+
+
+def _flags(pid: int, descriptor: int) -> int:
+    found = re.search(r"^flags:\s*([0-7]+)", procfs.read(f"/proc/{pid}/fdinfo/{descriptor}") or "", re.MULTILINE)
+    return int(found[1], 8) if found else 0
+
+
+def _holders(target: str) -> Iterator[tuple[int, int]]:
+    """(process, descriptor) of all that have this open, as far as they may be looked at."""
+    for pid in procfs.numbers("/proc"):
+        for descriptor in procfs.numbers(f"/proc/{pid}/fd"):
+            try:
+                if os.readlink(f"/proc/{pid}/fd/{descriptor}") == target:
+                    yield pid, descriptor
+            except OSError:
+                continue
+
+
+def _memory(pid: int, place: int, size: int) -> bytes:
+    """So many bytes of a process's memory; b'' if they may not be read."""
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+            file.seek(place)
+            found = file.read(size)
+    except (OSError, ValueError, OverflowError):
+        return b""
+    return found if len(found) == size else b""
+
+
+def words(parts: Iterable[str]) -> str:
+    """'a, b and 3 more'."""
+    shown = list(dict.fromkeys(part for part in parts if part))
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")

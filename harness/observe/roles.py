@@ -1,0 +1,47 @@
+"""Whose thread it is: Celery's own, or anybody else's, told by the function at its root and the files of all its frames."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+
+Frames = Sequence[tuple[str, str]]  # (function, file) each, innermost first
+INSTALLED = r"/(site|dist)-packages/"  # a project's own folder may be called celery, too
+STANDARD = r"/python3[^/]*/"
+CELERYS = re.compile(INSTALLED + "(celery|kombu|billiard)/")
+#: what a thread of Celery's own may run besides; alone it may run anybody's: a listener of Redis, a timer
+COMPANIONS = re.compile(
+    f"{INSTALLED}(redis|gevent|eventlet|click)/"
+    f"|{STANDARD}((threading|queue|selectors|runpy)\\.py|concurrent/futures/)"
+    "|/bin/celery$|^<frozen |^<string>$"
+)
+#: Where Celery's own threads begin: its program, also in a spawned child; its background threads and timers; billiard's
+#: handlers. What begins elsewhere in Celery or kombu (a consumer, a receiver of events) was started by somebody else, and may
+#: bring what a task waits for.
+ROOTS = re.compile(
+    f"{INSTALLED}(celery/(bin/[^:]*|__main__\\.py|utils/(threads|timer2)\\.py|beat\\.py|concurrency/prefork\\.py)"
+    "|billiard/(pool|spawn|popen_[a-z_]*|forkserver)\\.py)$"
+    f"|/bin/celery$|^<frozen runpy>$|{STANDARD}runpy\\.py$|^<string>$"
+)
+BOOTSTRAP = re.compile(STANDARD + r"threading\.py$")
+POOL_QUEUE = re.compile(STANDARD + r"(queue|threading)\.py$")
+POOL_THREAD = re.compile(STANDARD + r"concurrent/futures/thread\.py$")
+
+
+def is_own(frames: Frames) -> bool:
+    """Whether a thread is Celery's own. A client of Redis, a consumer of kombu's or a green library alone is not: they run
+    listeners and timers of the application's. An idle thread of an executor is.
+    """
+    if not any(CELERYS.search(file) for _, file in frames):
+        return _idles_in_a_pool(frames)
+    root = next((file for _, file in reversed(frames) if not BOOTSTRAP.search(file)), "")
+    return bool(ROOTS.search(root)) and all(CELERYS.search(file) or COMPANIONS.search(file) for _, file in frames)
+
+
+def _idles_in_a_pool(frames: Frames) -> bool:
+    """Whether it waits in the queue of a `concurrent.futures.ThreadPoolExecutor`; in Python 3.7 on, that wait is C code."""
+    below = list(itertools.dropwhile(lambda frame: POOL_QUEUE.search(frame[1]), frames))
+    if not below or below[0][0] != "_worker" or not POOL_THREAD.search(below[0][1]):
+        return False
+    return all(POOL_QUEUE.search(file) for _, file in below[1:])
