@@ -11,7 +11,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.machine.processes import OwnedProcess
 START_LIMIT_S = 15.0
 CONNECT_LIMIT_S = 5.0
 PORT_TRIES = 5
+PRIORITY_MARK = "\x06\x16"  # between a queue's name and a priority, in kombu's keys
 KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
 OUR_NAME = "harness"  # of our own connections, so that the worker's can be told
 HEARD_S = 5.0
@@ -124,6 +126,44 @@ def census(url: str, queue: str) -> Census:
         return Census(answers=False)
     heard = sum(float(one.get("idle", 0)) <= HEARD_S for one in others)
     return Census(answers=True, messages=waiting + unacked, connections=heard)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """Messages of one task in one queue: those that wait in the broker, and those that a worker has reserved."""
+
+    queue: str
+    task: str
+    waiting: int = 0
+    reserved: int = 0
+
+
+def backlog(connection: redis.Redis, ours: str) -> list[Backlog]:
+    """What waits in any queue of a private broker besides our own requests, whose ids begin with `ours`."""
+    found: Counter[tuple[str, str, bool]] = Counter()
+    for key in connection.scan_iter(_type="list"):
+        queue = key.decode(errors="replace").partition(PRIORITY_MARK)[0]
+        found.update((queue, task, False) for task in _tasks(connection.lrange(key, 0, -1), ours))
+    unacked = cast(dict[bytes, bytes], connection.hgetall("unacked"))
+    for message, _, queue in map(json.loads, unacked.values()):
+        found.update((queue, task, True) for task in _tasks([json.dumps(message)], ours))
+    places = dict.fromkeys((queue, task) for queue, task, _ in found)
+    return [
+        Backlog(queue=queue, task=task, waiting=found[queue, task, False], reserved=found[queue, task, True])
+        for queue, task in places
+    ]
+
+
+def _tasks(messages: Iterable[str | bytes], ours: str) -> Iterator[str]:
+    """The tasks' names of the messages that are not ours; what is no message of Celery's is left out."""
+    for raw in messages:
+        try:
+            headers = json.loads(raw)["headers"]
+            task, number = headers["task"], headers["id"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if not str(number).startswith(ours):
+            yield str(task)
 
 
 def shown(url: str) -> str:

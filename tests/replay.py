@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import TypeAdapter
 
-from harness.broker import Census
+from harness.broker import Backlog, Census
 from harness.environments import Environment
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
@@ -160,6 +160,12 @@ class StoredSite:
 
     def log_tail(self) -> str:
         return self.history.log
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        return ()
+
+    def consumed(self) -> tuple[str, ...] | None:
+        return None
 
     def oom_kills(self) -> int:
         return self.history.oom_kills

@@ -76,6 +76,20 @@ def test_a_proof_that_did_not_stand_is_a_doubt_with_figures_and_without() -> Non
         assert "1 of 2, then an answer came" in doubt.what
 
 
+@pytest.mark.parametrize(
+    ("backlog", "name"),
+    [
+        ({"waiting": 1, "consumed": False}, ["no consumer"]),
+        ({"waiting": 40, "consumed": True}, ["backlog"]),
+        ({"reserved": 40, "consumed": True}, ["backlog"]),
+        ({"waiting": 1, "consumed": True}, []),
+    ],
+)
+def test_work_that_was_handed_on_and_not_done_is_a_doubt(backlog: dict[str, object], name: list[str]) -> None:
+    one = {"queue": "bulk", "task": "shop.index", "waiting": 0, "reserved": 0, **backlog}
+    assert names(backlog=[one]) == name
+
+
 def test_a_trial_without_figures_has_nothing_to_doubt() -> None:
     assert names(figures=None, starved=0.9) == []
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from harness import broker
 from harness.broker import Census
 from harness.judge.blocked import How
 from harness.judge.causes import NEVER_STARTED, Cause
+from harness.judge.outcome import classify
 from harness.judge.watchdog import State, Verdict
 from harness.observe.diagnosis import Evidence
 from harness.records.answers import Requests
@@ -88,6 +90,20 @@ def test_waiting_is_told_of_the_measured_phase(left: Left) -> None:
     found = seen(one, requests([12.0, 14.0])).waiting
     assert found.while_idle == pytest.approx(2 * 0.5 / 10)
     assert found.starved == pytest.approx(2 * 0.5 / 10)
+
+
+def test_what_other_tasks_wait_for_stands_in_the_record_and_in_the_reason(left: Left) -> None:
+    child = broker.Backlog(queue="celery", task="shop.child", waiting=1, reserved=2)
+    bulk = broker.Backlog(queue="bulk", task="shop.index", waiting=5)
+    end = replace(left.ended, by="limit", backlog=(child, bulk), consumed=("celery",))
+    one = replace(left, ended=end, signs=replace(left.signs, quiet_s=60.0, lost=frozenset()))
+    told = observed.observations(one, None, None)
+    assert [(each.task, each.consumed) for each in observed.backlog(one)] == [("shop.child", True), ("shop.index", False)]
+    said = "1 messages of shop.child wait in queue celery, and this worker has reserved 2"
+    assert told.backlog == (said,)
+    assert f"; meanwhile {said}; " in classify(told)[1]
+    unknown = replace(one, ended=replace(end, consumed=None))
+    assert [each.consumed for each in observed.backlog(unknown)] == [True, True]
 
 
 @pytest.mark.parametrize("pool", ["gevent", "eventlet"])

@@ -45,6 +45,7 @@ class Observations:
     client_exit: str = ""
     never_struck: bool = False  # a fault was to be done from outside, and was not
     log_tail: str = ""
+    backlog: tuple[str, ...] = ()  # what other tasks wait in queues that this worker consumes, in words
     waits: tuple[str, ...] = ()  # what the open requests wait for when it ended, in words
     requests: int = 0
     ok: int = 0
@@ -166,6 +167,8 @@ def _cut_off_at_the_limit(seen: Observations) -> tuple[Outcome, str]:
         why += f": {'; '.join(seen.waits[:MOST_WAITS])}"
     if undecided and seen.verdict:
         why += f"{'; ' if seen.waits else ', and '}not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
+    if seen.backlog:
+        why += f"; meanwhile {' and '.join(seen.backlog)}"
     lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
     return Outcome.WAITING, f"{why}{lost}; {at_limit}"
 

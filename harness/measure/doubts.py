@@ -20,6 +20,7 @@ from harness.records.sections import Figures
 OTHERS_SHARE = 0.10  # of the machine's cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02
 STARVED_SHARE = 0.02
+BACKLOG_SHARE = 0.1  # of the requests: less may be on its way when the last answer comes
 LEAST_GROWTH_BYTES = 1 << 20
 FREQUENCY_RATIO = 1.10
 SWAPPED_BYTES = 1 << 20  # less is what any system does now and then
@@ -80,6 +81,21 @@ def _without_figures(record: TrialRecord) -> list[Doubt]:
         found.append(Doubt(name="withdrawn", what=what, next_step="report it with the trial's record and evidence"))
     if why := record.certainty.unusable:
         found.append(Doubt(name="unusable", what=why, next_step="measure again: --retry invalid"))
+    return [*found, *_backlog(record)]
+
+
+def _backlog(record: TrialRecord) -> list[Doubt]:
+    """The requests handed work on that was not done when they were answered."""
+    found, executors = [], record.pace.executors_seen or 1
+    for one in record.answers.backlog:
+        messages = one.waiting + one.reserved
+        if not one.consumed:
+            what = f"{one.waiting} messages of {one.task} wait in queue {one.queue}, which this worker does not consume"
+            step = "count that work in, with a worker that consumes it (--queue)"
+            found.append(Doubt(name="no consumer", what=what, next_step=step))
+        elif record.outcome is Outcome.OK and messages > max(executors, BACKLOG_SHARE * record.answers.requests):
+            what = f"{messages} messages of {one.task} still wait in queue {one.queue} when all requests are answered"
+            found.append(Doubt(name="backlog", what=what, next_step="the rate is not one that this worker can keep up"))
     return found
 
 

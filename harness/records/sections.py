@@ -163,6 +163,16 @@ class Ended(Frozen):
     withdrawn: list[Words] = []  # proofs of a hang that did not stand, each in words: a defect of ours to look at
 
 
+class Backlog(Frozen):
+    """Messages of another task of the application's that waited when the trial had ended, see `broker.Backlog`."""
+
+    queue: Words
+    task: Words
+    waiting: int  # in the broker
+    reserved: int  # by the worker
+    consumed: bool  # by this worker
+
+
 class Answers(Frozen):
     """What became of the requests."""
 
@@ -173,6 +183,7 @@ class Answers(Frozen):
     errors: dict[Words, int] = {}
     max_error: float | None = None  # largest |answer - reference|, all answers
     duplicates: int = 0  # answers that came a second time
+    backlog: list[Backlog] = []  # what the application's own tasks left in queues
     requests_file: str = ""  # every request's stamps: a path in the run's folder
 
 

@@ -46,6 +46,7 @@ NEWER = {
     "figures_unusable": ("certainty", "unusable"),
     "slowest_s": ("pace", "slowest_s"),
     "withdrawn": ("ended", "withdrawn"),
+    "backlog": ("answers", "backlog"),
 }
 #: a flat record's field -> (section, name in it)
 PLACES = {

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -19,7 +20,7 @@ from harness.records import answers, stamps
 from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import Answers, Asked, Certainty, Client, Ended, Pace
+from harness.records.sections import Answers, Asked, Backlog, Certainty, Client, Ended, Pace
 from harness.run import measured, observed
 from harness.run.bundles import Bundle
 from harness.trial.left import Left
@@ -47,7 +48,7 @@ def record_of(left: Left, heading: Heading, requests: Requests | None, run_folde
     record = TrialRecord(
         asked=asked(left.cell, left.trial, heading),
         ended=ended(left, outcome, reason, cause, run_folder, seconds),
-        answers=answered(seen, requests_file),
+        answers=answered(seen, requests_file, observed.backlog(left)),
         pace=pace,
         cpu=cpu,
         memory=measured.memory(left, cpu.use),
@@ -108,7 +109,7 @@ def certainty(cell: Cell, requests: Requests | None, pace: Pace, seen: Observati
     return Certainty(figures=None if why else known, unusable=why)
 
 
-def answered(seen: Observations, requests_file: str) -> Answers:
+def answered(seen: Observations, requests_file: str, backlog: Sequence[Backlog] = ()) -> Answers:
     return Answers(
         requests=seen.requests,
         ok=seen.ok,
@@ -117,6 +118,7 @@ def answered(seen: Observations, requests_file: str) -> Answers:
         errors=dict(seen.errors),
         max_error=seen.max_error,
         duplicates=seen.duplicates,
+        backlog=list(backlog),
         requests_file=requests_file,
     )
 

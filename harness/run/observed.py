@@ -14,7 +14,7 @@ from harness.measure import waterfall
 from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting
 from harness.records.outcomes import Outcome
-from harness.records.sections import CpuUse
+from harness.records.sections import Backlog, CpuUse
 from harness.texts import portable
 from harness.trial.left import Left
 
@@ -38,6 +38,7 @@ def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> O
         client_exit=end.client_exit,
         never_struck=end.never_struck,
         log_tail=end.log_line,
+        backlog=tuple(in_words(one) for one in backlog(left) if one.consumed),
         waits=end.evidence.waits if end.evidence else (),
         requests=len(requests) if requests else signs.published,
         ok=int(requests.right.sum()) if requests else 0,
@@ -57,6 +58,30 @@ def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> O
         rate_interval_s=left.rate_interval_s,
         limit_s=settings.limit_s if signs.ready_at_s is not None else settings.ready_limit_s,
     )
+
+
+def backlog(left: Left) -> list[Backlog]:
+    """What other tasks than ours waited when the trial had ended. What is not known to be left out counts as consumed."""
+    queues = left.ended.consumed
+    return [
+        Backlog(
+            queue=one.queue,
+            task=one.task,
+            waiting=one.waiting,
+            reserved=one.reserved,
+            consumed=queues is None or one.queue in queues,
+        )
+        for one in left.ended.backlog
+    ]
+
+
+def in_words(one: Backlog) -> str:
+    """'2 messages of tasks.child wait in queue celery, and this worker has reserved 1'."""
+    reserved = f"this worker has reserved {one.reserved} of {one.task} in queue {one.queue}"
+    if not one.waiting:
+        return reserved
+    waiting = f"{one.waiting} messages of {one.task} wait in queue {one.queue}"
+    return f"{waiting}, and this worker has reserved {one.reserved}" if one.reserved else waiting
 
 
 def facts(left: Left, outcome: Outcome) -> Facts:

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.broker import PRIORITY_MARK
 from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
 from harness.worker import contract, spec
 
 VISITOR = "harness.worker.visitor"
-PRIORITY_MARK = "\x06\x16"  # between a queue's name and a priority, in kombu's keys
 PREFORK_BY_NAME = "processes"
 BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 
@@ -105,9 +105,14 @@ class Application:
 
     def unfit(self, events: Path, cell: Cell) -> str:
         """Why a worker that is ready is not the one to measure: by its pool, or since nobody would take the requests; or ''."""
-        return _other_pool(told(events / contract.POOL), cell) or self._no_consumer(told(events / contract.QUEUES))
+        return _other_pool(told(events / contract.POOL), cell) or self._no_consumer(self.consumed(events))
 
-    def _no_consumer(self, consumed: Any) -> str:
+    def consumed(self, events: Path) -> tuple[str, ...] | None:
+        """The queues that its worker consumes; None while it has not told."""
+        names = told(events / contract.QUEUES)
+        return None if names is None else tuple(names)
+
+    def _no_consumer(self, consumed: Sequence[str] | None) -> str:
         if consumed is None or self.queue_name in consumed:
             return ""
         return (

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.broker import Census
+from harness.broker import Backlog, Census
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.judge.watchdog import Verdict
@@ -37,6 +37,8 @@ class Ending:
     census: Census | None = None  # what the broker said when the trial stood still
     oom_kills: int = 0  # of the whole machine, during the trial
     evidence: Evidence | None = None
+    backlog: tuple[Backlog, ...] = ()  # what other tasks than ours wait in the private broker of somebody's own application
+    consumed: tuple[str, ...] | None = None  # the queues that its worker consumes; None if that is not known
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import redis
 
 from harness import broker
-from harness.broker import Census
+from harness.broker import Backlog, Census
 from harness.client.plan import GO, Plan, new_prefix, request_id
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
@@ -130,6 +130,18 @@ class LiveSite:
     def oom_kills(self) -> int:
         """Of the whole machine, since the trial began."""
         return procfs.oom_kills() - self._oom_kills
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """Of somebody's own application, in its private broker."""
+        if self.work.application is None or self.work.broker.process is None:
+            return ()
+        try:
+            return tuple(broker.backlog(self._broker, request_id(self.prefix, 0)[:-8]))
+        except (redis.RedisError, ValueError):
+            return ()
+
+    def consumed(self) -> tuple[str, ...] | None:
+        return self.work.application.consumed(self.work.events) if self.work.application is not None else None
 
     def evidence(self, pids: tuple[int, ...]) -> Evidence:
         """Stacks while the processes still stand, of these first."""

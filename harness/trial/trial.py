@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from harness.broker import Backlog
 from harness.measure.monitor import Sample, Watched
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
@@ -28,10 +30,21 @@ class OwnSite(Site, Protocol):
     """A site that a trial can also take leave of."""
 
     def oom_kills(self) -> int: ...
+    def backlog(self) -> tuple[Backlog, ...]: ...
+    def consumed(self) -> tuple[str, ...] | None: ...
     def evidence(self, pids: tuple[int, ...]) -> Evidence: ...
     def watched(self) -> Watched: ...
     def kernel_cpu_s(self) -> float | None: ...
     def close(self, ended_by: str) -> Sample | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What was asked beside the worker when the trial had ended, and everything still stood; see `left.Ending`."""
+
+    oom_kills: int = 0
+    backlog: tuple[Backlog, ...] = ()
+    consumed: tuple[str, ...] | None = None
 
 
 class Trial:
@@ -44,15 +57,15 @@ class Trial:
     def run(self) -> Left:
         """Start, watch until something ends it, keep evidence, stop everything; what is left."""
         site = self.site(self.work)
-        watcher, evidence, kills = Watcher(self.work, site), None, 0
+        watcher, evidence = Watcher(self.work, site), None
         try:
             seen = watcher.watch()
-            kills = site.oom_kills()
+            around = Around(oom_kills=site.oom_kills(), backlog=site.backlog(), consumed=site.consumed())
             if seen.ended_by != "interrupted":  # then an earlier try at the same trial stays on record, with its evidence
                 evidence = keep_evidence(self.work, site, seen)
         finally:
             watcher.seen.last = site.close(watcher.seen.ended_by) or watcher.seen.last
-        return left_of(self.work, site, seen, evidence, kills)
+        return left_of(self.work, site, seen, evidence, around)
 
 
 def keep_evidence(work: Assignment, site: OwnSite, seen: Seen) -> Evidence | None:
@@ -64,13 +77,13 @@ def keep_evidence(work: Assignment, site: OwnSite, seen: Seen) -> Evidence | Non
     return None if seen.ended_by == "done" else Evidence(path=diagnosis.keep_log(work.evidence, work.log))
 
 
-def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | None, oom_kills: int) -> Left:
+def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | None, around: Around) -> Left:
     """What the trial leaves, once everything has ended."""
     return Left(
         cell=work.cell,
         trial=work.trial,
         settings=work.settings,
-        ended=_ended(work, site.progress, seen, evidence, oom_kills),
+        ended=_ended(work, site.progress, seen, evidence, around),
         signs=_signs(site.started_s, site.progress, seen),
         machine=_machine(site, seen),
         result=work.result,
@@ -79,7 +92,7 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
     )
 
 
-def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence | None, oom_kills: int) -> Ending:
+def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence | None, around: Around) -> Ending:
     return Ending(
         by=seen.ended_by,
         verdict=seen.verdict,
@@ -93,8 +106,10 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
         never_struck=work.outside is not None and not work.outside.struck,
         log_line=last_line(work),
         census=seen.census,
-        oom_kills=oom_kills,
+        oom_kills=around.oom_kills,
         evidence=evidence,
+        backlog=around.backlog,
+        consumed=around.consumed,
     )
 
 

@@ -84,6 +84,27 @@ def test_a_broker_that_is_gone_is_an_error_and_no_silence(user: tuple[str, Celer
         wait_until(lambda: wire.take(0.1) is None)
 
 
+def test_what_other_tasks_wait_in_the_broker_is_told_by_queue_and_task(user: tuple[str, Celery]) -> None:
+    url, app = user
+    wire = Wire(url, "celery")
+    wire.publish([(0, 0), (1, 0)])
+    assert wait_until(lambda: wire.take(0.1).confirmed)
+    for queue, priority in (("celery", 0), ("bulk", 0), ("bulk", 6)):
+        app.send_task("shop.index", args=[1], queue=queue, priority=priority)
+    connection = broker.client(url)
+    connection.lpush("a-list-of-the-application's", "no JSON", "[1]", '{"headers": null}')
+    ours = request_id(wire.prefix, 0)[:-8]
+    assert {(one.queue, one.task, one.waiting, one.reserved) for one in broker.backlog(connection, ours)} == {
+        ("celery", "shop.index", 1, 0),
+        ("bulk", "shop.index", 2, 0),
+    }
+    message = json.loads(connection.rpop("bulk"))
+    connection.hset("unacked", "tag", json.dumps([message, "", "bulk"]))
+    (bulk,) = [one for one in broker.backlog(connection, ours) if one.queue == "bulk"]
+    assert (bulk.waiting, bulk.reserved) == (1, 1)
+    wire.close()
+
+
 def test_an_answer_larger_than_the_server_keeps_for_a_slow_reader_arrives(user: tuple[str, Celery]) -> None:
     """40 MB; Valkey cuts a subscriber off that is 32 MB behind, if it is not told otherwise."""
     url, _ = user
