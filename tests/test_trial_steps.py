@@ -10,7 +10,7 @@ import pytest
 from harness.measure.monitor import Sample
 from harness.observe.diagnosis import Evidence
 from harness.trial.assignment import Assignment
-from harness.trial.trial import STANDING, Trial, last_line
+from harness.trial.trial import STANDING, Trial, last_error, last_line
 from tests import plain_trial, replay
 from tests.plain_trial import CHILD, MAIN, NEVER_ENDS, OTHER, Listening
 from tests.replay import NAMES, StoredSite
@@ -137,6 +137,25 @@ def test_the_last_line_of_the_log_that_says_something(log: str, line: str, tmp_p
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_text(log)
     assert last_line(replay.assignment(one)) == line
+
+
+TRACEBACK = "Traceback (most recent call last):"
+
+
+@pytest.mark.parametrize(
+    ("log", "error"),
+    [
+        (f"one\n{TRACEBACK}\n  File x\n    y()\nValueError: no\n[2026 ERROR] child exited\n", "ValueError: no"),
+        (f"{TRACEBACK}\n  a\nKeyError: 1\n{TRACEBACK}\n  a\nOSError: 2\nx", "OSError: 2"),
+        (f"{TRACEBACK}\n  cut off", ""),
+        ("no\nerror", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_last_exception_of_the_log_is_kept(log: str, error: str, tmp_path: Path) -> None:
+    one = replay.stored("ok-prefork", tmp_path)
+    (tmp_path / "worker.log").write_text(log)
+    assert last_error(replay.assignment(one)) == error
 
 
 def test_a_log_of_broken_text_can_be_read(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class Observations:
     client_exit: str = ""
     never_struck: bool = False  # a fault was to be done from outside, and was not
     log_tail: str = ""
+    log_error: str = ""  # the last exception in the worker's log
     backlog: tuple[str, ...] = ()  # what other tasks wait in queues that this worker consumes, in words
     waits: tuple[str, ...] = ()  # what the open requests wait for when it ended, in words
     requests: int = 0
@@ -112,14 +113,15 @@ def _early_end(seen: Observations) -> tuple[Outcome, str] | None:
     if seen.ended_by == "worker-exit":
         if not seen.was_ready:
             return Outcome.REFUSED, f"the worker ended before it was ready ({seen.worker_exit}): {seen.log_tail}"
-        return Outcome.CRASHED, f"the worker process ended with {seen.worker_exit}"
+        return Outcome.CRASHED, f"the worker process ended with {seen.worker_exit}" + _logged(seen)
     if seen.ended_by == "ready-limit":
         return Outcome.REFUSED, f"the worker was not ready within {seen.limit_s:g} s: {seen.log_tail}"
     verdict = seen.verdict if seen.ended_by == "verdict" else seen.partial
     if verdict is not None:
         if verdict.how is How.LOST and seen.lost_requests:
             return Outcome.CRASHED, _died(seen)
-        return Outcome(verdict.state.value), verdict.reason + (_where(seen) if verdict.state is State.STALLED else "")
+        more = {State.STALLED: _where, State.RESPAWNING: _logged}.get(verdict.state)
+        return Outcome(verdict.state.value), verdict.reason + (more(seen) if more else "")
     return None
 
 
@@ -138,6 +140,10 @@ def _answers(seen: Observations) -> tuple[Outcome, str] | None:
 
 def _where(seen: Observations) -> str:
     return f"; {seen.waited_in}" if seen.waited_in else ""
+
+
+def _logged(seen: Observations) -> str:
+    return f"; the last error in its log: {seen.log_error}" if seen.log_error else ""
 
 
 def _died(seen: Observations) -> str:

@@ -38,6 +38,7 @@ def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> O
         client_exit=end.client_exit,
         never_struck=end.never_struck,
         log_tail=end.log_line,
+        log_error=end.log_error,
         backlog=tuple(in_words(one) for one in backlog(left) if one.consumed),
         waits=end.evidence.waits if end.evidence else (),
         requests=len(requests) if requests else signs.published,

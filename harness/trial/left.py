@@ -34,6 +34,7 @@ class Ending:
     unsupported: str = ""  # the layer that the backend cannot build
     never_struck: bool = False  # a fault was to be done from outside, and was not
     log_line: str = ""  # the last of the worker's log that says something
+    log_error: str = ""  # the last exception in it
     census: Census | None = None  # what the broker said when the trial stood still
     oom_kills: int = 0  # of the whole machine, during the trial
     evidence: Evidence | None = None

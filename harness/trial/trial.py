@@ -23,6 +23,7 @@ from harness.trial.live_site import LiveSite
 from harness.trial.site import Site
 from harness.trial.watcher import Seen, Watcher
 
+LINE_LENGTH = 300  # of a log's line that is kept
 STANDING = ("verdict", "limit", "ready-limit", "broker-silent", "client-stopped")  # ends in which processes still stand
 
 
@@ -105,6 +106,7 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
         unsupported=progress.unsupported or "",
         never_struck=work.outside is not None and not work.outside.struck,
         log_line=last_line(work),
+        log_error=last_error(work),
         census=seen.census,
         oom_kills=around.oom_kills,
         evidence=evidence,
@@ -145,8 +147,28 @@ def _machine(site: OwnSite, seen: Seen) -> Machine:
 
 def last_line(work: Assignment) -> str:
     """The last line of the worker's log that says something."""
-    try:
-        lines: Sequence[str] = [line.strip() for line in work.log.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
+    lines = _log(work)
+    if lines is None:
         return "no log"
-    return portable(lines[-1])[:300] if lines else "the log is empty"
+    return portable(lines[-1].strip())[:LINE_LENGTH] if lines else "the log is empty"
+
+
+def last_error(work: Assignment) -> str:
+    """The last exception in the worker's log, 'ValueError: …'; '' if there is none.
+
+    A traceback's frames are indented; the first line after them names the exception (Lib/traceback.py).
+    """
+    found, inside = "", False
+    for line in _log(work) or ():
+        if inside and not line[0].isspace():
+            found, inside = line.strip(), False
+        inside = inside or line.startswith("Traceback (most recent call last):")
+    return portable(found)[:LINE_LENGTH]
+
+
+def _log(work: Assignment) -> Sequence[str] | None:
+    """Its lines, the empty ones left out; None if there is no log."""
+    try:
+        return [line for line in work.log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return None
