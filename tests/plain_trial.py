@@ -15,6 +15,7 @@ from harness.machine.procfs import Thread
 from harness.measure.monitor import Sample, Watched
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
+from harness.observe.roles import Role
 from harness.trial.left import Left
 from harness.worker import contract
 from tests import handmade, replay
@@ -91,7 +92,7 @@ def process(pid: int, *waits_in: str, **more: Any) -> ProcessLook:
     return ProcessLook(pid=pid, cpu_s=1.0, children=(), threads=threads, python_tids=frozenset({pid}), **more)
 
 
-IDLE = (process(MAIN, "epoll"), process(CHILD, "futex"))
+IDLE = (process(MAIN, "epoll", role=Role.MAIN), process(CHILD, "futex", role=Role.IDLE))
 
 
 def sample(at_s: float, pids: Sequence[int] = (MAIN, CHILD), name: str = "") -> Sample:

@@ -100,7 +100,7 @@ SCENARIOS: dict[str, Scenario] = {
     "refused-exit-solo": faulty("load-exit-at-import", "solo"),
     "refused-not-ready-threads": faulty("load-sleep-at-import", "threads"),
     "slow-threads": faulty("slow-steady", "threads", limit_s=8.0),
-    "stalled-cut-prefork": faulty("network-cut", "prefork"),
+    "waiting-cut-prefork": faulty("network-cut", "prefork"),
     "invalid-broker-killed-prefork": faulty("broker-killed", "prefork"),
     "invalid-broker-restarted-threads": faulty("broker-restarted", "threads"),
     "invalid-disk-full-threads": faulty("disk-full", "threads"),
@@ -131,7 +131,7 @@ class NotingSite(LiveSite):
         old = frozenset(stage.pid for stage in self.progress.open.values() if now - stage.since_s > OPEN_S)
         if self.progress.ready_at_s and now - self._looked_s > LOOK_EVERY_S and (old or self.progress.quiet_s(now) > OPEN_S):
             self._looked_s = now
-            self.look(closely=old)
+            self.look(closely=old or self.pids())
 
     def _code(self, name: str, code: int | None) -> int | None:
         if code is not None and name not in self.codes:

@@ -29,6 +29,7 @@ from harness.measure.noise import Reading
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
 from harness.observe.progress import Progress
+from harness.observe.roles import Role
 from harness.records.answers import Floats, Requests
 from harness.records.record import TrialRecord, from_line
 from harness.run import conclude
@@ -199,7 +200,8 @@ class StoredSite:
 
 def _from_afar(look: ProcessLook) -> ProcessLook:
     """What is seen of a process that nobody looks into."""
-    return replace(look, python_tids=None, own_tids=frozenset(), gil_owner=None, functions={}, greenlets=None)
+    unseen = {"own_tids": frozenset(), "functions": {}, "role": Role.UNKNOWN, "tracing": frozenset()}
+    return replace(look, python_tids=None, gil_owner=None, greenlets=None, **unseen)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import pytest
 
 from harness.machine.processes import OwnedProcess
 from harness.observe import greenlets, roles, stacks
+from harness.observe.roles import Role
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,6 +113,43 @@ def test_a_thread_that_runs_celery_alone_is_celerys_own(frames: tuple[tuple[str,
 @pytest.mark.parametrize("frames", THEIRS.values(), ids=THEIRS)
 def test_a_thread_that_may_run_the_applications_code_is_not(frames: tuple[tuple[str, str], ...]) -> None:
     assert not roles.is_own(frames)
+
+
+IDLE_CHILD = (
+    ("recv", f"{SITE}/billiard/connection.py"),
+    ("Worker.workloop", f"{SITE}/billiard/pool.py"),
+    ("_bootstrap", f"{SITE}/billiard/process.py"),
+    *MAIN,
+)
+TASK = (("predict", "/srv/shop/tasks.py"), ("trace_task", f"{SITE}/celery/app/trace.py"))
+#: the stacks of a process by thread, the main one first -> what it does
+ROLES = {
+    "an idle child": ((IDLE_CHILD,), Role.IDLE),
+    "a child inside a task": (((*TASK, *IDLE_CHILD),), Role.RUNNING),
+    "a child inside a handler around a task": (
+        ((("before", "/srv/shop/hooks.py"), ("trace_task", f"{SITE}/celery/app/trace.py"), *IDLE_CHILD),),
+        Role.RUNNING,
+    ),
+    "a child in the application's handler": ((((("load", "/srv/shop/tasks.py")), *IDLE_CHILD[2:]),), Role.STARTING),
+    "a child in Celery's own start": (((("setup", f"{SITE}/celery/concurrency/prefork.py"), *IDLE_CHILD[2:]),), Role.STARTING),
+    "a spawned child that imports": (
+        ((("<module>", "/srv/shop/tasks.py"), ("spawn_main", f"{SITE}/billiard/spawn.py"), ("<module>", "<string>")),),
+        Role.STARTING,
+    ),
+    "a main process at rest": ((OWN["the main process"],), Role.MAIN),
+    "a main process inside a handler": (((("heard", "/srv/shop/hooks.py"), *OWN["the main process"]),), Role.HELD),
+    "a thread that runs a task": ((OWN["the main process"], (*TASK, *POOL)), Role.RUNNING),
+    "a hub of gevent at rest": (((("run", f"{SITE}/gevent/hub.py"),),), Role.MAIN),
+    "a process of somebody else's": (((("serve", "/srv/shop/server.py"),),), Role.UNKNOWN),
+    "a process without a frame": (((),), Role.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize(("threads", "role"), ROLES.values(), ids=ROLES)
+def test_what_a_process_does_is_told_by_its_stacks(threads: tuple[tuple[tuple[str, str], ...], ...], role: Role) -> None:
+    stacks_of = {7 + number: stack for number, stack in enumerate(threads)}
+    assert roles.role(7, stacks_of) is role
+    assert bool(roles.tracing(stacks_of)) is (role is Role.RUNNING)
 
 
 def test_a_process_tells_its_own_stacks_where_py_spy_may_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

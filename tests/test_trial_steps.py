@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.judge.watchdog import State
 from harness.measure.monitor import Sample
 from harness.observe.diagnosis import Evidence
 from harness.trial.assignment import Assignment
@@ -80,10 +81,12 @@ def test_where_some_hang_and_the_trial_is_cut_off_those_are_looked_at_first(tmp_
     assert (left.ended.partial.hung, left.ended.partial.executors) == (1, 2)
 
 
-def test_a_limit_without_a_verdict_looks_at_all_processes_alike(tmp_path: Path) -> None:
-    _, site = replay.watched(replay.stored("refused-not-ready-threads", tmp_path), Listening)
+def test_at_a_limit_without_a_verdict_what_is_overdue_is_looked_at_first(tmp_path: Path) -> None:
+    left, site = replay.watched(replay.stored("refused-not-ready-threads", tmp_path), Listening)
     assert isinstance(site, Listening)
-    assert site.of("evidence") == [()]
+    assert left.ended.verdict is not None
+    assert left.ended.verdict.state is State.UNDECIDED
+    assert site.of("evidence") == [left.ended.verdict.pids] != [()]
 
 
 class Breaks(StoredSite):

@@ -12,6 +12,7 @@ from harness.judge.watchdog import State, judge
 from harness.machine.procfs import Thread
 from harness.observe.looks import Greenlet, Look, ProcessLook
 from harness.observe.progress import OpenStage
+from harness.observe.roles import Role
 
 CHILD, TASK, HELPER = 100, 100, 101
 FUTEX = Thread(
@@ -175,12 +176,52 @@ def test_an_event_loop_that_waited_so_from_the_start_does_not_hide_a_hang() -> N
     assert judge(history(helper=loop, process=PYTHON_HELPER, look=known)).state is State.UNDECIDED, "somebody's client"
 
 
-def test_waiting_requests_before_idle_executors_are_stalled_only_after_a_while() -> None:
-    def idle(i: int) -> dict[str, object]:
-        return {"stages": ()}
+def nobody(i: int) -> dict[str, object]:
+    """No event tells of anything that is being done."""
+    return {"stages": ()}
 
-    assert judge(history(look=idle, seconds=5.0)).state is State.WORKING
-    assert judge(history(look=idle)).state is State.STALLED
+
+def seen_as(role: Role) -> Change:
+    return lambda i: {"role": role}
+
+
+def test_waiting_requests_before_idle_executors_are_stalled_only_after_a_while() -> None:
+    idle = seen_as(Role.IDLE)
+    assert judge(history(look=nobody, process=idle, seconds=5.0)).state is State.WORKING
+    assert judge(history(look=nobody, process=idle)).state is State.STALLED
+
+
+@pytest.mark.parametrize("kind", ["threads", "main", "greenlets"])
+def test_a_pool_without_children_is_idle_if_its_main_process_runs_celery_alone(kind: str) -> None:
+    def look(i: int) -> dict[str, object]:
+        return {"stages": (), "executor_kind": kind}
+
+    assert judge(history(look=look, process=seen_as(Role.MAIN))).state is State.STALLED
+    assert judge(history(look=nobody, process=seen_as(Role.MAIN))).state is State.UNDECIDED, "its children were not seen"
+
+
+def test_nobody_is_stalled_while_no_executor_was_seen_idle() -> None:
+    verdict = judge(history(look=nobody))
+    assert (verdict.state, verdict.doubt) == (State.UNDECIDED, "no executor was seen idle")
+    now_and_then = judge(history(look=nobody, process=lambda i: {"role": Role.IDLE if i % 2 else Role.UNKNOWN}))
+    assert now_and_then.state is State.UNDECIDED
+
+
+@pytest.mark.parametrize("role", [Role.STARTING, Role.RUNNING, Role.HELD])
+def test_a_process_that_is_at_something_without_an_event_is_judged_by_what_it_waits_in(role: Role) -> None:
+    deadlocked = judge(history(look=nobody, process=seen_as(role)))
+    assert (deadlocked.state, deadlocked.how, deadlocked.pids) == (State.HUNG, How.FUTEX, (CHILD,))
+    sleeping = judge(history(look=nobody, process=seen_as(role), task=lambda i: {"waits_in": "sleep"}))
+    assert sleeping.state is State.UNDECIDED
+    assert "waits in sleep" in sleeping.doubt
+    elsewhere = judge(
+        history(
+            look=nobody,
+            process=lambda i: {"role": role, "tracing": frozenset({HELPER})},
+            helper=lambda i: {"waits_in": "sleep"},
+        )
+    )
+    assert "waits in sleep" in elsewhere.doubt
 
 
 def test_waiting_requests_while_the_worker_computes_are_not_stalled() -> None:
@@ -195,8 +236,9 @@ def test_a_worker_that_would_run_and_gets_no_core_is_neither_stalled_nor_has_it_
     def starved(i: int) -> dict[str, object]:
         return {"waits_in": "running", "state": "R"}
 
-    assert judge(history(task=starved, look=lambda i: changes)).state is State.UNDECIDED
-    now_and_then = judge(history(task=lambda i: starved(i) if i % 4 == 0 else {}, look=lambda i: changes))
+    idle = seen_as(Role.IDLE)
+    assert judge(history(task=starved, process=idle, look=lambda i: changes)).state is State.UNDECIDED
+    now_and_then = judge(history(task=lambda i: starved(i) if i % 4 == 0 else {}, process=idle, look=lambda i: changes))
     assert now_and_then.state in (State.STALLED, State.HUNG)
 
 

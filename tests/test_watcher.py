@@ -15,6 +15,7 @@ import pytest
 from harness.experiment.matrix import Cell
 from harness.judge import watchdog
 from harness.observe.looks import Look
+from harness.observe.roles import Role
 from harness.trial import watcher
 from harness.trial.left import Left
 from harness.trial.watcher import KEPT_LOOKS, Watcher
@@ -90,7 +91,9 @@ def test_the_worker_settles_until_no_thread_computes(tmp_path: Path) -> None:
     _, site = listened(plain_trial.trial(tmp_path, STANDS, looks=[(0.0, BUSY), (1.0, BUSY), (1.14, IDLE)]))
     begin_s = site.when("look")[0]
     (settled_s,) = site.when("settled")
-    assert [replace(look, python_tids=frozenset({look.pid})) for look in site.of("settled")[0]] == list(IDLE)
+    assert [replace(look, python_tids=frozenset({look.pid})) for look in site.of("settled")[0]] == [
+        replace(look, role=Role.UNKNOWN) for look in IDLE
+    ]
     assert settled_s == pytest.approx(1.1)
     while_settling = [at_s for at_s in site.when("look") if at_s <= settled_s]
     assert while_settling == pytest.approx([begin_s + 0.1 * step for step in range(len(while_settling))])

@@ -82,6 +82,8 @@ def cause_of(facts: Facts) -> Cause | None:
         )
     if facts.outcome is Outcome.STALLED:
         return _of_stall(facts)
+    if facts.outcome is Outcome.WAITING:
+        return _of_broker(facts)
     return _of_hang(facts) if facts.outcome is Outcome.HUNG else None
 
 
@@ -97,12 +99,18 @@ def _of_crash(facts: Facts) -> Cause:
     return _crash_kill(facts) or Cause(name="unknown", support=("the kernel killed nobody for memory during the trial",))
 
 
-def _of_stall(facts: Facts) -> Cause:
+def _of_broker(facts: Facts) -> Cause | None:
     if not facts.broker_answers:
         return Cause(name="broker-lost", support=("the broker does not answer a PING",))
     if facts.consumers == 0:
         text = "the broker answers, and has heard nothing from this worker's connections for seconds"
         return Cause(name="broker-lost", support=(text,))
+    return None
+
+
+def _of_stall(facts: Facts) -> Cause:
+    if lost := _of_broker(facts):
+        return lost
     if facts.in_broker is not None and facts.in_broker < facts.waiting:
         text = f"{facts.waiting} requests wait for a worker, and the broker holds only {facts.in_broker}"
         return Cause(name="lost-message", support=(text,))

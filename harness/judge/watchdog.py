@@ -12,12 +12,13 @@ Nothing open, requests waiting, nobody computing: *stalled*. Whatever cannot be 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.judge.blocked import IDLE_CPU, How, blocked
 from harness.observe.looks import Look, agree_long_enough, window
 from harness.observe.progress import OpenStage
+from harness.observe.roles import Role
 
 STALL_S = 7.0  # a queue may be late by a poll or two (kombu polls once a second) before it counts as stalled
 REPLY_S = 3.0  # an answer may be on its way this long
@@ -63,6 +64,9 @@ def judge(looks: Sequence[Look]) -> Verdict:
     if not agree_long_enough(since, now.at_s):
         return Verdict(state=State.WORKING)
     if now.waiting:
+        unannounced = () if _is_free(now) else _unannounced(window(since))
+        if unannounced:
+            return _judge_stages([*looks[:-1], replace(now, stages=unannounced)], quiet_s)
         return _judge_queue(window(since), quiet_s)
     if now.unanswered and quiet_s >= max(REPLY_S, now.patience_s):
         doubt = _computes(window(since))
@@ -87,7 +91,8 @@ def _judge_stages(looks: Sequence[Look], quiet_s: float) -> Verdict:
         if not undecided:
             return Verdict(state=State.WORKING)
         reason = f"no progress for {quiet_s:.0f} s, but {doubts[0]}"
-        return Verdict(state=State.UNDECIDED, reason=reason, doubt=doubts[0])
+        pids = tuple(dict.fromkeys(stage.pid for stage in overdue))
+        return Verdict(state=State.UNDECIDED, reason=reason, doubt=doubts[0], pids=pids)
     rest_goes_on = len(found) < len(now.stages) or quiet_s < now.patience_s
     may_still_be_taken = now.waiting > 0 and not _all_stand(now, found) and quiet_s < STALL_S
     return _hang(now, found, partial=rest_goes_on or may_still_be_taken)
@@ -125,6 +130,33 @@ def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], *, partial: bool) -
     )  # fmt: skip
 
 
+#: What a process does that announced nothing, as a stage: it does not serve yet, or stands in somebody's handler of a signal
+UNANNOUNCED = {Role.STARTING: "start", Role.RUNNING: "task", Role.HELD: "main"}
+
+
+def _is_free(look: Look) -> bool:
+    """Whether an executor is seen that could take what waits."""
+    free = Role.IDLE if look.executor_kind == "processes" else Role.MAIN
+    return any(process.role is free for process in look.processes)
+
+
+def _unannounced(recent: Sequence[Look]) -> tuple[OpenStage, ...]:
+    """What keeps processes busy, in every look of the window, that left no event of it. It is older than the last progress."""
+    now = recent[-1]
+    roles = [{process.pid: process.role for process in look.processes} for look in recent]
+    return tuple(
+        OpenStage(
+            kind=UNANNOUNCED[one.role],
+            pid=one.pid,
+            tid=min(one.tracing, default=one.pid),
+            number=-1,
+            since_s=now.last_progress_s,
+        )
+        for one in now.processes
+        if one.role in UNANNOUNCED and all(known.get(one.pid) is one.role for known in roles)
+    )
+
+
 def _judge_queue(recent: Sequence[Look], quiet_s: float) -> Verdict:
     now, doubt = recent[-1], _computes(recent)
     if now.rate_limited:
@@ -133,6 +165,9 @@ def _judge_queue(recent: Sequence[Look], quiet_s: float) -> Verdict:
         return Verdict(state=State.UNDECIDED, reason=f"requests wait and {doubt}")
     if quiet_s < STALL_S:
         return Verdict(state=State.WORKING)
+    if not all(map(_is_free, recent)):
+        doubt = "no executor was seen idle"
+        return Verdict(state=State.UNDECIDED, reason=f"{now.waiting} requests wait, but {doubt}", doubt=doubt)
     reason = f"{now.waiting} requests wait, no executor holds one, and the worker has been idle for {quiet_s:.0f} s"
     return Verdict(
         state=State.STALLED, reason=reason, pids=tuple(process.pid for process in now.processes), executors=now.executors,

@@ -15,6 +15,7 @@ from harness.machine import procfs
 from harness.machine.procfs import Thread
 from harness.observe import greenlets, waits
 from harness.observe.progress import OpenStage, Progress
+from harness.observe.roles import Role
 from harness.observe.stacks import frames_of, glance, stacks
 from harness.texts import counted, portable
 
@@ -23,8 +24,11 @@ MOST_WAITS = 8
 #: the kinds of `progress.OpenStage`, as the subject of a sentence
 KINDS = {
     "request": "a request", "other": "a task of the application's own", "load": "the load of the model",
-    "start": "the start of a child (worker_process_init)", "parent-predict": "the predict in the parent",
+    "start": "the start-up of a child (worker_process_init)", "parent-predict": "the predict in the parent",
+    Role.STARTING: "the start-up of a child", Role.RUNNING: "a child, before or after a task's own code,",
+    Role.HELD: "the worker's main process, in a handler of the application's,",
 }  # fmt: skip
+UNANNOUNCED = (Role.STARTING, Role.RUNNING, Role.HELD)
 LOG_TAIL_BYTES = 20_000
 
 
@@ -58,7 +62,7 @@ class Subject:
 def collect(folder: Path, subject: Subject) -> Evidence:
     """Write `threads.txt`, `fork.txt`, `stacks-PID.txt`, `waits.txt`, `requests.txt` and `worker.log` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    stages = sorted(subject.progress.open.values(), key=lambda stage: stage.since_s)
+    stages = _stages(subject)
     order = [
         pid for pid in dict.fromkeys([*subject.first, *(stage.pid for stage in stages), *subject.tree]) if pid in subject.tree
     ]
@@ -82,6 +86,17 @@ def collect(folder: Path, subject: Subject) -> Evidence:
         path=folder / f"stacks-{order[0]}.txt", frames=frames_of(texts[order[0]], stuck), waits=told, lost_native=native,
         lost_python=python,
     )  # fmt: skip
+
+
+def _stages(subject: Subject) -> list[OpenStage]:
+    """What the worker is at, the oldest first; behind it, what its suspects are seen at that left no event of it."""
+    told = sorted(subject.progress.open.values(), key=lambda stage: stage.since_s)
+    known, found = {stage.pid for stage in told}, []
+    for pid in subject.first:
+        seen = None if pid in known else glance(pid)
+        if seen is not None and seen.role in UNANNOUNCED:
+            found.append(OpenStage(kind=seen.role, pid=pid, tid=min(seen.tracing, default=pid), number=-1, since_s=0.0))
+    return [*told, *found]
 
 
 def _waits(stages: Sequence[OpenStage], objects: Mapping[int, str], texts: Mapping[int, str], events: Path) -> tuple[str, ...]:

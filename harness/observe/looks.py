@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.machine.procfs import Thread
 from harness.observe.progress import OpenStage
+from harness.observe.roles import Role
 
 FAST_PATIENCE_S = 1.5  # for requests that take up to half a second
 UNKNOWN_PATIENCE_S = 4.0  # where no duration is known yet
@@ -32,7 +33,8 @@ class ProcessLook:
     From glances into its Python stacks, None while nobody has looked: `python_tids`, its threads that run other code
     than Celery's own; `own_tids`, those that are Celery's own; `gil_owner`; `functions`, the innermost Python frame of
     each thread, with how many glances in a row have shown it. `lost_threads`: there are native threads that its parent
-    has and it has not. `caught`: the signals that it has handlers for.
+    has and it has not. `caught`: the signals that it has handlers for. `role`: what it does, if a glance showed it;
+    `tracing`: the threads in which Celery's tracer runs.
     """
 
     pid: int
@@ -45,6 +47,8 @@ class ProcessLook:
     functions: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     lost_threads: bool = False
     caught: frozenset[int] = frozenset()
+    role: Role = Role.UNKNOWN
+    tracing: frozenset[int] = frozenset()
     greenlets: tuple[Greenlet, ...] | None = None
 
 

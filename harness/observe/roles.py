@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 Frames = Sequence[tuple[str, str]]  # (function, file) each, innermost first
 INSTALLED = r"/(site|dist)-packages/"  # a project's own folder may be called celery, too
@@ -12,7 +13,7 @@ STANDARD = r"/python3[^/]*/"
 CELERYS = re.compile(INSTALLED + "(celery|kombu|billiard)/")
 #: what a thread of Celery's own may run besides; alone it may run anybody's: a listener of Redis, a timer
 COMPANIONS = re.compile(
-    f"{INSTALLED}(redis|gevent|eventlet|click)/"
+    f"{INSTALLED}(redis|amqp|vine|gevent|eventlet|click)/"
     f"|{STANDARD}((threading|queue|selectors|runpy)\\.py|concurrent/futures/)"
     "|/bin/celery$|^<frozen |^<string>$"
 )
@@ -25,6 +26,11 @@ ROOTS = re.compile(
     f"|/bin/celery$|^<frozen runpy>$|{STANDARD}runpy\\.py$|^<string>$"
 )
 BOOTSTRAP = re.compile(STANDARD + r"threading\.py$")
+PROGRAM = re.compile(f"{INSTALLED}celery/(bin/|__main__\\.py)|/bin/celery$")
+HUB = re.compile(rf"{INSTALLED}(gevent|eventlet)/|{STANDARD}selectors\.py$")  # a green pool's thread runs these alone at rest
+CHILD = re.compile(f"{INSTALLED}billiard/(process|spawn|popen_[a-z_]*)\\.py$")
+WORKLOOP = (re.compile(r"\bworkloop$"), re.compile(f"{INSTALLED}billiard/pool\\.py$"))  # py-spy says 'Worker.workloop'
+TRACER = re.compile(f"{INSTALLED}celery/app/trace\\.py$")
 POOL_QUEUE = re.compile(STANDARD + r"(queue|threading)\.py$")
 POOL_THREAD = re.compile(STANDARD + r"concurrent/futures/thread\.py$")
 
@@ -37,6 +43,38 @@ def is_own(frames: Frames) -> bool:
         return _idles_in_a_pool(frames)
     root = next((file for _, file in reversed(frames) if not BOOTSTRAP.search(file)), "")
     return bool(ROOTS.search(root)) and all(CELERYS.search(file) or COMPANIONS.search(file) for _, file in frames)
+
+
+class Role(StrEnum):
+    """What a process of the worker does, as far as its Python stacks show."""
+
+    UNKNOWN = ""  # nobody looked, or it is no process of a pool
+    STARTING = "starting"  # a child that does not serve yet: it imports, or is being initialised
+    IDLE = "idle"  # a child in its known wait for a task
+    MAIN = "main"  # the main process, which runs nothing but Celery: idle, if it is the one that runs tasks
+    RUNNING = "running"  # Celery's tracer is in one of its stacks: whatever task it is, it is at it
+    HELD = "held"  # the main process runs the application's code outside of any task: a handler of a signal, say
+
+
+def role(pid: int, stacks: Mapping[int, Frames]) -> Role:
+    """The role of a process, by the stacks of its threads."""
+    main = stacks.get(pid, ())
+    child = any(CHILD.search(file) for _, file in main)
+    if not child and main and all(HUB.search(file) for _, file in main):
+        return Role.MAIN  # what greenlets do is not on a thread's stack
+    if not child and not any(PROGRAM.search(file) for _, file in main):
+        return Role.UNKNOWN
+    if tracing(stacks):
+        return Role.RUNNING
+    if not child:
+        return Role.MAIN if is_own(main) else Role.HELD
+    serves = any(WORKLOOP[0].search(name) and WORKLOOP[1].search(file) for name, file in main)
+    return Role.IDLE if serves and is_own(main) else Role.STARTING
+
+
+def tracing(stacks: Mapping[int, Frames]) -> frozenset[int]:
+    """The threads in which Celery's tracer runs, which is around every task."""
+    return frozenset(tid for tid, stack in stacks.items() if any(TRACER.search(file) for _, file in stack))
 
 
 def _idles_in_a_pool(frames: Frames) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.machine import procfs
 from harness.machine.processes import run
-from harness.observe.roles import is_own
+from harness.observe.roles import Role, is_own, role, tracing
 from harness.texts import portable
 
 STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: seconds
@@ -39,14 +39,16 @@ def _ask(argv: Sequence[str], limit_s: float) -> tuple[str, str]:
 @dataclass(frozen=True, kw_only=True)
 class Glance:
     """What py-spy saw of a process's Python threads, by native id: those that run other code than Celery's own, those that
-    run Celery's alone, the one that holds the GIL, and the innermost frame of each. `ids` maps Python's thread ids to
-    native ones."""
+    run Celery's alone, the one that holds the GIL, and the innermost frame of each; the `role` of the process, and the threads
+    that Celery's tracer runs in. `ids` maps Python's thread ids to native ones."""
 
     foreign: frozenset[int]
     gil_owner: int | None
     functions: dict[int, str]
     own: frozenset[int]
     ids: dict[int, int]
+    role: Role = Role.UNKNOWN
+    tracing: frozenset[int] = frozenset()
 
 
 def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
@@ -73,6 +75,8 @@ def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
         gil_owner=next((known[thread["thread_id"]] for thread in threads if thread.get("owns_gil")), None),
         functions={known[thread["thread_id"]]: _top(thread["frames"]) for thread in threads if thread["frames"]},
         ids=known,
+        role=role(pid, frames),
+        tracing=tracing(frames),
     )
 
 

@@ -25,6 +25,7 @@ from harness.observe import diagnosis, greenlets, stacks
 from harness.observe.diagnosis import Evidence, Subject, lost_threads
 from harness.observe.looks import ProcessLook
 from harness.observe.progress import Progress
+from harness.observe.roles import Role
 from harness.observe.stacks import Glance
 from harness.trial.application import Application
 from harness.worker import contract
@@ -152,6 +153,8 @@ class LocalWorker:
             "own_tids": last.own if last else frozenset(),
             "gil_owner": last.gil_owner if last else None,
             "functions": dict(known.functions),
+            "role": last.role if last else Role.UNKNOWN,
+            "tracing": last.tracing if last else frozenset(),
             "greenlets": greenlets.answer(self._events, pid) if in_hub else None,
         }
 

@@ -62,6 +62,8 @@ class Trial:
         try:
             seen = watcher.watch()
             around = Around(oom_kills=site.oom_kills(), backlog=site.backlog(), consumed=site.consumed())
+            if seen.ended_by == "limit":
+                seen.census = site.census()
             if seen.ended_by != "interrupted":  # then an earlier try at the same trial stays on record, with its evidence
                 evidence = keep_evidence(self.work, site, seen)
         finally:

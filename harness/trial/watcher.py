@@ -14,7 +14,7 @@ from harness.client.plan import EXIT_BROKER_LOST
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.judge.blocked import How
-from harness.judge.watchdog import State, Verdict, judge
+from harness.judge.watchdog import STALL_S, State, Verdict, judge
 from harness.machine.processes import signal_name
 from harness.measure import noise
 from harness.measure.monitor import Sample
@@ -189,6 +189,8 @@ class Watcher:
         progress, seen = self.site.progress, self.seen
         soon_s = OVERDUE_SHARE * patience_s(self.pace_s)
         suspects = frozenset(stage.pid for stage in progress.open.values() if now - stage.since_s >= soon_s)
+        if progress.waiting and not progress.open and seen.quiet_s >= OVERDUE_SHARE * STALL_S and self.looks:
+            suspects = frozenset(process.pid for process in self.looks[-1].processes)  # who should take what waits?
         answers = progress.ended + progress.received
         if answers != self._answers:
             self._answers, self._dead_before = answers, len(seen.dead)
