@@ -138,3 +138,43 @@ FRAMES = ["__poll (libc.so.6)", "read (redis/connection.py:9)", "ask (tasks.py:1
 )
 def test_where_it_waits_is_told_from_the_innermost_frame_to_the_task(frames: list[str], said: str) -> None:
     assert waits.place(frames) == said
+
+
+C_MUTEX = """
+libc = ctypes.CDLL(None)
+mutex = ctypes.create_string_buffer(64)
+libc.pthread_mutex_init(mutex, None)
+"""
+LEFT_IN_PARENT = """
+taken = threading.Event()
+def hold():
+    libc.pthread_mutex_lock(mutex); open(sys.argv[1], 'w').write(str(threading.get_native_id())); taken.set(); time.sleep(600)
+threading.Thread(target=hold, daemon=True).start()
+taken.wait()
+if os.fork():
+    time.sleep(600)
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+libc.pthread_mutex_lock(mutex)
+"""
+TWICE = """
+open(sys.argv[1], 'w').write(str(threading.get_native_id()))
+libc.pthread_mutex_lock(mutex)
+libc.pthread_mutex_lock(mutex)
+"""
+
+
+@pytest.mark.parametrize(("code", "forks"), [(LEFT_IN_PARENT, True), (TWICE, False)], ids=["fork", "twice"])
+def test_a_mutex_names_its_holder_also_across_a_fork(code: str, forks: bool, tmp_path: Path) -> None:
+    with waiting(C_MUTEX + code, tmp_path / "tid") as process:
+        assert wait_until(lambda: not forks or procfs.children(process.pid))
+        pid = procfs.children(process.pid)[0] if forks else process.pid
+        settled(pid, "futex")
+        assert wait_until(lambda: procfs.threads(pid)[0].owner)
+        assert procfs.threads(pid)[0].owner == int((tmp_path / "tid").read_text())
+        assert (procfs.threads(pid)[0].owner in procfs.numbers(f"/proc/{pid}/task")) is not forks
+
+
+def test_a_lock_of_pythons_names_nobody(tmp_path: Path) -> None:
+    with waiting("lock = threading.Lock(); lock.acquire(); lock.acquire()", tmp_path) as process:
+        settled(process.pid, "futex")
+        assert [thread.owner for thread in procfs.threads(process.pid)] == [0]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.judge.blocked import How
-from harness.judge.watchdog import State, judge
+from harness.judge.watchdog import State, Verdict, judge
 from harness.machine.procfs import Thread
 from harness.observe.looks import Greenlet, Look, ProcessLook
 from harness.observe.progress import OpenStage
@@ -174,6 +174,25 @@ def test_an_event_loop_that_waited_so_from_the_start_does_not_hide_a_hang() -> N
     assert judge(history(helper=loop, process=PYTHON_HELPER)).state is State.UNDECIDED
     assert judge(history(helper=loop, process=celerys, look=known)).state is State.HUNG
     assert judge(history(helper=loop, process=PYTHON_HELPER, look=known)).state is State.UNDECIDED, "somebody's client"
+
+
+def held_by(owner: Callable[[int], int]) -> Verdict:
+    """A request waits for a lock that names its holder, beside a thread that comes and goes."""
+    return judge(
+        history(
+            task=lambda i: {"owner": owner(i)}, helper=lambda i: {"waits_in": "sleep", "switches": i}, process=PYTHON_HELPER
+        )
+    )  # fmt: skip
+
+
+def test_a_lock_whose_holder_the_process_does_not_have_is_never_released_whatever_else_runs() -> None:
+    verdict = held_by(lambda i: 4711)
+    assert (verdict.state, verdict.how) == (State.HUNG, How.OWNER)
+
+
+@pytest.mark.parametrize("owner", [lambda i: HELPER, lambda i: 0, lambda i: 4711 + i], ids=["alive", "unknown", "changing"])
+def test_any_other_holder_may_release_it(owner: Callable[[int], int]) -> None:
+    assert held_by(owner).state is State.UNDECIDED
 
 
 def nobody(i: int) -> dict[str, object]:

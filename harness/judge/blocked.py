@@ -14,6 +14,8 @@ Pure functions over looks. The thread that runs the request is blocked if, over 
   that wakes every few tens of seconds), and then the proof is watched for longer (`How.BEREFT`);
 * the process has no child process that lives (a compiler).
 
+A lock of the C library's names its holder. If that is no thread of the process, nobody will release it, whatever else runs.
+
 Where other requests of the same process go on meanwhile (one thread of eight is blocked), what they and the engine's
 threads do says nothing of the blocked one; then pace has to carry more: SHARED_FACTOR times the usual duration.
 
@@ -53,6 +55,7 @@ class How(Enum):
 
     FUTEX = "wait in a private futex that no thread of theirs will release, without using CPU"
     BEREFT = "wait in a private futex that no thread of theirs will release, and lack threads that their parent has"
+    OWNER = "wait for a lock whose holder is a thread that their process does not have"
     GIL = "wait in C, for ever, with the GIL held"
     GREENLET = "wait, in greenlets, for locks that no greenlet will release"
     STOPPED = "are stopped by a signal"
@@ -121,6 +124,8 @@ def _thread_blocked(now: Look, stage: OpenStage, process: _Views) -> tuple[How |
         doubt = _task_thread_doubt(process.histories.get(key, []), key, len(process.seen))
     if doubt:
         return None, doubt
+    if _holder_is_gone(process, key):
+        return How.OWNER, ""
     if owner == key:
         how = How.GIL
     quiet_s = now.at_s - stage.since_s
@@ -137,6 +142,14 @@ def _thread_blocked(now: Look, stage: OpenStage, process: _Views) -> tuple[How |
     if doubt and how is How.FUTEX and process.last.lost_threads:
         doubt, how = _rest_doubt(now, process, ignored, gil=False, bereft=True), How.BEREFT
     return (None, doubt) if doubt else (how, "")
+
+
+def _holder_is_gone(process: _Views, tid: int) -> bool:
+    """Whether the lock's own word names a holder that is no thread of this process: of its parent, before the fork, or one that
+    has ended. Then it does not matter who else runs.
+    """
+    holders = {thread.owner for thread in process.histories[tid]}
+    return len(holders) == 1 and 0 not in holders and not holders & set(process.histories)
 
 
 def _signal(number: int) -> str:

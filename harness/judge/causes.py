@@ -133,6 +133,11 @@ def _of_hang(facts: Facts) -> Cause:
     simple = {How.SPIN: "native-spin", How.GIL: "gil-held", How.STOPPED: "stopped"}
     if facts.how in simple:
         return Cause(name=simple[facts.how], support=_where(facts))
+    if facts.how is How.OWNER:
+        forked = facts.pool == FORKED
+        whose = "a thread of the parent held it at the fork" if forked else "the thread that held it has ended"
+        support = (f"the lock itself names its holder, which is no thread of this process: {whose}", *_where(facts))
+        return Cause(name="fork-held-lock" if forked else "deadlock", support=support)
     if facts.how is How.FUTEX and facts.pool in ("gevent", "eventlet"):
         support = ("the thread of the hub itself waits in a futex, so no greenlet can run", *_where(facts))
         return Cause(name="hub-blocked", support=support)

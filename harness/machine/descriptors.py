@@ -46,11 +46,11 @@ def waited_at(pid: int, call: Call) -> list[int]:
         return [int(number) for number in re.findall(r"^tfd:\s*(\d+)", told, re.MULTILINE)][:MOST]
     if call.kind == "poll":
         size = POLL_ENTRY.size * min(second, MOST)
-        entries = POLL_ENTRY.iter_unpack(_memory(pid, first, size))
+        entries = POLL_ENTRY.iter_unpack(procfs.memory(pid, first, size))
         return [descriptor for descriptor, _, _ in entries if descriptor >= 0]
     if call.kind == "select":
         many = min(first, SELECTS)
-        sets = [_memory(pid, place, (many + 7) // 8) for place in call.arguments[1:4] if place]
+        sets = [procfs.memory(pid, place, (many + 7) // 8) for place in call.arguments[1:4] if place]
         return [number for number in range(many) if any(one[number // 8] >> number % 8 & 1 for one in sets if one)]
     return []
 
@@ -171,17 +171,6 @@ def _holders(target: str) -> Iterator[tuple[int, int]]:
                     yield pid, descriptor
             except OSError:
                 continue
-
-
-def _memory(pid: int, place: int, size: int) -> bytes:
-    """So many bytes of a process's memory; b'' if they may not be read."""
-    try:
-        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
-            file.seek(place)
-            found = file.read(size)
-    except (OSError, ValueError, OverflowError):
-        return b""
-    return found if len(found) == size else b""
 
 
 def words(parts: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import struct
 import time
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 READ_BYTES = 1 << 16
 FUTEX_PRIVATE = 128
 CPUCLOCK_SCHED = 2
+MUTEX = struct.Struct("=IIIII")  # the first words of a pthread_mutex_t on 64 bits: lock, count, owner, users, kind
+MOST_USERS, MOST_KIND = 100_000, 0x3FF  # of a mutex; other memory has other words there
 # System calls in which a thread may wait, x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
 _X86 = {
     0: "read", 1: "write", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 42: "connect", 43: "accept", 44: "send",
@@ -68,6 +71,7 @@ class Thread:
     timed: bool
     private: bool
     wait_channel: str
+    owner: int = 0  # the thread that holds the C mutex that this one waits for, as the mutex itself says; 0 if unknown
 
 
 def read(path: str) -> str | None:
@@ -174,7 +178,8 @@ def _thread(pid: int, tid: int) -> Thread | None:
     if not text:
         return None
     fields = text.rpartition(")")[2].split()
-    waits_in, timed, private = parse_syscall(read(f"{base}/syscall"))
+    text_of_call = read(f"{base}/syscall")
+    waits_in, timed, private = parse_syscall(text_of_call)
     return Thread(
         tid=tid,
         name=text[text.index("(") + 1 : text.rindex(")")],
@@ -185,7 +190,37 @@ def _thread(pid: int, tid: int) -> Thread | None:
         timed=timed,
         private=private,
         wait_channel=read(f"{base}/wchan") or "",
+        owner=_mutex_owner(pid, text_of_call or "") if waits_in == "futex" and private and not timed else 0,
     )
+
+
+def _mutex_owner(pid: int, text: str) -> int:
+    """Who holds the mutex of glibc's at which this call waits; 0 if it is none, or cannot be read.
+
+    Only a mutex waits with FUTEX_WAIT for the value 2 (nptl/lowlevellock.c); then the words of struct pthread_mutex_t are
+    lock, count, owner (a thread's id), users, kind (sysdeps/nptl/bits/struct_mutex.h). In a forked child the owner may be a
+    thread of its parent. A lock of Python's is a semaphore, and has no owner.
+    """
+    place, operation, value = (int(part, 16) for part in text.split()[1:4])
+    if operation != FUTEX_PRIVATE or value != 2:
+        return 0
+    words = memory(pid, place, MUTEX.size)
+    if not words:
+        return 0
+    lock, _, owner, users, kind = MUTEX.unpack(words)
+    plausible = lock == 2 and 0 < users <= MOST_USERS and kind <= MOST_KIND and owner > 1
+    return int(owner) if plausible else 0
+
+
+def memory(pid: int, place: int, size: int) -> bytes:
+    """So many bytes of a process's memory; b'' if they may not be read."""
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+            file.seek(place)
+            found = file.read(size)
+    except (OSError, ValueError, OverflowError):
+        return b""
+    return found if len(found) == size else b""
 
 
 def _scheduled_s(base: str) -> float:
