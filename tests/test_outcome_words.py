@@ -18,6 +18,8 @@ from harness.records.sending import Sending
 GOOD = Observations(ended_by="done", was_ready=True, requests=50, ok=50, busy_cores=1.2, client_cores=0.2, others_share=0.05)
 LIMIT = {"ended_by": "limit", "limit_s": 60.0, "ok": 7}
 HUNG = Verdict(state=State.HUNG, reason="they wait")
+BEREFT = Verdict(state=State.HUNG, how=How.BEREFT, reason="they lack threads")
+RESPAWNS = Verdict(state=State.RESPAWNING, reason="died")
 STALLED = Verdict(state=State.STALLED, reason="3 requests wait")
 LOST = Verdict(state=State.HUNG, reason="answers never came", how=How.LOST)
 UNSURE = Verdict(state=State.UNDECIDED, reason="no progress, but it sleeps")
@@ -78,6 +80,23 @@ def ended(**changes: Any) -> tuple[str, str]:
             "the worker was not ready within 9.5 s: loading",
         ),
         ({"ended_by": "verdict", "verdict": HUNG, "waited_in": "in transit"}, "hung", "they wait"),
+        ({"ended_by": "verdict", "verdict": HUNG, "at_lock": True}, "hung", "they wait"),
+        ({"ended_by": "verdict", "verdict": BEREFT}, "hung", "they lack threads"),
+        (
+            {"ended_by": "verdict", "verdict": BEREFT, "at_lock": True},
+            "waiting",
+            "they lack threads; not proved: it waits for a lock, which a native thread may release",
+        ),
+        (
+            {"ended_by": "verdict", "verdict": RESPAWNS, "log_error": "E: x"},
+            "respawning",
+            "died; the last error in its log: E: x",
+        ),
+        (
+            {"ended_by": "worker-exit", "worker_exit": "exit 1", "log_error": "E: x"},
+            "crashed",
+            "the worker process ended with exit 1; the last error in its log: E: x",
+        ),
         ({"ended_by": "verdict", "verdict": STALLED, "waited_in": "in transit"}, "stalled", "3 requests wait; in transit"),
         ({"ended_by": "verdict", "verdict": STALLED}, "stalled", "3 requests wait"),
         ({"ended_by": "verdict", "verdict": Verdict(state=State.RESPAWNING, reason="died")}, "respawning", "died"),

@@ -35,6 +35,7 @@ FORKED, SPAWNED = "prefork", "prefork-spawn"
 LOCK_FRAMES = re.compile(
     r"PyThread_acquire_lock|acquire_timed|lock_PyThread|rlock_acquire|__lll_lock_wait|pthread_mutex_lock|\bacquire \(threading"
 )
+LOCK_DEPTH = 6  # frames from the innermost
 SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux")
 WAIT_INSIDES = re.compile(r"Futex|PerThreadSem|nsync|Mutex::|condition_variable|pthread_cond|synchronization_internal")
 COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
@@ -150,7 +151,7 @@ def _of_hang(facts: Facts) -> Cause:
 
 def _of_fork(facts: Facts) -> Cause:
     """A Python lock, or a C library's, was held; anything else that is waited for is an engine's work."""
-    if any(LOCK_FRAMES.search(frame) for frame in facts.frames[:6]):
+    if is_at_lock(facts.frames):
         lost = ", ".join(counted([*facts.lost_python, *facts.lost_native]))
         first = f"the child waits for a lock, and lacks threads of its parent that may have held it: {lost}"
         return Cause(name="fork-held-lock", support=(first, *_where(facts)))
@@ -161,6 +162,11 @@ def _of_fork(facts: Facts) -> Cause:
         f"the child's request waits in {engine_frame(facts.frames)}",
     )
     return Cause(name="fork-lost-threads", support=support)
+
+
+def is_at_lock(frames: Sequence[str]) -> bool:
+    """Whether a stack, innermost frame first, ends in a lock: what is left of an engine's pool cannot be told from these."""
+    return any(LOCK_FRAMES.search(frame) for frame in frames[:LOCK_DEPTH])
 
 
 def _where(facts: Facts) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ class Observations:
     log_tail: str = ""
     log_error: str = ""  # the last exception in the worker's log
     backlog: tuple[str, ...] = ()  # what other tasks wait in queues that this worker consumes, in words
+    at_lock: bool = False  # the blocked thread's stack ends in a lock, Python's or the C library's, and in no engine's wait
     waits: tuple[str, ...] = ()  # what the open requests wait for when it ended, in words
     requests: int = 0
     ok: int = 0
@@ -118,6 +119,8 @@ def _early_end(seen: Observations) -> tuple[Outcome, str] | None:
         return Outcome.REFUSED, f"the worker was not ready within {seen.limit_s:g} s: {seen.log_tail}"
     verdict = seen.verdict if seen.ended_by == "verdict" else seen.partial
     if verdict is not None:
+        if verdict.how is How.BEREFT and seen.at_lock:
+            return Outcome.WAITING, f"{verdict.reason}; not proved: it waits for a lock, which a native thread may release"
         if verdict.how is How.LOST and seen.lost_requests:
             return Outcome.CRASHED, _died(seen)
         more = {State.STALLED: _where, State.RESPAWNING: _logged}.get(verdict.state)

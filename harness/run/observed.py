@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from harness.client.plan import SENDING
 from harness.experiment.pools import POOLS
-from harness.judge.causes import NEVER_STARTED, Facts
+from harness.judge.causes import NEVER_STARTED, Facts, is_at_lock
 from harness.judge.outcome import Observations
 from harness.measure import waterfall
 from harness.records import answers, sending, stamps
@@ -40,6 +40,7 @@ def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> O
         log_tail=end.log_line,
         log_error=end.log_error,
         backlog=tuple(in_words(one) for one in backlog(left) if one.consumed),
+        at_lock=bool(end.evidence and is_at_lock(end.evidence.frames)),
         waits=end.evidence.waits if end.evidence else (),
         requests=len(requests) if requests else signs.published,
         ok=int(requests.right.sum()) if requests else 0,
