@@ -32,7 +32,13 @@ SOLO = replace(FORK, pool="solo", concurrency=1)
 
 
 def trials(
-    cell: Cell, *rates: float, p99_s: float | None = 0.02, mib: int = 500, end: Outcome = Outcome.OK, hung: int = 0
+    cell: Cell,
+    *rates: float,
+    p99_s: float | None = 0.02,
+    mib: int = 500,
+    end: Outcome = Outcome.OK,
+    hung: int = 0,
+    cause: str = "",
 ) -> list[TrialRecord]:
     """A trial for each rate, and `hung` more that hung."""
     ends = [end] * len(rates) + [Outcome.HUNG] * hung
@@ -40,7 +46,8 @@ def trials(
     return [
         handmade.record(
             cell_id=cell.id, cell=cell.as_dict(), trial=number, plan_key="k", started="2026-01-01T00:00:00+00:00", seconds=5.0,
-            outcome=one, reason=f"it {one}", evidence="evidence/x" if one is not Outcome.OK else "", measured_s=5.0,
+            outcome=one, reason=f"it {one}", cause=cause, evidence="evidence/x" if one is not Outcome.OK else "",
+            measured_s=5.0,
             measured_requests=500, peak_pss_bytes=mib << 20,
             figures=Figures(requests=500, throughput_per_s=rate, latency_s=latency) if one is Outcome.OK else None,
             cpu=CpuUse(
@@ -257,7 +264,7 @@ def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path:
     threads = replace(own, pool="threads")
     diff = "--- a/shop.py\n+++ b/shop.py\n@@ -1 +1 @@\n-model = load_model('m')  # ```\n+model = None\n"
     change = {"file": "shop.py", "line": 3, "statement": "model = load_model('m')", "diff": diff, "why_not": ""}
-    run = written(tmp_path / "run", trials(own, 1, end=Outcome.HUNG), trials(threads, 50, 51, 52))
+    run = written(tmp_path / "run", trials(own, 1, end=Outcome.HUNG, cause="fork-lost-threads"), trials(threads, 50, 51, 52))
     header: dict[str, dict[str, object]] = {
         "machine": {"cores_available": 2},
         "application": {"app": "shop:app", "queue": "rare", "folder": "shop", "changes": [change]},
@@ -278,6 +285,11 @@ def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path:
     (run / "run.json").write_text(json.dumps(header))
     (advice,) = ranking.advise(candidates.read_all([run], ()), ())
     assert "no statement that loads a model at import was recognised" in pages.code_changes(advice)[0][0]
+    for cause in ("fork-held-lock", "deadlock", ""):
+        other = written(tmp_path / f"of-{cause}", trials(own, 1, end=Outcome.HUNG, cause=cause), trials(threads, 50, 51, 52))
+        (other / "run.json").write_text(json.dumps(header))
+        (advice,) = ranking.advise(candidates.read_all([other], ()), ())
+        assert pages.code_changes(advice) == [], "another place of loading helps against lost threads alone"
     alone = written(tmp_path / "alone", trials(own, 1, end=Outcome.ERRORS), trials(threads, 1, end=Outcome.ERRORS))
     (alone / "run.json").write_text(json.dumps(header))
     (advice,) = ranking.advise(candidates.read_all([alone], ()), ())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness.experiment.matrix import Cell
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.judge.blocked import How
-from harness.judge.causes import FIXES, Facts, cause_of, fixes
+from harness.judge.causes import FIXES, THEIRS, Facts, cause_of, fixes
 from harness.observe.stacks import frames_of
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
@@ -98,6 +99,17 @@ def record(cell: Cell, outcome: Outcome, **fields: Any) -> TrialRecord:
 def test_a_fix_is_never_the_cell_itself() -> None:
     for cause in FIXES:
         assert all(fix.cell != FORKED for fix in fixes(FORKED, cause))
+
+
+def test_where_an_application_loads_is_its_owners_to_change_and_no_cell_of_ours() -> None:
+    own = replace(FORKED, backend=OWN_APP, placement=AS_WRITTEN)
+    for cause in FIXES:
+        told = fixes(own, cause)
+        assert all(fix.cell is None or fix.cell.placement == AS_WRITTEN for fix in told), cause
+        assert [fix.text for fix in told if fix.cell is None] == ([THEIRS[cause]] if cause in THEIRS else [])
+    page = diagnoses.text([record(own, Outcome.HUNG, cause="fork-held-lock")])
+    assert f"* {THEIRS['fork-held-lock']}\n* start children by spawn" in page
+    assert "load the model" not in page
 
 
 def test_fixes_that_siblings_carried_out_are_called_measured() -> None:

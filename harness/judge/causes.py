@@ -24,7 +24,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.experiment.matrix import Cell
+from harness.experiment.matrix import AS_WRITTEN, Cell
 from harness.judge.blocked import How
 from harness.records.outcomes import Outcome
 from harness.texts import counted
@@ -185,10 +185,10 @@ def engine_frame(frames: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Fix:
-    """Something that would help, and the sibling cell that would show it."""
+    """Something that would help, and the sibling cell that would show it; None if no cell of ours can."""
 
     text: str
-    cell: Cell
+    cell: Cell | None
 
 
 LOAD_LATER = "load the model after the fork, in the first task"
@@ -203,8 +203,20 @@ FIXES = {
 }
 
 
+#: In somebody's own application: what its owner can change there.
+THEIRS = {
+    "fork-lost-threads": LOAD_LATER,
+    "fork-held-lock": "start the thread that holds it in each child, not at import: a child gets the lock without the thread",
+    "respawn-loop": "mend what the log's last error names",
+}
+POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
+
+
 def fixes(cell: Cell, cause: str) -> list[Fix]:
-    """What would help against this cause, as cells of the same backend, workload and call."""
+    """What would help against this cause, as cells of the same backend, workload and call.
+
+    Where somebody's own application loads its model is not ours to place, so that no cell shows another placement of it.
+    """
     found = {
         "first-task": Fix(text=LOAD_LATER, cell=replace(cell, placement="first-task")),
         "process-init": Fix(text=LOAD_IN_CHILD, cell=replace(cell, placement="process-init")),
@@ -215,4 +227,7 @@ def fixes(cell: Cell, cause: str) -> list[Fix]:
         "one-thread": Fix(text="one intra-op and one inter-op thread", cell=replace(cell, engine_threads="1x1")),
         "start-window": Fix(text="raise worker_proc_alive_timeout", cell=replace(cell, start_window_s=0.0)),
     }
+    if cell.placement == AS_WRITTEN:
+        theirs = [Fix(text=THEIRS[cause], cell=None)] if cause in THEIRS else []
+        return theirs + [found[name] for name in FIXES.get(cause, ()) if name in POOLS_OF_FIXES and found[name].cell != cell]
     return [found[name] for name in FIXES.get(cause, ()) if found[name].cell != cell]

@@ -112,12 +112,16 @@ def _count(now: Look, found: Sequence[tuple[OpenStage, How]]) -> int:
     return len({stage.pid if now.executor_kind == "processes" else stage.tid for stage, _ in found})
 
 
+#: Kinds of stages that are no word for a reader.
+INSIDE = {"start": "start-up", "other": "another task", "main": "a handler of the main process", "task": "a task"}
+
+
 def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], *, partial: bool) -> Verdict:
     pids = tuple(dict.fromkeys(stage.pid for stage, _ in found))
     count = _count(now, found)
     total = max(count, now.executors)
     since_s = min(stage.since_s for stage, _ in found)
-    kinds = " and ".join(sorted({stage.kind for stage, _ in found}))
+    kinds = " and ".join(sorted({INSIDE.get(stage.kind, stage.kind) for stage, _ in found}))
     hows = " or ".join(dict.fromkeys(how.value for _, how in found))
     rest = "; the others go on" if partial else ""
     reason = (

@@ -44,6 +44,8 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
 
 
 def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
+    if fix.cell is None:
+        return f"* {fix.text}"
     sibling = _sibling(fix.cell, groups)
     if not sibling:
         return f"* {fix.text}: not measured in this run (`{fix.cell.id}`)"

@@ -12,7 +12,6 @@ from typing import Any
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
-from harness.records.outcomes import Outcome
 from harness.texts import escaped
 
 MOST = 12  # lines of a list; all are in the JSON
@@ -94,14 +93,17 @@ def change(one: Candidate, advice: Advice) -> list[str]:
     return said
 
 
+LOST_THREADS = "fork-lost-threads"  # of judge.causes
+
+
 def code_changes(advice: Advice) -> list[tuple[str, str]]:
-    """(what to do, a diff or '') for an application that forks after it has loaded its model, and so fails in prefork alone."""
-    works = any(one.measured for one in (*advice.best, *advice.unfit, *advice.unknown))
+    """(what to do, a diff or '') for an application whose prefork fails by the fork, as its cause says: a cell that fails by a
+    limit, an import or a lock of its own is helped by no other place of loading.
+    """
     failed = [
         one
         for one in advice.vetoed
-        if one.cell.pool == "prefork" and one.application is not None and one.outcome is not Outcome.REFUSED
-        if works or one.cause.startswith("fork-")
+        if one.cell.pool == "prefork" and one.application is not None and one.cause.startswith("fork-")
     ]
     if not failed:
         return []
@@ -109,6 +111,8 @@ def code_changes(advice: Advice) -> list[tuple[str, str]]:
     assert one.application is not None
     head = f"prefork {_ended(one)}{_evidence(one)}"
     found = one.application["changes"]
+    if not found and one.cause != LOST_THREADS:
+        return []
     if not found:
         words = "no statement that loads a model at import was recognised in the application's own modules as they are now"
         return [(f"{head}: {words}; load it in the first task of each process, or in worker_process_init", "")]
