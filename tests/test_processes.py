@@ -106,3 +106,15 @@ def test_endings_have_names(code: int | None, name: str) -> None:
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="call numbers of x86-64")
 def test_a_system_call_is_named_with_its_limits(text: str, expected: tuple[str, bool, bool]) -> None:
     assert procfs.parse_syscall(text) == expected
+
+
+def test_a_process_that_was_forked_is_told_from_one_that_runs_a_program() -> None:
+    code = "import os, time\nif os.fork() == 0:\n    print(os.getpid(), flush=True)\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        try:
+            assert parent.stdout is not None
+            child = int(parent.stdout.readline())
+            told = [procfs.process(pid) for pid in (parent.pid, child)]
+            assert [one is not None and one.forked for one in told] == [False, True]
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)

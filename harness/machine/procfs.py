@@ -16,6 +16,7 @@ TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 READ_BYTES = 1 << 16
 FUTEX_PRIVATE = 128
 CPUCLOCK_SCHED = 2
+FORKED = 0x40
 MUTEX = struct.Struct("=IIIII")  # the first words of a pthread_mutex_t on 64 bits: lock, count, owner, users, kind
 MOST_USERS, MOST_KIND = 100_000, 0x3FF  # of a mutex; other memory has other words there
 # System calls in which a thread may wait, x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
@@ -35,7 +36,8 @@ _CALLS = _X86 if platform.machine() == "x86_64" else _ARM
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessStat:
-    """CPU seconds of one process, of its waited-for descendants, and who its parent is."""
+    """CPU seconds of one process, of its waited-for descendants, and who its parent is. `forked`: it was forked, and runs no
+    program of its own (PF_FORKNOEXEC of linux/sched.h), so that it has its parent's memory."""
 
     pid: int
     parent: int
@@ -44,6 +46,7 @@ class ProcessStat:
     reaped_cpu_s: float
     threads: int
     started_ticks: int
+    forked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,7 @@ def process(pid: int) -> ProcessStat | None:
         reaped_cpu_s=(int(fields[13]) + int(fields[14])) * TICK_S,
         threads=int(fields[17]),
         started_ticks=int(fields[19]),
+        forked=bool(int(fields[6]) & FORKED),
     )
 
 

@@ -32,9 +32,9 @@ class ProcessLook:
 
     From glances into its Python stacks, None while nobody has looked: `python_tids`, its threads that run other code
     than Celery's own; `own_tids`, those that are Celery's own; `gil_owner`; `functions`, the innermost Python frame of
-    each thread, with how many glances in a row have shown it. `lost_threads`: there are native threads that its parent
-    has and it has not. `caught`: the signals that it has handlers for. `role`: what it does, if a glance showed it;
-    `tracing`: the threads in which Celery's tracer runs.
+    each thread, with how many glances in a row have shown it. `lost_threads`: it was forked, and lacks threads that its
+    parent has. `caught`: the signals that it has handlers for. `role`: what it does, if a glance showed it; `tracing`: the
+    threads in which Celery's tracer runs.
     """
 
     pid: int

@@ -111,7 +111,7 @@ class LocalWorker:
                 children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
                 threads=threads[stat.pid],
                 caught=procfs.caught_signals(stat.pid),
-                lost_threads=bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
+                lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
                 **(self._stacks(stat.pid, threads[stat.pid]) if stat.pid in closely else {}),
             )
             for stat in stats
