@@ -24,10 +24,21 @@ ENGINE = (
 )
 LOCK = ("sem_wait (libc.so.6)", "PyThread_acquire_lock_timed (libpython.so)", "load_once (runner.py:3)")
 HUNG = {"outcome": Outcome.HUNG, "pool": "prefork", "how": How.FUTEX}
+SERIAL = {**HUNG, "serial_waits": True}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("an engine's threads are lost", {**HUNG, "frames": ENGINE, "lost_native": ["tf_Compute"]}, "fork-lost-threads"),
     ("a lock's holder is lost", {**HUNG, "frames": LOCK, "lost_python": ["python"]}, "fork-held-lock"),
     ("a lock, and nothing was lost", {**HUNG, "frames": LOCK}, "deadlock"),
+    (
+        "a lock, and the serial calls wait, too",
+        {**SERIAL, "frames": LOCK, "lost_python": ["x"]},
+        "deadlock",
+    ),
+    (
+        "an engine, and the serial calls wait, too",
+        {**SERIAL, "frames": ENGINE, "lost_native": ["x"]},
+        "unknown",
+    ),
     ("the engine waits, and only Python threads were lost", {**HUNG, "frames": ENGINE, "lost_python": ["x"]}, "unknown"),
     ("no fork: spawned", {**HUNG, "pool": "prefork-spawn", "frames": LOCK, "lost_python": ["python"]}, "deadlock"),
     ("a spin", {**HUNG, "how": How.SPIN}, "native-spin"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell, with_controls
+from harness.records.outcomes import Outcome
 from harness.run import plan
 from harness.run.plan import Planned
+from tests import handmade
 
 CELLS = with_controls(
     [Cell(backend="theano", pool=pool, concurrency=n) for pool in ("prefork", "threads") for n in (1, 2, 4)], cores=2
@@ -52,3 +56,18 @@ def test_more_rounds_leave_the_earlier_ones_as_they_were() -> None:
 
 def test_a_single_round_runs_in_the_order_as_written() -> None:
     assert rounds(1) == [CELLS]
+
+
+BASELINE = Cell(backend="null", environment="celery", pool="in-process")
+
+
+@pytest.mark.parametrize(("outcomes", "waits"), [((Outcome.OK,), False), ((Outcome.OK, Outcome.WAITING), True), ((Outcome.HUNG,), True),
+                                                 ((Outcome.ERRORS,), False), ((), False)])  # fmt: skip
+def test_serial_calls_that_wait_are_told_to_the_trials_of_the_pools(outcomes: tuple[Outcome, ...], waits: bool) -> None:
+    records = [
+        handmade.record(cell_id="x", cell=BASELINE.as_dict(), outcome=one, measured_s=2.0, measured_requests=4)
+        for one in outcomes
+    ]
+    told = plan.pace(records)
+    assert told["baseline_waits"] is waits
+    assert told["baseline_s"] == (0.5 if Outcome.OK in outcomes else None)

@@ -56,6 +56,7 @@ class Facts:
     lost_python: Sequence[str] = ()
     dead_children: int = 0
     never_started: bool = False  # the worker gave up on its children: see NEVER_STARTED
+    serial_waits: bool = False  # the serial calls waited as well: then no fork, and no pool, is the cause
     oom_kills: int = 0
     broker_answers: bool = True
     waiting: int = 0
@@ -134,6 +135,9 @@ def _of_hang(facts: Facts) -> Cause:
     simple = {How.SPIN: "native-spin", How.GIL: "gil-held", How.STOPPED: "stopped"}
     if facts.how in simple:
         return Cause(name=simple[facts.how], support=_where(facts))
+    if facts.serial_waits and facts.how in (How.FUTEX, How.BEREFT, How.GREENLET):
+        name = "deadlock" if is_at_lock(facts.frames) or not facts.frames else "unknown"
+        return Cause(name=name, support=("the serial calls wait as well, without Celery and without a fork", *_where(facts)))
     if facts.how is How.OWNER:
         forked = facts.pool == FORKED
         whose = "a thread of the parent held it at the fork" if forked else "the thread that held it has ended"

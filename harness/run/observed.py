@@ -99,6 +99,7 @@ def facts(left: Left, outcome: Outcome) -> Facts:
         lost_python=kept.lost_python if kept else (),
         dead_children=len(signs.dead),
         never_started=NEVER_STARTED in end.log_line,
+        serial_waits=left.baseline_waits,
         oom_kills=end.oom_kills,
         broker_answers=end.census.answers if end.census else True,
         waiting=signs.waiting,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from harness import environments
 from harness.broker import shown
@@ -155,20 +156,25 @@ def missing(
     ]
 
 
-def pace(baselines: Sequence[TrialRecord]) -> dict[str, float | None]:
-    """What the baseline says of a request's duration, as fields of an Assignment; seconds, None where it says nothing."""
+def pace(baselines: Sequence[TrialRecord]) -> dict[str, Any]:
+    """What the baseline says of a request's duration, as fields of an Assignment; seconds, None where it says nothing.
+
+    `baseline_waits`: the calls waited there as well, to the limit or by proof.
+    """
+    waits = any(record.outcome in (Outcome.HUNG, Outcome.WAITING) for record in baselines)
     good = [
         record
         for record in baselines
         if record.outcome is Outcome.OK and record.pace.measured_s and record.pace.measured_requests
     ]
     if not good:
-        return {"baseline_s": None, "baseline_first_s": None, "baseline_slowest_s": None}
+        return {"baseline_s": None, "baseline_first_s": None, "baseline_slowest_s": None, "baseline_waits": waits}
     usual = max((record.pace.measured_s or 0.0) / record.pace.measured_requests for record in good)
     return {
         "baseline_s": usual,
         "baseline_first_s": max((record.pace.first_predict_s or 0.0) for record in good) or None,
         "baseline_slowest_s": max((record.pace.slowest_s or 0.0) for record in good) or None,
+        "baseline_waits": waits,
     }
 
 

@@ -62,6 +62,7 @@ class Slot:
     baseline_s: float | None
     baseline_first_s: float | None
     baseline_slowest_s: float | None
+    baseline_waits: bool = False
 
     def assignment(self, **own: Any) -> Assignment:
         """The trial's assignment: what stands here, and what is the source's `own`."""
@@ -69,7 +70,7 @@ class Slot:
             "cell": self.item.cell, "trial": self.item.trial, "settings": self.desk.settings, "broker": self.desk.server,
             "folder": self.folder, "evidence": self.evidence, "interrupted": self.desk.interrupted,
             "baseline_s": self.baseline_s, "baseline_first_s": self.baseline_first_s,
-            "baseline_slowest_s": self.baseline_slowest_s,
+            "baseline_slowest_s": self.baseline_slowest_s, "baseline_waits": self.baseline_waits,
         }  # fmt: skip
         return Assignment(**{**common, **own})
 

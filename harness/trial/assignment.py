@@ -42,6 +42,7 @@ class Assignment:
     baseline_s: float | None = None  # of the same predict in this run's in-process baseline: the median,
     baseline_first_s: float | None = None  # the first,
     baseline_slowest_s: float | None = None  # and the slowest of all its answers
+    baseline_waits: bool = False  # the calls waited there as well, without end as far as it went
     worker_broker_url: str = ""
     application: Application | None = None  # somebody's own, instead of ours
     outside: Outside | None = None

@@ -86,6 +86,7 @@ class Left:
     machine: Machine
     result: Path
     events: Path
+    baseline_waits: bool = False  # the serial calls of the same cell waited as well
     rate_interval_s: float = 0.0  # between two requests, by the task's own rate limit; 0 if it has none
 
     @property

@@ -91,6 +91,7 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
         machine=_machine(site, seen),
         result=work.result,
         events=work.events,
+        baseline_waits=work.baseline_waits,
         rate_interval_s=work.rate_interval_s,
     )
 
