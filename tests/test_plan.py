@@ -61,13 +61,19 @@ def test_a_single_round_runs_in_the_order_as_written() -> None:
 BASELINE = Cell(backend="null", environment="celery", pool="in-process")
 
 
-@pytest.mark.parametrize(("outcomes", "waits"), [((Outcome.OK,), False), ((Outcome.OK, Outcome.WAITING), True), ((Outcome.HUNG,), True),
-                                                 ((Outcome.ERRORS,), False), ((), False)])  # fmt: skip
+ENDS = {
+    (Outcome.OK,): False,
+    (Outcome.OK, Outcome.WAITING): True,
+    (Outcome.HUNG,): True,
+    (Outcome.ERRORS,): False,
+    (): False,
+}
+
+
+@pytest.mark.parametrize(("outcomes", "waits"), ENDS.items())
 def test_serial_calls_that_wait_are_told_to_the_trials_of_the_pools(outcomes: tuple[Outcome, ...], waits: bool) -> None:
-    records = [
-        handmade.record(cell_id="x", cell=BASELINE.as_dict(), outcome=one, measured_s=2.0, measured_requests=4)
-        for one in outcomes
-    ]
+    cell = {"cell_id": "x", "cell": BASELINE.as_dict()}
+    records = [handmade.record(**cell, outcome=one, measured_s=2.0, measured_requests=4) for one in outcomes]
     told = plan.pace(records)
     assert told["baseline_waits"] is waits
     assert told["baseline_s"] == (0.5 if Outcome.OK in outcomes else None)
