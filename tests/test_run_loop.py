@@ -42,6 +42,7 @@ class Given:
     folder: Path
     cells: Sequence[Cell] = tuple(CELLS)
     skips: Mapping[Cell, str] = field(default_factory=dict)
+    spares: Mapping[Cell, str] = field(default_factory=dict)
     first: Cell | None = None
     retry: frozenset[Outcome] = frozenset()
     fresh: bool = False
@@ -76,11 +77,17 @@ class Given:
         raise AssertionError("the tests' runner needs none")
         yield
 
+    def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        return self.spares.get(item.cell, "")
+
     def read(self, left: Left) -> Requests | None:
         return None
 
     def revised(self, record: TrialRecord) -> TrialRecord:
         return record
+
+    def unsettled(self, record: TrialRecord) -> bool:
+        return False
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         return {"given": len(self.cells)}

@@ -160,6 +160,7 @@ class Ended(Frozen):
     support: list[Words] = []  # what supports the cause, a sentence each
     executors: int | None = None  # that run requests: processes, threads, or 1
     executors_hung: int | None = None
+    proof: Words = ""  # the kind of the hang, as judge.blocked names it; '' where none was proved
     withdrawn: list[Words] = []  # proofs of a hang that did not stand, each in words: a defect of ours to look at
 
 
@@ -225,3 +226,4 @@ class Certainty(Frozen):
     figures: Figures | None = None
     unusable: Words = ""  # why figures that were measured are not kept: noise, a busy or late client; the outcome stands
     doubts: list[Words] = []  # about this trial alone, see `measure.doubts`
+    notes: list[Words] = []  # what else a reader has to know: settings kept or overridden, what was not compared

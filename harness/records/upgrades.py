@@ -46,6 +46,8 @@ NEWER = {
     "figures_unusable": ("certainty", "unusable"),
     "slowest_s": ("pace", "slowest_s"),
     "withdrawn": ("ended", "withdrawn"),
+    "proof": ("ended", "proof"),
+    "notes": ("certainty", "notes"),
 }
 #: a flat record's field -> (section, name in it)
 PLACES = {

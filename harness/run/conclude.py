@@ -91,6 +91,7 @@ def ended(left: Left, outcome: Outcome, reason: str, cause: Cause | None, run_fo
         executors=(verdict.executors or None) if verdict else None,
         executors_hung=(verdict.hung or None) if verdict else None,
         withdrawn=list(end.withdrawn),
+        proof=verdict.how.value if verdict and verdict.how else "",
     )
 
 
