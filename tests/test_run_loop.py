@@ -244,6 +244,14 @@ def test_what_cannot_exist_is_skipped_with_its_reason_and_says_nothing_of_its_li
     assert RunFolder(tmp_path).latest()[ONE.id, 1].reason == "no such pool"
 
 
+def test_what_others_have_shown_is_spared_with_its_reason_and_its_like_is_run(tmp_path: Path) -> None:
+    runner = Runner()
+    carry_on(Given(folder=tmp_path, spares={TWO: "not run: nothing new"}), runner)
+    assert runner.ran == [ONE, THREE]
+    (spared,) = (each for each in RunFolder(tmp_path).latest().values() if each.as_cell == TWO)
+    assert (spared.outcome, spared.reason) == (Outcome.SKIPPED, "not run: nothing new")
+
+
 def test_a_trial_is_given_the_records_of_its_own_baseline(tmp_path: Path) -> None:
     runner = Runner()
     carry_on(Given(folder=tmp_path, cells=[ONE.baseline(), OTHER.baseline(), ONE]), runner)

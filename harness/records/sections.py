@@ -174,6 +174,7 @@ class Answers(Frozen):
     errors: dict[Words, int] = {}
     max_error: float | None = None  # largest |answer - reference|, all answers
     duplicates: int = 0  # answers that came a second time
+    died: int = 0  # child processes that died meanwhile, those that were replaced by a setting among them
     requests_file: str = ""  # every request's stamps: a path in the run's folder
 
 

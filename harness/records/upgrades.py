@@ -47,6 +47,7 @@ NEWER = {
     "slowest_s": ("pace", "slowest_s"),
     "withdrawn": ("ended", "withdrawn"),
     "proof": ("ended", "proof"),
+    "died": ("answers", "died"),
     "notes": ("certainty", "notes"),
 }
 #: a flat record's field -> (section, name in it)

@@ -118,6 +118,7 @@ def answered(seen: Observations, requests_file: str) -> Answers:
         errors=dict(seen.errors),
         max_error=seen.max_error,
         duplicates=seen.duplicates,
+        died=seen.dead_children,
         requests_file=requests_file,
     )
 
