@@ -85,7 +85,7 @@ OWN_OPTIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:.*'priority' task attribute")
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CDeprecationWarning")
 @pytest.mark.parametrize("row", OPTIONS, ids=lambda row: row.name)
 def test_an_option_of_the_task_is_named_wherever_it_is_written(row: Kept) -> None:
     option = {row.name: OWN_OPTIONS[row.name]}
