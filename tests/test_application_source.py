@@ -136,11 +136,11 @@ def test_what_was_said_of_settings_and_of_the_comparison_is_on_record() -> None:
     said: list[str] = []
     one = source(said=said)
     one.facts.told["said"] = ["worker_concurrency is 8"]  # type: ignore[index]
-    one.take_reference([line(0, {"at": 1}), line(0, {"at": 2})])
+    one.take_reference([line(0, {"\x1b[31mat": 1}), line(0, {"\x1b[31mat": 2})])
     told = one.revised(record()).certainty.notes
     assert told == [
         "worker_concurrency is 8",
-        "not compared, for it differs from call to call: result.at",
+        r"not compared, for it differs from call to call: result.\x1b[31mat",
         "the serial calls had time for the first 1 of 2 rows: these are sent",
     ]
     assert said == told[1:], "what the application is was said when it was asked"

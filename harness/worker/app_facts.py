@@ -16,7 +16,6 @@ import traceback
 from harness.worker import contract, own_settings, own_variables, their_app
 
 ML = ("keras", "tensorflow", "theano", "torch", "jax")
-PREFORK = ("prefork", "processes", "celery.concurrency.prefork:TaskPool")
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OF_OTHER_BROKERS = ("sep", "global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
@@ -35,16 +34,6 @@ def settings(conf):
         said.append("broker_transport_options without %s: they are for another broker, or name its keys" % ", ".join(left_out))
     values["broker_transport_options"] = {name: value for name, value in options.items() if name not in left_out}
     return values, said
-
-
-def pool_settings(conf):
-    """What is said of the settings that would start another pool than the one that is asked for."""
-    said, pool, method = [], conf.get("worker_pool"), conf.get("worker_pool_start_method")
-    if pool and pool not in PREFORK:
-        said.append("worker_pool is %r in the settings and beats --pool prefork: overridden in the trial" % pool)
-    if method not in (None, "fork"):
-        said.append("worker_pool_start_method is %r in the settings: overridden in the trial" % method)
-    return said
 
 
 def limits(app, task):
@@ -105,7 +94,7 @@ def facts(spec):
     if app.conf.result_serializer not in READ and (app.conf.task_track_started or task.track_started):
         said.append("track_started is off in the trial: results in %s cannot be told from it" % app.conf.result_serializer)
         app.conf.task_track_started = changed["task_track_started"] = task.track_started = False
-    pools = pool_settings(app.conf)
+    pools = own_settings.of_pool(app.conf)
     import celery
 
     return app, task, {

@@ -94,8 +94,8 @@ SILENT = frozenset((
     "broker_password", "broker_vhost", "broker_login_method", "broker_connection_retry_on_startup", "result_backend",
     "redis_host", "redis_port", "redis_db", "redis_username", "redis_password", "worker_hijack_root_logger",
     "worker_log_color", "worker_log_format", "worker_log_datefmt", "worker_task_log_format", "worker_task_log_datefmt",
-    "worker_redirect_stdouts", "worker_redirect_stdouts_level", "task_eager_propagates", "worker_pool",
-    "worker_pool_start_method",
+    "worker_redirect_stdouts", "worker_redirect_stdouts_level", "task_eager_propagates",
+    "worker_pool", "worker_pool_start_method",  # see `of_pool`
 ))  # fmt: skip
 MEASURED = ("worker_", "task_", "result_", "redis_", "broker_")  # settings of other rooms (a database's, beat's) are not
 
@@ -124,6 +124,7 @@ FROM_CONFIG = {
     "serializer": "task_serializer",
 }  # fmt: skip
 
+PREFORK = ("prefork", "processes", "celery.concurrency.prefork:TaskPool")
 MOST = 60  # characters of a value that are shown
 
 
@@ -171,6 +172,16 @@ def said(theirs):
     known = {row.name for row in OVERRIDDEN + BY_COMMAND + KEPT}
     rest = ["%s (%s)" % (name, shown(value)) for name, value in sorted(theirs.items()) if name not in known]
     return lines + (["kept as they are: " + ", ".join(rest)] if rest else [])
+
+
+def of_pool(conf):
+    """What is said of the settings that would start another pool than the one that is asked for."""
+    said, pool, method = [], conf.get("worker_pool"), conf.get("worker_pool_start_method")
+    if pool and pool not in PREFORK:
+        said.append("worker_pool is %r in the settings and beats --pool prefork: overridden in the trial" % pool)
+    if method not in (None, "fork"):
+        said.append("worker_pool_start_method is %r in the settings: overridden in the trial" % method)
+    return said
 
 
 def options(task, conf, celerys):

@@ -261,7 +261,7 @@ def test_settings_are_kept_or_overridden_and_named_wherever_they_are_set(probe: 
             "the variable BROKER_URL names the private broker",
             "the variable CELERY_WORKER_AUTOSCALE is left out",
             "the variable CELERY_WORKER_PREFETCH_MULTIPLIER is '2', kept",
-            "worker_max_tasks_per_child is 50 in the worker and was None before",
+            "worker_max_tasks_per_child is 5000 in the worker and was None before",
         ):
             assert words in notes, notes
         assert "ignore_result" not in notes, "what is overridden holds, though a worker's own start sets it again"

@@ -115,7 +115,7 @@ class ApplicationSource:
         elif found.usable:
             self.check, self.checked = found, "match those of serial calls"
             self.rows = len({line["row"] for line in lines})  # from the first on: they are gone through in order
-            self.notes = [text for text in (found.said(), self._some_rows()) if text]
+            self.notes = [visible(text) for text in (found.said(), self._some_rows()) if text]
         else:
             self.check, self.checked = checks.anything, "came"
             self.notes = [_unchecked(found)]

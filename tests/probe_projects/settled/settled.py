@@ -27,7 +27,7 @@ def price(count):
 
 @signals.celeryd_init.connect
 def as_it_starts(conf, **_):
-    conf.worker_max_tasks_per_child = 50
+    conf.worker_max_tasks_per_child = 5000
 
 
 @signals.worker_init.connect
