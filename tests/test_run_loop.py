@@ -138,7 +138,7 @@ class NoBroker:
 
 
 def carry_on(
-    given: Given, runner: Runner, screen: Screen | None = None, interrupted: Callable[[], bool] = bool
+    given: Given, runner: workflow.CarryOut, screen: Screen | None = None, interrupted: Callable[[], bool] = bool
 ) -> pd.DataFrame:
     """The loop itself, in a folder that is there."""
     screen = screen or Screen()
@@ -250,6 +250,25 @@ def test_what_others_have_shown_is_spared_with_its_reason_and_its_like_is_run(tm
     assert runner.ran == [ONE, THREE]
     (spared,) = (each for each in RunFolder(tmp_path).latest().values() if each.as_cell == TWO)
     assert (spared.outcome, spared.reason) == (Outcome.SKIPPED, "not run: nothing new")
+
+
+@pytest.mark.parametrize(("unsettled", "reasons"), [([], ["first"]), (["first"], ["first", "second"])])
+def test_a_trial_that_was_given_less_than_was_asked_for_is_run_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unsettled: list[str], reasons: list[str]
+) -> None:
+    ends = iter([record(ONE, reason="first"), record(ONE, reason="second")])
+    seen: list[str] = []
+
+    class Source(Given):
+        def unsettled(self, record: TrialRecord) -> bool:
+            seen.append(record.reason)
+            return record.reason in unsettled
+
+    monkeypatch.setattr(one_trial, "once", lambda *_: next(ends))
+    given = Source(folder=tmp_path, cells=[ONE])
+    carry_on(given, one_trial.carried_out)
+    assert seen == ["first"], "the second try is the last word"
+    assert [one.reason for one in RunFolder(tmp_path).records()] == [reasons[-1]]
 
 
 def test_a_trial_is_given_the_records_of_its_own_baseline(tmp_path: Path) -> None:
