@@ -17,6 +17,7 @@ from rich.text import Text
 from harness.errors import Exit
 from harness.measure import doubts
 from harness.records.outcomes import Outcome
+from harness.summary import notes
 from harness.summary.hang_rate import HangRate, clean_trials_for
 
 
@@ -238,6 +239,13 @@ def doubted(console: Console, table: pd.DataFrame) -> None:
     for name, (words, count) in sorted(found.items(), key=lambda item: -item[1][1]):
         where = f"{count} of {len(table)} rows, such as" if count > 1 else "1 row"
         console.print(Text(wrapped(f"? {name} ({where}): {words}", width, ""), style="yellow"), soft_wrap=True)
+
+
+def noted(console: Console, table: pd.DataFrame) -> None:
+    """What else a reader has to know of the rows, each note once."""
+    width = console.width if console.is_terminal else None
+    for line in notes.counted([notes.parts(str(column)) for column in table["notes"].fillna("")]):
+        console.print(Text(wrapped(f"note: {line}", width, ""), style="dim"), soft_wrap=True)
 
 
 def hang_rates(console: Console, table: pd.DataFrame) -> None:

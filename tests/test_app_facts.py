@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 
 from harness.trial.application import Limits
-from harness.worker import app_facts
+from harness.worker import app_facts, own_settings
 
 
 def price() -> None:
@@ -64,4 +64,4 @@ def test_what_bounds_a_child_is_told() -> None:
     ],
 )
 def test_a_setting_that_would_start_another_pool_is_said(settings: dict[str, str], said: list[str]) -> None:
-    assert app_facts.pool_settings(settings) == [f"{text}: overridden in the trial" for text in said]
+    assert own_settings.of_pool(settings) == [f"{text}: overridden in the trial" for text in said]

@@ -13,12 +13,18 @@ from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.source import NOT_CHECKED, ApplicationSource
+from harness.applications.probe.source import NOT_CHECKED, ApplicationSource, too_few
 from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
+from harness.experiment.matrix import Cell
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.trial.application import Application
+from harness.trial.application import Application, Limits
+from harness.trial.left import Left
+from harness.worker import contract
+from tests.plain_left import left_in
 from tests.test_store import CELL, record
 
 HERE = Path("/somewhere")
@@ -124,6 +130,96 @@ def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_
     one.take_reference([line(0, 7), line(1, 8)])
     assert one.revised(record(replace(CELL, pool="prefork"))).reason == "fine; worker_pool is 'threads'"
     assert one.revised(record(CELL)).reason == "fine"
+
+
+def test_what_was_said_of_settings_and_of_the_comparison_is_on_record() -> None:
+    said: list[str] = []
+    one = source(said=said)
+    one.facts.told["said"] = ["worker_concurrency is 8"]  # type: ignore[index]
+    one.take_reference([line(0, {"\x1b[31mat": 1}), line(0, {"\x1b[31mat": 2})])
+    told = one.revised(record()).certainty.notes
+    assert told == [
+        "worker_concurrency is 8",
+        r"not compared, for it differs from call to call: result.\x1b[31mat",
+        "the serial calls had time for the first 1 of 2 rows: these are sent",
+    ]
+    assert said == told[1:], "what the application is was said when it was asked"
+
+
+def left(cell: Cell, folder: Path, by: str = "done", **held: str) -> Left:
+    (folder / contract.SETTINGS).write_text(json.dumps(held))
+    one = left_in(folder)
+    return replace(one, cell=cell, ended=replace(one.ended, by=by))
+
+
+def test_a_setting_that_the_worker_has_otherwise_is_said_and_on_record(tmp_path: Path) -> None:
+    said: list[str] = []
+    one = source(said=said)
+    one.facts.told["expected"] = {"worker_max_tasks_per_child": "None"}  # type: ignore[index]
+    one.read(left(CELL, tmp_path, worker_max_tasks_per_child="2"))
+    (line,) = one.revised(record()).certainty.notes
+    assert line.startswith("worker_max_tasks_per_child is 2 in the worker and was None before")
+    assert said == [line]
+
+
+def test_fewer_children_than_were_asked_for_are_counted_by_the_kernel(tmp_path: Path) -> None:
+    found = left(replace(CELL, pool="prefork", concurrency=2), tmp_path)
+    most = max(len(sample.pids) - 1 for sample in found.machine.watched.samples)
+    assert too_few(found) == []
+    more = replace(found, cell=replace(found.cell, concurrency=most + 1))
+    assert too_few(more) == [f"the kernel saw {most} child processes at the most, {most + 1} were asked for"]
+    assert too_few(replace(more, cell=replace(more.cell, pool="threads"))) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "pool", "words"),
+    [
+        (Outcome.STALLED, "prefork", "why; worker_max_tasks_per_child replaces each child after 5 tasks"),
+        (Outcome.CRASHED, "prefork", "why; worker_max_tasks_per_child replaces each child after 5 tasks"),
+        (Outcome.STALLED, "threads", "why"),
+        (Outcome.WRONG, "prefork", "why"),
+    ],
+)
+def test_a_pool_that_does_badly_while_its_children_are_replaced_is_told_with_the_setting(
+    outcome: Outcome, pool: str, words: str
+) -> None:
+    one = source()
+    one.application = replace(one.application, limits=Limits(max_tasks_per_child=5))
+    assert one.revised(record(replace(CELL, pool=pool), outcome=outcome, reason="why")).reason == words
+
+
+def cut_off_under_a_shorter_limit(tmp_path: Path, outcome: Outcome) -> tuple[ApplicationSource, TrialRecord]:
+    one = source()
+    serial, pool = one.planned()[0].cell, one.planned()[1].cell
+    one.read(left(serial, tmp_path))
+    one.revised(record(serial, outcome=Outcome.WAITING, last_progress_s=0.0))
+    one.read(left(pool, tmp_path, by="limit"))
+    return one, one.revised(record(pool, outcome=outcome, reason="cut off"))
+
+
+def test_a_pool_that_made_progress_under_a_shorter_limit_is_run_again_with_the_whole_one(tmp_path: Path) -> None:
+    one, told = cut_off_under_a_shorter_limit(tmp_path, Outcome.SLOW)
+    assert one.unsettled(told)
+    assert not one.unsettled(told), "the whole limit is the last word"
+
+
+def test_a_pool_that_waits_like_the_serial_calls_is_settled_and_the_limit_is_on_record(tmp_path: Path) -> None:
+    one, told = cut_off_under_a_shorter_limit(tmp_path, Outcome.WAITING)
+    assert not one.unsettled(told)
+    assert "the serial calls waited to the limit: this pool was cut off after 30 s without progress" in told.certainty.notes[-1]
+
+
+def test_a_repeat_is_spared_unless_it_is_asked_for() -> None:
+    one = source(replace(ORDER, settings=Settings(repeat=2)))
+    serial, first = one.planned()[:2]
+    again = next(item for item in one.planned() if item.cell == first.cell and item.trial == 2)
+    one.revised(record(serial.cell, outcome=Outcome.HUNG, proof="p"))
+    known = [record(first.cell, outcome=Outcome.HUNG, proof="p", plan_key=first.key)]
+    assert "the serial calls did, too" in one.spared(again, known)
+    assert one.spared(first, known) == ""
+    assert one.spared(again, [record(first.cell, outcome=Outcome.HUNG, proof="p")]) == "", "that is of another plan"
+    one.order = replace(one.order, retry=frozenset({Outcome.SKIPPED}))
+    assert one.spared(again, known) == ""
 
 
 def test_a_folder_with_a_probe_of_something_else_is_not_admitted(tmp_path: Path) -> None:

@@ -73,6 +73,22 @@ def test_limits_that_a_message_brings_win_over_the_tasks_own() -> None:
     )  # fmt: skip
 
 
+def test_what_the_application_puts_on_its_messages_is_kept_and_named() -> None:
+    plain = {"headers": {"id": contract.PLACEHOLDER, "tenant": "x", "lang": "py"}, "properties": {"priority": 3}, "body": "b"}
+    one = template(json.dumps(plain).encode(), made_s=MADE_S)
+    sent = json.loads(rebase.fill(one.text, MADE_S))
+    assert (sent["headers"]["tenant"], sent["properties"]["priority"]) == ("x", 3)
+    assert messages.said([one]) == [
+        "each message is sent with the application's priority: 3",
+        "each message is sent with the application's own headers: tenant",
+    ]
+
+
+def test_a_limit_of_the_message_is_named_unless_it_is_the_tasks_own() -> None:
+    one = made(timelimit=[9, 7])
+    assert messages.said([one], {"hard_s": 9, "soft_s": 8}) == ["each message brings a soft time limit of 7 s, which is kept"]
+
+
 def test_a_message_of_the_first_protocol_is_refused() -> None:
     with pytest.raises(BadInput, match="no id in their headers"):
         template(b'{"headers": {}, "properties": {}}', made_s=MADE_S)

@@ -53,13 +53,13 @@ EMPTY: list[tuple[BaseModel, dict[str, Any]]] = [
         {
             "outcome": "ok", "reason": "r", "seconds": 0.0, "evidence": "", "last_progress_s": None, "verdict_after_s": None,
             "cause": "", "support": [], "executors": None, "executors_hung": None,
-            "withdrawn": [],
+            "proof": "", "withdrawn": [],
         },
     ),
     (
         Answers(),
         {
-            "requests": 0, "ok": 0, "wrong": 0, "unanswered": 0, "errors": {}, "max_error": None, "duplicates": 0,
+            "requests": 0, "ok": 0, "wrong": 0, "unanswered": 0, "errors": {}, "max_error": None, "duplicates": 0, "died": 0,
             "backlog": [],
             "requests_file": "",
         },
@@ -82,7 +82,7 @@ EMPTY: list[tuple[BaseModel, dict[str, Any]]] = [
     ),
     (Memory(), {"use": None, "peak_pss_bytes": None}),
     (Client(), {"sending": None}),
-    (Certainty(), {"figures": None, "unusable": "", "doubts": []}),
+    (Certainty(), {"figures": None, "unusable": "", "doubts": [], "notes": []}),
     (Noise(), {"swapped_bytes": None, "frequency_low_hz": None, "frequency_high_hz": None}),
     (
         Figures(requests=1, throughput_per_s=2.0),
@@ -149,7 +149,7 @@ def test_the_record_of_each_earlier_version_becomes_todays(name: str) -> None:
     record = replay.once(name).record
     row = {key: value for key, value in flat(json.loads(to_line(record))).items() if key not in NEWER}
     second = from_line(json.dumps({**row, "schema_version": 2}))
-    assert second == record.changed(pace={"slowest_s": None}, certainty={"unusable": ""})
+    assert second == record.changed(ended={"proof": ""}, pace={"slowest_s": None}, certainty={"unusable": ""})
     assert second is not None
     assert from_line(json.dumps({**row, "schema_version": 1})) == second.changed(
         certainty={"figures": None, "doubts": []}, cpu={"noise": None}

@@ -42,6 +42,7 @@ class Given:
     folder: Path
     cells: Sequence[Cell] = tuple(CELLS)
     skips: Mapping[Cell, str] = field(default_factory=dict)
+    spares: Mapping[Cell, str] = field(default_factory=dict)
     first: Cell | None = None
     retry: frozenset[Outcome] = frozenset()
     fresh: bool = False
@@ -76,11 +77,17 @@ class Given:
         raise AssertionError("the tests' runner needs none")
         yield
 
+    def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        return self.spares.get(item.cell, "")
+
     def read(self, left: Left) -> Requests | None:
         return None
 
     def revised(self, record: TrialRecord) -> TrialRecord:
         return record
+
+    def unsettled(self, record: TrialRecord) -> bool:
+        return False
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         return {"given": len(self.cells)}
@@ -131,7 +138,7 @@ class NoBroker:
 
 
 def carry_on(
-    given: Given, runner: Runner, screen: Screen | None = None, interrupted: Callable[[], bool] = bool
+    given: Given, runner: workflow.CarryOut, screen: Screen | None = None, interrupted: Callable[[], bool] = bool
 ) -> pd.DataFrame:
     """The loop itself, in a folder that is there."""
     screen = screen or Screen()
@@ -235,6 +242,33 @@ def test_what_cannot_exist_is_skipped_with_its_reason_and_says_nothing_of_its_li
     carry_on(Given(folder=tmp_path, skips={ONE: "no such pool"}), runner)
     assert runner.ran == [TWO, THREE]
     assert RunFolder(tmp_path).latest()[ONE.id, 1].reason == "no such pool"
+
+
+def test_what_others_have_shown_is_spared_with_its_reason_and_its_like_is_run(tmp_path: Path) -> None:
+    runner = Runner()
+    carry_on(Given(folder=tmp_path, spares={TWO: "not run: nothing new"}), runner)
+    assert runner.ran == [ONE, THREE]
+    (spared,) = (each for each in RunFolder(tmp_path).latest().values() if each.as_cell == TWO)
+    assert (spared.outcome, spared.reason) == (Outcome.SKIPPED, "not run: nothing new")
+
+
+@pytest.mark.parametrize(("unsettled", "reasons"), [([], ["first"]), (["first"], ["first", "second"])])
+def test_a_trial_that_was_given_less_than_was_asked_for_is_run_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unsettled: list[str], reasons: list[str]
+) -> None:
+    ends = iter([record(ONE, reason="first"), record(ONE, reason="second")])
+    seen: list[str] = []
+
+    class Source(Given):
+        def unsettled(self, record: TrialRecord) -> bool:
+            seen.append(record.reason)
+            return record.reason in unsettled
+
+    monkeypatch.setattr(one_trial, "once", lambda *_: next(ends))
+    given = Source(folder=tmp_path, cells=[ONE])
+    carry_on(given, one_trial.carried_out)
+    assert seen == ["first"], "the second try is the last word"
+    assert [one.reason for one in RunFolder(tmp_path).records()] == [reasons[-1]]
 
 
 def test_a_trial_is_given_the_records_of_its_own_baseline(tmp_path: Path) -> None:

@@ -89,8 +89,8 @@ def test_what_is_waited_for_is_told_in_words(code: str, kind: str, said: str, tm
         settled(process.pid, kind)
         children = procfs.children(process.pid)
         known = {"path": path, "test": os.getpid(), "comm": (procfs.read("/proc/self/comm") or "").strip()}
-        told = waits.waits_for(process.pid, process.pid)
-        assert told.startswith(said.format(child=next(iter(children), 0), **known))
+        expected = said.format(child=next(iter(children), 0), **known)  # a child has its name once it runs its program
+        assert wait_until(lambda: waits.waits_for(process.pid, process.pid).startswith(expected)), expected
 
 
 def test_a_silent_peer_is_named_with_its_process_and_state(tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
 """How a trial ended: one word, its reason, decided from observations by a pure function.
 
-The order of the questions matters: what our own instrument did wrong comes first, then what ended the trial early,
-then what the answers say, and only then the pace. What made no progress to the limit, and is not proved to hang, is `waiting`;
+What our own instrument did wrong comes first, then a worker that never ran. Of all that holds after these, the gravest is the
+word: crashed, respawning, hung, waiting, wrong, errors, stalled, slow, ok; the reason tells the rest with its counts. What made
+no progress to the limit, and is not proved to hang, is `waiting`;
 `invalid` is a trial of which nobody can say how it ended, because our own instrument failed. A noisy machine, a late or busy
 client take away the figures (`unusable`), never the outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.judge.blocked import How
@@ -24,6 +25,7 @@ STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhi
 CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
 LATE_ALLOWED = 0.01  # of the sends of open traffic, see `harness.client.schedule`
 MOST_WAITS = 2  # that a reason names
+LOST = "WorkerLostError"  # what billiard answers in a dead child's place
 SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
 
 
@@ -71,12 +73,19 @@ class Observations:
     throughput_per_s: float | None = None
 
 
-def classify(seen: Observations) -> tuple[Outcome, str]:
-    """(outcome, one-line reason)."""
-    for question in (_instrument, _early_end, _answers, _pace):
-        answer = question(seen)
-        if answer:
-            return answer
+Found = tuple[Outcome, str]
+
+
+def classify(seen: Observations) -> Found:
+    """(outcome, one-line reason). Of all that holds the gravest is the word; the reason tells the others, too."""
+    outright = _instrument(seen) or _never_ran(seen)
+    if outright:
+        return outright
+    questions = (_crashed, _verdict, _waiting, _wrong, _errors, _stalled, _slow)
+    found = [answer for question in questions if (answer := question(seen))]
+    if found:
+        outcome, reason = found[0]
+        return outcome, "; ".join([reason, *_further(seen, found)])
     expected = seen.requests - (seen.sending.withdrawn if seen.sending else 0)
     if not expected or seen.ok != expected:
         return Outcome.INVALID, f"could not judge: only {seen.ok} of {expected} answers could be checked"
@@ -87,7 +96,7 @@ def classify(seen: Observations) -> tuple[Outcome, str]:
     return Outcome.OK, f"{seen.ok} of {expected} answers match the reference{twice}{starved}{peak}"
 
 
-def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
+def _instrument(seen: Observations) -> Found | None:
     if seen.ended_by == "broker-exit":
         return Outcome.INVALID, "broker lost: the embedded server ended during the trial"
     if seen.ended_by == "broker-cut":
@@ -106,39 +115,109 @@ def _instrument(seen: Observations) -> tuple[Outcome, str] | None:
     return None
 
 
-def _early_end(seen: Observations) -> tuple[Outcome, str] | None:
+def _never_ran(seen: Observations) -> Found | None:
     if seen.unsupported:
         return Outcome.SKIPPED, f"the backend cannot build the layer {seen.unsupported}"
     if seen.no_consumer:
         return Outcome.REFUSED, seen.no_consumer
-    if seen.ended_by == "worker-exit":
-        if not seen.was_ready:
-            return Outcome.REFUSED, f"the worker ended before it was ready ({seen.worker_exit}): {seen.log_tail}"
-        return Outcome.CRASHED, f"the worker process ended with {seen.worker_exit}" + _logged(seen)
+    if seen.ended_by == "worker-exit" and not seen.was_ready:
+        return Outcome.REFUSED, f"the worker ended before it was ready ({seen.worker_exit}): {seen.log_tail}"
     if seen.ended_by == "ready-limit":
         return Outcome.REFUSED, f"the worker was not ready within {seen.limit_s:g} s: {seen.log_tail}"
-    verdict = seen.verdict if seen.ended_by == "verdict" else seen.partial
-    if verdict is not None:
-        if verdict.how is How.BEREFT and seen.at_lock:
-            return Outcome.WAITING, f"{verdict.reason}; not proved: it waits for a lock, which a native thread may release"
-        if verdict.how is How.LOST and seen.lost_requests:
-            return Outcome.CRASHED, _died(seen)
-        more = {State.STALLED: _where, State.RESPAWNING: _logged}.get(verdict.state)
-        return Outcome(verdict.state.value), verdict.reason + (more(seen) if more else "")
     return None
 
 
-def _answers(seen: Observations) -> tuple[Outcome, str] | None:
-    lost = {text: count for text, count in seen.errors.items() if text.startswith("WorkerLostError")}
-    if lost:
-        return Outcome.CRASHED, f"child processes died: {counted(lost)}"
-    if seen.lost_requests and seen.ended_by == "limit":
-        return Outcome.CRASHED, _died(seen)
-    if seen.wrong:
-        return Outcome.WRONG, f"{seen.wrong} of {seen.requests} answers differ from the reference by up to {seen.max_error:.3g}"
-    if seen.errors:
-        return Outcome.ERRORS, f"{sum(seen.errors.values())} of {seen.requests} requests raised: {counted(seen.errors)}"
+def _crashed(seen: Observations) -> Found | None:
+    said = [f"the worker process ended with {seen.worker_exit}{_logged(seen)}"] if seen.ended_by == "worker-exit" else []
+    if lost := _lost_errors(seen):
+        said.append(f"child processes died: {counted(lost)}")
+    elif seen.lost_requests and seen.ended_by != "done":  # then each was answered, or the judge of the answers says so
+        said.append(f"{seen.dead_children} child processes died, {seen.lost_requests} of their requests unanswered")
+    return (Outcome.CRASHED, "; ".join(said)) if said else None
+
+
+def _lost_errors(seen: Observations) -> dict[str, int]:
+    return {text: count for text, count in seen.errors.items() if text.startswith(LOST)}
+
+
+def _verdict(seen: Observations) -> Found | None:
+    """What the watchdog has proved of the worker, or of some of its executors; that work only waits is asked later."""
+    ended = seen.verdict if seen.ended_by == "verdict" else None
+    proved = [one for one in (ended, seen.partial) if one is not None and one.state is not State.STALLED]
+    if not proved or (proved[0].how is How.LOST and seen.lost_requests):
+        return None
+    reason = _of_those_at_work(seen, proved[0])
+    if proved[0].how is How.BEREFT and seen.at_lock:
+        return Outcome.WAITING, f"{reason}; not proved: it waits for a lock, which a native thread may release"
+    return Outcome(proved[0].state.value), reason + (_logged(seen) if proved[0].state is State.RESPAWNING else "")
+
+
+def _of_those_at_work(seen: Observations, verdict: Verdict) -> str:
+    """The verdict's reason; an executor that had no request counts as none that could have gone on."""
+    at_work = max(verdict.hung, seen.unanswered)
+    if not verdict.hung or not seen.unanswered or at_work >= verdict.executors:
+        return verdict.reason
+    counts = f"{verdict.hung} of {verdict.executors} "
+    if not verdict.reason.startswith(counts):
+        return verdict.reason
+    idle = verdict.executors - at_work
+    return f"{verdict.hung} of {at_work} {verdict.reason.removeprefix(counts)}; {idle} more had no request"
+
+
+def _waiting(seen: Observations) -> Found | None:
+    """It made no progress to the limit, and nobody could prove that it waits for ever."""
+    if seen.ended_by != "limit" or _progressed(seen):
+        return None
+    undecided = seen.verdict is not None and seen.verdict.state is State.UNDECIDED
+    why = f"no progress for {seen.quiet_s:.0f} s"
+    if seen.waits:
+        why += f": {'; '.join(seen.waits[:MOST_WAITS])}"
+    if undecided and seen.verdict:
+        why += f"{'; ' if seen.waits else ', and '}not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
+    if seen.backlog:
+        why += f"; meanwhile {' and '.join(seen.backlog)}"
+    lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
+    return Outcome.WAITING, f"{why}{lost}; {_at_limit(seen)}"
+
+
+def _wrong(seen: Observations) -> Found | None:
+    if not seen.wrong:
+        return None
+    return Outcome.WRONG, f"{seen.wrong} of {seen.requests} answers differ from the reference by up to {seen.max_error:.3g}"
+
+
+def _errors(seen: Observations) -> Found | None:
+    raised = {text: count for text, count in seen.errors.items() if not text.startswith(LOST)}
+    if not raised:
+        return None
+    return Outcome.ERRORS, f"{sum(raised.values())} of {seen.requests} requests raised: {counted(raised)}"
+
+
+def _stalled(seen: Observations) -> Found | None:
+    """Work waits while executors are free: the watchdog saw nothing else, or the pace tells."""
+    if seen.ended_by == "verdict" and seen.verdict is not None and seen.verdict.state is State.STALLED:
+        return Outcome.STALLED, seen.verdict.reason + _where(seen)
+    stalled = _by_pace(seen) if seen.ended_by in ("done", "limit") else None
+    return (Outcome.STALLED, stalled + _where(seen)) if stalled else None
+
+
+def _slow(seen: Observations) -> Found | None:
+    if seen.ended_by == "limit" and _progressed(seen):
+        held = "held back by the task's own rate limit, " if seen.rate_interval_s else ""
+        return Outcome.SLOW, f"progressing, {held}{_at_limit(seen)} with {seen.ok} answers"
+    if seen.ended_by == "done" and seen.sending is not None and seen.sending.cut_off:
+        return Outcome.SLOW, _cut_off(seen.sending)
     return None
+
+
+def _further(seen: Observations, found: Sequence[Found]) -> list[str]:
+    """What else is to be told beside the first: all that holds but a mere slowness, and what was never answered."""
+    wrong = f"{seen.wrong} answer{' is' if seen.wrong == 1 else 's are'} wrong"
+    said = [wrong if outcome is Outcome.WRONG else reason for outcome, reason in found[1:] if outcome is not Outcome.SLOW]
+    told = any(outcome is Outcome.WAITING for outcome, _ in found)  # its reason counts them
+    withdrawn = seen.sending.withdrawn if seen.sending else 0
+    silent = seen.unanswered - withdrawn - (seen.lost_requests if found[0][0] is Outcome.CRASHED else 0)
+    return [*said, *([f"{silent} never answered"] if silent > 0 and not told else [])]
 
 
 def _where(seen: Observations) -> str:
@@ -149,37 +228,13 @@ def _logged(seen: Observations) -> str:
     return f"; the last error in its log: {seen.log_error}" if seen.log_error else ""
 
 
-def _died(seen: Observations) -> str:
-    return f"{seen.dead_children} child processes died, {seen.lost_requests} of their requests unanswered"
+def _progressed(seen: Observations) -> bool:
+    """Whether the silence at the end is within the trial's own pace."""
+    return seen.quiet_s <= max(UNKNOWN_PATIENCE_S, SILENCE_FACTOR * seen.longest_silence_s, 2 * seen.rate_interval_s)
 
 
-def _pace(seen: Observations) -> tuple[Outcome, str] | None:
-    stalled = _stalled(seen)
-    if stalled and seen.ended_by in ("done", "limit"):
-        return Outcome.STALLED, stalled + _where(seen)
-    if seen.ended_by == "limit":
-        return _cut_off_at_the_limit(seen)
-    if seen.sending is not None and seen.sending.cut_off:
-        return Outcome.SLOW, _cut_off(seen.sending)
-    return None
-
-
-def _cut_off_at_the_limit(seen: Observations) -> tuple[Outcome, str]:
-    """It made progress to the end, and was slow; or it waited, and nobody could prove that it waits for ever."""
-    at_limit = f"cut off at the limit of {seen.limit_s:g} s"
-    if seen.quiet_s <= max(UNKNOWN_PATIENCE_S, SILENCE_FACTOR * seen.longest_silence_s, 2 * seen.rate_interval_s):
-        held = "held back by the task's own rate limit, " if seen.rate_interval_s else ""
-        return Outcome.SLOW, f"progressing, {held}{at_limit} with {seen.ok} answers"
-    undecided = seen.verdict is not None and seen.verdict.state is State.UNDECIDED
-    why = f"no progress for {seen.quiet_s:.0f} s"
-    if seen.waits:
-        why += f": {'; '.join(seen.waits[:MOST_WAITS])}"
-    if undecided and seen.verdict:
-        why += f"{'; ' if seen.waits else ', and '}not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
-    if seen.backlog:
-        why += f"; meanwhile {' and '.join(seen.backlog)}"
-    lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
-    return Outcome.WAITING, f"{why}{lost}; {at_limit}"
+def _at_limit(seen: Observations) -> str:
+    return f"cut off at the limit of {seen.limit_s:g} s"
 
 
 def unusable(seen: Observations) -> str:
@@ -210,7 +265,7 @@ def _cut_off(sending: Sending) -> str:
     )
 
 
-def _stalled(seen: Observations) -> str | None:
+def _by_pace(seen: Observations) -> str | None:
     """Answers come, but at a pace that neither busy executors nor a busy CPU explain."""
     if seen.waiting is None or seen.busy_cores is None or seen.idle_share < IDLE_CORES_SHARE:
         return None

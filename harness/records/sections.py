@@ -160,6 +160,7 @@ class Ended(Frozen):
     support: list[Words] = []  # what supports the cause, a sentence each
     executors: int | None = None  # that run requests: processes, threads, or 1
     executors_hung: int | None = None
+    proof: Words = ""  # the kind of the hang, as judge.blocked names it; '' where none was proved
     withdrawn: list[Words] = []  # proofs of a hang that did not stand, each in words: a defect of ours to look at
 
 
@@ -184,6 +185,7 @@ class Answers(Frozen):
     max_error: float | None = None  # largest |answer - reference|, all answers
     duplicates: int = 0  # answers that came a second time
     backlog: list[Backlog] = []  # what the application's own tasks left in queues
+    died: int = 0  # child processes that died meanwhile, those that were replaced by a setting among them
     requests_file: str = ""  # every request's stamps: a path in the run's folder
 
 
@@ -236,3 +238,4 @@ class Certainty(Frozen):
     figures: Figures | None = None
     unusable: Words = ""  # why figures that were measured are not kept: noise, a busy or late client; the outcome stands
     doubts: list[Words] = []  # about this trial alone, see `measure.doubts`
+    notes: list[Words] = []  # what else a reader has to know: settings kept or overridden, what was not compared

@@ -47,6 +47,9 @@ NEWER = {
     "slowest_s": ("pace", "slowest_s"),
     "withdrawn": ("ended", "withdrawn"),
     "backlog": ("answers", "backlog"),
+    "proof": ("ended", "proof"),
+    "died": ("answers", "died"),
+    "notes": ("certainty", "notes"),
 }
 #: a flat record's field -> (section, name in it)
 PLACES = {

@@ -30,7 +30,7 @@ from harness.records.store import RunFolder
 from harness.report import excerpts
 from harness.report.excerpts import Excerpt
 from harness.run import bundles
-from harness.summary import summary
+from harness.summary import notes, summary
 from harness.summary.summary import GRAVITY
 
 
@@ -56,6 +56,11 @@ class CellView:
     @property
     def doubts(self) -> list[tuple[str, str]]:
         return doubts.parts(self.row["doubts"] or "")
+
+    @property
+    def notes(self) -> list[str]:
+        """What else a reader has to know, see `summary.notes`."""
+        return notes.of(self.trials)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +109,11 @@ class Content:
             for name, rest in one.doubts:
                 found[name] = (found.get(name, (rest, 0))[0], found.get(name, (rest, 0))[1] + 1)
         return sorted(((name, rest, count) for name, (rest, count) in found.items()), key=lambda item: -item[2])
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know beside the figures, each note once."""
+        return notes.counted([one.notes for one in self.cells])
 
 
 @dataclass(frozen=True, kw_only=True)

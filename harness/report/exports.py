@@ -64,6 +64,7 @@ def markdown(content: Content) -> str:
         "",
         *(f"- **{escaped(name)}** ({count} cells): {escaped(rest)}" for name, rest, count in content.doubts),
     ]
+    lines += ["", "## Notes", "", *(f"- {escaped(note)}" for note in content.notes)] if content.notes else []
     return "\n".join(lines) + "\n"
 
 

@@ -68,6 +68,7 @@ def show(folder: Folder = Path("results/quick"), wide: Wide = False) -> None:
     table = summary.table(records, folder)
     display.rows(console, table, wide=wide)
     display.doubted(console, table)
+    display.noted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
 
 

@@ -92,6 +92,7 @@ def ended(left: Left, outcome: Outcome, reason: str, cause: Cause | None, run_fo
         executors=(verdict.executors or None) if verdict else None,
         executors_hung=(verdict.hung or None) if verdict else None,
         withdrawn=list(end.withdrawn),
+        proof=verdict.how.value if verdict and verdict.how else "",
     )
 
 
@@ -119,6 +120,7 @@ def answered(seen: Observations, requests_file: str, backlog: Sequence[Backlog] 
         max_error=seen.max_error,
         duplicates=seen.duplicates,
         backlog=list(backlog),
+        died=seen.dead_children,
         requests_file=requests_file,
     )
 

@@ -89,11 +89,17 @@ class ExperimentSource:
         with outside.around(cell.fault, slot.desk.server, slot.folder) as given:
             yield slot.assignment(environment=environment, bundle=bundle.folder, rows=bundle.rows, **given)
 
+    def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        return ""  # how often fresh workers hang is what a repeated experiment asks
+
     def read(self, left: Left) -> Requests | None:
         return conclude.compared(left, self.bundles[left.cell.workload])
 
     def revised(self, record: TrialRecord) -> TrialRecord:
         return record
+
+    def unsettled(self, record: TrialRecord) -> bool:
+        return False
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """What stands there of cells that this plan leaves alone is kept."""

@@ -90,11 +90,17 @@ class Source(Protocol):
     def assignment(self, slot: Slot) -> AbstractContextManager[Assignment]:
         """The trial's assignment; whatever it needs around it lasts as long as the context."""
 
+    def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        """Why this trial need not be run, for what others on record have shown; '' to run it."""
+
     def read(self, left: Left) -> Requests | None:
         """The requests of a trial that has ended, checked; None if there are none."""
 
     def revised(self, record: TrialRecord) -> TrialRecord:
         """The record, in the source's own words."""
+
+    def unsettled(self, record: TrialRecord) -> bool:
+        """Whether this trial has to be run once more before it is kept: it was given less than was asked for."""
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """Its part of `run.json`; `before`: what stands there."""

@@ -101,7 +101,8 @@ def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known
         if desk.interrupted():
             return
         screen.begins(item, index, len(todo), estimate.left_s(todo[index:], list(known.values()), desk.settings))
-        reason = item.skip or unsupported.get(_model(item.cell), "")
+        lacking = unsupported.get(_model(item.cell), "")
+        reason = item.skip or lacking or source.spared(item, list(known.values()))
         record = (
             one_trial.skipped(source, item, reason)
             if reason
@@ -109,7 +110,7 @@ def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known
         )
         if record is None:
             return
-        if record.outcome is Outcome.SKIPPED and not item.skip:
+        if record.outcome is Outcome.SKIPPED and not reason:
             unsupported[_model(item.cell)] = record.reason
         desk.folder.append(record)
         known[record.cell_id, record.trial] = record

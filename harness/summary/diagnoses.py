@@ -12,6 +12,7 @@ from harness.judge.causes import Fix, fixes
 from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
+from harness.summary import notes
 from harness.texts import escaped
 
 BAD = (Outcome.HUNG, Outcome.WAITING, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
@@ -38,6 +39,8 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
     helps = [_of_fix(fix, groups) for fix in fixes(worst.as_cell, worst.ended.cause)]
     if helps:
         lines += ["", "What would help:", *helps]
+    if said := notes.of(bad):
+        lines += ["", "To know beside it:", *[f"* {escaped(note)}" for note in said]]
     if worst.ended.evidence:
         lines += ["", f"Evidence: {evidence.linked(worst.ended.evidence)}"]
     return "\n".join(lines) + "\n"

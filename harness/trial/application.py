@@ -18,7 +18,7 @@ from harness.broker import PRIORITY_MARK
 from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
-from harness.worker import contract, spec
+from harness.worker import contract, own_variables, spec
 
 VISITOR = "harness.worker.visitor"
 PREFORK_BY_NAME = "processes"
@@ -75,13 +75,15 @@ class Application:
         """All variables of its processes, but for the trial's."""
         path = os.pathsep.join(filter(None, [str(worker_path()), self.own_variables.get("PYTHONPATH", "")]))
         overridden = dict.fromkeys(BROKER_VARIABLES, broker_url)
-        return {**self.own_variables, **overridden, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        own = own_variables.in_trial(self.own_variables, broker_url)
+        return {**own, **overridden, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
     def worker_command(self, cell: Cell) -> list[str]:
         """`celery worker` as its owner would call it, and the visitor."""
         queues = ["--queues", self.queue] if self.queue else []
+        include = ",".join(filter(None, [self.own_variables.get(own_variables.INCLUDE, ""), VISITOR]))
         return [
-            str(self.python), "-m", "celery", "-A", self.app, "worker", *self._pool(cell), *queues, "--include", VISITOR,
+            str(self.python), "-m", "celery", "-A", self.app, "worker", *self._pool(cell), *queues, "--include", include,
             "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
         ]  # fmt: skip
 

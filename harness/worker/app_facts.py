@@ -3,8 +3,8 @@
 SPEC (JSON): app, task, rows, queue ('' for the application's own routing). Writes facts to OUT (JSON), and publishes the task
 once for each row, through the application itself, to the trial's private broker: these messages, with contract.PLACEHOLDER
 for an id, are what the client sends. No worker runs yet. The broker and the result backend are set by Celery's own variables
-(CELERY_BROKER_URL, CELERY_RESULT_BACKEND), which win over whatever the application says; a few more settings would keep
-a worker from serving there, and are changed for the trial alone.
+(CELERY_BROKER_URL, CELERY_RESULT_BACKEND), which win over whatever the application says. What becomes of its other settings
+stands in `own_settings`.
 """
 
 import json
@@ -13,19 +13,9 @@ import sys
 import time
 import traceback
 
-from harness.worker import contract, their_app
+from harness.worker import contract, own_settings, own_variables, their_app
 
 ML = ("keras", "tensorflow", "theano", "torch", "jax")
-#: setting -> (its value in the trial, why)
-CHANGED = {
-    "broker_use_ssl": (False, "the private broker is on this machine"),
-    "redis_backend_use_ssl": (None, "the private broker is on this machine"),
-    "result_backend_transport_options": ({}, "the private broker is no sentinel, and its keys have no prefix"),
-    "task_ignore_result": (False, "an answer that is not stored cannot be checked"),
-    "task_always_eager": (False, "a worker is to run the task"),
-    "task_store_eager_result": (False, "a worker is to run the task"),
-}
-PREFORK = ("prefork", "processes", "celery.concurrency.prefork:TaskPool")
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OF_OTHER_BROKERS = ("sep", "global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
@@ -33,13 +23,11 @@ TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task
 
 
 def settings(conf):
-    """({setting: its value in the trial}, what is said of each)."""
-    values, said = {}, []
-    for name, (value, why) in CHANGED.items():
-        theirs = conf.get(name)
-        if theirs and theirs != value or (theirs is True and value is False):
-            said.append("%s is %r in the trial: %s" % (name, value, why))
-        values[name] = value
+    """({setting: its value in the trial}, what is said of those that are the application's own)."""
+    from celery.app.defaults import DEFAULTS
+
+    said = own_settings.said(own_settings.own(conf, DEFAULTS))
+    values = {row.name: row.value for row in own_settings.OVERRIDDEN}
     options = dict(conf.get("broker_transport_options") or {})
     left_out = sorted(name for name in options if name in OF_OTHER_BROKERS)
     if left_out:
@@ -48,31 +36,37 @@ def settings(conf):
     return values, said
 
 
-def pool_settings(conf):
-    """What is said of the settings that would start another pool than the one that is asked for."""
-    said, pool, method = [], conf.get("worker_pool"), conf.get("worker_pool_start_method")
-    if pool and pool not in PREFORK:
-        said.append("worker_pool is %r in the settings and beats --pool prefork: overridden in the trial" % pool)
-    if method not in (None, "fork"):
-        said.append("worker_pool_start_method is %r in the settings: overridden in the trial" % method)
-    return said
-
-
 def limits(app, task):
-    """What bounds a task or a child, as numbers; None where nothing does. A message may bring limits of its own, which win."""
+    """What bounds a task or a child, as numbers; None where nothing does. A message may bring limits of its own, which win.
+
+    A variable that Celery reads as an option beats the worker's setting, but not a task's own limit.
+    """
     from celery.utils.time import rate
 
     conf = app.conf
+
+    def told(setting):
+        value = option(setting)
+        return conf.get(setting) if value is None else value
+
     return {
-        "soft_s": task.soft_time_limit or conf.task_soft_time_limit,
-        "hard_s": task.time_limit or conf.task_time_limit,
+        "soft_s": task.soft_time_limit or told("task_soft_time_limit"),
+        "hard_s": task.time_limit or told("task_time_limit"),
         "rate_per_s": None if conf.worker_disable_rate_limits else rate(task.rate_limit) or None,
-        "max_tasks_per_child": conf.worker_max_tasks_per_child,
-        "max_memory_per_child_kib": conf.worker_max_memory_per_child,
+        "max_tasks_per_child": told("worker_max_tasks_per_child"),
+        "max_memory_per_child_kib": told("worker_max_memory_per_child"),
         "acks_late": bool(task.acks_late),
-        "prefetch_multiplier": conf.worker_prefetch_multiplier,
+        "prefetch_multiplier": told("worker_prefetch_multiplier"),
         "proc_alive_timeout_s": conf.worker_proc_alive_timeout,
     }
+
+
+def option(setting):
+    """What a variable says in the place of this setting, where this Celery reads it; None where none does."""
+    import celery
+
+    reads = tuple(int(part) for part in celery.__version__.split(".")[:2]) >= own_variables.FIRST
+    return own_variables.number(os.environ, setting) if reads else None
 
 
 def own_files(folder):
@@ -89,18 +83,18 @@ def own_files(folder):
 def facts(spec):
     app = their_app.found(spec["app"])
     task = their_app.called(app, spec["task"])
+    from celery import Task
+
     changed, said = settings(app.conf)
+    said += own_settings.options(task, app.conf, Task)
     app.conf.update(changed)
-    app.conf.task_protocol = 2
     if task.ignore_result:
-        said.append("the task's ignore_result is off in the trial: an answer that is not stored cannot be checked")
+        said.append("the task's ignore_result is off in the trial: " + own_settings.STORED)
         task.ignore_result = False
     if app.conf.result_serializer not in READ and (app.conf.task_track_started or task.track_started):
         said.append("track_started is off in the trial: results in %s cannot be told from it" % app.conf.result_serializer)
-        changed["task_track_started"] = False
-    if task.rate_limit:
-        said.append("the task's rate_limit %s is kept: it bounds the throughput" % task.rate_limit)
-    pools = pool_settings(app.conf)
+        app.conf.task_track_started = changed["task_track_started"] = task.track_started = False
+    pools = own_settings.of_pool(app.conf)
     import celery
 
     return app, task, {
@@ -112,6 +106,7 @@ def facts(spec):
         "pool_settings": pools,
         "utc_offset_s": app.now().utcoffset().total_seconds() if app.now().tzinfo else 0.0,
         "limits": limits(app, task),
+        "expected": own_settings.expected(app.conf, task, option),
         "told": {name: repr(app.conf.get(name)) for name in TOLD},
         "result_serializer": app.conf.result_serializer,
         "broker": app.connection_for_write().as_uri(),

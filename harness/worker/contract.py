@@ -110,6 +110,7 @@ REBASE = "HARNESS-REBASE:"  # and where a moment goes: so many seconds after it 
 QUEUES = "queues.json"  # beside the events of somebody's own application: the names of the queues that its worker consumes
 #: likewise: its pool, {"implementation": "module:class", "spawned": whether it does not fork, "limit": its concurrency}
 POOL = "pool.json"
+SETTINGS = "settings.json"  # likewise: what it really has of all that `own_settings` names, as it is said
 
 PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"
 

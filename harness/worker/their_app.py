@@ -1,13 +1,20 @@
 """Find somebody's Celery application as `celery -A` does, with all its tasks registered."""
 
 import importlib.util
+import os
 import sys
+
+#: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
+COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
 
 
 def found(name):
     """The application. Whatever its import raises is raised here, too."""
     from celery.app.utils import find_app
 
+    for ours, celerys in COMMANDS.items():
+        if os.environ.get(ours):
+            os.environ[celerys] = os.environ[ours]
     app = find_app(name)
     app.set_current()
     app.loader.import_default_modules()

@@ -12,7 +12,7 @@ import os
 
 from celery import current_app, signals
 
-from harness.worker import child_start, contract, heartbeat, other_tasks, self_report
+from harness.worker import child_start, contract, heartbeat, other_tasks, own_settings, self_report
 
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
@@ -27,7 +27,7 @@ def number_of(task_id):
 
 
 def settle(app):
-    """Make the settings those of the trial; `harness.worker.app_facts` says which, and why."""
+    """Make the settings those of the trial; `harness.worker.own_settings` says which, and why."""
     app.conf.update(SPEC["settings"])
     task = app.tasks.get(SPEC["task"])
     if task is not None:
@@ -41,6 +41,14 @@ heartbeat.emit(contract.IMPORT_BEGIN)
 self_report.answer_signals(EVENTS)
 child_start.watch()
 settle(current_app._get_current_object())
+
+
+@signals.worker_init.connect(weak=False)
+def _settled_again(sender, **_):
+    """The application's own receivers have run by now, and may have changed what is overridden. The worker reads its state file
+    later (celery/worker/components.py, 4.4 to 5.7)."""
+    settle(sender.app)
+    sender.statedb = None
 
 
 def tell(how, kind, task_id):
@@ -102,6 +110,8 @@ def _answered(sender, result, **_):
 def _ready(sender, **_):
     leave(contract.QUEUES, [queue.name for queue in sender.task_consumer.queues])
     leave(contract.POOL, described(sender.pool))
+    worker = sender.controller
+    leave(contract.SETTINGS, own_settings.held(worker, worker.app.tasks.get(SPEC["task"])))
     heartbeat.emit(contract.READY)
 
 

@@ -235,3 +235,51 @@ def test_messages_expire_after_their_sending_and_the_pool_is_the_one_that_was_as
     wanted = {"soft_s": 30, "hard_s": None, "rate_per_s": None, "acks_late": False, "expires_s": pytest.approx(2.0, abs=0.5)}
     assert {name: limits[name] for name in wanted} == wanted
     assert records["prefork"].pace.executors_seen == 2
+
+
+def test_settings_are_kept_or_overridden_and_named_wherever_they_are_set(probe: Prober) -> None:
+    folder = probe.project("settled")
+    nowhere = "redis://127.0.0.1:1/0"  # the owner's own, which a worker must not be led to
+    variables = {
+        "BROKER_URL": nowhere, "RESULT_BACKEND": nowhere, "CELERY_WORKER_AUTOSCALE": "3,1",
+        "CELERY_WORKER_PREFETCH_MULTIPLIER": "2",
+    }  # fmt: skip
+    (probe.folder / "own.env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    options = ("--env-file", "own.env", "--pools", "prefork,threads")
+    code, said, records = probe("settled:app", "settled.price", [[1]], *options, folder=folder)
+    assert code == 0, said
+    assert {record.outcome for record in records.values()} == {"ok"}, said
+    for pool in ("prefork", "threads"):
+        notes = "\n".join(records[pool].certainty.notes)
+        for words in (
+            "worker_concurrency is 8 in the settings, overridden",
+            "worker_state_db is 'state' in the settings, overridden",
+            "task_always_eager is False in the trial",
+            "worker_lost_wait is 7.0, kept",
+            "the task's soft_time_limit 20 is kept",
+            "the application's own headers: tenant",
+            "the variable BROKER_URL names the private broker",
+            "the variable CELERY_WORKER_AUTOSCALE is left out",
+            "the variable CELERY_WORKER_PREFETCH_MULTIPLIER is '2', kept",
+            "worker_max_tasks_per_child is 5000 in the worker and was None before",
+        ):
+            assert words in notes, notes
+        assert "ignore_result" not in notes, "what is overridden holds, though a worker's own start sets it again"
+        assert nowhere not in said
+    assert records["prefork"].pace.executors_seen == 2
+    assert not list(folder.glob("state*")), "the owner's state file is left alone"
+    limits = json.loads((probe.folder / "probe/run.json").read_text())["application"]["limits"]
+    assert (limits["prefetch_multiplier"], limits["soft_s"]) == (2, 20)
+    shown = probe.harness("show", "probe").stdout
+    assert "note: worker_concurrency is 8" in shown
+
+
+def test_a_hang_of_the_task_itself_is_paid_for_once(probe: Prober) -> None:
+    folder = probe.project("sides")
+    options = ("--pools", "threads", "--repeat", 2, "--limit-s", 60)
+    _, said, _ = probe("sides:app", "sides.stuck", [[1]], *options, folder=folder)
+    ended = {(one.as_cell.pool, one.trial): one for one in RunFolder(probe.folder / "probe").latest().values()}
+    assert ended["in-process", 1].outcome == ended["threads", 1].outcome == "hung", said
+    assert ended["threads", 1].ended.proof == ended["in-process", 1].ended.proof != ""
+    assert ended["threads", 2].outcome == "skipped"
+    assert "trial 1 hung, the serial calls did, too" in ended["threads", 2].reason

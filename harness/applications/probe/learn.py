@@ -24,8 +24,9 @@ from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe.stacks import stacks
 from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.source import Desk
+from harness.texts import visible
 from harness.trial.application import Application, Limits
-from harness.worker import contract, spec
+from harness.worker import contract, own_variables, spec
 
 REMEDY = "check --app, --task, --args, --cwd and --env-file"
 REDIS = (
@@ -134,7 +135,10 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
         messages.template(message, made_s=made_s, utc_offset_s=told["utc_offset_s"])
         for message, made_s in zip(sent[ours[0]], told["made_s"], strict=True)
     ]
+    version = str(told["celery"]).split(".")
+    variables = own_variables.said(order.variables, (int(version[0]), int(version[1])))
+    said = [*told["said"], *variables, *messages.said(templates, told["limits"])]
     return Facts(
-        told={**told, "said": [*told["said"], *messages.said(templates)], "limits": told["limits"] | messages.least(templates)},
+        told={**told, "said": [visible(line) for line in said], "limits": told["limits"] | messages.least(templates)},
         queue_key=ours[0], messages=[one.text for one in templates],
     )  # fmt: skip

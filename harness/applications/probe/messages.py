@@ -16,6 +16,12 @@ from harness.errors import BadInput
 from harness.worker import contract
 
 MOMENTS = {"expires": "expires", "eta": "is put off for"}  # header, and what it does to a message
+#: headers that Celery writes itself (celery/app/amqp.py, as_task_v2, and kombu's), 4.4 to 5.7
+CELERYS = frozenset({
+    "lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit", "root_id", "parent_id",
+    "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting", "stamped_headers", "stamps", "compression",
+    "x-delay",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,8 @@ class Template:
     offsets_s: Mapping[str, float]
     limits_s: tuple[float | None, float | None]
     unstored: bool  # it asks for its answer not to be stored
+    priority: int = 0
+    own_headers: tuple[str, ...] = ()  # names of those that are not Celery's
 
 
 def template(message: bytes, *, made_s: float, utc_offset_s: float = 0.0) -> Template:
@@ -47,7 +55,10 @@ def template(message: bytes, *, made_s: float, utc_offset_s: float = 0.0) -> Tem
         **({"ignore_result": False} if unstored else {}),
     }  # fmt: skip
     found["properties"]["delivery_tag"] = contract.PLACEHOLDER  # the name of a delivery: it must differ by request
-    return Template(text=json.dumps(found), offsets_s=offsets, limits_s=(hard, soft), unstored=unstored)
+    return Template(
+        text=json.dumps(found), offsets_s=offsets, limits_s=(hard, soft), unstored=unstored,
+        priority=found["properties"].get("priority") or 0, own_headers=tuple(sorted(set(headers) - CELERYS)),
+    )  # fmt: skip
 
 
 def _unix(moment: str, utc_offset_s: float) -> float:
@@ -55,14 +66,23 @@ def _unix(moment: str, utc_offset_s: float) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=timezone(timedelta(seconds=utc_offset_s)))).timestamp()
 
 
-def said(templates: Sequence[Template]) -> list[str]:
-    """What a reader has to know of them."""
+def said(templates: Sequence[Template], limits: Mapping[str, Any] | None = None) -> list[str]:
+    """What a reader has to know of them; `limits`: the task's own, which Celery writes into messages, too."""
     told = []
     for name, does in MOMENTS.items():
         found = sorted({round(one.offsets_s[name], 1) for one in templates if name in one.offsets_s})
         if found:
             span = f"{found[0]:g} s" if len(found) == 1 else f"{found[0]:g} to {found[-1]:g} s"
             told.append(f"each message {does} {span} after it is sent, as the application has it")
+    for title, brought in (("priority", {str(one.priority) for one in templates if one.priority}),
+                           ("own headers", {name for one in templates for name in one.own_headers})):  # fmt: skip
+        if brought:
+            told.append(f"each message is sent with the application's {title}: {', '.join(sorted(brought))}")
+    for place, (name, kind) in enumerate((("hard_s", "time limit"), ("soft_s", "soft time limit"))):
+        known = (limits or {}).get(name)
+        brought = {f"{limit:g} s" for one in templates if (limit := one.limits_s[place]) and limit != known}
+        if brought:
+            told.append(f"each message brings a {kind} of {', '.join(sorted(brought))}, which is kept")
     if any(one.unstored for one in templates):
         told.append("ignore_result of the messages is off in the trial: an answer that is not stored cannot be checked")
     return told

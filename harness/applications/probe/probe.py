@@ -62,7 +62,7 @@ class Probe:
         bare = _bare(order, desk)
         facts = learn.facts(order, bare, desk)
         for line in facts.said:
-            desk.say(f"in the trial alone: {line}")
+            desk.say(f"settings: {line}")
         found = changes(order, facts)
         if diff := "\n".join(change.diff for change in found if change.diff):
             desk.folder.replace(CHANGE_FILE, diff)

@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe import checks, results
+from harness.applications.probe import checks, patience, results
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.learn import Facts
@@ -20,16 +20,28 @@ from harness.environments import Environment
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.records.answers import Requests
+from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.run import plan
 from harness.run.plan import Planned
 from harness.run.source import Slot
-from harness.trial.application import Application
+from harness.texts import visible
+from harness.trial.application import Application, Limits, told
 from harness.trial.assignment import Assignment
 from harness.trial.left import Left
+from harness.worker import contract, own_settings
 
 APPLICATION = "application"  # of run.json
+BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the last trial left beside its requests: settings that its worker had otherwise, and what ended it."""
+
+    late: tuple[str, ...] = ()
+    by: str = ""
 
 
 @dataclass(kw_only=True)
@@ -46,6 +58,10 @@ class ApplicationSource:
     rows: int  # that are sent: those, from the first on, whose right answers are known
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
+    serial: TrialRecord | None = None  # of the serial calls of this run
+    notes: list[str] = field(default_factory=list)  # of the comparison, settled by the serial calls
+    whole: set[str] = field(default_factory=set)  # ids of the cells that get the whole limit after all
+    _seen: Seen = Seen()
 
     def planned(self) -> list[Planned]:
         return [
@@ -65,11 +81,25 @@ class ApplicationSource:
     @contextmanager
     def assignment(self, slot: Slot) -> Iterator[Assignment]:
         broker.emptied(slot.desk.server.url)
+        settings = slot.desk.settings.model_copy(update={"limit_s": self._limit_s(slot.item.cell)})
         yield slot.assignment(
-            environment=self.environment, bundle=Path(), rows=self.rows, application=self.application
+            environment=self.environment, bundle=Path(), rows=self.rows, application=self.application, settings=settings
         )  # fmt: skip
 
+    def _limit_s(self, cell: Cell) -> float:
+        asked = self.order.settings.limit_s
+        return asked if cell.is_baseline or cell.id in self.whole else patience.limit_s(self.serial, asked)
+
+    def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        if item.cell.is_baseline or Outcome.SKIPPED in self.order.retry:
+            return ""
+        same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
+        return patience.spared(self.serial, [one for one in same if one.trial < item.trial])
+
     def read(self, left: Left) -> Requests | None:
+        found = told(left.events / contract.SETTINGS)
+        late = own_settings.late(self.facts.told.get("expected", {}), found) if isinstance(found, dict) else []
+        self._seen = Seen(late=(*map(visible, late), *too_few(left)), by=left.ended.by)
         if left.cell.is_baseline:
             self.take_reference(results.serial_lines(left.result))
         if isinstance(self.check, Reference):
@@ -85,11 +115,12 @@ class ApplicationSource:
         elif found.usable:
             self.check, self.checked = found, "match those of serial calls"
             self.rows = len({line["row"] for line in lines})  # from the first on: they are gone through in order
-            for text in filter(None, (found.said(), self._some_rows())):
-                self.say(text)
+            self.notes = [visible(text) for text in (found.said(), self._some_rows()) if text]
         else:
             self.check, self.checked = checks.anything, "came"
-            self.say(_unchecked(found))
+            self.notes = [_unchecked(found)]
+        for text in self.notes:
+            self.say(text)
 
     def _some_rows(self) -> str:
         if self.rows == (every := len(self.order.rows)):
@@ -100,10 +131,31 @@ class ApplicationSource:
         """The reason, by what answers were held against here, and what the settings say of this pool; and a doubt where answers
         were held against nothing."""
         doubts = [NOT_CHECKED] if self.check is checks.anything else []
-        return record.changed(
-            ended={"reason": "; ".join([self._reworded(record.reason), *self._pool_settings(record.as_cell)])},
-            certainty={"doubts": [*record.certainty.doubts, *doubts]},
+        cell, limits = record.as_cell, self.application.limits
+        words = [self._reworded(record.reason), *self._pool_settings(cell), *replaced(record.outcome, cell, limits)]
+        notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell)]
+        revised = record.changed(
+            ended={"reason": "; ".join(words)},
+            certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
         )
+        for line in self._seen.late:
+            self.say(line)
+        if cell.is_baseline:
+            self.serial = revised
+        return revised
+
+    def _patience(self, cell: Cell) -> list[str]:
+        limit = self._limit_s(cell)
+        shorter = self.serial is not None and limit < self.order.settings.limit_s and self._seen.by == "limit"
+        return [patience.told(self.serial, limit)] if shorter and self.serial is not None else []
+
+    def unsettled(self, record: TrialRecord) -> bool:
+        """It made progress under the shorter limit, and was cut off by it."""
+        again = self._seen.by == "limit" and record.outcome not in patience.STUCK
+        if again and self._limit_s(record.as_cell) < self.order.settings.limit_s:
+            self.whole.add(record.cell_id)
+            return True
+        return False
 
     def _pool_settings(self, cell: Cell) -> list[str]:
         """What the owner has to change before a worker of theirs has this pool at all."""
@@ -112,7 +164,7 @@ class ApplicationSource:
 
     def _reworded(self, reason: str) -> str:
         if self.order.check:
-            told = re.sub("differ from the reference by up to .*", "fail the check", reason)
+            told = re.sub("differ from the reference by up to [^;]*", "fail the check", reason)
         else:
             told = reason.replace("the reference by up to inf", "those of serial calls")
             told = told.replace("differ from the reference", "differ from those of serial calls")
@@ -130,21 +182,39 @@ class ApplicationSource:
         )  # fmt: skip
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        order, told = self.order, self.facts.told
+        order, known = self.order, self.facts.told
         return {
             "experiment": {
                 "name": "probe", "summary": f"{order.task} of {order.app} in every pool", "cells": [],
                 "settings": order.settings.model_dump(),
             },
-            "environments": {OWN_APP: {"interpreter": told["python"], "installed": dict(self.environment.installed)}},
+            "environments": {OWN_APP: {"interpreter": known["python"], "installed": dict(self.environment.installed)}},
             APPLICATION: {
                 "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
                 "folder": os.path.relpath(order.folder), "env_file": str(order.env_file or ""),
-                "consumed": self.application.queue_name, "said": self.facts.said, "told": told["told"],
+                "consumed": self.application.queue_name, "said": self.facts.said, "told": known["told"],
                 "limits": asdict(self.application.limits),
                 "checked": self.checked, "changes": [vars(change) for change in self.changes],
             },
         }  # fmt: skip
+
+
+def replaced(outcome: Outcome, cell: Cell, limits: Limits) -> list[str]:
+    """Which setting replaces the children of a pool that did badly by it."""
+    if outcome not in BY_REPLACING or cell.is_baseline or POOLS[cell.pool].executors != "processes":
+        return []
+    bounds = (("worker_max_tasks_per_child", limits.max_tasks_per_child, "tasks"),
+              ("worker_max_memory_per_child", limits.max_memory_per_child_kib, "KiB"))  # fmt: skip
+    return [f"{name} replaces each child after {bound} {unit}" for name, bound, unit in bounds if bound]
+
+
+def too_few(left: Left) -> list[str]:
+    """Whether the kernel saw fewer children than were asked for, whatever the pool says of itself."""
+    cell, samples = left.cell, left.machine.watched.samples
+    if cell.is_baseline or POOLS[cell.pool].executors != "processes" or left.signs.ready_at_s is None or not samples:
+        return []
+    most = max(len(sample.pids) - 1 for sample in samples)
+    return [f"the kernel saw {most} child processes at the most, {cell.concurrency} were asked for"] * (most < cell.concurrency)
 
 
 def _unchecked(found: Reference) -> str:

@@ -18,7 +18,7 @@ from harness.errors import BadInput
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
-from harness.summary import summary
+from harness.summary import notes, summary
 from harness.summary.summary import gravest
 
 NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW}
@@ -38,6 +38,7 @@ class Candidate:
     evidence: str = ""
     cause: str = ""
     application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
+    notes: tuple[str, ...] = ()  # of its records: what a reader has to know beside the figures
     broken: tuple[Bound, ...] = ()
     unknown: tuple[Bound, ...] = ()
 
@@ -116,7 +117,8 @@ def _candidate(
     broken, unknown = held(row, bounds)
     return Candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
-        evidence=worst.ended.evidence, cause=worst.ended.cause, application=side.application, broken=broken, unknown=unknown,
+        evidence=worst.ended.evidence, cause=worst.ended.cause, application=side.application, notes=tuple(notes.of(trials)),
+        broken=broken, unknown=unknown,
     )  # fmt: skip
 
 

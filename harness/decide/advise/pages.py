@@ -12,6 +12,7 @@ from typing import Any
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
+from harness.summary import notes
 from harness.texts import escaped
 
 MOST = 12  # lines of a list; all are in the JSON
@@ -50,7 +51,7 @@ def headline(advice: Advice) -> str:
 
 def lines(advice: Advice) -> list[str]:
     """All of it but what to paste, one thought a line."""
-    return [*answer(advice), *vetoes(advice)]
+    return [*answer(advice), *vetoes(advice), *noted(advice)]
 
 
 def answer(advice: Advice) -> list[str]:
@@ -69,6 +70,13 @@ def vetoes(advice: Advice) -> list[str]:
     """What not to use, and why."""
     said = _few([f"vetoed: {one.id}: {one.outcome}, {one.reason}{_evidence(one)}" for one in advice.vetoed], "vetoed")
     return said + _few([f"does not keep {_broken(one)}: {one.id}" for one in advice.unfit], "do not keep a bound")
+
+
+def noted(advice: Advice) -> list[str]:
+    """What a reader has to know of the configurations beside their figures, each note once."""
+    every = [*advice.best, *([advice.runner_up] if advice.runner_up else []), *advice.vetoed, *advice.unfit, *advice.unknown]
+    cells = {one.id: one.notes for one in every}
+    return [f"note: {line}" for line in notes.counted(list(cells.values()))]
 
 
 def memory(one: Candidate, bytes_: float | None) -> str:
@@ -185,6 +193,7 @@ def _data(one: Advice) -> dict[str, Any]:
         "unfit": [{"cell": each.id, "broken": [str(bound) for bound in each.broken]} for each in one.unfit],
         "unknown": [{"cell": each.id, "bounds": [str(bound) for bound in each.unknown]} for each in one.unknown],
         "measure": list(one.measure),
+        "notes": noted(one),
         "code_changes": [{"what": words, "diff": diff} for words, diff in code_changes(one)],
     }
 

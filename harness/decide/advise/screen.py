@@ -18,7 +18,8 @@ def advice(console: Console, found: Sequence[Advice], most_memory: float | None)
         console.print(Text(pages.headline(one), style="bold green" if one.best else "bold red"), soft_wrap=True)
         for line in pages.lines(one):
             style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
-            console.print(Text(f"  {shortened(line, 240)}", style=style or ""), soft_wrap=True)
+            said = line if line.startswith("note: ") else shortened(line, 240)
+            console.print(Text(f"  {said}", style=style or ""), soft_wrap=True)
         for words, diff in pages.code_changes(one):
             console.print(Text(f"  {words}", style="bold"), soft_wrap=True)
             console.print(Text(diff), soft_wrap=True, end="")

@@ -50,6 +50,7 @@ def as_json(compared: Compared) -> str:
         "machine": sides.machines_differ(compared.first, compared.second),
         "versions": sides.versions_differ(compared.first, compared.second),
         "plans": sides.plans_differ(compared.first, compared.second),
+        "notes": [{"of": run, "note": note} for run, note in sides.noted(compared.first, compared.second)],
         "summary": compared.summary,
         "rule": RULE,
         "failures": list(compared.judgement.failures),
@@ -93,6 +94,7 @@ def markdown(compared: Compared) -> str:
         f"Asked for otherwise: {escaped(one)}  " for one in gate.lines(sides.plans_differ(compared.first, compared.second))
     ]
     lines += [f"Versions: {escaped(one)}  " for one in gate.lines(sides.versions_differ(compared.first, compared.second))]
+    lines += [f"Note on {run}: {escaped(note)}  " for run, note in sides.noted(compared.first, compared.second)]
     reasons = Counter(reason(one) for one in changes.words(ComparisonWord.CANNOT_SAY))
     lines += [f"Cannot say ({count} figures): {escaped(why)}." for why, count in reasons.most_common(5)]
     for title, cells in (("first", changes.gone), ("second", changes.new)):

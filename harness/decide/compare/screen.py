@@ -42,6 +42,8 @@ def compared(console: Console, found: Compared) -> None:
     ):
         for line in gate.lines(lines, 10):
             console.print(Text(f"{title}: {line}"), soft_wrap=True)
+    for run, note in sides.noted(found.first, found.second):
+        console.print(Text(f"note on {run}: {note}"), soft_wrap=True)
     console.print(Text(f"{found.summary}"), soft_wrap=True)
     for line in found.judgement.warnings:
         console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)

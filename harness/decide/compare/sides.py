@@ -15,6 +15,7 @@ from harness.measure import figures
 from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
 from harness.records.store import RunFolder
+from harness.summary import notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,13 @@ def plans_differ(first: Side, second: Side) -> list[str]:
         for name, one, other in pairs
         if one != other
     ]
+
+
+def noted(first: Side, second: Side) -> list[tuple[str, str]]:
+    """(of which run, note) of all that a reader has to know of the cells of both runs, each note once."""
+    here, there = (notes.of(record for trials in side.cells.values() for record in trials) for side in (first, second))
+    where = {note: "both runs" if note in there else "the first run" for note in here}
+    return [(run, note) for note, run in {**where, **{note: "the second run" for note in there if note not in here}}.items()]
 
 
 def versions_differ(first: Side, second: Side, *, but: str = "") -> list[str]:

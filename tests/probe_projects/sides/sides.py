@@ -60,3 +60,13 @@ class Fresh(Task):
 @app.task(base=Fresh, soft_time_limit=30)
 def fresh(count):
     return count
+
+
+STUCK = threading.Lock()
+STUCK.acquire()
+
+
+@app.task
+def stuck(count):
+    STUCK.acquire()
+    return count
