@@ -22,7 +22,7 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.trial.application import Application, Limits
-from harness.trial.left import Left
+from harness.trial.left import Ending, Left
 from harness.worker import contract
 from tests.plain_left import left_in
 from tests.test_store import CELL, record
@@ -33,6 +33,9 @@ ORDER = ProbeOrder(
     env_file=None, settings=Settings(), out=HERE / "out", pools=("prefork", "gevent", "solo"), concurrency=(1, 2),
     traffic="closed-4",
 )  # fmt: skip
+
+
+DONE = Ending(by="done")
 
 
 def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: Any) -> ApplicationSource:
@@ -100,7 +103,7 @@ def test_more_repetitions_or_another_seed_are_the_same_probe() -> None:
 def test_what_the_serial_calls_gave_is_what_answers_are_held_against() -> None:
     said: list[str] = []
     one = source(said=said)
-    one.take_reference([line(0, 7)])
+    one.take_reference([line(0, 7)], DONE)
     assert isinstance(one.check, Reference)
     assert one.rows == 1
     assert said == ["the serial calls had time for the first 1 of 2 rows: these are sent"]
@@ -110,7 +113,7 @@ def test_what_the_serial_calls_gave_is_what_answers_are_held_against() -> None:
 
 def test_a_users_own_check_is_what_the_record_speaks_of() -> None:
     one = source(replace(ORDER, check="result == 7"))
-    one.take_reference([line(0, 7), line(1, 8)])
+    one.take_reference([line(0, 7), line(1, 8)], DONE)
     assert isinstance(one.check, Expression)
     assert one.revised(record(reason="3 answers differ from the reference by up to inf")).reason == "3 answers fail the check"
 
@@ -118,7 +121,7 @@ def test_a_users_own_check_is_what_the_record_speaks_of() -> None:
 def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     said: list[str] = []
     one = source(said=said)
-    one.take_reference([line(0, None, error="ValueError"), line(1, None, error="ValueError")])
+    one.take_reference([line(0, None, error="ValueError"), line(1, None, error="ValueError")], DONE)
     assert said == ["warning: the serial calls gave no answer that can be read: answers are not checked"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers came", [NOT_CHECKED])
@@ -127,7 +130,7 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
 def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:
     one = source()
     one.facts.told["pool_settings"] = ["worker_pool is 'threads'"]  # type: ignore[index]
-    one.take_reference([line(0, 7), line(1, 8)])
+    one.take_reference([line(0, 7), line(1, 8)], DONE)
     assert one.revised(record(replace(CELL, pool="prefork"))).reason == "fine; worker_pool is 'threads'"
     assert one.revised(record(CELL)).reason == "fine"
 
@@ -136,7 +139,7 @@ def test_what_was_said_of_settings_and_of_the_comparison_is_on_record() -> None:
     said: list[str] = []
     one = source(said=said)
     one.facts.told["said"] = ["worker_concurrency is 8"]  # type: ignore[index]
-    one.take_reference([line(0, {"\x1b[31mat": 1}), line(0, {"\x1b[31mat": 2})])
+    one.take_reference([line(0, {"\x1b[31mat": 1}), line(0, {"\x1b[31mat": 2})], DONE)
     told = one.revised(record()).certainty.notes
     assert told == [
         "worker_concurrency is 8",
@@ -236,3 +239,31 @@ def test_the_header_says_what_was_probed() -> None:
     assert told["application"]["consumed"] == "celery"
     assert told["experiment"]["name"] == "probe"
     json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        (Ending(by="worker-exit", worker_exit="exit 2"), "row 2 ended the serial calls (exit 2)"),
+        (Ending(by="verdict"), "row 2 never came back"),
+        (Ending(by="limit"), "row 2 never came back"),
+    ],
+)
+def test_a_row_that_ends_the_serial_calls_is_sent_to_the_pools_all_the_same(ended: Ending, said: str) -> None:
+    order = replace(ORDER, rows=[[1], [2], [3]])
+    one = source(order)
+    one.take_reference([line(0, 7), line(0, 7)], ended)
+    assert one.rows == 2
+    assert f"{said}: it is sent to the pools as well, and its answers are compared with nothing" in one.notes
+    assert one.check(0, 8)[0] is False
+    assert one.check(1, "whatever")[0] is True
+    for outcome, told in ((Outcome.CRASHED, True), (Outcome.HUNG, True), (Outcome.OK, False)):
+        assert (f"; {said} without Celery, too" in one.revised(record(CELL).changed(ended={"outcome": outcome})).reason) is told
+
+
+def test_a_row_that_the_serial_calls_had_no_time_for_is_no_spoiler() -> None:
+    one = source(replace(ORDER, rows=[[1], [2], [3]]))
+    one.take_reference([line(0, 7), line(0, 7)], DONE)
+    assert (one.rows, one.spoiler) == (1, "")
+    one.take_reference([], Ending(by="verdict"))
+    assert one.spoiler == ""

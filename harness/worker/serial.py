@@ -14,6 +14,7 @@ import time
 from harness.worker import contract, heartbeat, in_process, their_app
 
 WARMUP_LIMIT_S = 10.0
+TIMES_EACH = 2  # in a row, so that the time is enough to see whether the answers to one repeat
 
 
 def encoded(result, serializer):
@@ -28,7 +29,7 @@ def encoded(result, serializer):
 
 def one(app, task, rows, number, phase_number):
     """Run one request; its line."""
-    row = number // 2 % len(rows)  # each row twice, so that the time is enough to see whether the answers to one repeat
+    row = number // TIMES_EACH % len(rows)
     args, kwargs = their_app.arguments(rows[row])
     error, payload = "", None
     begin = time.monotonic_ns()
@@ -51,7 +52,7 @@ def one(app, task, rows, number, phase_number):
 
 def measure(app, task, rows, seconds, minimum, file):
     """Run the three phases; in warm-up each row is asked at least twice, to see whether answers repeat."""
-    for number, phase_number in enumerate(in_process.requests(seconds, minimum, 2 * len(rows), WARMUP_LIMIT_S)):
+    for number, phase_number in enumerate(in_process.requests(seconds, minimum, TIMES_EACH * len(rows), WARMUP_LIMIT_S)):
         file.write(json.dumps(one(app, task, rows, number, phase_number)) + "\n")
         file.flush()
 

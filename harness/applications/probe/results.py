@@ -17,7 +17,7 @@ from harness.client import opaque
 from harness.records import stamps
 from harness.records.answers import Requests
 from harness.trial.left import Left
-from harness.worker import contract
+from harness.worker import contract, serial
 
 PICKLED = "the task raised; its answer is pickled, and pickles are never read: see the worker's log"
 UNREADABLE = object()
@@ -72,6 +72,15 @@ def serial_lines(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError):
         return found
     return found
+
+
+def row_in_work(ended: int, rows: int) -> int | None:
+    """The row that the serial calls were at when so many had ended; None if there are no rows. Each is called twice in a row.
+
+    >>> row_in_work(0, 3), row_in_work(3, 3), row_in_work(6, 3)
+    (0, 1, 0)
+    """
+    return ended // serial.TIMES_EACH % rows if rows else None
 
 
 def readable(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, int, Any]]:

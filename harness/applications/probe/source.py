@@ -28,11 +28,12 @@ from harness.run.source import Slot
 from harness.texts import visible
 from harness.trial.application import Application, Limits, told
 from harness.trial.assignment import Assignment
-from harness.trial.left import Left
+from harness.trial.left import Ending, Left
 from harness.worker import contract, own_settings
 
 APPLICATION = "application"  # of run.json
 BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
+BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
 
 
@@ -55,7 +56,8 @@ class ApplicationSource:
     sources: str  # digest of its own source files
     changes: Sequence[Change]
     say: Callable[[str], None]
-    rows: int  # that are sent: those, from the first on, whose right answers are known
+    rows: int  # that are sent: those, from the first on, that the serial calls came to
+    spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
     serial: TrialRecord | None = None  # of the serial calls of this run
@@ -101,21 +103,29 @@ class ApplicationSource:
         late = own_settings.late(self.facts.told.get("expected", {}), found) if isinstance(found, dict) else []
         self._seen = Seen(late=(*map(visible, late), *too_few(left)), by=left.ended.by)
         if left.cell.is_baseline:
-            self.take_reference(results.serial_lines(left.result))
+            self.take_reference(results.serial_lines(left.result), left.ended)
         if isinstance(self.check, Reference):
             self.check.differed.clear()
         return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
 
-    def take_reference(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Decide what answers are held against: the user's expression, or what the serial calls gave."""
+    def take_reference(self, lines: Sequence[Mapping[str, Any]], ended: Ending) -> None:
+        """Decide what answers are held against: the user's expression, or what the serial calls gave.
+
+        A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
+        """
         order = self.order
+        came_to = max((line["row"] for line in lines), default=-1) + 1  # they are gone through in order
+        if lines and (spoiler := results.row_in_work(len(lines), len(order.rows))) is not None and ended.by != "done":
+            came_to = max(came_to, spoiler + 1)
+            how = f"ended the serial calls ({ended.worker_exit})" if ended.by == "worker-exit" else "never came back"
+            self.spoiler = f"row {spoiler + 1} {how}"
         found = checks.reference((row, result) for _, row, result in results.readable(lines))
         if order.check and (found.answers or all(line["error"] for line in lines)):
             self.check, self.checked = Expression(text=order.check, rows=order.rows), "pass the check"
         elif found.usable:
             self.check, self.checked = found, "match those of serial calls"
-            self.rows = len({line["row"] for line in lines})  # from the first on: they are gone through in order
-            self.notes = [visible(text) for text in (found.said(), self._some_rows()) if text]
+            self.rows = came_to
+            self.notes = [visible(text) for text in (found.said(), self._some_rows(), self._spoiled()) if text]
         else:
             self.check, self.checked = checks.anything, "came"
             self.notes = [_unchecked(found)]
@@ -125,14 +135,20 @@ class ApplicationSource:
     def _some_rows(self) -> str:
         if self.rows == (every := len(self.order.rows)):
             return ""
-        return f"the serial calls had time for the first {self.rows} of {every} rows: these are sent"
+        came = "came to" if self.spoiler else "had time for"
+        return f"the serial calls {came} the first {self.rows} of {every} rows: these are sent"
+
+    def _spoiled(self) -> str:
+        told = "it is sent to the pools as well, and its answers are compared with nothing"
+        return f"{self.spoiler}: {told}" if self.spoiler else ""
 
     def revised(self, record: TrialRecord) -> TrialRecord:
         """The reason, by what answers were held against here, and what the settings say of this pool; and a doubt where answers
         were held against nothing."""
         doubts = [NOT_CHECKED] if self.check is checks.anything else []
         cell, limits = record.as_cell, self.application.limits
-        words = [self._reworded(record.reason), *self._pool_settings(cell), *replaced(record.outcome, cell, limits)]
+        alike = [f"{self.spoiler} without Celery, too"] if self.spoiler and record.outcome in BY_A_ROW else []
+        words = [self._reworded(record.reason), *alike, *self._pool_settings(cell), *replaced(record.outcome, cell, limits)]
         notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell)]
         revised = record.changed(
             ended={"reason": "; ".join(words)},
