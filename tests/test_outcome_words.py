@@ -18,6 +18,7 @@ from harness.records.sending import Sending
 GOOD = Observations(ended_by="done", was_ready=True, requests=50, ok=50, busy_cores=1.2, client_cores=0.2, others_share=0.05)
 LIMIT = {"ended_by": "limit", "limit_s": 60.0, "ok": 7}
 HUNG = Verdict(state=State.HUNG, reason="they wait")
+AT_WORK = Verdict(state=State.UNDECIDED, reason="it runs", doubt="it runs", computing=True)
 BEREFT = Verdict(state=State.HUNG, how=How.BEREFT, reason="they lack threads")
 RESPAWNS = Verdict(state=State.RESPAWNING, reason="died")
 STALLED = Verdict(state=State.STALLED, reason="3 requests wait")
@@ -81,6 +82,11 @@ def ended(**changes: Any) -> tuple[str, str]:
         ),
         ({"ended_by": "verdict", "verdict": HUNG, "waited_in": "in transit"}, "hung", "they wait"),
         ({"ended_by": "verdict", "verdict": HUNG, "at_lock": True}, "hung", "they wait"),
+        (
+            {"ended_by": "limit", "verdict": AT_WORK, "quiet_s": 60.0, "limit_s": 60.0},
+            "slow",
+            "progressing, computing for 60 s without an answer, cut off at the limit of 60 s with 50 answers",
+        ),
         ({"ended_by": "verdict", "verdict": BEREFT}, "hung", "they lack threads"),
         (
             {"ended_by": "verdict", "verdict": BEREFT, "at_lock": True},

@@ -195,6 +195,22 @@ def test_any_other_holder_may_release_it(owner: Callable[[int], int]) -> None:
     assert held_by(owner).state is State.UNDECIDED
 
 
+@pytest.mark.parametrize(
+    ("task", "computing"),
+    [
+        (lambda i: {"waits_in": "running", "switches": i}, True),
+        (lambda i: {"waits_in": "running" if i % 3 else "futex", "switches": i}, True),
+        (lambda i: {"waits_in": "read", "cpu_s": 0.1 * i, "switches": i}, True),
+        (lambda i: {"waits_in": "read", "cpu_s": 0.05 * i, "switches": i}, False),
+        (lambda i: {"waits_in": "sleep"}, False),
+    ],
+    ids=["runs", "mostly runs", "uses 0.4 cores", "uses 0.2 cores", "sleeps"],
+)
+def test_what_is_overdue_and_computes_is_told_from_what_waits(task: Change, computing: bool) -> None:
+    verdict = judge(history(task=task))
+    assert (verdict.state, verdict.computing) == (State.UNDECIDED, computing)
+
+
 def nobody(i: int) -> dict[str, object]:
     """No event tells of anything that is being done."""
     return {"stages": ()}

@@ -204,7 +204,9 @@ def _stalled(seen: Observations) -> Found | None:
 def _slow(seen: Observations) -> Found | None:
     if seen.ended_by == "limit" and _progressed(seen):
         held = "held back by the task's own rate limit, " if seen.rate_interval_s else ""
-        return Outcome.SLOW, f"progressing, {held}{_at_limit(seen)} with {seen.ok} answers"
+        computing = bool(seen.verdict and seen.verdict.computing)
+        silent = f"computing for {seen.quiet_s:.0f} s without an answer, " if computing else ""
+        return Outcome.SLOW, f"progressing, {held}{silent}{_at_limit(seen)} with {seen.ok} answers"
     if seen.ended_by == "done" and seen.sending is not None and seen.sending.cut_off:
         return Outcome.SLOW, _cut_off(seen.sending)
     return None
@@ -229,7 +231,9 @@ def _logged(seen: Observations) -> str:
 
 
 def _progressed(seen: Observations) -> bool:
-    """Whether the silence at the end is within the trial's own pace."""
+    """Whether the silence at the end is within the trial's own pace, or whatever is overdue computes: that is no wait."""
+    if seen.verdict is not None and seen.verdict.computing:
+        return True
     return seen.quiet_s <= max(UNKNOWN_PATIENCE_S, SILENCE_FACTOR * seen.longest_silence_s, 2 * seen.rate_interval_s)
 
 

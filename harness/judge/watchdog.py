@@ -22,6 +22,7 @@ from harness.observe.roles import Role
 
 STALL_S = 7.0  # a queue may be late by a poll or two (kombu polls once a second) before it counts as stalled
 REPLY_S = 3.0  # an answer may be on its way this long
+WORKING_CORES = 0.3  # of a core, that a thread at work gets at least, also beside others
 RESPAWNS = 3  # generations of children that died without one answer among them
 
 
@@ -46,6 +47,7 @@ class Verdict:
     partial: bool = False
     since_s: float | None = None
     doubt: str = ""  # why it is not decided
+    computing: bool = False  # then: whatever is overdue is at work, or would be if it had a core
 
 
 def judge(looks: Sequence[Look]) -> Verdict:
@@ -92,10 +94,20 @@ def _judge_stages(looks: Sequence[Look], quiet_s: float) -> Verdict:
             return Verdict(state=State.WORKING)
         reason = f"no progress for {quiet_s:.0f} s, but {doubts[0]}"
         pids = tuple(dict.fromkeys(stage.pid for stage in overdue))
-        return Verdict(state=State.UNDECIDED, reason=reason, doubt=doubts[0], pids=pids)
+        computing = all(_is_at_work(window(looks), stage) for stage in overdue)
+        return Verdict(state=State.UNDECIDED, reason=reason, doubt=doubts[0], pids=pids, computing=computing)
     rest_goes_on = len(found) < len(now.stages) or quiet_s < now.patience_s
     may_still_be_taken = now.waiting > 0 and not _all_stand(now, found) and quiet_s < STALL_S
     return _hang(now, found, partial=rest_goes_on or may_still_be_taken)
+
+
+def _is_at_work(recent: Sequence[Look], stage: OpenStage) -> bool:
+    """Whether the thread of this stage computes, or is ready to, at most looks of the window, or used a good part of a core."""
+    seen = [thread for look in recent for process in look.processes for thread in process.threads if thread.tid == stage.tid]
+    if len(seen) < 2:
+        return False
+    used_s, window_s = seen[-1].cpu_s - seen[0].cpu_s, recent[-1].at_s - recent[0].at_s
+    return used_s >= WORKING_CORES * window_s or 2 * sum(thread.waits_in == "running" for thread in seen) > len(seen)
 
 
 def _all_stand(now: Look, found: Sequence[tuple[OpenStage, How]]) -> bool:
