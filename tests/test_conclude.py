@@ -13,6 +13,7 @@ from harness.judge.outcome import Observations
 from harness.records import answers
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, from_line, to_line
+from harness.records.sections import Cpu
 from harness.run import conclude, measured, observed
 from harness.summary import diagnoses, summary
 from tests import replay
@@ -28,7 +29,7 @@ def record(name: str) -> TrialRecord:
 
 def seen(name: str) -> Observations:
     one = replay.once(name)
-    return observed.observations(one.left, one.requests, one.record.cpu.use)
+    return observed.observations(one.left, one.requests, one.record.cpu)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -186,8 +187,8 @@ def test_the_judge_sees_counts_that_add_up(name: str, tmp_path: Path) -> None:
     found = seen(name)
     assert found.ok + found.wrong + found.unanswered + sum(found.errors.values()) == found.requests
     assert found.was_ready is (found.limit_s == replay.once(name).stored.history.settings.limit_s)
-    assert 0.0 <= found.idle_share <= 1.0
-    assert (found.busy_cores is None) is (found.others_share is None)
+    assert found.core_wait >= 0.0
+    assert (found.client_cores is None) is (found.others_share is None)
 
 
 def test_requests_that_a_dead_child_held_are_lost_only_if_they_were_never_answered(tmp_path: Path) -> None:
@@ -196,10 +197,10 @@ def test_requests_that_a_dead_child_held_are_lost_only_if_they_were_never_answer
     requests = replay.requests_of(one, left)
     assert requests is not None
     signs = replace(left.signs, lost=frozenset({0, 1, 10**6}))
-    assert observed.observations(replace(left, signs=signs), requests, None).lost_requests == 0
-    assert observed.observations(replace(left, signs=signs), None, None).lost_requests == 3
+    assert observed.observations(replace(left, signs=signs), requests, Cpu()).lost_requests == 0
+    assert observed.observations(replace(left, signs=signs), None, Cpu()).lost_requests == 3
     requests.columns["received"][0] = -1
-    assert observed.observations(replace(left, signs=signs), requests, None).lost_requests == 1
+    assert observed.observations(replace(left, signs=signs), requests, Cpu()).lost_requests == 1
 
 
 def test_a_trial_that_was_not_run_says_why(tmp_path: Path) -> None:

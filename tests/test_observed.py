@@ -18,7 +18,7 @@ from harness.judge.watchdog import State, Verdict
 from harness.observe.diagnosis import Evidence
 from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
-from harness.records.sections import CpuUse
+from harness.records.sections import Cpu, CpuUse
 from harness.run import conclude, observed
 from harness.trial.left import Left
 from tests import replay
@@ -31,7 +31,7 @@ def left(tmp_path: Path) -> Left:
 
 
 def seen(left: Left, known: Requests | None = None, cpu: CpuUse | None = None) -> Any:
-    return observed.observations(left, known, cpu)
+    return observed.observations(left, known, Cpu(use=cpu))
 
 
 USE = CpuUse(window_s=2.0, cores=4, requests=10, worker=1.0, children=2.0, broker=0.5, client=0.25, machine=5.75, steal=0.0)
@@ -74,9 +74,9 @@ def test_without_requests_what_was_published_is_unanswered(left: Left) -> None:
 
 def test_the_judge_sees_cores(left: Left) -> None:
     found = seen(left, None, USE)
-    assert (found.busy_cores, found.client_cores, found.others_share, found.idle_share) == (1.875, 0.125, 0.25, 1 - 5.75 / 8)
+    assert (found.client_cores, found.others_share, found.core_wait) == (0.125, 0.25, 0.0)
     blind = seen(left)
-    assert (blind.busy_cores, blind.client_cores, blind.others_share, blind.idle_share) == (None, None, None, 1.0)
+    assert (blind.client_cores, blind.others_share, blind.core_wait) == (None, None, 0.0)
 
 
 def test_what_the_client_said_is_read_beside_the_requests(left: Left) -> None:
@@ -97,7 +97,7 @@ def test_what_other_tasks_wait_for_stands_in_the_record_and_in_the_reason(left: 
     bulk = broker.Backlog(queue="bulk", task="shop.index", waiting=5)
     end = replace(left.ended, by="limit", backlog=(child, bulk), consumed=("celery",))
     one = replace(left, ended=end, signs=replace(left.signs, quiet_s=60.0, lost=frozenset()))
-    told = observed.observations(one, None, None)
+    told = observed.observations(one, None, Cpu())
     assert [(each.task, each.consumed) for each in observed.backlog(one)] == [("shop.child", True), ("shop.index", False)]
     said = "1 messages of shop.child wait in queue celery, and this worker has reserved 2"
     assert told.backlog == (said,)

@@ -15,7 +15,7 @@ from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending
 
-GOOD = Observations(ended_by="done", was_ready=True, requests=50, ok=50, busy_cores=1.2, client_cores=0.2, others_share=0.05)
+GOOD = Observations(ended_by="done", was_ready=True, requests=50, ok=50, client_cores=0.2, others_share=0.05)
 LIMIT = {"ended_by": "limit", "limit_s": 60.0, "ok": 7}
 HUNG = Verdict(state=State.HUNG, reason="they wait")
 AT_WORK = Verdict(state=State.UNDECIDED, reason="it runs", doubt="it runs", computing=True)
@@ -161,16 +161,11 @@ def ended(**changes: Any) -> tuple[str, str]:
             "was sent, and were withdrawn",
         ),
         (
-            {"waiting": Waiting(while_idle=0.0, starved=0.61), "busy_cores": 3.0, "waited_in": "in transit"},
+            {"waiting": Waiting(while_idle=0.0, starved=0.61), "waited_in": "in transit"},
             "stalled",
             "for 61% of the time requests waited, in spells of 0.5 s or more, and nobody worked; in transit",
         ),
-        (
-            {"waiting": Waiting(while_idle=0.92, starved=0.0), "busy_cores": 0.123},
-            "stalled",
-            "requests waited while executors were free for 92% of the time, and worker, broker and client together used only "
-            "0.12 cores",
-        ),
+        ({"waiting": Waiting(while_idle=0.92, starved=0.0)}, "ok", "50 of 50 answers match the reference"),
         ({"ok": 49}, "invalid", "could not judge: only 49 of 50 answers could be checked"),
         ({"ok": 0, "requests": 0}, "invalid", "could not judge: only 0 of 0 answers could be checked"),
     ],
@@ -205,18 +200,8 @@ def test_the_questions_are_asked_in_this_order(first: int, then: int) -> None:
     [
         ({"waiting": Waiting(while_idle=0.0, starved=0.49)}, {"waiting": Waiting(while_idle=0.0, starved=0.5)}, "ok stalled"),
         (
-            {"waiting": Waiting(while_idle=0.49, starved=0.0), "busy_cores": 0.1},
-            {"waiting": Waiting(while_idle=0.5, starved=0.0), "busy_cores": 0.1},
-            "ok stalled",
-        ),
-        (
-            {"waiting": Waiting(while_idle=0.9, starved=0.0), "busy_cores": 0.25},
-            {"waiting": Waiting(while_idle=0.9, starved=0.0), "busy_cores": 0.26},
-            "stalled ok",
-        ),
-        (
-            {"waiting": Waiting(while_idle=0.0, starved=0.9), "idle_share": 0.24},
-            {"waiting": Waiting(while_idle=0.0, starved=0.9), "idle_share": 0.25},
+            {"waiting": Waiting(while_idle=0.0, starved=0.8), "core_wait": 0.41},
+            {"waiting": Waiting(while_idle=0.0, starved=0.8), "core_wait": 0.39},
             "ok stalled",
         ),
         ({**LIMIT, "quiet_s": 4.0}, {**LIMIT, "quiet_s": 4.1}, "slow waiting"),
@@ -242,9 +227,8 @@ def test_only_a_trial_that_went_on_stalls_by_its_pace(by: str) -> None:
     assert ended(ended_by=by, **waited)[0] == ("hung" if by == "verdict" else "stalled")
 
 
-@pytest.mark.parametrize("unknown", [{"waiting": None}, {"busy_cores": None}])
-def test_without_a_measured_window_nothing_is_said_to_stall(unknown: dict[str, Any]) -> None:
-    assert ended(**{"waiting": Waiting(while_idle=0.9, starved=0.9), **unknown})[0] == "ok"
+def test_without_a_measured_window_nothing_is_said_to_stall() -> None:
+    assert ended(waiting=None)[0] == "ok"
 
 
 def test_a_fault_that_never_struck_matters_only_where_all_went_well() -> None:
@@ -290,10 +274,10 @@ def test_errors_are_counted_the_most_frequent_first(errors: dict[str, int], word
 
 def test_what_was_not_seen_counts_for_nothing() -> None:
     told = dataclasses.asdict(Observations(ended_by="done"))
-    assert {name: value for name, value in told.items() if value} == {"ended_by": "done", "idle_share": 1.0, "noise_limit": 0.5}
+    assert {name: value for name, value in told.items() if value} == {"ended_by": "done", "noise_limit": 0.5}
     assert classify(Observations(ended_by="done"))[0] is Outcome.INVALID
     zero = {name for name, value in told.items() if value == 0 and value is not False and not isinstance(value, str | dict)}
     assert zero == {
-        "dead_children", "lost_requests", "requests", "ok", "wrong", "unanswered", "duplicates", "quiet_s", "longest_silence_s",
+        "dead_children", "lost_requests", "requests", "ok", "wrong", "unanswered", "duplicates", "quiet_s", "longest_silence_s", "core_wait",
         "limit_s", "rate_interval_s",
     }  # fmt: skip

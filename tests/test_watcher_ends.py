@@ -15,6 +15,7 @@ from harness.judge.outcome import classify
 from harness.judge.watchdog import State
 from harness.observe.looks import ProcessLook
 from harness.records.outcomes import Outcome
+from harness.records.sections import Cpu
 from harness.run import observed
 from harness.worker import contract
 from tests import plain_trial, replay
@@ -235,6 +236,6 @@ def test_a_slow_first_load_does_not_excuse_a_later_silence(first_s: float, tmp_p
     ]  # fmt: skip
     beside = (process(MAIN, "epoll"), process(CHILD, "futex", "sleep"))
     left, _ = ends(plain_trial.trial(tmp_path, wrote, looks=[(0.0, beside)], settings=cut(limit_s=45.0)))
-    outcome, reason = classify(observed.observations(left, None, None))
+    outcome, reason = classify(observed.observations(left, None, Cpu()))
     assert (left.ended.by, outcome) == ("limit", Outcome.WAITING)
     assert "waits in sleep, which may still end" in reason

@@ -19,9 +19,8 @@ from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending
 
-STALL_SHARE = 0.5  # of the measured time, requests waiting while executors were free
-IDLE_CORES_SHARE = 0.25  # of the machine: with less to spare, a wait is explained by those who use it
-STALL_CORES = 0.25  # cores that worker, broker and client used together meanwhile
+STALL_SHARE = 0.5  # of the measured time, in spells in which requests waited and nobody worked
+CORE_WAIT = 0.5  # of these spells: in which its own threads waited for a core, and which others explain
 CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
 LATE_ALLOWED = 0.01  # of the sends of open traffic, see `harness.client.schedule`
 MOST_WAITS = 2  # that a reason names
@@ -61,10 +60,9 @@ class Observations:
     max_error: float | None = None
     waiting: Waiting | None = None
     waited_in: str = ""  # the stage in which requests waited while executors were free, in words
-    busy_cores: float | None = None  # worker, broker and client together, in the measured window
+    core_wait: float = 0.0  # seconds a second in which threads of the worker were ready to run and had no core
     client_cores: float | None = None
     others_share: float | None = None
-    idle_share: float = 1.0  # of the machine's cores, used by nobody
     noise_limit: float = 0.5  # of the machine's cores, used by others
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
@@ -270,17 +268,14 @@ def _cut_off(sending: Sending) -> str:
 
 
 def _by_pace(seen: Observations) -> str | None:
-    """Answers come, but at a pace that neither busy executors nor a busy CPU explain."""
-    if seen.waiting is None or seen.busy_cores is None or seen.idle_share < IDLE_CORES_SHARE:
+    """Answers come, but for most of the time nobody works on what waits, and the worker did not lack a core meanwhile.
+
+    Requests that each wait a little while executors are free are latency-bound: `measure.cpu_verdict` says so.
+    """
+    starved = seen.waiting.starved if seen.waiting else 0.0
+    if starved < STALL_SHARE or seen.core_wait >= CORE_WAIT * starved:
         return None
-    if seen.waiting.starved >= STALL_SHARE:
-        return f"for {seen.waiting.starved:.0%} of the time requests waited, in spells of 0.5 s or more, and nobody worked"
-    if seen.waiting.while_idle < STALL_SHARE or seen.busy_cores > STALL_CORES:
-        return None
-    return (
-        f"requests waited while executors were free for {seen.waiting.while_idle:.0%} of the time, and worker, broker and "
-        f"client together used only {seen.busy_cores:.2f} cores"
-    )
+    return f"for {starved:.0%} of the time requests waited, in spells of 0.5 s or more, and nobody worked"
 
 
 def counted(errors: Mapping[str, int], most: int = 2) -> str:

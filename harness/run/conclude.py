@@ -39,7 +39,7 @@ def record_of(left: Left, heading: Heading, requests: Requests | None, run_folde
     """The record; the time line and the requests' stamps beside it. `requests`: checked; None if there are none."""
     requests_file, samples_file = keep_files(left, requests, run_folder)
     cpu = measured.cpu(left, requests, samples_file)
-    seen = observed.observations(left, requests, cpu.use)
+    seen = observed.observations(left, requests, cpu)
     outcome, reason = classify(seen)
     cause = cause_of(observed.facts(left, outcome))
     if cause is not None:

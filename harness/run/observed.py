@@ -14,12 +14,12 @@ from harness.measure import waterfall
 from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting
 from harness.records.outcomes import Outcome
-from harness.records.sections import Backlog, CpuUse
+from harness.records.sections import Backlog, Cpu
 from harness.texts import portable
 from harness.trial.left import Left
 
 
-def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> Observations:
+def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observations:
     end, signs, settings = left.ended, left.signs, left.settings
     said = sending.read(left.result.with_name(SENDING))
     waiting = _waiting(left, requests)
@@ -50,10 +50,9 @@ def observations(left: Left, requests: Requests | None, cpu: CpuUse | None) -> O
         max_error=requests.max_error if requests else None,
         waiting=waiting,
         waited_in=_waited_in(left, requests, waiting),
-        busy_cores=cpu.ours / cpu.window_s if cpu else None,
-        client_cores=cpu.client / cpu.window_s if cpu else None,
-        others_share=cpu.others_share if cpu else None,
-        idle_share=cpu.idle_share if cpu else 1.0,
+        core_wait=cpu.facts.run_queue_wait_s / cpu.facts.span_s if cpu.facts and cpu.facts.span_s else 0.0,
+        client_cores=cpu.use.client / cpu.use.window_s if cpu.use else None,
+        others_share=cpu.use.others_share if cpu.use else None,
         noise_limit=settings.noise_limit,
         quiet_s=signs.quiet_s,
         longest_silence_s=signs.longest_silence_s,
