@@ -24,7 +24,8 @@ from harness.measure.monitor import Sample
 from harness.measure.noise import Reading
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
-from harness.proof.selftest.catalogue import CATALOGUE, SETTINGS
+from harness.proof.selftest.catalogue import CATALOGUE
+from harness.proof.selftest.entry import SETTINGS
 from harness.records.record import to_line
 from harness.run import bundles, conclude
 from harness.texts import portable

@@ -14,9 +14,10 @@ from harness import cli, workloads
 from harness.backends import faulty
 from harness.errors import NothingMatches
 from harness.experiment import experiment, matrix
-from harness.proof.selftest import catalogue, jobs, judgement, report
+from harness.proof.selftest import jobs, judgement, report
 from harness.proof.selftest import workflow as tester
-from harness.proof.selftest.catalogue import CATALOGUE, Case, Entry, cases
+from harness.proof.selftest.catalogue import CATALOGUE, cases
+from harness.proof.selftest.entry import ALL, NO_CHILDREN, Case, Entry
 from harness.proof.selftest.jobs import Part, Task
 from harness.proof.selftest.judgement import Judged, Mark
 from harness.records.outcomes import Outcome
@@ -45,9 +46,12 @@ def test_every_fault_that_can_be_injected_is_in_the_catalogue() -> None:
 def test_an_entry_says_what_is_true_and_why_it_is_not_in_other_pools(entry: Entry) -> None:
     assert entry.accepted
     assert not entry.fault or matrix.FAULT.fullmatch(entry.fault)
-    assert (set(entry.pools) == set(catalogue.ALL)) is (entry.elsewhere == "")
+    assert (set(entry.pools) == set(ALL)) is (entry.elsewhere == "")
     assert set(entry.counted_in) <= set(entry.pools)
-    assert not (entry.slow and Outcome.HUNG in entry.accepted)
+    assert not (entry.slow and any(Outcome.HUNG in entry.true_in(pool) for pool in entry.pools))
+    assert set(entry.accepted_in) < set(entry.pools)
+    assert entry.accepted not in entry.accepted_in.values()
+    assert not (entry.provable and (entry.outside or Outcome.HUNG not in entry.accepted))
 
 
 def test_no_two_entries_share_a_name_or_a_cell() -> None:
@@ -124,6 +128,14 @@ ONE_OF_FOUR = {"executors": 4, "executors_hung": 1}
         ("wrong", "prefork", {"outcome": Outcome.SKIPPED}, Mark.NOT_RUN),
         ("sleep-30-s", "prefork", {"outcome": Outcome.HUNG}, Mark.MISSED),
         ("sleep-30-s", "prefork", {"outcome": Outcome.SLOW}, Mark.RIGHT),
+        ("alarm", "solo", {"outcome": Outcome.STALLED}, Mark.MISSED),
+        ("event", "prefork", {"outcome": Outcome.WAITING}, Mark.MISSED),
+        ("event", "threads", {"outcome": Outcome.WAITING}, Mark.MISSED),
+        ("event", "gevent", {"outcome": Outcome.WAITING}, Mark.RIGHT),
+        ("event", "gevent", {"outcome": Outcome.SLOW}, Mark.MISSED),
+        ("deadlock-beside-sleeper", "prefork", {"outcome": Outcome.WAITING}, Mark.RIGHT),
+        ("silent-peer", "prefork", {"outcome": Outcome.WAITING}, Mark.RIGHT),
+        ("silent-peer", "prefork", {"outcome": Outcome.HUNG}, Mark.MISSED),
         ("gil-held", "solo", {"outcome": Outcome.HUNG, "cause": "gil-held"}, Mark.RIGHT),
         ("gil-held", "solo", {"outcome": Outcome.HUNG, "cause": "deadlock"}, Mark.WRONG_CAUSE),
         ("network-cut", "solo", {"outcome": Outcome.INVALID}, Mark.RIGHT),
@@ -156,10 +168,36 @@ def test_the_thresholds_come_with_their_figures_and_a_spin_is_no_deadlock() -> N
         "misjudged": (1, False),
         "right outcome, wrong cause": (1, False),
         "called hung though it ends by itself": (1, False),
+        "true hangs that are only `waiting`": (0.0, True),
         "trials in which a proof was withdrawn": (1, False),
         "from deadlock to verdict, median": (2.5, True),
         "from deadlock to verdict, maximum": (11.0, False),
     }
+
+
+def test_waiting_is_too_little_for_more_than_a_tenth_of_the_true_hangs_and_other_processes_do_not_count() -> None:
+    proved = [judged("event", Outcome.HUNG, pool="gevent", cause="deadlock") for _ in range(9)]
+    beside = [
+        judged("file-lock-for-ever", Outcome.WAITING),
+        judged("sleep-without-end", Outcome.WAITING),
+        judged("event", Outcome.SKIPPED),
+    ]
+    one = judged("deadlocked-child", Outcome.WAITING)
+    kept = {count: _share([*proved, *beside, *[one] * count]) for count in (0, 1, 2)}
+    assert kept == {0: (0.0, True), 1: (0.1, True), 2: (pytest.approx(2 / 11), False)}
+    assert _share(beside) == (None, True)
+
+
+def _share(trials: list[Judged]) -> tuple[float | None, bool]:
+    one = next(one for one in judgement.thresholds(trials) if "only `waiting`" in one.text)
+    return one.figure, one.kept
+
+
+def test_what_is_true_in_one_pool_only_is_accepted_there_alone() -> None:
+    found = {pool: judged("system-exit", Outcome.HUNG, pool=pool).mark for pool in ("prefork", "threads")}
+    assert found == {"prefork": Mark.MISSED, "threads": Mark.RIGHT}
+    (line,) = judgement.lines([judged("system-exit", Outcome.HUNG, pool=pool) for pool in found], by_pool=False)
+    assert line.accepted == "crashed or hung"
 
 
 def test_a_trial_without_a_record_is_a_miss_only_once_all_was_run() -> None:
@@ -183,10 +221,10 @@ def test_what_is_written_names_the_misses_and_what_cannot_exist(tmp_path: Path) 
     assert set(zip(rows["fault"], rows["pool"], strict=True)) == {(one.case.entry.name, one.case.pool) for one in HISTORY}
     assert rows.set_index(["fault", "pool"]).loc[("spin", "prefork"), "missed"] == 1
     data = json.loads((tmp_path / "matrix.json").read_text())
-    assert {item["pool"] for item in data["cannot_exist"]} == set(catalogue.ALL) - {"prefork"}
+    assert {item["pool"] for item in data["cannot_exist"]} == set(ALL) - {"prefork"}
     page = (tmp_path / "matrix.md").read_text()
     assert "spin in prefork, trial 1: missed - hung" in page
-    assert catalogue.NO_CHILDREN in page
+    assert NO_CHILDREN in page
     rows_of_matrix = [line for line in page.splitlines() if line.startswith("|")][: len(report.matrix(HISTORY)) + 1]
     assert len({line.count("|") for line in rows_of_matrix}) == 1
 

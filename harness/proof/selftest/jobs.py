@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.machine.processes import OwnedProcess, signal_name
-from harness.proof.selftest.catalogue import SETTINGS, Case
+from harness.proof.selftest.entry import SETTINGS, Case
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder, writing
 from harness.records.upgrades import SCHEMA

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.proof.selftest.catalogue import Case, Entry
+from harness.proof.selftest.entry import NOT_GREEN, Case, Entry
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 
@@ -16,6 +16,7 @@ from harness.records.record import TrialRecord
 WITH_CAUSE = (Outcome.HUNG, Outcome.STALLED, Outcome.CRASHED, Outcome.RESPAWNING)
 MEDIAN_LIMIT_S = 3.0  # from a deadlock to its verdict, over all trials of all deadlocks
 MAXIMUM_LIMIT_S = 10.0
+UNPROVED_LIMIT = 0.1  # of the trials of true hangs
 
 
 class Mark(StrEnum):
@@ -32,16 +33,22 @@ def mark(entry: Entry, record: TrialRecord) -> Mark:
     """What this record's judgement is worth."""
     if record.outcome is Outcome.SKIPPED:
         return Mark.NOT_RUN
-    if record.outcome not in entry.accepted:
+    pool = record.asked.cell["pool"]
+    if record.outcome not in entry.true_in(pool) or _proof_missed(entry, pool, record.outcome):
         return Mark.MISSED
     counted = (record.ended.executors_hung, record.ended.executors)
-    if entry.hung and record.asked.cell["pool"] in entry.counted_in and counted != entry.hung:
+    if entry.hung and record.outcome is Outcome.HUNG and pool in entry.counted_in and counted != entry.hung:
         return Mark.MISCOUNTED
     if entry.duplicates and not record.answers.duplicates:
         return Mark.MISCOUNTED
     if entry.cause and record.outcome in WITH_CAUSE and record.ended.cause != entry.cause:
         return Mark.WRONG_CAUSE
     return Mark.RIGHT
+
+
+def _proof_missed(entry: Entry, pool: str, outcome: Outcome) -> bool:
+    """Whether a hang that the kernel proves was left at `waiting`."""
+    return entry.provable and pool in NOT_GREEN and outcome is Outcome.WAITING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +78,13 @@ class Judged:
     @property
     def verdict_s(self) -> float | None:
         """From the last progress of what hangs to the verdict, where that is what is to be judged."""
-        hangs = Outcome.HUNG in self.case.entry.accepted and self.outcome == Outcome.HUNG.value
+        hangs = Outcome.HUNG in self.case.entry.true_in(self.case.pool) and self.outcome == Outcome.HUNG.value
         return self.record.ended.verdict_after_s if self.record and hangs else None
+
+    @property
+    def true_hang(self) -> bool:
+        """A trial that was run, and that hangs."""
+        return self.case.entry.hangs_in(self.case.pool) and self.mark is not Mark.NOT_RUN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +125,7 @@ def _line(name: str, pool: str, group: Sequence[Judged]) -> Line:
     return Line(
         name=name,
         pool=pool,
-        accepted=" or ".join(sorted(outcome.value for outcome in group[0].case.entry.accepted)),
+        accepted=" or ".join(sorted({outcome.value for one in group for outcome in one.case.entry.true_in(one.case.pool)})),
         outcomes=Counter(one.outcome for one in group),
         marks=Counter(one.mark for one in group),
         median_s=statistics.median(times) if times else None,
@@ -144,6 +156,7 @@ def thresholds(judged: Sequence[Judged]) -> list[Threshold]:
         Threshold(text="misjudged", figure=marks[Mark.MISSED] + marks[Mark.MISCOUNTED], limit=0),
         Threshold(text="right outcome, wrong cause", figure=marks[Mark.WRONG_CAUSE], limit=0),
         Threshold(text="called hung though it ends by itself", figure=sum(one.false_hung for one in judged), limit=0),
+        Threshold(text="true hangs that are only `waiting`", figure=unproved(judged), limit=UNPROVED_LIMIT),
         Threshold(text="trials in which a proof was withdrawn", figure=sum(one.withdrew for one in judged), limit=0),
         Threshold(
             text="from deadlock to verdict, median", figure=statistics.median(waits) if waits else None,
@@ -154,3 +167,9 @@ def thresholds(judged: Sequence[Judged]) -> list[Threshold]:
             of_time=True,
         ),
     ]  # fmt: skip
+
+
+def unproved(judged: Iterable[Judged]) -> float | None:
+    """The share of the true hangs of which only `waiting` was said; None without one."""
+    outcomes = [one.outcome for one in judged if one.true_hang]
+    return outcomes.count(Outcome.WAITING.value) / len(outcomes) if outcomes else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harness.proof.selftest.catalogue import Case
+from harness.proof.selftest.entry import Case
 from harness.proof.selftest.judgement import Judged, Line, Mark, Threshold, lines, thresholds
 from harness.records.outcomes import Outcome
 from harness.records.store import RunFolder

@@ -9,7 +9,8 @@ from pathlib import Path
 from harness import environments, places
 from harness.errors import Interrupted, NothingMatches
 from harness.proof.selftest import jobs, report
-from harness.proof.selftest.catalogue import Case, cases
+from harness.proof.selftest.catalogue import cases
+from harness.proof.selftest.entry import Case
 from harness.proof.selftest.judgement import Judged
 from harness.records.record import TrialRecord
 from harness.run import bundles, opening

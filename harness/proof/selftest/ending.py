@@ -1,0 +1,68 @@
+"""How else a trial can end: processes that end, answers that are not right, loads that fail, and what is done from outside."""
+
+from __future__ import annotations
+
+from harness.proof.selftest.entry import CHILDREN, GREEN, LONG, NO_RESPAWN, NO_SECOND_READING, READY_SOON, Entry, ends
+from harness.records.outcomes import Outcome
+
+#: What is no Exception ends a process that runs one request. Beside others it ends one thread or greenlet, and Celery stores
+#: nothing: `apply_target` hands over an ExceptionInfo, which `on_success` cannot take apart (celery/concurrency/base.py).
+LOST_BESIDE = dict.fromkeys(("threads", *GREEN), frozenset({Outcome.HUNG}))
+
+ENDING: tuple[Entry, ...] = (
+    # processes that end
+    ends("signal-11", "signal:11@5", Outcome.CRASHED, cause="unknown"),
+    ends("signal-9", "signal:9@5", Outcome.CRASHED, cause="unknown"),
+    ends("abort", "abort@5", Outcome.CRASHED, cause="unknown"),
+    ends("exit-3", "exit:3@5", Outcome.CRASHED, cause="unknown"),
+    ends("exit-0", "exit:0@5", Outcome.CRASHED, cause="unknown"),
+    ends(
+        "respawn-loop",
+        "load-exit:7",
+        Outcome.RESPAWNING,
+        Outcome.CRASHED,  # Celery gives up where all children die before it begins to consume (celery/worker/loops.py)
+        cause="respawn-loop",
+        placement="process-init",
+        pools=CHILDREN,
+        elsewhere=NO_RESPAWN,
+        seconds=10,
+    ),
+    ends(
+        "children-that-cannot-import",
+        "child-error",
+        Outcome.RESPAWNING,
+        Outcome.CRASHED,
+        Outcome.REFUSED,
+        placement="import",
+        pools=("prefork-spawn",),
+        elsewhere=NO_SECOND_READING,
+        seconds=20,
+    ),
+    # what is raised
+    ends("error-20-percent", "error:1%20", Outcome.ERRORS),
+    ends("long-error", "long-error@5x1", Outcome.ERRORS),
+    ends("unpicklable-error", "unpicklable-error@5", Outcome.ERRORS),
+    ends("recursion", "recursion@5", Outcome.ERRORS),
+    ends("system-exit", "system-exit:2@5x1", Outcome.CRASHED, accepted_in=LOST_BESIDE),
+    ends("keyboard-interrupt", "keyboard-interrupt@5x1", Outcome.CRASHED),
+    ends("cancelled", "cancelled@5x1", Outcome.ERRORS),
+    ends("memory-error", "memory-error@5x1", Outcome.ERRORS),
+    # Celery raises a prefork child's MemoryError again in the worker, which ends by it (celery/worker/request.py, on_failure)
+    ends("memory", "memory:300", Outcome.ERRORS, Outcome.CRASHED, settings={"limit_s": 70.0}),
+    # answers that are wrong, somebody else's, or there twice
+    ends("wrong", "wrong@5", Outcome.WRONG),
+    ends("crossed", "crossed@5", Outcome.WRONG),
+    ends("nan", "nan@5", Outcome.WRONG),
+    ends("huge-answer", "huge@5x1", Outcome.WRONG),
+    ends("duplicate-reply", "duplicate-reply", Outcome.OK, duplicates=True),
+    # loads that fail
+    ends("load-error", "load-error:1", Outcome.ERRORS),
+    ends("load-error-at-import", "load-error:1", Outcome.REFUSED, placement="import"),
+    ends("load-exit-at-import", "load-exit:7", Outcome.REFUSED, placement="import"),
+    ends("load-sleep-at-import", "load-sleep:60", Outcome.REFUSED, placement="import", seconds=10, settings=READY_SOON),
+    # from outside
+    ends("broker-killed", "outside-broker-kill", Outcome.INVALID, settings=LONG),
+    ends("broker-restarted", "outside-broker-restart", Outcome.INVALID, settings=LONG),
+    ends("network-cut", "outside-cut", Outcome.STALLED, Outcome.INVALID, cause="broker-lost", seconds=15, settings=LONG),
+    ends("disk-full", "outside-disk-full", Outcome.INVALID, settings=LONG),
+)

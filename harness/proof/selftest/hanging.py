@@ -1,0 +1,120 @@
+"""True hangs: no progress can come. Deadlocks of one process, computations without an end, stopped processes, lost answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.proof.selftest.entry import (
+    CHILDREN,
+    GREEN,
+    LONG,
+    NO_CHILDREN,
+    NO_HUB,
+    NO_INIT,
+    NO_SHARING,
+    NOT_SOLO,
+    ONE_EXECUTOR,
+    Entry,
+    hangs,
+    stands,
+)
+
+SHARING = ("threads", *GREEN)
+SPIN: dict[str, Any] = {"cause": "native-spin", "seconds": 30, "settings": {"limit_s": 90.0}}
+
+HANGING: tuple[Entry, ...] = (
+    hangs("deadlock", "deadlock", cause="deadlock", deadlock=True),
+    hangs(
+        "deadlock-of-one",
+        "deadlock@3x1",
+        cause="deadlock",
+        deadlock=True,
+        concurrency=4,
+        hung=(1, 4),
+        counted_in=NOT_SOLO,
+        pools=NOT_SOLO,
+        elsewhere=ONE_EXECUTOR,
+    ),
+    hangs(
+        "fork-lock",
+        "fork-lock",
+        cause="fork-held-lock",
+        placement="import",
+        deadlock=True,
+        pools=("prefork",),
+        elsewhere=NO_CHILDREN,
+    ),
+    hangs("gil-held", "gil-held", cause="gil-held", deadlock=True),
+    hangs("hub-blocked", "hub-blocked", cause="hub-blocked", deadlock=True, pools=GREEN, elsewhere=NO_HUB),
+    hangs("native-spin", "native-spin", **SPIN),
+    hangs("load-deadlock", "load-deadlock", cause="deadlock"),
+    hangs(
+        "load-deadlock-at-start",
+        "load-deadlock",
+        cause="deadlock",
+        placement="process-init",
+        pools=(*CHILDREN, "solo"),
+        elsewhere=NO_INIT,
+        seconds=10,
+    ),
+    hangs("lost-reply", "lost-reply@5x1", cause="lost-message", seconds=8),
+    hangs("stopped", "outside-stop", cause="stopped", concurrency=4, hung=(1, 4), counted_in=CHILDREN, settings=LONG),
+    # waits inside one process
+    stands("crossed-threads", "crossed-threads", cause="deadlock", deadlock=True),
+    stands(
+        "crossed-requests",
+        "crossed-requests",
+        cause="deadlock",
+        deadlock=True,
+        hung=(2, 2),
+        counted_in=SHARING,
+        pools=SHARING,
+        elsewhere=NO_SHARING,
+    ),
+    stands("event", "event", cause="deadlock", deadlock=True),
+    stands("queue", "queue", cause="deadlock", deadlock=True),
+    stands("condition", "condition", cause="deadlock", deadlock=True),
+    stands("semaphore", "semaphore", cause="deadlock", deadlock=True),
+    stands("barrier", "barrier", cause="deadlock", deadlock=True),
+    stands("join", "join", cause="deadlock", deadlock=True),
+    stands("orphaned-lock", "orphaned-lock", cause="deadlock", deadlock=True),
+    stands("nested-executor", "nested-executor"),
+    stands("mutex", "mutex", deadlock=True),
+    stands("coroutine", "coroutine"),
+    stands("own-pipe", "own-pipe"),
+    stands("deadlock-beside-sleeper", "deadlock-beside-sleeper", provable=False),
+    # computing
+    stands("endless-loop", "endless-loop", **SPIN),
+    stands("endless-search", "endless-search", provable=False, seconds=45, settings={"limit_s": 40.0}),
+    # only now and then, or early
+    stands(
+        "deadlock-of-the-second",
+        "deadlock@1x1",
+        cause="deadlock",
+        deadlock=True,
+        hung=(1, 2),
+        counted_in=NOT_SOLO,
+        pools=NOT_SOLO,
+        elsewhere=ONE_EXECUTOR,
+    ),
+    stands(
+        "deadlock-late-in-one",
+        "deadlock@12x1",
+        cause="deadlock",
+        deadlock=True,
+        hung=(1, 2),
+        counted_in=NOT_SOLO,
+        pools=NOT_SOLO,
+        elsewhere=ONE_EXECUTOR,
+        settings={"requests": 60},
+    ),
+    stands(
+        "fork-lock-at-start",
+        "start-lock",
+        cause="fork-held-lock",
+        placement="import",
+        pools=("prefork",),
+        elsewhere=NO_CHILDREN,
+        seconds=10,
+    ),
+)
