@@ -1,9 +1,11 @@
 """Computing for long, or for ever."""
 
 import hashlib
+import threading
 import time
 
 NO_END = 2**31 - 1
+OWN = threading.local()
 CALIBRATION = 20000  # rounds of PBKDF2, some milliseconds
 
 
@@ -63,6 +65,13 @@ def _shrink(number):
     return number + 1 + len([each for each in range(500000)]) - 500000
 
 
+def load_per_thread(value):
+    """Compute for `value` seconds wherever a thread has no model of its own yet; each greenlet of a green pool is a new one."""
+    if not getattr(OWN, "loaded", False):
+        spin(value)
+        OWN.loaded = True
+
+
 def collection(value):
     """Compute in C with the GIL held for about `value` seconds, in one call, as a long garbage collection does."""
     import collections
@@ -79,6 +88,7 @@ FAULTS = {
     "native-spin": native_spin,
     "endless-loop": endless_loop,
     "endless-search": endless_search,
+    "load-per-thread": load_per_thread,
     "collection": collection,
 }
 DEAR_FAULTS = {"dear-row": spin, "dear-row-in-c": native_spin_for}

@@ -1,4 +1,4 @@
-"""Errors, exits, and answers that are missing or not the right ones."""
+"""Errors, exits, and answers that never come."""
 
 import os
 import threading
@@ -98,28 +98,6 @@ def grow(value):
         raise
 
 
-def spoil(answer, before):
-    """An answer that is off by one."""
-    return answer + 1.0
-
-
-def cross(answer, before):
-    """The answer that belongs to the request before this one."""
-    return answer if before is None else before
-
-
-def no_number(answer, before):
-    """An answer of the right shape with nothing but NaN in it."""
-    return answer * float("nan")
-
-
-def enlarge(answer, before):
-    """An answer of a million numbers."""
-    import numpy
-
-    return numpy.zeros((len(answer), 10**6))
-
-
 FAULTS = {
     "signal": die,
     "exit": leave,
@@ -135,4 +113,3 @@ FAULTS = {
     "lost-reply": lose_reply,
     "memory": grow,
 }
-ANSWER_FAULTS = {"wrong": spoil, "crossed": cross, "nan": no_number, "huge": enlarge}

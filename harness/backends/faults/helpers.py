@@ -25,4 +25,5 @@ def start(code, *arguments, **more):
 def start_ready(code, *arguments, **more):
     """The same, once the process has said a line: (process, line)."""
     process = start(code, *arguments, stdout=subprocess.PIPE, **more)
-    return process, process.stdout.readline()
+    with process.stdout as said:
+        return process, said.readline()

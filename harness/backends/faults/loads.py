@@ -3,7 +3,7 @@
 import os
 import threading
 
-from harness.backends.faults import endings, locks, pauses
+from harness.backends.faults import answers, endings, locks, pauses, tasks
 
 MAIN = "FAULTY_MAIN"  # of the environment: the process that loaded first
 
@@ -39,4 +39,7 @@ FAULTS = {
     "fork-lock": fork_lock,
     "start-lock": start_lock,
     "child-error": refuse_in_child,
+    "hand-on": tasks.have_second_task,
+    "thread-local": answers.configure,
+    "late-loader": answers.load_in_background,
 }

@@ -21,5 +21,6 @@ ELSEWHERE: tuple[Entry, ...] = (
     stands("endless-child", "endless-child", provable=False, outside=True),
     # nobody else is asked: these are hangs, of which the proof lies in more than one process
     stands("deadlocked-child", "deadlocked-child", provable=False),
+    stands("own-worker", "own-worker", provable=False),
     stands("orphaned-shared-lock", "shared-lock:0", provable=False),
 )

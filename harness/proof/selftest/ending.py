@@ -8,6 +8,10 @@ from harness.records.outcomes import Outcome
 #: What is no Exception ends a process that runs one request. Beside others it ends one thread or greenlet, and Celery stores
 #: nothing: `apply_target` hands over an ExceptionInfo, which `on_success` cannot take apart (celery/concurrency/base.py).
 LOST_BESIDE = dict.fromkeys(("threads", *GREEN), frozenset({Outcome.HUNG}))
+#: One process, several requests; and a child without the threads of its parent.
+WRONG_BESIDE = dict.fromkeys(("threads", *GREEN), frozenset({Outcome.WRONG}))
+WRONG_FORKED = {"prefork": frozenset({Outcome.WRONG})}
+FEW = {"requests": 6, "limit_s": 90.0}
 
 ENDING: tuple[Entry, ...] = (
     # processes that end
@@ -54,6 +58,9 @@ ENDING: tuple[Entry, ...] = (
     ends("crossed", "crossed@5", Outcome.WRONG),
     ends("nan", "nan@5", Outcome.WRONG),
     ends("huge-answer", "huge@5x1", Outcome.WRONG),
+    ends("shared-state", "shared-state@0", Outcome.OK, accepted_in=WRONG_BESIDE),
+    ends("thread-local", "thread-local@0", Outcome.OK, placement="import", accepted_in=WRONG_BESIDE),
+    ends("late-loader", "late-loader@0", Outcome.OK, placement="import", accepted_in=WRONG_FORKED, settings=FEW, seconds=25),
     ends("duplicate-reply", "duplicate-reply", Outcome.OK, duplicates=True),
     # loads that fail
     ends("load-error", "load-error:1", Outcome.ERRORS),

@@ -50,9 +50,12 @@ PASSING: tuple[Entry, ...] = (
     slow("shared-lock-in-thread", "shared-lock-in-thread:8@3x1", 8),
     slow("pipe", "pipe:8@3x1", 8),
     slow("peer", "peer:8@3x1", 8),
+    # busy with another task
+    slow("hand-on", "hand-on:4@3x3", 12, placement="import"),
     # computing
     slow("dear-row", "dear-row:25@6x1", 25),
     slow("dear-row-in-c", "dear-row-in-c:25@6x1", 25),
     slow("compiled-shape", "spin:30@3x1", 30),
+    slow("load-per-thread", "load-per-thread:0.5@0", 20),
     slow("collection", "collection:10@3x1", 10),
 )
