@@ -39,8 +39,8 @@ server.listen()
 print(server.getsockname()[1], flush=True)
 peer, _ = server.accept()
 """
-#: Publishes one message to a channel.
-PUBLISH = "import redis\nredis.Redis.from_url(sys.argv[3]).publish(sys.argv[4], 'done')\n"
+#: Publishes one message to a channel. The URL may hold a password, which no command line should show.
+PUBLISH = "import redis\nredis.Redis.from_url(os.environ['FAULTY_URL']).publish(sys.argv[3], 'done')\n"
 
 
 def compiler(value):
@@ -135,7 +135,7 @@ def listener(value):
     subscription = redis.Redis.from_url(url).pubsub()
     subscription.subscribe(**{channel: lambda message: told.set()})
     thread = subscription.run_in_thread(sleep_time=1.0, daemon=True)
-    process = helpers.start(SLEEP + PUBLISH, value, url, channel)
+    process = helpers.start(SLEEP + PUBLISH, value, channel, env=dict(os.environ, FAULTY_URL=url))
     told.wait()
     thread.stop()
     process.wait()
