@@ -13,13 +13,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
+from harness.experiment.matrix import fault_options
+from harness.proof.selftest.passing import PASSING as CONTROLS
 from harness.records.record import from_line
 from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
 from tests.integration.test_lifecycle import below, still_there
 from tests.waiting import wait_until
+
+PASSING = {fault_options(entry.fault).get("kind") for entry in CONTROLS if entry.slow}
 
 # A run on a small disk that fills up once the first record is written; then there is room again, and it is run again.
 SMALL_DISK = """
@@ -59,6 +64,20 @@ def test_every_fault_is_judged_truly(harness: Harness, tmp_path: Path) -> None:
                 if (record := from_line(line)) and record.outcome == "hung"]  # fmt: skip
     assert evidence
     assert all((tmp_path / "self" / path).exists() for path in evidence)
+    assert never_struck(tmp_path / "self") == []
+
+
+def never_struck(folder: Path) -> list[str]:
+    """Trials of what passes in which no request took the seconds that the fault was told: they prove nothing."""
+    found = []
+    for record in map(from_line, (folder / "trials.jsonl").read_text().splitlines()):
+        told = fault_options(record.asked.cell["fault"]) if record else {}
+        if record and told.get("kind") in PASSING and told.get("times") == 1 and record.outcome == "ok":
+            requests = pd.read_parquet(folder / record.answers.requests_file)
+            longest_s = (requests["predict_end"] - requests["predict_begin"]).max() / 1e9
+            if longest_s < 0.9 * told["value"]:  # native loops are measured out beforehand
+                found.append(f"{record.asked.cell['fault']} in {record.asked.cell['pool']}: {longest_s:.1f} s")
+    return found
 
 
 def test_a_stopped_self_test_leaves_no_process_and_the_next_one_completes_it(harness: Harness, tmp_path: Path) -> None:

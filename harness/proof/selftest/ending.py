@@ -8,6 +8,8 @@ from harness.records.outcomes import Outcome
 #: What is no Exception ends a process that runs one request. Beside others it ends one thread or greenlet, and Celery stores
 #: nothing: `apply_target` hands over an ExceptionInfo, which `on_success` cannot take apart (celery/concurrency/base.py).
 LOST_BESIDE = dict.fromkeys(("threads", *GREEN), frozenset({Outcome.HUNG}))
+LOST_OR_FATAL = {**LOST_BESIDE, "solo": frozenset({Outcome.CRASHED})}
+FATAL_IN_MAIN = dict.fromkeys((*CHILDREN, "solo"), frozenset({Outcome.CRASHED}))
 #: One process, several requests; and a child without the threads of its parent.
 WRONG_BESIDE = dict.fromkeys(("threads", *GREEN), frozenset({Outcome.WRONG}))
 WRONG_FORKED = {"prefork": frozenset({Outcome.WRONG})}
@@ -49,9 +51,10 @@ ENDING: tuple[Entry, ...] = (
     ends("recursion", "recursion@5", Outcome.ERRORS),
     ends("system-exit", "system-exit:2@5x1", Outcome.CRASHED, accepted_in=LOST_BESIDE),
     ends("keyboard-interrupt", "keyboard-interrupt@5x1", Outcome.CRASHED),
-    ends("cancelled", "cancelled@5x1", Outcome.ERRORS),
-    ends("memory-error", "memory-error@5x1", Outcome.ERRORS),
-    # Celery raises a prefork child's MemoryError again in the worker, which ends by it (celery/worker/request.py, on_failure)
+    ends("cancelled", "cancelled@5x1", Outcome.ERRORS, accepted_in=LOST_OR_FATAL),
+    # Celery raises a MemoryError again where it notes a failure (celery/worker/request.py, on_failure). In prefork and solo that
+    # is in the worker's main thread, which ends by it; elsewhere in the executor, after the error has been stored
+    ends("memory-error", "memory-error@5x1", Outcome.ERRORS, accepted_in=FATAL_IN_MAIN),
     ends("memory", "memory:300", Outcome.ERRORS, Outcome.CRASHED, settings={"limit_s": 70.0}),
     # answers that are wrong, somebody else's, or there twice
     ends("wrong", "wrong@5", Outcome.WRONG),

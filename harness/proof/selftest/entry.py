@@ -15,6 +15,7 @@ GREEN = ("gevent", "eventlet")
 ALL = tuple(POOLS)
 NOT_SOLO = tuple(pool for pool in ALL if pool != "solo")
 NOT_GREEN = tuple(pool for pool in ALL if pool not in GREEN)
+NOT_EVENTLET = tuple(pool for pool in ALL if pool != "eventlet")
 MAIN_THREAD = tuple(pool for pool in ALL if pool != "threads")
 
 #: How long and how much: what is judged is how a trial ends, so it is short, and no machine is too noisy.
@@ -33,6 +34,7 @@ NO_INIT = "worker_process_init fires in prefork and solo alone"
 NO_RESPAWN = "only prefork replaces its processes"
 NO_SHARING = "no two requests run in one process, so none takes a lock of the other"
 NO_SECOND_READING = "only a spawned child reads the application a second time"
+NO_IMPORT_LOCK = "to the import lock, which eventlet leaves as it is, all greenlets are one thread: none waits for another"
 NO_HANDLER = "Python lets the main thread alone handle signals, and no request runs there"
 
 

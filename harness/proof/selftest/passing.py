@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from harness.proof.selftest.entry import CHILDREN, GREEN, MAIN_THREAD, NO_HANDLER, NO_HUB, NO_INIT, Entry, slow
+from harness.proof.selftest.entry import (
+    CHILDREN,
+    GREEN,
+    MAIN_THREAD,
+    NO_HANDLER,
+    NO_HUB,
+    NO_IMPORT_LOCK,
+    NO_INIT,
+    NOT_EVENTLET,
+    Entry,
+    slow,
+)
 from harness.records.outcomes import Outcome
 
 PASSING: tuple[Entry, ...] = (
@@ -41,7 +52,7 @@ PASSING: tuple[Entry, ...] = (
     slow("native-join", "native-join:8@3x1", 8),
     slow("ping-pong", "ping-pong:8@3x1", 8),
     slow("future", "future:8@3x1", 8),
-    slow("import-lock", "import-lock:8@3x1", 8),
+    slow("import-lock", "import-lock:8@3x1", 8, pools=NOT_EVENTLET, elsewhere=NO_IMPORT_LOCK),
     slow("listener", "listener:8@3x1", 8),
     # ended by another process
     slow("child", "child:8@3x1", 8),
