@@ -52,8 +52,8 @@ ENDING: tuple[Entry, ...] = (
     ends("system-exit", "system-exit:2@5x1", Outcome.CRASHED, accepted_in=LOST_BESIDE),
     ends("keyboard-interrupt", "keyboard-interrupt@5x1", Outcome.CRASHED),
     ends("cancelled", "cancelled@5x1", Outcome.ERRORS, accepted_in=LOST_OR_FATAL),
-    # Celery raises a MemoryError again where it notes a failure (celery/worker/request.py, on_failure). In prefork and solo that
-    # is in the worker's main thread, which ends by it; elsewhere in the executor, after the error has been stored
+    # Celery raises a MemoryError again where a failure is noted (celery/worker/request.py, on_failure). In prefork and solo
+    # that is in the main thread, which ends by it; elsewhere in the executor, after the error has been stored
     ends("memory-error", "memory-error@5x1", Outcome.ERRORS, accepted_in=FATAL_IN_MAIN),
     ends("memory", "memory:300", Outcome.ERRORS, Outcome.CRASHED, settings={"limit_s": 70.0}),
     # answers that are wrong, somebody else's, or there twice
