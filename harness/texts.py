@@ -15,7 +15,8 @@ from pathlib import Path
 from harness.places import CHECKOUT, home
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # all but tab and newline
-_INTERPRETER = re.compile(r"[^\s\"'(<]*\.pyenv/versions/[^/\s]+")
+# From the beginning of a word, or a word of a million characters is tried from each of them.
+_INTERPRETER = re.compile(r"(?<![^\s\"'(<])[^\s\"'(<]*\.pyenv/versions/[^/\s]+")
 
 
 def visible(text: str) -> str:
