@@ -24,7 +24,9 @@ def have_second_task(value):
     """Give the application that second task."""
     from celery import current_app
 
-    current_app.task(name=HANDED_ON, ignore_result=True)(time.sleep)
+    @current_app.task(name=HANDED_ON, ignore_result=True)
+    def handed_on(seconds):
+        time.sleep(seconds)
 
 
 FAULTS = {"own-worker": own_worker, "hand-on": hand_on}
