@@ -278,6 +278,7 @@ def test_what_was_not_seen_counts_for_nothing() -> None:
     assert classify(Observations(ended_by="done"))[0] is Outcome.INVALID
     zero = {name for name, value in told.items() if value == 0 and value is not False and not isinstance(value, str | dict)}
     assert zero == {
-        "dead_children", "lost_requests", "requests", "ok", "wrong", "unanswered", "duplicates", "quiet_s", "longest_silence_s", "core_wait",
+        "dead_children", "lost_requests", "requests", "ok", "wrong", "unanswered", "duplicates", "quiet_s", "longest_silence_s",
+        "core_wait",
         "limit_s", "rate_interval_s",
     }  # fmt: skip

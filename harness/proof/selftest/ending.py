@@ -73,6 +73,16 @@ ENDING: tuple[Entry, ...] = (
     # from outside
     ends("broker-killed", "outside-broker-kill", Outcome.INVALID, settings=LONG),
     ends("broker-restarted", "outside-broker-restart", Outcome.INVALID, settings=LONG),
-    ends("network-cut", "outside-cut", Outcome.STALLED, Outcome.INVALID, cause="broker-lost", seconds=15, settings=LONG),
+    # a worker that stands in the broker's socket waits for it; one that had nothing to send to it is idle
+    ends(
+        "network-cut",
+        "outside-cut",
+        Outcome.WAITING,
+        Outcome.STALLED,
+        Outcome.INVALID,
+        cause="broker-lost",
+        seconds=45,
+        settings=LONG,
+    ),
     ends("disk-full", "outside-disk-full", Outcome.INVALID, settings=LONG),
 )
