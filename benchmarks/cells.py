@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 #: 0 is best. Graphs that were published are read by these numbers: none changes, and a later outcome gets a later one.
 OUTCOME_CODES = {
     "ok": 0, "skipped": 1, "invalid": 2, "slow": 3, "refused": 4, "stalled": 5, "errors": 6, "respawning": 7, "wrong": 8,
-    "crashed": 9, "hung": 10, "waiting": 12,  # published numbers stay: a later word has a later one
+    "crashed": 9, "hung": 10, "waiting": 12, "unchecked": 13,  # published numbers stay: a later word has a later one
 }  # fmt: skip
 MISSING = 11  # the run left no row for the cell
 RUN_LIMIT_S = 3 * 3600

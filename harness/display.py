@@ -33,7 +33,8 @@ console = Terminal(highlight=False)
 complaints = Console(stderr=True, highlight=False)
 
 STYLES = {
-    Outcome.OK: "green", Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
+    Outcome.OK: "green", Outcome.UNCHECKED: "yellow",
+    Outcome.SKIPPED: "dim", Outcome.SLOW: "yellow", Outcome.STALLED: "yellow", Outcome.INVALID: "magenta",
 }  # fmt: skip
 
 

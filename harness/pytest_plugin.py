@@ -37,7 +37,7 @@ BOUNDS: Mapping[str, tuple[str, bool]] = {
 }
 INFO = ("outcome", "reason", "throughput_per_s", "latency_p50_s", "latency_p95_s", "cpu_s_per_request", "cpu_saturation",
         "cpu_verdict", "peak_pss_bytes", "ready_s", "doubts")  # fmt: skip
-NOT_MEASURED = ("skipped", "invalid")
+NOT_MEASURED = ("skipped", "invalid", "unchecked")
 
 
 @dataclass(frozen=True)

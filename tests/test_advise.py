@@ -237,6 +237,13 @@ def test_the_command_line_is_the_one_that_was_measured(pool: str) -> None:
     assert '"--prefetch-multiplier", "1"' in settings.compose(setup)
 
 
+def test_answers_that_nobody_compared_are_neither_advised_nor_vetoed(tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 101, end=Outcome.UNCHECKED), trials(SPAWN, 50, 51))
+    assert [one.id for one in advice.best] == [SPAWN.id]
+    assert advice.vetoed == ()
+    assert f"the answers of {FORK.id} were compared with nothing" in " ".join(advice.measure)
+
+
 def test_the_ways_in_the_same_pool_that_fail_are_named_with_the_change(tmp_path: Path) -> None:
     advice = advised(tmp_path, trials(FORK, 100, 101), trials(IMPORT, 1, end=Outcome.HUNG))
     said = pages.change(advice.best[0], advice)

@@ -125,6 +125,8 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     assert said == ["warning: the serial calls gave no answer that can be read: answers are not checked"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers came", [NOT_CHECKED])
+    assert told.outcome is Outcome.UNCHECKED
+    assert one.revised(record(CELL).changed(ended={"outcome": Outcome.HUNG})).outcome is Outcome.HUNG
 
 
 def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:

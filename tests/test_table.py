@@ -14,7 +14,7 @@ from harness.certainty.intervals import Span
 from harness.experiment.matrix import Cell
 from harness.measure import waterfall
 from harness.records import answers
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import CpuUse, Figures, Pace
 from harness.records.sending import Sending
@@ -78,7 +78,7 @@ def test_the_gravest_trial_gives_the_reason_and_the_evidence() -> None:
 def test_each_outcome_outweighs_all_that_follow_it_unless_it_was_not_judged(place: int) -> None:
     grave, lighter = GRAVITY[place], GRAVITY[place + 1 :]
     for other in lighter:
-        hidden = grave is Outcome.INVALID and other is Outcome.OK
+        hidden = grave is Outcome.INVALID and other in ANSWERED
         for trials in ([trial(outcome=grave), trial(outcome=other)], [trial(outcome=other), trial(outcome=grave)]):
             assert gravest(iter(trials)).outcome is (other if hidden else grave)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from harness.certainty import intervals, stability
 from harness.measure import figures
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
 
@@ -93,7 +93,7 @@ def _backlog(record: TrialRecord) -> list[Doubt]:
             what = f"{one.waiting} messages of {one.task} wait in queue {one.queue}, which this worker does not consume"
             step = "count that work in, with a worker that consumes it (--queue)"
             found.append(Doubt(name="no consumer", what=what, next_step=step))
-        elif record.outcome is Outcome.OK and messages > max(executors, BACKLOG_SHARE * record.answers.requests):
+        elif record.outcome in ANSWERED and messages > max(executors, BACKLOG_SHARE * record.answers.requests):
             what = f"{messages} messages of {one.task} still wait in queue {one.queue} when all requests are answered"
             found.append(Doubt(name="backlog", what=what, next_step="the rate is not one that this worker can keep up"))
     return found
@@ -146,7 +146,7 @@ def _half(deviation: float, trials: int) -> float:
 
 def _mixed(trials: Sequence[TrialRecord], good: Sequence[TrialRecord]) -> Doubt | None:
     left_out = len([record for record in trials if record.outcome is not Outcome.SKIPPED]) - len(good)
-    if not left_out or any(record.outcome is not Outcome.OK for record in good):
+    if not left_out or any(record.outcome not in ANSWERED for record in good):
         return None
     return Doubt(
         name="mixed ends",
@@ -183,7 +183,7 @@ def _windows(known: Figures) -> Doubt | None:
 
 
 def _end(record: TrialRecord) -> Doubt | None:
-    if record.outcome is Outcome.OK:
+    if record.outcome in ANSWERED:
         return None
     return Doubt(
         name="not ok", what=f"the figures are from a trial that ended {record.outcome.value}", next_step="read its reason first"

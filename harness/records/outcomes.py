@@ -13,6 +13,7 @@ class Outcome(StrEnum):
     WAITING = "waiting"
     STALLED = "stalled"
     SLOW = "slow"
+    UNCHECKED = "unchecked"
     CRASHED = "crashed"
     RESPAWNING = "respawning"
     REFUSED = "refused"
@@ -20,6 +21,8 @@ class Outcome(StrEnum):
     INVALID = "invalid"
 
 
+#: Everything was answered, and no answer is known to be wrong: the figures stand. Of `unchecked`, nothing was compared.
+ANSWERED = frozenset({Outcome.OK, Outcome.UNCHECKED})
 #: Outcomes whose trials count as failed, for `harness run --retry failed`.
-FAILED = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
+FAILED = frozenset(Outcome) - ANSWERED - {Outcome.SKIPPED}
 NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})  # these say nothing of the cell

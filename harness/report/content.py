@@ -24,7 +24,7 @@ from harness.experiment import experiment
 from harness.experiment.pools import POOLS
 from harness.measure import doubts
 from harness.records import evidence
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import ANSWERED
 from harness.records.record import TrialRecord, by_cell
 from harness.records.store import RunFolder
 from harness.report import excerpts
@@ -92,10 +92,7 @@ class Content:
     def not_kept(self) -> str:
         """What cannot be drawn since the requests' and samples' files are gone; '' where all are there."""
         ended = [
-            record
-            for one in self.cells
-            for record in one.trials
-            if record.outcome is Outcome.OK and record.answers.requests_file
+            record for one in self.cells for record in one.trials if record.outcome in ANSWERED and record.answers.requests_file
         ]
         gone = sum(not (self.folder / record.answers.requests_file).is_file() for record in ended)
         said = f"requests not kept of {gone} of {len(ended)} trials that ended ok: no latencies by share, no cores over time"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from harness.experiment.pools import IN_PROCESS
 from harness.measure import waterfall
 from harness.records import answers
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import ANSWERED
 from harness.report.content import Content
 
 QUANTILES = np.array([0.0, *np.linspace(0.05, 0.95, 19), 0.975, 0.99, 0.995, 0.999, 1.0])
@@ -24,7 +24,7 @@ def figures(content: Content) -> pd.DataFrame:
     """A row a real cell that ended ok: what the chart of throughput against latency shows."""
     table = content.table
     real = ~table["backend"].isin(["null", "faulty"]) & (table["pool"] != IN_PROCESS)
-    found = table[real & (table["outcome"] == Outcome.OK.value) & table["throughput_per_s"].notna()].copy()
+    found = table[real & (table["outcome"].isin(ANSWERED)) & table["throughput_per_s"].notna()].copy()
     found["latency_ms"] = found["latency_p95_s"].fillna(found["latency_p50_s"]) * 1e3
     found["percentile"] = np.where(found["latency_p95_s"].notna(), "p95", "p50")
     found["rows_per_s"] = found["throughput_per_s"] * found["batch"]
@@ -50,7 +50,7 @@ def distributions(content: Content) -> pd.DataFrame:
     """(cell, share, latency_ms): each cell's latencies at some quantiles, all trials that ended ok together."""
     parts = []
     for one in content.cells:
-        paths = [content.folder / record.answers.requests_file for record in one.trials if record.outcome is Outcome.OK]
+        paths = [content.folder / record.answers.requests_file for record in one.trials if record.outcome in ANSWERED]
         known = [answers.measured(path).latency_s for path in paths if path.is_file()]
         latencies = np.concatenate(known) if known else np.array([])
         if len(latencies):

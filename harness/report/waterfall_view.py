@@ -19,7 +19,7 @@ from harness.experiment.matrix import Cell
 from harness.measure import waterfall
 from harness.records import answers
 from harness.records.answers import Floats
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.summary import summary
 
@@ -70,7 +70,7 @@ def _chosen(cell: Cell, patterns: Sequence[str]) -> bool:
 def view(trials: Sequence[TrialRecord], folder: Path) -> View:
     """The view of one cell, from those of its trials that ended well, or from all that measured something."""
     measured = [record for record in trials if record.pace.measured_requests and record.answers.requests_file]
-    good = [record for record in measured if record.outcome is Outcome.OK] or measured
+    good = [record for record in measured if record.outcome in ANSWERED] or measured
     kept = all((folder / record.answers.requests_file).is_file() for record in good)
     lengths = waterfall.of_trials(good, folder) if kept else None
     latencies = [answers.measured(folder / record.answers.requests_file).latency_s for record in good] if kept else []
@@ -96,7 +96,7 @@ def view(trials: Sequence[TrialRecord], folder: Path) -> View:
 def shown(view: View) -> Text:
     """A heading, and a line a stage."""
     text = Text(view.cell, style="bold")
-    if view.outcome is not Outcome.OK:
+    if view.outcome not in ANSWERED:
         text.append(f"  {view.outcome.value}", style="bold red")
     if view.why_not or not len(view.lengths):
         return text.append(f"\n  {view.why_not or NONE_RIGHT}\n", style="dim")

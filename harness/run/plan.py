@@ -19,7 +19,7 @@ from harness.experiment import matrix, seeds
 from harness.experiment.experiment import REPEATS, Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.records.outcomes import FAILED, Outcome
+from harness.records.outcomes import ANSWERED, FAILED, Outcome
 from harness.records.record import TrialRecord
 from harness.run.bundles import Bundle
 from harness.trial import outside
@@ -165,7 +165,7 @@ def pace(baselines: Sequence[TrialRecord]) -> dict[str, Any]:
     good = [
         record
         for record in baselines
-        if record.outcome is Outcome.OK and record.pace.measured_s and record.pace.measured_requests
+        if record.outcome in ANSWERED and record.pace.measured_s and record.pace.measured_requests
     ]
     if not good:
         return {"baseline_s": None, "baseline_first_s": None, "baseline_slowest_s": None, "baseline_waits": waits}

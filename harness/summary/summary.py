@@ -22,7 +22,7 @@ from harness.experiment.matrix import Cell
 from harness.measure import doubts, efficiency, figures, latencies, waterfall
 from harness.measure.efficiency import Ceiling, Efficiency
 from harness.records import answers
-from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
 from harness.summary import notes, resources
@@ -47,7 +47,7 @@ COLUMNS = (
 # `outcomes` counts them all.
 GRAVITY = (
     Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING, Outcome.WRONG, Outcome.ERRORS, Outcome.STALLED,
-    Outcome.REFUSED, Outcome.SLOW, Outcome.INVALID, Outcome.OK, Outcome.SKIPPED,
+    Outcome.REFUSED, Outcome.SLOW, Outcome.INVALID, Outcome.UNCHECKED, Outcome.OK, Outcome.SKIPPED,
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
     cell = trials[0].as_cell
     worst = gravest(trials)
     measured = [record for record in trials if record.pace.measured_s and record.pace.measured_requests]
-    good = [record for record in measured if record.outcome is Outcome.OK] or measured
+    good = [record for record in measured if record.outcome in ANSWERED] or measured
     known = _figures(good, folder)
     share = _efficiency(cell, known, others, folder)
     above = [share.doubt] if share and share.doubt else []
@@ -115,7 +115,7 @@ def _offered(trials: list[TrialRecord], good: list[TrialRecord]) -> dict[str, An
     latency, where that was looked for: 0 says that none does."""
     sends = sum(record.client.sending.sends for record in trials if record.client.sending)
     late = sum(record.client.sending.late for record in trials if record.client.sending)
-    peaks = [record.client.sending.peak_per_s for record in trials if record.client.sending and record.outcome is Outcome.OK]
+    peaks = [record.client.sending.peak_per_s for record in trials if record.client.sending and record.outcome in ANSWERED]
     return {
         "offered_per_s": _median(record.client.sending.rate_per_s for record in good if record.client.sending),
         "late_share": late / sends if sends else None,
@@ -206,7 +206,7 @@ def _beside(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], f
     if cell.is_control or cell.is_baseline:
         return {}
     null, baseline = (
-        _figures((record for record in others.get(beside.id, []) if record.outcome is Outcome.OK), folder)
+        _figures((record for record in others.get(beside.id, []) if record.outcome in ANSWERED), folder)
         for beside in (cell.null_control(), cell.baseline())
     )
     own, null_pace = _throughput(known), _throughput(null)
@@ -230,7 +230,7 @@ def _efficiency(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]
 
 
 def _candidate(cell: Cell, others: Mapping[str, list[TrialRecord]], folder: Path) -> Ceiling | None:
-    known = _figures((record for record in others.get(cell.id, []) if record.outcome is Outcome.OK), folder)
+    known = _figures((record for record in others.get(cell.id, []) if record.outcome in ANSWERED), folder)
     pace = _throughput(known)
     saturation = _cpu([record for record, _ in known]).get("cpu_saturation")
     return Ceiling(cell=cell.id, throughput_per_s=pace, saturation=saturation) if pace else None

@@ -145,13 +145,15 @@ class ApplicationSource:
     def revised(self, record: TrialRecord) -> TrialRecord:
         """The reason, by what answers were held against here, and what the settings say of this pool; and a doubt where answers
         were held against nothing."""
-        doubts = [NOT_CHECKED] if self.check is checks.anything else []
+        unchecked = self.check is checks.anything
+        doubts = [NOT_CHECKED] if unchecked else []
+        outcome = Outcome.UNCHECKED if unchecked and record.outcome is Outcome.OK else record.outcome
         cell, limits = record.as_cell, self.application.limits
         alike = [f"{self.spoiler} without Celery, too"] if self.spoiler and record.outcome in BY_A_ROW else []
         words = [self._reworded(record.reason), *alike, *self._pool_settings(cell), *replaced(record.outcome, cell, limits)]
         notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell)]
         revised = record.changed(
-            ended={"reason": "; ".join(words)},
+            ended={"outcome": outcome, "reason": "; ".join(words)},
             certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
         )
         for line in self._seen.late:

@@ -21,7 +21,7 @@ from harness.records.record import TrialRecord
 from harness.summary import notes, summary
 from harness.summary.summary import gravest
 
-NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW}
+NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW, Outcome.UNCHECKED}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from harness.certainty.comparison import Comparison, ComparisonWord, compare
 from harness.decide.advise.candidates import Candidate, held
 from harness.decide.advise.constraints import Bound, latency_bound, memory_bound
 from harness.measure.figures import PERCENTILES
+from harness.records.outcomes import Outcome
 
 ONE_TRIAL = 1.10
 REPEAT = 5
@@ -129,6 +130,8 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
     """What would make the advice better, or possible."""
     if not any(one.measured for one in group):
         yield "no configuration ended ok with figures: read the outcomes first"
+    if unchecked := [one.id for one in group if one.outcome is Outcome.UNCHECKED]:
+        yield f"the answers of {_few(unchecked)} were compared with nothing, so none is advised: probe again with --check"
     promising = [one for one in unknown if not best or one.rows_per_s > best[0].rows_per_s]
     for bound in dict.fromkeys(bound for one in promising for bound in one.unknown):
         names = [one.id for one in promising if bound in one.unknown]

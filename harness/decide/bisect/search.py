@@ -21,7 +21,7 @@ from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import Cell
 from harness.measure import figures
 from harness.records.evidence import linked
-from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import workflow
@@ -146,7 +146,7 @@ def measured(order: BisectOrder, version: str, screen: workflow.Screen) -> Measu
 
 def judged(version: str, records: Sequence[TrialRecord], folder: Path) -> Measured:
     worst = summary.gravest(records)
-    found = [figures.of(record, folder) for record in records if record.outcome is Outcome.OK]
+    found = [figures.of(record, folder) for record in records if record.outcome in ANSWERED]
     paces = tuple(one.throughput_per_s for one in found if one is not None and one.throughput_per_s)
     return Measured(
         version=version, outcome=None if worst.outcome in NOT_JUDGED else worst.outcome, reason=worst.reason,

@@ -14,7 +14,7 @@ from harness.certainty import comparison, intervals
 from harness.certainty.comparison import Comparison, ComparisonWord
 from harness.decide.compare.sides import Side, machines_differ
 from harness.measure import doubts
-from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
 from harness.summary.hang_rate import hang_rate
@@ -120,7 +120,7 @@ def compare(first: Side, second: Side, *, factors: Mapping[str, float] | None = 
         here, there = first.cells[cell], second.cells[cell]
         if change := _outcome(cell, here, there):
             outcomes.append(change)
-        if any(record.outcome is Outcome.OK for record in (*here, *there)):
+        if any(record.outcome in ANSWERED for record in (*here, *there)):
             sides = ((first, here), (second, there))
             differences += [_difference(cell, metric, *sides, elsewhere, factors or {}) for metric in METRICS.values()]
     return Changes(
@@ -202,7 +202,7 @@ def _difference(
 
 def values(metric: Metric, side: Side, trials: Sequence[TrialRecord]) -> list[float]:
     """The figure of each trial that ended ok and has it."""
-    known = [(record, side.of(record)) for record in trials if record.outcome is Outcome.OK]
+    known = [(record, side.of(record)) for record in trials if record.outcome in ANSWERED]
     found = [metric.read(record, figures) for record, figures in known if figures is not None]
     return [value for value in found if value is not None]
 
@@ -212,7 +212,7 @@ def _why(metric: Metric, *sides: tuple[Side, Sequence[TrialRecord]]) -> str:
     said = []
     for side, trials in sides:
         if not values(metric, side, trials):
-            ok = any(record.outcome is Outcome.OK for record in trials)
+            ok = any(record.outcome in ANSWERED for record in trials)
             said.append("too few requests support it" if ok else f"its trials ended {counts(trials)}")
     return "; ".join(dict.fromkeys(said))
 
