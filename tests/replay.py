@@ -144,6 +144,9 @@ class StoredSite:
     def noise(self) -> Reading:
         return self._near(self.history.noise) or Reading(swapped_bytes=None, frequency_hz=None)
 
+    def children(self) -> frozenset[int]:
+        return frozenset()
+
     def pids(self) -> frozenset[int]:
         return self._near(self.history.pids) or frozenset()
 

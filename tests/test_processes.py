@@ -12,6 +12,7 @@ import pytest
 
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess, signal_name
+from harness.observe import children
 from tests.waiting import wait_until
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -106,6 +107,30 @@ def test_endings_have_names(code: int | None, name: str) -> None:
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="call numbers of x86-64")
 def test_a_system_call_is_named_with_its_limits(text: str, expected: tuple[str, bool, bool]) -> None:
     assert procfs.parse_syscall(text) == expected
+
+
+POOL = """
+import os, subprocess, sys, time
+if os.fork() == 0:
+    time.sleep(60)
+spawned = subprocess.Popen([sys.executable, "-c", "'billiard.spawn'; import time; time.sleep(60)"])
+other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(spawned.pid, other.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_children_of_a_pool_are_those_that_are_forked_or_that_billiard_spawns() -> None:
+    with subprocess.Popen([sys.executable, "-c", POOL], stdout=subprocess.PIPE, text=True, start_new_session=True) as main:
+        try:
+            assert main.stdout is not None
+            spawned, other = map(int, main.stdout.readline().split())
+            assert wait_until(lambda: len(children.of_pool(main.pid)) == 2)
+            assert spawned in children.of_pool(main.pid)
+            assert other in procfs.children(main.pid)
+            assert other not in children.of_pool(main.pid)
+        finally:
+            os.killpg(main.pid, signal.SIGKILL)
 
 
 def test_a_process_that_was_forked_is_told_from_one_that_runs_a_program() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from harness.worker import contract
 from tests import plain_trial, replay
 from tests.plain_trial import (
     CHILD,
+    IDLE,
     MAIN,
     NEVER_ENDS,
     NO_ANSWER,
@@ -190,6 +192,25 @@ def test_the_answer_for_a_dead_child_is_waited_for_as_long_as_billiard_may_take(
     assert left.ended.verdict is not None
     assert left.ended.verdict.how is How.LOST
     assert last_s == pytest.approx(0.62 + after_s, abs=0.3)
+
+
+class Breeds(StoredSite):
+    """A worker whose children die before they can say anything: another one every second."""
+
+    def children(self) -> frozenset[int]:
+        return frozenset({2000 + int(self.clock_s - START_S)})
+
+
+@pytest.mark.parametrize(("pool", "state"), [("prefork", State.RESPAWNING), ("threads", State.STALLED)])
+def test_children_that_die_unheard_are_counted_by_the_kernel(pool: str, state: State, tmp_path: Path) -> None:
+    one = plain_trial.trial(
+        tmp_path, [ready(), phase(0.6, "measure"), published(0.6, 0)], looks=[(0.0, IDLE[:1])],
+        cell=replace(plain_trial.CELL, pool=pool),
+    )  # fmt: skip
+    left, _ = replay.watched(one, Breeds)
+    assert left.ended.verdict is not None
+    assert left.ended.verdict.state is state
+    assert bool(left.signs.dead) is (pool == "prefork")
 
 
 class Moves(StoredSite):

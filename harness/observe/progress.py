@@ -68,7 +68,7 @@ class Progress:
     durations_s: deque[float] = field(default_factory=lambda: deque(maxlen=200))  # of the last that were no process's first
     warm_pids: set[int] = field(default_factory=set)  # processes that have ended a request
     load_seconds: dict[int, float] = field(default_factory=dict)
-    child_pids: set[int] = field(default_factory=set)  # of all processes that began to serve, the worker's own too
+    child_pids: set[int] = field(default_factory=set)  # that began to serve, or that the kernel shows; the worker's own too
     put_off: set[int] = field(default_factory=set)  # requests whose task will be begun again, at a time of its own
     ignored: set[int] = field(default_factory=set)  # requests that are never answered, on purpose
     has_put_off: bool = False  # whether any request was ever put off

@@ -20,7 +20,7 @@ from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
 from harness.measure import noise
 from harness.measure.monitor import Monitor, Sample, Watched
-from harness.observe import diagnosis
+from harness.observe import children, diagnosis
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
 from harness.trial import load, start
@@ -105,6 +105,9 @@ class LiveSite:
 
     def noise(self) -> noise.Reading:
         return noise.read()
+
+    def children(self) -> frozenset[int]:
+        return children.of_pool(self.main)
 
     def pids(self) -> frozenset[int]:
         return frozenset(stat.pid for stat in procfs.tree(self.worker.process.keeper_pid))

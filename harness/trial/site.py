@@ -39,6 +39,9 @@ class Site(Protocol):
 
     def sample(self, phase: str, *, edge: bool = False) -> Sample: ...
     def noise(self) -> Reading: ...
+    def children(self) -> frozenset[int]:
+        """The pool's own children that live, by the kernel, see `observe.children`."""
+
     def pids(self) -> frozenset[int]:
         """Every process of the worker's tree, however it was started."""
 

@@ -69,6 +69,7 @@ class Watcher:
         self.seen = Seen()
         self.looks: list[Look] = []
         self.furniture: dict[int, str] = {}
+        self._has_children = not work.cell.is_baseline and _executors_of(work.cell) == "processes"
         self._shown: Verdict | None = None  # the proof that stands
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
         self._sampled_s = self._judged_s = self._hung_s = 0.0
@@ -85,6 +86,8 @@ class Watcher:
         progress, seen = self.site.progress, self.seen
         was_ready, phase = progress.ready_at_s is not None, progress.phase
         progress.read()
+        if self._has_children:
+            progress.child_pids |= self.site.children()
         now = self.site.now()
         seen.quiet_s, seen.longest_silence_s = progress.quiet_s(now), progress.longest_silence_s
         if progress.phase != phase or now - self._sampled_s >= SAMPLE_EVERY_S:
