@@ -1,5 +1,6 @@
 """Waits for another process, which the fault starts: for its end, its lock, its word. Some never end."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 from harness.backends.faults import helpers
 
 SEMAPHORE = 1  # of _multiprocessing.SemLock's kinds
+NUMBERS = itertools.count()  # threads that strike at the same time need names of their own
 WHERE = {"folder": ""}  # the trial's own, if it has one
 
 PAUSE = "import signal\nwhile True: signal.pause()\n"
@@ -98,7 +100,7 @@ def _taken_elsewhere(seconds):
     """A multiprocessing lock, and the process that has it."""
     import _multiprocessing
 
-    name = "/faulty-%d-%d" % (os.getpid(), len(helpers.STARTED))
+    name = "/faulty-%d-%d" % (os.getpid(), next(NUMBERS))
     semaphore = _multiprocessing.SemLock(SEMAPHORE, 1, 1, name, False)
     process, _ = helpers.start_ready(TAKE + (SLEEP + RELEASE if seconds else ""), seconds, name)
     _multiprocessing.sem_unlink(name)
@@ -131,7 +133,7 @@ def listener(value):
     from celery import current_task
 
     url = current_task.app.conf.broker_url
-    told, channel = threading.Event(), "faulty-%d-%d" % (os.getpid(), len(helpers.STARTED))
+    told, channel = threading.Event(), "faulty-%d-%d" % (os.getpid(), next(NUMBERS))
     subscription = redis.Redis.from_url(url).pubsub()
     subscription.subscribe(**{channel: lambda message: told.set()})
     thread = subscription.run_in_thread(sleep_time=1.0, daemon=True)
