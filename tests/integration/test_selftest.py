@@ -75,7 +75,7 @@ def never_struck(folder: Path) -> list[str]:
         if record and told.get("kind") in PASSING and told.get("times") == 1 and record.outcome == "ok":
             requests = pd.read_parquet(folder / record.answers.requests_file)
             longest_s = (requests["predict_end"] - requests["predict_begin"]).max() / 1e9
-            if longest_s < 0.9 * told["value"]:  # native loops are measured out beforehand
+            if longest_s < told["value"] - 0.5:  # a timer may be set in whole seconds, and by another clock
                 found.append(f"{record.asked.cell['fault']} in {record.asked.cell['pool']}: {longest_s:.1f} s")
     return found
 

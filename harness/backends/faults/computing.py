@@ -6,7 +6,7 @@ import time
 
 NO_END = 2**31 - 1
 OWN = threading.local()
-CALIBRATION = 20000  # rounds of PBKDF2, some milliseconds
+CHUNK = 20000  # rounds of PBKDF2, some milliseconds
 
 
 def spin(value):
@@ -23,10 +23,10 @@ def native_spin(value):
 
 
 def native_spin_for(value):
-    """Compute in C, without the GIL, for about `value` seconds, in one call."""
-    begin = time.monotonic()
-    _hash(CALIBRATION)
-    _hash(max(1, int(CALIBRATION * value / (time.monotonic() - begin))))
+    """Compute in C, without the GIL, for `value` seconds."""
+    end = time.monotonic() + value
+    while time.monotonic() < end:
+        _hash(CHUNK)
 
 
 def _hash(rounds):
@@ -73,14 +73,12 @@ def load_per_thread(value):
 
 
 def collection(value):
-    """Compute in C with the GIL held for about `value` seconds, in one call, as a long garbage collection does."""
+    """Compute in C with the GIL held for `value` seconds, in one call, as a long garbage collection does."""
     import collections
     import itertools
 
-    begin, count = time.monotonic(), 10000000
-    collections.deque(itertools.repeat(None, count), maxlen=0)
-    rest = int(count * value / (time.monotonic() - begin))
-    collections.deque(itertools.repeat(None, rest), maxlen=0)
+    end = time.monotonic() + value
+    collections.deque(itertools.takewhile(end.__gt__, iter(time.monotonic, None)), maxlen=0)  # all of it is C
 
 
 FAULTS = {
