@@ -115,6 +115,30 @@ def test_a_thread_that_may_run_the_applications_code_is_not(frames: tuple[tuple[
     assert not roles.is_own(frames)
 
 
+GREENLET = (("switch", f"{SITE}/gevent/_greenlet_primitives.py"), ("run", f"{SITE}/gevent/greenlet.py"))
+EVENTLET = (("switch", f"{SITE}/eventlet/hubs/hub.py"), ("main", f"{SITE}/eventlet/greenthread.py"))
+#: (function, file) of a suspended greenlet, innermost first -> whether it may run the application's code
+GREENLETS = {
+    "a hub": (GREENLET[:1], False),
+    "the consumer": ((*GREENLET[:1], ("poll", f"{SITE}/kombu/utils/eventio.py"), *MAIN), False),
+    "the pool's": ((*GREENLET[:1], ("apply_target", f"{SITE}/celery/concurrency/base.py"), *GREENLET[1:]), False),
+    "a task": ((("predict", "/srv/shop/tasks.py"), ("apply_target", f"{SITE}/celery/concurrency/base.py"), *EVENTLET), True),
+    "a listener of Redis": ((*EVENTLET[:1], ("run", f"{SITE}/redis/client.py"), *THREAD, *EVENTLET[1:]), True),
+    "a consumer of kombu's": ((("run", f"{SITE}/kombu/mixins.py"), *THREAD, *EVENTLET), True),
+    "a receiver of events": ((("capture", f"{SITE}/celery/events/receiver.py"), *THREAD, *EVENTLET), True),
+    "somebody's timer": ((("wait", f"{LIB}/threading.py"), *THREAD, *EVENTLET), True),
+    "a folder that is called celery": ((("loop", "/srv/celery/loop.py"), *EVENTLET), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("frames", "foreign"), GREENLETS.values(), ids=GREENLETS)
+def test_a_greenlet_is_celerys_own_by_its_root_and_by_all_its_frames(
+    frames: tuple[tuple[str, str], ...], foreign: bool
+) -> None:
+    told = [{"function": name, "file": file, "line": 1, "timeout": None, "request": None} for name, file in frames]
+    assert greenlets.read(told).foreign is foreign
+
+
 IDLE_CHILD = (
     ("recv", f"{SITE}/billiard/connection.py"),
     ("Worker.workloop", f"{SITE}/billiard/pool.py"),

@@ -371,6 +371,17 @@ def test_a_stopped_process_is_hung() -> None:
     assert (found.state, found.how) == (State.HUNG, How.STOPPED)
 
 
+@pytest.mark.parametrize(("seconds", "state"), [(59.0, State.UNDECIDED), (61.0, State.HUNG)])
+def test_a_spin_takes_a_minute_where_no_serial_calls_showed_what_rows_cost(seconds: float, state: State) -> None:
+    def spins(i: int) -> dict[str, object]:
+        return {"waits_in": "running", "private": False, "cpu_s": STEP_S * i, "switches": i}
+
+    def process(i: int) -> dict[str, object]:
+        return {"cpu_s": STEP_S * i, "functions": {TASK: ("spin (x.py)", 9)}}
+
+    assert judge(history(task=spins, process=process, seconds=seconds)).state is state
+
+
 @pytest.mark.parametrize(
     ("seconds", "pace_s", "cold", "state"),
     [
@@ -393,8 +404,8 @@ def test_a_spin_is_told_from_a_long_computation_by_the_cells_own_pace(
         return {"cpu_s": STEP_S * i, "functions": {TASK: ("spin (x.py)", 9)}}
 
     stage = replace(STAGE, cold=cold)
-    looks = history(task=spins, process=process, look=lambda i: {"pace_s": pace_s, "stages": (stage,)}, seconds=seconds)
-    assert judge(looks).state is state
+    known = {"pace_s": pace_s, "stages": (stage,), "cold_s": None if cold else 0.01}
+    assert judge(history(task=spins, process=process, look=lambda i: known, seconds=seconds)).state is state
     moving = history(task=spins, process=lambda i: {"cpu_s": STEP_S * i}, look=lambda i: {"pace_s": 0.001}, seconds=seconds)
     assert judge(moving).state is not State.HUNG, "another function each time"
 

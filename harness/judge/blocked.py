@@ -20,8 +20,8 @@ Where other requests of the same process go on meanwhile (one thread of eight is
 threads do says nothing of the blocked one; then pace has to carry more: SHARED_FACTOR times the usual duration.
 
 A request whose thread computes in the same function for SPIN_FACTOR times its usual duration, at least SPIN_S and
-COLD_FACTOR times the slowest answer of any row, *spins*; the first request of a process, which may compile, gets COLD_FACTOR
-times what the baseline's first one took.
+COLD_FACTOR times the slowest answer of any row, *spins*; at least BLIND_SPIN_S if no serial calls have shown what the rows
+cost. The first request of a process, which may compile, gets COLD_FACTOR times what the baseline's first one took.
 """
 
 from __future__ import annotations
@@ -41,13 +41,15 @@ HELPER_CPU_S = 0.05  # seconds in a window that housekeeping may use
 SHARED_FACTOR, SHARED_S = 50.0, 5.0
 TOLD_LOOKS = 2  # of a window, at which a green process has to tell of its greenlets
 LIMIT_GRACE_S = 5.0  # a limit strikes when Celery's main process looks, once a second, and its error has to be stored
-#: signals whose handlers end no wait: Python's own, Celery's and billiard's, faulthandler's, glibc's, and ours
+#: signals whose handlers end no wait: Celery's and billiard's, as a plain worker of 5.7 has them in every pool (SIGUSR1 for the
+#: soft limit and the trace), gevent's SIGCHLD, faulthandler's, glibc's, and ours. SIGUSR2 is nobody's but the application's.
 KNOWN_SIGNALS = frozenset({
-    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD,
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD,
     signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGWINCH, signal.SIGURG, 32, 33,
 })  # fmt: skip
 SPIN_FACTOR, SPIN_S, SPIN_CORES, SPIN_GLANCES = 100.0, 20.0, 0.6, 4
 COLD_FACTOR, COLD_SPIN_S = 10.0, 120.0
+BLIND_SPIN_S = 60.0  # where no serial calls have shown what each row costs
 
 
 class How(Enum):
@@ -209,7 +211,8 @@ def _spins(now: Look, stage: OpenStage, process: _Views) -> bool:
     """Whether the thread has computed in one function for far longer than any request of this trial took."""
     if now.pace_s is None:
         return False
-    least_s = max(SPIN_S, SPIN_FACTOR * now.pace_s, COLD_FACTOR * (now.slowest_s or 0.0))
+    floor_s = SPIN_S if now.cold_s is not None else BLIND_SPIN_S
+    least_s = max(floor_s, SPIN_FACTOR * now.pace_s, COLD_FACTOR * (now.slowest_s or 0.0))
     if stage.cold:  # the first request of a process may compile
         least_s = max(least_s, COLD_SPIN_S if now.cold_s is None else COLD_FACTOR * now.cold_s)
     # a thread of greenlets that computes may do so for another request: then nothing at all may have come meanwhile
@@ -256,6 +259,8 @@ def _greenlet_doubt(now: Look, stage: OpenStage, process: _Views) -> str:
         runs_a_younger_request = greenlet.request is not None and greenlet.request not in overdue
         if greenlet.foreign and not greenlet.on_lock and not runs_a_younger_request:
             return "another greenlet may still end its wait"
+    if process.last.children:
+        return f"process {stage.pid} waits beside a child process of its own"
     helpers = {tid: history for tid, history in process.histories.items() if tid != stage.tid}
     for tid, history in sorted(helpers.items()):
         doubt = _helper_doubt(history, _furniture(now, process, tid), bereft=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from harness.observe import waits
 from harness.observe.looks import Greenlet
+from harness.observe.roles import BOOTSTRAP, CELERYS, COMPANIONS, INSTALLED, STANDARD
 
 # Innermost frames of a greenlet that waits for a lock, an event or a queue: (file, function) of gevent and eventlet.
 LOCKS = (
@@ -19,9 +21,10 @@ LOCKS = (
     ("eventlet/green/thread.py", "acquire"), ("eventlet/queue.py", "get"), ("threading.py", "acquire"),
     ("threading.py", "wait"),
 )  # fmt: skip
-GREEN = ("gevent/", "eventlet/", "greenlet/")
-CELERY = ("celery/", "kombu/", "amqp/", "redis/", "billiard/", "vine/", "click/")
-HELPERS = ("threading.py", "queue.py", "selectors.py", "socket.py", "bin/celery", "<frozen", "heapq.py", "select.py")
+GREEN = re.compile(f"{INSTALLED}(gevent|eventlet|greenlet)/")
+STANDARDS = re.compile(f"{STANDARD}(socket|heapq|select)\\.py$")
+#: where Celery's own greenlets begin; not in its receivers of events, which the application starts
+ROOTS = re.compile(f"{INSTALLED}celery/(?!events/)|/bin/celery$|^<frozen runpy>$|{STANDARD}runpy\\.py$")
 INNERMOST = 6
 
 
@@ -82,11 +85,13 @@ def read(frames: Sequence[dict[str, Any]]) -> Greenlet:
 
 
 def _foreign(files: Sequence[str]) -> bool:
-    """Whether a greenlet runs other code than Celery's own and the green library's: somebody's timer shows frames of the
-    standard library alone."""
+    """Whether a greenlet runs other code than Celery's own and the green library's, by the files of its frames.
 
-    def all_in(*parts: str) -> bool:
-        return all(any(part in file for part in parts) for file in files)
-
-    celerys = any(part in file for file in files for part in CELERY)
-    return not all_in(*GREEN) and not (celerys and all_in(*GREEN, *CELERY, *HELPERS))
+    Innermost first. As with threads (`observe.roles`), its root decides: a listener of Redis or a consumer of kombu's that the
+    application started may bring what a task waits for, and somebody's timer shows frames of the standard library alone.
+    """
+    if all(GREEN.search(file) for file in files):
+        return False
+    root = next((file for file in reversed(files) if not GREEN.search(file) and not BOOTSTRAP.search(file)), "")
+    known = (CELERYS, COMPANIONS, GREEN, STANDARDS)
+    return not (ROOTS.search(root) and all(any(one.search(file) for one in known) for file in files))
