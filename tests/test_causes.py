@@ -44,6 +44,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("a spin", {**HUNG, "how": How.SPIN}, "native-spin"),
     ("the GIL", {**HUNG, "how": How.GIL}, "gil-held"),
     ("a holder that the fork left behind", {**HUNG, "how": How.OWNER}, "fork-held-lock"),
+    ("a pipe of its own", {**HUNG, "how": How.PIPE, "pool": "threads"}, "deadlock"),
     ("a holder that has ended", {**HUNG, "how": How.OWNER, "pool": "threads"}, "deadlock"),
     ("a broker that hears nothing of its worker", {"outcome": Outcome.WAITING, "pool": "solo", "consumers": 0}, "broker-lost"),
     ("a stopped child", {**HUNG, "how": How.STOPPED}, "stopped"),

@@ -168,24 +168,28 @@ def test_the_thresholds_come_with_their_figures_and_a_spin_is_no_deadlock() -> N
         "misjudged": (1, False),
         "right outcome, wrong cause": (1, False),
         "called hung though it ends by itself": (1, False),
-        "true hangs that are only `waiting`": (0.0, True),
+        "true hangs that are only `waiting`": (None, True),
         "trials in which a proof was withdrawn": (1, False),
         "from deadlock to verdict, median": (2.5, True),
         "from deadlock to verdict, maximum": (11.0, False),
     }
 
 
+TIMES = 12  # as many true hangs as a share is told of
+
+
 def test_waiting_is_too_little_for_more_than_a_tenth_of_the_true_hangs_and_other_processes_do_not_count() -> None:
-    proved = [judged("event", Outcome.HUNG, pool="gevent", cause="deadlock") for _ in range(9)]
+    proved = [judged("event", Outcome.HUNG, pool="gevent", cause="deadlock") for _ in range(9 * TIMES)]
     beside = [
         judged("file-lock-for-ever", Outcome.WAITING),
         judged("sleep-without-end", Outcome.WAITING),
         judged("event", Outcome.SKIPPED),
     ]
     one = judged("deadlocked-child", Outcome.WAITING)
-    kept = {count: _share([*proved, *beside, *[one] * count]) for count in (0, 1, 2)}
+    kept = {count: _share([*proved, *beside, *[one] * count * TIMES]) for count in (0, 1, 2)}
     assert kept == {0: (0.0, True), 1: (0.1, True), 2: (pytest.approx(2 / 11), False)}
     assert _share(beside) == (None, True)
+    assert _share([*proved[:90], one]) == (None, True), "of a few, no share is told"
 
 
 def _share(trials: list[Judged]) -> tuple[float | None, bool]:

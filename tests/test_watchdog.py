@@ -176,6 +176,24 @@ def test_an_event_loop_that_waited_so_from_the_start_does_not_hide_a_hang() -> N
     assert judge(history(helper=loop, process=PYTHON_HELPER, look=known)).state is State.UNDECIDED, "somebody's client"
 
 
+@pytest.mark.parametrize(
+    ("task", "how"),
+    [
+        ({"home": True, "waits_in": "read", "private": False}, How.PIPE),
+        ({"home": True, "waits_in": "epoll", "private": False}, How.PIPE),
+        ({"home": True, "waits_in": "epoll", "private": False, "timed": True}, None),
+        ({"home": False, "waits_in": "read", "private": False}, None),
+    ],
+)
+def test_a_wait_that_only_its_own_process_could_end_is_a_hang(task: dict[str, object], how: How | None) -> None:
+    beside = {"waits_in": "read", "private": False}
+    verdict = judge(history(task=lambda i: task))
+    assert (verdict.state is State.HUNG, verdict.how) == (how is not None, how)
+    assert judge(history(task=lambda i: task, helper=lambda i: beside)).state is not State.HUNG, "another thread may end it"
+    told = judge(history(task=lambda i: task, helper=lambda i: {**beside, "home": True}))
+    assert (told.state is State.HUNG) is (how is not None)
+
+
 def held_by(owner: Callable[[int], int]) -> Verdict:
     """A request waits for a lock that names its holder, beside a thread that comes and goes."""
     return judge(

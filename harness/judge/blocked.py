@@ -57,6 +57,7 @@ class How(Enum):
 
     FUTEX = "wait in a private futex that no thread of theirs will release, without using CPU"
     BEREFT = "wait in a private futex that no thread of theirs will release, and lack threads that their parent has"
+    PIPE = "wait at a pipe or a pair of sockets whose other end no process but theirs has"
     OWNER = "wait for a lock whose holder is a thread that their process does not have"
     GIL = "wait in C, for ever, with the GIL held"
     GREENLET = "wait, in greenlets, for locks that no greenlet will release"
@@ -118,7 +119,6 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> tuple[How | None, str]:
 
 
 def _thread_blocked(now: Look, stage: OpenStage, process: _Views) -> tuple[How | None, str]:
-    how = How.FUTEX
     key, owner = stage.tid, process.last.gil_owner
     doubt = _task_thread_doubt(process.histories.get(key, []), key, len(process.seen))
     if owner is not None and owner != key and doubt and _waits_for_gil(process, key):
@@ -128,16 +128,15 @@ def _thread_blocked(now: Look, stage: OpenStage, process: _Views) -> tuple[How |
         return None, doubt
     if _holder_is_gone(process, key):
         return How.OWNER, ""
-    if owner == key:
-        how = How.GIL
+    how = How.GIL if owner == key else How.PIPE if process.histories[key][-1].home else How.FUTEX
     quiet_s = now.at_s - stage.since_s
     others = {other.tid for other in now.stages if other.pid == stage.pid and other.tid != stage.tid}
     shared = {tid for tid in others if now.at_s - _began(now, tid) < now.patience_s}
-    if shared and how is How.FUTEX:
+    if shared and how is not How.GIL:
         if now.pace_s is None or quiet_s < max(SHARED_S, SHARED_FACTOR * now.pace_s):
             return None, f"other requests of process {stage.pid} go on"
         return _shared_doubt(now, stage, process)
-    if how is How.FUTEX and process.cores > IDLE_CPU:
+    if how is not How.GIL and process.cores > IDLE_CPU:
         return None, f"process {stage.pid} computes ({process.cores:.2f} cores)"
     ignored = {key, stage.tid, *others}
     doubt = _rest_doubt(now, process, ignored, gil=how is How.GIL)
@@ -234,11 +233,16 @@ def _task_thread_doubt(history: Sequence[Thread], tid: int, looks: int) -> str:
     if any(thread.waits_in == "unknown" for thread in history):
         return f"what thread {tid} waits in may not be read"
     last = history[-1]
-    if any(thread.waits_in != "futex" or thread.timed or not thread.private for thread in history):
+    if not all(map(_waits_for_its_process, history)):
         return f"thread {tid}, which runs the request, waits in {last.waits_in}{' with a time limit' if last.timed else ''}"
     if last.switches != history[0].switches:
         return f"thread {tid}, which runs the request, was woken in between"
     return ""
+
+
+def _waits_for_its_process(thread: Thread) -> bool:
+    """Whether nobody outside its process can end its wait: a private futex, or pipes and sockets that lead back to it."""
+    return not thread.timed and (thread.home or (thread.waits_in == "futex" and thread.private))
 
 
 def _greenlet_doubt(now: Look, stage: OpenStage, process: _Views) -> str:
@@ -285,6 +289,8 @@ def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, bereft: b
     if bereft and last.waits_in in ("sleep", "restart", "futex"):
         return ""
     for one in history:
+        if one.home and not one.timed:
+            continue
         if one.waits_in != "futex" or one.timed:
             return f"{thread} waits in {one.waits_in}, which may still end"
         if not one.private:

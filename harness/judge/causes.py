@@ -148,7 +148,7 @@ def _of_hang(facts: Facts) -> Cause:
         return Cause(name="hub-blocked", support=support)
     if facts.pool == FORKED and facts.how in (How.FUTEX, How.BEREFT) and (facts.lost_native or facts.lost_python):
         return _of_fork(facts)
-    if facts.how in (How.FUTEX, How.BEREFT, How.GREENLET):
+    if facts.how in (How.FUTEX, How.BEREFT, How.GREENLET, How.PIPE):
         return Cause(name="deadlock", support=("no thread was lost in a fork", *_where(facts)))
     return Cause(name="unknown")
 

@@ -113,7 +113,7 @@ def _is_at_work(recent: Sequence[Look], stage: OpenStage) -> bool:
 def _all_stand(now: Look, found: Sequence[tuple[OpenStage, How]]) -> bool:
     """Whether no executor is left that could take what waits. A stopped process, a held GIL and a blocked hub stop all."""
     hows = {how for _, how in found}
-    whole = {"threads": {How.GIL, How.STOPPED}, "greenlets": {How.GIL, How.STOPPED, How.FUTEX, How.SPIN}}
+    whole = {"threads": {How.GIL, How.STOPPED}, "greenlets": {How.GIL, How.STOPPED, How.FUTEX, How.PIPE, How.SPIN}}
     return _count(now, found) >= now.executors or bool(hows & whole.get(now.executor_kind, set()))
 
 

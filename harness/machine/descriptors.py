@@ -10,10 +10,10 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.machine import procfs
+from harness.machine import procfs, unix_pairs
 from harness.machine.procfs import Call
 
 POLL_ENTRY = struct.Struct("=ihh")  # struct pollfd: descriptor, events asked for, events there
@@ -60,10 +60,7 @@ def leads_to(pid: int, descriptor: int) -> str:
 
     'TCP 127.0.0.1:6379 (established, process 12 valkey-server)', 'a pipe from process 7 python', '/var/lock/model.lock'.
     """
-    try:
-        target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
-    except OSError:
-        return ""
+    target = _target(pid, descriptor)
     kind, _, rest = target.partition(":[")
     inode = int(rest[:-1]) if rest[:-1].isdigit() else 0
     if kind == "socket":
@@ -73,6 +70,34 @@ def leads_to(pid: int, descriptor: int) -> str:
     if kind == "anon_inode":
         return f"a {target.partition(':')[2].strip('[]')}"
     return target
+
+
+def leads_home(pid: int, call: Call) -> bool:
+    """Whether all that this call waits at has its other end in the process itself, and in no other: pipes and pairs of sockets
+    that nobody else could write to, or read from.
+    """
+    targets = [_target(pid, descriptor) for descriptor in waited_at(pid, call)]
+    pairs = unix_pairs.peers() if any(target.startswith("socket:") for target in targets) else {}
+    ends = [_other_end(target, pairs) for target in targets]
+    if not ends or not all(ends):
+        return False
+    return {holder for holder, _ in _holders({*targets, *ends})} == {pid}
+
+
+def _target(pid: int, descriptor: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{descriptor}")
+    except OSError:
+        return ""
+
+
+def _other_end(target: str, pairs: Mapping[int, int]) -> str:
+    """Both ends of a pipe have one name; '' if the other end is not known."""
+    kind, _, rest = target.partition(":[")
+    if kind == "pipe":
+        return target
+    peer = pairs.get(int(rest[:-1]), 0) if kind == "socket" and rest[:-1].isdigit() else 0
+    return f"socket:[{peer}]" if peer else ""
 
 
 def holder(path: str) -> int | None:
@@ -131,7 +156,7 @@ def _socket_in_words(pid: int, inode: int) -> str:
     if one.state == "listening":
         return f"connections to TCP {_shown(one.local)}"
     peer = next((each.inode for each in known if (each.local, each.remote) == (one.remote, one.local)), 0)
-    owner = next(_holders(f"socket:[{peer}]"), None) if peer else None
+    owner = next(_holders({f"socket:[{peer}]"}), None) if peer else None
     return f"TCP {_shown(one.remote)} ({one.state}{f', {named(owner[0])}' if owner else ''})"
 
 
@@ -150,7 +175,7 @@ def _unix_path(pid: int, inode: int) -> str:
 def _pipe_in_words(pid: int, descriptor: int, target: str) -> str:
     """Who has the other end: whoever may write, if this one reads."""
     writes = _flags(pid, descriptor) & 3 == WRITES
-    others = {holder for holder, number in _holders(target) if (_flags(holder, number) & 3 == WRITES) != writes}
+    others = {holder for holder, number in _holders({target}) if (_flags(holder, number) & 3 == WRITES) != writes}
     way = "to" if writes else "from"
     if others - {pid}:
         return f"a pipe {way} {', '.join(named(one) for one in sorted(others - {pid})[:3])}"
@@ -162,15 +187,12 @@ def _flags(pid: int, descriptor: int) -> int:
     return int(found[1], 8) if found else 0
 
 
-def _holders(target: str) -> Iterator[tuple[int, int]]:
-    """(process, descriptor) of all that have this open, as far as they may be looked at."""
+def _holders(targets: Collection[str]) -> Iterator[tuple[int, int]]:
+    """(process, descriptor) of all that have one of these open, as far as they may be looked at."""
     for pid in procfs.numbers("/proc"):
         for descriptor in procfs.numbers(f"/proc/{pid}/fd"):
-            try:
-                if os.readlink(f"/proc/{pid}/fd/{descriptor}") == target:
-                    yield pid, descriptor
-            except OSError:
-                continue
+            if _target(pid, descriptor) in targets:
+                yield pid, descriptor
 
 
 def words(parts: Iterable[str]) -> str:

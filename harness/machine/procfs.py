@@ -74,6 +74,7 @@ class Thread:
     timed: bool
     private: bool
     wait_channel: str
+    home: bool = False  # it waits for pipes or sockets whose other ends this process alone has, see `descriptors.leads_home`
     owner: int = 0  # the thread that holds the C mutex that this one waits for, as the mutex itself says; 0 if unknown
 
 

@@ -11,14 +11,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.environments import Environment, worker_variables
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.machine import procfs
+from harness.machine import descriptors, procfs
 from harness.machine.processes import STOP_GRACE_S, OwnedProcess
 from harness.machine.procfs import Thread
 from harness.observe import diagnosis, greenlets, stacks
@@ -33,6 +33,7 @@ from harness.worker import contract
 GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request
 
 HUB_WAITS = ("epoll", "poll", "select")  # of a green library's event loop
+HOME_WAITS = ("read", "recv", "write", "send", "poll", "epoll", "select")  # for pipes and sockets
 
 
 class WorkerSide(Protocol):
@@ -104,7 +105,7 @@ class LocalWorker:
         stats = procfs.tree(self.process.keeper_pid)
         parents = {stat.pid: stat.parent for stat in stats}
         threads = {stat.pid: tuple(procfs.threads(stat.pid)) for stat in stats}
-        return tuple(
+        looks = (
             ProcessLook(
                 pid=stat.pid,
                 cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
@@ -112,10 +113,10 @@ class LocalWorker:
                 threads=threads[stat.pid],
                 caught=procfs.caught_signals(stat.pid),
                 lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
-                **(self._stacks(stat.pid, threads[stat.pid]) if stat.pid in closely else {}),
             )
             for stat in stats
         )
+        return tuple(replace(look, **self._stacks(look.pid, look.threads)) if look.pid in closely else look for look in looks)
 
     def evidence(self, folder: Path, pids: tuple[int, ...], request_id: Callable[[int], str]) -> Evidence:
         subject = Subject(
@@ -147,8 +148,10 @@ class LocalWorker:
             known.take(stacks.glance(pid, known.last.ids if known.last else None), tids, now)
             if in_hub:  # where a C call blocks it, the signal would only disturb what is looked at
                 greenlets.ask(pid)
+            known.home = frozenset(thread.tid for thread in threads if _waits_at_home(pid, thread))
         last = known.last
         return {
+            "threads": tuple(replace(one, home=one.tid in known.home and one.waits_in in HOME_WAITS) for one in threads),
             "python_tids": last.foreign if last else None,
             "own_tids": last.own if last else frozenset(),
             "gil_owner": last.gil_owner if last else None,
@@ -159,6 +162,11 @@ class LocalWorker:
         }
 
 
+def _waits_at_home(pid: int, thread: Thread) -> bool:
+    call = procfs.call(pid, thread.tid) if thread.waits_in in HOME_WAITS and not thread.timed else None
+    return call is not None and descriptors.leads_home(pid, call)
+
+
 @dataclass
 class _Glances:
     """The glances at one process: the last, what threads there were then, and how often each function was seen in a row."""
@@ -166,6 +174,7 @@ class _Glances:
     at_s: float = 0.0
     tids: frozenset[int] = frozenset()
     last: Glance | None = None
+    home: frozenset[int] = frozenset()  # threads that wait for what their process alone has
     functions: dict[int, tuple[str, int]] = field(default_factory=dict)
 
     def take(self, glance: Glance | None, tids: frozenset[int], now: float) -> None:

@@ -83,9 +83,8 @@ HANGING: tuple[Entry, ...] = (
     stands("orphaned-lock", "orphaned-lock", cause="deadlock", deadlock=True),
     stands("nested-executor", "nested-executor"),
     stands("mutex", "mutex", deadlock=True),
-    # the other end is in the same process, which the kernel tells of a pipe, and of a pair of sockets by netlink alone: not read yet
-    stands("coroutine", "coroutine", provable=False, accepted_in=ONE_LOOP),
-    stands("own-pipe", "own-pipe", provable=False),
+    stands("coroutine", "coroutine", accepted_in=ONE_LOOP),
+    stands("own-pipe", "own-pipe"),
     stands("deadlock-beside-sleeper", "deadlock-beside-sleeper", provable=False),
     # computing
     stands("endless-loop", "endless-loop", **SPIN),

@@ -16,6 +16,7 @@ from harness.records.record import TrialRecord
 WITH_CAUSE = (Outcome.HUNG, Outcome.STALLED, Outcome.CRASHED, Outcome.RESPAWNING)
 MEDIAN_LIMIT_S = 3.0  # from a deadlock to its verdict, over all trials of all deadlocks
 MAXIMUM_LIMIT_S = 10.0
+ENOUGH_HANGS = 100
 UNPROVED_LIMIT = 0.1  # of the trials of true hangs
 
 
@@ -171,6 +172,6 @@ def thresholds(judged: Sequence[Judged]) -> list[Threshold]:
 
 
 def unproved(judged: Iterable[Judged]) -> float | None:
-    """The share of the true hangs of which only `waiting` was said; None without one."""
+    """The share of the true hangs of which only `waiting` was said; None of a few, which are no sample of the catalogue."""
     outcomes = [one.outcome for one in judged if one.true_hang]
-    return outcomes.count(Outcome.WAITING.value) / len(outcomes) if outcomes else None
+    return outcomes.count(Outcome.WAITING.value) / len(outcomes) if len(outcomes) >= ENOUGH_HANGS else None
