@@ -15,7 +15,7 @@ from harness.proof.selftest import screen
 
 def selftest(
     times: Annotated[
-        int | None, typer.Option(min=1, help="Trials of each fault in each pool (20); rounds with --instrument (1).")
+        int | None, typer.Option(min=1, help="Trials of each fault in each pool (5); rounds with --instrument (1).")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 4,
     pool: Annotated[list[str] | None, typer.Option(help="Only this pool; may be given again.")] = None,
@@ -45,7 +45,7 @@ def selftest(
         raise BadInput("--truth chooses among the truth tests", remedy="give --instrument, too")
     out = out or Path("results/selftest")
     order = tester.SelftestOrder(
-        times=times or 20, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
+        times=times or 5, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
         fresh=fresh,
     )  # fmt: skip
     with console.status("") as status:
