@@ -64,9 +64,7 @@ class Watcher:
     """`watch` does it all; the rest are its steps."""
 
     def __init__(self, work: Assignment, site: Site) -> None:
-        self.work = work
-        self.site = site
-        self.seen = Seen()
+        self.work, self.site, self.seen = work, site, Seen()
         self.looks: list[Look] = []
         self.furniture: dict[int, str] = {}
         self._has_children = not work.cell.is_baseline and _executors_of(work.cell) == "processes"
