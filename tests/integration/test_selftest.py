@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ from harness.experiment.matrix import fault_options
 from harness.proof.selftest.catalogue import CATALOGUE, cases
 from harness.proof.selftest.passing import PASSING as CONTROLS
 from harness.records.record import from_line
-from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
+from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment, run_harness
 from tests.integration.test_lifecycle import below, still_there
 from tests.waiting import wait_until
 
@@ -63,23 +64,34 @@ def turns() -> dict[str, list[str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def told(
+    tmp_path_factory: pytest.TempPathFactory, celery_environment: object
+) -> dict[str, tuple[subprocess.CompletedProcess[str], Path]]:
+    """The self-tests of all pools, side by side, for most of what they do is to wait: pool -> (how it ended, its folder)."""
+
+    def one(pool: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+        folder = tmp_path_factory.mktemp(pool)
+        faults = [word for name in turns()[pool] for word in ("--fault", name)]
+        words = ["--times", 1, "--pool", pool, *faults, "--jobs", 4, "--no-time-limits", "--out", folder / "self"]
+        return run_harness(folder, "selftest", *words, limit_s=1200.0), folder / "self"
+
+    with ThreadPoolExecutor() as at_once:
+        return dict(zip(turns(), at_once.map(one, turns()), strict=True))
+
+
 @pytest.mark.parametrize("pool", sorted(turns()))
-def test_every_fault_is_judged_truly(pool: str, harness: Harness, tmp_path: Path) -> None:
-    names = turns()[pool]
-    faults = [word for name in names for word in ("--fault", name)]
-    done = harness(
-        "selftest", "--times", 1, "--pool", pool, *faults, "--jobs", 8, "--no-time-limits", "--out", tmp_path / "self",
-        limit_s=1200.0,
-    )  # fmt: skip
+def test_every_fault_is_judged_truly(pool: str, told: dict[str, tuple[subprocess.CompletedProcess[str], Path]]) -> None:
+    done, folder = told[pool]
     assert done.returncode == 0, done.stdout + done.stderr
-    data = json.loads((tmp_path / "self" / "matrix.json").read_text())
+    data = json.loads((folder / "matrix.json").read_text())
     assert data["misses"] == []
-    assert [(line["pool"], line["fault"]) for line in data["lines"]] == [(pool, name) for name in names]
+    assert [(line["pool"], line["fault"]) for line in data["lines"]] == [(pool, name) for name in turns()[pool]]
     assert all(line["trials"] == 1 or line["fault"] == "disk-full" for line in data["lines"])
-    evidence = [record.ended.evidence for line in (tmp_path / "self" / "trials.jsonl").read_text().splitlines()
+    evidence = [record.ended.evidence for line in (folder / "trials.jsonl").read_text().splitlines()
                 if (record := from_line(line)) and record.outcome == "hung"]  # fmt: skip
-    assert all((tmp_path / "self" / path).exists() for path in evidence)
-    assert never_struck(tmp_path / "self") == []
+    assert all((folder / path).exists() for path in evidence)
+    assert never_struck(folder) == []
 
 
 def test_a_fault_that_cannot_exist_in_a_pool_says_so(harness: Harness, tmp_path: Path) -> None:
