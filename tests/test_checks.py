@@ -59,6 +59,10 @@ def test_what_differs_between_serial_calls_is_not_compared() -> None:
 def test_serial_calls_that_agree_in_nothing_are_no_reference() -> None:
     assert not reference([(0, "a"), (0, "b")]).usable
     assert not reference([]).usable
+    scores = [(0, {"scores": [1.0, 2.0]}), (0, {"scores": [3.0, 4.0]})]
+    assert not reference(scores).usable, "every place of it differs"
+    assert reference([*scores, (1, {"scores": [5.0], "label": "cat"})]).usable
+    assert not reference([(0, [{"at": 1}]), (0, [{"at": 2}])]).usable
 
 
 def test_an_expression_decides_and_an_answer_that_breaks_it_is_wrong() -> None:

@@ -47,6 +47,22 @@ def differences(expected: Any, got: Any, place: Place = ()) -> Iterator[tuple[Pl
         yield place, math.inf
 
 
+def places(value: Any, place: Place = ()) -> Iterator[Place]:
+    """The places of a JSON value that hold no others; an empty list or object is one.
+
+    >>> list(places({"a": [1, 2], "b": []}))
+    [('a', '*'), ('a', '*'), ('b',)]
+    """
+    if isinstance(value, dict) and value:
+        for name, one in value.items():
+            yield from places(one, (*place, name))
+    elif isinstance(value, list) and value:
+        for one in value:
+            yield from places(one, (*place, ANY))
+    else:
+        yield place
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -61,7 +77,8 @@ class Reference:
 
     @property
     def usable(self) -> bool:
-        return bool(self.answers) and () not in self.ignored
+        """Whether a place of some answer is left to compare."""
+        return any(not self._is_ignored(place) for answer in self.answers.values() for place in places(answer))
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
         if row not in self.answers:  # the serial call raised: there is nothing to compare with
