@@ -21,7 +21,7 @@ from harness.trial import live_site
 from harness.trial.application import Application
 from harness.trial.assignment import Assignment
 from harness.trial.live_site import LiveSite, Means
-from harness.trial.supervisor import Place
+from harness.trial.supervisor import Place, set_by_billiard
 from harness.worker import contract
 from tests import replay
 from tests.replay import StoredProgress
@@ -418,3 +418,21 @@ def test_only_an_application_can_consume_another_queue(tmp_path: Path) -> None:
 def test_the_machines_noise_is_read_where_the_site_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_site.noise, "read", lambda: "a reading")
     assert stage(tmp_path).made().noise() == "a reading"
+
+
+@pytest.mark.parametrize(
+    ("main", "children", "found"),
+    [
+        ((), [{12, 15}, {12}], {12}),
+        ((12,), [{12}, {12}], {12}),
+        ((12,), [{15}, {12}], set()),
+        ((12,), [], set()),
+        ((), [{10, 15}], set()),
+    ],
+)
+def test_a_signal_that_every_child_handles_is_billiards(
+    main: tuple[int, ...], children: list[set[int]], found: set[int]
+) -> None:
+    looks = [replace(IDLE, pid=7, caught=frozenset(main))]
+    looks += [replace(IDLE, pid=8 + number, caught=frozenset(caught)) for number, caught in enumerate(children)]
+    assert set_by_billiard(7, looks) == found

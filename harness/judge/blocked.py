@@ -42,7 +42,8 @@ SHARED_FACTOR, SHARED_S = 50.0, 5.0
 TOLD_LOOKS = 2  # of a window, at which a green process has to tell of its greenlets
 LIMIT_GRACE_S = 5.0  # a limit strikes when Celery's main process looks, once a second, and its error has to be stored
 #: signals whose handlers end no wait: Celery's and billiard's, as a plain worker of 5.7 has them in every pool (SIGUSR1 for the
-#: soft limit and the trace), gevent's SIGCHLD, faulthandler's, glibc's, and ours. SIGUSR2 is nobody's but the application's.
+#: soft limit and the trace), gevent's SIGCHLD, faulthandler's, glibc's, and ours. SIGUSR2 is the
+#: application's, but for the children of an old billiard (`trial.supervisor.set_by_billiard`).
 KNOWN_SIGNALS = frozenset({
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD,
     signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGWINCH, signal.SIGURG, 32, 33,

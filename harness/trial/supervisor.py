@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,7 @@ from harness.worker import contract
 GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request
 
 HUB_WAITS = ("epoll", "poll", "select")  # of a green library's event loop
+BILLIARDS = frozenset({signal.SIGUSR2})
 HOME_WAITS = ("read", "recv", "write", "send", "poll", "epoll", "select")  # for pipes and sockets
 
 
@@ -42,6 +44,7 @@ class WorkerSide(Protocol):
     progress: Progress
     process: OwnedProcess
     at_ready: dict[int, tuple[Thread, ...]]  # the threads of each process when the worker was ready and idle
+    billiards: frozenset[int]  # signals that billiard has given every child a handler for, see `set_by_billiard`
 
     def poll(self) -> int | None:
         """The worker's return code once it has ended, else None."""
@@ -95,6 +98,7 @@ class LocalWorker:
         self.progress = Progress(Path(place.spec["events_dir"]))
         self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.working_folder)
         self.at_ready: dict[int, tuple[Thread, ...]] = {}
+        self.billiards: frozenset[int] = frozenset()
         self._events = Path(place.spec["events_dir"])
         self._glances: dict[int, _Glances] = {}
 
@@ -111,7 +115,7 @@ class LocalWorker:
                 cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
                 children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
                 threads=threads[stat.pid],
-                caught=procfs.caught_signals(stat.pid),
+                caught=procfs.caught_signals(stat.pid) - (self.billiards if stat.pid != self.process.pid else frozenset()),
                 lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
             )
             for stat in stats
@@ -160,6 +164,14 @@ class LocalWorker:
             "tracing": last.tracing if last else frozenset(),
             "greenlets": greenlets.answer(self._events, pid) if in_hub else None,
         }
+
+
+def set_by_billiard(main: int, processes: Sequence[ProcessLook]) -> frozenset[int]:
+    """SIGUSR2, if all children of a worker that is ready handle it: billiard 3.6 gives each a handler that ends the process
+    (billiard/common.py, TERMSIGS_DEFAULT). What the main process handles is the application's.
+    """
+    children = [look.caught for look in processes if look.pid != main]
+    return BILLIARDS & frozenset.intersection(*children) if children else frozenset()
 
 
 def _waits_at_home(pid: int, thread: Thread) -> bool:
