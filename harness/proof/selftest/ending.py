@@ -8,6 +8,8 @@ from harness.records.outcomes import Outcome
 #: What is no Exception ends a process that runs one request. Beside others it ends one thread or greenlet, and Celery stores
 #: nothing: `apply_target` hands over an ExceptionInfo, which `on_success` cannot take apart (celery/concurrency/base.py).
 LOST_BESIDE = dict.fromkeys(("threads", *GREEN), frozenset({Outcome.HUNG}))
+#: the executor ends, or with it the hub or the main thread and so the worker
+LOST_OR_ENDED = dict.fromkeys(("threads", *GREEN), frozenset({Outcome.HUNG, Outcome.CRASHED}))
 LOST_OR_FATAL = {**LOST_BESIDE, "solo": frozenset({Outcome.CRASHED})}
 FATAL_IN_MAIN = dict.fromkeys((*CHILDREN, "solo"), frozenset({Outcome.CRASHED}))
 #: One process, several requests; and a child without the threads of its parent.
@@ -50,7 +52,7 @@ ENDING: tuple[Entry, ...] = (
     ends("unpicklable-error", "unpicklable-error@5", Outcome.ERRORS),
     ends("recursion", "recursion@5", Outcome.ERRORS),
     ends("system-exit", "system-exit:2@5x1", Outcome.CRASHED, accepted_in=LOST_BESIDE),
-    ends("keyboard-interrupt", "keyboard-interrupt@5x1", Outcome.CRASHED),
+    ends("keyboard-interrupt", "keyboard-interrupt@5x1", Outcome.CRASHED, accepted_in=LOST_OR_ENDED),
     ends("cancelled", "cancelled@5x1", Outcome.ERRORS, accepted_in=LOST_OR_FATAL),
     # Celery raises a MemoryError again where a failure is noted (celery/worker/request.py, on_failure). In prefork and solo
     # that is in the main thread, which ends by it; elsewhere in the executor, after the error has been stored

@@ -104,6 +104,11 @@ def stands(name: str, fault: str, *, provable: bool = True, **more: Any) -> Entr
     return Entry(name=name, fault=fault, accepted=accepted, provable=provable, **{**limits, **more})
 
 
+def computes(name: str, fault: str, **more: Any) -> Entry:
+    """A true hang that computes on: cut off before it is proved, it is slow as far as anybody can say."""
+    return Entry(name=name, fault=fault, accepted=frozenset({Outcome.HUNG, Outcome.WAITING, Outcome.SLOW}), **more)
+
+
 def slow(name: str, fault: str, seconds: float, **more: Any) -> Entry:
     """What ends by itself: answered in the end, or cut off while it still may."""
     accepted = frozenset({Outcome.OK, Outcome.SLOW})
