@@ -10,6 +10,7 @@ import os
 import platform
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -154,12 +155,8 @@ def threads(pid: int) -> list[Thread]:
 
 def call(pid: int, tid: int) -> Call | None:
     """The system call that a thread is in now; None while it runs, and if it may not be read."""
-    text = read(f"/proc/{pid}/task/{tid}/syscall")
-    kind, timed, private = parse_syscall(text)
-    if not text or kind in ("running", "unknown", "blocked"):
-        return None
-    arguments = tuple(int(part, 16) for part in text.split()[1:7])
-    return Call(kind=kind, timed=timed, private=private, arguments=arguments)
+    found = _call(f"/proc/{pid}/task/{tid}")
+    return found if found.arguments else None
 
 
 def oom_kills() -> int:
@@ -183,30 +180,37 @@ def _thread(pid: int, tid: int) -> Thread | None:
     if not text:
         return None
     fields = text.rpartition(")")[2].split()
-    text_of_call = read(f"{base}/syscall")
-    waits_in, timed, private = parse_syscall(text_of_call)
+    call = _call(base)
     return Thread(
         tid=tid,
         name=text[text.index("(") + 1 : text.rindex(")")],
         state=fields[0],
         cpu_s=_scheduled_s(base) or (int(fields[11]) + int(fields[12])) * TICK_S,
         switches=_switches(base),
-        waits_in=waits_in,
-        timed=timed,
-        private=private,
+        waits_in=call.kind,
+        timed=call.timed,
+        private=call.private,
         wait_channel=read(f"{base}/wchan") or "",
-        owner=_mutex_owner(pid, text_of_call or "") if waits_in == "futex" and private and not timed else 0,
+        owner=_mutex_owner(pid, call) if call.kind == "futex" and call.private and not call.timed else 0,
     )
 
 
-def _mutex_owner(pid: int, text: str) -> int:
+def _call(base: str) -> Call:
+    """The call of a thread, by its folder in /proc; without arguments while it is in none that can be read."""
+    text = read(f"{base}/syscall")
+    kind, timed, private = parse_syscall(text)
+    named = text is not None and kind not in ("running", "unknown", "blocked")
+    return Call(kind=kind, timed=timed, private=private, arguments=_arguments(text or "") if named else ())
+
+
+def _mutex_owner(pid: int, call: Call) -> int:
     """Who holds the mutex of glibc's at which this call waits; 0 if it is none, or cannot be read.
 
     Only a mutex waits with FUTEX_WAIT for the value 2 (nptl/lowlevellock.c); then the words of struct pthread_mutex_t are
     lock, count, owner (a thread's id), users, kind (sysdeps/nptl/bits/struct_mutex.h). In a forked child the owner may be a
     thread of its parent. A lock of Python's is a semaphore, and has no owner.
     """
-    place, operation, value = (int(part, 16) for part in text.split()[1:4])
+    place, operation, value = call.arguments[:3]
     if operation != FUTEX_PRIVATE or value != 2:
         return 0
     words = memory(pid, place, MUTEX.size)
@@ -258,13 +262,18 @@ def parse_syscall(text: str | None) -> tuple[str, bool, bool]:
     if number < 0:
         return "blocked", False, False  # stopped, or in a page fault: no call to name
     kind = _CALLS.get(number, f"call {number}")
-    arguments = [int(part, 16) for part in parts[1:7]]
+    arguments = _arguments(text)
     if kind == "futex":
         return kind, arguments[3] != 0, bool(arguments[1] & FUTEX_PRIVATE)
     return kind, _ends_by_itself(kind, number, arguments), False
 
 
-def _ends_by_itself(kind: str, number: int, arguments: list[int]) -> bool:
+def _arguments(text: str) -> tuple[int, ...]:
+    """The six of such a line."""
+    return tuple(int(part, 16) for part in text.split()[1:7])
+
+
+def _ends_by_itself(kind: str, number: int, arguments: Sequence[int]) -> bool:
     if kind in ("sleep", "restart"):  # restart_syscall(2) goes on with a wait that has a time limit, after a stop
         return True
     if kind == "epoll":
