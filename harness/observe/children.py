@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.machine import procfs
 
 SPAWNED = "billiard.spawn"  # in the command line of a spawned child (billiard/spawn.py, get_command_line)
 
 
-def of_pool(main: int) -> frozenset[int]:
-    """The living children of a worker's main process that it forked, or that billiard spawned; no program that it started."""
-    return frozenset(pid for pid in procfs.children(main) if _is_of_pool(pid))
+def of_pool(main: int, known: Collection[int] = ()) -> frozenset[int]:
+    """The living children of a worker's main process that it forked, or that billiard spawned; no program that it started.
+    Those that are `known` to be some are not looked at again: a watcher asks ten times a second.
+    """
+    return frozenset(pid for pid in procfs.children(main) if pid in known or _is_of_pool(pid))
 
 
 def _is_of_pool(pid: int) -> bool:

@@ -107,7 +107,7 @@ class LiveSite:
         return noise.read()
 
     def children(self) -> frozenset[int]:
-        return children.of_pool(self.main)
+        return children.of_pool(self.main, self.progress.child_pids)
 
     def pids(self) -> frozenset[int]:
         return frozenset(stat.pid for stat in procfs.tree(self.worker.process.keeper_pid))
