@@ -38,24 +38,26 @@ def ask(pid: int) -> None:
 
 def answer(events: Path, pid: int) -> tuple[Greenlet, ...] | None:
     """The last answer; None where there is none: not a green pool, or its hub is blocked."""
-    try:
-        told = json.loads((events / f"greenlets-{pid}.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return tuple(read(frames) for frames in told["greenlets"] if frames)
+    told = _told(events, pid)
+    return None if told is None else tuple(read(frames) for frames in told if frames)
 
 
 def is_told(events: Path, pid: int) -> bool:
     return (events / f"greenlets-{pid}.json").exists()
 
 
+def _told(events: Path, pid: int) -> list[list[dict[str, Any]]] | None:
+    """The frames of each greenlet, as `harness.worker.self_report` wrote them last."""
+    try:
+        found: list[list[dict[str, Any]]] = json.loads((events / f"greenlets-{pid}.json").read_text())["greenlets"]
+    except (OSError, ValueError):
+        return None
+    return found
+
+
 def place(events: Path, pid: int, number: int) -> str:
     """Where the greenlet of a request stands, as `waits.place` says it; '' if it told nothing."""
-    try:
-        told = json.loads((events / f"greenlets-{pid}.json").read_text())
-    except (OSError, ValueError):
-        return ""
-    for frames in told["greenlets"]:
+    for frames in _told(events, pid) or ():
         if any(frame["request"] == number for frame in frames):
             return waits.place([f"{frame['function']} ({_short(frame['file'])}:{frame['line']})" for frame in frames])
     return ""

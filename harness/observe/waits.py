@@ -13,10 +13,9 @@ from harness.machine import descriptors, procfs
 from harness.machine.descriptors import leads_to, named, waited_at, words
 from harness.machine.procfs import Call
 
-PYTHON_FRAME = re.compile(r"^(?P<function>\S.*) \((?P<file>[^()]*\.pyx?)(?::(?P<line>\d+))?\)$")
+PYTHON_FRAME = re.compile(r"^\S.* \([^()]*\.pyx?(:\d+)?\)$")
 #: What calls a task, or a handler of worker_process_init: frames from there on are Celery's, or ours
 CALLERS = re.compile(r"celery/app/trace\.py|celery/utils/dispatch/signal\.py|harness/worker/|harness/backends/")
-MOST_CHILDREN = 3
 
 
 def waits_for(pid: int, tid: int) -> str:
