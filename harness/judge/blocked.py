@@ -290,10 +290,9 @@ def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, bereft: b
     if bereft and last.waits_in in ("sleep", "restart", "futex"):
         return ""
     for one in history:
-        if one.home and not one.timed:
+        if _waits_for_its_process(one):
             continue
         if one.waits_in != "futex" or one.timed:
             return f"{thread} waits in {one.waits_in}, which may still end"
-        if not one.private:
-            return f"{thread} waits in a futex that another process may wake"
+        return f"{thread} waits in a futex that another process may wake"
     return f"{thread} was woken in between" if last.switches != history[0].switches else ""
