@@ -8,7 +8,7 @@ can be read, compared and published elsewhere. `escaped`: no markup in a table o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +50,14 @@ def escaped(said: object) -> str:
     for sign in "\\`*_|<>[]":
         plain = plain.replace(sign, f"\\{sign}")
     return plain
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """
+    >>> few(["a", "b"]), few(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def counted(names: Iterable[str]) -> list[str]:

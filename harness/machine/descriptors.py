@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from harness.machine import procfs, unix_pairs
 from harness.machine.procfs import Call
+from harness.texts import few
 
 POLL_ENTRY = struct.Struct("=ihh")  # struct pollfd: descriptor, events asked for, events there
 MOST = 64  # descriptors of one call that are looked at
@@ -196,6 +197,5 @@ def _holders(targets: Collection[str]) -> Iterator[tuple[int, int]]:
 
 
 def words(parts: Iterable[str]) -> str:
-    """'a, b and 3 more'."""
-    shown = list(dict.fromkeys(part for part in parts if part))
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+    """'a, b and 3 more': each once, and those that say something."""
+    return few(list(dict.fromkeys(part for part in parts if part)))

@@ -15,6 +15,7 @@ from harness.decide.advise.candidates import Candidate, held
 from harness.decide.advise.constraints import Bound, latency_bound, memory_bound
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
+from harness.texts import few
 
 ONE_TRIAL = 1.10
 REPEAT = 5
@@ -131,15 +132,11 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
     if not any(one.measured for one in group):
         yield "no configuration ended ok with figures: read the outcomes first"
     if unchecked := [one.id for one in group if one.outcome is Outcome.UNCHECKED]:
-        yield f"the answers of {_few(unchecked)} were compared with nothing, so none is advised: probe again with --check"
+        yield f"the answers of {few(unchecked)} were compared with nothing, so none is advised: probe again with --check"
     promising = [one for one in unknown if not best or one.rows_per_s > best[0].rows_per_s]
     for bound in dict.fromkeys(bound for one in promising for bound in one.unknown):
         names = [one.id for one in promising if bound in one.unknown]
-        yield f"{bound} is not known of {_few(names)}: {bound.measure}"
+        yield f"{bound} is not known of {few(names)}: {bound.measure}"
     single = [one.id for one in best if len(one.paces) < 2]
     if single:
-        yield f"how much fresh workers differ is not known of {_few(single)}: --repeat {REPEAT}"
-
-
-def _few(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+        yield f"how much fresh workers differ is not known of {few(single)}: --repeat {REPEAT}"
