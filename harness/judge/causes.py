@@ -29,6 +29,7 @@ from harness.judge.blocked import How
 from harness.records.outcomes import Outcome
 from harness.texts import counted
 
+LOST_THREADS = "fork-lost-threads"
 NEVER_STARTED = "Could not start worker processes"  # celery/worker/loops.py, where all children died before it began
 FORKED, SPAWNED = "prefork", "prefork-spawn"
 # Innermost frames of a thread that waits for a lock, Python's own or the C library's.
@@ -165,7 +166,7 @@ def _of_fork(facts: Facts) -> Cause:
         f"the parent had native threads that the child lacks: {', '.join(counted(facts.lost_native))}",
         f"the child's request waits in {engine_frame(facts.frames)}",
     )
-    return Cause(name="fork-lost-threads", support=support)
+    return Cause(name=LOST_THREADS, support=support)
 
 
 def is_at_lock(frames: Sequence[str]) -> bool:

@@ -25,4 +25,5 @@ class Outcome(StrEnum):
 ANSWERED = frozenset({Outcome.OK, Outcome.UNCHECKED})
 #: Outcomes whose trials count as failed, for `harness run --retry failed`.
 FAILED = frozenset(Outcome) - ANSWERED - {Outcome.SKIPPED}
+STUCK = frozenset({Outcome.HUNG, Outcome.WAITING})  # no progress, whether that is proved or not
 NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})  # these say nothing of the cell

@@ -19,7 +19,7 @@ from harness.experiment import matrix, seeds
 from harness.experiment.experiment import REPEATS, Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import identity
-from harness.records.outcomes import ANSWERED, FAILED, Outcome
+from harness.records.outcomes import ANSWERED, FAILED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.run.bundles import Bundle
 from harness.trial import outside
@@ -161,7 +161,7 @@ def pace(baselines: Sequence[TrialRecord]) -> dict[str, Any]:
 
     `baseline_waits`: the calls waited there as well, to the limit or by proof.
     """
-    waits = any(record.outcome in (Outcome.HUNG, Outcome.WAITING) for record in baselines)
+    waits = any(record.outcome in STUCK for record in baselines)
     good = [
         record
         for record in baselines

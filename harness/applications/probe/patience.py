@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
 
-STUCK = (Outcome.HUNG, Outcome.WAITING)
 LEAST_S = 30.0  # a worker's first task may take so long where a serial call does not: imports, a fork
 TIMES = 3  # the time after which the serial calls' verdict came
 SHARE = 0.25  # of the limit, where they waited to its end and no verdict came

@@ -20,7 +20,7 @@ from harness.environments import Environment
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.records.answers import Requests
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.run import plan
 from harness.run.plan import Planned
@@ -169,7 +169,7 @@ class ApplicationSource:
 
     def unsettled(self, record: TrialRecord) -> bool:
         """It made progress under the shorter limit, and was cut off by it."""
-        again = self._seen.by == "limit" and record.outcome not in patience.STUCK
+        again = self._seen.by == "limit" and record.outcome not in STUCK
         if again and self._limit_s(record.as_cell) < self.order.settings.limit_s:
             self.whole.add(record.cell_id)
             return True

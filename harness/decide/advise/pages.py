@@ -12,6 +12,7 @@ from typing import Any
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
+from harness.judge.causes import LOST_THREADS
 from harness.summary import notes
 from harness.texts import escaped
 
@@ -101,9 +102,6 @@ def change(one: Candidate, advice: Advice) -> list[str]:
     return said
 
 
-LOST_THREADS = "fork-lost-threads"  # of judge.causes
-
-
 def code_changes(advice: Advice) -> list[tuple[str, str]]:
     """(what to do, a diff or '') for an application whose prefork fails by the fork, as its cause says: a cell that fails by a
     limit, an import or a lock of its own is helped by no other place of loading.
@@ -119,11 +117,10 @@ def code_changes(advice: Advice) -> list[tuple[str, str]]:
     assert one.application is not None
     head = f"prefork {_ended(one)}{_evidence(one)}"
     found = one.application["changes"]
-    if not found and one.cause != LOST_THREADS:
-        return []
     if not found:
         words = "no statement that loads a model at import was recognised in the application's own modules as they are now"
-        return [(f"{head}: {words}; load it in the first task of each process, or in worker_process_init", "")]
+        told = f"{head}: {words}; load it in the first task of each process, or in worker_process_init"
+        return [(told, "")] if one.cause == LOST_THREADS else []
     patch = f"patch -d {shlex.quote(one.application.get('folder', 'FOLDER'))} -p1 < {shlex.quote(f'{one.run}/{CHANGE_FILE}')}"
     return [_code_change(head, each, patch) for each in found]
 

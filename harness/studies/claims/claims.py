@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.experiment.matrix import Cell
+from harness.judge.causes import LOST_THREADS
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.studies.claims import cases, claim_figures
@@ -26,7 +27,6 @@ TENSORFLOW = (*TENSORFLOW1, "tensorflow2")
 EVERY = (*TENSORFLOW, "theano")
 FORKED, GREEN_OR_THREADS = "prefork", ("threads", "gevent", "eventlet")
 KEPT_GRAPH = ("graph", "graph-session")
-LOST_THREADS = "fork-lost-threads"  # of `diagnosis`' causes
 FOREIGN_GRAPH = "is not an element of this graph"
 AT_IMPORT = ("import", "import-predict")
 
