@@ -141,7 +141,7 @@ def test_what_was_said_of_settings_and_of_the_comparison_is_on_record() -> None:
     said: list[str] = []
     one = source(said=said)
     one.facts.told["said"] = ["worker_concurrency is 8"]  # type: ignore[index]
-    one.take_reference([line(0, {"\x1b[31mat": 1}), line(0, {"\x1b[31mat": 2})], DONE)
+    one.take_reference([line(0, {"\x1b[31mat": 1, "sum": 5}), line(0, {"\x1b[31mat": 2, "sum": 5})], DONE)
     told = one.revised(record()).certainty.notes
     assert told == [
         "worker_concurrency is 8",
