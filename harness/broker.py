@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import redis
@@ -143,10 +143,10 @@ def backlog(connection: redis.Redis, ours: str) -> list[Backlog]:
     found: Counter[tuple[str, str, bool]] = Counter()
     for key in connection.scan_iter(_type="list"):
         queue = key.decode(errors="replace").partition(PRIORITY_MARK)[0]
-        found.update((queue, task, False) for task in _tasks(connection.lrange(key, 0, -1), ours))
+        found.update((queue, task, False) for task in _tasks(_parsed(connection.lrange(key, 0, -1)), ours))
     unacked = cast(dict[bytes, bytes], connection.hgetall("unacked"))
     for message, _, queue in map(json.loads, unacked.values()):
-        found.update((queue, task, True) for task in _tasks([json.dumps(message)], ours))
+        found.update((queue, task, True) for task in _tasks([message], ours))
     places = dict.fromkeys((queue, task) for queue, task, _ in found)
     return [
         Backlog(queue=queue, task=task, waiting=found[queue, task, False], reserved=found[queue, task, True])
@@ -154,13 +154,21 @@ def backlog(connection: redis.Redis, ours: str) -> list[Backlog]:
     ]
 
 
-def _tasks(messages: Iterable[str | bytes], ours: str) -> Iterator[str]:
-    """The tasks' names of the messages that are not ours; what is no message of Celery's is left out."""
-    for raw in messages:
+def _parsed(raw: Iterable[str | bytes]) -> Iterator[Any]:
+    """What is JSON of these; a list of the application's own may hold anything."""
+    for one in raw:
         try:
-            headers = json.loads(raw)["headers"]
-            task, number = headers["task"], headers["id"]
-        except (ValueError, KeyError, TypeError):
+            yield json.loads(one)
+        except ValueError:
+            continue
+
+
+def _tasks(messages: Iterable[Any], ours: str) -> Iterator[str]:
+    """The tasks' names of the messages that are not ours; what is no message of Celery's is left out."""
+    for message in messages:
+        try:
+            task, number = message["headers"]["task"], message["headers"]["id"]
+        except (KeyError, TypeError):
             continue
         if not str(number).startswith(ours):
             yield str(task)

@@ -37,6 +37,12 @@ LOOK_EVERY_S = 0.2
 LIMIT_S = 300.0  # an import may read gigabytes from a cold disk
 
 
+def _version(told: Mapping[str, Any]) -> tuple[int, int]:
+    """(major, minor) of its Celery."""
+    major, minor = str(told["celery"]).split(".")[:2]
+    return int(major), int(minor)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """`told`: what the application says of itself; `queue_key` and `messages`: where and what it sends."""
@@ -47,8 +53,7 @@ class Facts:
 
     @property
     def celery(self) -> tuple[int, int]:
-        major, minor = str(self.told["celery"]).split(".")[:2]
-        return int(major), int(minor)
+        return _version(self.told)
 
     @property
     def said(self) -> list[str]:
@@ -135,8 +140,7 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
         messages.template(message, made_s=made_s, utc_offset_s=told["utc_offset_s"])
         for message, made_s in zip(sent[ours[0]], told["made_s"], strict=True)
     ]
-    version = str(told["celery"]).split(".")
-    variables = own_variables.said(order.variables, (int(version[0]), int(version[1])))
+    variables = own_variables.said(order.variables, _version(told))
     said = [*told["said"], *variables, *messages.said(templates, told["limits"])]
     return Facts(
         told={**told, "said": [visible(line) for line in said], "limits": told["limits"] | messages.least(templates)},
