@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.broker import Backlog
+from harness.broker import Backlog, Census
 from harness.measure.monitor import Sample, Watched
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
@@ -46,6 +46,7 @@ class Around:
     oom_kills: int = 0
     backlog: tuple[Backlog, ...] = ()
     consumed: tuple[str, ...] | None = None
+    census: Census | None = None
 
 
 class Trial:
@@ -61,9 +62,12 @@ class Trial:
         watcher, evidence = Watcher(self.work, site), None
         try:
             seen = watcher.watch()
-            around = Around(oom_kills=site.oom_kills(), backlog=site.backlog(), consumed=site.consumed())
-            if seen.ended_by == "limit":
-                seen.census = site.census()
+            around = Around(
+                oom_kills=site.oom_kills(),
+                backlog=site.backlog(),
+                consumed=site.consumed(),
+                census=site.census() if seen.ended_by == "limit" else seen.census,
+            )
             if seen.ended_by != "interrupted":  # then an earlier try at the same trial stays on record, with its evidence
                 evidence = keep_evidence(self.work, site, seen)
         finally:
@@ -110,7 +114,7 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
         never_struck=work.outside is not None and not work.outside.struck,
         log_line=last_line(work),
         log_error=last_error(work),
-        census=seen.census,
+        census=around.census,
         oom_kills=around.oom_kills,
         evidence=evidence,
         backlog=around.backlog,
