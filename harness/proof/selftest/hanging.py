@@ -24,20 +24,21 @@ from harness.records.outcomes import Outcome
 SHARING = ("threads", *GREEN)
 #: A thread has one loop. While a greenlet waits in it for ever, asyncio refuses the next one's, so the other requests raise.
 ONE_LOOP = dict.fromkeys(GREEN, frozenset({Outcome.HUNG, Outcome.WAITING, Outcome.ERRORS}))
+#: of a lock that nobody will release: the time to its verdict counts
+LOCKED: dict[str, Any] = {"cause": "deadlock", "deadlock": True}
+#: some executors hang, the others go on
+IN_PART: dict[str, Any] = {"counted_in": NOT_SOLO, "pools": NOT_SOLO, "elsewhere": ONE_EXECUTOR}
 SPIN: dict[str, Any] = {"cause": "native-spin", "seconds": 30, "settings": {"limit_s": 90.0}}
 
 HANGING: tuple[Entry, ...] = (
-    hangs("deadlock", "deadlock", cause="deadlock", deadlock=True),
+    hangs("deadlock", "deadlock", **LOCKED),
     hangs(
         "deadlock-of-one",
         "deadlock@3x1",
-        cause="deadlock",
-        deadlock=True,
         concurrency=4,
         hung=(1, 4),
-        counted_in=NOT_SOLO,
-        pools=NOT_SOLO,
-        elsewhere=ONE_EXECUTOR,
+        **LOCKED,
+        **IN_PART,
     ),
     hangs(
         "fork-lock",
@@ -64,24 +65,23 @@ HANGING: tuple[Entry, ...] = (
     hangs("lost-reply", "lost-reply@5x1", cause="lost-message", seconds=8),
     hangs("stopped", "outside-stop", cause="stopped", concurrency=4, hung=(1, 4), counted_in=CHILDREN, settings=LONG),
     # waits inside one process
-    stands("crossed-threads", "crossed-threads", cause="deadlock", deadlock=True),
+    stands("crossed-threads", "crossed-threads", **LOCKED),
     stands(
         "crossed-requests",
         "crossed-requests",
-        cause="deadlock",
-        deadlock=True,
+        **LOCKED,
         hung=(2, 2),
         counted_in=SHARING,
         pools=SHARING,
         elsewhere=NO_SHARING,
     ),
-    stands("event", "event", cause="deadlock", deadlock=True),
-    stands("queue", "queue", cause="deadlock", deadlock=True),
-    stands("condition", "condition", cause="deadlock", deadlock=True),
-    stands("semaphore", "semaphore", cause="deadlock", deadlock=True),
-    stands("barrier", "barrier", cause="deadlock", deadlock=True),
-    stands("join", "join", cause="deadlock", deadlock=True),
-    stands("orphaned-lock", "orphaned-lock", cause="deadlock", deadlock=True),
+    stands("event", "event", **LOCKED),
+    stands("queue", "queue", **LOCKED),
+    stands("condition", "condition", **LOCKED),
+    stands("semaphore", "semaphore", **LOCKED),
+    stands("barrier", "barrier", **LOCKED),
+    stands("join", "join", **LOCKED),
+    stands("orphaned-lock", "orphaned-lock", **LOCKED),
     stands("nested-executor", "nested-executor"),
     stands("mutex", "mutex", deadlock=True),
     stands("coroutine", "coroutine", accepted_in=ONE_LOOP),
@@ -94,22 +94,16 @@ HANGING: tuple[Entry, ...] = (
     stands(
         "deadlock-of-the-second",
         "deadlock@1x1",
-        cause="deadlock",
-        deadlock=True,
         hung=(1, 2),
-        counted_in=NOT_SOLO,
-        pools=NOT_SOLO,
-        elsewhere=ONE_EXECUTOR,
+        **LOCKED,
+        **IN_PART,
     ),
     stands(
         "deadlock-late-in-one",
         "deadlock@12x1",
-        cause="deadlock",
-        deadlock=True,
         hung=(1, 2),
-        counted_in=NOT_SOLO,
-        pools=NOT_SOLO,
-        elsewhere=ONE_EXECUTOR,
+        **LOCKED,
+        **IN_PART,
         settings={"requests": 60},
     ),
     stands(
