@@ -46,11 +46,18 @@ def still_there(seen: set[psutil.Process], limit_s: float = 10.0) -> set[psutil.
     """Of these processes, the ones that live after `limit_s`; psutil compares start times, so reused pids do not count."""
     until = time.monotonic() + limit_s
     while time.monotonic() < until:
-        seen = {process for process in seen if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
+        seen = set(filter(_lives, seen))
         if not seen:
             break
         time.sleep(0.05)
     return seen
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended between the two questions
+        return False
 
 
 def has(process: subprocess.Popen[bytes], word: str) -> Callable[[], bool]:
