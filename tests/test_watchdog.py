@@ -217,12 +217,24 @@ def test_any_other_holder_may_release_it(owner: Callable[[int], int]) -> None:
     ("task", "computing"),
     [
         (lambda i: {"waits_in": "running", "switches": i}, True),
-        (lambda i: {"waits_in": "running" if i % 3 else "futex", "switches": i}, True),
+        (lambda i: {"waits_in": "running" if i % 3 else "futex", "switches": i}, False),
+        (lambda i: {"waits_in": "running" if i % 3 else "read", "switches": i, "cpu_s": 0.08 * i}, True),
+        (lambda i: {"waits_in": "running" if i % 3 else "futex", "timed": True, "switches": 10 * i, "cpu_s": 0.02 * i}, True),
+        (lambda i: {"waits_in": "futex", "timed": True, "switches": 10 * i, "cpu_s": 0.001 * i}, False),
         (lambda i: {"waits_in": "read", "cpu_s": 0.1 * i, "switches": i}, True),
         (lambda i: {"waits_in": "read", "cpu_s": 0.05 * i, "switches": i}, False),
         (lambda i: {"waits_in": "sleep"}, False),
     ],
-    ids=["runs", "mostly runs", "uses 0.4 cores", "uses 0.2 cores", "sleeps"],
+    ids=[
+        "runs",
+        "tells often, of nothing",
+        "reads between",
+        "lacks the GIL",
+        "polls",
+        "uses 0.4 cores",
+        "uses 0.2 cores",
+        "sleeps",
+    ],
 )
 def test_what_is_overdue_and_computes_is_told_from_what_waits(task: Change, computing: bool) -> None:
     verdict = judge(history(task=task))
@@ -426,6 +438,17 @@ def test_a_spin_is_told_from_a_long_computation_by_the_cells_own_pace(
     assert judge(history(task=spins, process=process, look=lambda i: known, seconds=seconds)).state is state
     moving = history(task=spins, process=lambda i: {"cpu_s": STEP_S * i}, look=lambda i: {"pace_s": 0.001}, seconds=seconds)
     assert judge(moving).state is not State.HUNG, "another function each time"
+
+
+@pytest.mark.parametrize(("core_s", "state"), [(0.02, State.HUNG), (0.001, State.UNDECIDED)], ids=["lacks the GIL", "polls"])
+def test_two_threads_that_share_the_gil_spin_but_one_that_polls_does_not(core_s: float, state: State) -> None:
+    def task(i: int) -> dict[str, object]:
+        return {"waits_in": "running" if i % 2 else "futex", "timed": True, "switches": 10 * i, "cpu_s": core_s * i}
+
+    def process(i: int) -> dict[str, object]:
+        return {"cpu_s": STEP_S * i, "functions": {TASK: ("spin (x.py)", 9)}}
+
+    assert judge(history(task=task, process=process, seconds=65.0)).state is state
 
 
 def test_an_idle_hub_that_is_seen_running_once_does_not_spin() -> None:

@@ -70,16 +70,27 @@ def test_a_proof_goes_on_record_once_it_has_stood(
 
 
 @pytest.mark.parametrize("doubt", [WORKS, UNSURE])
-@pytest.mark.parametrize(("doubted_s", "withdrawn"), [(0.3, 0), (1.7, 0), (2.8, 1)])
-def test_a_proof_that_cannot_be_seen_for_two_seconds_is_withdrawn(
-    doubt: Verdict, doubted_s: float, withdrawn: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("doubted_s", "lapses"), [(0.3, False), (1.7, False), (2.8, True)])
+def test_a_proof_that_is_not_seen_for_two_seconds_is_confirmed_anew(
+    doubt: Verdict, doubted_s: float, lapses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = [(0.0, WORKS), (3.0, HANGS), (4.0, doubt), (4.0 + doubted_s, HANGS)]
     seen, last_s = judged(told, tmp_path, monkeypatch, confirm_s=6.0)
-    assert (seen.ended_by, len(seen.withdrawn)) == ("verdict", withdrawn)
-    assert last_s == pytest.approx((4.0 + doubted_s if withdrawn else 3.0) + 6.1, abs=0.21)
+    assert (seen.ended_by, seen.withdrawn) == ("verdict", [])  # it was right all the time
+    assert last_s == pytest.approx((4.0 + doubted_s if lapses else 3.0) + 6.1, abs=0.21)
     assert seen.judged_s is not None
     assert last_s - (seen.judged_s - START_S) == pytest.approx(6.0, abs=0.21)
+
+
+@pytest.mark.parametrize("doubt", [WORKS, UNSURE])
+def test_a_proof_that_is_never_seen_again_is_withdrawn_and_says_why(
+    doubt: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [(0.0, WORKS), (3.0, HANGS), (5.0, doubt)]
+    seen, _ = judged(told, tmp_path, monkeypatch, confirm_s=60.0, limit_s=9.0)
+    assert (seen.ended_by, len(seen.withdrawn)) == ("limit", 1)
+    assert seen.withdrawn[0].startswith("for 1.7 s it was held proved: ")
+    assert seen.withdrawn[0].endswith(f"; then it was not seen any more: {doubt.reason or 'it works'}")
 
 
 def test_a_trial_is_not_cut_off_while_a_proof_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

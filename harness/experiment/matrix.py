@@ -80,6 +80,13 @@ class Cell:
         return self.pool == IN_PROCESS
 
     @property
+    def executors(self) -> str:
+        """What runs requests, see `pools.Pool`; a baseline is a process that calls itself, or several."""
+        if self.is_baseline:
+            return "main" if self.concurrency == 1 else "processes"
+        return POOLS[self.pool].executors
+
+    @property
     def is_control(self) -> bool:
         return self.backend in CONTROLS
 

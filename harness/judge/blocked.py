@@ -32,10 +32,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.machine.procfs import Thread
-from harness.observe.looks import Greenlet, Look, ProcessLook, agree_long_enough, window
+from harness.observe.looks import GIL_WAKES, IDLE_CPU, Greenlet, Look, ProcessLook, agree_long_enough, computes, window
 from harness.observe.progress import OpenStage
 
-IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00
 GREEN_CPU = 0.25  # cores; telling its greenlets costs a process some
 HELPER_CPU_S = 0.05  # seconds in a window that housekeeping may use
 SHARED_FACTOR, SHARED_S = 50.0, 5.0
@@ -204,7 +203,7 @@ def _waits_for_gil(process: _Views, tid: int) -> bool:
     if len(history) < 2 or tid == process.last.gil_owner:
         return False
     woken = history[-1].switches - history[0].switches
-    return all(thread.waits_in in ("futex", "running") for thread in history) and woken >= 20 * process.seconds
+    return all(thread.waits_in in ("futex", "running") for thread in history) and woken >= GIL_WAKES * process.seconds
 
 
 def _spins(now: Look, stage: OpenStage, process: _Views) -> bool:
@@ -222,10 +221,8 @@ def _spins(now: Look, stage: OpenStage, process: _Views) -> bool:
     history = process.histories.get(stage.tid, [])
     if len(history) < len(process.seen):
         return False
-    cores = (history[-1].cpu_s - history[0].cpu_s) / process.seconds
     _, glances = process.last.functions.get(stage.tid, ("", 0))
-    computes = cores >= SPIN_CORES or all(thread.waits_in == "running" for thread in history)  # it may lack a core
-    return glances >= SPIN_GLANCES and computes
+    return glances >= SPIN_GLANCES and computes(history, process.seconds, SPIN_CORES)
 
 
 def _task_thread_doubt(history: Sequence[Thread], tid: int, looks: int) -> str:

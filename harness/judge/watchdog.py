@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from harness.judge.blocked import IDLE_CPU, How, blocked
-from harness.observe.looks import Look, agree_long_enough, window
+from harness.judge.blocked import How, blocked
+from harness.observe.looks import IDLE_CPU, Look, agree_long_enough, computes, window
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
 
@@ -94,20 +94,20 @@ def _judge_stages(looks: Sequence[Look], quiet_s: float) -> Verdict:
             return Verdict(state=State.WORKING)
         reason = f"no progress for {quiet_s:.0f} s, but {doubts[0]}"
         pids = tuple(dict.fromkeys(stage.pid for stage in overdue))
-        computing = all(_is_at_work(window(looks), stage) for stage in overdue)
+        computing = all(_is_at_work(looks, stage) for stage in overdue)
         return Verdict(state=State.UNDECIDED, reason=reason, doubt=doubts[0], pids=pids, computing=computing)
     rest_goes_on = len(found) < len(now.stages) or quiet_s < now.patience_s
     may_still_be_taken = now.waiting > 0 and not _all_stand(now, found) and quiet_s < STALL_S
     return _hang(now, found, partial=rest_goes_on or may_still_be_taken)
 
 
-def _is_at_work(recent: Sequence[Look], stage: OpenStage) -> bool:
-    """Whether the thread of this stage computes, or is ready to, at most looks of the window, or used a good part of a core."""
-    seen = [thread for look in recent for process in look.processes for thread in process.threads if thread.tid == stage.tid]
-    if len(seen) < 2:
-        return False
-    used_s, window_s = seen[-1].cpu_s - seen[0].cpu_s, recent[-1].at_s - recent[0].at_s
-    return used_s >= WORKING_CORES * window_s or 2 * sum(thread.waits_in == "running" for thread in seen) > len(seen)
+def _is_at_work(looks: Sequence[Look], stage: OpenStage) -> bool:
+    """Whether the thread of this stage has computed since it began, or would have if it had had a core. Over all looks: in a
+    short window a process that only tells of its greenlets looks alike.
+    """
+    since = [look for look in looks if look.at_s > stage.since_s]
+    seen = [thread for look in since for process in look.processes for thread in process.threads if thread.tid == stage.tid]
+    return len(seen) >= 2 and computes(seen, since[-1].at_s - since[0].at_s, WORKING_CORES)
 
 
 def _all_stand(now: Look, found: Sequence[tuple[OpenStage, How]]) -> bool:

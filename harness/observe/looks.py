@@ -14,6 +14,9 @@ UNKNOWN_PATIENCE_S = 4.0  # where no duration is known yet
 PACE_FACTOR = 3.0  # a slower request is overdue after so many of its usual durations
 WINDOW_S = 1.0  # every look over this long must agree
 MIN_LOOKS = 4
+IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00
+READY_SHARE = 0.9  # of the looks
+GIL_WAKES = 20.0  # per second: CPython asks for the GIL 200 times, but a busy machine wakes it later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,3 +109,14 @@ def window(looks: Sequence[Look]) -> list[Look]:
 
 def agree_long_enough(looks: Sequence[Look], now_s: float) -> bool:
     return len(looks) >= MIN_LOOKS and now_s - looks[0].at_s >= WINDOW_S
+
+
+def computes(history: Sequence[Thread], seconds: float, cores: float) -> bool:
+    """Whether a thread used so many cores over these looks, or would have, but lacked a core or the GIL at nearly every one.
+
+    What polls with a time limit looks as if it lacked the GIL, but uses next to nothing.
+    """
+    used_s = history[-1].cpu_s - history[0].cpu_s
+    gil = history[-1].switches - history[0].switches >= GIL_WAKES * seconds and used_s >= IDLE_CPU * seconds
+    ready = sum(one.waits_in == "running" or (gil and one.waits_in == "futex" and one.timed) for one in history)
+    return used_s >= cores * seconds or ready >= READY_SHARE * len(history)

@@ -191,9 +191,11 @@ class _Glances:
 
     def take(self, glance: Glance | None, tids: frozenset[int], now: float) -> None:
         self.at_s, self.tids, self.last = now, tids, glance
+        if glance is None:  # a glance that failed says nothing against those before it
+            return
         before = self.functions
         self.functions = {}
-        for tid, function in (glance.functions if glance else {}).items():
+        for tid, function in glance.functions.items():
             again = before.get(tid, ("", 0))
             self.functions[tid] = (function, again[1] + 1 if again[0] == function else 1)
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from harness.broker import Census
 from harness.client.plan import EXIT_BROKER_LOST
-from harness.experiment.matrix import Cell
-from harness.experiment.pools import POOLS
 from harness.judge.blocked import How
 from harness.judge.watchdog import STALL_S, State, Verdict, judge
 from harness.machine.processes import signal_name
@@ -27,7 +25,7 @@ SAMPLE_EVERY_S = 0.5
 JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
-UNSEEN_S = 2.0  # a proof that cannot be seen again for so long is withdrawn
+UNSEEN_S = 2.0  # a proof that is not seen again for so long lapses: its confirmation begins anew, if it is seen again
 BEREFT_TIMES = 4  # a child that lost threads may pause for tens of seconds, and go on: its proof is watched for longer
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
@@ -67,16 +65,19 @@ class Watcher:
         self.work, self.site, self.seen = work, site, Seen()
         self.looks: list[Look] = []
         self.furniture: dict[int, str] = {}
-        self._has_children = not work.cell.is_baseline and _executors_of(work.cell) == "processes"
-        self._shown: Verdict | None = None  # the proof that stands
+        self._has_children = not work.cell.is_baseline and work.cell.executors == "processes"
+        self._shown: Verdict | None = None  # the proof that stands, or has lapsed
+        self._lapse = ""  # why it is not seen any more
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
-        self._sampled_s = self._judged_s = self._hung_s = 0.0
+        self._sampled_s = self._judged_s = self._first_s = self._proved_s = 0.0
 
     def watch(self) -> Seen:
         """Look again and again; what was seen, once something has ended the trial."""
         while not self.seen.ended_by:
             self._step()
             self.site.sleep(LOOK_EVERY_S)
+        if self._lapse:
+            self._withdraw(f"then it was not seen any more: {self._lapse}")
         return self.seen
 
     def _step(self) -> None:
@@ -195,13 +196,13 @@ class Watcher:
         answers = progress.ended + progress.received
         if answers != self._answers:
             self._answers, self._dead_before = answers, len(seen.dead)
-            self._withdraw(now, "then an answer came")
+            self._withdraw("then an answer came")
         respawning = len(seen.dead) > self._dead_before
         if seen.partial and all(stage.since_s != seen.partial.since_s for stage in progress.open.values()):
             seen.partial = seen.judged_s = None  # what was thought to hang has gone on
         if not suspects and seen.quiet_s < soon_s and not respawning:
             self.looks.clear()
-            self._withdraw(now, "then requests moved on")
+            self._withdraw("then requests moved on")
             return ""
         if now - self._judged_s < JUDGE_EVERY_S:
             return ""
@@ -218,8 +219,8 @@ class Watcher:
             seen.partial = seen.partial or verdict
             return ""
         if verdict.state in (State.WORKING, State.UNDECIDED):
-            if now - self._hung_s > UNSEEN_S:  # one look at which it cannot be told takes nothing back
-                self._withdraw(now, f"then it could not be seen any more: {verdict.doubt or verdict.reason or 'it works'}")
+            if self._shown and now - self._proved_s > UNSEEN_S:
+                seen.shown_s, self._lapse = None, verdict.doubt or verdict.reason or "it works"
             return ""
         if verdict.state is State.STALLED or verdict.how is How.LOST:
             return self._whose_fault(verdict, now)
@@ -229,18 +230,22 @@ class Watcher:
 
     def _confirmed(self, verdict: Verdict, now: float) -> str:
         """A proof is shown at once, and goes on record once it has stood; any progress withdraws it."""
-        self._hung_s, self._shown = now, verdict
+        self._proved_s, self._lapse = now, ""
+        if self._shown is None:
+            self._first_s = now
+        self._shown = verdict
         if self.seen.shown_s is None:
             self.seen.shown_s = now
         times = BEREFT_TIMES if verdict.how is How.BEREFT else 1
         return "verdict" if now - self.seen.shown_s >= times * self.work.settings.confirm_s else ""
 
-    def _withdraw(self, now: float, why: str) -> None:
-        """The proof that stood, if one did, is none; it is kept as what we were wrong about."""
-        seen = self.seen
-        if seen.shown_s is not None and self._shown is not None:
-            seen.withdrawn.append(f"for {now - seen.shown_s:.1f} s it was held proved: {self._shown.reason}; {why}")
-        seen.shown_s = self._shown = None
+    def _withdraw(self, why: str) -> None:
+        """The proof, if there was one, is none; it is kept as what we were wrong about."""
+        if self._shown is not None:
+            stood_s = self._proved_s - self._first_s
+            self.seen.withdrawn.append(f"for {stood_s:.1f} s it was held proved: {self._shown.reason}; {why}")
+        self.seen.shown_s = self._shown = None
+        self._lapse = ""
 
     def _whose_fault(self, verdict: Verdict, now: float) -> str:
         """Nothing moves, and nobody holds a request: before the worker is blamed, look at the broker and at our client."""
@@ -266,7 +271,7 @@ class Watcher:
 
     def _look(self, now: float, suspects: frozenset[int]) -> Look:
         progress, cell = self.site.progress, self.work.cell
-        kind = _executors_of(cell)
+        kind = cell.executors
         return Look(
             at_s=now,
             ready=progress.ready_at_s is not None,
@@ -286,13 +291,6 @@ class Watcher:
             executors=1 if kind == "main" else cell.concurrency,
             executor_kind="threads" if kind == "main" else kind,
         )
-
-
-def _executors_of(cell: Cell) -> str:
-    """See `pools.Pool`; a baseline is a process that calls itself, or several."""
-    if not cell.is_baseline:
-        return POOLS[cell.pool].executors
-    return "main" if cell.concurrency == 1 else "processes"
 
 
 def _computes(processes: Sequence[ProcessLook]) -> bool:
