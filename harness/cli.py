@@ -2,62 +2,66 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Annotated, NoReturn
 
 import typer
 
 from harness import __version__
-from harness.applications.probe.command import probe
-from harness.applications.reproducer.command import bundle
-from harness.decide.advise.command import recommend
-from harness.decide.bisect.command import bisect
-from harness.decide.compare.command import compare
-from harness.decide.tune.command import tune
 from harness.display import complaints, console
 from harness.errors import Exit, HarnessError
-from harness.proof.command import doctor, selfcost
-from harness.proof.selftest.command import selftest
-from harness.report.command import open_, report, waterfall_
-from harness.run.command import list_cells, pack, run, setup, show
-from harness.studies.claims.command import claims_, incidents_
-from harness.studies.contracts.command import contracts
 
-VERBS: dict[str, Callable[..., None]] = {
-    "run": run,
-    "probe": probe,
-    "list": list_cells,
-    "bisect": bisect,
-    "show": show,
-    "compare": compare,
-    "recommend": recommend,
-    "tune": tune,
-    "report": report,
-    "bundle": bundle,
-    "pack": pack,
-    "open": open_,
-    "waterfall": waterfall_,
-    "claims": claims_,
-    "incidents": incidents_,
-    "selftest": selftest,
-    "selfcost": selfcost,
-    "contracts": contracts,
-    "doctor": doctor,
-    "setup": setup,
+#: verb -> (the module of its room, the function there), in the order of the help
+VERBS = {
+    "run": ("run", "run"),
+    "probe": ("applications.probe", "probe"),
+    "list": ("run", "list_cells"),
+    "bisect": ("decide.bisect", "bisect"),
+    "show": ("run", "show"),
+    "compare": ("decide.compare", "compare"),
+    "recommend": ("decide.advise", "recommend"),
+    "tune": ("decide.tune", "tune"),
+    "report": ("report", "report"),
+    "bundle": ("applications.reproducer", "bundle"),
+    "pack": ("run", "pack"),
+    "open": ("report", "open_"),
+    "waterfall": ("report", "waterfall_"),
+    "claims": ("studies.claims", "claims_"),
+    "incidents": ("studies.claims", "incidents_"),
+    "selftest": ("proof.selftest", "selftest"),
+    "selfcost": ("proof", "selfcost"),
+    "contracts": ("studies.contracts", "contracts"),
+    "doctor": ("proof", "doctor"),
+    "setup": ("run", "setup"),
 }
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Which Celery pool and which Keras backend to serve a model with, from measurements.",
-)
-for name, verb in VERBS.items():
-    app.command(name)(verb)
+
+def command_line(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """The command line with these verbs; what a verb needs is imported with it."""
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="Which Celery pool and which Keras backend to serve a model with, from measurements.",
+    )
+    app.callback(invoke_without_command=True)(version)
+    for verb in verbs:
+        room, function = VERBS[verb]
+        app.command(verb)(getattr(importlib.import_module(f"harness.{room}.command"), function))
+    return app
 
 
-@app.callback(invoke_without_command=True)
+def wanted(words: Iterable[str]) -> Iterable[str]:
+    """The verb that these words begin with, or all of them: for the help, and for a word that is no verb.
+
+    >>> list(wanted(["run", "quick"])), len(list(wanted(["--help"]))) == len(list(wanted(["rum"]))) == len(VERBS)
+    (['run'], True)
+    """
+    return [verb for verb in words if verb in VERBS][:1] or VERBS
+
+
 def version(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Which Celery pool and which Keras backend to serve a model with, from measurements."""
     if show_version:
@@ -68,7 +72,7 @@ def version(show_version: Annotated[bool, typer.Option("--version", help="Print 
 def main() -> None:
     """Run the command line; errors become one line, the remedy below it, and an exit code."""
     try:
-        left_with = app(standalone_mode=False)  # what typer.Exit said, or what a verb returned
+        left_with = command_line(wanted(sys.argv[1:2]))(standalone_mode=False)  # what typer.Exit said, or what a verb returned
     except HarnessError as error:
         complain(error)
         sys.exit(error.exit_code)

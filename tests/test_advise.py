@@ -254,14 +254,14 @@ def test_the_ways_in_the_same_pool_that_fail_are_named_with_the_change(tmp_path:
 def test_the_command_writes_everything_and_fails_where_there_is_no_advice(tmp_path: Path) -> None:
     run = written(tmp_path / "run", trials(FORK, 100, 101), trials(IMPORT, 1, end=Outcome.HUNG))
     files = ["--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")]
-    told = CliRunner().invoke(cli.app, ["recommend", str(run), "--memory", "4GiB", *files])
+    told = CliRunner().invoke(cli.command_line(), ["recommend", str(run), "--memory", "4GiB", *files])
     assert told.exit_code == 0, told.stdout
     assert told.stdout.startswith(f"digits-cnn, closed-4: use {FORK.id} that keeps memory <= 4096 MiB")
     assert "8 fit into 4096 MiB" in told.stdout
     (data,) = json.loads((tmp_path / "a.json").read_text())
     assert data["best"][0]["cell"] == FORK.id
     assert "celery --app proj.tasks:app worker --pool prefork --concurrency 2" in (tmp_path / "a.md").read_text()
-    none = CliRunner().invoke(cli.app, ["recommend", str(run), "--latency", "p99=1ms"])
+    none = CliRunner().invoke(cli.command_line(), ["recommend", str(run), "--latency", "p99=1ms"])
     assert none.exit_code == Exit.NO_ADVICE
     assert "no configuration" in none.stdout
 

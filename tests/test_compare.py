@@ -121,7 +121,7 @@ def test_what_was_asked_for_otherwise_is_said(tmp_path: Path) -> None:
         (tmp_path / name / "run.json").write_text(json.dumps({"machine": MACHINE, **header}))
     said = sides.plans_differ(*(sides.read(tmp_path / name) for name in "ab"))
     assert said == ["limit_s 60.0 -> 10.0", "model user-model: another one"]
-    told = CliRunner().invoke(cli.app, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
+    told = CliRunner().invoke(cli.command_line(), ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
     assert "asked for otherwise: limit_s 60.0 -> 10.0" in told.stdout
 
 
@@ -248,18 +248,20 @@ def test_the_command_prints_the_loudest_line_first_writes_both_files_and_fails_w
     after = written(
         tmp_path / "after", trials(80, 81, 79), trials(9, 9, 9, cell=replace(SOLO, batch=8), outcomes=(Outcome.HUNG,) * 3)
     )
-    plain = CliRunner().invoke(cli.app, ["compare", str(before), str(after)])
+    plain = CliRunner().invoke(cli.command_line(), ["compare", str(before), str(after)])
     assert plain.exit_code == 0
     assert plain.stdout.startswith(" ok -> hung   theano-solo-c1-first-task-predict-b8")
     assert "worse   theano-solo-c1-first-task-predict: throughput 100/s -> 80/s" in plain.stdout
     files = ["--json", str(tmp_path / "c.json"), "--markdown", str(tmp_path / "c.md")]
-    gated = CliRunner().invoke(cli.app, ["compare", str(before), str(after), "--fail-on", "outcome,throughput:5%", *files])
+    gated = CliRunner().invoke(
+        cli.command_line(), ["compare", str(before), str(after), "--fail-on", "outcome,throughput:5%", *files]
+    )
     assert gated.exit_code == 1
     data = json.loads((tmp_path / "c.json").read_text())
     assert len(data["failures"]) == 2
     assert data["outcomes"][0]["after"] == "hung"
     assert "**ok → hung**" in (tmp_path / "c.md").read_text()
-    again = CliRunner().invoke(cli.app, ["compare", str(before), str(before), "--fail-on", "outcome,throughput:5%"])
+    again = CliRunner().invoke(cli.command_line(), ["compare", str(before), str(before), *gate])
     assert again.exit_code == 0
 
 

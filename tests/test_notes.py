@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def printed(*argv: object) -> str:
-    return CliRunner().invoke(cli.app, list(map(str, argv)), env={"COLUMNS": "400"}).output
+    return CliRunner().invoke(cli.command_line(), list(map(str, argv)), env={"COLUMNS": "400"}).output
 
 
 def test_a_note_is_kept_with_its_record_and_stands_in_the_row() -> None:

@@ -322,6 +322,6 @@ def test_a_text_without_such_links_stays_to_the_byte(reader: Callable[[str, Ways
 
 
 def test_the_verb_says_what_it_saved(run: Path) -> None:
-    done = CliRunner().invoke(cli.app, ["pack", str(run)])
+    done = CliRunner().invoke(cli.command_line(), ["pack", str(run)])
     assert done.exit_code == 0
     assert " MB in 14 files -> 0.00 MB in 8 files" in done.output

@@ -205,7 +205,7 @@ def test_the_front_holds_what_nothing_beats() -> None:
 
 def test_a_page_elsewhere_finds_the_evidence(run: Path, tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
-    told = CliRunner().invoke(cli.app, ["report", str(run), "--out", str(tmp_path / "pages" / "one.html")])
+    told = CliRunner().invoke(cli.command_line(), ["report", str(run), "--out", str(tmp_path / "pages" / "one.html")])
     assert told.exit_code == 0, told.stdout
     files = [link for link in Page((tmp_path / "pages" / "one.html").read_text()).links if not link.startswith("#")]
     assert all((tmp_path / "pages" / link).is_file() for link in files)
@@ -213,7 +213,7 @@ def test_a_page_elsewhere_finds_the_evidence(run: Path, tmp_path: Path) -> None:
 
 def test_every_form_is_written(run: Path) -> None:
     forms = [word for form in exports.FORMS for word in ("--form", form)]
-    told = CliRunner().invoke(cli.app, ["report", str(run), *forms])
+    told = CliRunner().invoke(cli.command_line(), ["report", str(run), *forms])
     assert told.exit_code == 0, told.stdout
     assert {path.suffix for path in run.glob("report*")} == {".html", ".md", ".csv", ".parquet", ".tex", ".svg", ".png"}
     assert len(pd.read_parquet(run / "report.parquet")) == 3
@@ -221,7 +221,7 @@ def test_every_form_is_written(run: Path) -> None:
     assert "<script>alert" not in (run / "report.md").read_text().replace("\\<script\\>alert", "")
     assert "\\begin{longtable}" in (run / "report.tex").read_text()
     assert (run / "report-pareto.svg").read_text().startswith("<svg")
-    assert CliRunner().invoke(cli.app, ["report", str(run), "--form", "pdf"]).exception
+    assert CliRunner().invoke(cli.command_line(), ["report", str(run), "--form", "pdf"]).exception
 
 
 def test_a_run_of_controls_alone_has_a_page_without_advice(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_command_fails_where_a_figure_misses_its_bound(
 ) -> None:
     monkeypatch.setattr(costs, "COSTS", (SEEDS, FAILS))
     only = [word for name in names for word in ("--only", name)]
-    ended = CliRunner().invoke(cli.app, ["selfcost", *only, "--out", str(tmp_path / "out")])
+    ended = CliRunner().invoke(cli.command_line(), ["selfcost", *only, "--out", str(tmp_path / "out")])
     assert ended.exit_code == exit_code
     assert "seeds           seed: 1  (bound: <= 2)" in ended.stdout
     assert ("FAILED  fails           a server: no figure" in ended.stdout) == bool(exit_code)

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from scipy import special
-
 CONFIDENCE = 0.99
 MOST_MISSES = 3  # for which a step is made long enough; if it is longer for other reasons, more can be made good
 MOST_STEPS = 12
@@ -60,6 +58,8 @@ def needed(misses: int, fraction: float) -> int:
     >>> [needed(0, fraction) for fraction in (0.90, 0.95)]
     [44, 90]
     """
+    from scipy import special  # here, since every trial's client imports this module, and few search
+
     low, high = 1, 1 << 24
     while low < high:
         middle = (low + high) // 2
