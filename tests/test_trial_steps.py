@@ -11,7 +11,8 @@ from harness.judge.watchdog import State
 from harness.measure.monitor import Sample
 from harness.observe.diagnosis import Evidence
 from harness.trial.assignment import Assignment
-from harness.trial.trial import STANDING, Trial, last_error, last_line
+from harness.trial.trial import STANDING, Trial
+from harness.trial.worker_log import last_error, last_line, last_words
 from tests import plain_trial, replay
 from tests.plain_trial import CHILD, MAIN, NEVER_ENDS, OTHER, Listening
 from tests.replay import NAMES, StoredSite
@@ -139,7 +140,7 @@ def test_kills_for_memory_are_counted_of_every_trial(name: str, tmp_path: Path) 
 def test_the_last_line_of_the_log_that_says_something(log: str, line: str, tmp_path: Path) -> None:
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_text(log)
-    assert last_line(replay.assignment(one)) == line
+    assert last_line(replay.assignment(one).log) == line
 
 
 TRACEBACK = "Traceback (most recent call last):"
@@ -158,10 +159,46 @@ TRACEBACK = "Traceback (most recent call last):"
 def test_the_last_exception_of_the_log_is_kept(log: str, error: str, tmp_path: Path) -> None:
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_text(log)
-    assert last_error(replay.assignment(one)) == error
+    assert last_error(replay.assignment(one).log) == error
+
+
+BANNER = """ -------------- harness@vm v5.7.0 (collider)
+--- ***** -----
+-- ******* ---- Linux-6.1 2026-11-27 02:40:53
+- *** --- * ---
+- ** ---------- [config]
+- ** ---------- .> app:         tasks:0x7f17593ac590
+-- ******* ---- .> task events: OFF (enable -E to monitor tasks in this worker)
+ -------------- [queues]
+                .> celery           exchange=celery(direct) key=celery
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (BANNER, ""),
+        ("", ""),
+        (f"{BANNER}x is terminating: Concurrent access.\n\n - It is not safe.\n - Try another.\n",
+         "x is terminating: Concurrent access. / - It is not safe. / - Try another."),
+        (f"{BANNER}one\ntwo\nthree\nfour\n", "two / three / four"),
+    ],
+)  # fmt: skip
+def test_the_last_words_of_the_log_are_what_a_library_says_before_it_ends_the_process(
+    log: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "worker.log").write_text(log)
+    assert last_words(tmp_path / "worker.log") == words
+
+
+def test_a_fatal_error_is_the_last_error(tmp_path: Path) -> None:
+    (tmp_path / "worker.log").write_text(f"{BANNER}Fatal Python error: Segmentation fault\n\nThread 0x1:\n  File x, line 1\n")
+    assert last_error(tmp_path / "worker.log") == "Fatal Python error: Segmentation fault"
 
 
 def test_a_log_of_broken_text_can_be_read(tmp_path: Path) -> None:
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_bytes(b"fine\n\xff broken")
-    assert last_line(replay.assignment(one)) == "\ufffd broken"
+    assert last_line(replay.assignment(one).log) == "\ufffd broken"

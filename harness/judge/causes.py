@@ -1,8 +1,8 @@
 """From the evidence of a trial to its likely cause: a pure function, and what would help against each cause.
 
 Causes
-    fork-lost-threads       the child waits for threads of an engine that stayed in the parent: fork(2) copies only the
-                            thread that calls it
+    fork-lost-threads       the child waits for threads that stayed in the parent, an engine's or Python's: fork(2) copies
+                            only the thread that calls it
     fork-held-lock          the child waits for a lock that a thread of the parent held at the moment of the fork
     deadlock                a lock that nobody alive will release, and no fork took its holder away
     native-spin             a thread computes in one function, far beyond the pace of the cell
@@ -37,6 +37,9 @@ LOCK_FRAMES = re.compile(
     r"PyThread_acquire_lock|acquire_timed|lock_PyThread|rlock_acquire|__lll_lock_wait|pthread_mutex_lock|\bacquire \(threading"
 )
 LOCK_DEPTH = 6  # frames from the innermost
+#: where a thread waits for another one to do something, and not for a lock to be free
+SIGNAL_FRAMES = re.compile(r"\bwait \(threading\.py|\bjoin \(threading\.py")
+IMPORT_FRAMES = re.compile(r"_ModuleLock|\bacquire \(<frozen importlib|_lock_unlock_module|acquire_import_lock")
 SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux")
 WAIT_INSIDES = re.compile(r"Futex|PerThreadSem|nsync|Mutex::|condition_variable|pthread_cond|synchronization_internal")
 COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
@@ -87,7 +90,20 @@ def cause_of(facts: Facts) -> Cause | None:
         return _of_stall(facts)
     if facts.outcome is Outcome.WAITING:
         return _of_broker(facts)
+    if facts.outcome is Outcome.WRONG:
+        return _of_wrong(facts)
     return _of_hang(facts) if facts.outcome is Outcome.HUNG else None
+
+
+def _of_wrong(facts: Facts) -> Cause | None:
+    """Of a forked child that waits in vain for a thread of its parent's, with a time limit, and goes on without."""
+    if facts.pool != FORKED or not facts.lost_python or not any(map(SIGNAL_FRAMES.search, facts.frames)):
+        return None
+    return Cause(name=LOST_THREADS, support=(_lost_in_fork(facts.lost_python), *_where(facts)))
+
+
+def _lost_in_fork(names: Sequence[str]) -> str:
+    return f"the child waits for another thread, and lacks Python threads that its parent had: {', '.join(counted(names))}"
 
 
 def _crash_kill(facts: Facts) -> Cause | None:
@@ -155,7 +171,12 @@ def _of_hang(facts: Facts) -> Cause:
 
 
 def _of_fork(facts: Facts) -> Cause:
-    """A Python lock, or a C library's, was held; anything else that is waited for is an engine's work."""
+    """A Python lock, or a C library's, was held; what is waited for is a thread's work, Python's or an engine's."""
+    if any(map(IMPORT_FRAMES.search, facts.frames)):
+        first = "the child waits to import a module that a thread of its parent was importing at the fork"
+        return Cause(name="fork-held-lock", support=(first, *_where(facts)))
+    if facts.lost_python and any(map(SIGNAL_FRAMES.search, facts.frames)):
+        return Cause(name=LOST_THREADS, support=(_lost_in_fork(facts.lost_python), *_where(facts)))
     if is_at_lock(facts.frames):
         lost = ", ".join(counted([*facts.lost_python, *facts.lost_native]))
         first = f"the child waits for a lock, and lacks threads of its parent that may have held it: {lost}"
@@ -210,9 +231,13 @@ FIXES = {
 
 #: In somebody's own application: what its owner can change there.
 THEIRS = {
-    "fork-lost-threads": LOAD_LATER,
+    "fork-lost-threads": "make what has threads of its own (a model, an executor, a loader) in each child, not at import",
     "fork-held-lock": "start the thread that holds it in each child, not at import: a child gets the lock without the thread",
     "respawn-loop": "mend what the log's last error names",
+    "deadlock": "mend the code at the place that the stack names: take locks in one order, never twice, or with a time limit",
+    "hub-blocked": "keep calls that block out of greenlets: prefork and threads can carry them",
+    "gil-held": "mend the extension that waits with the GIL held; prefork keeps the other requests going",
+    "oom-killed": "give it more memory, or fewer processes",
 }
 POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
 

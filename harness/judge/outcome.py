@@ -47,6 +47,7 @@ class Observations:
     never_struck: bool = False  # a fault was to be done from outside, and was not
     log_tail: str = ""
     log_error: str = ""  # the last exception in the worker's log
+    log_words: str = ""  # its last lines
     backlog: tuple[str, ...] = ()  # what other tasks wait in queues that this worker consumes, in words
     at_lock: bool = False  # the blocked thread's stack ends in a lock, Python's or the C library's, and in no engine's wait
     waits: tuple[str, ...] = ()  # what the open requests wait for when it ended, in words
@@ -225,7 +226,9 @@ def _where(seen: Observations) -> str:
 
 
 def _logged(seen: Observations) -> str:
-    return f"; the last error in its log: {seen.log_error}" if seen.log_error else ""
+    if seen.log_error:
+        return f"; the last error in its log: {seen.log_error}"
+    return f"; its log ends: {seen.log_words}" if seen.log_words else ""
 
 
 def _progressed(seen: Observations) -> bool:

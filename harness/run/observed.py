@@ -39,6 +39,7 @@ def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observation
         never_struck=end.never_struck,
         log_tail=end.log_line,
         log_error=end.log_error,
+        log_words=end.log_words,
         backlog=tuple(in_words(one) for one in backlog(left) if one.consumed),
         at_lock=bool(end.evidence and is_at_lock(end.evidence.frames)),
         waits=end.evidence.waits if end.evidence else (),

@@ -35,6 +35,7 @@ class Ending:
     never_struck: bool = False  # a fault was to be done from outside, and was not
     log_line: str = ""  # the last of the worker's log that says something
     log_error: str = ""  # the last exception in it
+    log_words: str = ""  # its last lines
     census: Census | None = None  # what the broker said when the trial stood still
     oom_kills: int = 0  # of the whole machine, during the trial
     evidence: Evidence | None = None

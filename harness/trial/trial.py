@@ -7,7 +7,7 @@ nobody behind it sees a live process. `judge.outcome` says from that how the tri
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,14 +16,13 @@ from harness.measure.monitor import Sample, Watched
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
 from harness.observe.progress import Progress
-from harness.texts import portable
+from harness.trial import worker_log
 from harness.trial.assignment import Assignment
 from harness.trial.left import Ending, Left, Machine, Signs
 from harness.trial.live_site import LiveSite
 from harness.trial.site import Site
 from harness.trial.watcher import Seen, Watcher
 
-LINE_LENGTH = 300  # of a log's line that is kept
 STANDING = ("verdict", "limit", "ready-limit", "broker-silent", "client-stopped")  # ends in which processes still stand
 
 
@@ -112,8 +111,9 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
         no_consumer=seen.no_consumer,
         unsupported=progress.unsupported or "",
         never_struck=work.outside is not None and not work.outside.struck,
-        log_line=last_line(work),
-        log_error=last_error(work),
+        log_line=worker_log.last_line(work.log),
+        log_error=worker_log.last_error(work.log),
+        log_words=worker_log.last_words(work.log),
         census=around.census,
         oom_kills=around.oom_kills,
         evidence=evidence,
@@ -150,32 +150,3 @@ def _machine(site: OwnSite, seen: Seen) -> Machine:
         noise=tuple(seen.noise),
         depths=tuple(seen.depths),
     )
-
-
-def last_line(work: Assignment) -> str:
-    """The last line of the worker's log that says something."""
-    lines = _log(work)
-    if lines is None:
-        return "no log"
-    return portable(lines[-1].strip())[:LINE_LENGTH] if lines else "the log is empty"
-
-
-def last_error(work: Assignment) -> str:
-    """The last exception in the worker's log, 'ValueError: …'; '' if there is none.
-
-    A traceback's frames are indented; the first line after them names the exception (Lib/traceback.py).
-    """
-    found, inside = "", False
-    for line in _log(work) or ():
-        if inside and not line[0].isspace():
-            found, inside = line.strip(), False
-        inside = inside or line.startswith("Traceback (most recent call last):")
-    return portable(found)[:LINE_LENGTH]
-
-
-def _log(work: Assignment) -> Sequence[str] | None:
-    """Its lines, the empty ones left out; None if there is no log."""
-    try:
-        return [line for line in work.log.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        return None

@@ -1,0 +1,50 @@
+"""The last words of a worker's log: its last line, its last exception, and how it ends if there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.texts import portable
+
+LINE_LENGTH = 300  # of a log's line that is kept
+LAST_WORDS = 3  # lines
+#: Celery's banner (celery/apps/worker.py, BANNER)
+BANNER = re.compile(r"^(\s|-|\*)*(-{4,}|\*{3})|^-- \*|\.> |\[(config|queues|tasks)\]|^\s+exchange=|key=\S+$")
+FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow
+
+
+def last_line(log: Path) -> str:
+    """The last line of the log that says something."""
+    lines = _lines(log)
+    if lines is None:
+        return "no log"
+    return portable(lines[-1].strip())[:LINE_LENGTH] if lines else "the log is empty"
+
+
+def last_error(log: Path) -> str:
+    """The last exception in the log, 'ValueError: …', or fatal error; '' if there is none.
+
+    A traceback's frames are indented; the first line after them names the exception (Lib/traceback.py).
+    """
+    found, inside = "", False
+    for line in _lines(log) or ():
+        if (inside and not line[0].isspace()) or line.startswith(FATAL):
+            found, inside = line.strip(), False
+        inside = inside or line.startswith("Traceback (most recent call last):")
+    return portable(found)[:LINE_LENGTH]
+
+
+def last_words(log: Path) -> str:
+    """Its last lines on one, without Celery's banner: what a library says before it ends the process. '' if there are none."""
+    said = [line.strip() for line in _lines(log) or () if not BANNER.search(line)]
+    return " / ".join(portable(line)[:LINE_LENGTH] for line in said[-LAST_WORDS:])
+
+
+def _lines(log: Path) -> Sequence[str] | None:
+    """The lines that are not empty; None if there is no log."""
+    try:
+        return [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return None
