@@ -291,12 +291,15 @@ def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path:
     header["application"]["changes"] = []
     (run / "run.json").write_text(json.dumps(header))
     (advice,) = ranking.advise(candidates.read_all([run], ()), ())
-    assert "no statement that loads a model at import was recognised" in pages.code_changes(advice)[0][0]
-    for cause in ("fork-held-lock", "deadlock", ""):
+    assert "leads through no object" in pages.code_changes(advice)[0][0]
+    text = pages.markdown([advice])
+    assert "what they have in common: only prefork does it (threads is not affected)" in text
+    assert "against fork-lost-threads: make what has threads of its own" in text
+    for cause in ("deadlock", "native-spin", ""):
         other = written(tmp_path / f"of-{cause}", trials(own, 1, end=Outcome.HUNG, cause=cause), trials(threads, 50, 51, 52))
         (other / "run.json").write_text(json.dumps(header))
         (advice,) = ranking.advise(candidates.read_all([other], ()), ())
-        assert pages.code_changes(advice) == [], "another place of loading helps against lost threads alone"
+        assert pages.code_changes(advice) == [], "what does not come from the fork is helped by no other place of loading"
     alone = written(tmp_path / "alone", trials(own, 1, end=Outcome.ERRORS), trials(threads, 1, end=Outcome.ERRORS))
     (alone / "run.json").write_text(json.dumps(header))
     (advice,) = ranking.advise(candidates.read_all([alone], ()), ())

@@ -49,7 +49,7 @@ def test_what_nobody_expected_is_a_defect_with_its_traceback(
     def broken(**_: object) -> None:
         raise ZeroDivisionError("no")
 
-    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(cli, "command_line", lambda verbs: broken)
     assert left(monkeypatch) == Exit.DEFECT
     told = capsys.readouterr().err
     assert "ZeroDivisionError: no" in told

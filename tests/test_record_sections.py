@@ -60,6 +60,7 @@ EMPTY: list[tuple[BaseModel, dict[str, Any]]] = [
         Answers(),
         {
             "requests": 0, "ok": 0, "wrong": 0, "unanswered": 0, "errors": {}, "max_error": None, "duplicates": 0, "died": 0,
+            "coverage": "",
             "backlog": [],
             "requests_file": "",
         },

@@ -184,6 +184,7 @@ class Answers(Frozen):
     errors: dict[Words, int] = {}
     max_error: float | None = None  # largest |answer - reference|, all answers
     duplicates: int = 0  # answers that came a second time
+    coverage: Words = ""  # how much of them was compared, and what was left out; '' if all was, or nothing
     backlog: list[Backlog] = []  # what the application's own tasks left in queues
     died: int = 0  # child processes that died meanwhile, those that were replaced by a setting among them
     requests_file: str = ""  # every request's stamps: a path in the run's folder

@@ -49,6 +49,7 @@ NEWER = {
     "backlog": ("answers", "backlog"),
     "proof": ("ended", "proof"),
     "died": ("answers", "died"),
+    "coverage": ("answers", "coverage"),
     "notes": ("certainty", "notes"),
 }
 #: a flat record's field -> (section, name in it)

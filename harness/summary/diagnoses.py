@@ -1,4 +1,4 @@
-"""`diagnoses.md`: for each cell that hung, stalled, respawned or crashed, what was seen, the likely cause, and what helps.
+"""`diagnoses.md`: for each cell that did not end `ok`, what was seen, the likely cause, and what helps.
 
 A fix is called *measured* only where a sibling cell of the same run carried it out; otherwise the text says how to.
 """
@@ -12,14 +12,15 @@ from harness.judge.causes import Fix, fixes
 from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
-from harness.summary import notes
+from harness.summary import notes, pattern
 from harness.texts import escaped
 
-BAD = (Outcome.HUNG, Outcome.WAITING, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED)
+BAD = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
+CAUSED = frozenset({Outcome.HUNG, Outcome.WAITING, Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED})
 
 
 def text(records: Iterable[TrialRecord]) -> str:
-    """The whole page, in the order in which cells first appear; '' where nothing ended badly."""
+    """The whole page, in the order in which cells first appear; '' if all ended well."""
     groups = by_cell(records)
     parts = [_of_cell(trials, groups) for trials in groups.values() if any(record.outcome in BAD for record in trials)]
     return "# What went wrong, and why\n\n" + "\n".join(parts) if parts else ""
@@ -32,10 +33,12 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
         f"## {worst.cell_id}",
         "",
         f"**{worst.outcome.value}**, {len(bad)} of {len(trials)}: {escaped(worst.reason)}",
-        "",
-        f"Likely cause: **{worst.ended.cause or 'unknown'}**.",
-        *[f"* {escaped(sentence)}" for sentence in worst.ended.support],
     ]
+    if worst.ended.cause or worst.outcome in CAUSED:
+        support = [f"* {escaped(sentence)}" for sentence in worst.ended.support]
+        lines += ["", f"Likely cause: **{worst.ended.cause or 'unknown'}**.", *support]
+    if beside := pattern.across(worst.as_cell, groups):
+        lines += ["", f"Beside the others: {escaped(beside)}."]
     helps = [_of_fix(fix, groups) for fix in fixes(worst.as_cell, worst.ended.cause)]
     if helps:
         lines += ["", "What would help:", *helps]

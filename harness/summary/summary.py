@@ -30,8 +30,8 @@ from harness.summary.hang_rate import hang_rate
 
 COLUMNS = (
     "cell", "backend", "environment", "pool", "concurrency", "placement", "call", "workload", "batch", "engine_threads",
-    "traffic", "prefetch", "compile_cache", "trials", "outcome", "reason", "doubts", "notes", "requests", "ok", "errors",
-    "wrong", "unanswered", "throughput_per_s", "throughput_low_per_s", "throughput_high_per_s",
+    "traffic", "prefetch", "compile_cache", "trials", "outcome", "reason", "cause", "coverage", "doubts", "notes",
+    "requests", "ok", "errors", "wrong", "unanswered", "throughput_per_s", "throughput_low_per_s", "throughput_high_per_s",
     "latency_p50_s", "latency_p50_low_s", "latency_p50_high_s", "latency_p95_s", "latency_p95_low_s", "latency_p95_high_s",
     "latency_p99_s", "latency_p99_low_s", "latency_p99_high_s", "stable", "predict_p50_s", "cpu_verdict", "cpu_saturation",
     "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client",
@@ -81,6 +81,8 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "trials": len(trials),
         "outcome": worst.outcome.value,
         "reason": worst.reason,
+        "cause": worst.ended.cause,
+        "coverage": worst.answers.coverage,
         "doubts": doubts.text([*doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known]), *above]),
         "notes": notes.text(notes.of(trials)),
         "outcomes": _counts(trials),

@@ -7,7 +7,7 @@ wrongly, whatever the others did; it is *unfit* if a figure breaks a bound, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from harness.errors import BadInput
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
-from harness.summary import notes, summary
+from harness.summary import notes, pattern, summary
 from harness.summary.summary import gravest
 
 NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW, Outcome.UNCHECKED}
@@ -37,6 +37,7 @@ class Candidate:
     reason: str
     evidence: str = ""
     cause: str = ""
+    beside: str = ""  # what sets it apart from the other pools, see `summary.pattern`
     application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
     notes: tuple[str, ...] = ()  # of its records: what a reader has to know beside the figures
     broken: tuple[Bound, ...] = ()
@@ -58,6 +59,11 @@ class Candidate:
     @property
     def measured(self) -> bool:
         return self.outcome is Outcome.OK and bool(self.paces)
+
+    @property
+    def unused(self) -> bool:
+        """It was run, and nothing speaks for or against it."""
+        return not self.vetoed and not self.measured and self.outcome is not Outcome.SKIPPED
 
     @property
     def fit(self) -> bool:
@@ -97,7 +103,14 @@ def read_all(folders: Sequence[Path], bounds: Sequence[Bound]) -> list[Candidate
 def of_run(side: Side, folder: Path, bounds: Sequence[Bound]) -> list[Candidate]:
     groups = {trials[0].cell_id: list(trials) for trials in side.cells.values()}
     real = {name: trials for name, trials in groups.items() if _real(trials[0].as_cell)}
-    return [_candidate(summary.row(trials, groups, folder), trials, side, folder, bounds) for trials in real.values()]
+    found = (
+        (
+            _candidate(summary.row(trials, groups, folder), trials, side, folder, bounds),
+            pattern.across(trials[0].as_cell, groups),
+        )
+        for trials in real.values()
+    )
+    return [replace(one, beside=beside) for one, beside in found]
 
 
 def _real(cell: Cell) -> bool:

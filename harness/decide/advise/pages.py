@@ -12,7 +12,7 @@ from typing import Any
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
-from harness.judge.causes import LOST_THREADS
+from harness.judge.causes import THEIRS
 from harness.summary import notes
 from harness.texts import escaped
 
@@ -70,7 +70,17 @@ def answer(advice: Advice) -> list[str]:
 def vetoes(advice: Advice) -> list[str]:
     """What not to use, and why."""
     said = _few([f"vetoed: {one.id}: {one.outcome}, {one.reason}{_evidence(one)}" for one in advice.vetoed], "vetoed")
+    said += _few([f"not used: {one.id}: {one.outcome}, {one.reason}" for one in advice.unused], "not used")
+    said += _together(advice.vetoed)
     return said + _few([f"does not keep {_broken(one)}: {one.id}" for one in advice.unfit], "do not keep a bound")
+
+
+def _together(vetoed: Iterable[Candidate]) -> list[str]:
+    """What sets the vetoed apart, and what helps against the cause of each: every sentence once."""
+    known = list(vetoed)
+    said = [f"what they have in common: {one.beside}" for one in known if one.beside]
+    helps = [f"against {one.cause}: {THEIRS[one.cause]}" for one in known if one.application and one.cause in THEIRS]
+    return list(dict.fromkeys([*said, *helps]))
 
 
 def noted(advice: Advice) -> list[str]:
@@ -118,19 +128,17 @@ def code_changes(advice: Advice) -> list[tuple[str, str]]:
     head = f"prefork {_ended(one)}{_evidence(one)}"
     found = one.application["changes"]
     if not found:
-        words = "no statement that loads a model at import was recognised in the application's own modules as they are now"
-        told = f"{head}: {words}; load it in the first task of each process, or in worker_process_init"
-        return [(told, "")] if one.cause == LOST_THREADS else []
+        words = "the blocked stack leads through no object that the application's own modules make at import"
+        return [(f"{head}: {words}: no change of code is proposed", "")]
     patch = f"patch -d {shlex.quote(one.application.get('folder', 'FOLDER'))} -p1 < {shlex.quote(f'{one.run}/{CHANGE_FILE}')}"
     return [_code_change(head, each, patch) for each in found]
 
 
 def _code_change(head: str, change: Mapping[str, Any], patch: str) -> tuple[str, str]:
-    where = f"{head}: line {change['line']} of {change['file']} loads as the module is imported ({change['statement']})"
+    where = f"{head}: line {change['line']} of {change['file']} makes it as the module is imported ({change['statement']})"
     if change["diff"]:
-        how = f"'{patch}' makes each process load it for itself"
-        return f"{where}; {how}", change["diff"]
-    return f"{where}; load it in the first task of each process instead (no diff: {change['why_not']})", ""
+        return f"{where}; '{patch}' lets each process make it for itself", change["diff"]
+    return f"{where}; make it in the first task of each process instead (no diff: {change['why_not']})", ""
 
 
 def markdown(advice: Sequence[Advice], most_memory: float | None = None) -> str:
@@ -184,6 +192,7 @@ def _data(one: Advice) -> dict[str, Any]:
         "best": [_candidate(best) for best in one.best],
         "runner_up": _candidate(one.runner_up) if one.runner_up else None,
         "sensitivity": [{"change": each.change, "then": each.then} for each in one.sensitivity],
+        "unused": [{"cell": each.id, "outcome": each.outcome, "reason": each.reason} for each in one.unused],
         "vetoed": [
             {"cell": each.id, "outcome": each.outcome, "reason": each.reason, "evidence": _where(each)} for each in one.vetoed
         ],

@@ -44,6 +44,7 @@ class Advice:
     vetoed: tuple[Candidate, ...]
     unfit: tuple[Candidate, ...]
     unknown: tuple[Candidate, ...]
+    unused: tuple[Candidate, ...]  # neither vetoed nor measured: slow, unchecked, invalid
     measure: tuple[str, ...]
 
     @property
@@ -71,7 +72,7 @@ def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
         behind=compare(ranked[0].paces, rest[0].paces) if rest else None,
         sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else tuple(_loosened(group, None, bounds)),
         vetoed=tuple(one for one in group if one.vetoed), unfit=tuple(one for one in group if one.measured and one.broken),
-        unknown=unknown, measure=tuple(_measure(group, best, unknown)),
+        unknown=unknown, unused=tuple(one for one in group if one.unused), measure=tuple(_measure(group, best, unknown)),
     )  # fmt: skip
 
 

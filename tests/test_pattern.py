@@ -1,0 +1,56 @@
+"""What the outcomes of a run say together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.records.record import TrialRecord
+from harness.summary.pattern import across
+from tests.test_store import record
+
+OWN = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
+BAD = "a bad one"
+
+
+def said(of: str, **ended: str) -> str:
+    """Of one pool, whose cells ended so."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for pool, outcomes in ended.items():
+        name = pool.replace("_", "-")
+        cell = OWN.baseline() if name == "in-process" else replace(OWN, pool=name)
+        groups[cell.id] = [record(outcome=outcome).changed(asked={"cell": cell.as_dict()}) for outcome in outcomes.split()]
+    cell = OWN.baseline() if of == "in-process" else replace(OWN, pool=of)
+    return across(cell, groups)
+
+
+@pytest.mark.parametrize(
+    ("of", "ended", "begins"),
+    [
+        ("prefork", {"prefork": "hung", "prefork_spawn": "ok", "threads": "ok"}, "only a fork does it (prefork-spawn, "),
+        ("prefork", {"prefork": "wrong", "threads": "ok"}, "only prefork does it (threads is not affected)"),
+        ("threads", {"threads": "wrong", "gevent": "wrong", "prefork": "ok"}, "only requests that share a process do it"),
+        ("solo", {"solo": "crashed", "prefork": "crashed", "threads": "ok"}, "solo, prefork: so it ends; threads is not"),
+        ("threads", {"threads": "hung", "prefork": "hung", "in_process": "waiting"}, "the calls without Celery"),
+        ("threads", {"threads": "hung", "prefork": "hung", "in_process": "ok"}, "so it ends in every pool that was tried"),
+        ("threads", {"threads": "hung", "in_process": "ok"}, ""),
+        ("threads", {"threads": "ok", "prefork": "hung"}, ""),
+        ("threads", {"threads": "slow", "prefork": "hung"}, ""),
+        ("prefork", {"prefork": "hung", "threads": "invalid skipped"}, ""),
+        ("prefork", {"prefork": "ok hung", "threads": "ok ok"}, "only prefork does it"),
+        ("in-process", {"in_process": "hung", "prefork": "hung"}, ""),
+    ],
+)  # fmt: skip
+def test_what_sets_a_cell_apart_from_the_others(of: str, ended: dict[str, str], begins: str) -> None:
+    told = said(of, **ended)
+    assert told.startswith(begins)
+    assert bool(told) is bool(begins)
+
+
+def test_another_call_or_workload_is_another_question() -> None:
+    groups = {}
+    for cell, outcome in ((OWN, "hung"), (replace(OWN, pool="threads", workload="shop.other"), "ok")):
+        groups[cell.id] = [record(outcome=outcome).changed(asked={"cell": cell.as_dict()})]
+    assert across(OWN, groups) == ""
