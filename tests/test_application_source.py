@@ -18,6 +18,7 @@ from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
+from harness.observe.diagnosis import Evidence
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
@@ -36,6 +37,7 @@ ORDER = ProbeOrder(
 
 
 DONE = Ending(by="done")
+ONE_ROW = "one row has an answer: an answer that another request got could not be seen; --args with different ones shows it"
 
 
 def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: Any) -> ApplicationSource:
@@ -53,7 +55,14 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
         rows=HERE,
         queue_key="celery\x06\x163",
     )
-    values = {"sources": "s", "changes": (), "rows": len(order.rows), "environment": environment, **changes}
+    values = {
+        "sources": "s",
+        "code": {},
+        "folder": RunFolder(HERE),
+        "rows": len(order.rows),
+        "environment": environment,
+        **changes,
+    }
     return ApplicationSource(
         order=order, application=application, facts=Facts(told=told, queue_key="celery", messages=[]),
         say=(said if said is not None else []).append, **values,
@@ -89,6 +98,7 @@ def test_the_serial_calls_are_made_again_only_where_something_is_left_to_run() -
         source(replace(ORDER, own={"FACTOR": "3"})),
         source(replace(ORDER, settings=Settings(requests=21))),
         source(sources="another"),
+        source(replace(ORDER, tolerance=0.1)),
     ],
 )
 def test_another_probe_has_other_keys(changed: ApplicationSource) -> None:
@@ -106,7 +116,7 @@ def test_what_the_serial_calls_gave_is_what_answers_are_held_against() -> None:
     one.take_reference([line(0, 7)], DONE)
     assert isinstance(one.check, Reference)
     assert one.rows == 1
-    assert said == ["the serial calls had time for the first 1 of 2 rows: these are sent"]
+    assert said == [ONE_ROW, "the serial calls had time for the first 1 of 2 rows: these are sent"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers match those of serial calls", [])
 
@@ -146,6 +156,7 @@ def test_what_was_said_of_settings_and_of_the_comparison_is_on_record() -> None:
     assert told == [
         "worker_concurrency is 8",
         r"not compared, for it differs from call to call: result.\x1b[31mat",
+        ONE_ROW,
         "the serial calls had time for the first 1 of 2 rows: these are sent",
     ]
     assert said == told[1:], "what the application is was said when it was asked"
@@ -269,3 +280,28 @@ def test_a_row_that_the_serial_calls_had_no_time_for_is_no_spoiler() -> None:
     assert (one.rows, one.spoiler) == (1, "")
     one.take_reference([], Ending(by="verdict"))
     assert one.spoiler == ""
+
+
+def test_what_other_processes_answer_otherwise_is_left_out_and_said_of_every_trial() -> None:
+    one = source()
+    lines = [line(0, {"label": "a", "tags": [1, 2]}), line(1, {"label": "b", "tags": [1, 2]})]
+    one.take_reference(lines, DONE, [line(0, {"label": "a", "tags": [2, 1]}), line(1, None, error="OSError")])
+    assert isinstance(one.check, Reference)
+    assert one.check(0, {"label": "a", "tags": [9, 9]}) == (True, 0.0)
+    assert one.check(1, {"label": "a", "tags": [1, 2]})[0] is False
+    told = one.revised(record(reason="all 2 answers match the reference", ok=2))
+    left_out = "left out, for they differ from process to process, or under load: result.tags.*"
+    assert told.answers.coverage == f"1 of 2 fields in 2 of 2 answers; {left_out}"
+    assert told.reason == f"all 2 answers match those of serial calls; compared: {told.answers.coverage}"
+
+
+def test_a_child_that_hangs_by_the_fork_gets_a_change_of_the_object_that_it_is_blocked_in(tmp_path: Path) -> None:
+    code = {"tasks.py": "ENCODER = Encoder()\n\ndef encode(x):\n    return ENCODER.encode(x)\n"}
+    one = source(code=code, folder=RunFolder(tmp_path))
+    evidence = Evidence(path=tmp_path / "stacks", frames=("Encoder.encode (clients.py:9)", "encode (tasks.py:4)"))
+    one.read(replace(left_in(tmp_path), cell=one.planned()[1].cell, ended=Ending(by="verdict", evidence=evidence)))
+    one.revised(record(outcome=Outcome.HUNG, cause="deadlock"))
+    assert one.changes == ()
+    one.revised(record(outcome=Outcome.HUNG, cause="fork-held-lock"))
+    assert [change.statement for change in one.changes] == ["ENCODER = Encoder()"]
+    assert "-ENCODER = Encoder()" in (tmp_path / "code-change.diff").read_text()

@@ -48,7 +48,7 @@ def test_where_answers_differ(expected: Any, got: Any, places: list[tuple[str, .
 def test_what_differs_between_serial_calls_is_not_compared() -> None:
     found = reference([(0, {"at": 1, "sum": 5}), (1, {"at": 2, "sum": 7}), (0, {"at": 9, "sum": 5})])
     assert found.usable
-    assert found.said() == "not compared, for it differs from call to call: result.at"
+    assert found.said() == ["not compared, for it differs from call to call: result.at"]
     assert found(1, {"at": 77, "sum": 7}) == (True, 0.0)
     assert found(1, {"at": 77, "sum": 8}) == (False, 1.0)
     assert found(0, {"sum": 5}) == (False, math.inf)
@@ -72,3 +72,57 @@ def test_an_expression_decides_and_an_answer_that_breaks_it_is_wrong() -> None:
     assert check(0, None) == (False, math.inf)
     named = Expression(text="result == kwargs['count']", rows=[{"count": 4}])
     assert named(0, 4)[0]
+
+
+def test_coverage_counts_fields_and_answers() -> None:
+    found = reference([(0, {"at": 1, "sum": 5, "label": "a"}), (0, {"at": 2, "sum": 5, "label": "a"})])
+    assert found.coverage() == ""
+    found(0, {"at": 3, "sum": 5, "label": "a"})
+    found(4, "a row whose serial call raised")
+    left_out = "left out, for they differ from call to call: result.at"
+    assert found.coverage() == f"2 of 3 fields in 1 of 2 answers, numbers within 0.1 %; {left_out}"
+    found.begin()
+    assert found.coverage() == ""
+    whole = reference([(0, ["a"])])
+    whole(0, ["a"])
+    assert whole.coverage() == "the whole answer in 1 of 1 answers"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([(0, 5)], ["one row has an answer"]),
+        ([(0, 5), (1, 5)], ["all 2 rows have the same answer"]),
+        ([(0, {"a": 5, "b": 1}), (0, {"a": 5, "b": 2}), (1, {"a": 5, "b": 3})], ["not compared", "all 2 rows have the same"]),
+        ([(0, 5), (1, 6)], []),
+    ],
+)
+def test_rows_that_cannot_be_told_apart_are_named(answers: list[tuple[int, Any]], said: list[str]) -> None:
+    told = reference(answers).said()
+    assert len(told) == len(said)
+    assert all(text.startswith(begin) for text, begin in zip(told, said, strict=True))
+
+
+def test_other_processes_may_answer_otherwise_in_places_that_are_then_left_out() -> None:
+    found = reference([(0, {"label": "a", "pid": 7}), (1, {"label": "b", "pid": 7})])
+    beside = found.beside([(0, {"label": "a", "pid": 8}), (3, "a row that was never called")])
+    assert beside.said() == ["not compared, for it differs from process to process, or under load: result.pid"]
+    assert beside(1, {"label": "b", "pid": 9}) == (True, 0.0)
+    assert not beside(1, {"label": "a", "pid": 9})[0]
+    assert not found(1, {"label": "b", "pid": 9})[0]
+    assert not found.beside([(0, "b"), (1, "a")]).usable
+
+
+@pytest.mark.parametrize(
+    ("rtol", "got", "right"),
+    [(1e-3, 1.0005e-8, True), (1e-3, 1.1e-8, False), (0.2, 1.1e-8, True), (1e-3, 0.0, False), (1e-3, math.nan, False)],
+)
+def test_numbers_are_compared_by_a_share_however_small_they_are(rtol: float, got: float, right: bool) -> None:
+    found = reference([(0, [1e-8]), (1, [3e-8])], rtol)
+    assert found(0, [got])[0] is right
+
+
+def test_near_zero_a_share_of_the_largest_number_at_the_place_decides() -> None:
+    found = reference([(0, {"p": [0.0, 1000.0]}), (1, {"p": [5.0, 2.0]})])
+    assert found(0, {"p": [0.009, 1000.0]})[0]
+    assert not found(0, {"p": [0.02, 1000.0]})[0]

@@ -20,6 +20,7 @@ from harness.experiment.matrix import Cell
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
 from harness.worker import contract, own_variables, spec
 
+WITNESS_LIMIT_S, WITNESS_SHARE = 20.0, 0.3  # of the trial's limit: the serial calls alone take the rest
 VISITOR = "harness.worker.visitor"
 PREFORK_BY_NAME = "processes"
 BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
@@ -51,7 +52,7 @@ class Application:
 
     `celery`: its version, (0, 0) while it is not known. `queue`: which queue its worker is to consume, '' for its own choice.
     `queue_key`: the broker's key that its requests are pushed to; `messages`: a file with one message a row; `rows`: a file
-    with the arguments; `settings`: Celery settings of the trial.
+    with the arguments; `settings`: Celery settings of the trial; `witnesses`: processes that make the serial calls at once.
     """
 
     app: str
@@ -66,6 +67,7 @@ class Application:
     messages: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
+    witnesses: int = 2
 
     @property
     def queue_name(self) -> str:
@@ -95,9 +97,10 @@ class Application:
         arguments = [*POOLS[cell.pool].command(cell.concurrency), *(["--pool-start-method", "fork"] if forks else [])]
         return [PREFORK_BY_NAME if argument == "prefork" else argument for argument in arguments]
 
-    def serial_command(self, seconds: float, requests: int, result: Path) -> list[str]:
-        """One call after the other in one process, see `harness.worker.serial`."""
-        return [str(self.python), "-m", "harness.worker.serial", str(seconds), str(requests), str(result)]
+    def serial_command(self, seconds: float, requests: int, result: Path, limit_s: float) -> list[str]:
+        """One call after the other in one process, see `harness.worker.serial`; `limit_s`: of the whole trial."""
+        witnesses = [str(self.witnesses), str(min(WITNESS_LIMIT_S, WITNESS_SHARE * limit_s))]
+        return [str(self.python), "-m", "harness.worker.serial", str(seconds), str(requests), str(result), *witnesses]
 
     def spec(self, *, prefix: str, events: Path) -> dict[str, object]:
         """What its processes read from the trial's file."""

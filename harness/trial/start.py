@@ -26,7 +26,7 @@ def command_of(work: Assignment) -> list[str]:
     """The worker's command line; or that of the calls without a worker, where the cell is a baseline."""
     cell, settings = work.cell, work.settings
     if work.application is not None and cell.is_baseline:
-        return work.application.serial_command(settings.measure_s, settings.requests, work.result)
+        return work.application.serial_command(settings.measure_s, settings.requests, work.result, settings.limit_s)
     if work.application is not None:
         return work.application.worker_command(cell)
     if not cell.is_baseline:

@@ -112,6 +112,8 @@ QUEUES = "queues.json"  # beside the events of somebody's own application: the n
 POOL = "pool.json"
 SETTINGS = "settings.json"  # likewise: what it really has of all that `own_settings` names, as it is said
 
+WITNESS = "witness-%d.jsonl"  # beside the result of serial calls: the answers of another process, see `harness.worker.witness`
+
 PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"
 
 Event = namedtuple("Event", "kind tid number at_ns pid")

@@ -1,8 +1,13 @@
 """Find somebody's Celery application as `celery -A` does, with all its tasks registered."""
 
+import base64
+import copy
 import importlib.util
+import json
 import os
 import sys
+
+from harness.worker import in_process
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
@@ -22,6 +27,18 @@ def found(name):
     return app
 
 
+def opened(spec):
+    """(application, task, rows) of a trial's spec, as a process that serves has them."""
+    from celery import signals
+
+    app = found(spec["app"])
+    task = called(app, spec["task"])
+    app.conf.update(spec["settings"])
+    signals.worker_process_init.send(sender=None)
+    with open(spec["rows"]) as file:
+        return app, task, json.load(file)
+
+
 def called(app, name):
     """The task of this name. Raises LookupError, with the names there are."""
     if name not in app.tasks:
@@ -37,6 +54,34 @@ def arguments(row):
     if set(row) <= {"args", "kwargs"}:
         return row.get("args", []), row.get("kwargs", {})
     return [], row
+
+
+def encoded(result, serializer):
+    """What a worker would store, as JSON: text as it is, other bytes in base64; None where it cannot be read back safely."""
+    from kombu import serialization
+
+    if serializer == "pickle":
+        return None
+    _, _, payload = serialization.dumps({"result": result}, serializer=serializer)
+    return payload if isinstance(payload, str) else {"base64": base64.b64encode(payload).decode()}
+
+
+def applied(task, row):
+    """Celery's `EagerResult` of one call. Each gets a copy of its arguments, as each message is one: a task may change them."""
+    args, kwargs = arguments(copy.deepcopy(row))
+    return task.apply(args=args, kwargs=kwargs, throw=False)
+
+
+def stored(ended, serializer):
+    """(error, what a worker would store) of an `EagerResult`; one of them is '' or None."""
+    if not ended.successful():
+        return in_process.described(ended.result), None
+    if isinstance(ended.result, BaseException):
+        return "returned %s" % in_process.described(ended.result), None
+    try:
+        return "", encoded(ended.result, serializer)
+    except Exception as raised:  # a worker cannot store such a result either
+        return in_process.described(raised), None
 
 
 def installed():

@@ -1,7 +1,9 @@
 """What a right answer is: one that a user's expression says is right, or one like that of a serial call. Pure.
 
-Two serial calls with the same arguments may differ, in a time or an id: such places are left out of the comparison, in all
-rows. Where the whole answer differs, nothing is left to compare.
+Two serial calls with the same arguments may differ, in a time or an id, and so may those of another process, or of one beside
+others: such places are left out of the comparison, in all rows, and named. If the whole answer differs, nothing is left to
+compare. Numbers may differ by a share of what is expected (threads add up floats in another order), and, near zero, by a
+smaller share of the largest number at their place in any answer.
 """
 
 from __future__ import annotations
@@ -9,12 +11,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 from harness.worker import their_app
 
-RTOL, ATOL = 1e-3, 1e-5  # of numbers: threads add up floats in another order
+RTOL = 1e-3  # of a number that is expected, if --tolerance names no other
+NEAR_ZERO = 1e-2  # of that, of the largest number at the same place
+CALLS, PROCESSES = "from call to call", "from process to process, or under load"
 FAR = 1e300  # beyond, an integer is no number of the tables any more
 ANY = "*"  # in a place's path: whatever index
 Place = tuple[str, ...]
@@ -26,8 +31,20 @@ class AnswerCheck(Protocol):
     def __call__(self, row: int, result: Any) -> tuple[bool, float]: ...
 
 
-def differences(expected: Any, got: Any, place: Place = ()) -> Iterator[tuple[Place, float]]:
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far a number may be off: `rtol` of the expected one; `largest`: magnitude by place, 1 if it is not known."""
+
+    rtol: float = RTOL
+    largest: Mapping[Place, float] = field(default_factory=dict)
+
+    def allows(self, place: Place, expected: float, gap: float) -> bool:
+        return gap <= self.rtol * (abs(expected) + NEAR_ZERO * self.largest.get(place, 1.0))
+
+
+def differences(expected: Any, got: Any, near: Tolerance | None = None, place: Place = ()) -> Iterator[tuple[Place, float]]:
     """The places in which two JSON values differ, and by how much."""
+    near = near or Tolerance()
     if isinstance(expected, int) and isinstance(got, int):  # a class or an id, not a measure: the next one is another
         if type(expected) is not type(got) or expected != got:
             gap = abs(got - expected)
@@ -35,65 +52,130 @@ def differences(expected: Any, got: Any, place: Place = ()) -> Iterator[tuple[Pl
     elif _is_number(expected) and _is_number(got):
         gap = abs(got - expected)
         same = got == expected or (math.isnan(got) and math.isnan(expected))
-        if not same and not gap <= ATOL + RTOL * abs(expected):
+        if not same and not near.allows(place, expected, gap):
             yield place, gap if math.isfinite(gap) else math.inf
     elif isinstance(expected, dict) and isinstance(got, dict) and expected.keys() == got.keys():
         for name, value in expected.items():
-            yield from differences(value, got[name], (*place, name))
+            yield from differences(value, got[name], near, (*place, name))
     elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
         for value, other in zip(expected, got, strict=True):
-            yield from differences(value, other, (*place, ANY))
+            yield from differences(value, other, near, (*place, ANY))
     elif type(expected) is not type(got) or expected != got:
         yield place, math.inf
 
 
-def places(value: Any, place: Place = ()) -> Iterator[Place]:
-    """The places of a JSON value that hold no others; an empty list or object is one.
+def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """The places of a JSON value that hold no others, and what they hold; an empty list or object is one.
 
-    >>> list(places({"a": [1, 2], "b": []}))
-    [('a', '*'), ('a', '*'), ('b',)]
+    >>> list(leaves({"a": [1, 2], "b": []}))
+    [(('a', '*'), 1), (('a', '*'), 2), (('b',), [])]
     """
     if isinstance(value, dict) and value:
         for name, one in value.items():
-            yield from places(one, (*place, name))
+            yield from leaves(one, (*place, name))
     elif isinstance(value, list) and value:
         for one in value:
-            yield from places(one, (*place, ANY))
+            yield from leaves(one, (*place, ANY))
     else:
-        yield place
+        yield place, value
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def largest(answers: Iterable[Any]) -> dict[Place, float]:
+    """The largest magnitude of a number at each place; places of zeros alone are left out."""
+    found: dict[Place, float] = {}
+    for answer in answers:
+        for place, value in leaves(answer):
+            if _is_number(value) and 0 < abs(value) < FAR:
+                found[place] = max(found.get(place, 0.0), abs(float(value)))
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """Answers of serial calls, by row; `ignored`: places in which they differ from call to call."""
+    """Answers of serial calls, by row. `ignored`: places in which they differ from call to call; `elsewhere`: those in which
+    answers of other processes do, beside each other and with other hash seeds."""
 
     answers: Mapping[int, Any]
     ignored: frozenset[Place]
+    elsewhere: frozenset[Place] = frozenset()
+    near: Tolerance = field(default_factory=Tolerance)
     differed: Counter[Place] = field(default_factory=Counter, compare=False)  # where answers did, and how often
+    compared: Counter[bool] = field(default_factory=Counter, compare=False)  # answers that were, and that had nothing beside
+
+    @cached_property
+    def fields(self) -> frozenset[Place]:
+        """All places of all answers."""
+        return frozenset(place for answer in self.answers.values() for place, _ in leaves(answer))
+
+    @cached_property
+    def left(self) -> frozenset[Place]:
+        """Those of them that are compared."""
+        return frozenset(place for place in self.fields if not self._is_ignored(place))
 
     @property
     def usable(self) -> bool:
         """Whether a place of some answer is left to compare."""
-        return any(not self._is_ignored(place) for answer in self.answers.values() for place in places(answer))
+        return bool(self.left)
+
+    def begin(self) -> None:
+        """Forget what was counted: another trial's answers come."""
+        self.differed.clear()
+        self.compared.clear()
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
+        self.compared[row in self.answers] += 1
         if row not in self.answers:  # the serial call raised: there is nothing to compare with
             return True, 0.0
-        found = [(place, gap) for place, gap in differences(self.answers[row], result) if not self._is_ignored(place)]
+        everything = differences(self.answers[row], result, self.near)
+        found = [(place, gap) for place, gap in everything if not self._is_ignored(place)]
         self.differed.update({place for place, _ in found})
         return not found, max((gap for _, gap in found), default=0.0)
 
-    def _is_ignored(self, place: Place) -> bool:
-        return any(place[: len(each)] == each for each in self.ignored)
+    def beside(self, answers: Iterable[tuple[int, Any]]) -> Reference:
+        """With what the same rows gave in other processes."""
+        found = {
+            place
+            for row, result in answers
+            if row in self.answers
+            for place, _ in differences(self.answers[row], result, self.near)
+        }
+        return replace(self, elsewhere=frozenset(place for place in found if not self._is_ignored(place)))
 
-    def said(self) -> str:
-        """What is not compared, '' if everything is."""
-        places = sorted(map(named, self.ignored))
-        return f"not compared, for it differs from call to call: {', '.join(places)}" if places else ""
+    def _is_ignored(self, place: Place) -> bool:
+        return any(place[: len(each)] == each for each in self.ignored | self.elsewhere)
+
+    def said(self) -> list[str]:
+        """What is not compared, and what could not be seen: a sentence each."""
+        said = []
+        if self.ignored:
+            said.append(f"not compared, for it differs {CALLS}: {_listed(self.ignored)}")
+        if self.elsewhere:
+            said.append(f"not compared, for it differs {PROCESSES}: {_listed(self.elsewhere)}")
+        if self.usable and self._is_one():
+            rows = f"all {len(self.answers)} rows have the same answer" if len(self.answers) > 1 else "one row has an answer"
+            said.append(f"{rows}: an answer that another request got could not be seen; --args with different ones shows it")
+        return said
+
+    def _is_one(self) -> bool:
+        first, *others = self.answers.values()
+        return all(self._is_ignored(place) for other in others for place, _ in differences(first, other, self.near))
+
+    def coverage(self) -> str:
+        """'3 of 4 fields in 120 of 120 answers', of those since `begin`, and what is left out; '' if there were none."""
+        answers = self.compared.total()
+        what = f"{len(self.left)} of {len(self.fields)} fields" if self.left != self.fields else "the whole answer"
+        within = f", numbers within {100 * self.near.rtol:g} %" if self.near.largest.keys() & self.left else ""
+        reasons = ((CALLS, self.ignored), (PROCESSES, self.elsewhere))
+        without = "".join(f"; left out, for they differ {why}: {_listed(places)}" for why, places in reasons if places)
+        return f"{what} in {self.compared[True]} of {answers} answers{within}{without}" if answers else ""
+
+
+def _listed(places: Iterable[Place]) -> str:
+    return ", ".join(sorted(map(named, places)))
 
 
 def named(place: Place) -> str:
@@ -101,16 +183,18 @@ def named(place: Place) -> str:
     return ".".join(("result", *place))
 
 
-def reference(answers: Iterable[tuple[int, Any]]) -> Reference:
+def reference(answers: Iterable[tuple[int, Any]], rtol: float = RTOL) -> Reference:
     """From (row, result) of all serial calls, in order."""
     first: dict[int, Any] = {}
-    ignored = set[Place]()
+    again: list[tuple[int, Any]] = []
     for row, result in answers:
         if row in first:
-            ignored |= {place for place, _ in differences(first[row], result)}
+            again.append((row, result))
         else:
             first[row] = result
-    return Reference(answers=first, ignored=frozenset(ignored))
+    near = Tolerance(rtol=rtol, largest=largest(first.values()))
+    ignored = {place for row, result in again for place, _ in differences(first[row], result, near)}
+    return Reference(answers=first, ignored=frozenset(ignored), near=near)
 
 
 @dataclass(frozen=True, kw_only=True)

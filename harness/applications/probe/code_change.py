@@ -1,8 +1,9 @@
-"""The change of code that lets `prefork` work where a module loads its model as it is imported. Pure, from source to a diff.
+"""The change of code that lets `prefork` work if a module makes an object as it is imported. Pure, from source to a diff.
 
-What an ML library starts in the main process (threads, a session) does not run in a forked child. So the statements of a
-module's top level that load the model, and all that depend on them, become a function which each process calls at its first
-task. Only what can be told from the source is proposed; where it cannot, `why_not` says so and the user is told in words.
+What an object starts in the main process (threads, a session, a team of an engine's) does not run in a forked child, and a lock
+that one of its threads holds is never released there. So the statements of a module's top level that make the object which the
+blocked thread's stack leads through, and all that depend on them, become a function which each process calls at its first
+task. Only what can be told from the source is proposed; if it cannot, `why_not` says so and the user is told in words.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from harness.applications.probe.implicated import Names, parsed
+
+#: of these, all that a module has moves with one of them
 LOADERS = frozenset({
     "load_model", "model_from_json", "model_from_yaml", "model_from_config", "from_pretrained", "clone_model", "Sequential",
     "Session", "InteractiveSession", "set_session", "get_session", "get_default_graph", "load_weights", "SavedModel",
@@ -30,33 +34,31 @@ class Change:
     """`diff`: a unified diff, `patch -p1` applies it in the application's folder, '' where none could be made (`why_not`)."""
 
     file: str
-    line: int  # of the first statement that loads
+    line: int  # of the statement that makes the object
     statement: str
     diff: str = ""
     why_not: str = ""
 
 
-def propose(sources: Mapping[str, str]) -> list[Change]:
-    """A change for each module that loads at import; `sources`: text by path below the application's folder."""
-    trees = {path: tree for path, text in sources.items() if (tree := _parsed(text)) is not None}
+def propose(sources: Mapping[str, str], asked: Names) -> list[Change]:
+    """A change for each module that makes one of these objects (see `implicated`); `sources`: text by path below the
+    application's folder.
+    """
+    trees = parsed(sources)
     loading = {path: _loading_functions(tree) for path, tree in trees.items()}
     everywhere = frozenset(name for names in loading.values() for name in names)
-    found = (_change(path, sources[path], tree, everywhere, trees) for path, tree in trees.items())
+    found = (_change(path, sources[path], trees, everywhere, asked[path]) for path in trees if path in asked)
     return [change for change in found if change is not None]
 
 
-def _parsed(text: str) -> ast.Module | None:
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError):
-        return None
-
-
-def _change(path: str, text: str, tree: ast.Module, loading: frozenset[str], trees: Mapping[str, ast.Module]) -> Change | None:
-    block = _block(tree, loading)
+def _change(
+    path: str, text: str, trees: Mapping[str, ast.Module], loading: frozenset[str], asked: frozenset[str]
+) -> Change | None:
+    tree = trees[path]
+    block = _block(tree, loading, asked)
     if not block:
         return None
-    first = next(statement for statement in block if _loads(statement, loading))
+    first = next(statement for statement in block if asked & set(_bound([statement])))
     shown = ast.unparse(first).splitlines()[0]
     names = _bound(block)
     why_not = _why_not(path, tree, block, names, trees)
@@ -107,12 +109,17 @@ def _loads(statement: ast.stmt, loading: frozenset[str]) -> bool:
     return not isinstance(statement, NESTED) and any(_calls([statement], loading))
 
 
-def _block(tree: ast.Module, loading: frozenset[str]) -> list[ast.stmt]:
-    """Statements of the top level that load, and those after them that use what they bind."""
+def _block(tree: ast.Module, loading: frozenset[str], names: frozenset[str]) -> list[ast.stmt]:
+    """Statements of the top level that bind these names, and those after them that use what they bind; if one of them loads a
+    model, all that load: an engine's session or graph moves with it.
+    """
+    top = [each for each in tree.body if not isinstance(each, (*NESTED, ast.Import, ast.ImportFrom))]
+    asked = [each for each in top if names & set(_bound([each]))]
+    with_loaders = any(_loads(each, loading) for each in asked)
     found: list[ast.stmt] = []
-    for statement in tree.body:
-        plain = not isinstance(statement, (*NESTED, ast.Import, ast.ImportFrom))
-        if plain and (_loads(statement, loading) or _read([statement]) & set(_bound(found))):
+    for statement in top:
+        moves = statement in asked or (with_loaders and _loads(statement, loading))
+        if moves or _read([statement]) & set(_bound(found)):
             found.append(statement)
     return found
 
@@ -141,8 +148,6 @@ def _read(statements: Iterable[ast.AST]) -> set[str]:
 def _why_not(
     path: str, tree: ast.Module, block: Sequence[ast.stmt], names: Sequence[str], trees: Mapping[str, ast.Module]
 ) -> str:
-    if not names:
-        return "it binds no name by which its users could be found"
     for statement in block:
         if any(isinstance(node, ast.Constant) and node.end_lineno != node.lineno for node in ast.walk(statement)):
             return "a text in it is longer than a line"

@@ -10,6 +10,7 @@ import typer
 
 from harness import places
 from harness.applications.probe import order as orders
+from harness.applications.probe.checks import RTOL
 from harness.display import console
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
@@ -30,6 +31,9 @@ Queue = Annotated[
     str, typer.Option(help="The queue that requests go to and the worker consumes, if not the application's choice.")
 ]
 Check = Annotated[str, typer.Option(help="A Python expression on `result` (args, kwargs, row) that is true of a right answer.")]
+Tolerance = Annotated[
+    float, typer.Option(min=0, help="By which share a number of an answer may differ from that of the serial calls.")
+]
 Requests = Annotated[int, typer.Option(min=1, help="At least so many requests in each pool.")]
 MeasureS = Annotated[float, typer.Option(min=0.1, help="Measure each pool this long, seconds.")]
 ReadyLimit = Annotated[float, typer.Option(min=1, help="A worker may take so long to become ready, seconds.")]
@@ -48,6 +52,7 @@ def read(
     concurrency: str,
     queue: str,
     check: str,
+    tolerance: float,
     traffic: str,
     settings: Settings,
     out: Path,
@@ -76,7 +81,7 @@ def read(
         app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
-        retry=plan.retry_outcomes(retry),
+        tolerance=tolerance, retry=plan.retry_outcomes(retry),
     )  # fmt: skip
 
 
@@ -91,6 +96,7 @@ def probe(
     concurrency: Concurrency = "2",
     queue: Queue = "",
     check: Check = "",
+    tolerance: Tolerance = RTOL,
     requests: Requests = 50,
     measure_s: MeasureS = 3.0,
     ready_limit_s: ReadyLimit = 120.0,
@@ -115,7 +121,7 @@ def probe(
     )  # fmt: skip
     order = read(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
-        queue=queue, check=check, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
+        queue=queue, check=check, tolerance=tolerance, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
     )  # fmt: skip
     with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = prober.run(order, screen)

@@ -13,6 +13,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from harness.applications.probe.checks import RTOL
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
@@ -43,6 +44,7 @@ class ProbeOrder:
     traffic: str
     queue: str = ""
     check: str = ""
+    tolerance: float = RTOL
     fresh: bool = False
     retry: frozenset[Outcome] = frozenset()
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from harness.applications.probe import code_change, learn
-from harness.applications.probe.code_change import Change
+from harness.applications.probe import learn
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells
 from harness.applications.probe.source import APPLICATION, ApplicationSource
-from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.matrix import OWN_APP
@@ -24,6 +21,7 @@ from harness.run import workflow
 from harness.run.source import Desk, Terms
 from harness.trial.application import Application
 
+FEWEST_WITNESSES = 2  # with other hash seeds each; more, if the busiest cell runs more requests at once
 SOURCE_MOST = 2_000_000  # bytes of a module that is read
 
 
@@ -63,12 +61,9 @@ class Probe:
         facts = learn.facts(order, bare, desk)
         for line in facts.said:
             desk.say(f"settings: {line}")
-        found = changes(order, facts)
-        if diff := "\n".join(change.diff for change in found if change.diff):
-            desk.folder.replace(CHANGE_FILE, diff)
         return ApplicationSource(
-            order=order, application=_complete(bare, facts, desk), facts=facts, environment=_environment(order, facts),
-            sources=_digest(facts), changes=found, say=desk.say, rows=len(order.rows),
+            order=order, application=_complete(bare, facts, order, desk), facts=facts, environment=_environment(order, facts),
+            sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say, rows=len(order.rows),
         )  # fmt: skip
 
 
@@ -82,12 +77,12 @@ def _bare(order: ProbeOrder, desk: Desk) -> Application:
     )  # fmt: skip
 
 
-def _complete(bare: Application, facts: Facts, desk: Desk) -> Application:
+def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk) -> Application:
     messages = (desk.scratch / "messages.json").resolve()
     messages.write_text(json.dumps(list(facts.messages)))
     return replace(
         bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"], celery=facts.celery,
-        limits=facts.limits,
+        limits=facts.limits, witnesses=max([FEWEST_WITNESSES, *order.concurrency]),
     )  # fmt: skip
 
 
@@ -109,11 +104,11 @@ def _digest(facts: Facts) -> str:
     return found.hexdigest()
 
 
-def changes(order: ProbeOrder, facts: Facts) -> Sequence[Change]:
-    """What could be changed in the application's own modules so that its model is loaded in each process."""
-    sources = {}
+def code(order: ProbeOrder, facts: Facts) -> dict[str, str]:
+    """The text of the application's own modules, by path below its folder."""
+    found = {}
     for name in facts.told["files"]:
         path = Path(name)
         if path.stat().st_size < SOURCE_MOST:
-            sources[str(path.relative_to(order.folder.resolve()))] = path.read_text(errors="replace")
-    return code_change.propose(sources)
+            found[str(path.relative_to(order.folder.resolve()))] = path.read_text(errors="replace")
+    return found

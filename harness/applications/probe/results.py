@@ -74,6 +74,11 @@ def serial_lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def witnesses(path: Path) -> list[dict[str, Any]]:
+    """The lines that all witnesses of these serial calls wrote, see `harness.worker.witness`."""
+    return [line for each in sorted(path.parent.glob(contract.WITNESS.replace("%d", "*"))) for line in serial_lines(each)]
+
+
 def row_in_work(ended: int, rows: int) -> int | None:
     """The row that the serial calls were at when so many had ended; None if there are no rows. Each is called twice in a row.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,38 +10,43 @@ from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe import checks, patience, results
+from harness.applications.probe import checks, code_change, patience, results, words
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
+from harness.applications.probe.implicated import implicated
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells
+from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.records.answers import Requests
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
+from harness.records.store import RunFolder
 from harness.run import plan
 from harness.run.plan import Planned
 from harness.run.source import Slot
 from harness.texts import visible
-from harness.trial.application import Application, Limits, told
+from harness.trial.application import Application, told
 from harness.trial.assignment import Assignment
 from harness.trial.left import Ending, Left
 from harness.worker import contract, own_settings
 
 APPLICATION = "application"  # of run.json
-BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
 BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What the last trial left beside its requests: settings that its worker had otherwise, and what ended it."""
+    """What the last trial left beside its requests: settings that its worker had otherwise, what ended it, and the stack of the
+    blocked thread, innermost frame first.
+    """
 
     late: tuple[str, ...] = ()
     by: str = ""
+    frames: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -54,7 +58,8 @@ class ApplicationSource:
     facts: Facts
     environment: Environment
     sources: str  # digest of its own source files
-    changes: Sequence[Change]
+    code: Mapping[str, str]  # text of them, by path below the folder
+    folder: RunFolder
     say: Callable[[str], None]
     rows: int  # that are sent: those, from the first on, that the serial calls came to
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
@@ -63,6 +68,7 @@ class ApplicationSource:
     serial: TrialRecord | None = None  # of the serial calls of this run
     notes: list[str] = field(default_factory=list)  # of the comparison, settled by the serial calls
     whole: set[str] = field(default_factory=set)  # ids of the cells that get the whole limit after all
+    changes: Sequence[Change] = ()  # of its code, that would help against what was seen
     _seen: Seen = Seen()
 
     def planned(self) -> list[Planned]:
@@ -101,15 +107,19 @@ class ApplicationSource:
     def read(self, left: Left) -> Requests | None:
         found = told(left.events / contract.SETTINGS)
         late = own_settings.late(self.facts.told.get("expected", {}), found) if isinstance(found, dict) else []
-        self._seen = Seen(late=(*map(visible, late), *too_few(left)), by=left.ended.by)
+        frames = left.ended.evidence.frames if left.ended.evidence else ()
+        self._seen = Seen(late=(*map(visible, late), *too_few(left)), by=left.ended.by, frames=frames)
         if left.cell.is_baseline:
-            self.take_reference(results.serial_lines(left.result), left.ended)
+            self.take_reference(results.serial_lines(left.result), left.ended, results.witnesses(left.result))
         if isinstance(self.check, Reference):
-            self.check.differed.clear()
+            self.check.begin()
         return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
 
-    def take_reference(self, lines: Sequence[Mapping[str, Any]], ended: Ending) -> None:
-        """Decide what answers are held against: the user's expression, or what the serial calls gave.
+    def take_reference(
+        self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Decide what answers are held against: the user's expression, or what the serial calls gave; `beside`: lines of others
+        that called the same rows at once.
 
         A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
         """
@@ -119,13 +129,13 @@ class ApplicationSource:
             came_to = max(came_to, spoiler + 1)
             how = f"ended the serial calls ({ended.worker_exit})" if ended.by == "worker-exit" else "never came back"
             self.spoiler = f"row {spoiler + 1} {how}"
-        found = checks.reference((row, result) for _, row, result in results.readable(lines))
+        found = checks.reference(_answers(lines), order.tolerance).beside(_answers(beside))
         if order.check and (found.answers or all(line["error"] for line in lines)):
             self.check, self.checked = Expression(text=order.check, rows=order.rows), "pass the check"
         elif found.usable:
             self.check, self.checked = found, "match those of serial calls"
             self.rows = came_to
-            self.notes = [visible(text) for text in (found.said(), self._some_rows(), self._spoiled()) if text]
+            self.notes = [visible(text) for text in (*found.said(), self._some_rows(), self._spoiled()) if text]
         else:
             self.check, self.checked = checks.anything, "came"
             self.notes = [_unchecked(found)]
@@ -149,18 +159,30 @@ class ApplicationSource:
         doubts = [NOT_CHECKED] if unchecked else []
         outcome = Outcome.UNCHECKED if unchecked and record.outcome is Outcome.OK else record.outcome
         cell, limits = record.as_cell, self.application.limits
+        coverage = self.check.coverage() if isinstance(self.check, Reference) else ""
+        compared = [f"compared: {coverage}"] if coverage and record.answers.ok else []
         alike = [f"{self.spoiler} without Celery, too"] if self.spoiler and record.outcome in BY_A_ROW else []
-        words = [self._reworded(record.reason), *alike, *self._pool_settings(cell), *replaced(record.outcome, cell, limits)]
-        notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell)]
+        told = words.reworded(record.reason, self.order.check, self.checked, self.check)
+        said = [told, *compared, *alike, *self._pool_settings(cell), *words.by_settings(record, limits, self.serial)]
+        notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
         revised = record.changed(
-            ended={"outcome": outcome, "reason": "; ".join(words)},
-            certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
+            ended={"outcome": outcome, "reason": "; ".join(said)},
+            answers={"coverage": coverage},
+            certainty={"doubts": [*words.doubts_of(record, limits), *doubts], "notes": [*record.certainty.notes, *notes]},
         )
+        self._propose(revised)
         for line in self._seen.late:
             self.say(line)
         if cell.is_baseline:
             self.serial = revised
         return revised
+
+    def _propose(self, record: TrialRecord) -> None:
+        """What could be changed about the object that a child which hangs by the fork is blocked in."""
+        if record.ended.cause.startswith("fork-") and not self.changes:
+            self.changes = code_change.propose(self.code, implicated(self.code, self._seen.frames))
+            if diff := "\n".join(change.diff for change in self.changes if change.diff):
+                self.folder.replace(CHANGE_FILE, diff)
 
     def _patience(self, cell: Cell) -> list[str]:
         limit = self._limit_s(cell)
@@ -180,27 +202,17 @@ class ApplicationSource:
         pool = POOLS.get(cell.pool)
         return self.facts.pool_settings if pool is not None and pool.executors == "processes" else []
 
-    def _reworded(self, reason: str) -> str:
-        if self.order.check:
-            told = re.sub("differ from the reference by up to [^;]*", "fail the check", reason)
-        else:
-            told = reason.replace("the reference by up to inf", "those of serial calls")
-            told = told.replace("differ from the reference", "differ from those of serial calls")
-            if isinstance(self.check, Reference) and self.check.differed and "differ from" in told:
-                place, count = self.check.differed.most_common(1)[0]
-                told += f"; {checks.named(place)} in {count}: if it is another in each process, leave it out by --check"
-        return told.replace("match the reference", self.checked or "came")
-
     def _key(self, cell: Cell) -> str:
         order = self.order
         return plan.key(
             cell, order.settings, app=order.app, task=order.task, rows=order.rows, queue=order.queue, check=order.check,
-            environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own),
-            folder=str(order.folder),
+            environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own), folder=str(order.folder),
+            tolerance=order.tolerance,
         )  # fmt: skip
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         order, known = self.order, self.facts.told
+        changes = [vars(change) for change in self.changes] or before.get(APPLICATION, {}).get("changes", [])
         return {
             "experiment": {
                 "name": "probe", "summary": f"{order.task} of {order.app} in every pool", "cells": [],
@@ -212,18 +224,13 @@ class ApplicationSource:
                 "folder": os.path.relpath(order.folder), "env_file": str(order.env_file or ""),
                 "consumed": self.application.queue_name, "said": self.facts.said, "told": known["told"],
                 "limits": asdict(self.application.limits),
-                "checked": self.checked, "changes": [vars(change) for change in self.changes],
+                "checked": self.checked, "changes": changes,
             },
         }  # fmt: skip
 
 
-def replaced(outcome: Outcome, cell: Cell, limits: Limits) -> list[str]:
-    """Which setting replaces the children of a pool that did badly by it."""
-    if outcome not in BY_REPLACING or cell.is_baseline or POOLS[cell.pool].executors != "processes":
-        return []
-    bounds = (("worker_max_tasks_per_child", limits.max_tasks_per_child, "tasks"),
-              ("worker_max_memory_per_child", limits.max_memory_per_child_kib, "KiB"))  # fmt: skip
-    return [f"{name} replaces each child after {bound} {unit}" for name, bound, unit in bounds if bound]
+def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
+    return ((row, result) for _, row, result in results.readable(lines))
 
 
 def too_few(left: Left) -> list[str]:

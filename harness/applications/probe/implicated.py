@@ -1,0 +1,130 @@
+"""Which object of an application's own modules a stack leads through: what a code change may move, and nothing else. Pure.
+
+The frames of a blocked thread are followed from the innermost outwards, to the first line of the application's own code that
+asks an object of some module's top level: by the call that leads to the next frame inwards, if one on that line does.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+
+FRAME = re.compile(r"(?P<function>\S+) \((?P<file>[^():]+\.py):(?P<line>\d+)\)$")
+Names = dict[str, frozenset[str]]  # by a module's path
+
+
+def implicated(sources: Mapping[str, str], frames: Sequence[str]) -> Names:
+    """The names, by the module that binds them; empty if the stack leads through none.
+
+    `sources`: text by path below the application's folder; `frames`: as py-spy prints them, innermost first.
+    """
+    trees, inner = parsed(sources), ""
+    for frame in frames:
+        told = FRAME.search(frame)
+        if told is None:
+            continue
+        for path in _paths(trees, told["file"]):
+            if found := _of_line(trees, path, int(told["line"]), inner):
+                return found
+        inner = told["function"].rpartition(".")[2]
+    return {}
+
+
+def _paths(trees: Mapping[str, ast.Module], file: str) -> list[str]:
+    """Modules that a shortened name may mean."""
+    return [path for path in trees if path == file or path.endswith(f"/{file}") or file.endswith(f"/{path}")]
+
+
+def _of_line(trees: Mapping[str, ast.Module], path: str, line: int, inner: str) -> Names:
+    tree = trees[path]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _covers(node, line)]
+    leading = [call.func for call in calls if inner and ast.unparse(call.func).rpartition(".")[2].endswith(inner)]
+    for parts in (leading, [node for node in _statements(tree) if _covers(node, line)]):
+        found: dict[str, set[str]] = {}
+        for where, name in (each for part in parts for each in _asked(trees, path, part)):
+            found.setdefault(where, set()).add(name)
+        if found:
+            return {where: frozenset(names) for where, names in found.items()}
+    return {}
+
+
+def _covers(node: ast.expr | ast.stmt, line: int) -> bool:
+    return node.lineno <= line <= (node.end_lineno or node.lineno)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Those that hold no others."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not any(isinstance(child, ast.stmt) for child in ast.iter_child_nodes(node)):
+            yield node
+
+
+def _asked(trees: Mapping[str, ast.Module], path: str, part: ast.AST) -> Iterator[tuple[str, str]]:
+    """(module, name) of the objects that are read here: of this module, of another by name, or as `module.name`."""
+    own, taken, modules = objects(trees[path]), _taken(trees, path), _modules(trees, path)
+    for node in ast.walk(part):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if node.id in own:
+                yield path, node.id
+            elif node.id in taken:
+                yield taken[node.id]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            where = modules.get(node.value.id, "")
+            if where and node.attr in objects(trees[where]):
+                yield where, node.attr
+
+
+def objects(tree: ast.Module) -> frozenset[str]:
+    """Names that a module's top level binds to what a call gives."""
+    bound = (node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None)
+    made = [node for node in bound if any(isinstance(each, ast.Call) for each in ast.walk(node.value or node))]
+    targets = [target for node in made for target in (node.targets if isinstance(node, ast.Assign) else [node.target])]
+    return frozenset(each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, ast.alias]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (("", alias) for alias in node.names)
+
+
+def _named(trees: Mapping[str, ast.Module], module: str) -> str:
+    """The path of a module by the end of its dotted name; '' if there is none, or several."""
+    last = module.rpartition(".")[2]
+    found = [path for path in trees if module and last in (PurePath(path).stem, PurePath(path).parent.name)]
+    exact = [path for path in found if PurePath(path).stem == last]
+    return exact[0] if len(exact) == 1 else ""
+
+
+def _taken(trees: Mapping[str, ast.Module], path: str) -> dict[str, tuple[str, str]]:
+    """Names imported from another module of the application that are objects there."""
+    found = {}
+    for module, alias in _imports(trees[path]):
+        where = _named(trees, module)
+        if where and alias.name in objects(trees[where]):
+            found[alias.asname or alias.name] = (where, alias.name)
+    return found
+
+
+def _modules(trees: Mapping[str, ast.Module], path: str) -> dict[str, str]:
+    """Names under which this module knows another one of the application."""
+    found = {}
+    for _, alias in _imports(trees[path]):
+        if where := _named(trees, alias.name):
+            found[alias.asname or alias.name.partition(".")[0]] = where
+    return found
+
+
+def parsed(sources: Mapping[str, str]) -> dict[str, ast.Module]:
+    """Those that can be read as Python."""
+    found = {}
+    for path, text in sources.items():
+        try:
+            found[path] = ast.parse(text)
+        except (SyntaxError, ValueError):
+            continue
+    return found

@@ -1,0 +1,118 @@
+"""What is said of a trial of somebody's own application beside the judge's reason: its limits, its children, its loads. Pure.
+
+Each sentence names the setting that decides, so that its owner knows what to change.
+"""
+
+from __future__ import annotations
+
+import re
+
+from harness.applications.probe import checks
+from harness.applications.probe.checks import AnswerCheck, Reference
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
+from harness.trial.application import Limits
+
+BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
+REPLACED_SHARE = 0.1  # of the answers: so many children that were replaced decide the pace
+AGAIN_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 10.0, 0.1  # see `loaded_again`
+HARD_IN_GREENLETS = "gevent"  # as a timeout of its loop (celery/concurrency/gevent.py); eventlet, threads, solo keep none
+
+
+def reworded(reason: str, check_text: str, checked: str, check: AnswerCheck) -> str:
+    """The judge's reason, by what answers were held against here."""
+    if check_text:
+        told = re.sub("differ from the reference by up to [^;]*", "fail the check", reason)
+    else:
+        told = reason.replace("the reference by up to inf", "those of serial calls")
+        told = told.replace("differ from the reference", "differ from those of serial calls")
+        if isinstance(check, Reference) and check.differed and "differ from" in told:
+            place, count = check.differed.most_common(1)[0]
+            told += f"; {checks.named(place)} in {count}: the serial calls agree on it, in all their processes"
+    return told.replace("match the reference", checked or "came")
+
+
+def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
+    """The settings that decided how this trial went, and what each process did again; a sentence each."""
+    if record.as_cell.is_baseline:
+        return []
+    said = [*_hard(record, limits, serial), *_soft(record, limits, serial), *replaced(record, limits)]
+    return [*said, *loaded_again(record, serial)]
+
+
+def _hard(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
+    killed = _raised(record, "TimeLimitExceeded")
+    if not killed or not limits.hard_s:
+        return []
+    first_s = serial.pace.first_predict_s if serial else None
+    if first_s is not None and first_s > limits.hard_s:
+        helps = f"the first call takes {first_s:.2g} s: raise the limit, or build what it needs before the worker starts"
+    else:
+        helps = "raise the limit, or ask for less per request"
+    return [f"its hard time limit of {limits.hard_s:g} s ended {killed} of {record.answers.requests} requests, and {helps}"]
+
+
+def _soft(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
+    longest_s = max((one.pace.slowest_s or 0.0 for one in (record, serial) if one is not None), default=0.0)
+    struck = limits.soft_s is not None and longest_s >= limits.soft_s
+    if not struck or POOLS[record.as_cell.pool].executors != "processes":
+        return []
+    caught = "" if _raised(record, "SoftTimeLimitExceeded") else ", and a task that catches it answers otherwise"
+    return [
+        f"its soft time limit of {limits.soft_s:g} s strikes in this pool (requests take up to {longest_s:.2g} s){caught}; "
+        "threads, gevent, eventlet and solo do not keep it"
+    ]
+
+
+def _raised(record: TrialRecord, name: str) -> int:
+    return sum(count for text, count in record.answers.errors.items() if text.startswith(name))
+
+
+def replaced(record: TrialRecord, limits: Limits) -> list[str]:
+    """Which setting replaces the children of a pool that did badly by it, or whose pace it decides."""
+    cell, died = record.as_cell, record.answers.died
+    often = died > 0 and died >= REPLACED_SHARE * record.answers.ok
+    if cell.is_baseline or POOLS[cell.pool].executors != "processes" or not (often or record.outcome in BY_REPLACING):
+        return []
+    bounds = (("worker_max_tasks_per_child", limits.max_tasks_per_child, "tasks"),
+              ("worker_max_memory_per_child", limits.max_memory_per_child_kib, "KiB"))  # fmt: skip
+    seen = f": {died} children were, beside {record.answers.ok} answers" if often else ""
+    return [f"{name} replaces each child after {bound} {unit}{seen}" for name, bound, unit in bounds if bound]
+
+
+def loaded_again(record: TrialRecord, serial: TrialRecord | None) -> list[str]:
+    """Whether the usual request of this trial costs what a first one costs, and far more than later serial calls."""
+    usual = serial.certainty.figures.predict_p50_s if serial and serial.certainty.figures else None
+    firsts = [one.pace.first_predict_s for one in (record, serial) if one is not None and one.pace.first_predict_s]
+    here_s = record.pace.stages_p50_s.get("predict")
+    if usual is None or here_s is None or not firsts:
+        return []
+    first_s = min(firsts)
+    if here_s < AGAIN_SHARE * first_s or first_s < max(AGAIN_S, AGAIN_FACTOR * usual):
+        return []
+    return [
+        f"every request takes what a first one takes ({here_s:.2g} s; later serial calls {usual:.2g} s): what it needs is "
+        "loaded again in each, since nothing keeps it from request to request in this pool"
+    ]
+
+
+def doubts_of(record: TrialRecord, limits: Limits) -> list[str]:
+    """Its doubts; where children are replaced all the time, that is what to change about a queue that is starved."""
+    if not (why := replaced(record, limits)):
+        return record.certainty.doubts
+    instead = [f"starved: {why[0]}, raise it"] if any(map(_is_starved, record.certainty.doubts)) else []
+    return [*(one for one in record.certainty.doubts if not _is_starved(one)), *instead]
+
+
+def _is_starved(doubt: str) -> bool:
+    return doubt.startswith("starved:")
+
+
+def not_kept(cell: Cell, limits: Limits) -> list[str]:
+    """The time limits of the task that this pool does not keep."""
+    if cell.is_baseline or POOLS[cell.pool].executors == "processes":
+        return []
+    names = [("soft", limits.soft_s), ("hard", limits.hard_s if cell.pool != HARD_IN_GREENLETS else None)]
+    return [f"{cell.pool} does not keep the task's {name} time limit of {bound:g} s" for name, bound in names if bound]

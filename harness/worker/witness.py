@@ -1,0 +1,78 @@
+"""Serial calls in several processes at once, each with hash seeds of its own: what differs between them is no wrong answer.
+
+The serial calls (`harness.worker.serial`) start them once they have made theirs; one process tells neither what hangs on its
+hashes, on its pid, nor what takes longer beside others. `python -m harness.worker.witness RESULT` calls each row in turn,
+until each was called and LEAST_S have passed, for MOST_S at most, and leaves a line (JSON) for each answer that is new.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+from harness.worker import contract, their_app
+
+LEAST_S, MOST_S = 1.5, 8.0
+POLL_S = 0.05
+FREE_SHARE = 0.5  # of the memory that is free, which they may take together
+
+
+def path_of(result_path, number):
+    return os.path.join(os.path.dirname(result_path), contract.WITNESS % number)
+
+
+def affordable(count):
+    """As many as fit beside this process, each as big as it is; one at least."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open("/proc/meminfo") as file:
+        free = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    return max(1, min(count, int(FREE_SHARE * free / own)))
+
+
+def call_all(count, result_path, limit_s):
+    """Start so many, and wait until all have ended, for `limit_s` at most: a row may hang them as it hangs anybody."""
+    command = [sys.executable, "-m", "harness.worker.witness"]
+    members = [
+        subprocess.Popen(
+            command + [path_of(result_path, number)],
+            env=dict(os.environ, PYTHONHASHSEED=str(number + 1)),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for number in range(affordable(count))
+    ]
+    until = time.monotonic() + limit_s
+    while any(member.poll() is None for member in members) and time.monotonic() < until:
+        time.sleep(POLL_S)
+    for member in members:
+        if member.poll() is None:
+            member.kill()
+        member.wait()
+
+
+def measure(app, task, rows, file):
+    known, begun = set(), time.monotonic()
+    number, passed_s = 0, 0.0
+    while passed_s < MOST_S and (number < len(rows) or passed_s < LEAST_S):
+        row = number % len(rows)
+        _, payload = their_app.stored(their_app.applied(task, rows[row]), app.conf.result_serializer)
+        line = json.dumps({"number": number, "row": row, "payload": payload}, sort_keys=True)
+        if payload is not None and (row, str(payload)) not in known:
+            known.add((row, str(payload)))
+            file.write(line + "\n")
+            file.flush()
+        number, passed_s = number + 1, time.monotonic() - begun
+
+
+def main(path):
+    with open(os.environ[contract.SPEC]) as file:
+        spec = json.load(file)
+    app, task, rows = their_app.opened(spec)
+    with open(path, "w") as file:
+        measure(app, task, rows, file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

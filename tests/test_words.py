@@ -1,0 +1,122 @@
+"""What is said of a trial of somebody's own application: the settings that decide, and what each request does again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.applications.probe import words
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
+from harness.records.sections import Figures
+from harness.trial.application import Limits
+from tests.test_store import record
+
+OWN = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
+
+
+def of(pool: str = "prefork", figures: Figures | None = None, **changes: Any) -> TrialRecord:
+    """A record of that pool; `first`, `slowest`, `usual`: seconds of a predict."""
+    cell = replace(OWN, pool=pool) if pool != "in-process" else OWN.baseline()
+    pace = {"first_predict_s": changes.pop("first", None), "slowest_s": changes.pop("slowest", None)}
+    usual = changes.pop("usual", None)
+    pace["stages_p50_s"] = {} if usual is None else {"predict": usual}
+    answers = {name: changes.pop(name) for name in ("errors", "died", "ok", "requests") if name in changes}
+    doubts = changes.pop("doubts", [])
+    return record(**changes).changed(
+        asked={"cell": cell.as_dict()}, pace=pace, answers=answers, certainty={"figures": figures, "doubts": doubts}
+    )
+
+
+def serial(first: float, usual: float) -> TrialRecord:
+    return of("in-process", Figures(requests=9, throughput_per_s=1.0, predict_p50_s=usual), first=first, slowest=first)
+
+
+KILLED = {"errors": {"TimeLimitExceeded: 3": 33}, "requests": 37}
+
+
+@pytest.mark.parametrize(
+    ("first_s", "helps"),
+    [
+        (5.0, "the first call takes 5 s: raise the limit, or build what it needs before the worker starts"),
+        (1.0, "raise the limit, or ask for less per request"),
+    ],
+)
+def test_a_hard_limit_is_named_and_whether_it_is_shorter_than_a_first_call(first_s: float, helps: str) -> None:
+    (said,) = words.by_settings(of(**KILLED), Limits(hard_s=3.0), serial(first_s, 0.1))
+    assert said == f"its hard time limit of 3 s ended 33 of 37 requests, and {helps}"
+    assert words.by_settings(of(requests=37), Limits(hard_s=3.0), serial(first_s, 0.1)) == []
+    assert words.by_settings(of(**KILLED), Limits(), serial(first_s, 0.1)) == []
+
+
+def test_a_soft_limit_is_named_if_requests_are_longer_and_the_pool_keeps_it() -> None:
+    limits = Limits(soft_s=1.0)
+    (said,) = words.by_settings(of(slowest=1.01), limits, serial(1.25, 1.25))
+    assert said.startswith(
+        "its soft time limit of 1 s strikes in this pool (requests take up to 1.2 s), and a task that catches"
+    )
+    raised = of(slowest=1.01, errors={"SoftTimeLimitExceeded: ()": 4})
+    assert "catches it" not in words.by_settings(raised, limits, None)[0]
+    assert words.by_settings(of("threads", slowest=1.25), limits, serial(1.25, 1.25)) == []
+    assert words.by_settings(of(slowest=0.5), limits, serial(0.5, 0.5)) == []
+
+
+@pytest.mark.parametrize(
+    ("pool", "kept"),
+    [
+        ("prefork", []),
+        ("gevent", ["soft time limit of 1 s"]),
+        ("threads", ["soft time limit of 1 s", "hard time limit of 3 s"]),
+        ("in-process", []),
+    ],
+)
+def test_limits_that_a_pool_does_not_keep_are_noted(pool: str, kept: list[str]) -> None:
+    said = words.not_kept(of(pool).as_cell, Limits(soft_s=1.0, hard_s=3.0))
+    assert said == [f"{pool} does not keep the task's {limit}" for limit in kept]
+
+
+MEMORY = Limits(max_memory_per_child_kib=120000)
+NAMED = "worker_max_memory_per_child replaces each child after 120000 KiB"
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        (of(outcome=Outcome.OK, died=59, ok=59), [f"{NAMED}: 59 children were, beside 59 answers"]),
+        (of(outcome=Outcome.OK, died=1, ok=59), []),
+        (of(outcome=Outcome.SLOW, died=1, ok=59), [NAMED]),
+        (of("threads", outcome=Outcome.SLOW, died=59, ok=59), []),
+    ],
+)
+def test_children_that_are_replaced_name_the_setting(trial: TrialRecord, said: list[str]) -> None:
+    assert words.replaced(trial, MEMORY) == said
+    assert words.replaced(trial, Limits()) == []
+
+
+def test_a_queue_that_is_starved_by_replaced_children_is_no_matter_of_the_prefetch() -> None:
+    doubts = ["starved: for 31% of the time, try another prefetch", "few requests"]
+    trial = of(outcome=Outcome.OK, died=59, ok=59, doubts=doubts)
+    assert words.doubts_of(trial, Limits()) == doubts
+    told = words.doubts_of(trial, MEMORY)
+    assert told == ["few requests", f"starved: {NAMED}: 59 children were, beside 59 answers, raise it"]
+
+
+@pytest.mark.parametrize(
+    ("first_s", "later_s", "here_s", "again"),
+    [
+        (0.66, 0.0001, 0.49, True),
+        (0.66, 0.0001, 0.01, False),  # it is loaded once
+        (0.66, 0.5, 0.6, False),  # each call costs that anyway
+        (0.05, 0.0001, 0.05, False),  # nothing to speak of
+    ],
+)
+def test_a_request_that_costs_what_a_first_one_costs_is_told(
+    first_s: float, later_s: float, here_s: float, again: bool
+) -> None:
+    said = words.loaded_again(of("gevent", usual=here_s, first=0.4), serial(first_s, later_s))
+    assert bool(said) is again
+    assert all(text.startswith("every request takes what a first one takes") for text in said)
+    assert words.loaded_again(of("gevent", usual=here_s), None) == []
