@@ -12,6 +12,7 @@ from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +31,21 @@ class HangRate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        tail = (1 - CONFIDENCE) / 2
-        low = special.betaincinv(self.hung, self.judged - self.hung + 1, tail) if self.hung else 0.0
-        return float(low), self._high(tail)
+        return exact_interval(self.hung, self.judged)
 
     @property
     def below(self) -> float:
-        return self._high(1 - CONFIDENCE)
+        return _high(self.hung, self.judged, 1 - CONFIDENCE)
 
-    def _high(self, tail: float) -> float:
-        return float(special.betaincinv(self.hung + 1, self.judged - self.hung, 1 - tail)) if self.hung < self.judged else 1.0
+
+def exact_interval(found: int, of: int) -> tuple[float, float]:
+    """The exact (Clopper and Pearson 1934) 95 % interval of a rate that was seen as `found` of `of` trials, of one or more."""
+    low = float(special.betaincinv(found, of - found + 1, TAIL)) if found else 0.0
+    return low, _high(found, of, TAIL)
+
+
+def _high(found: int, of: int, tail: float) -> float:
+    return float(special.betaincinv(found + 1, of - found, 1 - tail)) if found < of else 1.0
 
 
 def clean_trials_for(rate: float) -> int:
