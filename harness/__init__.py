@@ -20,6 +20,7 @@ records are summarised; summaries decide.* The rooms, in the order in which a ru
     records         what is kept of a trial
     certainty       intervals and comparisons of figures
     summary         a row per cell
+    atlas           what was measured before, shipped: outcomes by engine, pool, placement, call
     report          a run as a page, as a table, in a notebook
     decide          compare, recommend, tune, bisect
     applications    somebody's own application: probed, or written out
@@ -47,6 +48,7 @@ LAYERS = (
     ("trial", "summary"),
     ("display",),
     ("run",),
+    ("atlas",),
     ("decide",),
     ("report", "applications", "studies"),
     ("proof", "notebook", "pytest_plugin"),

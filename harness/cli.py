@@ -23,6 +23,7 @@ VERBS = {
     "compare": ("decide.compare", "compare"),
     "recommend": ("decide.advise", "recommend"),
     "tune": ("decide.tune", "tune"),
+    "atlas": ("atlas", "atlas"),
     "report": ("report", "report"),
     "bundle": ("applications.reproducer", "bundle"),
     "pack": ("run", "pack"),

@@ -90,6 +90,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_runs_a_shipped_experiment(clean: Path, celery_environment: Environment, tmp_path: Path) -> None:
     assert "quick" in run(clean / "harness", "list", cwd=tmp_path)
+    assert "threads-c2+" in run(clean / "harness", "atlas", cwd=tmp_path)
     chosen = ("--select", "null@celery-solo-*", "--measure-s", "0.5", "--repeat", "1")
     run(clean / "harness", "run", "same-cell", *chosen, cwd=tmp_path)
     table = pd.read_csv(tmp_path / "results" / "same-cell" / "cells.csv")
