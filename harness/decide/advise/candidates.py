@@ -1,7 +1,8 @@
 """Each configuration that was measured, held against what a deployment must keep. Pure, but for reading runs.
 
 A configuration is a real cell (no control, no baseline). It is *vetoed* if any of its trials hung, crashed, erred or answered
-wrongly, whatever the others did; it is *unfit* if a figure breaks a bound, and *unknown* if a bound cannot be held against it.
+wrongly, whatever the others did, or if trials of its kind did so in the shipped atlas; it is *unfit* if a figure breaks a
+bound, and *unknown* if a bound cannot be held against it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.atlas import against, stored
 from harness.certainty.intervals import Span, of_one_more
 from harness.decide.advise.constraints import HANG_RATE, Bound
 from harness.decide.compare.sides import Side, read
@@ -38,6 +40,7 @@ class Candidate:
     evidence: str = ""
     cause: str = ""
     beside: str = ""  # what sets it apart from the other pools, see `summary.pattern`
+    atlas: str = ""  # how trials of its kind failed in the atlas, though none of its own did
     application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
     notes: tuple[str, ...] = ()  # of its records: what a reader has to know beside the figures
     broken: tuple[Bound, ...] = ()
@@ -54,11 +57,11 @@ class Candidate:
 
     @property
     def vetoed(self) -> bool:
-        return self.outcome is not Outcome.OK and self.outcome not in NOT_MEASURED
+        return bool(self.atlas) or (self.outcome is not Outcome.OK and self.outcome not in NOT_MEASURED)
 
     @property
     def measured(self) -> bool:
-        return self.outcome is Outcome.OK and bool(self.paces)
+        return self.outcome is Outcome.OK and bool(self.paces) and not self.vetoed
 
     @property
     def unused(self) -> bool:
@@ -80,7 +83,7 @@ class Candidate:
 
 
 def read_all(folders: Sequence[Path], bounds: Sequence[Bound]) -> list[Candidate]:
-    """The configurations of all runs; a cell that several runs have is taken from the last, unless an earlier one vetoes it.
+    """The configurations of all runs; a cell of several runs is taken from the last, unless an earlier one's own veto it.
 
     Raises BadInput.
     """
@@ -90,7 +93,7 @@ def read_all(folders: Sequence[Path], bounds: Sequence[Bound]) -> list[Candidate
         side = read(folder)
         cores.add(side.machine.get("cores_available"))
         for one in of_run(side, folder, bounds):
-            if one.id not in found or not found[one.id].vetoed:
+            if one.id not in found or not found[one.id].vetoed or found[one.id].atlas:
                 found[one.id] = one
     if len(cores) > 1:
         raise BadInput(
@@ -131,8 +134,17 @@ def _candidate(
     return Candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
         evidence=worst.ended.evidence, cause=worst.ended.cause, application=side.application, notes=tuple(notes.of(trials)),
-        broken=broken, unknown=unknown,
+        broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
     )  # fmt: skip
+
+
+def _quoted(trials: Sequence[TrialRecord]) -> str:
+    """'1 trial ok here; the atlas has 3 of 12 crashed (5 % - 57 %)'; '' where it has nothing against these."""
+    known = stored.shipped().entries
+    if not (found := against.failures(known, trials[0].as_cell, trials[0].asked.versions)):
+        return ""
+    good = sum(record.outcome is Outcome.OK for record in trials)
+    return f"{good} trial{'' if good == 1 else 's'} ok here; the atlas has {', '.join(map(str, found))}"
 
 
 def held(row: Mapping[str, Any], bounds: Sequence[Bound]) -> tuple[tuple[Bound, ...], tuple[Bound, ...]]:

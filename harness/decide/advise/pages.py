@@ -69,7 +69,7 @@ def answer(advice: Advice) -> list[str]:
 
 def vetoes(advice: Advice) -> list[str]:
     """What not to use, and why."""
-    said = _few([f"vetoed: {one.id}: {one.outcome}, {one.reason}{_evidence(one)}" for one in advice.vetoed], "vetoed")
+    said = _few([f"vetoed: {one.id}: {_why(one)}{_evidence(one)}" for one in advice.vetoed], "vetoed")
     said += _few([f"not used: {one.id}: {one.outcome}, {one.reason}" for one in advice.unused], "not used")
     said += _together(advice.vetoed)
     return said + _few([f"does not keep {_broken(one)}: {one.id}" for one in advice.unfit], "do not keep a bound")
@@ -194,7 +194,8 @@ def _data(one: Advice) -> dict[str, Any]:
         "sensitivity": [{"change": each.change, "then": each.then} for each in one.sensitivity],
         "unused": [{"cell": each.id, "outcome": each.outcome, "reason": each.reason} for each in one.unused],
         "vetoed": [
-            {"cell": each.id, "outcome": each.outcome, "reason": each.reason, "evidence": _where(each)} for each in one.vetoed
+            {"cell": each.id, "outcome": each.outcome, "reason": each.atlas or each.reason, "evidence": _where(each)}
+            for each in one.vetoed
         ],
         "unfit": [{"cell": each.id, "broken": [str(bound) for bound in each.broken]} for each in one.unfit],
         "unknown": [{"cell": each.id, "bounds": [str(bound) for bound in each.unknown]} for each in one.unknown],
@@ -225,7 +226,13 @@ def _broken(one: Candidate) -> str:
     return ", ".join(told)
 
 
+def _why(one: Candidate) -> str:
+    return one.atlas or f"{one.outcome}, {one.reason}"
+
+
 def _ended(one: Candidate) -> str:
+    if one.atlas:
+        return "failed in the atlas"
     return {"hung": "hung", "crashed": "crashed", "errors": "raised errors", "wrong": "answered wrongly"}.get(
         one.outcome, f"ended {one.outcome}"
     )

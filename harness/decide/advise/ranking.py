@@ -71,7 +71,8 @@ def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
         behind=compare(ranked[0].paces, rest[0].paces) if rest else None,
         sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else tuple(_loosened(group, None, bounds)),
-        vetoed=tuple(one for one in group if one.vetoed), unfit=tuple(one for one in group if one.measured and one.broken),
+        vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
+        unfit=tuple(one for one in group if one.measured and one.broken),
         unknown=unknown, unused=tuple(one for one in group if one.unused), measure=tuple(_measure(group, best, unknown)),
     )  # fmt: skip
 
@@ -130,7 +131,7 @@ def _ratio(one: Candidate, other: Candidate) -> str:
 
 def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Sequence[Candidate]) -> Iterable[str]:
     """What would make the advice better, or possible."""
-    if not any(one.measured for one in group):
+    if not any(one.measured or one.atlas for one in group):
         yield "no configuration ended ok with figures: read the outcomes first"
     if unchecked := [one.id for one in group if one.outcome is Outcome.UNCHECKED]:
         yield f"the answers of {few(unchecked)} were compared with nothing, so none is advised: probe again with --check"

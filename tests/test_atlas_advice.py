@@ -1,0 +1,97 @@
+"""Advice looks into the atlas: what failed there in the same combination is never offered, and the atlas is quoted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from harness import cli
+from harness.atlas import entries, stored
+from harness.decide.advise import candidates, pages, ranking
+from harness.experiment.matrix import Cell
+from harness.records.outcomes import ANSWERED, Outcome
+from harness.records.record import to_line
+from harness.records.store import RunFolder
+from harness.summary import summary
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = ROOT / "results" / "reference-quick"
+TWO = Cell(backend="theano", pool="threads", concurrency=2)
+
+
+def lucky(folder: Path, **versions: str) -> Path:
+    """The stored quick run, but with Theano in two threads ok, as it sometimes is, and as fast as nothing else."""
+    run = RunFolder(QUICK)
+    records = [record.changed(asked={"versions": {**record.asked.versions, **versions}}) for record in run.trials()]
+    (crashed,) = (record for record in records if record.cell_id == TWO.id)
+    assert crashed.outcome is Outcome.CRASHED
+    fork = replace(TWO, pool="prefork").id
+    (good,) = (record for record in records if record.cell_id == fork)
+    figures = good.certainty.figures
+    assert figures
+    fast = good.changed(
+        asked={"cell_id": TWO.id, "cell": TWO.as_dict()},
+        certainty={"figures": figures.revised(throughput_per_s=9 * figures.throughput_per_s)},
+    )
+    folder.mkdir()
+    (folder / "trials.jsonl").write_text("".join(to_line(fast if one is crashed else one) for one in records))
+    (folder / "run.json").write_text(json.dumps(run.read_json("run.json")))
+    return folder
+
+
+def test_one_lucky_trial_of_what_crashes_elsewhere_is_not_advised_and_the_atlas_is_quoted(tmp_path: Path) -> None:
+    (advice,) = ranking.advise(candidates.read_all([lucky(tmp_path / "run")], ()), ())
+    quoted = "1 trial ok here; the atlas has 3 of 3 crashed (29 % - 100 %)"
+    assert advice.best
+    assert TWO.id not in {one.id for one in (*advice.best, advice.runner_up) if one}
+    assert f"vetoed: {TWO.id}: {quoted}" in pages.lines(advice)
+    assert not any(TWO.id in change.then for change in advice.sensitivity)
+    (data,) = json.loads(pages.as_json([advice]))
+    assert next(one for one in data["vetoed"] if one["cell"] == TWO.id)["reason"] == quoted
+    done = CliRunner().invoke(cli.command_line(["recommend"]), ["recommend", str(tmp_path / "run")], catch_exceptions=False)
+    assert quoted in done.stdout
+
+
+def test_with_another_release_of_celery_the_atlas_changes_nothing(tmp_path: Path) -> None:
+    (advice,) = ranking.advise(candidates.read_all([lucky(tmp_path / "run", celery="5.9.1")], ()), ())
+    assert advice.best[0].id == TWO.id
+    assert not any(one.atlas for one in advice.vetoed)
+
+
+def test_a_crash_in_one_of_the_runs_at_hand_is_told_before_what_the_atlas_says(tmp_path: Path) -> None:
+    runs = [lucky(tmp_path / "run"), QUICK]
+    for order in (runs, runs[::-1]):
+        (one,) = (each for each in candidates.read_all(order, ()) if each.id == TWO.id)
+        assert (one.outcome, one.atlas, one.run) == (Outcome.CRASHED, "", str(QUICK))
+
+
+def test_a_configuration_that_failed_nowhere_is_not_vetoed_by_its_own_trials_in_the_atlas() -> None:
+    found = candidates.read_all([ROOT / "results" / "full"], ())
+    good = [one for one in found if one.outcome is Outcome.OK]
+    failing = {one.cell for one in stored.shipped().entries if one.outcomes.keys() - ANSWERED}
+    assert len([one for one in good if one.measured]) > 0.9 * len(good)
+    assert all(entries.kind(one.cell) in failing for one in good if one.atlas)
+
+
+def test_where_the_atlas_speaks_against_all_no_outcome_is_blamed() -> None:
+    one = candidates.Candidate(
+        cell=TWO, row={"throughput_per_s": 5.0, "rows_per_s": 5.0}, paces=(5.0,), run="r", outcome=Outcome.OK, reason="",
+        atlas="1 trial ok here; the atlas has 3 of 3 crashed (29 % - 100 %)",
+    )  # fmt: skip
+    (advice,) = ranking.advise([one], ())
+    assert advice.best == advice.measure == ()
+    assert advice.vetoed == (one,)
+
+
+def test_another_way_in_the_same_pool_that_the_atlas_speaks_against_is_named_beside_the_best() -> None:
+    row = {**dict.fromkeys(summary.COLUMNS), "rows_per_s": 5.0}
+    good, lucky = (
+        candidates.Candidate(cell=cell, row=row, paces=(5.0,), run="r", outcome=Outcome.OK, reason="", atlas=atlas)
+        for cell, atlas in ((replace(TWO, placement="import"), ""), (TWO, "1 trial ok here; the atlas has 3 of 3 crashed"))
+    )
+    (advice,) = ranking.advise([good, lucky], ())
+    assert advice.best == (good,)
+    assert pages.change(good, advice)[1].endswith(f"it failed in the atlas in {TWO.id}")
