@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.proof.selftest.entry import CHILDREN, GREEN, LONG, NO_RESPAWN, NO_SECOND_READING, READY_SOON, Entry, ends
+from harness.proof.selftest.entry import CHILDREN, GREEN, LONG, NO_RESPAWN, NO_SECOND_READING, PATIENT, READY_SOON, Entry, ends
 from harness.records.outcomes import Outcome
 
 #: What is no Exception ends a process that runs one request. Beside others it ends one thread or greenlet, and Celery stores
@@ -15,7 +15,7 @@ FATAL_IN_MAIN = dict.fromkeys((*CHILDREN, "solo"), frozenset({Outcome.CRASHED}))
 #: One process, several requests; and a child without the threads of its parent.
 WRONG_BESIDE = dict.fromkeys(("threads", *GREEN), frozenset({Outcome.WRONG}))
 WRONG_FORKED = {"prefork": frozenset({Outcome.WRONG})}
-FEW = {"requests": 6, "limit_s": 90.0}
+FEW = {"requests": 6, **PATIENT}
 
 ENDING: tuple[Entry, ...] = (
     # processes that end
@@ -57,7 +57,7 @@ ENDING: tuple[Entry, ...] = (
     # Celery raises a MemoryError again where a failure is noted (celery/worker/request.py, on_failure). In prefork and solo
     # that is in the main thread, which ends by it; elsewhere in the executor, after the error has been stored
     ends("memory-error", "memory-error@5x1", Outcome.ERRORS, accepted_in=FATAL_IN_MAIN),
-    ends("memory", "memory:300", Outcome.ERRORS, Outcome.CRASHED, settings={"limit_s": 70.0}),
+    ends("memory", "memory:300", Outcome.ERRORS, Outcome.CRASHED, settings=PATIENT),
     # answers that are wrong, somebody else's, or there twice
     ends("wrong", "wrong@5", Outcome.WRONG),
     ends("crossed", "crossed@5", Outcome.WRONG),

@@ -26,6 +26,7 @@ SETTINGS: Mapping[str, Any] = {
 LONG = {"measure_s": 2.0}  # the fault strikes in the measured phase
 READY_SOON = {"ready_limit_s": 6.0}
 SOON_OVER = {"limit_s": 20.0}  # what is not proved takes until then
+PATIENT = {"limit_s": 90.0}  # what ends by itself has time for it, three times over; few settings make few runs
 
 NO_CHILDREN = "only prefork's children are forked, and lose the threads of their parent"
 NO_HUB = "only green pools have a hub that all requests share"
@@ -112,9 +113,7 @@ def computes(name: str, fault: str, **more: Any) -> Entry:
 def slow(name: str, fault: str, seconds: float, **more: Any) -> Entry:
     """What ends by itself: answered in the end, or cut off while it still may."""
     accepted = frozenset({Outcome.OK, Outcome.SLOW})
-    return Entry(
-        name=name, fault=fault, accepted=accepted, slow=True, seconds=seconds + 5, settings={"limit_s": 60.0 + seconds}, **more
-    )
+    return Entry(name=name, fault=fault, accepted=accepted, slow=True, seconds=seconds + 5, settings=PATIENT, **more)
 
 
 def ends(name: str, fault: str, *accepted: Outcome, **more: Any) -> Entry:

@@ -14,6 +14,7 @@ from harness.proof.selftest.entry import (
     NO_SHARING,
     NOT_SOLO,
     ONE_EXECUTOR,
+    PATIENT,
     Entry,
     computes,
     hangs,
@@ -28,7 +29,7 @@ ONE_LOOP = dict.fromkeys(GREEN, frozenset({Outcome.HUNG, Outcome.WAITING, Outcom
 LOCKED: dict[str, Any] = {"cause": "deadlock", "deadlock": True}
 #: some executors hang, the others go on
 IN_PART: dict[str, Any] = {"counted_in": NOT_SOLO, "pools": NOT_SOLO, "elsewhere": ONE_EXECUTOR}
-SPIN: dict[str, Any] = {"cause": "native-spin", "seconds": 30, "settings": {"limit_s": 90.0}}
+SPIN: dict[str, Any] = {"cause": "native-spin", "seconds": 30, "settings": PATIENT}
 
 HANGING: tuple[Entry, ...] = (
     hangs("deadlock", "deadlock", **LOCKED),
@@ -89,7 +90,7 @@ HANGING: tuple[Entry, ...] = (
     stands("deadlock-beside-sleeper", "deadlock-beside-sleeper", provable=False),
     # computing
     stands("endless-loop", "endless-loop", **SPIN),
-    computes("endless-search", "endless-search", seconds=45, settings={"limit_s": 40.0}),
+    computes("endless-search", "endless-search", seconds=45),
     # only now and then, or early
     stands(
         "deadlock-of-the-second",

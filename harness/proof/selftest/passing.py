@@ -11,6 +11,7 @@ from harness.proof.selftest.entry import (
     NO_IMPORT_LOCK,
     NO_INIT,
     NOT_EVENTLET,
+    PATIENT,
     Entry,
     slow,
 )
@@ -29,7 +30,7 @@ PASSING: tuple[Entry, ...] = (
         accepted=frozenset({Outcome.OK, Outcome.SLOW}),
         slow=True,
         seconds=25,
-        settings={"requests": 6, "limit_s": 90.0},
+        settings={"requests": 6, **PATIENT},
     ),
     slow(
         "load-sleep-at-start",
