@@ -158,6 +158,15 @@ def test_another_machine_leaves_outcomes_to_compare_and_no_figures() -> None:
     assert "cores_available 2 -> 8" in found.differences[0].found.reason
 
 
+def test_another_cpu_quota_makes_another_machine_and_none_is_none() -> None:
+    here = side(trials(100, 101, 99))
+    bound = changes.compare(here, side(trials(100, 101, 99), machine={**MACHINE, "cpu_quota_cores": 1.5}))
+    assert word_of(bound) is ComparisonWord.CANNOT_SAY
+    assert "cpu_quota_cores None -> 1.5" in bound.differences[0].found.reason
+    free = changes.compare(here, side(trials(100, 101, 99), machine={**MACHINE, "cpu_quota_cores": None}))
+    assert word_of(free) is ComparisonWord.TIE
+
+
 def test_a_load_average_makes_no_other_machine() -> None:
     there = side(trials(100, 101, 99), machine={**MACHINE, "load_average": [5.0]})
     assert word_of(changes.compare(side(trials(100, 101, 99)), there)) is ComparisonWord.TIE

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadInput, Interrupted, NotPermitted
+from harness.machine import identity
 from harness.records import store
 from harness.records.store import RunFolder
 from harness.run import preflight
@@ -46,6 +47,13 @@ def test_whatever_was_measured_on_another_machine_is_not_completed_here(tmp_path
     with opened(tmp_path, "survey", said.append, fresh=True):
         pass
     assert said[0].startswith("the earlier survey was moved to ")
+
+
+def test_what_was_measured_under_another_cpu_quota_is_not_completed_under_this_one(tmp_path: Path) -> None:
+    (tmp_path / store.OURS[0]).write_text("x\n")
+    RunFolder(tmp_path).write_json("run.json", {"machine": {**identity.facts(), "cpu_quota_cores": 0.125}})
+    with pytest.raises(BadInput, match=r"another machine: cpu_quota_cores 0\.125 -> "), opened(tmp_path, "survey", quiet):
+        pass
 
 
 def test_a_machine_that_hides_our_own_processes_is_refused_by_those_who_need_to_see_them(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.experiment.experiment import Settings
+from harness.experiment.experiment import Block, Experiment, Settings
 from harness.experiment.matrix import Cell, with_controls
+from harness.machine import cores
 from harness.records.outcomes import Outcome
 from harness.run import plan
 from harness.run.plan import Planned
@@ -14,6 +15,14 @@ from tests import handmade
 CELLS = with_controls(
     [Cell(backend="theano", pool=pool, concurrency=n) for pool in ("prefork", "threads") for n in (1, 2, 4)], cores=2
 )
+
+
+def test_ceilings_are_planned_for_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "AVAILABLE", tuple(range(16)))
+    monkeypatch.setattr(cores, "quota", lambda: 2.5)
+    block = Block.model_validate({"backend": ["theano"], "pool": ["prefork"], "concurrency": [2]})
+    found = plan.chosen_cells(Experiment(name="one", summary="one", cells=[block]), [])
+    assert sorted(cell.concurrency for cell in found if cell.is_baseline) == [1, 3, 6]
 
 
 def trials(**settings: int) -> list[Planned]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.decide.tune import search
+from harness.decide.tune import search, tune
 from harness.decide.tune.search import NOTHING, Score, Search
 from harness.experiment.matrix import Cell, expand
 from harness.experiment.pools import POOLS
+from harness.machine import cores
 
 GRID = [
     cell
@@ -23,6 +24,16 @@ GRID = [
     if cell.pool != "solo" or cell.concurrency == 1
 ]  # fmt: skip
 START = search.default(GRID, 2)
+
+
+@pytest.mark.parametrize(("quota", "concurrency"), [(None, 4), (1.5, 2), (0.3, 1)])
+def test_a_search_begins_with_as_many_children_as_cores_that_may_be_used(
+    quota: float | None, concurrency: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "AVAILABLE", tuple(range(4)))
+    monkeypatch.setattr(cores, "quota", lambda: quota)
+    found = tune._search(GRID, lambda cells: {}, search.SHARE).start
+    assert (found.pool, found.concurrency) == ("prefork", concurrency)
 
 
 def rate(cell: Cell, dice: np.random.Generator | None = None) -> float:

@@ -127,8 +127,8 @@ def expand(blocks: Iterable[Mapping[str, Sequence[Any]]]) -> list[Cell]:
 def with_controls(cells: Iterable[Cell], *, cores: int) -> list[Cell]:
     """The cells, in groups of the same work, each after the baselines and null controls that it is read beside.
 
-    A machine drifts: what all baselines did at the beginning of a long run says little of the cells at its end. `cores`: of
-    the machine.
+    A machine drifts: what all baselines did at the beginning of a long run says little of the cells at its end. `cores`: that
+    may be used, rounded up.
     """
     found: dict[Cell, None] = {}
     for group in by_work(cells):

@@ -10,16 +10,10 @@ from typing import Any
 import psutil
 
 from harness import __version__
-from harness.machine import procfs
-
-
-def cores() -> int:
-    """Cores that this process, and so all that it starts, may use."""
-    return len(os.sched_getaffinity(0))
-
+from harness.machine import cores, procfs
 
 #: what figures depend on
-DECISIVE = ("processor", "cores_available", "cores_total", "memory_bytes", "system", "virtual")
+DECISIVE = ("processor", "cores_available", "cpu_quota_cores", "cores_total", "memory_bytes", "system", "virtual")
 MEMORY_SLACK = 0.05  # a kernel keeps another part of the same memory to itself after an update
 
 
@@ -29,6 +23,12 @@ def differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {here} -> {there}" for name, here, there in pairs if here != there and not _close(here, there))
 
 
+def usable(machine: Mapping[str, Any]) -> float | None:
+    """Cores that one could use on a machine (`facts`), by affinity and quota; None if that is not known."""
+    count = machine.get("cores_available")
+    return cores.usable(count, machine.get("cpu_quota_cores")) if count is not None else None
+
+
 def _close(here: Any, there: Any) -> bool:
     """Whether two sizes of memory are those of one machine; cores and words are the same, or are not."""
     big = all(isinstance(value, int) and value > 1 << 20 for value in (here, there))
@@ -36,10 +36,11 @@ def _close(here: Any, there: Any) -> bool:
 
 
 def facts() -> dict[str, Any]:
-    """Processor, cores available, memory in bytes, kernel, Python of the driver."""
+    """Processor, cores available by affinity, CPU quota in cores (None without one), memory in bytes, kernel, Python."""
     return {
         "processor": _processor(),
-        "cores_available": cores(),
+        "cores_available": len(os.sched_getaffinity(0)),
+        "cpu_quota_cores": cores.quota(),
         "cores_total": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "kernel": platform.release(),

@@ -8,13 +8,13 @@ backend is likely slow with all.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.experiment.traffic import parse
+from harness.machine import cores
 from harness.records.outcomes import NOT_JUDGED
 from harness.records.record import TrialRecord
 from harness.run.plan import Planned
@@ -31,7 +31,7 @@ PACE_S = {"convnet-large": 0.2}  # seconds of a request, however many executors:
 PRIOR_TRIALS = 2.0  # so many typical trials the prior weighs
 STABLE_S = 1.5  # three windows of warm-up, see `harness.client.generator`
 PEAK_S = 15.0  # a search, about
-CORES = len(os.sched_getaffinity(0))
+CORES = cores.usable(len(cores.AVAILABLE), cores.quota())
 
 
 @dataclass

@@ -18,7 +18,7 @@ from harness.errors import BadInput, MissingTool, NothingMatches
 from harness.experiment import matrix, seeds
 from harness.experiment.experiment import REPEATS, Experiment, Settings
 from harness.experiment.matrix import Cell
-from harness.machine import identity
+from harness.machine import cores
 from harness.records.outcomes import ANSWERED, FAILED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.run.bundles import Bundle
@@ -43,14 +43,14 @@ def chosen_cells(experiment: Experiment, patterns: Sequence[str], *, workload: s
     cells = experiment.expand()
     if workload:
         cells = list(dict.fromkeys(replace(cell, workload=workload) for cell in cells))
-    everything = matrix.with_controls(cells, cores=identity.cores()) if experiment.settings.controls else cells
+    everything = matrix.with_controls(cells, cores=cores.to_fill()) if experiment.settings.controls else cells
     picked = matrix.select(cells, patterns) or matrix.select(everything, patterns)
     if not picked:
         raise NothingMatches(
             f"no cell matches {' or '.join(map(repr, patterns))}. {len(cells)} cells are defined in {experiment.name!r}",
             remedy=f"'harness list {experiment.name}' prints them",
         )
-    return matrix.with_controls(picked, cores=identity.cores()) if experiment.settings.controls else picked
+    return matrix.with_controls(picked, cores=cores.to_fill()) if experiment.settings.controls else picked
 
 
 def why_skipped(cell: Cell) -> str:

@@ -103,7 +103,10 @@ def neighbours(grid: Sequence[Cell], cell: Cell, block: Sequence[str]) -> Iterat
 
 
 def default(grid: Sequence[Cell], cores: int) -> Cell:
-    """What Celery does if nothing is said (prefork, as many children as cores, prefetch 4), or what comes nearest to it."""
+    """What Celery does if nothing is said (prefork, as many children as cores, prefetch 4), or what comes nearest to it.
+
+    `cores`: those that one may use. Celery itself counts all that the machine has, and knows of no CPU quota.
+    """
     wishes: tuple[tuple[str, object], ...] = (
         ("pool", "prefork"), ("concurrency", cores), ("call", "predict"), ("batch", 1), ("engine_threads", "auto"),
         ("prefetch", 4), ("placement", "first-task"),

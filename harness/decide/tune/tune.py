@@ -16,7 +16,7 @@ from harness.decide.tune.search import NOTHING, Score, Search
 from harness.errors import BadInput
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
-from harness.machine import identity
+from harness.machine import cores
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
@@ -113,7 +113,7 @@ def _finals(order: TuneOrder, requests: int, paces_per_s: Sequence[float]) -> Tu
 
 
 def _search(grid: Sequence[Cell], measure: search.Measure, share: float) -> Search:
-    return Search(grid=grid, start=search.default(grid, identity.cores()), measure=measure, most=search.most_of(grid, share))
+    return Search(grid=grid, start=search.default(grid, cores.to_fill()), measure=measure, most=search.most_of(grid, share))
 
 
 def _answer(found: Search, best: Cell) -> TuneAnswer:

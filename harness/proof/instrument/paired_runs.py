@@ -72,7 +72,7 @@ def _pairs(folder: Path, environment: str, count: int) -> Iterator[Pair]:
 
 
 def _run(folder: Path, environment: str, seconds: float) -> Side:
-    count = len(cores.AVAILABLE)
+    count = cores.to_fill()
     block = {"backend": ["faulty"], "environment": [environment], "pool": ["prefork"], "concurrency": [count]}
     spec = Experiment(
         name="paired", summary="one cell, some trials", settings=SETTINGS,

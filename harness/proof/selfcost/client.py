@@ -123,7 +123,7 @@ def roomy() -> tuple[str, int]:
     On a machine that a worker fills, what publishing costs the broker and the client is taken from it, whoever the client is:
     with prefork and a child, which are two processes, closed traffic reached 96 % to 100 % of the drain rate on 2 cores.
     """
-    children = len(cores.AVAILABLE) - 2
+    children = cores.to_fill() - 2
     return ("prefork", children) if children > 0 else ("solo", 1)
 
 

@@ -52,7 +52,7 @@ def _client_limits(bench: Bench) -> list[Finding]:
     pool, concurrency = client.roomy()
     roomy = client.drains(bench.folder / "roomy", bench.environment, pool=pool, concurrency=concurrency)
     full = client.drains(
-        bench.folder / "full", bench.environment, pool="prefork", concurrency=len(cores.AVAILABLE), turns=client.FEW_SPELLS
+        bench.folder / "full", bench.environment, pool="prefork", concurrency=cores.to_fill(), turns=client.FEW_SPELLS
     )
     return [
         at_least(

@@ -63,7 +63,7 @@ class Dossier:
         return ", ".join(map(evidence.linked, self.present(paths)))
 
 
-MACHINE = {"processor": "", "cores_available": "cores", "kernel": "kernel"}
+MACHINE = {"processor": "", "cores_available": "cores", "cpu_quota_cores": "cores by CPU quota", "kernel": "kernel"}
 
 
 def cell_text(text: str) -> str:
