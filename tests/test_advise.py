@@ -58,10 +58,10 @@ def trials(
     ]  # fmt: skip
 
 
-def written(folder: Path, *groups: list[TrialRecord], cores: int = 2) -> Path:
+def written(folder: Path, *groups: list[TrialRecord], cores: int = 2, quota: float | None = None) -> Path:
     folder.mkdir()
     (folder / "trials.jsonl").write_text("".join(to_line(record) for group in groups for record in group))
-    (folder / "run.json").write_text(json.dumps({"machine": {"cores_available": cores}}))
+    (folder / "run.json").write_text(json.dumps({"machine": {"cores_available": cores, "cpu_quota_cores": quota}}))
     return folder
 
 
@@ -194,6 +194,14 @@ def test_runs_of_different_machines_do_not_stand_side_by_side(tmp_path: Path) ->
     runs = [written(tmp_path / name, trials(FORK, 100, 101), cores=cores) for name, cores in (("a", 2), ("b", 8))]
     with pytest.raises(BadInput, match="different numbers of cores"):
         candidates.read_all(runs, ())
+
+
+def test_runs_under_different_cpu_quotas_do_not_stand_side_by_side(tmp_path: Path) -> None:
+    runs = [written(tmp_path / name, trials(FORK, 100, 101), quota=quota) for name, quota in (("a", None), ("b", 1.5))]
+    with pytest.raises(BadInput, match="or CPU quotas"):
+        candidates.read_all(runs, ())
+    (bound,) = candidates.read_all(runs[1:], ())
+    assert bound.row["cores_available"] == 1.5
 
 
 @pytest.mark.parametrize(

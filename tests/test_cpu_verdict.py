@@ -7,20 +7,28 @@ from typing import Any
 import pytest
 
 from harness.measure.cpu_verdict import CpuVerdict, CpuWord, judge
-from harness.records.sections import CpuFacts, CpuUse, Occupancy
+from harness.records.sections import CpuFacts, CpuUse, Occupancy, Throttled
 from harness.summary.resources import verdicts
 from tests.test_store import record
 
 WINDOW_S = 10.0
 
 
-def cpu(*, worker: float = 0.0, children: float = 0.0, broker: float = 0.0, client: float = 0.0, others: float = 0.0) -> CpuUse:
+def cpu(
+    *, worker: float = 0.0, children: float = 0.0, broker: float = 0.0, client: float = 0.0, others: float = 0.0, **more: Any
+) -> CpuUse:
     """Cores that each used, of two."""
     ours = worker + children + broker + client
     return CpuUse(
         window_s=WINDOW_S, cores=2, requests=100, worker=worker * WINDOW_S, children=children * WINDOW_S,
-        broker=broker * WINDOW_S, client=client * WINDOW_S, machine=(ours + others) * WINDOW_S, steal=0.0,
+        broker=broker * WINDOW_S, client=client * WINDOW_S, machine=(ours + others) * WINDOW_S, steal=0.0, **more,
     )  # fmt: skip
+
+
+def quota(cores: float, withheld: float = 0.0, *, level: int = 0, **more: Any) -> dict[str, Any]:
+    """A CPU quota that withheld so many cores, on average."""
+    told = {"level": level, "quota": cores, "periods": 100, "throttled_periods": 90 if withheld else 0}
+    return {"quota": cores, "throttled": [Throttled(**{**told, "throttled_s": withheld * WINDOW_S, **more})]}
 
 
 def occupancy(executors: int = 2, *, busy: float = 1.0, waits: float = 1.0, idle: float = 0.0) -> Occupancy:
@@ -97,6 +105,31 @@ TRUTHS = {
     "full cores, most of them taken by broker and client": (
         cpu(children=0.6, broker=0.7, client=0.7), facts(), "cannot say",
     ),
+    "two endless loops with a quota of one and a half cores": (
+        cpu(children=1.5, **quota(1.5, 0.5)), facts(run_queue_wait_s=5.0), "throttled",
+    ),
+    "a child with half a core, that would use a whole one": (
+        cpu(children=0.5, **quota(0.5, 0.5)), facts(run_queue_wait_s=5.0), "throttled",
+    ),
+    "loops with a quota, where the kernel does not count waits": (
+        cpu(children=1.5, **quota(1.5, 0.5)), facts(run_queue_wait_s=0.0), "throttled",
+    ),
+    "bursts that a quota of the pod's cuts off, on a machine that has idle cores": (
+        cpu(children=0.5, **quota(1.0, 0.1, level=2)), facts(run_queue_wait_s=1.0), "throttled",
+    ),
+    "two endless loops whose quota is hardly less than the cores": (
+        cpu(children=1.95, **quota(1.95, 0.05)), facts(run_queue_wait_s=0.5), "saturated",
+    ),
+    "a loop that uses up a quota of one core, with the other core idle": (
+        cpu(children=0.99, **quota(1.0, 0.01)), facts(run_queue_wait_s=0.1), "saturated",
+    ),
+    "four endless loops on two cores, with a quota of eight": (
+        cpu(children=1.98, **quota(8.0)), facts(run_queue_wait_s=20.0), "over-subscribed 2.0 x",
+    ),
+    "children that sleep beside neighbours that use up the quota of a group above": (
+        cpu(children=0.1, **quota(1.0, 1.0, level=1)), facts(python_cores=[0.1], python_demand=[0.1], run_queue_wait_s=0.02),
+        "executor-bound",
+    ),
     "idle cores, and requests that left no stamps": (cpu(children=0.5), facts(occupancy=None), "cannot say"),
 }  # fmt: skip
 
@@ -126,6 +159,39 @@ def test_the_reason_holds_the_numbers() -> None:
         "its threads waited 2.0 s a second for a core and were pushed off one 250 times a second",
     )
     assert found.times == pytest.approx(1.99)
+
+
+def test_throttled_says_by_which_quota_and_how_much() -> None:
+    found = judge(cpu(children=1.47, broker=0.03, others=0.1, **quota(1.5, 0.5)), facts(run_queue_wait_s=5.0))
+    assert found.reason == (
+        "the CPU quota of 1.5 cores withheld 25% of the core time that was asked for, and struck in 90 of 100 periods; "
+        "98% of 1.5 cores were busy with the worker's processes, 2% with the broker, 0% with the client, "
+        "5% of all 2 with others"
+    )
+    above = judge(cpu(children=0.5, **quota(1.0, 0.5, level=1)), facts(run_queue_wait_s=5.0))
+    assert "the CPU quota of 1 core, of a control group above ours, withheld 33%" in above.reason
+
+
+def test_of_several_quotas_the_one_that_withheld_most_counts_and_they_are_not_added_up() -> None:
+    told = [*quota(1.5, 0.1)["throttled"], *quota(4.0, 1.0, level=1)["throttled"], *quota(8.0, level=2)["throttled"]]
+    used = cpu(children=1.0, quota=1.5, throttled=told)
+    assert used.held_back == told[1]
+    assert used.throttled_share == pytest.approx(1.0 / 5.0)
+    assert (cpu().held_back, cpu().throttled_share) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("used", "usable", "saturation", "idle"),
+    [
+        (cpu(children=1.0), 2, 0.5, 0.5),
+        (cpu(children=1.0, quota=1.5), 1.5, 1.0 / 1.5, 1.0 / 3.0),
+        (cpu(children=1.5, quota=1.5), 1.5, 1.0, 0.0),
+        (cpu(children=0.5, client=0.5, quota=1.5, others=0.9), 1.5, 1.0 / 3.0, 0.1 / 1.5),
+        (cpu(children=1.0, quota=8.0), 2, 0.5, 0.5),
+    ],
+)
+def test_shares_are_of_the_cores_that_may_be_used(used: CpuUse, usable: float, saturation: float, idle: float) -> None:
+    assert (used.usable, used.saturation, used.idle_share) == pytest.approx((usable, saturation, idle))
 
 
 def test_a_broker_that_was_not_watched_is_named_as_what_may_have_starved_the_worker() -> None:

@@ -65,6 +65,13 @@ def test_more_processes_than_cores_may_be_the_ceiling_and_are_not_missed_in_a_ru
     assert "efficiency" not in row(*before, trial(TWO_A_CORE, 75.0, outcome=Outcome.CRASHED))
 
 
+def test_the_ceiling_under_a_cpu_quota_is_that_of_so_many_cores_as_may_be_used() -> None:
+    cpu = CpuUse(window_s=1, cores=16, quota=1.5, requests=9, worker=1.5, children=0, broker=0, client=0, machine=1.5, steal=0)
+    found = row(*(trial(cell, pace, cpu=cpu) for cell, pace in ((CELL, 30.0), (ONE, 50.0), (EVERY_CORE, 60.0))))
+    assert (found["efficiency"], found["cpu_saturation"]) == (pytest.approx(0.5), pytest.approx(1.0))
+    assert "efficiency" not in row(trial(CELL, 30.0, cpu=cpu), trial(ONE, 50.0, cpu=cpu))
+
+
 @pytest.mark.parametrize("ends", [Outcome.HUNG, Outcome.INVALID])
 def test_without_a_good_trial_of_every_ceiling_nothing_is_said(ends: Outcome) -> None:
     assert "efficiency" not in row(trial(CELL, 30.0), trial(ONE, 50.0))

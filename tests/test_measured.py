@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.machine.cpu_quota import Throttle
 from harness.measure.memory import MemoryReading, Pages
 from harness.measure.monitor import Watched
 from harness.measure.noise import Reading
@@ -80,6 +81,39 @@ def test_the_cpu_is_that_between_the_two_edges(left: Left) -> None:
     assert found.facts is None  # threads were not read twice
     assert found.verdict
     assert found.verdict_reason
+
+
+def throttle(level: int, quota: float | None, periods: int, struck: int, seconds: float) -> Throttle:
+    return Throttle(level=level, quota=quota, periods=periods, throttled_periods=struck, throttled_s=seconds)
+
+
+def test_what_quotas_held_back_is_that_between_the_two_edges(left: Left) -> None:
+    first = replace(
+        sample(10.0), throttles=(throttle(0, 1.5, 7, 3, 2.0), throttle(2, 8.0, 9, 9, 9.0), throttle(3, 4.0, 1, 1, 1.0))
+    )
+    last = replace(
+        sample(20.0), throttles=(throttle(0, 1.5, 107, 93, 7.0), throttle(2, 8.0, 9, 9, 9.0), throttle(3, None, 2, 2, 2.0))
+    )
+    used = measured.cpu(machine(left, 10.0, 20.0, before=first, after=last), None, "").use
+    assert used is not None
+    assert used.quota == 1.5
+    assert [(one.level, one.quota, one.periods, one.throttled_periods, one.throttled_s) for one in used.throttled] == [
+        (0, 1.5, 100, 90, 5.0), (2, 8.0, 0, 0, 0.0),
+    ]  # fmt: skip
+    assert used.throttled_share == pytest.approx(5.0 / 20.0)
+
+
+def test_a_quota_that_does_not_count_is_known_and_what_it_held_back_is_not(left: Left) -> None:
+    first, last = (replace(sample(at_s), throttles=(throttle(0, 1.5, 0, 0, 0.0),)) for at_s in (10.0, 20.0))
+    used = measured.cpu(machine(left, 10.0, 20.0, before=first, after=last), None, "").use
+    assert used is not None
+    assert (used.quota, used.throttled, used.throttled_share) == (1.5, [], None)
+
+
+def test_without_quotas_nothing_is_held_back(left: Left) -> None:
+    used = measured.cpu(machine(left, 10.0, 20.0), None, "").use
+    assert used is not None
+    assert (used.quota, used.throttled, used.throttled_share) == (None, [], None)
 
 
 @pytest.mark.parametrize("window_s", [0.15, 0.25])

@@ -46,6 +46,13 @@ def test_a_section_is_changed_by_copy_only(kind: type[Frozen]) -> None:
         one.revised(other=1, another=2)
 
 
+def test_what_was_recorded_before_quotas_were_read_has_none() -> None:
+    told = USE.model_dump(exclude={"quota", "throttled"})
+    found = CpuUse.model_validate(told)
+    assert found == USE
+    assert (found.quota, found.throttled, found.usable, found.saturation) == (None, [], 4, pytest.approx(3.0 / 8.0))
+
+
 #: What a section holds where nothing is known: everything, so that no field is made up.
 EMPTY: list[tuple[BaseModel, dict[str, Any]]] = [
     (

@@ -16,7 +16,7 @@ from harness.measure import waterfall
 from harness.records import answers
 from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import CpuUse, Figures, Pace
+from harness.records.sections import CpuUse, Figures, Pace, Throttled
 from harness.records.sending import Sending
 from harness.summary import summary
 from harness.summary.summary import COLUMNS, GRAVITY, gravest
@@ -187,6 +187,16 @@ def test_the_cpu_of_several_trials_is_that_of_all_their_seconds() -> None:
     assert found["cpu_share_broker"] == pytest.approx(0.5 / 6)
     assert found["cpu_share_client"] == pytest.approx(0.5 / 6)
     assert found["others_cpu_share"] == pytest.approx(2.4 / 8)
+
+
+def test_the_cpu_is_a_share_of_the_cores_that_each_trial_could_use() -> None:
+    held = Throttled(level=0, quota=3.0, periods=40, throttled_periods=30, throttled_s=2.0)
+    bound = USE.model_copy(update={"quota": 3.0, "throttled": [held]})
+    found = row(trial(cpu=bound))
+    assert found["cpu_saturation"] == pytest.approx(4.0 / 6)
+    assert found["throttled_share"] == pytest.approx(2.0 / 8)
+    assert row(trial(), trial(cpu=bound))["throttled_share"] == found["throttled_share"]
+    assert row(trial())["throttled_share"] is None
 
 
 def test_a_trial_that_answered_nothing_says_nothing_of_the_cpu() -> None:

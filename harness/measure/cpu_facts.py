@@ -18,7 +18,7 @@ from harness.machine import cores
 from harness.measure import memory
 from harness.measure.monitor import ROLES, Sample, Watched
 from harness.measure.thread_clocks import ThreadUse
-from harness.records.sections import CpuFacts, CpuUse, MemoryUse, Occupancy
+from harness.records.sections import CpuFacts, CpuUse, MemoryUse, Occupancy, Throttled
 
 BUSY_SHARE = 0.05  # of a core, from which on a thread counts as busy
 Executor = tuple[int, int]  # (pid, tid) of a thread that ran a request
@@ -63,11 +63,31 @@ def use(before: Sample, after: Sample, *, requests: int) -> CpuUse:
     return CpuUse(
         window_s=after.at_s - before.at_s,
         cores=len(cores.AVAILABLE),
+        quota=min((one.quota for one in after.throttles if one.quota is not None), default=None),
+        throttled=throttled(before, after),
         requests=requests,
         machine=after.machine_cpu_s - before.machine_cpu_s,
         steal=after.steal_s - before.steal_s,
         **{role: after.cpu_s[role] - before.cpu_s[role] for role in ROLES},
     )
+
+
+def throttled(before: Sample, after: Sample) -> list[Throttled]:
+    """What each quota on our path held back between two samples; a group that has none at the end, or does not count, is left
+    out."""
+    first = {one.level: one for one in before.throttles}
+    pairs = [(first[one.level], one) for one in after.throttles if one.level in first]
+    return [
+        Throttled(
+            level=late.level,
+            quota=late.quota,
+            periods=late.periods - early.periods,
+            throttled_periods=late.throttled_periods - early.throttled_periods,
+            throttled_s=max(0.0, late.throttled_s - early.throttled_s),
+        )
+        for early, late in pairs
+        if late.quota is not None and late.periods
+    ]
 
 
 def is_python(use: ThreadUse, executors: frozenset[Executor]) -> bool:

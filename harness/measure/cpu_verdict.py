@@ -1,8 +1,11 @@
 """What limited a trial, in words with its numbers: from the record's facts to a verdict. Pure.
 
-The first rule that holds decides, in this order; shares are of the cores available and of the measured window.
+The first rule that holds decides, in this order; shares are of the cores that we may use (affinity and CPU quota) and of the
+measured window.
 
     client-bound        our load generator used more than 90 % of a core; the trial is `invalid`
+    throttled           a CPU quota of a control group withheld at least 5 % of the core time that the group was ready to use
+                        (`sections.Throttled.share`), and the worker's own threads waited for at least 5 % of theirs
     over-subscribed k x at least 1.5 threads of the worker's tree a core could run, on average: k is the CPU time plus the
                         run-queue wait of its threads, a core and second. N endless loops on M cores give N / M
     saturated           less than 10 % of the cores were idle, and the worker's tree used the most of what was ours
@@ -24,6 +27,12 @@ Python threads that share a GIL; sleepers) and holds the rules against them. GIL
 tells what they could have used. The 10 % idle leave room for what no
 scheduler fills between two requests. The client's limit is that of `outcome`.
 
+Why 5 % is throttled: the kernel hands a quota to the cores in slices of 5 ms (sched_cfs_bandwidth_slice_us), so that in each
+period of 100 ms a core may be held back for a slice beside a quota that is hardly used up. What withholds more than that
+lengthens the work by more than 1 / (1 - 0.05), and the remedy is another quota, not more executors or fewer. The quota may be
+that of a group above ours, used up by others in it while our threads sleep; so their own waits must show it, too (a kernel
+that does not count those says 0, and is not asked).
+
 *memory-bound* is never given. A core that waits for memory counts as busy; only hardware counters tell the two apart, which
 virtual machines and containers usually withhold (`perf_event_paranoid`). A lock of the engine that lets one thread run
 at a time looks like the GIL from outside. Where counters can be had:
@@ -41,6 +50,7 @@ from harness.records.sections import CpuFacts, CpuUse, Occupancy
 
 LEAST_WINDOW_S = 0.5
 FULL_IDLE = 0.10
+THROTTLED = 0.05
 OVER_SUBSCRIBED = 1.5
 BROKER_LIMIT = 0.85
 WORK_WAITS = 0.5
@@ -57,6 +67,7 @@ class CpuWord(StrEnum):
     """The verdicts."""
 
     CLIENT_BOUND = "client-bound"
+    THROTTLED = "throttled"
     OVER_SUBSCRIBED = "over-subscribed"
     SATURATED = "saturated"
     BROKER_BOUND = "broker-bound"
@@ -86,18 +97,29 @@ def judge(cpu: CpuUse, facts: CpuFacts | None) -> CpuVerdict:
     if cpu.client / cpu.window_s > CLIENT_LIMIT:
         reason = f"the load generator used {cpu.client / cpu.window_s:.2f} of a core, so the worker was not what limited"
         return CpuVerdict(word=CpuWord.CLIENT_BOUND, reason=reason)
-    return _full(cpu, facts) or _waiting(cpu, facts)
+    return _throttled(cpu, facts) or _full(cpu, facts) or _waiting(cpu, facts)
+
+
+def _throttled(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict | None:
+    """A quota is what limits."""
+    held = cpu.held_back
+    if held is None or (share := held.share(cpu.window_s)) < THROTTLED:
+        return None
+    waited_s, ran_s = facts.run_queue_wait_s / facts.span_s, cpu.worker_tree / cpu.window_s
+    if waited_s and waited_s < THROTTLED * (waited_s + ran_s):
+        return None
+    whose = "" if held.level == 0 else ", of a control group above ours,"
+    reason = (
+        f"the CPU quota of {_cores(held.quota)}{whose} withheld {share:.0%} of the core time that was asked for, and struck in "
+        f"{held.throttled_periods} of {held.periods} periods; {_split(cpu)}"
+    )
+    return CpuVerdict(word=CpuWord.THROTTLED, reason=reason)
 
 
 def _full(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict | None:
     """The cores are what limits."""
-    cores_s = cpu.window_s * cpu.cores
-    times = cpu.worker_tree / cores_s + facts.run_queue_wait_s / (facts.span_s * cpu.cores)
-    split = (
-        f"{cpu.worker_tree / cores_s:.0%} of {_cores(cpu.cores)} were busy with the worker's processes, "
-        f"{cpu.broker / cores_s:.0%} with the broker, {cpu.client / cores_s:.0%} with the client, "
-        f"{cpu.others_share:.0%} with others"
-    )
+    times = cpu.saturation + facts.run_queue_wait_s / (facts.span_s * cpu.usable)
+    split = _split(cpu)
     if times >= OVER_SUBSCRIBED:
         queue = (
             f"its threads waited {facts.run_queue_wait_s / facts.span_s:.1f} s a second for a core and were pushed off one "
@@ -113,9 +135,20 @@ def _full(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict | None:
     return None
 
 
+def _split(cpu: CpuUse) -> str:
+    """Who used the cores. Others are not bound by our quota: their share is of all the cores."""
+    usable_s = cpu.window_s * cpu.usable
+    of_all = f" of all {cpu.cores}" if cpu.usable < cpu.cores else ""
+    return (
+        f"{cpu.saturation:.0%} of {_cores(cpu.usable)} were busy with the worker's processes, "
+        f"{cpu.broker / usable_s:.0%} with the broker, {cpu.client / usable_s:.0%} with the client, "
+        f"{cpu.others_share:.0%}{of_all} with others"
+    )
+
+
 def _waiting(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict:
     """Cores are idle, or taken by the broker and the client: what keeps the worker from its work."""
-    busy = f"{_cores(cpu.cores)} were idle for {cpu.idle_share:.0%} of the time"
+    busy = f"{_cores(cpu.usable)} were idle for {cpu.idle_share:.0%} of the time"
     broker = cpu.broker / cpu.window_s
     if broker > BROKER_LIMIT:
         return CpuVerdict(word=CpuWord.BROKER_BOUND, reason=f"the broker, one thread, used {broker:.2f} of a core; {busy}")
@@ -167,5 +200,5 @@ def _unseen(facts: CpuFacts) -> str:
     return "" if facts.broker_watched else "; the broker is not ours, and what it did was not seen"
 
 
-def _cores(count: int) -> str:
-    return f"{count} core{'s' if count > 1 else ''}"
+def _cores(count: float) -> str:
+    return f"{count:.3g} core{'s' if count != 1 else ''}"

@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness.machine import cores
+from harness.machine import cores, cpu_quota
+from harness.machine.cpu_quota import Throttle
 from harness.machine.pacer import Pacer
 from harness.machine.process_tree import ProcessTree
 from harness.machine.processes import OwnedProcess
@@ -34,7 +35,8 @@ THREADS_SHARE = 0.002
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One reading. `cpu_s` is cumulative, in seconds, by role; `cores_busy_s` is that of each core available, since boot,
-    whoever used it, with what the hypervisor stole (`steal_s`, all of these cores)."""
+    whoever used it, with what the hypervisor stole (`steal_s`, all of these cores). `throttles`: what CPU quotas have done so
+    far; read in the measured phase and at its ends."""
 
     at_s: float  # the middle of the reading
     phase: str
@@ -44,6 +46,7 @@ class Sample:
     pids: tuple[int, ...]  # the worker's tree: the worker itself first, then its children
     threads: Mapping[int, int]
     memory: MemoryReading | None = None
+    throttles: tuple[Throttle, ...] = ()
 
     @property
     def worker_tree_cpu_s(self) -> float:
@@ -102,6 +105,7 @@ class Monitor:
     def __post_init__(self) -> None:
         self._tree = ProcessTree(self.worker.keeper_pid)
         self._beside = {"broker": Program(self.broker), "client": Program(self.client)}
+        self._quotas = cpu_quota.here()
         self._memory = Pacer(every_s=MEMORY_EVERY_S, share=MEMORY_SHARE)
         self._threads = Pacer(every_s=THREADS_EVERY_S, share=THREADS_SHARE)
 
@@ -111,6 +115,7 @@ class Monitor:
         begin_s = time.monotonic()
         worker, children, stats = self._worker_cpu_s(every_thread=edge)
         machine = cores.read()
+        throttles = cpu_quota.throttles(self._quotas) if edge or phase == "measure" else ()
         cpu_s = {"worker": worker, "children": children, **{role: one.cpu_s() for role, one in self._beside.items()}}
         at_s = (begin_s + time.monotonic()) / 2
         if edge or (phase == "measure" and self._threads.due()):
@@ -123,6 +128,7 @@ class Monitor:
             steal_s=sum(machine.steal_s),
             pids=tuple(stat.pid for stat in stats),
             threads={stat.pid: stat.threads for stat in stats},
+            throttles=throttles,
             memory=self._read_memory(stats) if edge or (phase and self._memory.due()) else None,
         )
         self.samples.append(reading)

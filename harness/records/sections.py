@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from harness.certainty.intervals import NOTHING, Span
 from harness.experiment.matrix import Cell
+from harness.machine import cores
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending
 from harness.texts import visible
@@ -27,11 +28,28 @@ class Frozen(BaseModel):
         return self.model_copy(update=fields)
 
 
+class Throttled(Frozen):
+    """What the CPU quota of one control group held back in the measured window, see `harness.machine.cpu_quota`."""
+
+    level: int  # 0: our own group, 1: its parent …
+    quota: float  # cores
+    periods: int
+    throttled_periods: int
+    throttled_s: float  # core-seconds in which threads of the group were ready to run, and were not let
+
+    def share(self, window_s: float) -> float:
+        """Of the core time that the group was ready to use, what the quota withheld: withheld / (quota + withheld); 0..1.
+
+        A group that was held back has used its quota, or in part of the periods less: the share is then a little too low.
+        """
+        return self.throttled_s / (self.throttled_s + self.quota * window_s)
+
+
 class CpuUse(Frozen):
     """Core-seconds in the measured window by role, and what the whole machine did meanwhile."""
 
     window_s: float
-    cores: int
+    cores: int  # by affinity
     requests: int
     worker: float
     children: float
@@ -39,6 +57,28 @@ class CpuUse(Frozen):
     client: float
     machine: float  # all that were busy, with what the hypervisor stole
     steal: float
+    quota: float | None = None  # cores that the control groups allow; None without a quota
+    throttled: list[Throttled] = []  # of each group on our path that has a quota, our own first
+
+    @property
+    def usable(self) -> float:
+        """Cores that we may use, by affinity and quota."""
+        return cores.usable(self.cores, self.quota)
+
+    @property
+    def saturation(self) -> float:
+        """Share of the usable cores that the worker's tree used; 0..1."""
+        return self.worker_tree / (self.window_s * self.usable)
+
+    @property
+    def held_back(self) -> Throttled | None:
+        """The quota that withheld the greatest share; None without one. Groups on one path are not added up: while a group is
+        held back, so is all below it."""
+        return max(self.throttled, key=lambda one: one.share(self.window_s), default=None)
+
+    @property
+    def throttled_share(self) -> float | None:
+        return self.held_back.share(self.window_s) if self.held_back else None
 
     @property
     def worker_tree(self) -> float:
@@ -55,8 +95,10 @@ class CpuUse(Frozen):
 
     @property
     def idle_share(self) -> float:
-        """Share of the machine's cores that nobody used; 0..1."""
-        return max(0.0, 1.0 - self.machine / (self.window_s * self.cores))
+        """Share of the usable cores that nobody used: there was a core for it, and our quota had room for it; 0..1."""
+        free = self.cores - self.machine / self.window_s
+        room = free if self.quota is None else min(free, self.usable - self.ours / self.window_s)
+        return max(0.0, room / self.usable)
 
 
 class Occupancy(Frozen):

@@ -19,6 +19,7 @@ import pandas as pd
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
 from harness.experiment.matrix import Cell
+from harness.machine import cores
 from harness.measure import doubts, efficiency, figures, latencies, waterfall
 from harness.measure.efficiency import Ceiling, Efficiency
 from harness.records import answers
@@ -39,7 +40,8 @@ COLUMNS = (
     "private_bytes", "shared_saved_bytes", "growth_bytes_per_s", "growth_bytes_per_request",
     "threads_worker", "threads_child", "ready_s", "first_predict_s", "null_throughput_per_s", "baseline_predict_s",
     "overhead_fraction", "ceiling_per_s", "ceiling_cell", "efficiency",
-    "starved_share", "others_cpu_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low", "hang_rate_high",
+    "starved_share", "others_cpu_share", "throttled_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low",
+    "hang_rate_high",
     "offered_per_s", "late_share", "peak_per_s", *(f"stage_{name}_p50_s" for name in waterfall.STAGES), "outcomes", "evidence",
 )  # fmt: skip
 
@@ -187,7 +189,7 @@ def _cpu(good: list[TrialRecord]) -> dict[str, Any]:
     if not used:
         return {}
     tree, ours = sum(cpu.worker_tree for cpu in used), sum(cpu.ours for cpu in used)
-    seconds = sum(cpu.window_s * cpu.cores for cpu in used)
+    seconds = sum(cpu.window_s * cpu.usable for cpu in used)
     return {
         "cpu_saturation": tree / seconds,
         "cpu_s_per_request": tree / sum(cpu.requests for cpu in used),
@@ -196,6 +198,7 @@ def _cpu(good: list[TrialRecord]) -> dict[str, Any]:
         "cpu_share_broker": sum(cpu.broker for cpu in used) / ours if ours else None,
         "cpu_share_client": sum(cpu.client for cpu in used) / ours if ours else None,
         "others_cpu_share": max(cpu.others_share for cpu in used),
+        "throttled_share": max((cpu.throttled_share for cpu in used if cpu.throttled_share is not None), default=None),
     }
 
 
@@ -224,10 +227,11 @@ def _efficiency(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]
 
     Those of more processes than cores are missed only where the run has them: runs made before they were planned have none.
     """
-    own, cores = _throughput(known), max((record.cpu.use.cores for record, _ in known if record.cpu.use), default=0)
-    if not own or not cores or not efficiency.can_tell(cell):
+    own, usable = _throughput(known), max((record.cpu.use.usable for record, _ in known if record.cpu.use), default=0)
+    if not own or not usable or not efficiency.can_tell(cell):
         return None
-    beside = [one for one in cell.ceilings(cores) if one.concurrency <= cores or one.id in others]
+    count = cores.fill(usable)
+    beside = [one for one in cell.ceilings(count) if one.concurrency <= count or one.id in others]
     return efficiency.of(own, [_candidate(one, others, folder) for one in beside])
 
 

@@ -18,6 +18,7 @@ from harness.decide.advise.constraints import HANG_RATE, Bound
 from harness.decide.compare.sides import Side, read
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
+from harness.machine import identity
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.summary import notes, pattern, summary
@@ -28,8 +29,9 @@ NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW, Outcome.UNCHECKED}
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One configuration. `row`: its row of the table, with `rows_per_s` and `cores_available`; `paces`: rows a second, a trial
-    each; `broken`: bounds that its figures do not keep, `unknown`: those that nothing can be held against."""
+    """One configuration. `row`: its row of the table, with `rows_per_s` and `cores_available` (that could be used, by affinity
+    and CPU quota); `paces`: rows a second, a trial each; `broken`: bounds that its figures do not keep, `unknown`: those that
+    nothing can be held against."""
 
     cell: Cell
     row: Mapping[str, Any]
@@ -91,13 +93,13 @@ def read_all(folders: Sequence[Path], bounds: Sequence[Bound]) -> list[Candidate
     cores = set()
     for folder in folders:
         side = read(folder)
-        cores.add(side.machine.get("cores_available"))
+        cores.add((side.machine.get("cores_available"), side.machine.get("cpu_quota_cores")))
         for one in of_run(side, folder, bounds):
             if one.id not in found or not found[one.id].vetoed or found[one.id].atlas:
                 found[one.id] = one
     if len(cores) > 1:
         raise BadInput(
-            "the runs were made with different numbers of cores, so their figures cannot stand side by side",
+            "the runs were made with different numbers of cores, or CPU quotas, so their figures cannot stand side by side",
             remedy="name runs of one machine",
         )
     return list(found.values())
@@ -128,7 +130,7 @@ def _candidate(
     paces = tuple(one.throughput_per_s * cell.batch for one in known if one is not None and one.throughput_per_s)
     row = {
         **dict.fromkeys(summary.COLUMNS), **values, "rows_per_s": (values.get("throughput_per_s") or 0.0) * cell.batch,
-        "cores_available": side.machine.get("cores_available"),
+        "cores_available": identity.usable(side.machine),
     }  # fmt: skip
     broken, unknown = held(row, bounds)
     return Candidate(

@@ -131,7 +131,7 @@ def _saturation(duties: Sequence[float], seconds: float) -> Finding:
         first, last = watched.samples[0], watched.samples[-1]
         said_s = sum(used_s(np.fromfile(path, dtype=CLOCKS), first.at_s, last.at_s) for path in folder.glob("*.clock"))
     use = cpu_facts.use(first, last, requests=0)
-    seen, said = (part_s / (use.window_s * use.cores) for part_s in (use.worker_tree, said_s))
+    seen, said = (part_s / (use.window_s * use.usable) for part_s in (use.worker_tree, said_s))
     what = " and ".join(f"{abs(duty):.0%}" for duty in duties)
     return Finding(
         name=f"saturation, burners of {what} of a core{', short-lived' if duties[0] < 0 else ''}",
@@ -155,10 +155,13 @@ def used_s(clocks: np.ndarray, begin_s: float, end_s: float) -> float:
 
 def verdicts(seconds: float = SECONDS) -> list[Finding]:
     """The words for programs of known truth. On a machine with other work, or one core, they cannot be had and do not pass."""
-    count = len(cores.AVAILABLE)
+    count, quota = len(cores.AVAILABLE), cores.quota()
+    full, twice = CpuWord.SATURATED, CpuWord.OVER_SUBSCRIBED
+    if quota is not None and quota < count:  # what then limits a full load is the quota
+        full = twice = CpuWord.THROTTLED
     experiments: list[tuple[CpuWord, str, tuple[float, ...], Occupancy]] = [
-        (CpuWord.SATURATED, "burners", (1.0,) * count, _occupancy(count)),
-        (CpuWord.OVER_SUBSCRIBED, "burners", (1.0,) * TIMES * count, _occupancy(TIMES * count)),
+        (full, "burners", (1.0,) * count, _occupancy(count)),
+        (twice, "burners", (1.0,) * TIMES * count, _occupancy(TIMES * count)),
         (CpuWord.GIL_BOUND, "threads", (2,), _occupancy(2)),
         (CpuWord.GIL_BOUND, "threads", (4,), _occupancy(4)),
         (CpuWord.EXECUTOR_BOUND, "sleeper", (), _occupancy(1)),

@@ -101,8 +101,8 @@ def throughput_per_s(trials: Sequence[TrialRecord]) -> float | None:
 
 
 def saturation(trials: Sequence[TrialRecord]) -> float | None:
-    """CPU time of the worker's processes over time and cores, 0 to 1; median over the trials."""
-    return _median([r.cpu.use.worker_tree / (r.cpu.use.window_s * r.cpu.use.cores) for r in trials if r.cpu.use])
+    """CPU time of the worker's processes over time and usable cores, 0 to 1; median over the trials."""
+    return _median([r.cpu.use.saturation for r in trials if r.cpu.use])
 
 
 def _median(values: Sequence[float | None]) -> float | None:
