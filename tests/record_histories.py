@@ -220,7 +220,8 @@ def record(name: str, scenario: Scenario, server: Broker, folder: Path) -> None:
             cell=cell.as_dict(), settings=settings, dtype=bundle.dtype, baseline_s=scenario.baseline_s,
             baseline_first_s=scenario.baseline_first_s, started_s=noted.started_s, main=noted.main, steps=tuple(noted.steps),
             codes=noted.codes, client=noted.client is not None, watched=noted.watched(), kernel_cpu_s=end["kernel_cpu_s"],
-            last=end["last"], oom_kills=end.get("oom_kills", 0), evidence=end.get("evidence"), log=end["log"][-KEPT_LOG:],
+            last=end["last"], oom_kills=end.get("oom_kills", 0), oom_counted=noted.oom_counted(),
+            evidence=end.get("evidence"), log=end["log"][-KEPT_LOG:],
             struck=None if work.outside is None else work.outside.struck,
             **{key: tuple(value) for key, value in noted.told.items()},
         )  # fmt: skip

@@ -73,6 +73,7 @@ class History:
     no_consumer: str = ""
     log: str = ""
     oom_kills: int = 0
+    oom_counted: str = ""
     evidence: Evidence | None = None
     kernel_cpu_s: float | None = None
     last: Sample | None = None  # taken as the worker was ended
@@ -173,6 +174,9 @@ class StoredSite:
 
     def oom_kills(self) -> int:
         return self.history.oom_kills
+
+    def oom_counted(self) -> str:
+        return self.history.oom_counted
 
     def evidence(self, pids: tuple[int, ...]) -> Evidence:
         self.asked.append("evidence")

@@ -98,6 +98,15 @@ def test_every_thread_of_a_dump_can_be_read_apart() -> None:
     assert frames_of(dump, 6) == ()
 
 
+@pytest.mark.parametrize(("kills", "told"), [(2, "counted 2 kills for memory"), (0, "killed nobody for memory")])
+def test_a_crash_says_whose_kills_for_memory_were_counted(kills: int, told: str) -> None:
+    crash = Facts(outcome=Outcome.CRASHED, pool="prefork", oom_kills=kills)
+    assert cause_of(replace(crash, oom_counted="in its control group")).support == (  # type: ignore[union-attr]
+        f"the kernel {told} in its control group during the trial",
+    )
+    assert cause_of(crash).support == (f"the kernel {told} during the trial",)  # type: ignore[union-attr]
+
+
 FORKED = Cell(backend="tensorflow2", pool="prefork", concurrency=2, placement="import")
 
 

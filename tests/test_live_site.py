@@ -13,7 +13,8 @@ import redis
 
 from harness.broker import Census
 from harness.client.plan import Plan, request_id
-from harness.machine import procfs
+from harness.machine import oom_kills, procfs
+from harness.machine.oom_kills import Kills
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
@@ -378,9 +379,11 @@ def test_the_clients_state_is_the_kernels_letter_and_nothing_once_it_has_gone(tm
 
 
 def test_kills_for_memory_count_from_the_trials_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = iter((5, 8))
-    monkeypatch.setattr(procfs, "oom_kills", lambda: next(counts))
-    assert stage(tmp_path).made().oom_kills() == 3
+    group = Path("a")
+    counts = iter(Kills(where=oom_kills.OWN, counts={group: count}) for count in (5, 8))
+    monkeypatch.setattr(oom_kills, "read", lambda: next(counts))
+    site = stage(tmp_path).made()
+    assert (site.oom_kills(), site.oom_counted()) == (3, "in its control group")
 
 
 def test_the_tree_is_everything_below_the_keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,8 @@ def test_where_requests_waited_is_told_of_the_measured_phase(left: Left, tmp_pat
 
 def test_the_cause_is_found_from_all_that_was_kept(left: Left) -> None:
     end = replace(
-        left.ended, verdict=Verdict(state=State.HUNG, how=How.FUTEX), oom_kills=2, log_line=f"x {NEVER_STARTED} y",
+        left.ended, verdict=Verdict(state=State.HUNG, how=How.FUTEX), oom_kills=2, oom_counted="here",
+        log_line=f"x {NEVER_STARTED} y",
         census=Census(answers=False, messages=5, connections=6),
         evidence=Evidence(path=Path("x"), frames=("f",), lost_native=("n",), lost_python=("p",)),
     )  # fmt: skip
@@ -158,7 +159,8 @@ def test_the_cause_is_found_from_all_that_was_kept(left: Left) -> None:
     assert (found.outcome, found.pool, found.how, found.dead_children, found.never_started) == (
         Outcome.HUNG, "prefork", How.FUTEX, 2, True,
     )  # fmt: skip
-    assert (found.frames, found.lost_native, found.lost_python, found.oom_kills) == (("f",), ("n",), ("p",), 2)
+    assert (found.frames, found.lost_native, found.lost_python) == (("f",), ("n",), ("p",))
+    assert (found.oom_kills, found.oom_counted) == (2, "here")
     assert (found.broker_answers, found.in_broker, found.consumers, found.waiting) == (False, 5, 6, 4)
     assert (found.queued, found.reserved) == (1.5, 6.0)
     partly = replace(one, ended=replace(end, partial=Verdict(state=State.HUNG, how=How.GIL)))

@@ -128,8 +128,8 @@ def test_the_last_sample_is_that_of_the_closing_or_else_that_of_the_last_look(na
 
 @pytest.mark.parametrize("name", ["ok-prefork", "hung-deadlock-solo", "crashed-exit-3-solo"])
 def test_kills_for_memory_are_counted_of_every_trial(name: str, tmp_path: Path) -> None:
-    left, _ = replay.watched(replay.stored(name, tmp_path).changed(oom_kills=3))
-    assert left.ended.oom_kills == 3
+    left, _ = replay.watched(replay.stored(name, tmp_path).changed(oom_kills=3, oom_counted="here"))
+    assert (left.ended.oom_kills, left.ended.oom_counted) == (3, "here")
     assert replay.once(name).left.ended.oom_kills == replay.once(name).stored.history.oom_kills
 
 

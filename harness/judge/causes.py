@@ -62,6 +62,7 @@ class Facts:
     never_started: bool = False  # the worker gave up on its children: see NEVER_STARTED
     serial_waits: bool = False  # the serial calls waited as well: then no fork, and no pool, is the cause
     oom_kills: int = 0
+    oom_counted: str = ""  # where, in words: 'in its control group'
     broker_answers: bool = True
     waiting: int = 0
     in_broker: int | None = None
@@ -109,13 +110,17 @@ def _lost_in_fork(names: Sequence[str]) -> str:
 def _crash_kill(facts: Facts) -> Cause | None:
     if not facts.oom_kills:
         return None
-    return Cause(name="oom-killed", support=(f"the kernel counted {facts.oom_kills} kills for memory during the trial",))
+    return Cause(name="oom-killed", support=(f"the kernel counted {facts.oom_kills} kills for memory {_counted(facts)}",))
 
 
 def _of_crash(facts: Facts) -> Cause:
     if facts.never_started:
         return Cause(name="respawn-loop", support=(f"the worker gave up: {NEVER_STARTED}",))
-    return _crash_kill(facts) or Cause(name="unknown", support=("the kernel killed nobody for memory during the trial",))
+    return _crash_kill(facts) or Cause(name="unknown", support=(f"the kernel killed nobody for memory {_counted(facts)}",))
+
+
+def _counted(facts: Facts) -> str:
+    return f"{facts.oom_counted} during the trial".lstrip()
 
 
 def _of_broker(facts: Facts) -> Cause | None:

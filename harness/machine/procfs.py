@@ -159,14 +159,6 @@ def call(pid: int, tid: int) -> Call | None:
     return found if found.arguments else None
 
 
-def oom_kills() -> int:
-    """Processes that the kernel has killed for memory since boot; 0 where it does not count them."""
-    for line in (read("/proc/vmstat") or "").splitlines():
-        if line.startswith("oom_kill "):
-            return int(line.split()[1])
-    return 0
-
-
 def numbers(folder: str) -> list[int]:
     try:
         return [int(name) for name in os.listdir(folder) if name.isdigit()]

@@ -101,6 +101,7 @@ def facts(left: Left, outcome: Outcome) -> Facts:
         never_started=NEVER_STARTED in end.log_line,
         serial_waits=left.baseline_waits,
         oom_kills=end.oom_kills,
+        oom_counted=end.oom_counted,
         broker_answers=end.census.answers if end.census else True,
         waiting=signs.waiting,
         in_broker=end.census.messages if end.census else None,

@@ -37,7 +37,8 @@ class Ending:
     log_error: str = ""  # the last exception in it
     log_words: str = ""  # its last lines
     census: Census | None = None  # what the broker said when the trial stood still
-    oom_kills: int = 0  # of the whole machine, during the trial
+    oom_kills: int = 0  # during the trial
+    oom_counted: str = ""  # where these were counted, see `machine.oom_kills`; '' if that is not known
     evidence: Evidence | None = None
     backlog: tuple[Backlog, ...] = ()  # what other tasks than ours wait in the private broker of somebody's own application
     consumed: tuple[str, ...] | None = None  # the queues that its worker consumes; None if that is not known

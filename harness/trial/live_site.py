@@ -16,7 +16,7 @@ import redis
 from harness import broker
 from harness.broker import Backlog, Census
 from harness.client.plan import GO, Plan, new_prefix, request_id
-from harness.machine import procfs
+from harness.machine import oom_kills, procfs
 from harness.machine.processes import OwnedProcess
 from harness.measure import noise
 from harness.measure.monitor import Monitor, Sample, Watched
@@ -54,7 +54,7 @@ class LiveSite:
         self.started_s = self.now()
         self.queue = work.application.queue_key if work.application else f"harness-{os.urandom(4).hex()}"
         self.prefix = new_prefix()
-        self._oom_kills = procfs.oom_kills()
+        self._oom_kills = oom_kills.read()
         self._broker = means.broker_view(work.broker.url)
         self.client: OwnedProcess | None = None
         with contextlib.ExitStack() as undo:  # what was started ends again, if the rest cannot be
@@ -132,8 +132,11 @@ class LiveSite:
         return ""
 
     def oom_kills(self) -> int:
-        """Of the whole machine, since the trial began."""
-        return procfs.oom_kills() - self._oom_kills
+        """Since the trial began, where `oom_counted` says."""
+        return oom_kills.read().since(self._oom_kills)
+
+    def oom_counted(self) -> str:
+        return self._oom_kills.where
 
     def backlog(self) -> tuple[Backlog, ...]:
         """Of somebody's own application, in its private broker."""

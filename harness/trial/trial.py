@@ -30,6 +30,7 @@ class OwnSite(Site, Protocol):
     """A site that a trial can also take leave of."""
 
     def oom_kills(self) -> int: ...
+    def oom_counted(self) -> str: ...
     def backlog(self) -> tuple[Backlog, ...]: ...
     def consumed(self) -> tuple[str, ...] | None: ...
     def evidence(self, pids: tuple[int, ...]) -> Evidence: ...
@@ -43,6 +44,7 @@ class Around:
     """What was asked beside the worker when the trial had ended, and everything still stood; see `left.Ending`."""
 
     oom_kills: int = 0
+    oom_counted: str = ""
     backlog: tuple[Backlog, ...] = ()
     consumed: tuple[str, ...] | None = None
     census: Census | None = None
@@ -63,6 +65,7 @@ class Trial:
             seen = watcher.watch()
             around = Around(
                 oom_kills=site.oom_kills(),
+                oom_counted=site.oom_counted(),
                 backlog=site.backlog(),
                 consumed=site.consumed(),
                 census=site.census() if seen.ended_by == "limit" else seen.census,
@@ -116,6 +119,7 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
         log_words=worker_log.last_words(work.log),
         census=around.census,
         oom_kills=around.oom_kills,
+        oom_counted=around.oom_counted,
         evidence=evidence,
         backlog=around.backlog,
         consumed=around.consumed,
