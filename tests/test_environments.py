@@ -369,6 +369,22 @@ def test_the_doctor_names_cost_and_remedy_of_all_that_is_missing(only: Path, tin
     assert all(finding.cost and finding.remedy for finding in findings.values() if finding.status is not doctor.Status.OK)
 
 
+@pytest.mark.parametrize(
+    ("count", "quota", "status", "detail"),
+    [
+        (2, None, doctor.Status.OK, "2 available"),
+        (4, 8.0, doctor.Status.OK, "4 by affinity, and a CPU quota of 8, so that 4 may be used"),
+        (4, 2.5, doctor.Status.WARNING, "4 by affinity, and a CPU quota of 2.5, so that 2.5 may be used"),
+        (2, 1.5, doctor.Status.WARNING, "2 by affinity, and a CPU quota of 1.5, so that 1.5 may be used"),
+        (1, None, doctor.Status.WARNING, "1 available"),
+    ],
+)
+def test_the_doctor_tells_affinity_and_quota_apart(count: int, quota: float | None, status: doctor.Status, detail: str) -> None:
+    found = doctor.cores_finding(count, quota)
+    assert (found.status, found.detail) == (status, detail)
+    assert bool(found.cost and found.remedy) is (status is not doctor.Status.OK)
+
+
 def test_the_doctor_changes_nothing(tiny: Description, home: Path) -> None:
     doctor.examine()
     assert not home.exists()

@@ -23,11 +23,13 @@ from harness.environments import Description, descriptions, find
 from harness.environments.blas import doubt
 from harness.environments.interpreters import look
 from harness.errors import HarnessError
+from harness.machine import cgroups, cores
 from harness.places import home
 
 GIB = 2**30
 DISK_BYTES_EACH = 2 * GIB  # TensorFlow 2's share with what is downloaded; two of these are enough for all environments
 MEMORY_BYTES = 4 * GIB  # four processes, each with its own TensorFlow and model
+MEMORY_LIMITS = {1: "memory.limit_in_bytes", 2: "memory.max"}  # by version of the control group
 CORES = 2
 STACK_LIMIT_S = 10.0
 
@@ -200,9 +202,11 @@ def _disk() -> Iterable[Finding]:
 
 
 def _memory() -> Iterable[Finding]:
-    usable = int(min([psutil.virtual_memory().available, *_cgroup("memory.max")]))
+    limit = cgroups.least(cgroups.standing("memory"), MEMORY_LIMITS)
+    have = psutil.virtual_memory().available
     remedy = "lower the concurrency, close other programs, or raise the container's limit"
     cost = "swapping, or workers killed by the kernel"
+    usable = have if limit is None else min(have, limit)
     yield _enough("memory", usable, MEMORY_BYTES, "available", cost=cost, remedy=remedy)
 
 
@@ -214,29 +218,20 @@ def _enough(name: str, have: int, want: int, what: str, *, cost: str, remedy: st
 
 
 def _cores() -> Iterable[Finding]:
-    cores = len(os.sched_getaffinity(0))
-    quota = _quota()
-    detail = f"{cores} available" + (f", of which a quota allows {quota:.1f}" if quota is not None else "")
-    if cores >= CORES and (quota is None or quota >= cores):
-        yield _ok("cores", detail)
-    else:
-        yield _warning(
-            "cores",
-            detail,
-            cost="workers, broker and load generator take turns: latencies grow and saturation is misread",
-            remedy=f"use at least {CORES} whole cores, without a CPU quota",
-        )
+    yield cores_finding(len(cores.AVAILABLE), cores.quota())
 
 
-def _quota() -> float | None:
-    """Cores that the control group may use on average; None without a limit."""
-    numbers = _cgroup("cpu.max")
-    return numbers[0] / numbers[1] if numbers else None
-
-
-def _cgroup(file: str) -> list[float]:
-    """The numbers in one of the control group's files; none where there is no limit ("max"). Source: cgroup v2."""
-    try:
-        return [float(word) for word in Path("/sys/fs/cgroup", file).read_text().split()]
-    except (OSError, ValueError):
-        return []
+def cores_finding(count: int, quota: float | None) -> Finding:
+    """On cores by affinity, and a CPU quota in cores (None without one)."""
+    usable = cores.usable(count, quota)
+    detail = f"{count} available"
+    if quota is not None:
+        detail = f"{count} by affinity, and a CPU quota of {quota:.3g}, so that {usable:.3g} may be used"
+    if usable < CORES:
+        cost = "workers, broker and load generator take turns: latencies grow"
+        return _warning("cores", detail, cost=cost, remedy=f"use at least {CORES} whole cores, without a CPU quota")
+    if usable < count:
+        cost = "a worker that uses its quota up stands still until the next period: its row says throttled"
+        remedy = "measure with the quota of the deployment, or without one"
+        return _warning("cores", detail, cost=cost, remedy=remedy)
+    return _ok("cores", detail)
