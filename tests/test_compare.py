@@ -262,15 +262,14 @@ def test_the_command_prints_the_loudest_line_first_writes_both_files_and_fails_w
     assert plain.stdout.startswith(" ok -> hung   theano-solo-c1-first-task-predict-b8")
     assert "worse   theano-solo-c1-first-task-predict: throughput 100/s -> 80/s" in plain.stdout
     files = ["--json", str(tmp_path / "c.json"), "--markdown", str(tmp_path / "c.md")]
-    gated = CliRunner().invoke(
-        cli.command_line(), ["compare", str(before), str(after), "--fail-on", "outcome,throughput:5%", *files]
-    )
+    held = ["--fail-on", "outcome,throughput:5%"]
+    gated = CliRunner().invoke(cli.command_line(), ["compare", str(before), str(after), *held, *files])
     assert gated.exit_code == 1
     data = json.loads((tmp_path / "c.json").read_text())
     assert len(data["failures"]) == 2
     assert data["outcomes"][0]["after"] == "hung"
     assert "**ok → hung**" in (tmp_path / "c.md").read_text()
-    again = CliRunner().invoke(cli.command_line(), ["compare", str(before), str(before), *gate])
+    again = CliRunner().invoke(cli.command_line(), ["compare", str(before), str(before), *held])
     assert again.exit_code == 0
 
 

@@ -26,7 +26,7 @@ from harness.run.interrupt import interruptible
 
 START_S = 4.0  # what a run of its own costs
 LEAST_S, MOST_S = 30.0, 300.0  # of a part
-CHUNKS = 4  # parts for each job, so that the last ones end together
+CHUNKS = 2  # parts for each job, so that the last ones end together; each costs START_S
 LOOK_EVERY_S = 0.3
 STOP_GRACE_S = 60.0
 STOPPING = "stopping after the trials' clean-up; what was measured is kept"
