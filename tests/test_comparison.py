@@ -21,7 +21,8 @@ STEADY = [100.0, 101.0, 99.0, 100.5, 99.5]
         ([80.0, 100.0, 130.0], [90.0, 120.0, 140.0], ComparisonWord.CANNOT_SAY),
         ([100.0], [200.0], ComparisonWord.CANNOT_SAY),
         ([100.0, 100.0], [0.0, 100.0], ComparisonWord.CANNOT_SAY),
-        ([100.0, 100.0], [120.0, 120.0], ComparisonWord.DIFFER),
+        ([100.0, 100.0, 100.0], [120.0, 120.0, 120.0], ComparisonWord.DIFFER),
+        ([100.0, 100.1], [10.0, 10.01], ComparisonWord.CANNOT_SAY),  # workers of two kinds do that in 5 % of like pairs
     ],
 )
 def test_a_comparison_says_what_the_trials_allow(first: list[float], second: list[float], word: ComparisonWord) -> None:
