@@ -10,13 +10,15 @@ from harness.decide.bisect.search import Measured, search
 from harness.environments import releases
 from harness.errors import BadInput
 from harness.records.outcomes import Outcome
+from harness.summary.summary import GRAVITY
 
 PACE = (100.0, 101.0, 99.0, 100.5, 99.5)
 
 
 def release(version: str, outcome: Outcome | None = Outcome.OK, factor: float = 1.0) -> Measured:
     paces = tuple(factor * pace for pace in PACE) if outcome is Outcome.OK else ()
-    return Measured(version=version, outcome=outcome, reason=f"{version} {outcome}", paces_per_s=paces)
+    ended = (outcome,) * len(PACE) if outcome else ()
+    return Measured(version=version, outcome=outcome, reason=f"{version} {outcome}", ended=ended, paces_per_s=paces)
 
 
 @given(st.integers(2, 40), st.data())
@@ -31,7 +33,7 @@ def test_the_release_at_which_the_outcome_changed_is_found_by_halving(count: int
     answer = search([str(number) for number in range(count)], measure)
     assert (answer.last_good.version, answer.first_bad.version) == (str(first_bad - 1), str(first_bad))
     assert answer.between == ()
-    assert answer.what == "outcome ok -> hung"
+    assert answer.what == "outcome ok -> hung (ok 5 -> hung 5)"
     assert len(asked) == len(set(asked)) <= 2 + count.bit_length()
 
 
@@ -60,7 +62,8 @@ def test_where_the_outcome_changed_the_pace_of_a_release_does_not_matter() -> No
 
 
 def test_a_release_whose_pace_is_like_both_ends_is_passed_over_and_named() -> None:
-    vague = Measured(version="c", outcome=Outcome.OK, reason="", paces_per_s=(96.0, 70.0, 99.0, 74.0, 100.0))
+    ended = (Outcome.OK,) * 5
+    vague = Measured(version="c", outcome=Outcome.OK, reason="", ended=ended, paces_per_s=(96.0, 70.0, 99.0, 74.0, 100.0))
 
     def measure(version: str) -> Measured:
         return vague if version == "c" else release(version, factor=1.0 if version < "c" else 0.85)
@@ -73,6 +76,29 @@ def test_a_release_whose_pace_is_like_both_ends_is_passed_over_and_named() -> No
 def test_ends_that_do_not_differ_or_could_not_be_measured_are_refused(bad: Measured) -> None:
     with pytest.raises(BadInput, match=r"do not differ|could not be measured"):
         search(["a", "b"], lambda version: release("a") if version == "a" else bad)
+
+
+def counted(version: str, hung: int, of: int) -> Measured:
+    ended = (Outcome.HUNG,) * hung + (Outcome.OK,) * (of - hung)
+    return Measured(version=version, outcome=min(ended, key=GRAVITY.index), reason="", ended=ended)
+
+
+@pytest.mark.parametrize(("hung", "of"), [((0, 1), 1), ((0, 1), 3), ((0, 1), 30), ((1, 2), 5)])
+def test_ends_whose_outcomes_chance_alone_may_have_made_are_refused(hung: tuple[int, int], of: int) -> None:
+    with pytest.raises(BadInput, match="do not differ, as far as the trials show"):
+        search(["a", "b"], lambda version: counted(version, hung[version == "b"], of))
+
+
+def test_a_release_that_hangs_in_some_trials_is_like_the_end_whose_counts_it_has() -> None:
+    hung = {"a": 0, "b": 1, "c": 15, "d": 14, "e": 15}
+    answer = search(list("abcde"), lambda version: counted(version, hung[version], 30))
+    assert (answer.last_good.version, answer.first_bad.version, answer.between) == ("b", "c", ())
+    assert answer.what == "outcome ok -> hung (ok 30 -> ok 15, hung 15)"
+
+
+def test_a_release_of_few_trials_that_is_like_both_ends_is_passed_over() -> None:
+    answer = search(list("abc"), lambda version: counted(version, {"a": 0, "b": 1, "c": 3}[version], 3))
+    assert (answer.last_good.version, answer.first_bad.version, answer.between) == ("a", "c", ("b",))
 
 
 def test_releases_stand_in_the_direction_from_good_to_bad() -> None:

@@ -60,18 +60,97 @@ def word_of(found: Changes, metric: str = "throughput") -> ComparisonWord:
     return next(one.found.word for one in found.differences if one.metric.name == metric)
 
 
-def test_an_ok_cell_that_hangs_once_is_the_first_line() -> None:
+def ended(hung: int, count: int) -> Side:
+    """A run of one cell, some of whose trials hung."""
+    return side(trials(*[100.0] * count, outcomes=(Outcome.HUNG,) * hung))
+
+
+def test_a_cell_that_fails_in_every_trial_is_worse_and_one_that_hangs_once_cannot_be_said() -> None:
     other = replace(SOLO, batch=8)
     before = side(trials(100, 101, 99), trials(50, 51, 49, cell=other))
     after = side(trials(100, 101, 99, outcomes=(Outcome.HUNG,)), trials(50, 51, 49, cell=other, outcomes=(Outcome.ERRORS,) * 3))
     found = changes.compare(before, after)
     assert [(one.before, one.after, one.worse) for one in found.outcomes] == [
-        (Outcome.OK, Outcome.HUNG, True),
         (Outcome.OK, Outcome.ERRORS, True),
+        (Outcome.OK, Outcome.HUNG, None),
     ]
-    assert found.outcomes[0].counts == "ok 3 -> ok 2, hung 1"
-    back = changes.compare(after, before)
-    assert [one.worse for one in back.outcomes] == [False, False]
+    every, once = found.outcomes
+    assert every.basis.startswith("3 of 3 errors, before 0 of 3: every one of 3 after 3 trials")
+    assert every.basis.endswith("in 1.6 % of pairs at the most")
+    assert once.counts == "ok 3 -> ok 2, hung 1"
+    assert once.basis.startswith("1 of 3 hung, before 0 of 3: 3 and 3 trials cannot tell a change from chance")
+    judged = gate.judge(gate.parse("outcome"), found)
+    assert len(judged.failures) == len(judged.warnings) == 1
+    assert "1 of 3 hung, before 0 of 3" in judged.warnings[0]
+
+
+def test_that_a_fault_is_gone_takes_more_trials_than_that_it_came() -> None:
+    assert [one.worse for one in changes.compare(ended(3, 3), ended(0, 3)).outcomes] == [None]
+    assert [one.worse for one in changes.compare(ended(5, 5), ended(0, 5)).outcomes] == [False]
+
+
+def test_one_hang_in_thirty_is_no_change_and_fifteen_are() -> None:
+    for pair in ((0, 1), (1, 0)):
+        found = changes.compare(*(ended(hung, 30) for hung in pair))
+        assert found.outcomes == ()
+        assert [one.worse for one in found.unshown] == [None]
+    found = changes.compare(ended(0, 30), ended(1, 30))
+    assert found.unshown[0].basis == "1 of 30 hung, before 0 of 30: no change shown (p = 1)"
+    assert "1 of 30 hung" in gate.judge(gate.parse("outcome"), found).warnings[0]
+    often = changes.compare(ended(0, 30), ended(15, 30))
+    assert [one.worse for one in often.outcomes] == [True]
+    assert often.outcomes[0].basis.startswith("15 of 30 hung, before 0 of 30 (p = ")
+
+
+def test_single_trials_claim_no_outcome() -> None:
+    for count in (1, 2):
+        (one,) = changes.compare(ended(0, count), ended(count, count)).outcomes
+        assert (one.before, one.after, one.worse) == (Outcome.OK, Outcome.HUNG, None)
+        assert "--repeat 5 can" in one.basis
+
+
+def test_a_new_kind_of_end_is_worse_by_the_graver_counts() -> None:
+    """A crash in one of thirty hides no hang in half of them: graver ends count with graver ones."""
+    before = side(trials(*[100.0] * 30, outcomes=(Outcome.CRASHED,)))
+    found = changes.compare(before, ended(15, 30))
+    assert [one.worse for one in found.outcomes] == [True]
+    assert found.outcomes[0].basis.startswith("15 of 30 hung or worse, before 1 of 30")
+
+
+def test_outcomes_are_corrected_for_the_cells_that_are_compared_at_once() -> None:
+    """Eight of thirty are a change on their own (p = 0.005), and not as one of three cells that ended otherwise."""
+    cells = [replace(SOLO, batch=number) for number in (1, 2, 3)]
+
+    def run(*hung: int) -> Side:
+        return side(
+            *(
+                trials(*[9.0] * 30, cell=cell, outcomes=(Outcome.HUNG,) * count)
+                for cell, count in zip(cells, hung, strict=False)
+            )
+        )
+
+    alone = changes.compare(run(0), run(8))
+    assert [one.worse for one in alone.outcomes] == [True]
+    assert changes.compare(run(0, 0, 0), run(8, 1, 1)).outcomes == ()
+    steady = changes.compare(run(0, 0, 0), run(8, 0, 0))
+    assert [one.worse for one in steady.outcomes] == [True], "cells that ended alike cannot be claimed, and do not count"
+
+
+def test_figures_are_corrected_for_their_number() -> None:
+    """At the edge of the level, a difference stands on its own, and not as one of a hundred figures."""
+    cells = [replace(SOLO, batch=number) for number in range(1, 51)]
+
+    def run(count: int, factor: float) -> Side:
+        first = trials(100 * factor, 103 * factor, 97 * factor, cell=cells[0])
+        return side(first, *(trials(100, 101, 99, cell=cell) for cell in cells[1:count]))
+
+    alone = changes.compare(run(1, 1.0), run(1, 1.25))
+    assert word_of(alone) is ComparisonWord.DIFFER
+    among = changes.compare(run(50, 1.0), run(50, 1.25))
+    first = among.differences[0]
+    assert first.found.word is ComparisonWord.CANNOT_SAY
+    assert "one of 100 figures that are compared at once" in first.found.reason
+    assert first.found.p == alone.differences[0].found.p
 
 
 @pytest.mark.parametrize("end", [Outcome.SKIPPED, Outcome.INVALID])

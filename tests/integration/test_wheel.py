@@ -123,6 +123,7 @@ measure_s = 0.5
 requests = 10
 noise_limit = 100.0
 controls = false
+repeat = 3
 [[cells]]
 backend = ["{backend}"]
 environment = ["celery"]
@@ -162,12 +163,14 @@ def test_the_recipe_of_a_gate_passes_what_is_as_before_and_fails_what_is_not(
     shell("compare")
     shell("summary")
     assert "0 outcomes changed in 1 cells" in (tmp_path / "summary.md").read_text()
-    # the same cell, which now raises: its record is given the name that the baseline knows
+    # the same cell, which now raises: its records are given the name that the baseline knows
     (tmp_path / "serving.toml").write_text(GATED.format(backend="faulty", fault="error@0"))
     (tmp_path / "results" / "now").rename(tmp_path / "results" / "before")
     shell("measure")
     trials = tmp_path / "results" / "now" / "trials.jsonl"
-    trials.write_text(trials.read_text().replace("error@0", "sleep=0.001@0", 1).replace("error@0", "sleep:0.001@0"))
+    lines = trials.read_text().splitlines(keepends=True)
+    named = [line.replace("error@0", "sleep=0.001@0", 1).replace("error@0", "sleep:0.001@0") for line in lines]
+    trials.write_text("".join(named))
     assert "FAILS: faulty@celery-solo-c1-first-task-predict-sleep=0.001@0: ok -> errors" in shell("compare", code=1)
     shell("summary")
     assert "**ok → errors**" in (tmp_path / "summary.md").read_text()

@@ -1,9 +1,10 @@
 """Find the release of a package at which a cell's outcome or pace changed, by halving. Each release gets a variant of the
 cell's environment (`environments.variants`) and a run of its own; what was measured before is not measured again.
 
-Where the ends' outcomes differ, a release *is like* the one whose outcome it has. Where they are the same, it is like an end
-if its outcome is that, too, and its pace is not shown to differ (`comparison`). One that cannot be had, or that is like
-neither end or both, is passed over, and the answer names the gap that is left.
+Where the ends are shown to end otherwise (`compare.outcomes`: by counts of trials, never by one trial), a release *is like* an
+end whose counts its own are not shown to differ from. Else it is like an end if neither its outcomes nor its pace
+(`comparison`) are shown to differ. One that cannot be had, or that is like neither end or both, is passed over, and the answer
+names the gap that is left.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from harness.certainty import comparison
 from harness.certainty.comparison import ComparisonWord
-from harness.decide.compare import sides
+from harness.decide.compare import outcomes, sides
 from harness.environments import name_of, normal
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.experiment import Experiment
@@ -32,17 +33,23 @@ from harness.texts import escaped
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one release did. `outcome` is the gravest of its trials, None where it could not be measured (`reason`)."""
+    """What one release did. `outcome` is the gravest of its trials, None where it could not be measured (`reason`); `ended`:
+    how each trial that was judged ended."""
 
     version: str
     outcome: Outcome | None
     reason: str
+    ended: tuple[Outcome, ...] = ()
     paces_per_s: tuple[float, ...] = ()
     evidence: str = ""
 
     def like(self, other: Measured) -> bool:
         """In outcome and in pace."""
-        return self.outcome is other.outcome and self.difference(other).word is not ComparisonWord.DIFFER
+        return self.ends_like(other) and self.difference(other).word is not ComparisonWord.DIFFER
+
+    def ends_like(self, other: Measured) -> bool:
+        """Whether the trials of the two are not shown to end otherwise."""
+        return not outcomes.differ(self.ended, other.ended)
 
     def difference(self, other: Measured) -> comparison.Comparison:
         return comparison.compare(other.paces_per_s, self.paces_per_s)
@@ -72,7 +79,8 @@ def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Bisec
             raise BadInput(f"{end.version} could not be measured: {end.reason}", remedy="name another release as this end")
     if bad.like(good):
         raise BadInput(
-            f"{good.version} and {bad.version} do not differ: both {good.outcome}; pace: {bad.difference(good).reason}",
+            f"{good.version} and {bad.version} do not differ, as far as the trials show: {outcomes.tally(good.ended)} and "
+            f"{outcomes.tally(bad.ended)}; pace: {bad.difference(good).reason}",
             remedy="more trials (--repeat 5) tell smaller differences; or name other releases",
         )
     low, high = 0, len(versions) - 1
@@ -92,8 +100,10 @@ def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Bisec
 
 def _like(found: Measured, good: Measured, bad: Measured) -> tuple[bool, bool]:
     """Whether a release is like the good end, and whether it is like the bad one."""
-    if good.outcome is not bad.outcome:
-        return found.outcome is good.outcome, found.outcome is bad.outcome
+    if found.outcome is None:
+        return False, False
+    if not good.ends_like(bad):
+        return found.ends_like(good), found.ends_like(bad)
     return found.like(good), found.like(bad)
 
 
@@ -105,8 +115,9 @@ def _next(versions: Sequence[str], low: int, high: int, known: dict[str, Measure
 
 
 def _what(good: Measured, bad: Measured) -> str:
-    if good.outcome is not bad.outcome:
-        return f"outcome {good.outcome} -> {bad.outcome}"
+    if not good.ends_like(bad):
+        words = f"outcome {good.outcome} -> {bad.outcome}" if good.outcome is not bad.outcome else f"how often {bad.outcome}"
+        return f"{words} ({outcomes.tally(good.ended)} -> {outcomes.tally(bad.ended)})"
     return f"pace, {bad.difference(good).reason}"
 
 
@@ -150,7 +161,8 @@ def judged(version: str, records: Sequence[TrialRecord], folder: Path) -> Measur
     paces = tuple(one.throughput_per_s for one in found if one is not None and one.throughput_per_s)
     return Measured(
         version=version, outcome=None if worst.outcome in NOT_JUDGED else worst.outcome, reason=worst.reason,
-        paces_per_s=paces, evidence=str(folder / worst.ended.evidence) if worst.ended.evidence else "",
+        ended=tuple(one.outcome for one in records if one.outcome not in NOT_JUDGED), paces_per_s=paces,
+        evidence=str(folder / worst.ended.evidence) if worst.ended.evidence else "",
     )  # fmt: skip
 
 

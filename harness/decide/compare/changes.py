@@ -1,27 +1,29 @@
 """What changed from one run to the other, cell by cell. Pure.
 
-An outcome is compared as the gravest of a cell's judged trials, and a change of it is the first thing to read; so is a hang
-rate that is another one by its exact intervals. Figures are compared only between trials that ended ok, by the rule of
-`harness.certainty.comparison`; where that cannot decide, or one run alone was made on a noisy machine, the reason says so.
+How trials ended is the first thing to read, see `outcomes`. Figures are compared only between trials that ended ok, by the
+rule of `harness.certainty.comparison`, corrected for all figures that are compared at once; if that cannot decide, or one run
+alone was made on a noisy machine, the reason says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.certainty import comparison, intervals
 from harness.certainty.comparison import Comparison, ComparisonWord
+from harness.decide.compare import outcomes
+from harness.decide.compare.outcomes import OutcomeChange
 from harness.decide.compare.sides import Side, machines_differ
 from harness.measure import doubts
-from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
+from harness.records.outcomes import ANSWERED
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
-from harness.summary.hang_rate import hang_rate
-from harness.summary.summary import GRAVITY, gravest
+from harness.summary.summary import GRAVITY
 
 BY_OTHERS = frozenset({"others", "stolen", "frequency"})
 NOISE = BY_OTHERS | {"swap"}  # doubts about the machine
+Trials = tuple[Sequence[TrialRecord], Sequence[TrialRecord]]  # of the first run, and of the second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,20 +67,6 @@ METRICS: Mapping[str, Metric] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutcomeChange:
-    """`worse`: the new outcome is graver, or the same and more frequent; None where one of them says nothing of the cell
-    (skipped, invalid)."""
-
-    cell: str
-    before: Outcome
-    after: Outcome
-    worse: bool | None
-    counts: str  # of trials, 'ok 5 -> ok 4, hung 1'
-    reason: str  # of the later one
-    evidence: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Difference:
     """One figure of one cell in both runs. `worse`: by the way in which the metric is better; None unless they differ."""
 
@@ -97,13 +85,20 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """`outcomes` the gravest first, `differences` all comparisons that were made; cells that only one run has by name."""
+    """`outcomes` the gravest first; `unshown`: trials ended otherwise, and no change is shown by that; `differences` all
+    comparisons that were made; cells that only one run has by name."""
 
     outcomes: tuple[OutcomeChange, ...]
     differences: tuple[Difference, ...]
     compared: int  # cells
     gone: tuple[str, ...]
     new: tuple[str, ...]
+    unshown: tuple[OutcomeChange, ...] = ()
+
+    @property
+    def claimed(self) -> list[OutcomeChange]:
+        """The outcomes that are shown to have changed."""
+        return [one for one in self.outcomes if one.worse is not None]
 
     def words(self, word: ComparisonWord) -> list[Difference]:
         """Of this word; what got worse before what got better, and the larger first."""
@@ -113,60 +108,42 @@ class Changes:
 
 def compare(first: Side, second: Side, *, factors: Mapping[str, float] | None = None) -> Changes:
     """`factors`: from which ratio on a metric differs, where that is not the usual one."""
-    both = [cell for cell in first.cells if cell in second.cells]
-    elsewhere = machines_differ(first, second)
-    outcomes, differences = list[OutcomeChange](), list[Difference]()
-    for cell in both:
-        here, there = first.cells[cell], second.cells[cell]
-        if change := _outcome(cell, here, there):
-            outcomes.append(change)
-        if any(record.outcome in ANSWERED for record in (*here, *there)):
-            sides = ((first, here), (second, there))
-            differences += [_difference(cell, metric, *sides, elsewhere, factors or {}) for metric in METRICS.values()]
+    both = {cell: (first.cells[cell], second.cells[cell]) for cell in first.cells if cell in second.cells}
+    listed, unshown = _outcomes(both)
     return Changes(
-        outcomes=tuple(sorted(outcomes, key=_loudness)),
-        differences=tuple(differences),
+        outcomes=tuple(sorted(listed, key=_loudness)),
+        unshown=tuple(unshown),
+        differences=tuple(_differences(first, second, both, factors or {})),
         compared=len(both),
         gone=tuple(cell for cell in first.cells if cell not in second.cells),
         new=tuple(cell for cell in second.cells if cell not in first.cells),
     )
 
 
-def counts(trials: Sequence[TrialRecord]) -> str:
-    """'ok 4, hung 1', the gravest last."""
-    ended = [record.outcome for record in trials]
-    return ", ".join(f"{outcome} {ended.count(outcome)}" for outcome in reversed(GRAVITY) if outcome in ended)
+def _outcomes(both: Mapping[str, Trials]) -> tuple[list[OutcomeChange], list[OutcomeChange]]:
+    """(what is told as a change, or as nothing that can be said; what shows no change)."""
+    ended = [outcomes.endings(*([one.outcome for one in side] for side in sides)) for sides in both.values()]
+    listed, unshown = list[OutcomeChange](), list[OutcomeChange]()
+    for (cell, (here, there)), found in zip(both.items(), outcomes.together(ended), strict=True):
+        if change := outcomes.change(cell, here, there, found):
+            (listed if outcomes.is_listed(change, found) else unshown).append(change)
+    return listed, unshown
 
 
-def _outcome(cell: str, here: Sequence[TrialRecord], there: Sequence[TrialRecord]) -> OutcomeChange | None:
-    before, after = gravest(here), gravest(there)
-    worse = _hangs_more(here, there) if before.outcome is after.outcome else _graver(before.outcome, after.outcome)
-    if before.outcome is after.outcome and worse is None:
-        return None
-    return OutcomeChange(
-        cell=cell,
-        before=before.outcome,
-        after=after.outcome,
-        worse=worse,
-        counts=f"{counts(here)} -> {counts(there)}",
-        reason=after.reason,
-        evidence=after.ended.evidence,
-    )
-
-
-def _graver(before: Outcome, after: Outcome) -> bool | None:
-    if {before, after} & NOT_JUDGED:
-        return None
-    return GRAVITY.index(after) < GRAVITY.index(before)
-
-
-def _hangs_more(here: Sequence[TrialRecord], there: Sequence[TrialRecord]) -> bool | None:
-    """Whether fresh workers hang more often, by the exact intervals of the rates; None where these overlap."""
-    before, after = hang_rate(here), hang_rate(there)
-    if before is None or after is None:
-        return None
-    (low, high), (later_low, later_high) = before.interval, after.interval
-    return True if later_low > high else False if later_high < low else None
+def _differences(first: Side, second: Side, both: Mapping[str, Trials], factors: Mapping[str, float]) -> Iterable[Difference]:
+    """Every figure of the cells that have any, corrected for their number."""
+    elsewhere = machines_differ(first, second)
+    pairs = [
+        (cell, metric, (first, here), (second, there))
+        for cell, (here, there) in both.items()
+        if any(record.outcome in ANSWERED for record in (*here, *there))
+        for metric in METRICS.values()
+    ]
+    found = [_compared(metric, here, there, elsewhere, factors) for _, metric, here, there in pairs]
+    for (cell, metric, here, there), one in zip(pairs, comparison.together(found), strict=True):
+        before, after = values(metric, *here), values(metric, *there)
+        told = _with_noise(metric, one, here[1], there[1])
+        yield Difference(cell=cell, metric=metric, found=told, before=intervals.middle(before), after=intervals.middle(after))
 
 
 def _loudness(change: OutcomeChange) -> tuple[int, int, int]:
@@ -175,29 +152,32 @@ def _loudness(change: OutcomeChange) -> tuple[int, int, int]:
     return group, GRAVITY.index(change.after), -GRAVITY.index(change.before)
 
 
-def _difference(
-    cell: str,
+def _compared(
     metric: Metric,
     here: tuple[Side, Sequence[TrialRecord]],
     there: tuple[Side, Sequence[TrialRecord]],
     elsewhere: str,
     factors: Mapping[str, float],
-) -> Difference:
+) -> Comparison:
     before, after = values(metric, *here), values(metric, *there)
     if elsewhere:
-        found = Comparison(word=ComparisonWord.CANNOT_SAY, reason=f"another machine: {elsewhere}")
-    elif not before or not after:
+        return Comparison(word=ComparisonWord.CANNOT_SAY, reason=f"another machine: {elsewhere}")
+    if not before or not after:
         which = " and ".join(name for name, one in (("first", before), ("second", after)) if not one)
-        found = Comparison(
-            word=ComparisonWord.CANNOT_SAY, reason=f"no such figure in the {which} run: {_why(metric, here, there)}"
-        )
-    else:
-        found = comparison.compare(before, after, factor=factors.get(metric.name, comparison.FACTOR))
-        if found.word is ComparisonWord.CANNOT_SAY and (noisy := _noise([*here[1], *there[1]])):
-            found = replace(found, reason=f"{found.reason}; the machine was noisy: {noisy}")
-        elif found.word is ComparisonWord.DIFFER and metric.name != "memory" and (noisy := _noisy_alone(here[1], there[1])):
-            found = replace(found, word=ComparisonWord.CANNOT_SAY, reason=f"too noisy: {noisy}, and in none of the other run")
-    return Difference(cell=cell, metric=metric, found=found, before=intervals.middle(before), after=intervals.middle(after))
+        reason = f"no such figure in the {which} run: {_why(metric, here, there)}"
+        return Comparison(word=ComparisonWord.CANNOT_SAY, reason=reason)
+    return comparison.compare(before, after, factor=factors.get(metric.name, comparison.FACTOR))
+
+
+def _with_noise(metric: Metric, found: Comparison, here: Sequence[TrialRecord], there: Sequence[TrialRecord]) -> Comparison:
+    """What the machine did to the trials, where that may be why a figure differs or cannot be told."""
+    if found.ratio is None:
+        return found
+    if found.word is ComparisonWord.CANNOT_SAY and (noisy := _noise([*here, *there])):
+        return replace(found, reason=f"{found.reason}; the machine was noisy: {noisy}")
+    if found.word is ComparisonWord.DIFFER and metric.name != "memory" and (noisy := _noisy_alone(here, there)):
+        return replace(found, word=ComparisonWord.CANNOT_SAY, reason=f"too noisy: {noisy}, and in none of the other run")
+    return found
 
 
 def values(metric: Metric, side: Side, trials: Sequence[TrialRecord]) -> list[float]:
@@ -213,7 +193,7 @@ def _why(metric: Metric, *sides: tuple[Side, Sequence[TrialRecord]]) -> str:
     for side, trials in sides:
         if not values(metric, side, trials):
             ok = any(record.outcome in ANSWERED for record in trials)
-            said.append("too few requests support it" if ok else f"its trials ended {counts(trials)}")
+            said.append("too few requests support it" if ok else f"its trials ended {outcomes.counts(trials)}")
     return "; ".join(dict.fromkeys(said))
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.certainty.comparison import FACTOR, ComparisonWord
-from harness.decide.compare.changes import METRICS, Changes, OutcomeChange
+from harness.decide.compare import outcomes
+from harness.decide.compare.changes import METRICS, Changes
+from harness.decide.compare.outcomes import OutcomeChange
 from harness.errors import BadInput
 from harness.records.outcomes import Outcome
 
@@ -70,8 +72,8 @@ def judge(gate: Gate, changes: Changes) -> Judgement:
             if change.after is Outcome.SKIPPED
         ]
         warnings += [
-            f"outcome of {change.cell}: {change.counts} ({change.reason}); that says nothing, so it cannot fail the check"
-            for change in changes.outcomes
+            f"outcome of {change.cell}: {_unsaid(change)}, so it cannot fail the check"
+            for change in (*changes.outcomes, *filter(outcomes.graver, changes.unshown))
             if change.worse is None and change.after is not Outcome.SKIPPED
         ]
     for name, percent in (gate.percents or {}).items():
@@ -88,8 +90,12 @@ def judge(gate: Gate, changes: Changes) -> Judgement:
 
 
 def _told(change: OutcomeChange) -> str:
-    """'ok -> hung', or how often it hung before and after."""
-    return f"{change.before} -> {change.after}" if change.before is not change.after else change.counts
+    """'ok -> hung' with what that rests on, or how often it hung before and after."""
+    return f"{change.before} -> {change.after} ({change.basis})" if change.before is not change.after else change.counts
+
+
+def _unsaid(change: OutcomeChange) -> str:
+    return change.basis or f"{change.counts} ({change.reason}); that says nothing"
 
 
 def _factor(name: str, percent: float) -> float:

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from harness.certainty.comparison import FACTOR, LEVEL, ComparisonWord
+from harness.certainty import families
+from harness.certainty.comparison import FACTOR, LEAST, LEVEL, ComparisonWord
 from harness.decide.compare import gate, sides
 from harness.decide.compare.changes import Changes, Difference
 from harness.decide.compare.gate import Judgement
@@ -15,7 +16,9 @@ from harness.decide.compare.sides import Side
 from harness.texts import escaped
 
 RULE = (
-    f"a difference is real from a factor {FACTOR:g} on (or the limit that --fail-on gives) if p < {LEVEL:g} (Welch, logarithms)"
+    f"a figure differs from a factor {FACTOR:g} on (or the limit that --fail-on gives) if p < {LEVEL:g} (Welch, logarithms, "
+    f"{LEAST} trials or more of each); an outcome changed if p < {families.LEVEL:g} (Fisher), or if every trial ends worse "
+    f"than any did; p < {families.LEVEL:g} has to stand among all that are compared at once (Holm)"
 )
 MOST_ROWS = 30
 FEW = 3
@@ -35,8 +38,10 @@ class Compared:
         """One line: what there is to read."""
         counted = Counter(one.found.word for one in self.changes.differences)
         worse = sum(bool(one.worse) for one in self.changes.differences)
+        unsaid = len(self.changes.outcomes) - len(self.changes.claimed)
         return (
-            f"{len(self.changes.outcomes)} outcomes changed in {self.changes.compared} cells; "
+            f"{len(self.changes.claimed)} outcomes changed in {self.changes.compared} cells"
+            f"{f', {unsaid} cannot be said' if unsaid else ''}; "
             f"of {len(self.changes.differences)} figures {counted[ComparisonWord.DIFFER]} differ ({worse} worse), "
             f"{counted[ComparisonWord.TIE]} tie, {counted[ComparisonWord.CANNOT_SAY]} cannot be said"
         )
@@ -56,6 +61,7 @@ def as_json(compared: Compared) -> str:
         "failures": list(compared.judgement.failures),
         "warnings": list(compared.judgement.warnings),
         "outcomes": [vars(change) for change in changes.outcomes],
+        "no_change_shown": [vars(change) for change in changes.unshown],
         "figures": [_figure(one) for one in changes.differences],
         "only_in_first": list(changes.gone),
         "only_in_second": list(changes.new),
@@ -83,8 +89,10 @@ def markdown(compared: Compared) -> str:
         lines += ["| cell | outcome | trials | why |", "| --- | --- | --- | --- |"]
         for change in changes.outcomes[:MOST_ROWS]:
             mark = {True: "🔴 ", False: "🟢 ", None: ""}[change.worse]
-            said = f"{mark}**{change.before} → {change.after}**"
-            lines.append(f"| `{change.cell}` | {said} | {escaped(change.counts)} | {escaped(change.reason)} |")
+            unsaid = "cannot say: " if change.worse is None and change.basis else ""
+            said = f"{mark}{unsaid}**{change.before} → {change.after}**"
+            rests = escaped("; ".join(filter(None, (change.counts, change.basis))))
+            lines.append(f"| `{change.cell}` | {said} | {rests} | {escaped(change.reason)} |")
         lines += [*_more(len(changes.outcomes)), ""]
     if differing := changes.words(ComparisonWord.DIFFER):
         lines += ["| cell | figure | before | after | ratio (95 %) |", "| --- | --- | --- | --- | --- |"]
@@ -95,6 +103,7 @@ def markdown(compared: Compared) -> str:
     ]
     lines += [f"Versions: {escaped(one)}  " for one in gate.lines(sides.versions_differ(compared.first, compared.second))]
     lines += [f"Note on {run}: {escaped(note)}  " for run, note in sides.noted(compared.first, compared.second)]
+    lines += [f"`{one.cell}`: {escaped(one.basis)}  " for one in changes.unshown[:MOST_ROWS]]
     reasons = Counter(reason(one) for one in changes.words(ComparisonWord.CANNOT_SAY))
     lines += [f"Cannot say ({count} figures): {escaped(why)}." for why, count in reasons.most_common(5)]
     for title, cells in (("first", changes.gone), ("second", changes.new)):

@@ -18,12 +18,17 @@ def compared(console: Console, found: Compared) -> None:
     changes = found.changes
     for change in changes.outcomes:
         style = {True: "bold white on red", False: "green", None: "magenta"}[change.worse]
-        text = Text(f" {change.before} -> {change.after} ", style=style)
+        unsaid = "cannot say: " if change.worse is None and change.basis else ""
+        text = Text(f" {unsaid}{change.before} -> {change.after} ", style=style)
         text.append(f"  {change.cell}", style="bold" if change.worse else "default")
         text.append(f"\n    {change.counts}; {shortened(change.reason, 150)}", style="dim")
+        if change.basis:
+            text.append(f"\n    {change.basis}", style="dim")
         if change.evidence:
             text.append(f"\n    evidence: {found.second.name}/{change.evidence}", style="dim")
         console.print(text, soft_wrap=True)
+    for change in changes.unshown:
+        console.print(Text(f"{change.cell}: {change.basis}", style="dim"), soft_wrap=True)
     for one in changes.words(ComparisonWord.DIFFER):
         text = Text("worse   " if one.worse else "better  ", style="bold red" if one.worse else "green")
         text.append(

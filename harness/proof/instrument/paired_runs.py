@@ -44,7 +44,7 @@ def compared(folder: Path, environment: str, *, pairs: int = PAIRS) -> list[Find
 
 def judged(pairs: list[Pair]) -> list[Finding]:
     """How often a difference was claimed where there is none, in whatever figure, and how often the real one was found."""
-    false = [pair for pair in pairs if pair.alike.outcomes or pair.alike.words(ComparisonWord.DIFFER)]
+    false = [pair for pair in pairs if pair.alike.claimed or pair.alike.words(ComparisonWord.DIFFER)]
     said = ", ".join(
         f"{one.metric.name} {one.found.ratio:.3f}" for pair in false for one in pair.alike.words(ComparisonWord.DIFFER)
     )
