@@ -204,6 +204,39 @@ def test_what_was_asked_for_otherwise_is_said(tmp_path: Path) -> None:
     assert "asked for otherwise: limit_s 60.0 -> 10.0" in told.stdout
 
 
+PROBE = {"app": "shop:app", "task": "shop.price", "queue": "", "rows": 3, "consumed": "celery", "checked": "pass the check"}
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"task": "shop.tax"}, "task shop.price -> shop.tax"),
+        ({"rows": 4}, "rows 3 -> 4"),
+        ({"queue": "rare", "consumed": "rare"}, "consumed celery -> rare"),
+        ({"checked": "match those of serial calls"}, "checked pass the check -> match those of serial calls"),
+        ({"app": "shop.v2:app", "said": ["other settings"], "changes": []}, ""),
+        ({"queue": "celery"}, ""),  # the default, named
+        ({"checked": "came"}, ""),  # nothing could be compared: the check may have been the same
+        ({"rows_digest": "x"}, ""),  # the first one says nothing of that
+    ],
+)
+def test_a_probe_that_asks_something_else_is_not_compared(other: dict[str, object], told: str, tmp_path: Path) -> None:
+    runs = [written(tmp_path / name, trials(100, 101, 99)) for name in "ab"]
+    for run, application in zip(runs, (PROBE, PROBE | other), strict=True):
+        (run / "run.json").write_text(json.dumps({"machine": MACHINE, "application": application}))
+    assert sides.probes_differ(*map(sides.read, runs)) == told
+    done = CliRunner().invoke(cli.command_line(), ["compare", *map(str, runs)])
+    assert (done.exit_code == 0) is (told == "")
+    if told:
+        assert isinstance(done.exception, BadInput)
+        assert told in str(done.exception)
+
+
+def test_a_digest_of_the_rows_tells_probes_apart() -> None:
+    first, second = (replace(side(trials(100)), application=PROBE | {"rows_digest": name}) for name in "ab")
+    assert sides.probes_differ(first, second) == "rows_digest a -> b"
+
+
 def test_a_kernel_that_keeps_a_little_memory_makes_no_other_machine() -> None:
     sizes = ({**MACHINE, "memory_bytes": size << 20} for size in (16000, 15900, 8000))
     first, second, third = (side(trials(100, 101, 99), machine=one) for one in sizes)

@@ -23,6 +23,7 @@ def compare(
     """Compare two runs: changed outcomes, real differences, ties, and what cannot be said."""
     limits = gate.parse(fail_on)
     here, there = sides.read(first), sides.read(second)
+    sides.same_probe(here, there)
     found = changes.compare(here, there, factors=limits.factors)
     judgement = gate.judge(limits, found)
     compared = pages.Compared(first=here, second=there, changes=found, judgement=judgement)

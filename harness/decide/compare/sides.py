@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import base_of
+from harness.errors import BadInput
 from harness.experiment.experiment import REPEATS
 from harness.experiment.matrix import Cell
 from harness.machine import identity
@@ -83,6 +84,38 @@ def key(cell: Cell) -> str:
 
 def machines_differ(first: Side, second: Side) -> str:
     return identity.differ(first.machine, second.machine)
+
+
+PROBED = ("task", "rows", "rows_digest", "consumed", "queue", "check", "checked")  # of a probe: what was asked for
+CHECKS = ("pass the check", "match those of serial calls")  # else nothing could be compared, whatever was asked for
+
+
+def probes_differ(first: Side, second: Side) -> str:
+    """What two probes of somebody's application were asked for otherwise, of what both have on record; '' for other runs.
+
+    Another application, or other code of it, is what probes are compared for; other rows, or another task, queue or check make
+    another question.
+    """
+    here, there = first.application or {}, second.application or {}
+    pairs = [(name, here[name], there[name]) for name in PROBED if name in here and name in there]
+    by_queue = any(name == "consumed" for name, _, _ in pairs)
+    told = [
+        f"{name} {one or '(none)'} -> {other or '(none)'}"
+        for name, one, other in pairs
+        if one != other
+        and not (name == "queue" and by_queue)  # named or not: the queue that is consumed counts
+        and not (name == "checked" and not {one, other} <= set(CHECKS))
+    ]
+    return ", ".join(told)
+
+
+def same_probe(first: Side, second: Side) -> None:
+    """Raises BadInput for probes that ask different things."""
+    if told := probes_differ(first, second):
+        raise BadInput(
+            f"{first.name} and {second.name} are probes that ask different things, so they cannot be compared: {told}",
+            remedy="probe both with the same --args, --task, --queue and --check",
+        )
 
 
 def plans_differ(first: Side, second: Side) -> list[str]:
