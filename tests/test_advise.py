@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from harness import cli
+from harness.certainty.intervals import Span
 from harness.decide.advise import candidates, constraints, pages, ranking, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.constraints import Bound
@@ -86,6 +88,91 @@ def test_the_fastest_that_keeps_the_bounds_is_the_answer(tmp_path: Path) -> None
     assert "1.67 x" in " ".join(pages.lines(bound))
 
 
+def fleet(
+    *p99_ms: float | None, cell: Cell = FORK, own_ms: float | None = None, rates: Sequence[float] = ()
+) -> list[TrialRecord]:
+    """A fresh worker for each p99; `own_ms`: the end of each one's own interval."""
+
+    def figures(rate: float, value: float | None) -> Figures:
+        known = {} if value is None else {"p99": value / 1e3}
+        own = {} if own_ms is None else {"p99": Span(0.001, own_ms / 1e3)}
+        return Figures(requests=500, throughput_per_s=rate, latency_s={"p50": 0.005} | known, latency_span_s=own)
+
+    every = rates or [100.0 + number for number in range(len(p99_ms))]
+    pairs = zip(trials(cell, *every), p99_ms, strict=True)
+    return [handmade.changed(one, figures=figures(rate, value)) for rate, (one, value) in zip(every, pairs, strict=True)]
+
+
+def test_one_slow_worker_of_five_breaks_a_bound_that_the_middle_keeps(tmp_path: Path) -> None:
+    advice = advised(tmp_path, fleet(20, 20, 20, 20, 500), latency=["p99=50ms"])
+    assert advice.best == ()
+    assert [one.id for one in advice.unfit] == [FORK.id]
+    assert any("does not keep p99 <= 50 ms (a fresh worker has 500 ms)" in line for line in pages.lines(advice))
+
+
+def test_a_bound_is_held_against_one_more_fresh_worker_and_not_against_those_that_were_met(tmp_path: Path) -> None:
+    """20, 22 and 24 ms: one more is below 35 with 95 %; x or / exp(4.303 x sqrt(4/3) x 0.0912)."""
+    for name, bound, best in (("below", "30ms", []), ("above", "40ms", [FORK.id])):
+        (tmp_path / name).mkdir()
+        advice = advised(tmp_path / name, fleet(20, 22, 24), latency=[f"p99={bound}"])
+        assert [one.id for one in advice.best] == best
+        assert advice.unfit == ()
+    advice = advised(tmp_path, fleet(20, 22, 24), latency=["p99=30ms"])
+    assert [one.id for one in advice.unknown] == [FORK.id]
+    (line,) = advice.measure
+    assert line.startswith(f"whether {FORK.id} keeps p99 <= 30 ms cannot be said: one more fresh worker may have 34.5")
+    assert line.endswith("--repeat 5 may narrow that")
+
+
+def test_fewer_than_three_workers_keep_no_bound_and_the_missing_ones_are_counted(tmp_path: Path) -> None:
+    asked = {"latency": ["p99=50ms"], "memory": "4GiB", "min_throughput": 1.0, "cores": 2.0}
+    for workers, missing in ((1, 2), (2, 1)):
+        (tmp_path / str(workers)).mkdir()
+        advice = advised(tmp_path / str(workers), fleet(*[20] * workers), **asked)
+        assert advice.best == advice.unfit == ()
+        assert [len(one.unknown) for one in advice.unknown] == [4]
+        told = [line for line in advice.measure if f"it takes 3 fresh workers, {missing} more than there are" in line]
+        assert len(told) == 4
+    (tmp_path / "three").mkdir()
+    assert [one.id for one in advised(tmp_path / "three", fleet(20, 20, 20), **asked).best] == [FORK.id]
+
+
+def test_one_worker_is_enough_to_break_a_bound(tmp_path: Path) -> None:
+    advice = advised(tmp_path, fleet(80), latency=["p99=50ms"])
+    assert [one.id for one in advice.unfit] == [FORK.id]
+
+
+def test_the_worst_workers_own_interval_counts_where_it_is_wider(tmp_path: Path) -> None:
+    advice = advised(tmp_path, fleet(20, 20.1, 20.2, own_ms=60), latency=["p99=50ms"])
+    assert [one.id for one in advice.unknown] == [FORK.id]
+    assert "one more fresh worker may have 60 ms; more requests tell more of the worst of them" in advice.measure[0]
+
+
+def test_a_worker_without_the_figure_is_not_left_out(tmp_path: Path) -> None:
+    """It may be the slow one: it answered too few requests."""
+    advice = advised(tmp_path, fleet(20, 20, 20, None), latency=["p99=50ms"])
+    assert [one.id for one in advice.unknown] == [FORK.id]
+    assert "--requests 459" in advice.measure[0]
+
+
+def test_a_least_throughput_is_held_against_one_more_fresh_worker(tmp_path: Path) -> None:
+    groups = fleet(20, 20, 20, rates=(100, 104, 96))  # one more: 81.9 at the least
+    assert [one.id for one in advised(tmp_path, groups, min_throughput=80.0).best] == [FORK.id]
+    for name, least, unfit in (("open", 90.0, 0), ("broken", 97.0, 1)):
+        (tmp_path / name).mkdir()
+        advice = advised(tmp_path / name, groups, min_throughput=least)
+        assert advice.best == ()
+        assert (len(advice.unfit), len(advice.unknown)) == (unfit, 1 - unfit)
+
+
+def test_advice_says_what_share_of_worse_workers_so_few_can_miss(tmp_path: Path) -> None:
+    advice = advised(tmp_path, fleet(20, 20, 20, 20, 20), latency=["p99=50ms"])
+    assert [one.id for one in advice.best] == [FORK.id]
+    assert any("a worse kind of worker could be 45 % of all" in line and "--repeat 59" in line for line in advice.measure)
+    (tmp_path / "free").mkdir()
+    assert advised(tmp_path / "free", fleet(20, 20, 20, 20, 20)).measure == ()
+
+
 def test_a_configuration_that_hung_once_is_vetoed_with_its_evidence_whatever_its_pace(tmp_path: Path) -> None:
     advice = advised(tmp_path, trials(FORK, 100, 101, 99, hung=1), trials(SPAWN, 60, 61, 59))
     assert [one.id for one in advice.best] == [SPAWN.id]
@@ -125,7 +212,7 @@ def test_single_trials_give_provisional_advice_and_say_what_to_measure(tmp_path:
 
 
 def test_a_percentile_that_is_not_known_keeps_no_bound_and_names_the_requests_it_needs(tmp_path: Path) -> None:
-    advice = advised(tmp_path, trials(FORK, 100, 101, p99_s=None), trials(SOLO, 50, 51), latency=["p99=50ms"])
+    advice = advised(tmp_path, trials(FORK, 100, 101, p99_s=None), trials(SOLO, 50, 51, 52), latency=["p99=50ms"])
     assert [one.id for one in advice.best] == [SOLO.id]
     assert [one.id for one in advice.unknown] == [FORK.id]
     assert any(FORK.id in line and "--requests 459" in line for line in advice.measure)
@@ -141,7 +228,7 @@ def test_a_hang_rate_needs_enough_clean_workers(tmp_path: Path) -> None:
 
 
 def test_the_answer_tells_where_another_begins(tmp_path: Path) -> None:
-    advice = advised(tmp_path, trials(FORK, 100, 101, mib=800), trials(THREADS, 60, 61, mib=300))
+    advice = advised(tmp_path, trials(FORK, 100, 101, 99, mib=800), trials(THREADS, 60, 61, 59, mib=300))
     tighter = next(one for one in advice.sensitivity if one.change.startswith("with memory below 800 MiB"))
     assert tighter.candidate
     assert tighter.candidate.id == THREADS.id
@@ -175,7 +262,8 @@ def test_a_lower_percentile_tells_that_a_bound_is_broken_and_not_that_it_is_kept
 
 def test_what_bounds_need_is_known_beforehand() -> None:
     assert constraints.needed(constraints.parse(latency=["p95=1s", "p99=2s"], max_hang_rate="5%")) == (459, 59)
-    assert constraints.needed(constraints.parse(memory="1GiB")) == (1, 1)
+    assert constraints.needed(constraints.parse(memory="1GiB")) == (1, 3)
+    assert constraints.needed(()) == (1, 1)
 
 
 def test_batches_are_compared_by_rows(tmp_path: Path) -> None:
@@ -190,9 +278,19 @@ def test_each_model_has_an_answer_of_its_own(tmp_path: Path) -> None:
     assert [one.workload for one in ranking.advise(candidates.read_all([run], ()), ())] == ["digits-cnn", "lstm"]
 
 
+def test_runs_of_two_processors_do_not_stand_side_by_side(tmp_path: Path) -> None:
+    runs = [written(tmp_path / name, trials(FORK, 100, 101)) for name in "ab"]
+    for run, processor in zip(runs, ("one", "other"), strict=True):
+        (run / "run.json").write_text(json.dumps({"machine": {"cores_available": 2, "processor": processor}}))
+    with pytest.raises(BadInput, match="different machines: processor one -> other"):
+        candidates.read_all(runs, ())
+    told = CliRunner().invoke(cli.command_line(), ["recommend", *map(str, runs)])
+    assert told.exit_code != 0
+
+
 def test_runs_of_different_machines_do_not_stand_side_by_side(tmp_path: Path) -> None:
     runs = [written(tmp_path / name, trials(FORK, 100, 101), cores=cores) for name, cores in (("a", 2), ("b", 8))]
-    with pytest.raises(BadInput, match="different numbers of cores"):
+    with pytest.raises(BadInput, match="different machines: cores_available 2 -> 8"):
         candidates.read_all(runs, ())
 
 
@@ -260,7 +358,7 @@ def test_the_ways_in_the_same_pool_that_fail_are_named_with_the_change(tmp_path:
 
 
 def test_the_command_writes_everything_and_fails_where_there_is_no_advice(tmp_path: Path) -> None:
-    run = written(tmp_path / "run", trials(FORK, 100, 101), trials(IMPORT, 1, end=Outcome.HUNG))
+    run = written(tmp_path / "run", trials(FORK, 100, 101, 99), trials(IMPORT, 1, end=Outcome.HUNG))
     files = ["--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")]
     told = CliRunner().invoke(cli.command_line(), ["recommend", str(run), "--memory", "4GiB", *files])
     assert told.exit_code == 0, told.stdout

@@ -11,6 +11,11 @@ Which interval, and why
     requests that would be as certain; from that the share's interval, read off the ordered requests (Woodruff 1952;
     Korn and Graubard 1998 for the number; Jeffreys' interval for the share).
 
+What a bound is held against
+    One more fresh worker (`end_of_one_more`), never a middle: the middle of 20, 20, 20, 20 and 500 ms is 38. It takes the
+    farther of the prediction interval's end and of the worst worker's own, from LEAST_WORKERS on. The first holds for workers
+    of one kind; the second for workers of two, as soon as one of the slow kind was met.
+
 Where they do not hold
     Trials that fall into two groups (one worker in three is slow): few trials cannot know it. Percentiles of several trials
     whose requests are alike for longer than a trial lasts. One trial whose requests are alike for longer than about a
@@ -32,6 +37,7 @@ CONFIDENCE = 0.95
 PERCENTILE_CONFIDENCE = 0.99  # LoadGen's
 BATCHES = 8  # few and long rather than many and short: with 20, requests that are alike made 95 % to 91 %
 LEAST_REQUESTS = 8 * BATCHES
+LEAST_WORKERS = 3  # with two, the prediction interval spans factors, and workers of two kinds look like one
 LEAST_INFLATION = 0.05  # variance of a share over that of independent requests; 0 would be certainty
 Floats = npt.NDArray[np.float64]
 
@@ -87,6 +93,30 @@ def of_one_more(values: Sequence[float]) -> Span:
     `over_trials` says where the middle of all workers lies, and is narrower. The same distribution, and the same conditions.
     """
     return _around_middle(values, 1 + 1 / len(values)) if values else NOTHING
+
+
+def end_of_one_more(values: Sequence[float], own: Sequence[float | None], *, upper: bool) -> float | None:
+    """What one more fresh worker's figure stays below (`upper`), or above; None for fewer than LEAST_WORKERS.
+
+    `values`: one figure a worker, all above 0; `own`: the end of each worker's own interval, None where it has none that the
+    data show: then its figure counts.
+    """
+    low, high = of_one_more(values)
+    if len(values) < LEAST_WORKERS or low is None or high is None:
+        return None
+    ends = [value if end is None else end for value, end in zip(values, own, strict=True)]
+    return max(high, *ends, *values) if upper else min(low, *ends, *values)
+
+
+def workers_for(values: Sequence[float], limit: float, *, upper: bool, most: int = 30) -> int | None:
+    """How many workers as alike as these put one more below (`upper`) or above the limit; None if `most` do not."""
+    logs, sign = np.log(values), 1 if upper else -1
+    centre, spread = float(np.mean(logs)), float(np.std(logs, ddof=1))
+    for workers in range(len(values) + 1, most + 1):
+        end = centre + sign * t_quantile(workers - 1) * spread * math.sqrt(1 + 1 / workers)
+        if sign * (math.log(limit) - end) >= 0:
+            return workers
+    return None
 
 
 def _around_middle(values: Sequence[float], variance: float) -> Span:

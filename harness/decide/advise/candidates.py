@@ -1,8 +1,9 @@
 """Each configuration that was measured, held against what a deployment must keep. Pure, but for reading runs.
 
 A configuration is a real cell (no control, no baseline). It is *vetoed* if any of its trials hung, crashed, erred or answered
-wrongly, whatever the others did, or if trials of its kind did so in the shipped atlas; it is *unfit* if a figure breaks a
-bound, and *unknown* if a bound cannot be held against it.
+wrongly, whatever the others did, or if trials of its kind did so in the shipped atlas; it is *unfit* if one of its fresh
+workers breaks a bound, and *unknown* if it cannot be said whether one more would: too few workers or requests, or too unlike
+ones.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 from harness.atlas import against, stored
 from harness.certainty.intervals import Span, of_one_more
+from harness.decide.advise import fresh
 from harness.decide.advise.constraints import HANG_RATE, Bound
-from harness.decide.compare.sides import Side, read
+from harness.decide.compare.sides import Side, machines_differ, read, same_probe
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
 from harness.machine import identity
@@ -29,9 +31,9 @@ NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW, Outcome.UNCHECKED}
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One configuration. `row`: its row of the table, with `rows_per_s` and `cores_available` (that could be used, by affinity
-    and CPU quota); `paces`: rows a second, a trial each; `broken`: bounds that its figures do not keep, `unknown`: those that
-    nothing can be held against."""
+    """One configuration. `row`: its row of the table, with `rows_per_s`, `fresh` (see `fresh.of`) and `cores_available` (that
+    could be used, by affinity and CPU quota); `paces`: rows a second, a trial each; `broken`: bounds that a worker of it does
+    not keep, `unknown`: those of which it cannot be said."""
 
     cell: Cell
     row: Mapping[str, Any]
@@ -87,22 +89,29 @@ class Candidate:
 def read_all(folders: Sequence[Path], bounds: Sequence[Bound]) -> list[Candidate]:
     """The configurations of all runs; a cell of several runs is taken from the last, unless an earlier one's own veto it.
 
-    Raises BadInput.
+    Raises BadInput if the runs were made on different machines, or are probes that ask different things.
     """
     found: dict[str, Candidate] = {}
-    cores = set()
+    first: Side | None = None
     for folder in folders:
         side = read(folder)
-        cores.add((side.machine.get("cores_available"), side.machine.get("cpu_quota_cores")))
+        first = first or side
+        _admit(first, side)
         for one in of_run(side, folder, bounds):
             if one.id not in found or not found[one.id].vetoed or found[one.id].atlas:
                 found[one.id] = one
-    if len(cores) > 1:
-        raise BadInput(
-            "the runs were made with different numbers of cores, or CPU quotas, so their figures cannot stand side by side",
-            remedy="name runs of one machine",
-        )
     return list(found.values())
+
+
+def _admit(first: Side, other: Side) -> None:
+    """Raises BadInput if the figures of the two cannot stand side by side."""
+    if machines := machines_differ(first, other):
+        raise BadInput(
+            f"{first.name} and {other.name} were made on different machines: {machines}; their figures do not compare",
+            remedy="name runs of one machine, or ask for advice on each",
+        )
+    if first.cells.keys() & other.cells.keys():
+        same_probe(first, other)
 
 
 def of_run(side: Side, folder: Path, bounds: Sequence[Bound]) -> list[Candidate]:
@@ -126,11 +135,11 @@ def _candidate(
     values: Mapping[str, Any], trials: Sequence[TrialRecord], side: Side, folder: Path, bounds: Sequence[Bound]
 ) -> Candidate:
     cell, worst = trials[0].as_cell, gravest(trials)
-    known = [side.of(record) for record in trials if record.outcome is Outcome.OK]
-    paces = tuple(one.throughput_per_s * cell.batch for one in known if one is not None and one.throughput_per_s)
+    known = [(record, side.of(record)) for record in trials if record.outcome is Outcome.OK]
+    paces = tuple(one.throughput_per_s * cell.batch for _, one in known if one is not None and one.throughput_per_s)
     row = {
         **dict.fromkeys(summary.COLUMNS), **values, "rows_per_s": (values.get("throughput_per_s") or 0.0) * cell.batch,
-        "cores_available": identity.usable(side.machine),
+        "cores_available": identity.usable(side.machine), "fresh": fresh.of(known),
     }  # fmt: skip
     broken, unknown = held(row, bounds)
     return Candidate(
@@ -150,17 +159,16 @@ def _quoted(trials: Sequence[TrialRecord]) -> str:
 
 
 def held(row: Mapping[str, Any], bounds: Sequence[Bound]) -> tuple[tuple[Bound, ...], tuple[Bound, ...]]:
-    """(bounds that the figures break, bounds that cannot be held against them).
+    """(bounds that a worker breaks, bounds of which it cannot be said whether one more fresh worker would).
 
     A hang rate without one hang that is not bounded low enough is not broken: more fresh workers may show it.
     """
     broken, open_ = list[Bound](), list[Bound]()
     for bound in bounds:
-        figure, best = bound.read(row), bound.at_best(row)
-        kept = best is None or bound.keeps(best)
-        if not kept and not _is_bounded(bound, row):
+        seen, end = bound.at_best(row), bound.end(row)
+        if seen is not None and not bound.keeps(seen) and not _is_bounded(bound, row):
             broken.append(bound)
-        elif figure is None or not kept:
+        elif end is None or not bound.keeps(end):
             open_.append(bound)
     return tuple(broken), tuple(open_)
 

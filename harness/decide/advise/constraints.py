@@ -1,16 +1,16 @@
 """What a deployment must keep: `--latency p99=50ms --memory 4GiB --cores 2 --min-throughput 100 --max-hang-rate 1%`. Pure.
 
-Each bound is held against one figure of a cell; a figure that is not known does not keep it.
+Each bound is held against what one more fresh worker of a cell will have (`fresh`); what is not known does not keep it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.certainty.intervals import needed_requests
+from harness.certainty.intervals import LEAST_WORKERS, needed_requests
 from harness.errors import BadInput
 from harness.measure.figures import PERCENTILES
 from harness.summary.hang_rate import clean_trials_for
@@ -21,23 +21,26 @@ TIMES = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
 BYTES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 HANG_RATE = "hang rate"
 SHARES = {"%": 0.01, "": 1.0}
+Read = Callable[[Mapping[str, Any]], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
     """One constraint. `least`: the figure must be at least `value`, else at most.
 
-    `read` takes a row of `cells.csv` (with `cores_available`, `rows_per_s`) to the figure that is held against it, None where
-    that is not known; `measure` says what would make it known, `at_least` what it cannot be below until then.
+    `read` takes a row of `cells.csv` (with `fresh`) to the worst that was seen of the figure, which breaks the bound or does
+    not; `end` to what one more fresh worker stays on the right side of, which keeps it; None where that is not known. `lacks`
+    says what would make it known, `at_least` what the figure cannot be below until then.
     """
 
     name: str
     value: float
     least: bool
-    read: Callable[[Mapping[str, Any]], float | None]
+    read: Read
+    end: Read
     shown: Callable[[float], str]
-    measure: str
-    at_least: Callable[[Mapping[str, Any]], float | None] = lambda row: None
+    lacks: Callable[[Mapping[str, Any]], str]
+    at_least: Read = lambda row: None
 
     def __str__(self) -> str:
         return f"{self.name} {'>=' if self.least else '<='} {self.shown(self.value)}"
@@ -68,55 +71,45 @@ def parse(
     if memory:
         found.append(memory_bound(_quantity("--memory", memory, BYTES)))
     if cores is not None:
-        found.append(
-            Bound(
-                name="cores", value=cores, least=False, read=cores_used, shown=lambda v: f"{v:.2g}", measure="measure it again"
-            )
-        )
+        found.append(_of_workers("cores", cores, lambda v: f"{v:.2g}"))
     if min_throughput is not None:
-        found.append(
-            Bound(
-                name="throughput", value=min_throughput, least=True, read=lambda row: row["throughput_per_s"],
-                shown=lambda v: f"{v:.4g} requests/s", measure="measure it again",
-            )
-        )  # fmt: skip
+        found.append(_of_workers("throughput", min_throughput, lambda v: f"{v:.4g} requests/s", least=True))
     if max_hang_rate:
         rate = _quantity("--max-hang-rate", max_hang_rate, SHARES)
         if not 0 < rate < 1:
             raise BadInput(f"--max-hang-rate {max_hang_rate}: a rate is between 0 % and 100 %", remedy="such as 1%")
         found.append(
             Bound(
-                name=HANG_RATE, value=rate, least=False, read=hang_rate_below, shown=lambda v: f"{v * 100:.3g} %",
-                measure=f"--repeat {clean_trials_for(rate)}: so many fresh workers without a hang bound it so low",
+                name=HANG_RATE, value=rate, least=False, read=hang_rate_below, end=hang_rate_below,
+                shown=lambda v: f"{v * 100:.3g} %",
+                lacks=lambda _: f"--repeat {clean_trials_for(rate)}: so many fresh workers without a hang bound it so low",
             )
         )  # fmt: skip
     return tuple(found)
 
 
 def memory_bound(most: float) -> Bound:
-    return Bound(
-        name="memory", value=most, least=False, read=lambda row: row["peak_pss_bytes"], shown=lambda v: f"{v / 2**20:.0f} MiB",
-        measure="measure it again",
-    )  # fmt: skip
+    return _of_workers("memory", most, lambda v: f"{v / 2**20:.0f} MiB")
 
 
 def latency_bound(name: str, most: float) -> Bound:
     def at_least(row: Mapping[str, Any]) -> float | None:
         """The highest percentile below it: where too few requests support this one, that may tell that the bound is broken."""
-        lower = [row[f"latency_{other}_s"] for other in PERCENTILES if PERCENTILES[other] < PERCENTILES[name]]
+        lower = [row["fresh"][other].worst for other in PERCENTILES if PERCENTILES[other] < PERCENTILES[name]]
         return max((value for value in lower if value is not None), default=None)
 
+    few = f"--requests {needed_requests(PERCENTILES[name])}: fewer do not support {name}"
+    return replace(_of_workers(name, most, lambda v: f"{v * 1e3:.4g} ms", few), at_least=at_least)
+
+
+def _of_workers(
+    name: str, value: float, shown: Callable[[float], str], measure: str = "measure it again", *, least: bool = False
+) -> Bound:
+    """A bound on a figure that each fresh worker has, see `fresh.of`."""
     return Bound(
-        name=name, value=most, least=False, read=lambda row: row[f"latency_{name}_s"], at_least=at_least,
-        shown=lambda v: f"{v * 1e3:.4g} ms",
-        measure=f"--requests {needed_requests(PERCENTILES[name])}: fewer do not support {name}",
+        name=name, value=value, least=least, shown=shown, read=lambda row: row["fresh"][name].worst,
+        end=lambda row: row["fresh"][name].end, lacks=lambda row: row["fresh"][name].lacks(value, shown, measure),
     )  # fmt: skip
-
-
-def cores_used(row: Mapping[str, Any]) -> float | None:
-    """Cores that the worker's processes kept busy, on average."""
-    share, cores = row["cpu_saturation"], row.get("cores_available")
-    return share * cores if share is not None and cores else None
 
 
 def hang_rate_below(row: Mapping[str, Any]) -> float | None:
@@ -130,7 +123,7 @@ def hang_rate_below(row: Mapping[str, Any]) -> float | None:
 def needed(bounds: Sequence[Bound]) -> tuple[int, int]:
     """(requests a trial, fresh workers) without which some of these bounds cannot be told to be kept; 1 where any will do."""
     requests = [needed_requests(PERCENTILES[bound.name]) for bound in bounds if bound.name in PERCENTILES]
-    workers = [clean_trials_for(bound.value) for bound in bounds if bound.name == HANG_RATE]
+    workers = [clean_trials_for(bound.value) if bound.name == HANG_RATE else LEAST_WORKERS for bound in bounds]
     return max(requests, default=1), max(workers, default=1)
 
 

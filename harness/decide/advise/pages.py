@@ -32,7 +32,8 @@ def figures(one: Candidate) -> str:
     said = [f"{one.rows_per_s:.4g} rows/s{within}"]
     for name in ("p50", "p95", "p99"):
         if (value := row[f"latency_{name}_s"]) is not None:
-            said.append(f"{name} {value * 1e3:.3g} ms")
+            end = row["fresh"][name].end
+            said.append(f"{name} {value * 1e3:.3g} ms{f' (one fresh worker at most {end * 1e3:.3g})' if end else ''}")
     if row["cpu_saturation"] is not None and row["cores_available"]:
         said.append(f"{row['cpu_saturation'] * row['cores_available']:.1f} of {row['cores_available']} cores")
     if row["peak_pss_bytes"] is not None:
@@ -59,7 +60,7 @@ def answer(advice: Advice) -> list[str]:
     """What to use, what comes next, and what would change that."""
     said = [f"best: {one.id}: {figures(one)}" for one in advice.best]
     if advice.provisional:
-        said.append("these rest on one trial each; within 10 % of the fastest counts as not told apart")
+        said.append("these rest on fewer than three trials each; within 10 % of the fastest counts as not told apart")
     if advice.runner_up is not None and advice.behind is not None:
         ratio = f"{advice.runner_up.rows_per_s / advice.best[0].rows_per_s:.2f} x the best"
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
@@ -222,7 +223,7 @@ def _broken(one: Candidate) -> str:
     told = []
     for bound in one.broken:
         figure = bound.read(one.row)
-        told.append(f"{bound} (it has {bound.shown(figure)})" if figure is not None else str(bound))
+        told.append(f"{bound} (a fresh worker has {bound.shown(figure)})" if figure is not None else str(bound))
     return ", ".join(told)
 
 

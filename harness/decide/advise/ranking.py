@@ -1,8 +1,8 @@
 """From configurations to advice. Pure.
 
 The best are a *set*: the fastest that keeps every bound, and all that cannot be told from it by the rule of
-`certainty.comparison`; where a cell was run once, how much fresh workers differ is unknown, and whatever is within ONE_TRIAL
-of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
+`certainty.comparison`; where a cell was run fewer than three times, how much fresh workers differ is unknown, and whatever is
+within FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.certainty.comparison import Comparison, ComparisonWord, compare
+from harness.certainty.comparison import LEAST, Comparison, ComparisonWord, compare
 from harness.decide.advise.candidates import Candidate, held
-from harness.decide.advise.constraints import Bound, latency_bound, memory_bound
+from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
+from harness.summary.hang_rate import HangRate, clean_trials_for
 from harness.texts import few
 
-ONE_TRIAL = 1.10
+FEW_TRIALS = 1.10
 REPEAT = 5
+RARE = 0.05  # of workers: a kind that is rarer is not asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,8 @@ class Advice:
 
     @property
     def provisional(self) -> bool:
-        """It rests on one trial a cell."""
-        return any(len(one.paces) < 2 for one in self.best)
+        """It rests on fewer trials a cell than can tell any two apart."""
+        return any(len(one.paces) < LEAST for one in self.best)
 
 
 def advise(candidates: Iterable[Candidate], bounds: Sequence[Bound]) -> list[Advice]:
@@ -73,7 +75,8 @@ def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
         sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else tuple(_loosened(group, None, bounds)),
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
         unfit=tuple(one for one in group if one.measured and one.broken),
-        unknown=unknown, unused=tuple(one for one in group if one.unused), measure=tuple(_measure(group, best, unknown)),
+        unknown=unknown, unused=tuple(one for one in group if one.unused),
+        measure=(*_measure(group, best, unknown), *_unseen(best, bounds)),
     )  # fmt: skip
 
 
@@ -81,8 +84,8 @@ def told_apart(first: Candidate, other: Candidate) -> bool:
     """Whether the other one is really slower."""
     if first is other:
         return False
-    if min(len(first.paces), len(other.paces)) < 2:
-        return first.rows_per_s > ONE_TRIAL * other.rows_per_s
+    if min(len(first.paces), len(other.paces)) < LEAST:
+        return first.rows_per_s > FEW_TRIALS * other.rows_per_s
     return compare(first.paces, other.paces).word is ComparisonWord.DIFFER
 
 
@@ -103,20 +106,26 @@ def _loosened(group: Sequence[Candidate], winner: Candidate | None, bounds: tupl
             if winner is not None:
                 yield Sensitivity(change=f"without {bound}", then="the same answer", candidate=winner)
             continue
-        figure = bound.read(then.row)
-        shown = f" (its {bound.name} is {bound.shown(figure)})" if figure is not None else f" (its {bound.name} is not known)"
         faster = f", {_ratio(then, winner)} of the rows a second" if winner is not None else ""
-        yield Sensitivity(change=f"without {bound}", then=f"{then.id}{faster}{shown}", candidate=then)
+        yield Sensitivity(change=f"without {bound}", then=f"{then.id}{faster} ({_has(then, bound)})", candidate=then)
+
+
+def _has(one: Candidate, bound: Bound) -> str:
+    """What it has of what is bounded: as far as one more fresh worker may go, or what was seen."""
+    figure, end = bound.read(one.row), bound.end(one.row)
+    if end is not None and end != figure:
+        return f"its {bound.name} may be {bound.shown(end)} in one more fresh worker"
+    return f"its {bound.name} is {bound.shown(figure)}" if figure is not None else f"its {bound.name} is not known"
 
 
 def _tighter(winner: Candidate) -> Iterable[Bound]:
-    """Bounds that the winner just breaks: from there on, the answer is another."""
-    slightly = 1 - 1e-9
+    """Bounds that the winner just does not keep any more: from there on, the answer is another."""
+    slightly, fresh = 1 - 1e-9, winner.row["fresh"]
     for name in reversed(PERCENTILES):
-        if (value := winner.row[f"latency_{name}_s"]) is not None:
+        if (value := fresh[name].end) is not None:
             yield latency_bound(name, value * slightly)
             break
-    if (value := winner.row["peak_pss_bytes"]) is not None:
+    if (value := fresh["memory"].end) is not None:
         yield memory_bound(value * slightly)
 
 
@@ -136,9 +145,24 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
     if unchecked := [one.id for one in group if one.outcome is Outcome.UNCHECKED]:
         yield f"the answers of {few(unchecked)} were compared with nothing, so none is advised: probe again with --check"
     promising = [one for one in unknown if not best or one.rows_per_s > best[0].rows_per_s]
-    for bound in dict.fromkeys(bound for one in promising for bound in one.unknown):
-        names = [one.id for one in promising if bound in one.unknown]
-        yield f"{bound} is not known of {few(names)}: {bound.measure}"
-    single = [one.id for one in best if len(one.paces) < 2]
+    lacking: dict[tuple[Bound, str], list[str]] = {}
+    for one in promising:
+        for bound in one.unknown:
+            lacking.setdefault((bound, bound.lacks(one.row)), []).append(one.id)
+    for (bound, lacks), names in lacking.items():
+        yield f"whether {few(names)} keep{'s' if len(names) == 1 else ''} {bound} cannot be said: {lacks}"
+    single = [one.id for one in best if len(one.paces) < LEAST]
     if single:
         yield f"how much fresh workers differ is not known of {few(single)}: --repeat {REPEAT}"
+
+
+def _unseen(best: Sequence[Candidate], bounds: Sequence[Bound]) -> Iterable[str]:
+    """How many workers of a worse kind so few could have missed: no interval knows of a kind that was never met."""
+    workers = min((len(one.paces) for one in best), default=0)
+    wanted = clean_trials_for(RARE)
+    if workers and workers < wanted and any(bound.name != HANG_RATE for bound in bounds):
+        missed = HangRate(hung=0, judged=workers).below * 100
+        yield (
+            f"the bounds are held against {workers} fresh workers: a worse kind of worker could be {missed:.0f} % of all and "
+            f"not be among them (95 %); --repeat {wanted} makes that {RARE * 100:.0f} %"
+        )
