@@ -101,6 +101,27 @@ def test_the_default_is_measured_first_and_the_budget_is_kept() -> None:
     assert found.stopped == "5 configurations were measured"
 
 
+def test_a_grid_of_few_cells_is_measured_whole() -> None:
+    """Its best differs from the default in two blocks at once, which a descent by blocks does not see."""
+    few = [cell for cell in GRID if cell.pool in ("prefork", "solo") and cell.concurrency == 1 and cell.prefetch == 4]
+    few = [cell for cell in few if cell.batch in (1, 8) and cell.engine_threads == "auto"][:12]
+    start = search.default(few, 1)
+    others = [
+        cell for cell in few if sum(getattr(cell, name) != getattr(start, name) for name in ("pool", "call", "batch")) == 3
+    ]
+    scores = {cell: ok(100.0 if cell in others[:1] else 20.0 if cell == start else 10.0) for cell in few}
+    found = searched(scores, start=start)
+    assert len(few) == len(found.known) == 12
+    assert found.best == others[0]
+    assert found.stopped == ""
+    assert next(iter(found.known)) == start
+
+
+@pytest.mark.parametrize(("cells", "most"), [(1, 1), (6, 6), (16, 16), (17, 7), (46, 7), (216, 32)])
+def test_a_share_of_a_small_grid_is_enough_for_a_round(cells: int, most: int) -> None:
+    assert search.most_of(GRID[:1] * cells) == most
+
+
 def test_a_measurement_that_runs_out_of_time_ends_the_search() -> None:
     found = Search(grid=GRID, start=START, measure=lambda cells: {cells[0]: ok(1.0)}, most=50)
     assert found.run() == START or len(found.known) > 1

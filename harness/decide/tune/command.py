@@ -28,7 +28,7 @@ def tune(
     max_hang_rate: MaxHangRate = "",
     select: Select = None,
     budget: Annotated[str, typer.Option(help="Stop when so much time is used up, such as 10m.")] = "",
-    share: Annotated[float, typer.Option(min=0.01, max=1, help="Measure at most this share of the grid.")] = 0.15,
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="Measure at most this share of a grid of more than 16.")] = 0.15,
     replay: Annotated[Path | None, typer.Option(help="Run nothing: search a run that has the whole grid.")] = None,
     model: Model = None,
     rows: Rows = None,

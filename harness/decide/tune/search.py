@@ -7,6 +7,8 @@ number of executors is best differs from pool to pool. In other dimensions rates
 fast in one pool is faster in all), which is why so few measurements suffice; `harness tune --replay` shows how many on a run
 that has the whole grid.
 
+A grid of few configurations (FEW) is measured whole.
+
 A configuration that keeps every bound is better than one that does not; among those, more rows a second are; of those that
 do not, the one whose broken bound is nearest to being kept.
 """
@@ -20,6 +22,8 @@ from dataclasses import dataclass, field
 from harness.experiment.matrix import Cell
 
 SHARE = 0.15  # of the grid, at most
+FEW = 16  # configurations that are all measured: a descent among so few saves little, and may leave out the best
+LEAST = 7  # may be measured, however small the share: about one round of the smallest grid that is shipped
 BLOCKS: tuple[tuple[str, ...], ...] = (
     ("call",), ("batch",), ("pool", "concurrency"), ("engine_threads",), ("prefetch",), ("placement", "parent"),
     ("backend", "environment"),
@@ -54,6 +58,9 @@ class Search:
     def run(self) -> Cell:
         """Search; the best that was measured."""
         self._look([self.start])
+        if len(self.grid) <= FEW:
+            self._look(self.grid)
+            return self.best
         best = self.start
         while not self.stopped:
             before = best
@@ -115,5 +122,9 @@ def default(grid: Sequence[Cell], cores: int) -> Cell:
 
 
 def most_of(grid: Sequence[Cell], share: float = SHARE) -> int:
-    """How many configurations may be measured; always enough for one round of a small grid's first blocks."""
-    return max(1, math.floor(share * len(grid)))
+    """How many configurations may be measured: all of a few, else the share, and LEAST at the least.
+
+    >>> [most_of([Cell(backend="null", pool="solo")] * count) for count in (6, 16, 20, 216)]
+    [6, 16, 7, 32]
+    """
+    return len(grid) if len(grid) <= FEW else max(LEAST, math.floor(share * len(grid)))

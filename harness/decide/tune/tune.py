@@ -25,6 +25,8 @@ from harness.run.plan import Planned
 
 FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
 TRIALS = 3
+MORE_TRIALS = 6  # of finalists of which three workers do not tell whether one more keeps the bounds
+OPEN = -1e-9  # nearness, if that cannot be said: behind those that keep them, before those that break one
 STEP = 10  # fresh workers of the winner at a time
 CLOSER = "closer"  # the folder of what is measured with more requests
 CLOSER_LIMIT_S, CLOSER_TIMES, MOST_LIMIT_S = 60.0, 3.0, 3600.0  # a trial's limit there: at least, by its pace, at most
@@ -80,8 +82,10 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
     found.run()
     finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
     finals = _finals(order, requests, [found.known[cell].rows_per_s / cell.batch for cell in finalists])
-    if time.monotonic() < until:
-        found.known |= _measured(finals, finalists, screen, until, trials=TRIALS)
+    for trials in (TRIALS, MORE_TRIALS):
+        cells = finalists if trials == TRIALS else [cell for cell in finalists if found.known[cell].nearness == OPEN]
+        if cells and time.monotonic() < until:
+            found.known |= _measured(finals, cells, screen, until, trials=trials)
     for trials in range(TRIALS + STEP, workers + STEP, STEP):
         best = found.best
         if time.monotonic() >= until or not found.known[best].answers:
@@ -174,8 +178,7 @@ def score(one: Candidate) -> Score:
     if not one.measured:
         return NOTHING
     broken = [_times(bound, figure) for bound in one.broken if (figure := bound.at_best(one.row)) is not None]
-    unknown = [0.0] if one.unknown else []  # not kept, as far as is known: behind those that keep it
-    nearness = -max(math.log(times) for times in broken) if broken else -1e-9 if unknown else 0.0
+    nearness = -max(math.log(times) for times in broken) if broken else OPEN if one.unknown else 0.0
     return Score(answers=True, nearness=nearness, rows_per_s=one.rows_per_s)
 
 
