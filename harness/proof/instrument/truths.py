@@ -8,6 +8,7 @@ from harness import environments, workloads
 from harness.experiment import experiment
 from harness.proof.instrument import (
     burners,
+    claimed,
     coverage,
     paired_runs,
     pasted,
@@ -51,6 +52,7 @@ TRUTHS = (
     InstrumentCheck(name="e", title="burners of known duty", find=lambda bench: burners.saturation() + burners.verdicts()),
     InstrumentCheck(name="f", title="coverage of intervals", find=lambda bench: coverage.coverage(bench.seed)),
     InstrumentCheck(name="g", title="two runs of the same cell", find=_same_cell),
+    InstrumentCheck(name="h", title="claims from few workers", find=lambda bench: claimed.claimed(bench.seed)),
     InstrumentCheck(
         name="compare",
         title="harness compare on real runs",
