@@ -142,7 +142,7 @@ def _differences(first: Side, second: Side, both: Mapping[str, Trials], factors:
     found = [_compared(metric, here, there, elsewhere, factors) for _, metric, here, there in pairs]
     for (cell, metric, here, there), one in zip(pairs, comparison.together(found), strict=True):
         before, after = values(metric, *here), values(metric, *there)
-        told = _with_noise(metric, one, here[1], there[1])
+        told = one if elsewhere or not (before and after) else _with_noise(metric, one, here[1], there[1])
         yield Difference(cell=cell, metric=metric, found=told, before=intervals.middle(before), after=intervals.middle(after))
 
 
@@ -171,8 +171,6 @@ def _compared(
 
 def _with_noise(metric: Metric, found: Comparison, here: Sequence[TrialRecord], there: Sequence[TrialRecord]) -> Comparison:
     """What the machine did to the trials, where that may be why a figure differs or cannot be told."""
-    if found.ratio is None:
-        return found
     if found.word is ComparisonWord.CANNOT_SAY and (noisy := _noise([*here, *there])):
         return replace(found, reason=f"{found.reason}; the machine was noisy: {noisy}")
     if found.word is ComparisonWord.DIFFER and metric.name != "memory" and (noisy := _noisy_alone(here, there)):

@@ -7,7 +7,8 @@ each other by Fisher's exact test, corrected for all cells that are compared at 
 * if no trial ended so before and *every* trial does now, with three trials or more in each run. The test cannot reach its level
   with fewer than five of each, and a gate has to see a cell that began to fail: 3 of 3 after 0 of 3 comes about by chance in
   0.9 % of pairs if 30 % of workers end so, and in 1.6 % at the most. Only what is worse is claimed like this. That a fault is
-  gone takes the test: a fault that shows in some workers only is easily missed by three.
+  gone takes the test: a fault that shows in some workers only is easily missed by three. This claim is not corrected for the
+  number of cells: in a run of many cells that hang by chance, it is made wrongly as often for each.
 
 Otherwise nothing is claimed: *cannot be said*, if no counts of so few trials could reach the level, or *no change shown*.
 """

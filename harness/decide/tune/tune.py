@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.decide.advise import candidates, constraints
 from harness.decide.advise.candidates import Candidate
-from harness.decide.advise.constraints import Bound
+from harness.decide.advise.constraints import HANG_RATE, Bound
 from harness.decide.tune import search
 from harness.decide.tune.search import NOTHING, Score, Search
 from harness.errors import BadInput
@@ -83,7 +83,7 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
     finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
     finals = _finals(order, requests, [found.known[cell].rows_per_s / cell.batch for cell in finalists])
     for trials in (TRIALS, MORE_TRIALS):
-        cells = finalists if trials == TRIALS else [cell for cell in finalists if found.known[cell].nearness == OPEN]
+        cells = finalists if trials == TRIALS else undecided(finals, finalists)
         if cells and time.monotonic() < until:
             found.known |= _measured(finals, cells, screen, until, trials=trials)
     for trials in range(TRIALS + STEP, workers + STEP, STEP):
@@ -165,6 +165,15 @@ def _affordable(cells: Sequence[Cell], known: Sequence[TrialRecord], settings: S
             break
         found.append(cell)
     return found
+
+
+def undecided(order: TuneOrder, cells: Sequence[Cell]) -> list[Cell]:
+    """Those of which it cannot be said whether one more fresh worker keeps the bounds; hangs are asked of the winner alone."""
+    if not RunFolder(order.folder).has_trials:
+        return []
+    known = {one.id: one for one in candidates.read_all([order.folder], order.bounds)}
+    open_ = {name for name, one in known.items() if one.measured and not one.broken}
+    return [cell for cell in cells if cell.id in open_ and any(bound.name != HANG_RATE for bound in known[cell.id].unknown)]
 
 
 def scores(folder: Path, bounds: Sequence[Bound], cells: Sequence[Cell]) -> dict[Cell, Score]:
