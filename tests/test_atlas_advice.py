@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from harness import cli
 from harness.atlas import entries, stored
-from harness.decide.advise import candidates, pages, ranking
+from harness.decide.advise import candidates, fresh, pages, ranking
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import to_line
@@ -87,7 +87,7 @@ def test_where_the_atlas_speaks_against_all_no_outcome_is_blamed() -> None:
 
 
 def test_another_way_in_the_same_pool_that_the_atlas_speaks_against_is_named_beside_the_best() -> None:
-    row = {**dict.fromkeys(summary.COLUMNS), "rows_per_s": 5.0}
+    row = {**dict.fromkeys(summary.COLUMNS), "rows_per_s": 5.0, "fresh": fresh.of(())}
     good, lucky = (
         candidates.Candidate(cell=cell, row=row, paces=(5.0,), run="r", outcome=Outcome.OK, reason="", atlas=atlas)
         for cell, atlas in ((replace(TWO, placement="import"), ""), (TWO, "1 trial ok here; the atlas has 3 of 3 crashed"))

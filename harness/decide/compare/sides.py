@@ -86,7 +86,7 @@ def machines_differ(first: Side, second: Side) -> str:
     return identity.differ(first.machine, second.machine)
 
 
-PROBED = ("task", "rows", "rows_digest", "consumed", "queue", "check", "checked")  # of a probe: what was asked for
+PROBED = ("task", "rows", "rows_digest", "consumed", "queue", "check", "checked", "tolerance")  # of a probe: what was asked for
 CHECKS = ("pass the check", "match those of serial calls")  # else nothing could be compared, whatever was asked for
 
 
