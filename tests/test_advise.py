@@ -296,7 +296,7 @@ def test_runs_of_different_machines_do_not_stand_side_by_side(tmp_path: Path) ->
 
 def test_runs_under_different_cpu_quotas_do_not_stand_side_by_side(tmp_path: Path) -> None:
     runs = [written(tmp_path / name, trials(FORK, 100, 101), quota=quota) for name, quota in (("a", None), ("b", 1.5))]
-    with pytest.raises(BadInput, match="different machines: cpu_quota_cores None -> 1.5"):
+    with pytest.raises(BadInput, match=r"different machines: cpu_quota_cores None -> 1\.5"):
         candidates.read_all(runs, ())
     (bound,) = candidates.read_all(runs[1:], ())
     assert bound.row["cores_available"] == 1.5
