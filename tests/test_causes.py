@@ -23,10 +23,21 @@ ENGINE = (
     "tensorflow::ProcessFunctionLibraryRuntime::RunSync (tf.so)",
 )
 LOCK = ("sem_wait (libc.so.6)", "PyThread_acquire_lock_timed (libpython.so)", "load_once (runner.py:3)")
+WAITS = (*LOCK[:2], "Condition.wait (threading.py:331)", "Event.wait (threading.py:629)", "predict (tasks.py:30)")
+IMPORTS = (*LOCK[:2], "_ModuleLock.acquire (<frozen importlib._bootstrap>:120)", "predict (tasks.py:26)")
 HUNG = {"outcome": Outcome.HUNG, "pool": "prefork", "how": How.FUTEX}
+WRONG = {"outcome": Outcome.WRONG, "pool": "prefork"}
 SERIAL = {**HUNG, "serial_waits": True}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("an engine's threads are lost", {**HUNG, "frames": ENGINE, "lost_native": ["tf_Compute"]}, "fork-lost-threads"),
+    ("an executor's threads are lost", {**HUNG, "frames": WAITS, "lost_python": ["python"]}, "fork-lost-threads"),
+    (
+        "a thread of the parent's that has ended since",
+        {**HUNG, "frames": WAITS, "lost_native": ["python"]},
+        "fork-lost-threads",
+    ),
+    ("a module's import", {**HUNG, "frames": IMPORTS, "lost_python": ["python"]}, "fork-held-lock"),
+    ("a wait in vain, with a limit", {**WRONG, "frames": WAITS, "lost_native": ["python"]}, "fork-lost-threads"),
     ("a lock's holder is lost", {**HUNG, "frames": LOCK, "lost_python": ["python"]}, "fork-held-lock"),
     ("a lock, and nothing was lost", {**HUNG, "frames": LOCK}, "deadlock"),
     (
@@ -75,6 +86,12 @@ def test_the_facts_speak_for_a_cause(what: str, facts: dict[str, Any], name: str
     cause = cause_of(Facts(**facts))
     assert cause is not None
     assert cause.name == name, what
+
+
+def test_wrong_answers_have_a_cause_only_in_a_forked_child_that_waits_for_a_lost_thread() -> None:
+    facts = {**WRONG, "frames": WAITS, "lost_native": ["python"]}
+    for other in ({"frames": LOCK}, {"lost_native": []}, {"pool": "threads"}, {"frames": ()}):
+        assert cause_of(Facts(**{**facts, **other})) is None
 
 
 def test_a_good_trial_has_no_cause() -> None:

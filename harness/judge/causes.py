@@ -98,13 +98,18 @@ def cause_of(facts: Facts) -> Cause | None:
 
 def _of_wrong(facts: Facts) -> Cause | None:
     """Of a forked child that waits in vain for a thread of its parent's, with a time limit, and goes on without."""
-    if facts.pool != FORKED or not facts.lost_python or not any(map(SIGNAL_FRAMES.search, facts.frames)):
+    return _of_lost_python(facts) if facts.pool == FORKED else None
+
+
+def _of_lost_python(facts: Facts) -> Cause | None:
+    """Python code waits for another thread to do something. One that has ended since shows no Python frame in the parent."""
+    lost = [*facts.lost_python, *facts.lost_native]
+    if not lost or not any(map(SIGNAL_FRAMES.search, facts.frames)):
         return None
-    return Cause(name=LOST_THREADS, support=(_lost_in_fork(facts.lost_python), *_where(facts)))
-
-
-def _lost_in_fork(names: Sequence[str]) -> str:
-    return f"the child waits for another thread, and lacks Python threads that its parent had: {', '.join(counted(names))}"
+    text = (
+        f"the child waits for another thread to do something, and lacks threads that its parent had: {', '.join(counted(lost))}"
+    )
+    return Cause(name=LOST_THREADS, support=(text, *_where(facts)))
 
 
 def _crash_kill(facts: Facts) -> Cause | None:
@@ -180,8 +185,8 @@ def _of_fork(facts: Facts) -> Cause:
     if any(map(IMPORT_FRAMES.search, facts.frames)):
         first = "the child waits to import a module that a thread of its parent was importing at the fork"
         return Cause(name="fork-held-lock", support=(first, *_where(facts)))
-    if facts.lost_python and any(map(SIGNAL_FRAMES.search, facts.frames)):
-        return Cause(name=LOST_THREADS, support=(_lost_in_fork(facts.lost_python), *_where(facts)))
+    if found := _of_lost_python(facts):
+        return found
     if is_at_lock(facts.frames):
         lost = ", ".join(counted([*facts.lost_python, *facts.lost_native]))
         first = f"the child waits for a lock, and lacks threads of its parent that may have held it: {lost}"

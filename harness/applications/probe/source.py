@@ -223,7 +223,7 @@ class ApplicationSource:
             "environments": {OWN_APP: {"interpreter": known["python"], "installed": dict(self.environment.installed)}},
             APPLICATION: {
                 "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
-                "rows_digest": _digest(order.rows), "tolerance": order.tolerance,
+                "rows_digest": _digest(order.rows), "tolerance": order.tolerance, "check": order.check,
                 "folder": os.path.relpath(order.folder), "env_file": str(order.env_file or ""),
                 "consumed": self.application.queue_name, "said": self.facts.said, "told": known["told"],
                 "limits": asdict(self.application.limits),
