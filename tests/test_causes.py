@@ -51,6 +51,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "unknown",
     ),
     ("the engine waits, and only Python threads were lost", {**HUNG, "frames": ENGINE, "lost_python": ["x"]}, "unknown"),
+    ("a forked child that nobody looked into", {**HUNG, "frames": ()}, "unknown"),
     ("no fork: spawned", {**HUNG, "pool": "prefork-spawn", "frames": LOCK, "lost_python": ["python"]}, "deadlock"),
     ("a spin", {**HUNG, "how": How.SPIN}, "native-spin"),
     ("the GIL", {**HUNG, "how": How.GIL}, "gil-held"),

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge.watchdog import State
+from harness.judge.watchdog import State, Verdict
 from harness.measure.monitor import Sample
 from harness.observe.diagnosis import Evidence
+from harness.records.outcomes import Outcome
+from harness.run.one_trial import with_log
 from harness.trial.assignment import Assignment
-from harness.trial.trial import STANDING, Trial
+from harness.trial.trial import STANDING, Trial, keep_evidence
+from harness.trial.watcher import Seen
 from harness.trial.worker_log import last_error, last_line, last_words
-from tests import plain_trial, replay
+from tests import handmade, plain_trial, replay
 from tests.plain_trial import CHILD, MAIN, NEVER_ENDS, OTHER, Listening
 from tests.replay import NAMES, StoredSite
 
@@ -29,6 +32,15 @@ def test_stacks_of_what_stands_the_log_of_what_ended_and_nothing_of_what_is_done
     else:
         assert end.evidence == Evidence(path=folder / "worker.log")
         assert (folder / "worker.log").read_text() == (played.folder / "worker.log").read_text()
+
+
+@pytest.mark.parametrize(("partial", "kept"), [(Verdict(state=State.HUNG, pids=(CHILD,), partial=True), True), (None, False)])
+def test_what_hangs_in_part_still_stands_when_the_load_is_done(partial: Verdict | None, kept: bool, tmp_path: Path) -> None:
+    one = replay.stored("ok-prefork", tmp_path)
+    work = replay.assignment(one)
+    found = keep_evidence(work, StoredSite(one.history, work), Seen(ended_by="done", partial=partial))
+    assert (found is not None) is kept
+    assert found is None or found.path.name == "stacks.txt"
 
 
 @pytest.mark.parametrize("look", [1, 2, 5, 8])
@@ -202,3 +214,22 @@ def test_a_log_of_broken_text_can_be_read(tmp_path: Path) -> None:
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_bytes(b"fine\n\xff broken")
     assert last_line(replay.assignment(one).log) == "\ufffd broken"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "evidence", "kept"),
+    [
+        (Outcome.ERRORS, "", "evidence/one/worker.log"),
+        (Outcome.ERRORS, "evidence/one/stacks.txt", "evidence/one/stacks.txt"),
+        (Outcome.OK, "", ""),
+        (Outcome.SKIPPED, "", ""),
+    ],
+)
+def test_what_did_not_end_well_keeps_the_log_if_it_has_no_other_evidence(
+    outcome: Outcome, evidence: str, kept: str, tmp_path: Path
+) -> None:
+    work = replay.assignment(replay.stored("errors-load-prefork", tmp_path))
+    work.log.write_text("ValueError: no")
+    record = with_log(handmade.record(cell_id="one", outcome=outcome, evidence=evidence), work, work.evidence.parent.parent)
+    assert record.ended.evidence == kept
+    assert not kept.endswith(".log") or (work.evidence / "worker.log").read_text() == "ValueError: no"

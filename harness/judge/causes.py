@@ -104,7 +104,7 @@ def _of_wrong(facts: Facts) -> Cause | None:
 def _of_lost_python(facts: Facts) -> Cause | None:
     """Python code waits for another thread to do something. One that has ended since shows no Python frame in the parent."""
     lost = [*facts.lost_python, *facts.lost_native]
-    if not lost or not any(map(SIGNAL_FRAMES.search, facts.frames)):
+    if not lost or not any(map(SIGNAL_FRAMES.search, facts.frames[:LOCK_DEPTH])):
         return None
     text = (
         f"the child waits for another thread to do something, and lacks threads that its parent had: {', '.join(counted(lost))}"
@@ -175,14 +175,14 @@ def _of_hang(facts: Facts) -> Cause:
         return Cause(name="hub-blocked", support=support)
     if facts.pool == FORKED and facts.how in (How.FUTEX, How.BEREFT) and (facts.lost_native or facts.lost_python):
         return _of_fork(facts)
-    if facts.how in (How.FUTEX, How.BEREFT, How.GREENLET, How.PIPE):
+    if facts.how in (How.FUTEX, How.BEREFT, How.GREENLET, How.PIPE) and (facts.frames or facts.pool != FORKED):
         return Cause(name="deadlock", support=("no thread was lost in a fork", *_where(facts)))
-    return Cause(name="unknown")
+    return Cause(name="unknown")  # a forked child that nobody looked into may lack threads
 
 
 def _of_fork(facts: Facts) -> Cause:
     """A Python lock, or a C library's, was held; what is waited for is a thread's work, Python's or an engine's."""
-    if any(map(IMPORT_FRAMES.search, facts.frames)):
+    if any(map(IMPORT_FRAMES.search, facts.frames[:LOCK_DEPTH])):
         first = "the child waits to import a module that a thread of its parent was importing at the fork"
         return Cause(name="fork-held-lock", support=(first, *_where(facts)))
     if found := _of_lost_python(facts):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from harness.observe import diagnosis
+from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import now
 from harness.run import conclude, plan
@@ -12,6 +15,7 @@ from harness.run.conclude import Heading
 from harness.run.plan import Planned
 from harness.run.source import Desk, Slot, Source
 from harness.trial import supervisor
+from harness.trial.assignment import Assignment
 from harness.trial.trial import Trial
 
 #: the packages whose versions stand in each record
@@ -34,7 +38,16 @@ def once(source: Source, desk: Desk, item: Planned, baselines: Sequence[TrialRec
             return None
         requests = source.read(left)
         record = conclude.record_of(left, heading, requests, desk.folder.path, seconds=time.monotonic() - begun)
+        record = with_log(record, work, desk.folder.path)
     return source.revised(record)
+
+
+def with_log(record: TrialRecord, work: Assignment, run_folder: Path) -> TrialRecord:
+    """With the worker's log as its evidence, if it has none and did not end well: of a task that raised, the traceback."""
+    if record.ended.evidence or record.outcome in (Outcome.OK, Outcome.SKIPPED):
+        return record
+    kept = diagnosis.keep_log(work.evidence, work.log)
+    return record.changed(ended={"evidence": str(kept.relative_to(run_folder))})
 
 
 def slot(desk: Desk, item: Planned, baselines: Sequence[TrialRecord]) -> Slot:

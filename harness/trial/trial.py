@@ -80,7 +80,8 @@ class Trial:
 def keep_evidence(work: Assignment, site: OwnSite, seen: Seen) -> Evidence | None:
     """Stacks while the processes still stand, for whatever did not end by itself; else the log."""
     shutil.rmtree(work.evidence, ignore_errors=True)
-    if seen.ended_by in STANDING:
+    hangs_in_part = seen.ended_by == "done" and seen.partial is not None  # what hangs stands there still
+    if seen.ended_by in STANDING or hangs_in_part:
         verdict = seen.partial or seen.verdict
         return site.evidence(verdict.pids if verdict else ())
     return None if seen.ended_by == "done" else Evidence(path=diagnosis.keep_log(work.evidence, work.log))
