@@ -432,3 +432,23 @@ def test_a_candidate_knows_its_question() -> None:
     one = Candidate(cell=FORK, row={}, paces=(), run="r", outcome=Outcome.OK, reason="")
     assert one.question == ("digits-cnn", "closed-4")
     assert not one.measured
+
+
+def test_among_ties_the_smaller_memory_leads(tmp_path: Path) -> None:
+    big, small = FORK, replace(FORK, pool="threads")
+    groups = [
+        [record.changed(memory={"peak_pss_bytes": size}) for record in trials(cell, *paces)]
+        for cell, size, paces in ((big, 300 * 2**20, (101, 102, 103)), (small, 100 * 2**20, (100, 101, 102)))
+    ]
+    advice = advised(tmp_path, *groups)
+    assert [one.id for one in advice.best] == [small.id, big.id]
+
+
+@pytest.mark.parametrize(("call_s", "said"), [(0.0001, True), (0.005, False), (None, False)])
+def test_what_celery_costs_per_request_is_said_if_it_decides(call_s: float | None, said: bool, tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 101, 102))
+    (one,) = advice.best
+    told = ranking.overhead([replace(one, row={**one.row, "baseline_predict_s": call_s})])
+    assert told.startswith("what Celery costs per request decides") is said
+    assert ("10000 calls per second without it, and these serve 101 to 101" in told) is said
+    assert ranking.overhead([]) == ""

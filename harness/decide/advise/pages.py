@@ -59,6 +59,8 @@ def lines(advice: Advice) -> list[str]:
 def answer(advice: Advice) -> list[str]:
     """What to use, what comes next, and what would change that."""
     said = [f"best: {one.id}: {figures(one)}" for one in advice.best]
+    if advice.overhead:
+        said.append(advice.overhead)
     if advice.provisional:
         said.append("these rest on fewer than three trials each; within 10 % of the fastest counts as not told apart")
     if advice.runner_up is not None and advice.behind is not None:
@@ -190,6 +192,7 @@ def _data(one: Advice) -> dict[str, Any]:
         "bounds": [str(bound) for bound in one.bounds],
         "answer": headline(one),
         "provisional": one.provisional,
+        "overhead": one.overhead,
         "best": [_candidate(best) for best in one.best],
         "runner_up": _candidate(one.runner_up) if one.runner_up else None,
         "sensitivity": [{"change": each.change, "then": each.then} for each in one.sensitivity],

@@ -2,11 +2,13 @@
 
 The best are a *set*: the fastest that keeps every bound, and all that cannot be told from it by the rule of
 `certainty.comparison`; where a cell was run fewer than three times, how much fresh workers differ is unknown, and whatever is
-within FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
+within OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
+FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +21,7 @@ from harness.summary.hang_rate import HangRate, clean_trials_for
 from harness.texts import few
 
 FEW_TRIALS = 1.10
+OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
 REPEAT = 5
 RARE = 0.05  # of workers: a kind that is rarer is not asked for
 
@@ -34,7 +37,8 @@ class Sensitivity:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """For one model and traffic. `best`: fastest first; empty where the data support no advice, then `measure` says why."""
+    """For one model and traffic. `best`: those that cannot be told from the fastest, the smallest memory first; empty if the
+    data support no advice, then `measure` says why. `overhead`: a sentence, if what Celery costs per request decides, or ''."""
 
     workload: str
     traffic: str
@@ -48,6 +52,7 @@ class Advice:
     unknown: tuple[Candidate, ...]
     unused: tuple[Candidate, ...]  # neither vetoed nor measured: slow, unchecked, invalid
     measure: tuple[str, ...]
+    overhead: str = ""
 
     @property
     def provisional(self) -> bool:
@@ -65,19 +70,36 @@ def advise(candidates: Iterable[Candidate], bounds: Sequence[Bound]) -> list[Adv
 
 def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
     ranked = sorted((one for one in group if one.fit), key=lambda one: -one.rows_per_s)
-    best = [one for one in ranked if not told_apart(ranked[0], one)]
+    best = sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
     rest = [one for one in ranked if one not in best]
     unknown = tuple(one for one in group if one.measured and one.unknown and not one.broken)
     workload, traffic = group[0].question
     return Advice(
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
-        behind=compare(ranked[0].paces, rest[0].paces) if rest else None,
+        behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=overhead(ranked),
         sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else tuple(_loosened(group, None, bounds)),
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
         unfit=tuple(one for one in group if one.measured and one.broken),
         unknown=unknown, unused=tuple(one for one in group if one.unused),
         measure=(*_measure(group, best, unknown), *_unseen(best, bounds)),
     )  # fmt: skip
+
+
+def _memory(one: Candidate) -> float:
+    peak = one.row["peak_pss_bytes"]
+    return math.inf if peak is None else float(peak)
+
+
+def overhead(ranked: Sequence[Candidate]) -> str:
+    """What to know if every configuration serves far fewer requests than one process makes calls without Celery."""
+    known = [(one.row["throughput_per_s"], one.row["baseline_predict_s"]) for one in ranked if one.row["baseline_predict_s"]]
+    if not known or any(rate > OVERHEAD_SHARE / call_s for rate, call_s in known):
+        return ""
+    rates = [rate for rate, _ in known]
+    return (
+        f"what Celery costs per request decides: one process makes {1 / known[0][1]:.0f} calls per second without it, and "
+        f"these serve {min(rates):.4g} to {max(rates):.4g}; ask for more per request before you choose a pool by its pace"
+    )
 
 
 def told_apart(first: Candidate, other: Candidate) -> bool:
