@@ -104,3 +104,13 @@ def test_other_tasks_are_told_by_process_and_one_without_an_end_still_runs(tmp_p
     write(tmp_path, "11.events", (contract.OTHER_BEGIN, 0, 6), (contract.OTHER_END, 0, 7), (contract.TASK_BEGIN, 0, 1))
     begun, ended = stamps.other_tasks(tmp_path)
     assert sorted(zip(begun.tolist(), ended.tolist(), strict=True)) == [(5, 9), (6, 7), (20, stamps.NEVER)]
+
+
+def test_how_long_other_tasks_ran_is_told_by_name(tmp_path: Path) -> None:
+    second = 10**9
+    write(tmp_path, "10.events", (contract.OTHER_BEGIN, 0, 5 * second), (contract.OTHER_END, 0, 9 * second))
+    write(tmp_path, "11.events", (contract.OTHER_BEGIN, 0, 6 * second), (contract.OTHER_BEGIN, 1, 90 * second))
+    (tmp_path / "10.others").write_text("0 shop.index\n")
+    (tmp_path / "11.others").write_text("0 shop.index\n1 shop.late\n")
+    assert stamps.others_s(tmp_path, 8.0) == {"shop.index": 3.0 + 2.0, "shop.late": 0.0}
+    assert stamps.others_s(tmp_path / "none", 8.0) == {}

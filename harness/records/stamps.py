@@ -78,11 +78,30 @@ def marked(folder: Path, kind: int) -> set[int]:
 
 def other_tasks(folder: Path) -> tuple[Column, Column]:
     """When tasks that are none of our requests began and ended, ns each; NEVER for the end of one that did not end."""
+    begun, ended = _others(folder)
+    return begun["at_ns"].astype(np.int64), ended
+
+
+def others_s(folder: Path, until_s: float) -> dict[str, float]:
+    """For how long such tasks ran, by name, all executors together; one that did not end, until that moment. Seconds."""
+    names = {}
+    for path in sorted(folder.glob(contract.OTHERS_FILE_NAME.format(pid="*"))):
+        for number, _, name in (line.partition(" ") for line in path.read_text(errors="replace").splitlines()):
+            names[int(path.stem), int(number)] = name
+    found: dict[str, float] = {}
+    for one, end in zip(*_others(folder), strict=True):
+        name = names.get((int(one["pid"]), int(one["number"])), "")
+        took_s = (min(end, until_s * 1e9) - one["at_ns"]) * 1e-9
+        found[name] = found.get(name, 0.0) + max(0.0, float(took_s))
+    return found
+
+
+def _others(folder: Path) -> tuple[Column, Column]:
     events = read(folder, contract.FILE_NAME, (contract.OTHER_BEGIN, contract.OTHER_END))
     ends = {(one["pid"], one["number"]): one["at_ns"] for one in events[events["kind"] == contract.OTHER_END]}
     begun = events[events["kind"] == contract.OTHER_BEGIN]
     ended = [ends.get((one["pid"], one["number"]), NEVER) for one in begun]
-    return begun["at_ns"].astype(np.int64), np.array(ended, dtype=np.int64)
+    return begun, np.array(ended, dtype=np.int64)
 
 
 def _begun(columns: Mapping[str, Column], folder: Path, n: int) -> dict[str, Column]:

@@ -22,6 +22,7 @@ from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
+from harness.records import stamps
 from harness.records.answers import Requests
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
@@ -37,6 +38,7 @@ from harness.worker import contract, own_settings
 
 APPLICATION = "application"  # of run.json
 BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
+BUSY_SHARE = 0.2  # of the executors' time
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
 
 
@@ -49,6 +51,7 @@ class Seen:
     late: tuple[str, ...] = ()
     by: str = ""
     frames: tuple[str, ...] = ()
+    busy: tuple[str, ...] = ()  # with what other tasks its executors were
 
 
 @dataclass(kw_only=True)
@@ -110,7 +113,8 @@ class ApplicationSource:
         found = told(left.events / contract.SETTINGS)
         late = own_settings.late(self.facts.told.get("expected", {}), found) if isinstance(found, dict) else []
         frames = left.ended.evidence.frames if left.ended.evidence else ()
-        self._seen = Seen(late=(*map(visible, late), *too_few(left)), by=left.ended.by, frames=frames)
+        late = [*map(visible, late), *too_few(left)]
+        self._seen = Seen(late=tuple(late), by=left.ended.by, frames=frames, busy=tuple(busy_with(left)))
         if left.cell.is_baseline:
             self.take_reference(results.serial_lines(left.result), left.ended, results.witnesses(left.result))
         if isinstance(self.check, Reference):
@@ -165,7 +169,14 @@ class ApplicationSource:
         compared = [f"compared: {coverage}"] if coverage and record.answers.ok else []
         alike = [f"{self.spoiler} without Celery, too"] if self.spoiler and record.outcome in BY_A_ROW else []
         told = words.reworded(record.reason, self.order.check, self.checked, self.check)
-        said = [told, *compared, *alike, *self._pool_settings(cell), *words.by_settings(record, limits, self.serial)]
+        said = [
+            told,
+            *compared,
+            *alike,
+            *self._pool_settings(cell),
+            *words.by_settings(record, limits, self.serial),
+            *self._seen.busy,
+        ]
         notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said)},
@@ -235,6 +246,22 @@ class ApplicationSource:
 def _digest(rows: Sequence[Any]) -> str:
     """Of the arguments: other ones are another probe."""
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def busy_with(left: Left) -> list[str]:
+    """The other tasks of the application that kept its executors from the requests for a good part of the time."""
+    ready_s, last_s = left.signs.ready_at_s, left.signs.last_event_s
+    if left.cell.is_baseline or ready_s is None or last_s is None or last_s <= ready_s:
+        return []
+    shares = {
+        name: took_s / (left.cell.concurrency * (last_s - ready_s))
+        for name, took_s in stamps.others_s(left.events, last_s).items()
+    }
+    return [
+        f"{visible(name)}, which its requests hand work to, had {100 * share:.0f} % of the executors' time"
+        for name, share in shares.items()
+        if share >= BUSY_SHARE
+    ]
 
 
 def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
