@@ -420,6 +420,31 @@ def test_variables_of_an_application_are_named_where_it_is_started(tmp_path: Pat
     assert 'env_file: "shop.env"' in settings.compose(setup)
 
 
+def test_what_is_pasted_starts_the_worker_that_was_measured_in_an_empty_shell(tmp_path: Path) -> None:
+    own = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
+    run = written(tmp_path / "run", trials(own, 50, 51, 52))
+    told = {"folder": "../my shop", "python": "../my shop/venv/bin/python", "env_file": "../shop.env"}
+    header = {
+        "machine": {},
+        "application": {"app": "shop:app", "queue": "", "from_here": told, "celery": [5, 7], "changes": []},
+    }
+    (run / "run.json").write_text(json.dumps(header))
+    (one,) = candidates.read_all([run], ())
+    setup = settings.of(one.cell, one.application)
+    python = f"'{tmp_path}/my shop/venv/bin/python'"
+    assert setup.shell.splitlines() == [
+        f"cd '{tmp_path}/my shop'",
+        f"set -a; . {tmp_path}/shop.env; set +a",
+        f"{python} -m celery --app shop:app worker --pool processes --concurrency 2 --pool-start-method fork "
+        "--loglevel WARNING --without-mingle",
+    ]
+    unit = settings.systemd(setup)
+    assert f"WorkingDirectory={tmp_path}/my shop\n" in unit
+    assert f"ExecStart={python} -m celery" in unit
+    assert f"EnvironmentFile={tmp_path}/shop.env" in unit
+    assert 'command: ["python", "-m", "celery", "--app"' in settings.compose(setup)
+
+
 def test_words_of_others_are_text_in_markdown(tmp_path: Path) -> None:
     records = [handmade.changed(one, reason="<b>x</b> `y` [z](http://w)\nnew") for one in trials(IMPORT, 1, end=Outcome.ERRORS)]
     advice = advised(tmp_path, trials(FORK, 100, 101), records)

@@ -85,17 +85,9 @@ class Application:
         queues = ["--queues", self.queue] if self.queue else []
         include = ",".join(filter(None, [self.own_variables.get(own_variables.INCLUDE, ""), VISITOR]))
         return [
-            str(self.python), "-m", "celery", "-A", self.app, "worker", *self._pool(cell), *queues, "--include", include,
-            "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
+            str(self.python), "-m", "celery", "-A", self.app, "worker", *pool_arguments(cell, self.celery), *queues,
+            "--include", include, "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
         ]  # fmt: skip
-
-    def _pool(self, cell: Cell) -> list[str]:
-        """The pool's arguments. `worker_pool` in an application's settings beats `--pool prefork`, Celery's default, but not
-        the other name of the same pool (`celery/bin/worker.py`, 5.0 to 5.7); a start method has to be said to beat the setting.
-        """
-        forks = cell.pool == "prefork" and self.celery >= FIRST_CELERY_WITH_SPAWN
-        arguments = [*POOLS[cell.pool].command(cell.concurrency), *(["--pool-start-method", "fork"] if forks else [])]
-        return [PREFORK_BY_NAME if argument == "prefork" else argument for argument in arguments]
 
     def serial_command(self, seconds: float, requests: int, result: Path, limit_s: float) -> list[str]:
         """One call after the other in one process, see `harness.worker.serial`; `limit_s`: of the whole trial."""
@@ -124,6 +116,16 @@ class Application:
             f"no consumer for queue {self.queue_name!r}: the worker consumes {', '.join(map(repr, consumed)) or 'nothing'}; "
             f"--queue {self.queue_name} makes it consume that one"
         )
+
+
+def pool_arguments(cell: Cell, celery: tuple[int, ...]) -> list[str]:
+    """`celery worker`'s, for the pool of this cell. `worker_pool` in an application's settings beats `--pool prefork`, Celery's
+    default, but not the other name of the same pool (`celery/bin/worker.py`, 5.0 to 5.7); a start method has to be said to beat
+    the setting.
+    """
+    forks = cell.pool == "prefork" and celery >= FIRST_CELERY_WITH_SPAWN
+    arguments = [*POOLS[cell.pool].command(cell.concurrency), *(["--pool-start-method", "fork"] if forks else [])]
+    return [PREFORK_BY_NAME if argument == "prefork" else argument for argument in arguments]
 
 
 def told(path: Path) -> Any:

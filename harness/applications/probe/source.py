@@ -235,12 +235,18 @@ class ApplicationSource:
             APPLICATION: {
                 "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
                 "rows_digest": _digest(order.rows), "tolerance": order.tolerance, "check": order.check,
-                "folder": os.path.relpath(order.folder), "env_file": str(order.env_file or ""),
+                "from_here": from_here(order), "celery": list(self.application.celery),
                 "consumed": self.application.queue_name, "said": self.facts.said, "told": known["told"],
                 "limits": asdict(self.application.limits),
                 "checked": self.checked, "changes": changes,
             },
         }  # fmt: skip
+
+
+def from_here(order: ProbeOrder) -> dict[str, str]:
+    """Where the application lies, seen from the run's folder: `harness recommend` may be asked from anywhere."""
+    known = {"folder": order.folder, "python": order.python, "env_file": order.env_file}
+    return {name: os.path.relpath(path, order.out) for name, path in known.items() if path is not None}
 
 
 def _digest(rows: Sequence[Any]) -> str:

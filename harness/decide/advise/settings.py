@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.experiment.matrix import AUTO, Cell
 from harness.experiment.pools import POOLS
+from harness.trial.application import pool_arguments
 
 APP = "proj.tasks:app"  # whatever the user's is called
 MODEL = "model.keras"
@@ -65,14 +66,16 @@ class Setup:
     celery: dict[str, str]
     code: str
     change: str  # in words
-    env_file: str = ""  # of somebody's own application: its variables
+    folder: str = ""  # of somebody's own application: where it is started
+    env_file: str = ""  # likewise: its variables
 
     @property
     def shell(self) -> str:
-        """All that is typed: the variables, and the line."""
+        """All that is typed, also into an empty shell: the folder, the variables, and the line."""
+        enters = [f"cd {shlex.quote(self.folder)}"] if self.folder else []
         exports = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
         file = [f"set -a; . {shlex.quote(_sourced(self.env_file))}; set +a"] if self.env_file else []
-        return "\n".join([*exports, *file, self.line])
+        return "\n".join([*enters, *exports, *file, self.line])
 
     @property
     def line(self) -> str:
@@ -100,12 +103,15 @@ def of(cell: Cell, application: Mapping[str, Any] | None = None) -> Setup:
 
 
 def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
+    """As the probe started it, but for the private broker. `application`: with the paths of `Side.application`."""
     queues = ("--queues", application["queue"]) if application["queue"] else ()
-    pool = POOLS[cell.pool].command(cell.concurrency)
+    python = application.get("python", "")
+    celery = (python, "-m", "celery") if python else ("celery",)
+    pool = pool_arguments(cell, tuple(application.get("celery", ())))
     return Setup(
-        command=("celery", "--app", application["app"], "worker", *pool, *queues, "--loglevel", "WARNING", "--without-mingle"),
+        command=(*celery, "--app", application["app"], "worker", *pool, *queues, "--loglevel", "WARNING", "--without-mingle"),
         environment={}, celery={}, code="", change="the application stays as it is written",
-        env_file=application.get("env_file", ""),
+        folder=application.get("folder", ""), env_file=application.get("env_file", ""),
     )  # fmt: skip
 
 
@@ -169,10 +175,12 @@ def _loader(cell: Cell) -> str:
 def systemd(setup: Setup) -> str:
     """A unit: put it in /etc/systemd/system, and change what is in capitals."""
     variables = "".join(f'Environment="{name}={value}"\n' for name, value in setup.environment.items())
-    variables += f"EnvironmentFile=/PATH/TO/{PurePath(setup.env_file).name}\n" if setup.env_file else ""
+    if setup.env_file:
+        variables += f"EnvironmentFile={setup.env_file if setup.folder else f'/PATH/TO/{PurePath(setup.env_file).name}'}\n"
+    line = setup.line if setup.command[0] != "celery" else f"/PATH/TO/VENV/bin/{setup.line}"
     return (
-        "[Unit]\nDescription=Celery worker that serves a Keras model\nAfter=network.target\n\n[Service]\nUser=USER\n"
-        f"WorkingDirectory=/PATH/TO/PROJECT\n{variables}ExecStart=/PATH/TO/VENV/bin/{setup.line}\n"
+        "[Unit]\nDescription=Celery worker that serves a model\nAfter=network.target\n\n[Service]\nUser=USER\n"
+        f"WorkingDirectory={setup.folder or '/PATH/TO/PROJECT'}\n{variables}ExecStart={line}\n"
         "KillMode=mixed\nTimeoutStopSec=60\nRestart=on-failure\n\n[Install]\nWantedBy=multi-user.target\n"
     )
 
@@ -182,7 +190,8 @@ def compose(setup: Setup) -> str:
     variables = "".join(f'      {name}: "{value}"\n' for name, value in setup.environment.items())
     environment = f"    environment:\n{variables}" if variables else ""
     environment += f'    env_file: "{setup.env_file}"\n' if setup.env_file else ""
-    command = ", ".join(f'"{word}"' for word in setup.command)
+    words = setup.command if setup.command[0] == "celery" else ("python", *setup.command[1:])  # of the image
+    command = ", ".join(f'"{word}"' for word in words)
     return (
         f"services:\n  worker:\n    image: IMAGE\n    command: [{command}]\n{environment}"
         "    init: true\n    stop_grace_period: 60s\n    restart: on-failure\n"

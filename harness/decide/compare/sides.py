@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,9 +31,7 @@ class Side:
     packages: Mapping[str, Mapping[str, str]]  # environment -> package -> version
     plan: Mapping[str, Any] = field(default_factory=dict)  # the settings, broker and models that it ran with, by name
     started: str = ""
-    application: Mapping[str, Any] | None = (
-        None  # of a probe: what `harness.applications.probe` says of somebody's own application
-    )
+    application: Mapping[str, Any] | None = None  # of a probe: what `applications.probe` says of it, with its paths
 
     def of(self, record: TrialRecord) -> Figures | None:
         return self.figures.get((record.cell_id, record.trial))
@@ -52,8 +51,17 @@ def read(folder: Path) -> Side:
         packages={name: one.get("installed", {}) for name, one in header.get("environments", {}).items()},
         plan=_plan(header),
         started=header.get("started", ""),
-        application=header.get("application"),
+        application=_placed(header.get("application"), folder),
     )
+
+
+def _placed(application: Mapping[str, Any] | None, folder: Path) -> dict[str, Any] | None:
+    """With its `folder`, `python` and `env_file` as paths that hold anywhere here; links are kept, for a venv has one."""
+    if application is None:
+        return None
+    here = os.path.abspath(folder)
+    placed = {name: os.path.normpath(os.path.join(here, path)) for name, path in application.get("from_here", {}).items()}
+    return {**application, **placed}
 
 
 def _plan(header: Mapping[str, Any]) -> dict[str, Any]:
