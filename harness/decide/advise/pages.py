@@ -81,7 +81,7 @@ def vetoes(advice: Advice) -> list[str]:
 def _together(vetoed: Iterable[Candidate]) -> list[str]:
     """What sets the vetoed apart, and what helps against the cause of each: every sentence once."""
     known = list(vetoed)
-    said = [f"what they have in common: {one.beside}" for one in known if one.beside]
+    said = [f"beside the other pools: {one.beside}" for one in known if one.beside]
     helps = [f"against {one.cause}: {THEIRS[one.cause]}" for one in known if one.application and one.cause in THEIRS]
     return list(dict.fromkeys([*said, *helps]))
 
