@@ -397,7 +397,7 @@ def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path:
     header["application"]["changes"] = []
     (run / "run.json").write_text(json.dumps(header))
     (advice,) = ranking.advise(candidates.read_all([run], ()), ())
-    assert "leads through no object" in pages.code_changes(advice)[0][0]
+    assert "so no change of code is proposed" in pages.code_changes(advice)[0][0]
     text = pages.markdown([advice])
     assert "beside the other pools: only prefork does it (threads is not affected)" in text
     assert "against fork-lost-threads: make what has threads of its own" in text

@@ -201,7 +201,17 @@ def test_a_pool_that_does_badly_while_its_children_are_replaced_is_told_with_the
 ) -> None:
     one = source()
     one.application = replace(one.application, limits=Limits(max_tasks_per_child=5))
-    assert one.revised(record(replace(CELL, pool=pool), outcome=outcome, reason="why")).reason == words
+    assert one.revised(record(replace(CELL, pool=pool), outcome=outcome, reason="why", ok=9)).reason == words
+    few = record(replace(CELL, pool=pool), outcome=outcome, reason="why", ok=3)
+    assert one.revised(few).reason == "why", "no child has had so many tasks"
+
+
+def test_a_pool_that_waits_for_children_that_a_setting_replaces_is_slow() -> None:
+    one = source()
+    trial = record(replace(CELL, pool="prefork"), outcome=Outcome.STALLED, ok=9, died=9)
+    assert one.revised(trial).outcome is Outcome.STALLED
+    one.application = replace(one.application, limits=Limits(max_memory_per_child_kib=9))
+    assert one.revised(trial).outcome is Outcome.SLOW
 
 
 def cut_off_under_a_shorter_limit(tmp_path: Path, outcome: Outcome) -> tuple[ApplicationSource, TrialRecord]:

@@ -166,7 +166,7 @@ def test_fixes_that_siblings_carried_out_are_called_measured() -> None:
     assert "it lacks 3 threads" in page
     assert f"**measured to work**, 1 of 1 ok, 25.0 requests a second (`{later.id}`)" in page
     assert f"not measured in this run (`{spawned.id}`)" in page
-    assert f"**does not help**: errors (`{threads.id}`)" in page
+    assert f"measured, and it is not hung there, but ended: errors (`{threads.id}`)" in page
 
 
 def test_a_run_without_trouble_has_no_page() -> None:

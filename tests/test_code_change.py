@@ -141,6 +141,9 @@ def test_a_load_inside_a_function_of_another_module_is_found() -> None:
         ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "import ml\nml.model\n"}, "tasks.py takes model"),
         ({"ml": f"{LOADED}def f(x=model):\n    return model\n"}, "by a default, a decorator or a class"),
         ({"ml": "model: object = load_model('m')\ndef f():\n    return model\n"}, "it would be no Python"),
+        ({"ml": f"{LOADED}def f():\n    return model\ndef warm():\n    return f()\nwarm()\n"}, "warm uses it, and is called"),
+        ({"ml": f"{LOADED}@worker_init.connect\ndef f(**_):\n    return model\n"}, "by a handler in the main process"),
+        ({"ml": f"{LOADED}app.conf.plan = model.plan()\ndef f():\n    return model\n"}, "sets more than names"),
         ({"ml": "model = load_model('''a\nb''')\ndef f():\n    return model\n"}, "longer than a line"),
     ],
 )  # fmt: skip
@@ -148,6 +151,36 @@ def test_where_no_diff_can_be_made_the_reason_is_said(sources: dict[str, str], w
     (change,) = proposed(**sources)
     assert change.diff == ""
     assert why in change.why_not
+
+
+def test_what_is_loaded_may_ask_for_it_again_and_a_load_that_fails_is_tried_again(tmp_path: Path) -> None:
+    text = textwrap.dedent("""
+        calls = []
+        def load_model(name):
+            calls.append(name)
+            if len(calls) == 1:
+                raise OSError("not yet")
+            return name.upper()
+
+        model = load_model("m")
+
+        def raw():
+            return model
+
+        length = len(raw() + model)
+
+        def predict(row):
+            return raw(), length, row
+        """)
+    (change,) = proposed(tasks=text)
+    found: dict[str, object] = {}
+    exec(compile(patched(tmp_path, text, change.diff), "tasks.py", "exec"), found)
+    predict = found["predict"]
+    assert callable(predict)
+    with pytest.raises(OSError, match="not yet"):
+        predict(1)
+    assert predict(1) == ("M", 2, 1)
+    assert found["calls"] == ["m", "m"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,11 @@ def atlas(
     if build and not runs:
         raise BadInput("--build needs the runs to build from", remedy="name their folders: harness atlas --build results/full")
     known = stored.of_runs(runs) if runs else stored.shipped()
+    if build and not known.entries:
+        raise BadInput(
+            f"no trial of {', '.join(map(str, runs or ()))} belongs into the atlas",
+            remedy="controls, baselines, probes and trials that were not judged are left out; name other runs",
+        )
     if build:
         path = out or stored.SHIPPED
         with store.writing(path):
@@ -36,7 +41,11 @@ def atlas(
         return
     asked = {"backend": backend, "pool": pool, "placement": placement, "call": call}
     wanted = {name: value for name, value in asked.items() if value}
-    found = [one for one in known.entries if _fits(one.cell, wanted) and (not failed or against.of_entry(one))]
+    asked_for = [one for one in known.entries if _fits(one.cell, wanted)]
+    found = [one for one in asked_for if not failed or against.of_entry(one)]
+    if asked_for and not found:
+        console.print(f"none of {len(asked_for)} such combinations failed")
+        return
     if not found:
         raise NothingMatches("the atlas has no such combination", remedy="'harness atlas' prints what it has")
     lines = pages.details(found) if wanted or failed else pages.overview(found)

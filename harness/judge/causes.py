@@ -40,7 +40,7 @@ LOCK_DEPTH = 6  # frames from the innermost
 #: where a thread waits for another one to do something, and not for a lock to be free
 SIGNAL_FRAMES = re.compile(r"\bwait \(threading\.py|\bjoin \(threading\.py")
 IMPORT_FRAMES = re.compile(r"_ModuleLock|\bacquire \(<frozen importlib|_lock_unlock_module|acquire_import_lock")
-SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux")
+SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux|\(libpython|\(python3")
 WAIT_INSIDES = re.compile(r"Futex|PerThreadSem|nsync|Mutex::|condition_variable|pthread_cond|synchronization_internal")
 COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
 

@@ -20,6 +20,7 @@ from harness.records.sections import Figures
 OTHERS_SHARE = 0.10  # of the machine's cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02
 STARVED_SHARE = 0.02
+REPLACED_SHARE = 0.1  # of the answers: so many children that were replaced decide the pace
 BACKLOG_SHARE = 0.1  # of the requests: less may be on its way when the last answer comes
 LEAST_GROWTH_BYTES = 1 << 20
 FREQUENCY_RATIO = 1.10
@@ -193,11 +194,12 @@ def _end(record: TrialRecord) -> Doubt | None:
 def _starved(record: TrialRecord) -> Doubt | None:
     if record.pace.starved is None or record.pace.starved < STARVED_SHARE:
         return None
-    return Doubt(
-        name="starved",
-        what=f"for {record.pace.starved:.0%} of the time requests waited and nobody worked",
-        next_step="try another prefetch or look at the broker",
-    )
+    what = f"for {record.pace.starved:.0%} of the time requests waited and nobody worked"
+    if record.answers.died and record.answers.died >= REPLACED_SHARE * record.answers.ok:
+        what = f"{what}, and {record.answers.died} children were replaced"
+        step = "keep children for longer: worker_max_tasks_per_child, worker_max_memory_per_child"
+        return Doubt(name="starved", what=what, next_step=step)
+    return Doubt(name="starved", what=what, next_step="try another prefetch or look at the broker")
 
 
 def _sending(record: TrialRecord) -> list[Doubt | None]:

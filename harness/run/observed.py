@@ -90,6 +90,7 @@ def facts(left: Left, outcome: Outcome) -> Facts:
     """What the likely cause is found from."""
     end, signs = left.ended, left.signs
     verdict, kept = end.partial or end.verdict, end.evidence
+    census = None if left.cell.is_baseline else end.census  # without a worker nobody is connected
     return Facts(
         outcome=outcome,
         pool=left.cell.pool,
@@ -102,10 +103,10 @@ def facts(left: Left, outcome: Outcome) -> Facts:
         serial_waits=left.baseline_waits,
         oom_kills=end.oom_kills,
         oom_counted=end.oom_counted,
-        broker_answers=end.census.answers if end.census else True,
+        broker_answers=census.answers if census else True,
         waiting=signs.waiting,
-        in_broker=end.census.messages if end.census else None,
-        consumers=end.census.connections if end.census else None,
+        in_broker=census.messages if census else None,
+        consumers=census.connections if census else None,
         queued=_mean(queued for queued, _ in left.machine.depths),
         reserved=_mean(reserved for _, reserved in left.machine.depths),
     )

@@ -39,7 +39,7 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
         lines += ["", f"Likely cause: **{worst.ended.cause or 'unknown'}**.", *support]
     if beside := pattern.across(worst.as_cell, groups):
         lines += ["", f"Beside the others: {escaped(beside)}."]
-    helps = [_of_fix(fix, groups) for fix in fixes(worst.as_cell, worst.ended.cause)]
+    helps = [_of_fix(fix, groups, worst.outcome) for fix in fixes(worst.as_cell, worst.ended.cause)]
     if helps:
         lines += ["", "What would help:", *helps]
     if said := notes.of(bad):
@@ -49,7 +49,7 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
     return "\n".join(lines) + "\n"
 
 
-def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
+def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]], wrong: Outcome) -> str:
     if fix.cell is None:
         return f"* {fix.text}"
     sibling = _sibling(fix.cell, groups)
@@ -61,6 +61,8 @@ def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
         pace = f", {max(paces):.1f} requests a second" if paces else ""
         return f"* {fix.text}: **measured to work**, {len(good)} of {len(sibling)} ok{pace} (`{fix.cell.id}`)"
     ended = ", ".join(dict.fromkeys(record.outcome.value for record in sibling if record.outcome is not Outcome.OK))
+    if all(record.outcome != wrong for record in sibling):
+        return f"* {fix.text}: measured, and it is not {wrong.value} there, but ended: {ended} (`{fix.cell.id}`)"
     return f"* {fix.text}: measured, and **does not help**: {ended} (`{fix.cell.id}`)"
 
 

@@ -10,6 +10,7 @@ from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
+from harness.summary.summary import gravest
 from harness.texts import few
 
 SERVES = ANSWERED | {Outcome.SLOW}
@@ -18,23 +19,24 @@ SERVES = ANSWERED | {Outcome.SLOW}
 def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
     """What sets this cell apart from the others of the same question, if it did not end well; '' if nothing can be said.
 
-    `groups`: the trials of each cell of the run, by its id.
+    `groups`: the trials of each cell of the run, by its id. A pool that ends as the calls without Celery do has no fault of its
+    own, so that it counts as one that is not affected.
     """
-    if cell.is_control or cell.is_baseline:
+    same = _same_question(cell, groups)
+    own = worst(same.get(cell, ()))
+    if cell.is_control or cell.is_baseline or own is None or own in SERVES:
         return ""
-    ended = {other: serves(trials) for other, trials in _same_question(cell, groups).items()}
-    if ended.get(cell, True) is not False:
-        return ""
-    baseline = [served for other, served in ended.items() if other.is_baseline and served is not None]
+    alone = next((worst(trials) for other, trials in same.items() if other.is_baseline), None)
+    if _alike(own, alone):
+        return "the calls without Celery end so, too: the task itself does it, and no pool can mend that"
     pools: dict[str, set[bool]] = {}
-    for other, served in ended.items():
-        if not other.is_baseline and served is not None:
-            pools.setdefault(other.pool, set()).add(served)
+    for other, trials in same.items():
+        ended = worst(trials)
+        if not other.is_baseline and ended is not None:
+            pools.setdefault(other.pool, set()).add(ended in SERVES or _alike(ended, alone))
     bad = [pool for pool, all_served in pools.items() if False in all_served]
     good = [pool for pool, all_served in pools.items() if all_served == {True}]
-    if False in baseline:
-        return "the calls without Celery do not end well, either: the task itself does it, and no pool can mend that"
-    return _of_pools(bad, good) if good else _everywhere(bad, baseline)
+    return _of_pools(bad, good, own) if good else _everywhere(bad, alone)
 
 
 def _same_question(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> dict[Cell, Sequence[TrialRecord]]:
@@ -47,29 +49,37 @@ def _question(cell: Cell) -> tuple[str, ...]:
     return cell.backend, cell.venv, cell.workload, cell.call, cell.parent, cell.fault
 
 
-def serves(trials: Sequence[TrialRecord]) -> bool | None:
-    """Whether every trial that was judged answered, and rightly as far as is known; None if none was."""
-    judged = [record.outcome for record in trials if record.outcome not in NOT_JUDGED]
-    return all(outcome in SERVES for outcome in judged) if judged else None
+def worst(trials: Sequence[TrialRecord]) -> Outcome | None:
+    """The gravest outcome of those that were judged; None if none was."""
+    judged = [record for record in trials if record.outcome not in NOT_JUDGED]
+    return gravest(judged).outcome if judged else None
 
 
-def _of_pools(bad: Sequence[str], good: Sequence[str]) -> str:
+def _alike(one: Outcome | None, other: Outcome | None) -> bool:
+    """Whether both ended badly, and in the same way."""
+    families = ({Outcome.HUNG, Outcome.WAITING}, {Outcome.CRASHED, Outcome.RESPAWNING})
+    return one is not None and one not in SERVES and (one == other or any({one, other} <= family for family in families))
+
+
+def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
     others = f"{few(good, len(good))} {'are' if len(good) > 1 else 'is'} not affected"
     if set(bad) <= {"prefork"} and "prefork-spawn" in good:
-        return f"only a fork does it ({others}): what the main process had made before it is copied, and its threads are not"
+        copied = "copied or shared" if own is Outcome.WRONG else "copied"
+        return f"only a fork does it ({others}): what the main process had made before it is {copied}, and its threads are not"
     if all(POOLS[pool].executors == "processes" for pool in bad):
         return (
             f"only {few(bad)} does it ({others}): look at what processes share, or inherit, and at limits that only they keep"
         )
-    if all(POOLS[pool].executors in ("threads", "greenlets") for pool in bad):
+    beside = {pool for pool in POOLS if POOLS[pool].executors in ("threads", "greenlets")}
+    if set(bad) <= beside and not set(good) & beside:
         return (
             f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
         )
-    return f"{few(bad)}: so it ends; {others}"
+    return f"{few(bad, len(bad))}: so it ends; {others}"
 
 
-def _everywhere(bad: Sequence[str], baseline: Sequence[bool]) -> str:
+def _everywhere(bad: Sequence[str], alone: Outcome | None) -> str:
     if len(bad) < 2:
         return ""
-    alone = ", but not in the calls without Celery" if True in baseline else ""
-    return f"so it ends in every pool that was tried ({few(bad, len(bad))}){alone}"
+    without = ", but not in the calls without Celery" if alone in SERVES else ""
+    return f"so it ends in every pool that was tried ({few(bad, len(bad))}){without}"

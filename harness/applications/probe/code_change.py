@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ LOADERS = frozenset({
     "load_model", "model_from_json", "model_from_yaml", "model_from_config", "from_pretrained", "clone_model", "Sequential",
     "Session", "InteractiveSession", "set_session", "get_session", "get_default_graph", "load_weights", "SavedModel",
 })  # fmt: skip
+#: Celery's signals that the main process sends (celery/signals.py)
+MAIN_SIGNALS = re.compile(
+    r"\b(celeryd_init|celeryd_after_setup|worker_init|worker_ready|on_after_configure|on_after_finalize)\b"
+)
 SAVED = ("saved_model.load",)
 FUNCTION = "load_in_this_process"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -158,6 +163,10 @@ def _why_not(
     if early := _read(_evaluated_at_import(tree)) & set(names):
         return f"{', '.join(sorted(early))} is read while the module is imported, by a default, a decorator or a class"
     users = _users(tree, names)
+    if outside := _sets_others(block, names):
+        return f"the line '{outside}' sets more than names of the module"
+    if called := sorted(_reaching(tree, {user.name for user in users}) & _called_at_import(tree, block)):
+        return f"{', '.join(called)} uses it, and is called while the module is imported, or by a handler in the main process"
     if not users:
         return f"no function of the module uses {', '.join(names)}"
     if any(_first(user).lineno == user.lineno for user in users):
@@ -175,6 +184,40 @@ def _taken(tree: ast.Module, module: str, names: Sequence[str]) -> list[str]:
         elif isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2] == module:
             found |= {node.attr} & set(names)
     return sorted(found)
+
+
+def _sets_others(block: Sequence[ast.stmt], names: Sequence[str]) -> str:
+    """The first statement to be moved that sets an attribute or an item of something that stays."""
+    for statement in block:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        for target in targets:
+            root = target
+            while isinstance(root, ast.Attribute | ast.Subscript):
+                root = root.value
+            if root is not target and not (isinstance(root, ast.Name) and root.id in names):
+                return ast.unparse(statement).splitlines()[0]
+    return ""
+
+
+def _reaching(tree: ast.Module, users: set[str]) -> set[str]:
+    """These functions, and those of the module that call them, also through each other."""
+    bodies = {node.name: node for node in tree.body if isinstance(node, FUNCTIONS)}
+    known: set[str] = set(users)
+    while more := {name for name, node in bodies.items() if name not in known and _read(node.body) & known}:
+        known |= more
+    return known
+
+
+def _called_at_import(tree: ast.Module, block: Sequence[ast.stmt]) -> set[str]:
+    """Functions of the module that its top level calls, what is to be moved apart, and those that it hands to a signal."""
+    staying = [each for each in tree.body if each not in block and not isinstance(each, NESTED)]
+    called = {ast.unparse(node.func) for each in staying for node in _running(each) if isinstance(node, ast.Call)}
+    handlers = {
+        node.name
+        for node in tree.body
+        if isinstance(node, FUNCTIONS) and any(MAIN_SIGNALS.search(ast.unparse(one)) for one in node.decorator_list)
+    }
+    return called | handlers
 
 
 def _evaluated_at_import(tree: ast.Module) -> list[ast.AST]:
@@ -233,16 +276,20 @@ def _span(statement: ast.stmt, inserted: Sequence[int]) -> tuple[int, int]:
 
 
 def _function(moved: str, names: Sequence[str]) -> str:
-    body = textwrap.indent(moved if moved.endswith("\n") else moved + "\n", " " * 12)
+    body = textwrap.indent(moved if moved.endswith("\n") else moved + "\n", " " * 16)
     return (
         "import threading\n\n"
         f"{' = '.join(names)} = None\n"
-        "_LOADED, _LOADING = False, threading.Lock()\n\n\n"
+        "_LOADED, _LOADING = False, threading.RLock()  # what is loaded may ask for it again\n\n\n"
         f"def {FUNCTION}():\n"
         '    """Load at the first task of each process: what runs in the main process does not run in its forked children."""\n'
         f"    global {', '.join(names)}, _LOADED\n"
         "    with _LOADING:\n"
         "        if not _LOADED:\n"
+        "            _LOADED = True\n"
+        "            try:\n"
         f"{body}"
-        "            _LOADED = True\n\n"
+        "            except BaseException:\n"
+        "                _LOADED = False\n"
+        "                raise\n\n"
     )

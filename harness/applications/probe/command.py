@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +76,8 @@ def read(
         counts = ()
     if not counts or min(counts) < 1:
         raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
+    if not math.isfinite(tolerance):
+        raise BadInput(f"--tolerance {tolerance}: not a share", remedy="such as 0.001")
     places.home().mkdir(parents=True, exist_ok=True)
     own = orders.own_variables(env_file)
     return orders.ProbeOrder(

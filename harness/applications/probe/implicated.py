@@ -33,32 +33,32 @@ def implicated(sources: Mapping[str, str], frames: Sequence[str]) -> Names:
 
 
 def _paths(trees: Mapping[str, ast.Module], file: str) -> list[str]:
-    """Modules that a shortened name may mean."""
-    return [path for path in trees if path == file or path.endswith(f"/{file}") or file.endswith(f"/{path}")]
+    """The module that a shortened name means; none if several may be meant."""
+    found = [path for path in trees if path == file] or [path for path in trees if path.endswith(f"/{file}")]
+    return found if len(found) == 1 else []
 
 
 def _of_line(trees: Mapping[str, ast.Module], path: str, line: int, inner: str) -> Names:
-    tree = trees[path]
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _covers(node, line)]
-    leading = [call.func for call in calls if inner and ast.unparse(call.func).rpartition(".")[2].endswith(inner)]
-    for parts in (leading, [node for node in _statements(tree) if _covers(node, line)]):
-        found: dict[str, set[str]] = {}
-        for where, name in (each for part in parts for each in _asked(trees, path, part)):
-            found.setdefault(where, set()).add(name)
-        if found:
-            return {where: frozenset(names) for where, names in found.items()}
-    return {}
+    """The object whose call leads to the frame `inner`. If no call on the line bears that name, for a library may wrap its
+    functions, the only object that is called on at all.
+    """
+    calls = [node.func for node in ast.walk(trees[path]) if isinstance(node, ast.Call) and _covers(node, line)]
+    leading = [call for call in calls if inner and _leads(ast.unparse(call).rpartition(".")[2], inner)]
+    found = {each for call in leading or calls for each in _asked(trees, path, call)}
+    return {where: frozenset({name}) for where, name in found} if len(found) == 1 else {}
+
+
+def _leads(name: str, inner: str) -> bool:
+    """Whether a call by this name may be of the function `inner`; a wrapper is named after what it wraps.
+
+    >>> _leads("search", "search"), _leads("search", "replacement_search"), _leads("tag", "encode")
+    (True, True, False)
+    """
+    return name == inner or inner.endswith(f"_{name}")
 
 
 def _covers(node: ast.expr | ast.stmt, line: int) -> bool:
     return node.lineno <= line <= (node.end_lineno or node.lineno)
-
-
-def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Those that hold no others."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.stmt) and not any(isinstance(child, ast.stmt) for child in ast.iter_child_nodes(node)):
-            yield node
 
 
 def _asked(trees: Mapping[str, ast.Module], path: str, part: ast.AST) -> Iterator[tuple[str, str]]:
@@ -79,9 +79,15 @@ def _asked(trees: Mapping[str, ast.Module], path: str, part: ast.AST) -> Iterato
 def objects(tree: ast.Module) -> frozenset[str]:
     """Names that a module's top level binds to what a call gives."""
     bound = (node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None)
-    made = [node for node in bound if any(isinstance(each, ast.Call) for each in ast.walk(node.value or node))]
+    made = [node for node in bound if node.value is not None and _is_made(node.value)]
     targets = [target for node in made for target in (node.targets if isinstance(node, ast.Assign) else [node.target])]
     return frozenset(each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
+
+
+def _is_made(value: ast.expr) -> bool:
+    """Whether a call gives it; the Celery application itself is no object to move."""
+    calls = [ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(value) if isinstance(node, ast.Call)]
+    return bool(calls) and "Celery" not in calls
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, ast.alias]]:

@@ -168,20 +168,16 @@ class ApplicationSource:
         coverage = self.check.coverage() if isinstance(self.check, Reference) else ""
         compared = [f"compared: {coverage}"] if coverage and record.answers.ok else []
         alike = [f"{self.spoiler} without Celery, too"] if self.spoiler and record.outcome in BY_A_ROW else []
+        if outcome is Outcome.STALLED and record.answers.died and words.replaced(record, limits):
+            outcome = Outcome.SLOW  # it waits for children that a setting of its own replaces
         told = words.reworded(record.reason, self.order.check, self.checked, self.check)
-        said = [
-            told,
-            *compared,
-            *alike,
-            *self._pool_settings(cell),
-            *words.by_settings(record, limits, self.serial),
-            *self._seen.busy,
-        ]
+        why = [*self._pool_settings(cell), *words.by_settings(record, limits, self.serial), *self._seen.busy]
+        said = [told, *alike, *why, *compared]
         notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said)},
             answers={"coverage": coverage},
-            certainty={"doubts": [*words.doubts_of(record, limits), *doubts], "notes": [*record.certainty.notes, *notes]},
+            certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
         )
         self._propose(revised)
         for line in self._seen.late:

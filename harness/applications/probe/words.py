@@ -11,12 +11,13 @@ from harness.applications.probe import checks
 from harness.applications.probe.checks import AnswerCheck, Reference
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
+from harness.measure.doubts import REPLACED_SHARE
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.trial.application import Limits
 
 BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
-REPLACED_SHARE = 0.1  # of the answers: so many children that were replaced decide the pace
+STRUCK_SHARE = 0.95  # of a soft limit: whoever catches it answers then
 AGAIN_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 10.0, 0.1  # see `loaded_again`
 HARD_IN_GREENLETS = "gevent"  # as a timeout of its loop (celery/concurrency/gevent.py); eventlet, threads, solo keep none
 
@@ -38,8 +39,8 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
     """The settings that decided how this trial went, and what each process did again; a sentence each."""
     if record.as_cell.is_baseline:
         return []
-    said = [*_hard(record, limits, serial), *_soft(record, limits, serial), *replaced(record, limits)]
-    return [*said, *loaded_again(record, serial)]
+    said = [*_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits)]
+    return said if said and record.answers.died else [*said, *loaded_again(record, serial)]
 
 
 def _hard(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
@@ -54,15 +55,15 @@ def _hard(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> li
     return [f"its hard time limit of {limits.hard_s:g} s ended {killed} of {record.answers.requests} requests, and {helps}"]
 
 
-def _soft(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
-    longest_s = max((one.pace.slowest_s or 0.0 for one in (record, serial) if one is not None), default=0.0)
-    struck = limits.soft_s is not None and longest_s >= limits.soft_s
+def _soft(record: TrialRecord, limits: Limits) -> list[str]:
+    raised = _raised(record, "SoftTimeLimitExceeded")
+    longest_s = record.pace.slowest_s or 0.0
+    struck = limits.soft_s is not None and (raised or longest_s >= STRUCK_SHARE * limits.soft_s)
     if not struck or POOLS[record.as_cell.pool].executors != "processes":
         return []
-    caught = "" if _raised(record, "SoftTimeLimitExceeded") else ", and a task that catches it answers otherwise"
+    caught = "" if raised else f" (a request took {longest_s:.2g} s), and a task that catches it answers otherwise"
     return [
-        f"its soft time limit of {limits.soft_s:g} s strikes in this pool (requests take up to {longest_s:.2g} s){caught}; "
-        "threads, gevent, eventlet and solo do not keep it"
+        f"its soft time limit of {limits.soft_s:g} s strikes in this pool{caught}; threads, gevent, eventlet and solo keep none"
     ]
 
 
@@ -71,43 +72,34 @@ def _raised(record: TrialRecord, name: str) -> int:
 
 
 def replaced(record: TrialRecord, limits: Limits) -> list[str]:
-    """Which setting replaces the children of a pool that did badly by it, or whose pace it decides."""
-    cell, died = record.as_cell, record.answers.died
+    """Which setting replaces the children of a pool that did badly by it, or whose pace it decides; not if they crashed."""
+    cell, died, ended = record.as_cell, record.answers.died, record.answers.ok + sum(record.answers.errors.values())
     often = died > 0 and died >= REPLACED_SHARE * record.answers.ok
     if cell.is_baseline or POOLS[cell.pool].executors != "processes" or not (often or record.outcome in BY_REPLACING):
         return []
-    bounds = (("worker_max_tasks_per_child", limits.max_tasks_per_child, "tasks"),
+    if _raised(record, "WorkerLostError"):
+        return []
+    tasks = limits.max_tasks_per_child
+    bounds = (("worker_max_tasks_per_child", tasks if tasks and tasks <= max(1, ended) else None, "tasks"),
               ("worker_max_memory_per_child", limits.max_memory_per_child_kib, "KiB"))  # fmt: skip
     seen = f": {died} children were, beside {record.answers.ok} answers" if often else ""
     return [f"{name} replaces each child after {bound} {unit}{seen}" for name, bound, unit in bounds if bound]
 
 
 def loaded_again(record: TrialRecord, serial: TrialRecord | None) -> list[str]:
-    """Whether the usual request of this trial costs what a first one costs, and far more than later serial calls."""
+    """Whether the usual request of this trial computes for as long as a first one, and far longer than later serial calls."""
     usual = serial.certainty.figures.predict_p50_s if serial and serial.certainty.figures else None
     firsts = [one.pace.first_predict_s for one in (record, serial) if one is not None and one.pace.first_predict_s]
-    here_s = record.pace.stages_p50_s.get("predict")
-    if usual is None or here_s is None or not firsts:
+    use = record.cpu.use
+    if usual is None or use is None or not use.requests or not firsts:
         return []
-    first_s = min(firsts)
+    first_s, here_s = min(firsts), use.worker_tree / use.requests
     if here_s < AGAIN_SHARE * first_s or first_s < max(AGAIN_S, AGAIN_FACTOR * usual):
         return []
     return [
-        f"every request takes what a first one takes ({here_s:.2g} s; later serial calls {usual:.2g} s): what it needs is "
-        "loaded again in each, since nothing keeps it from request to request in this pool"
+        f"every request costs what a first one costs ({here_s:.2g} s of CPU; later serial calls take {usual:.2g} s): what it "
+        "needs is loaded again in each, since nothing keeps it from request to request in this pool"
     ]
-
-
-def doubts_of(record: TrialRecord, limits: Limits) -> list[str]:
-    """Its doubts; where children are replaced all the time, that is what to change about a queue that is starved."""
-    if not (why := replaced(record, limits)):
-        return record.certainty.doubts
-    instead = [f"starved: {why[0]}, raise it"] if any(map(_is_starved, record.certainty.doubts)) else []
-    return [*(one for one in record.certainty.doubts if not _is_starved(one)), *instead]
-
-
-def _is_starved(doubt: str) -> bool:
-    return doubt.startswith("starved:")
 
 
 def not_kept(cell: Cell, limits: Limits) -> list[str]:

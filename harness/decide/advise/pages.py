@@ -131,8 +131,8 @@ def code_changes(advice: Advice) -> list[tuple[str, str]]:
     head = f"prefork {_ended(one)}{_evidence(one)}"
     found = one.application["changes"]
     if not found:
-        words = "the blocked stack leads through no object that the application's own modules make at import"
-        return [(f"{head}: {words}: no change of code is proposed", "")]
+        words = "no object that a module makes at import was recognised in the blocked stack"
+        return [(f"{head}: {words}, so no change of code is proposed", "")]
     patch = f"patch -d {shlex.quote(one.application.get('folder', 'FOLDER'))} -p1 < {shlex.quote(f'{one.run}/{CHANGE_FILE}')}"
     return [_code_change(head, each, patch) for each in found]
 

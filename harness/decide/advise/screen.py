@@ -11,6 +11,8 @@ from harness.decide.advise import pages
 from harness.decide.advise.ranking import Advice
 from harness.display import shortened
 
+MOST = 480  # signs of a line: what decides stands in the first half, and all of it is in the page and the Markdown
+
 
 def advice(console: Console, found: Sequence[Advice], most_memory: float | None) -> None:
     """The answer first, then why and what else, then what to paste."""
@@ -18,7 +20,7 @@ def advice(console: Console, found: Sequence[Advice], most_memory: float | None)
         console.print(Text(pages.headline(one), style="bold green" if one.best else "bold red"), soft_wrap=True)
         for line in pages.lines(one):
             style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
-            said = line if line.startswith("note: ") else shortened(line, 240)
+            said = line if line.startswith("note: ") else shortened(line, MOST)
             console.print(Text(f"  {said}", style=style or ""), soft_wrap=True)
         for words, diff in pages.code_changes(one):
             console.print(Text(f"  {words}", style="bold"), soft_wrap=True)
