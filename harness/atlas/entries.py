@@ -22,12 +22,11 @@ from dataclasses import dataclass, replace
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
+from harness.summary.summary import GRAVITY
 
 SEVERAL = 2  # the concurrency that stands for more than one
 #: what speaks against a configuration, gravest first
-BAD = (
-    Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING, Outcome.WRONG, Outcome.ERRORS, Outcome.STALLED,
-)  # fmt: skip
+BAD = GRAVITY[: GRAVITY.index(Outcome.STALLED) + 1]
 GREEN = frozenset({"gevent", "eventlet"})  # installed in every environment, used by the pool of that name alone
 BESIDE = frozenset({"kombu", "numpy"})  # come with Celery and with the engine
 Releases = tuple[tuple[str, str], ...]  # (package, release), sorted

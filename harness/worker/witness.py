@@ -58,10 +58,10 @@ def measure(app, task, rows, file):
     while passed_s < MOST_S and (number < len(rows) or passed_s < LEAST_S):
         row = number % len(rows)
         _, payload = their_app.stored(their_app.applied(task, rows[row]), app.conf.result_serializer)
-        line = json.dumps({"number": number, "row": row, "payload": payload}, sort_keys=True)
-        if payload is not None and (row, str(payload)) not in known:
-            known.add((row, str(payload)))
-            file.write(line + "\n")
+        answer = row, str(payload)
+        if payload is not None and answer not in known:
+            known.add(answer)
+            file.write(json.dumps({"number": number, "row": row, "payload": payload}) + "\n")
             file.flush()
         number, passed_s = number + 1, time.monotonic() - begun
 

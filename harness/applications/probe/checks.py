@@ -145,8 +145,12 @@ class Reference:
         }
         return replace(self, elsewhere=frozenset(place for place in found if not self._is_ignored(place)))
 
+    @cached_property
+    def _left_out(self) -> frozenset[Place]:
+        return self.ignored | self.elsewhere
+
     def _is_ignored(self, place: Place) -> bool:
-        return any(place[: len(each)] == each for each in self.ignored | self.elsewhere)
+        return any(place[: len(each)] == each for each in self._left_out)
 
     def said(self) -> list[str]:
         """What is not compared, and what could not be seen: a sentence each."""

@@ -78,7 +78,7 @@ def _asked(trees: Mapping[str, ast.Module], path: str, part: ast.AST) -> Iterato
 
 def objects(tree: ast.Module) -> frozenset[str]:
     """Names that a module's top level binds to what a call gives."""
-    bound = (node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None)
+    bound = (node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign))
     made = [node for node in bound if node.value is not None and _is_made(node.value)]
     targets = [target for node in made for target in (node.targets if isinstance(node, ast.Assign) else [node.target])]
     return frozenset(each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
@@ -101,9 +101,8 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, ast.alias]]:
 def _named(trees: Mapping[str, ast.Module], module: str) -> str:
     """The path of a module by the end of its dotted name; '' if there is none, or several."""
     last = module.rpartition(".")[2]
-    found = [path for path in trees if module and last in (PurePath(path).stem, PurePath(path).parent.name)]
-    exact = [path for path in found if PurePath(path).stem == last]
-    return exact[0] if len(exact) == 1 else ""
+    found = [path for path in trees if module and PurePath(path).stem == last]
+    return found[0] if len(found) == 1 else ""
 
 
 def _taken(trees: Mapping[str, ast.Module], path: str) -> dict[str, tuple[str, str]]:

@@ -117,14 +117,13 @@ def _admit(first: Side, other: Side) -> None:
 def of_run(side: Side, folder: Path, bounds: Sequence[Bound]) -> list[Candidate]:
     groups = {trials[0].cell_id: list(trials) for trials in side.cells.values()}
     real = {name: trials for name, trials in groups.items() if _real(trials[0].as_cell)}
-    found = (
-        (
+    return [
+        replace(
             _candidate(summary.row(trials, groups, folder), trials, side, folder, bounds),
-            pattern.across(trials[0].as_cell, groups),
+            beside=pattern.across(trials[0].as_cell, groups),
         )
         for trials in real.values()
-    )
-    return [replace(one, beside=beside) for one, beside in found]
+    ]
 
 
 def _real(cell: Cell) -> bool:
