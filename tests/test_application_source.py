@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.source import NOT_CHECKED, ApplicationSource, too_few
+from harness.applications.probe.seen import by_row, too_few
+from harness.applications.probe.source import NOT_CHECKED, ApplicationSource
+from harness.client import opaque
 from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
@@ -25,7 +28,7 @@ from harness.records.store import RunFolder
 from harness.trial.application import Application, Limits
 from harness.trial.left import Ending, Left
 from harness.worker import contract
-from tests.plain_left import left_in
+from tests.plain_left import left_in, requests
 from tests.test_store import CELL, record
 
 HERE = Path("/somewhere")
@@ -61,6 +64,7 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
         "folder": RunFolder(HERE),
         "rows": len(order.rows),
         "environment": environment,
+        "call_again": lambda folder: [],
         **changes,
     }
     return ApplicationSource(
@@ -303,6 +307,71 @@ def test_what_other_processes_answer_otherwise_is_left_out_and_said_of_every_tri
     left_out = "left out, for they differ from process to process, or under load: result.tags.*"
     assert told.answers.coverage == f"1 of 2 fields in 2 of 2 answers; {left_out}"
     assert told.reason == f"all 2 answers match those of serial calls; compared: {told.answers.coverage}"
+
+
+def trial_that_answered(tmp_path: Path, one: ApplicationSource, results: list[Any]) -> Left:
+    """A trial of the first pool, whose client kept these results, in the order of the rows."""
+    left = replace(left_in(tmp_path), cell=one.planned()[1].cell)
+    n = len(results)
+    columns = {name: np.arange(n) if name in ("number", "row") else np.full(n, 5) for name in contract.REQUEST_FIELDS}
+    columns |= {"error": np.full(n, ""), "answers": np.empty((n, 0))}
+    np.savez(left.result, **columns)
+    kept = "".join(json.dumps({"number": number, "result": each}) + "\n" for number, each in enumerate(results))
+    left.result.with_name(opaque.RESULTS).write_text(kept)
+    return left
+
+
+@pytest.mark.parametrize(
+    ("later", "wrong", "checked"),
+    [
+        ([{"minute": 8, "sum": 5}, {"minute": 8, "sum": 6}], [False, False], "match those of serial calls"),
+        ([{"minute": 7, "sum": 5}, {"minute": 7, "sum": 6}], [True, True], "match those of serial calls"),
+        ([], [True, True], "match those of serial calls"),
+        ([{"minute": 8, "sum": 55}, {"minute": 8, "sum": 66}], [False, False], "came"),
+    ],
+)
+def test_after_a_trial_that_answers_otherwise_the_serial_calls_are_made_again(
+    tmp_path: Path, later: list[Any], wrong: list[bool], checked: str
+) -> None:
+    said: list[str] = []
+    one = source(said=said, call_again=lambda folder: [line(row, each) for row, each in enumerate(later)])
+    one.take_reference([line(0, {"minute": 7, "sum": 5}), line(1, {"minute": 7, "sum": 6})], DONE)
+    requests = one.read(trial_that_answered(tmp_path, one, [{"minute": 8, "sum": 5}, {"minute": 8, "sum": 6}]))
+    assert requests is not None
+    assert requests.wrong.tolist() == wrong
+    assert one.checked == checked
+    moved = [text for text in said if "gave other answers after a trial than before it" in text]
+    assert bool(moved) is not any(wrong)
+    assert all(text in one.notes for text in moved)
+    told = one.revised(record(reason="2 of 2 answers differ from the reference by up to 1", outcome=Outcome.WRONG))
+    agree = "agree on it, in all their processes" + (", and again after this trial" if later else "")
+    example = f"result.minute in 2, such as: for row 1, 7 was expected and 8 came; the serial calls {agree}"
+    assert (example in told.reason) is any(wrong)
+
+
+def test_trials_that_answer_alike_call_nothing_again(tmp_path: Path) -> None:
+    one = source(call_again=lambda folder: pytest.fail("called"))
+    one.take_reference([line(0, 5), line(1, 6)], DONE)
+    requests = one.read(trial_that_answered(tmp_path, one, [5, 6]))
+    assert requests is not None
+    assert requests.right.all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "raised", "right", "said"),
+    [
+        ([0, 1, 2, 0, 1, 2], [0, 0, 1, 0, 0, 1], [1, 1, 0, 1, 1, 0], ["row 3 raises each time, and no other"]),
+        ([0, 1, 2, 0], [0, 1, 1, 0], [1, 0, 0, 1], ["each of rows 2 and 3 raises each time, and no other"]),
+        ([0, 1, 2, 0], [0, 0, 1, 0], [1, 0, 0, 1],
+         ["row 3 raises each time, and no other", "row 2 is answered wrongly each time, and no other"]),
+        ([0, 1, 0, 1], [0, 1, 0, 0], [1, 0, 1, 1], []),
+        ([0, 0], [1, 1], [0, 0], []),
+        ([0, 1], [0, 0], [1, 1], []),
+    ],
+)  # fmt: skip
+def test_rows_that_alone_go_wrong_are_named(rows: list[int], raised: list[int], right: list[int], said: list[str]) -> None:
+    found = requests([1.0] * len(rows), row=rows, raised=[bool(one) for one in raised], right=[bool(one) for one in right])
+    assert by_row(found) == said
 
 
 def test_a_child_that_hangs_by_the_fork_gets_a_change_of_the_object_that_it_is_blocked_in(tmp_path: Path) -> None:

@@ -28,7 +28,11 @@ def test_an_answer_is_like_itself(value: Any) -> None:
     [
         ({"a": 1.0}, {"a": 1.0005}, []),
         ({"a": 1.0}, {"a": 1.01}, [("a",)]),
-        ([1, [2, 3]], [1, [2, 4]], [("*", "*")]),
+        ([1, [2, 3]], [1, [2, 4]], [("1", "*")]),
+        ([[2, 3]], [[2, 4]], [("*", "*")]),
+        (["cat", 0.9], ["cat", 0.5], [("1",)]),
+        ([["cat", 0.9], ["dog", 0.1]], [["cat", 0.9], ["cow", 0.1]], [("*", "0")]),
+        (["cat", *range(8)], ["cat", *range(1, 9)], [("*",)] * 8),
         ([1], [1, 2], [()]),
         ({"a": 1}, {"b": 1}, [()]),
         ({"a": 1}, {"a": "1"}, [("a",)]),
@@ -42,7 +46,7 @@ def test_an_answer_is_like_itself(value: Any) -> None:
     ],
 )
 def test_where_answers_differ(expected: Any, got: Any, places: list[tuple[str, ...]]) -> None:
-    assert [place for place, _ in differences(expected, got)] == places
+    assert [one.place for one in differences(expected, got)] == places
 
 
 def test_what_differs_between_serial_calls_is_not_compared() -> None:
@@ -54,6 +58,32 @@ def test_what_differs_between_serial_calls_is_not_compared() -> None:
     assert found(0, {"sum": 5}) == (False, math.inf)
     assert found.differed == {("sum",): 1, (): 1}
     assert found(9, "a row whose serial call raised") == (True, 0.0)
+
+
+def test_a_label_is_compared_beside_a_score_that_is_left_out() -> None:
+    found = reference([(0, ["cat", 0.9]), (0, ["cat", 0.8]), (1, ["dog", 0.7])])
+    assert found.said() == ["not compared, for it differs from call to call: result.1"]
+    assert found(1, ["dog", 0.1])[0]
+    assert not found(1, ["cat", 0.7])[0]
+    none = reference([(0, ["cat", 0.9]), (0, ["cat", 0.8]), (1, [0.6, 0.7])])
+    assert none(1, [0.6, 0.1])[0], "a list of one kind has one place, and a part of it is left out"
+
+
+def test_what_changes_after_a_trial_is_left_out_from_then_on() -> None:
+    found = reference([(0, {"minute": 7, "sum": 5}), (0, {"minute": 7, "sum": 5})])
+    assert not found(0, {"minute": 8, "sum": 5})[0]
+    assert found.examples[("minute",)][0] == 0
+    upheld = found.after([(0, {"minute": 7, "sum": 5})])
+    assert (upheld.upheld, upheld.later) == (True, frozenset())
+    assert not found.after([]).upheld, "nothing came: nothing is known"
+    after = found.after([(0, {"minute": 8, "sum": 5})])
+    assert (after.upheld, after.later, after.usable) == (False, {("minute",)}, True)
+    after.begin()
+    assert after(0, {"minute": 8, "sum": 5})[0]
+    assert not after(0, {"minute": 8, "sum": 6})[0]
+    assert after.coverage().endswith("; left out, for they differ from before a trial to after it: result.minute")
+    assert after.after([(0, {"minute": 9, "sum": 6})]).later == {("minute",), ("sum",)}
+    assert not after.after([(0, {"minute": 9, "sum": 6})]).usable
 
 
 def test_serial_calls_that_agree_in_nothing_are_no_reference() -> None:

@@ -78,7 +78,7 @@ class Place:
         """Write the trial's spec; the variables its processes get."""
         events = Path(self.spec["events_dir"])
         events.mkdir(parents=True, exist_ok=True)
-        spec_path = self.folder / "trial.json"
+        spec_path = self.folder / contract.SPEC_FILE
         spec_path.write_text(json.dumps(dict(self.spec)))
         if self.application is not None:
             return {**self.application.variables(self.broker_url), contract.SPEC: str(spec_path)}

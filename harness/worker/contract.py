@@ -9,6 +9,7 @@ from collections import namedtuple
 
 # Environment variables of a worker.
 SPEC = "HARNESS_TRIAL_SPEC"  # path of the trial's JSON file, see SPEC_KEYS
+SPEC_FILE = "trial.json"  # its name, in the trial's own folder
 BROKER_URL = "HARNESS_BROKER_URL"
 
 #: Keys of the trial's JSON file, which `spec` builds.

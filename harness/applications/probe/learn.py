@@ -78,7 +78,7 @@ def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
     question.write_text(json.dumps(spec.for_facts(app=order.app, task=order.task, rows=order.rows, queue=order.queue)))
     argv = [str(order.python), "-m", "harness.worker.app_facts", str(question), str(out)]
     with OwnedProcess(argv, log=log, env=application.variables(server.url), cwd=order.folder) as process:
-        code = _ended(process, desk.interrupted)
+        code = ended(process, desk.interrupted, LIMIT_S)
         if code is None:
             told = stacks(process.pid, scratch / "none")
             log.write_text(f"{log.read_text(errors='replace')}\n{told}")
@@ -89,9 +89,9 @@ def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
     return _understood(order, _told(out, log, code), sent(server.url), server, log)
 
 
-def _ended(process: OwnedProcess, interrupted: Callable[[], bool]) -> int | None:
-    """The exit code, None if there is none after LIMIT_S. Raises Interrupted."""
-    until = time.monotonic() + LIMIT_S
+def ended(process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float) -> int | None:
+    """The exit code, None if there is none after `limit_s`. Raises Interrupted."""
+    until = time.monotonic() + limit_s
     while (code := process.wait(LOOK_EVERY_S)) is None and time.monotonic() < until:
         if interrupted():
             raise Interrupted(STOPPED, remedy=GO_ON)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from harness.applications.probe import learn
+from harness.applications.probe import again, learn
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells
 from harness.applications.probe.source import APPLICATION, ApplicationSource
@@ -61,9 +62,11 @@ class Probe:
         facts = learn.facts(order, bare, desk)
         for line in facts.said:
             desk.say(f"settings: {line}")
+        whole = _complete(bare, facts, order, desk)
         return ApplicationSource(
-            order=order, application=_complete(bare, facts, order, desk), facts=facts, environment=_environment(order, facts),
+            order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say, rows=len(order.rows),
+            call_again=partial(again.calls, whole, desk.server.url, desk.interrupted),
         )  # fmt: skip
 
 

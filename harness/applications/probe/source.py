@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe import checks, code_change, patience, results, words
+from harness.applications.probe import checks, code_change, patience, results, seen, words
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.implicated import implicated
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells
+from harness.applications.probe.seen import Seen
 from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
-from harness.records import stamps
 from harness.records.answers import Requests
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
@@ -31,27 +31,17 @@ from harness.run import plan
 from harness.run.plan import Planned
 from harness.run.source import Slot
 from harness.texts import visible
-from harness.trial.application import Application, told
+from harness.trial.application import Application
 from harness.trial.assignment import Assignment
 from harness.trial.left import Ending, Left
-from harness.worker import contract, own_settings
 
 APPLICATION = "application"  # of run.json
 BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
-BUSY_SHARE = 0.2  # of the executors' time
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What the last trial left beside its requests: settings that its worker had otherwise, what ended it, and the stack of the
-    blocked thread, innermost frame first.
-    """
-
-    late: tuple[str, ...] = ()
-    by: str = ""
-    frames: tuple[str, ...] = ()
-    busy: tuple[str, ...] = ()  # with what other tasks its executors were
+MOVED = (
+    "The serial calls gave other answers after a trial than before it: these depend on the time, or on what the trial changed "
+    "(a file, a database)"
+)
 
 
 @dataclass(kw_only=True)
@@ -66,6 +56,7 @@ class ApplicationSource:
     code: Mapping[str, str]  # text of them, by path below the folder
     folder: RunFolder
     say: Callable[[str], None]
+    call_again: Callable[[Path], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder; their lines
     rows: int  # that are sent: those, from the first on, that the serial calls came to
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
     check: AnswerCheck = checks.anything
@@ -74,7 +65,7 @@ class ApplicationSource:
     notes: list[str] = field(default_factory=list)  # of the comparison, settled by the serial calls
     whole: set[str] = field(default_factory=set)  # ids of the cells that get the whole limit after all
     changes: Sequence[Change] = ()  # of its code, that would help against what was seen
-    _seen: Seen = Seen()
+    _seen: Seen = field(default_factory=Seen)
 
     def planned(self) -> list[Planned]:
         return [
@@ -110,16 +101,38 @@ class ApplicationSource:
         return patience.spared(self.serial, [one for one in same if one.trial < item.trial])
 
     def read(self, left: Left) -> Requests | None:
-        found = told(left.events / contract.SETTINGS)
-        late = own_settings.late(self.facts.told.get("expected", {}), found) if isinstance(found, dict) else []
-        frames = left.ended.evidence.frames if left.ended.evidence else ()
-        late = [*map(visible, late), *too_few(left)]
-        self._seen = Seen(late=tuple(late), by=left.ended.by, frames=frames, busy=tuple(busy_with(left)))
         if left.cell.is_baseline:
             self.take_reference(results.serial_lines(left.result), left.ended, results.witnesses(left.result))
+        requests = self._checked(left)
+        if requests is not None and requests.wrong.any() and self._has_moved(left):
+            requests = self._checked(left)
+        self._seen = seen.of(left, requests, self.facts.told.get("expected", {}))
+        return requests
+
+    def _checked(self, left: Left) -> Requests | None:
         if isinstance(self.check, Reference):
             self.check.begin()
         return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
+
+    def _has_moved(self, left: Left) -> bool:
+        """Whether the serial calls, made once more after a trial that answers otherwise, answer otherwise, too; if so, what
+        answers are held against is less from now on.
+        """
+        if left.cell.is_baseline or not isinstance(before := self.check, Reference):
+            return False
+        self.check = after = before.after(list(_answers(self.call_again(left.result.parent))))
+        if moved := after.later - before.later:
+            self._tell([f"not compared from now on: {checks.listed(moved)}. {MOVED}"])
+        if not after.usable:
+            self.check, self.checked = checks.anything, "came"
+            self._tell([_unchecked(after)])
+        return bool(moved)
+
+    def _tell(self, notes: Sequence[str]) -> None:
+        """Keep what is said of the comparison, and say it."""
+        for text in map(visible, notes):
+            self.notes.append(text)
+            self.say(text)
 
     def take_reference(
         self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = ()
@@ -129,7 +142,7 @@ class ApplicationSource:
 
         A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
         """
-        order = self.order
+        order, self.notes = self.order, []
         came_to = max((line["row"] for line in lines), default=-1) + 1  # they are gone through in order
         if lines and (spoiler := results.row_in_work(len(lines), len(order.rows))) is not None and ended.by != "done":
             came_to = max(came_to, spoiler + 1)
@@ -141,12 +154,10 @@ class ApplicationSource:
         elif found.usable:
             self.check, self.checked = found, "match those of serial calls"
             self.rows = came_to
-            self.notes = [visible(text) for text in (*found.said(), self._some_rows(), self._spoiled()) if text]
+            self._tell([text for text in (*found.said(), self._some_rows(), self._spoiled()) if text])
         else:
             self.check, self.checked = checks.anything, "came"
-            self.notes = [_unchecked(found)]
-        for text in self.notes:
-            self.say(text)
+            self._tell([_unchecked(found)])
 
     def _some_rows(self) -> str:
         if self.rows == (every := len(self.order.rows)):
@@ -171,7 +182,7 @@ class ApplicationSource:
         if outcome is Outcome.STALLED and record.answers.died and words.replaced(record, limits):
             outcome = Outcome.SLOW  # it waits for children that a setting of its own replaces
         told = words.reworded(record.reason, self.order.check, self.checked, self.check)
-        why = [*self._pool_settings(cell), *words.by_settings(record, limits, self.serial), *self._seen.busy]
+        why = [*self._seen.rows, *self._pool_settings(cell), *words.by_settings(record, limits, self.serial), *self._seen.busy]
         said = [told, *alike, *why, *compared]
         notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
         revised = record.changed(
@@ -250,37 +261,13 @@ def _digest(rows: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def busy_with(left: Left) -> list[str]:
-    """The other tasks of the application that kept its executors from the requests for a good part of the time."""
-    ready_s, last_s = left.signs.ready_at_s, left.signs.last_event_s
-    if left.cell.is_baseline or ready_s is None or last_s is None or last_s <= ready_s:
-        return []
-    shares = {
-        name: took_s / (left.cell.concurrency * (last_s - ready_s))
-        for name, took_s in stamps.others_s(left.events, last_s).items()
-    }
-    return [
-        f"{visible(name)}, which its requests hand work to, had {100 * share:.0f} % of the executors' time"
-        for name, share in shares.items()
-        if share >= BUSY_SHARE
-    ]
-
-
 def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
     return ((row, result) for _, row, result in results.readable(lines))
 
 
-def too_few(left: Left) -> list[str]:
-    """Whether the kernel saw fewer children than were asked for, whatever the pool says of itself."""
-    cell, samples = left.cell, left.machine.watched.samples
-    if cell.is_baseline or POOLS[cell.pool].executors != "processes" or left.signs.ready_at_s is None or not samples:
-        return []
-    most = max(len(sample.pids) - 1 for sample in samples)
-    return [f"the kernel saw {most} child processes at the most, {cell.concurrency} were asked for"] * (most < cell.concurrency)
-
-
 def _unchecked(found: Reference) -> str:
-    why = "differ from call to call" if found.answers else "gave no answer that can be read"
+    differ = f"differ {checks.LATER}" if found.later else f"differ {checks.CALLS}"
+    why = differ if found.answers else "gave no answer that can be read"
     helps = "; --check 'expression on result' does" if found.answers else ""
     return f"warning: the serial calls {why}: answers are not checked{helps}"
 

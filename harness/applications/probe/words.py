@@ -5,7 +5,9 @@ Each sentence names the setting that decides, so that its owner knows what to ch
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 from harness.applications.probe import checks
 from harness.applications.probe.checks import AnswerCheck, Reference
@@ -14,11 +16,13 @@ from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.texts import visible
 from harness.trial.application import Limits
 
 BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
 STRUCK_SHARE = 0.95  # of a soft limit: whoever catches it answers then
 AGAIN_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 10.0, 0.1  # see `loaded_again`
+VALUE_MOST = 48  # characters of an answer that is quoted
 HARD_IN_GREENLETS = "gevent"  # as a timeout of its loop (celery/concurrency/gevent.py); eventlet, threads, solo keep none
 
 
@@ -30,9 +34,23 @@ def reworded(reason: str, check_text: str, checked: str, check: AnswerCheck) -> 
         told = reason.replace("the reference by up to inf", "those of serial calls")
         told = told.replace("differ from the reference", "differ from those of serial calls")
         if isinstance(check, Reference) and check.differed and "differ from" in told:
-            place, count = check.differed.most_common(1)[0]
-            told += f"; {checks.named(place)} in {count}: the serial calls agree on it, in all their processes"
+            told += f"; {_most_often(check)}"
     return told.replace("match the reference", checked or "came")
+
+
+def _most_often(check: Reference) -> str:
+    """The place in which most answers differ, an example, and how sure one is that it is not one that changes by itself."""
+    place, count = check.differed.most_common(1)[0]
+    row, one = check.examples[place]
+    agree = ", in all their processes" + (", and again after this trial" if check.upheld else "")
+    example = f"for row {row + 1}, {_short(one.expected)} was expected and {_short(one.got)} came"
+    return f"{checks.named(place)} in {count}, such as: {example}; the serial calls agree on it{agree}"
+
+
+def _short(value: Any) -> str:
+    """A JSON value, as text, of VALUE_MOST characters."""
+    text = visible(json.dumps(value, ensure_ascii=False, default=str))
+    return text if len(text) <= VALUE_MOST else f"{text[: VALUE_MOST - 1]}…"
 
 
 def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:

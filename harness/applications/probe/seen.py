@@ -1,0 +1,87 @@
+"""What a trial of somebody's own application left beside its requests, for the words of its record. Pure, but for one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.experiment.pools import POOLS
+from harness.records import stamps
+from harness.records.answers import Requests
+from harness.texts import visible
+from harness.trial.application import told
+from harness.trial.left import Left
+from harness.worker import contract, own_settings
+
+BUSY_SHARE = 0.2  # of the executors' time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """`late`: settings that its worker had otherwise, in words; `by`: what ended it; `frames`: the stack of the blocked thread,
+    innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words.
+    """
+
+    late: tuple[str, ...] = ()
+    by: str = ""
+    frames: tuple[str, ...] = ()
+    busy: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+
+
+def of(left: Left, requests: Requests | None, expected: Mapping[str, Any]) -> Seen:
+    """`expected`: the settings that its worker was to have."""
+    found = told(left.events / contract.SETTINGS)
+    late = own_settings.late(expected, found) if isinstance(found, dict) else []
+    return Seen(
+        late=(*map(visible, late), *too_few(left)),
+        by=left.ended.by,
+        frames=left.ended.evidence.frames if left.ended.evidence else (),
+        busy=tuple(busy_with(left)),
+        rows=tuple(by_row(requests)) if requests is not None else (),
+    )
+
+
+def busy_with(left: Left) -> list[str]:
+    """The other tasks of the application that kept its executors from the requests for a good part of the time."""
+    ready_s, last_s = left.signs.ready_at_s, left.signs.last_event_s
+    if left.cell.is_baseline or ready_s is None or last_s is None or last_s <= ready_s:
+        return []
+    shares = {
+        name: took_s / (left.cell.concurrency * (last_s - ready_s))
+        for name, took_s in stamps.others_s(left.events, last_s).items()
+    }
+    return [
+        f"{visible(name)}, which its requests hand work to, had {100 * share:.0f} % of the executors' time"
+        for name, share in shares.items()
+        if share >= BUSY_SHARE
+    ]
+
+
+def too_few(left: Left) -> list[str]:
+    """Whether the kernel saw fewer children than were asked for, whatever the pool says of itself."""
+    cell, samples = left.cell, left.machine.watched.samples
+    if cell.is_baseline or POOLS[cell.pool].executors != "processes" or left.signs.ready_at_s is None or not samples:
+        return []
+    most = max(len(sample.pids) - 1 for sample in samples)
+    return [f"the kernel saw {most} child processes at the most, {cell.concurrency} were asked for"] * (most < cell.concurrency)
+
+
+def by_row(requests: Requests) -> list[str]:
+    """Which rows raise, and which are answered wrongly, if it is always the same ones and never all: '2 of 5 rows'."""
+    rows = requests.columns["row"]
+    kinds = (("raises", requests.raised), ("is answered wrongly", requests.wrong))
+    return [f"{words} {what} each time, and no other" for what, those in kinds if (words := _alone(rows, those))]
+
+
+def _alone(rows: npt.NDArray[np.int64], those: npt.NDArray[np.bool_]) -> str:
+    """'row 5' or 'each of rows 2 and 5', counted from 1; '' unless these rows never went otherwise and others did."""
+    inside, outside = set(rows[those].tolist()), set(rows[~those].tolist())
+    if not inside or not outside or inside & outside:
+        return ""
+    *first, last = (str(row + 1) for row in sorted(inside))
+    return f"each of rows {', '.join(first)} and {last}" if first else f"row {last}"
