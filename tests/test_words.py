@@ -35,6 +35,23 @@ def serial(first: float, usual: float) -> TrialRecord:
     return of("in-process", Figures(requests=9, throughput_per_s=1.0, predict_p50_s=usual), first=first, slowest=first)
 
 
+@pytest.mark.parametrize(
+    ("rate_per_s", "usual_s", "said"),
+    [
+        (0.1, 0.05, "its rate limit lets a worker begin 6 per minute: that limit sets the pace, not the pool"),
+        (0.1, None, "its rate limit lets a worker begin 6 per minute: that limit sets the pace, not the pool"),
+        (20.0, 0.05, "its rate limit lets a worker begin 20 per second: that limit sets the pace, not the pool"),
+        (100.0, 0.05, ""),  # two executors begin 40
+        (None, 0.05, ""),
+    ],
+)
+def test_a_rate_limit_is_named_if_it_is_slower_than_the_executors(
+    rate_per_s: float | None, usual_s: float | None, said: str
+) -> None:
+    calls = serial(0.1, usual_s) if usual_s else None
+    assert "".join(words.by_settings(of(), Limits(rate_per_s=rate_per_s), calls)) == said
+
+
 KILLED = {"errors": {"TimeLimitExceeded: 3": 33}, "requests": 37}
 
 

@@ -57,8 +57,17 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
     """The settings that decided how this trial went, and what each process did again; a sentence each."""
     if record.as_cell.is_baseline:
         return []
-    said = [*_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits)]
+    said = [*_rate(record, limits, serial), *_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits)]
     return said if said and record.answers.died else [*said, *loaded_again(record, serial)]
+
+
+def _rate(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
+    """Whether the task's rate limit holds requests back for longer than its executors do. It holds for one worker."""
+    usual_s = serial.certainty.figures.predict_p50_s if serial and serial.certainty.figures else None
+    if not limits.rate_per_s or (usual_s or 0.0) / record.as_cell.concurrency >= 1 / limits.rate_per_s:
+        return []
+    often = f"{limits.rate_per_s:.3g} per second" if limits.rate_per_s >= 1 else f"{60 * limits.rate_per_s:.3g} per minute"
+    return [f"its rate limit lets a worker begin {often}: that limit sets the pace, not the pool"]
 
 
 def _hard(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
