@@ -210,7 +210,7 @@ def _sending(record: TrialRecord) -> list[Doubt | None]:
     cold = Doubt(
         name="warm-up",
         what="warm-up ended without becoming stable",
-        next_step="raise stable_limit_s in the experiment's settings",
+        next_step="raise --stable-limit-s",
     )
     overload = Doubt(
         name="overload",

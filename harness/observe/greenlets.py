@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ STANDARDS = re.compile(f"{STANDARD}(socket|heapq|select)\\.py$")
 #: where Celery's own greenlets begin; not in its receivers of events, which the application starts
 ROOTS = re.compile(f"{INSTALLED}celery/(?!events/)|/bin/celery$|^<frozen runpy>$|{STANDARD}runpy\\.py$")
 INNERMOST = 6
+PEACE_TIMES, LOST_S = 3.0, 10.0
 
 
 def ask(pid: int) -> None:
@@ -34,6 +37,38 @@ def ask(pid: int) -> None:
         os.kill(pid, signal.SIGURG)
     except OSError:
         return
+
+
+@dataclass
+class Turns:
+    """When a process may be asked again. Telling takes long on a busy machine, and a process is judged by what it does while it
+    is left in peace: for PEACE_TIMES as long as its last answer took. Seconds of one clock.
+    """
+
+    told: object = None  # what its last answer is known by
+    asked_s: float = -math.inf
+    answered_s: float = -math.inf
+    took_s: float = 0.0
+    pending: bool = False
+
+    def due(self, now: float, told: object) -> bool:
+        """Whether to ask now. `told`: what its last answer is known by now, see `answer_id`."""
+        if self.pending and told != self.told:
+            self.told, self.pending, self.answered_s, self.took_s = told, False, now, now - self.asked_s
+        waits_s, since_s = (LOST_S, self.asked_s) if self.pending else (PEACE_TIMES * self.took_s, self.answered_s)
+        if now - since_s < waits_s:
+            return False
+        self.told, self.pending, self.asked_s = told, True, now
+        return True
+
+
+def answer_id(events: Path, pid: int) -> object:
+    """Another one for each answer; None while there is none."""
+    try:
+        found = os.stat(events / f"greenlets-{pid}.json")
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def answer(events: Path, pid: int) -> tuple[Greenlet, ...] | None:

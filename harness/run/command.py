@@ -14,7 +14,7 @@ from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment
 from harness.records import store
 from harness.run import experiment_source, options, plan, workflow
-from harness.run.options import Folder, Fresh, Model, Name, OwnBroker, Repeat, Retry, Rows, Select, Wide
+from harness.run.options import Folder, Fresh, Model, Name, OwnBroker, Repeat, Retry, Rows, Select, StableLimit, Wide
 from harness.run.screen import PrintingScreen, sum_up
 from harness.summary import summary
 
@@ -33,10 +33,17 @@ def run(
     measure_s: Annotated[float | None, typer.Option(min=0.1, help="Measure each cell this long, seconds.")] = None,
     requests: Annotated[int | None, typer.Option(min=1, help="And at least this many requests.")] = None,
     limit_s: Annotated[float | None, typer.Option(min=1, help="Cut a trial off this long after READY, seconds.")] = None,
+    stable_limit_s: StableLimit = None,
     wide: Wide = False,
 ) -> None:
     """Run an experiment: real workers, one cell after the other. Completes an earlier run of the same plan."""
-    overrides = {"measure_s": measure_s, "requests": requests, "limit_s": limit_s, "repeat": repeat}
+    overrides = {
+        "measure_s": measure_s,
+        "requests": requests,
+        "limit_s": limit_s,
+        "stable_limit_s": stable_limit_s,
+        "repeat": repeat,
+    }
     spec = options.experiment(name, overrides)
     cells = options.cells(spec, select, model)
     if rows is not None and model is None:

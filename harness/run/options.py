@@ -20,6 +20,9 @@ Select = Annotated[list[str] | None, typer.Option("--select", "-s", help="Only c
 Fresh = Annotated[bool, typer.Option("--fresh", help="Set an earlier run aside instead of completing it.")]
 Retry = Annotated[str, typer.Option(help="Run again what ended so: 'failed', or outcomes, 'hung,invalid'.")]
 Repeat = Annotated[int | None, typer.Option(min=1, help="Trials a cell, in shuffled order.")]
+StableLimit = Annotated[
+    float | None, typer.Option(min=0.1, help="Let a warm-up last this long at most until the pace is stable, seconds.")
+]
 OwnBroker = Annotated[str, typer.Option("--broker", help="Your own broker, redis://…, instead of a private one.")]
 Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
 Rows = Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")]
@@ -36,8 +39,9 @@ def experiment(name: str, overrides: dict[str, Any]) -> Experiment:
 
 
 def settings(**values: Any) -> Settings:
+    """Those of the options that were given; the rest as usual. Raises BadInput."""
     try:
-        return Settings(**values)
+        return Settings(**{name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         raise BadInput(f"these options do not fit: {experiments.complaints(error)}", remedy="give other values") from error
 

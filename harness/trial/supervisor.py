@@ -150,7 +150,8 @@ class LocalWorker:
         in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in threads)
         if now - known.at_s >= GLANCE_EVERY_S or not tids <= known.tids:
             known.take(stacks.glance(pid, known.last.ids if known.last else None), tids, now)
-            if in_hub:  # where a C call blocks it, the signal would only disturb what is looked at
+            # where a C call blocks it, the signal would only disturb what is looked at
+            if in_hub and known.turns.due(now, greenlets.answer_id(self._events, pid)):
                 greenlets.ask(pid)
             known.home = frozenset(thread.tid for thread in threads if _waits_at_home(pid, thread))
         last = known.last
@@ -187,6 +188,7 @@ class _Glances:
     tids: frozenset[int] = frozenset()
     last: Glance | None = None
     home: frozenset[int] = frozenset()  # threads that wait for what their process alone has
+    turns: greenlets.Turns = field(default_factory=greenlets.Turns)
     functions: dict[int, tuple[str, int]] = field(default_factory=dict)
 
     def take(self, glance: Glance | None, tids: frozenset[int], now: float) -> None:

@@ -44,7 +44,7 @@ def main(seconds, minimum, result_path, witnesses, limit_s):
     heartbeat.emit(contract.READY)
     with open(result_path, "w") as file:
         measure(app, task, rows, seconds, minimum, file)
-    witness.call_all(witnesses, result_path, limit_s)
+    witness.call_all(witnesses, result_path, seconds, limit_s)
     in_process.phase("done")
 
 

@@ -1,8 +1,8 @@
 """Serial calls in several processes at once, each with hash seeds of its own: what differs between them is no wrong answer.
 
 The serial calls (`harness.worker.serial`) start them once they have made theirs; one process tells neither what hangs on its
-hashes, on its pid, nor what takes longer beside others. `python -m harness.worker.witness RESULT` calls each row in turn,
-until each was called and LEAST_S have passed, for MOST_S at most, and leaves a line (JSON) for each answer that is new.
+hashes, on its pid, nor what takes longer beside others. `python -m harness.worker.witness RESULT [LEAST]` calls each row in
+turn, until each was called and LEAST seconds have passed, for MOST_S at most; it leaves a line (JSON) for each new answer.
 """
 
 import json
@@ -31,12 +31,12 @@ def affordable(count):
     return max(1, min(count, int(FREE_SHARE * free / own)))
 
 
-def call_all(count, result_path, limit_s):
+def call_all(count, result_path, least_s, limit_s):
     """Start so many, and wait until all have ended, for `limit_s` at most: a row may hang them as it hangs anybody."""
     command = [sys.executable, "-m", "harness.worker.witness"]
     members = [
         subprocess.Popen(
-            command + [path_of(result_path, number)],
+            command + [path_of(result_path, number), str(min(LEAST_S, least_s))],
             env=dict(os.environ, PYTHONHASHSEED=str(number + 1)),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -52,10 +52,10 @@ def call_all(count, result_path, limit_s):
         member.wait()
 
 
-def measure(app, task, rows, file):
+def measure(app, task, rows, file, least_s):
     known, begun = set(), time.monotonic()
     number, passed_s = 0, 0.0
-    while passed_s < MOST_S and (number < len(rows) or passed_s < LEAST_S):
+    while passed_s < MOST_S and (number < len(rows) or passed_s < least_s):
         row = number % len(rows)
         _, payload = their_app.stored(their_app.applied(task, rows[row]), app.conf.result_serializer)
         answer = row, str(payload)
@@ -66,13 +66,13 @@ def measure(app, task, rows, file):
         number, passed_s = number + 1, time.monotonic() - begun
 
 
-def main(path):
+def main(path, least_s=LEAST_S):
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
     app, task, rows = their_app.opened(spec)
     with open(path, "w") as file:
-        measure(app, task, rows, file)
+        measure(app, task, rows, file, least_s)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(float, sys.argv[2:3]))

@@ -17,7 +17,7 @@ from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
 from harness.run import options, plan
-from harness.run.options import Fresh, Repeat, Retry, Wide
+from harness.run.options import Fresh, Repeat, Retry, StableLimit, Wide
 from harness.run.screen import PrintingScreen, sum_up
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
@@ -104,6 +104,7 @@ def probe(
     measure_s: MeasureS = 3.0,
     ready_limit_s: ReadyLimit = 120.0,
     limit_s: Limit = 120.0,
+    stable_limit_s: StableLimit = None,
     confirm_s: Annotated[
         float, typer.Option(min=0, help="Watch a proved hang so long before it goes on record, seconds.")
     ] = 15.0,
@@ -120,7 +121,7 @@ def probe(
 
     settings = options.settings(
         measure_s=measure_s, requests=requests, ready_limit_s=ready_limit_s, limit_s=limit_s, warmup_limit_s=limit_s / 2,
-        noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1, controls=False,
+        stable_limit_s=stable_limit_s, noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1, controls=False,
     )  # fmt: skip
     order = read(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
