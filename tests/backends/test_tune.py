@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from harness.decide.advise import candidates
+from harness.decide.tune.tune import MORE_TRIALS
 from harness.records.store import RunFolder
 from tests.integration.conftest import run_harness
 
@@ -67,7 +68,7 @@ def test_finalists_are_asked_as_often_as_a_bound_on_latency_needs(tmp_path: Path
     closely = RunFolder(tmp_path / "tuned" / "closer").records()
     assert {record.outcome for record in closely} == {"ok"}
     assert min(record.pace.measured_requests for record in closely) >= 90
-    assert max(record.trial for record in closely) == 5
+    assert max(record.trial for record in closely) in (5, MORE_TRIALS), "more if three did not tell the finalists apart"
     again = run_harness(tmp_path, *asked, limit_s=600)
     assert again.returncode == 0, again.stdout + again.stderr
 
