@@ -33,7 +33,7 @@ def said(of: str, **ended: str) -> str:
         ("prefork", {"prefork": "wrong", "threads": "ok"}, "only prefork does it (threads is not affected)"),
         ("threads", {"threads": "wrong", "gevent": "wrong", "prefork": "ok"}, "only requests that share a process do it"),
         ("solo", {"solo": "crashed", "prefork": "crashed", "threads": "ok"}, "solo, prefork: so it ends; threads is not"),
-        ("threads", {"threads": "hung", "prefork": "hung", "in_process": "waiting"}, "the calls without Celery end so"),
+        ("threads", {"threads": "hung", "prefork": "hung", "in_process": "waiting"}, "the calls without Celery end badly, too"),
         ("threads", {"threads": "hung", "prefork": "hung", "in_process": "ok"}, "so it ends in every pool that was tried"),
         ("threads", {"threads": "hung", "in_process": "ok"}, ""),
         ("prefork", {"prefork": "hung", "threads": "errors", "in_process": "errors"}, "only prefork does it (threads is"),
@@ -50,6 +50,20 @@ def test_what_sets_a_cell_apart_from_the_others(of: str, ended: dict[str, str], 
     told = said(of, **ended)
     assert told.startswith(begins)
     assert bool(told) is bool(begins)
+
+
+def test_a_row_that_ends_the_serial_process_hangs_threads_by_the_same_fault_but_a_fork_is_another() -> None:
+    cells = {pool: replace(OWN, pool=pool) for pool in ("prefork", "threads")} | {"in-process": OWN.baseline()}
+    ends = {"prefork": "crashed", "threads": "hung", "in-process": "crashed"}
+    groups = {
+        cells[pool].id: [record(outcome=outcome).changed(asked={"cell": cells[pool].as_dict()})]
+        for pool, outcome in ends.items()
+    }
+    told = "the calls without Celery end badly, too (crashed): the task itself does it, and no pool can mend that"
+    assert across(cells["threads"], groups) == told
+    (hung,) = groups[cells["threads"].id]
+    groups[cells["threads"].id] = [hung.changed(ended={"cause": "fork-lost-threads"})]
+    assert across(cells["threads"], groups).startswith("only requests that share a process do it (prefork is not affected)")
 
 
 def test_another_call_or_workload_is_another_question() -> None:

@@ -14,6 +14,7 @@ from harness.summary.summary import gravest
 from harness.texts import few
 
 SERVES = ANSWERED | {Outcome.SLOW}
+ENDS = {Outcome.HUNG, Outcome.WAITING, Outcome.CRASHED, Outcome.RESPAWNING}  # what ends one pool's process may hang another's
 
 
 def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
@@ -24,19 +25,20 @@ def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
     """
     same = _same_question(cell, groups)
     own = worst(same.get(cell, ()))
-    if cell.is_control or cell.is_baseline or own is None or own in SERVES:
+    if cell.is_control or cell.is_baseline or own is None or own.outcome in SERVES:
         return ""
-    alone = next((worst(trials) for other, trials in same.items() if other.is_baseline), None)
+    alone = next((found.outcome for other, trials in same.items() if other.is_baseline and (found := worst(trials))), None)
     if _alike(own, alone):
-        return "the calls without Celery end so, too: the task itself does it, and no pool can mend that"
+        how = "end so, too" if own.outcome is alone else f"end badly, too ({alone})"
+        return f"the calls without Celery {how}: the task itself does it, and no pool can mend that"
     pools: dict[str, set[bool]] = {}
     for other, trials in same.items():
         ended = worst(trials)
         if not other.is_baseline and ended is not None:
-            pools.setdefault(other.pool, set()).add(ended in SERVES or _alike(ended, alone))
+            pools.setdefault(other.pool, set()).add(ended.outcome in SERVES or _alike(ended, alone))
     bad = [pool for pool, all_served in pools.items() if False in all_served]
     good = [pool for pool, all_served in pools.items() if all_served == {True}]
-    return _of_pools(bad, good, own) if good else _everywhere(bad, alone)
+    return _of_pools(bad, good, own.outcome) if good else _everywhere(bad, alone)
 
 
 def _same_question(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> dict[Cell, Sequence[TrialRecord]]:
@@ -49,16 +51,20 @@ def _question(cell: Cell) -> tuple[str, ...]:
     return cell.backend, cell.venv, cell.workload, cell.call, cell.parent, cell.fault
 
 
-def worst(trials: Sequence[TrialRecord]) -> Outcome | None:
-    """The gravest outcome of those that were judged; None if none was."""
+def worst(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The one of the gravest outcome of those that were judged; None if none was."""
     judged = [record for record in trials if record.outcome not in NOT_JUDGED]
-    return gravest(judged).outcome if judged else None
+    return gravest(judged) if judged else None
 
 
-def _alike(one: Outcome | None, other: Outcome | None) -> bool:
-    """Whether both ended badly, and in the same way."""
-    families = ({Outcome.HUNG, Outcome.WAITING}, {Outcome.CRASHED, Outcome.RESPAWNING})
-    return one is not None and one not in SERVES and (one == other or any({one, other} <= family for family in families))
+def _alike(one: TrialRecord, alone: Outcome | None) -> bool:
+    """Whether a trial ended badly as the calls without Celery did: in the same way, or by what ends a process or a wait, unless
+    a fork did it here. A row that ends a process may leave a thread or a greenlet of another pool without an answer.
+    """
+    if one.outcome in SERVES:
+        return False
+    by_fork = one.ended.cause.startswith("fork-") and {one.outcome, alone} != {Outcome.HUNG, Outcome.WAITING}
+    return one.outcome is alone or ({one.outcome, alone} <= ENDS and not by_fork)
 
 
 def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
