@@ -71,25 +71,27 @@ def parse(
     if memory:
         found.append(memory_bound(_quantity("--memory", memory, BYTES)))
     if cores is not None:
-        found.append(_of_workers("cores", cores, lambda v: f"{v:.2g}"))
+        found.append(of_workers("cores", cores, lambda v: f"{v:.2g}"))
     if min_throughput is not None:
-        found.append(_of_workers("throughput", min_throughput, lambda v: f"{v:.4g} requests/s", least=True))
+        found.append(of_workers("throughput", min_throughput, lambda v: f"{v:.4g} requests/s", least=True))
     if max_hang_rate:
         rate = _quantity("--max-hang-rate", max_hang_rate, SHARES)
         if not 0 < rate < 1:
             raise BadInput(f"--max-hang-rate {max_hang_rate}: a rate is between 0 % and 100 %", remedy="such as 1%")
-        found.append(
-            Bound(
-                name=HANG_RATE, value=rate, least=False, read=hang_rate_below, end=hang_rate_below,
-                shown=lambda v: f"{v * 100:.3g} %",
-                lacks=lambda _: f"--repeat {clean_trials_for(rate)}: so many fresh workers without a hang bound it so low",
-            )
-        )  # fmt: skip
+        found.append(hang_rate_bound(rate))
     return tuple(found)
 
 
+def hang_rate_bound(rate: float) -> Bound:
+    return Bound(
+        name=HANG_RATE, value=rate, least=False, read=hang_rate_below, end=hang_rate_below,
+        shown=lambda v: f"{v * 100:.3g} %",
+        lacks=lambda _: f"--repeat {clean_trials_for(rate)}: so many fresh workers without a hang bound it so low",
+    )  # fmt: skip
+
+
 def memory_bound(most: float) -> Bound:
-    return _of_workers("memory", most, lambda v: f"{v / 2**20:.0f} MiB")
+    return of_workers("memory", most, lambda v: f"{v / 2**20:.0f} MiB")
 
 
 def latency_bound(name: str, most: float) -> Bound:
@@ -99,10 +101,10 @@ def latency_bound(name: str, most: float) -> Bound:
         return max((value for value in lower if value is not None), default=None)
 
     few = f"--requests {needed_requests(PERCENTILES[name])}: fewer do not support {name}"
-    return replace(_of_workers(name, most, lambda v: f"{v * 1e3:.4g} ms", few), at_least=at_least)
+    return replace(of_workers(name, most, lambda v: f"{v * 1e3:.4g} ms", few), at_least=at_least)
 
 
-def _of_workers(
+def of_workers(
     name: str, value: float, shown: Callable[[float], str], measure: str = "measure it again", *, least: bool = False
 ) -> Bound:
     """A bound on a figure that each fresh worker has, see `fresh.of`."""

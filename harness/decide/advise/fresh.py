@@ -15,6 +15,7 @@ from harness.measure.figures import PERCENTILES
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
 
+CPU_PER_REQUEST = "cpu per request"  # seconds of the worker's processes
 Known = Sequence[tuple[TrialRecord, Figures | None]]
 Own = tuple[float, float | None]  # a worker's figure, and the end of its own interval on the bad side
 Read = Callable[[TrialRecord, Figures | None], Own | None]
@@ -70,7 +71,7 @@ class Fresh:
 
 
 def of(known: Known) -> dict[str, Fresh]:
-    """By the name of the bound; `known`: the trials that ended ok, a fresh worker each."""
+    """By the name of the bound; `known`: the trials that count, such as those that ended ok, a fresh worker each."""
     found = {name: _fresh(known, _latency(name)) for name in PERCENTILES}
     cores = max((record.cpu.use.cores for record, _ in known if record.cpu.use), default=0)
     return {
@@ -78,6 +79,7 @@ def of(known: Known) -> dict[str, Fresh]:
         "throughput": _fresh(known, _throughput, least=True),
         "memory": _fresh(known, _memory),
         "cores": _fresh(known, _cores, most=float(cores) or None),
+        CPU_PER_REQUEST: _fresh(known, _cpu_per_request),
     }
 
 
@@ -108,3 +110,8 @@ def _cores(record: TrialRecord, _: Figures | None) -> Own | None:
     """Cores that the worker's processes kept busy, on average."""
     use = record.cpu.use
     return (use.worker_tree / use.window_s, None) if use is not None and use.window_s else None
+
+
+def _cpu_per_request(record: TrialRecord, _: Figures | None) -> Own | None:
+    use = record.cpu.use
+    return (use.worker_tree / use.requests, None) if use is not None and use.requests else None
