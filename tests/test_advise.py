@@ -24,6 +24,7 @@ from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, to_line
 from harness.records.sections import CpuUse, Figures
+from harness.worker import own_settings
 from tests import handmade
 
 FORK = Cell(backend="tensorflow2", pool="prefork", concurrency=2)
@@ -469,11 +470,64 @@ def test_among_ties_the_smaller_memory_leads(tmp_path: Path) -> None:
     assert [one.id for one in advice.best] == [small.id, big.id]
 
 
+def short(one: Candidate, call_s: float | None = 0.0001, null: float | None = None) -> Candidate:
+    """A task that takes so long without Celery; `null`: the share of the pace of a request that computes nothing."""
+    return replace(one, row={**one.row, "baseline_predict_s": call_s, "overhead_fraction": null})
+
+
+def measured(folder: Path, *groups: list[TrialRecord], **options: object) -> tuple[list[Candidate], tuple[Bound, ...]]:
+    bounds = constraints.parse(**options)  # type: ignore[arg-type]
+    return candidates.read_all([written(folder / "run", *groups)], bounds), bounds
+
+
 @pytest.mark.parametrize(("call_s", "said"), [(0.0001, True), (0.005, False), (None, False)])
 def test_what_celery_costs_per_request_is_said_if_it_decides(call_s: float | None, said: bool, tmp_path: Path) -> None:
     advice = advised(tmp_path, trials(FORK, 100, 101, 102))
     (one,) = advice.best
-    told = ranking.overhead([replace(one, row={**one.row, "baseline_predict_s": call_s})])
+    told = ranking.overhead([short(one, call_s)])
     assert told.startswith("what Celery costs per request decides") is said
     assert ("10000 calls per second without it, and these serve 101 to 101" in told) is said
     assert ranking.overhead([]) == ""
+
+
+def test_no_winner_is_named_if_celerys_overhead_decides(tmp_path: Path) -> None:
+    groups = (trials(FORK, 650, 651, 652), trials(SOLO, 160, 161, 162), trials(IMPORT, 1, hung=1))
+    known, bounds = measured(tmp_path, *groups, memory="4GiB")
+    (advice,) = ranking.advise(map(short, known), bounds)
+    assert (advice.best, advice.runner_up, advice.sensitivity, advice.provisional) == ((), None, (), False)
+    assert pages.headline(advice) == "digits-cnn, closed-4: Celery's own overhead decides, so no pool is the best for this task"
+    said = pages.lines(advice)
+    assert said[0].endswith("these serve 161 to 651; the pools do not differ by what they do for this task")
+    assert said[1].startswith("what helps: several rows per request")
+    assert [line.partition(": ")[2].partition(":")[0] for line in said if line.startswith("measured, keeps memory")] == [
+        FORK.id, SOLO.id
+    ]  # fmt: skip
+    assert any(line.startswith(f"vetoed: {IMPORT.id}: hung") for line in said)
+    (data,) = json.loads(pages.as_json([advice]))
+    assert (data["best"], data["runner_up"], [one["cell"] for one in data["alike"]]) == ([], None, [FORK.id, SOLO.id])
+    assert len(data["what_helps"]) == 3
+    page = pages.markdown([advice])
+    assert page.startswith("## digits-cnn, closed-4: Celery's own overhead decides")
+    assert "Command line" not in page
+    assert "best: " not in page
+
+
+@pytest.mark.parametrize("changed", ["traffic", "null", "rate limit", "another pool", "not known"])
+def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str, tmp_path: Path) -> None:
+    known, _ = measured(tmp_path, trials(FORK, 100, 101, 102), trials(SOLO, 50, 51, 52))
+    first, second = map(short, known)
+    others = {
+        "traffic": replace(first, cell=replace(FORK, traffic="poisson-100")),
+        "null": short(first, null=0.2),
+        "rate limit": replace(first, notes=(f"kept: rate_limit = 100/s: {ranking.RATE_LIMITED}",)),
+        "not known": short(first, call_s=None),
+        "another pool": replace(first, row={**first.row, "throughput_per_s": 3000.0}),
+    }
+    assert ranking.overhead([first, second]) != ""
+    assert ranking.overhead([others[changed], second]) == ""
+    assert ranking.overhead([short(first, null=0.9), second]) != ""
+
+
+def test_a_note_of_a_rate_limit_is_known_by_its_words() -> None:
+    told = [row for row in (*own_settings.KEPT, *own_settings.OPTIONS) if ranking.RATE_LIMITED in row]
+    assert [row.name for row in told] == ["task_default_rate_limit", "rate_limit"]

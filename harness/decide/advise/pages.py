@@ -19,6 +19,11 @@ from harness.texts import escaped
 MOST = 12  # lines of a list; all are in the JSON
 CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
 WORKERS = (1, 2, 4, 8)
+AGAINST_OVERHEAD = (
+    "several rows per request: let the task take a list of rows, so that one message pays for all of them",
+    "batches of calls: predict.chunks(rows, 100) sends 100 calls of a task in one message",
+    "choose a pool by what it does beside its pace: memory, time limits, what else the worker runs",
+)
 
 
 def figures(one: Candidate) -> str:
@@ -44,6 +49,8 @@ def figures(one: Candidate) -> str:
 def headline(advice: Advice) -> str:
     """The answer in one sentence."""
     asked = f" that keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
+    if advice.overhead:
+        return f"{advice.workload}, {advice.traffic}: Celery's own overhead decides, so no pool is the best for this task"
     if not advice.best:
         return f"{advice.workload}, {advice.traffic}: no configuration{asked} can be recommended from these data"
     first = advice.best[0]
@@ -57,10 +64,12 @@ def lines(advice: Advice) -> list[str]:
 
 
 def answer(advice: Advice) -> list[str]:
-    """What to use, what comes next, and what would change that."""
+    """What to use, what comes next, and what would change that; or that Celery's overhead decides, and what helps then."""
     said = [f"best: {one.id}: {figures(one)}" for one in advice.best]
     if advice.overhead:
-        said.append(advice.overhead)
+        said += [advice.overhead, *(f"what helps: {each}" for each in AGAINST_OVERHEAD)]
+        kept = f", keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
+        said += _few([f"measured{kept}: {one.id}: {figures(one)}" for one in advice.alike], "measured")
     if advice.provisional:
         said.append("these rest on fewer than three trials each; within 10 % of the fastest counts as not told apart")
     if advice.runner_up is not None and advice.behind is not None:
@@ -88,7 +97,14 @@ def _together(vetoed: Iterable[Candidate]) -> list[str]:
 
 def noted(advice: Advice) -> list[str]:
     """What a reader has to know of the configurations beside their figures, each note once."""
-    every = [*advice.best, *([advice.runner_up] if advice.runner_up else []), *advice.vetoed, *advice.unfit, *advice.unknown]
+    every = [
+        *advice.best,
+        *advice.alike,
+        *([advice.runner_up] if advice.runner_up else []),
+        *advice.vetoed,
+        *advice.unfit,
+        *advice.unknown,
+    ]
     cells = {one.id: one.notes for one in every}
     return [f"note: {line}" for line in notes.counted(list(cells.values()))]
 
@@ -194,6 +210,8 @@ def _data(one: Advice) -> dict[str, Any]:
         "provisional": one.provisional,
         "overhead": one.overhead,
         "best": [_candidate(best) for best in one.best],
+        "alike": [_candidate(each) for each in one.alike],
+        "what_helps": list(AGAINST_OVERHEAD) if one.overhead else [],
         "runner_up": _candidate(one.runner_up) if one.runner_up else None,
         "sensitivity": [{"change": each.change, "then": each.then} for each in one.sensitivity],
         "unused": [{"cell": each.id, "outcome": each.outcome, "reason": each.reason} for each in one.unused],

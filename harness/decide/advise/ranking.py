@@ -2,8 +2,10 @@
 
 The best are a *set*: the fastest that keeps every bound, and all that cannot be told from it by the rule of
 `certainty.comparison`; where a cell was run fewer than three times, how much fresh workers differ is unknown, and whatever is
-within OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
-FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
+within FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
+
+If what Celery costs per request decides (`overhead`), there is no best: the paces are those of Celery's own work, and a
+pool that is ahead in it is not ahead for the task.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass, replace
 from harness.certainty.comparison import LEAST, Comparison, ComparisonWord, compare
 from harness.decide.advise.candidates import Candidate, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
+from harness.experiment.traffic import parse
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
 from harness.summary.hang_rate import HangRate, clean_trials_for
@@ -22,6 +25,8 @@ from harness.texts import few
 
 FEW_TRIALS = 1.10
 OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
+NULL_SHARE = 0.5  # of what the same pool serves if a request computes nothing: below, the task takes most of the time
+RATE_LIMITED = "it bounds the throughput"  # how a note of a task's own rate limit ends, see `worker.own_settings`
 REPEAT = 5
 RARE = 0.05  # of workers: a kind that is rarer is not asked for
 
@@ -38,7 +43,8 @@ class Sensitivity:
 @dataclass(frozen=True, kw_only=True)
 class Advice:
     """For one model and traffic. `best`: those that cannot be told from the fastest, the smallest memory first; empty if the
-    data support no advice, then `measure` says why. `overhead`: a sentence, if what Celery costs per request decides, or ''."""
+    data support no advice, then `measure` says why. `overhead`: a sentence, if what Celery costs per request decides, or '';
+    `alike`: then all that keep the bounds, in no order, and none is the best."""
 
     workload: str
     traffic: str
@@ -53,6 +59,7 @@ class Advice:
     unused: tuple[Candidate, ...]  # neither vetoed nor measured: slow, unchecked, invalid
     measure: tuple[str, ...]
     overhead: str = ""
+    alike: tuple[Candidate, ...] = ()
 
     @property
     def provisional(self) -> bool:
@@ -69,19 +76,22 @@ def advise(candidates: Iterable[Candidate], bounds: Sequence[Bound]) -> list[Adv
 
 
 def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
-    ranked = sorted((one for one in group if one.fit), key=lambda one: -one.rows_per_s)
+    fit = tuple(one for one in group if one.fit)
+    decides = overhead(fit)
+    ranked = [] if decides else sorted(fit, key=lambda one: -one.rows_per_s)
     best = sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
     rest = [one for one in ranked if one not in best]
     unknown = tuple(one for one in group if one.measured and one.unknown and not one.broken)
     workload, traffic = group[0].question
+    loosened = () if decides else tuple(_loosened(group, None, bounds))
     return Advice(
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
-        behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=overhead(ranked),
-        sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else tuple(_loosened(group, None, bounds)),
+        behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=fit if decides else (),
+        sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
         unfit=tuple(one for one in group if one.measured and one.broken),
         unknown=unknown, unused=tuple(one for one in group if one.unused),
-        measure=(*_measure(group, best, unknown), *_unseen(best, bounds)),
+        measure=(*_measure(group, best, unknown), *_unseen(fit if decides else best, bounds)),
     )  # fmt: skip
 
 
@@ -90,16 +100,27 @@ def _memory(one: Candidate) -> float:
     return math.inf if peak is None else float(peak)
 
 
-def overhead(ranked: Sequence[Candidate]) -> str:
-    """What to know if every configuration serves far fewer requests than one process makes calls without Celery."""
-    known = [(one.row["throughput_per_s"], one.row["baseline_predict_s"]) for one in ranked if one.row["baseline_predict_s"]]
-    if not known or any(rate > OVERHEAD_SHARE / call_s for rate, call_s in known):
+def overhead(fit: Sequence[Candidate]) -> str:
+    """What to know if every configuration serves far fewer requests than one process makes calls without Celery.
+
+    Nothing is said if something else bounds the pace: requests that are sent by the clock, or the task's own rate limit; or if
+    a request that computes nothing is served far faster by the same pool, so that the task itself takes the time.
+    """
+    if not fit or any(map(_bounded_otherwise, fit)):
         return ""
-    rates = [rate for rate, _ in known]
+    rates, calls_s = zip(*((one.row["throughput_per_s"], one.row["baseline_predict_s"]) for one in fit), strict=True)
+    if any(not call_s or rate > OVERHEAD_SHARE / call_s for rate, call_s in zip(rates, calls_s, strict=True)):
+        return ""
     return (
-        f"what Celery costs per request decides: one process makes {1 / known[0][1]:.0f} calls per second without it, and "
-        f"these serve {min(rates):.4g} to {max(rates):.4g}; ask for more per request before you choose a pool by its pace"
+        f"what Celery costs per request decides: one process makes {1 / calls_s[0]:.0f} calls per second without it, and "
+        f"these serve {min(rates):.4g} to {max(rates):.4g}; the pools do not differ by what they do for this task"
     )
+
+
+def _bounded_otherwise(one: Candidate) -> bool:
+    share = one.row["overhead_fraction"]
+    limited = any(RATE_LIMITED in note for note in one.notes)
+    return bool(parse(one.cell.traffic).rate_per_s) or limited or (share is not None and share < NULL_SHARE)
 
 
 def told_apart(first: Candidate, other: Candidate) -> bool:

@@ -17,7 +17,8 @@ MOST = 480  # signs of a line: what decides stands in the first half, and all of
 def advice(console: Console, found: Sequence[Advice], most_memory: float | None) -> None:
     """The answer first, then why and what else, then what to paste."""
     for one in found:
-        console.print(Text(pages.headline(one), style="bold green" if one.best else "bold red"), soft_wrap=True)
+        colour = "green" if one.best else "yellow" if one.overhead else "red"
+        console.print(Text(pages.headline(one), style=f"bold {colour}"), soft_wrap=True)
         for line in pages.lines(one):
             style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
             said = line if line.startswith("note: ") else shortened(line, MOST)
