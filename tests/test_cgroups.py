@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,12 +110,15 @@ def test_throttled_time_is_in_seconds_in_both_versions(tree: GroupTree) -> None:
     told = "nr_periods 40\nnr_throttled 30\n"
     tree.unified("/a/b").group("a", cpu__max="150000 100000", cpu__stat=f"usage_usec 5\n{told}throttled_usec 2500000")
     tree.group("a/b", cpu__max="max 100000", cpu__stat="nr_periods 0\nnr_throttled 0\nthrottled_usec 0")
-    one = Throttle(level=1, quota=1.5, periods=40, throttled_periods=30, throttled_s=2.5)
+    one = Throttle(level=1, quota=1.5, periods=40, throttled_periods=30, throttled_s=2.5, used_s=pytest.approx(5e-6))
     assert cpu_quota.throttles(cgroups.standing("cpu", tree.proc)) == (one,)
     classic = GroupTree(tree.base / "1").classic("/a/b")
     classic.group("cpu,cpuacct/a/b")
     classic.group("cpu,cpuacct/a", cpu__cfs_quota_us="150000", cpu__cfs_period_us="100000")
     classic.group("cpu,cpuacct/a", cpu__stat=f"{told}throttled_time 2500000000\nwait_sum 9")
+    (without,) = cpu_quota.throttles(cgroups.standing("cpu", classic.proc))
+    assert (without, without.used_s) == (replace(one, used_s=None), None)
+    classic.group("cpu,cpuacct/a", cpuacct__usage="5000\n")
     assert cpu_quota.throttles(cgroups.standing("cpu", classic.proc)) == (one,)
 
 

@@ -166,7 +166,7 @@ def test_throttled_says_by_which_quota_and_how_much() -> None:
     assert found.reason == (
         "the CPU quota of 1.5 cores withheld 25% of the core time that was asked for, and struck in 90 of 100 periods; "
         "98% of 1.5 cores were busy with the worker's processes, 2% with the broker, 0% with the client, "
-        "5% of all 2 with others"
+        "0% with others"
     )
     above = judge(cpu(children=0.5, **quota(1.0, 0.5, level=1)), facts(run_queue_wait_s=5.0))
     assert "the CPU quota of 1 core, of a control group above ours, withheld 33%" in above.reason

@@ -149,3 +149,10 @@ def test_the_frequency_is_that_of_the_fastest_core_and_unknown_where_the_system_
         (tmp_path / f"cpu{number}" / "cpufreq" / "scaling_cur_freq").write_text(f"{khz}\n")
     assert noise.read(tmp_path).frequency_hz == 3.2e9
     assert noise.read(tmp_path / "none").frequency_hz is None
+
+
+def test_under_a_quota_what_others_took_is_of_the_cores_that_one_may_use() -> None:
+    quoted = CPU.revised(cores=64, quota=1.5, machine=10.0 + 630.0, worker=5.0, broker=0.0, client=5.0)
+    (said,) = doubts.of_trial(record(**{**CLEAN, "cpu": quoted}))
+    assert (said.name, said.what) == ("others", "other programs used 33% of the 1.5 cores that we may use")
+    assert names(cpu=quoted.revised(machine=10.0 + 400.0)) == []

@@ -83,8 +83,23 @@ def test_the_cpu_is_that_between_the_two_edges(left: Left) -> None:
     assert found.verdict_reason
 
 
-def throttle(level: int, quota: float | None, periods: int, struck: int, seconds: float) -> Throttle:
-    return Throttle(level=level, quota=quota, periods=periods, throttled_periods=struck, throttled_s=seconds)
+def throttle(
+    level: int, quota: float | None, periods: int, struck: int, seconds: float, used_s: float | None = None
+) -> Throttle:
+    return Throttle(level=level, quota=quota, periods=periods, throttled_periods=struck, throttled_s=seconds, used_s=used_s)
+
+
+@pytest.mark.parametrize(("early", "late", "used"), [(3.0, 8.0, 5.0), (None, 8.0, None), (3.0, None, None)])
+def test_what_a_group_used_is_that_between_the_two_edges(
+    early: float | None, late: float | None, used: float | None, left: Left
+) -> None:
+    first, last = (
+        replace(sample(at_s), throttles=(throttle(0, 1.5, 7, 0, 0.0, used_s),))
+        for at_s, used_s in ((10.0, early), (20.0, late))
+    )
+    found = measured.cpu(machine(left, 10.0, 20.0, before=first, after=last), None, "").use
+    assert found is not None
+    assert [one.used_s for one in found.throttled] == [used]
 
 
 def test_what_quotas_held_back_is_that_between_the_two_edges(left: Left) -> None:

@@ -242,7 +242,7 @@ def test_a_fault_that_never_struck_matters_only_where_all_went_well() -> None:
         ({"client_cores": None, "others_share": None}, ""),
         ({"client_cores": 0.9, "others_share": 0.5}, ""),
         ({"client_cores": 0.914}, "the load generator was the limit: it used 0.91 of one core"),
-        ({"others_share": 0.51}, "machine too noisy: others used 51% of its cores"),
+        ({"others_share": 0.51}, "machine too noisy: others used 51% of the cores that we may use"),
         ({"others_share": 0.51, "noise_limit": 0.6}, ""),
         (
             {"sending": OPEN},

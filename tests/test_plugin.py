@@ -27,7 +27,7 @@ def cell(**row: Any) -> MeasuredCell:
         (None, ""),
         ("swap: 3 MiB were swapped, free some memory", ""),
         (
-            "unusable: machine too noisy: others used 60% of its cores, measure again: --retry invalid",
+            "unusable: machine too noisy: others used 60% of the cores that we may use, measure again: --retry invalid",
             "machine too noisy: others",
         ),
     ],

@@ -117,6 +117,50 @@ def test_the_cpu_is_shared_out() -> None:
     assert (USE.others_share, USE.idle_share) == (0.25, 1 - 5.75 / 8)
 
 
+#: of 64 cores we may use 1.5, and used 0.3 of them; the whole machine used as many cores as it is given
+QUOTED = CpuUse(
+    window_s=10.0, cores=64, requests=1, worker=3.0, children=0, broker=0, client=0, machine=3.0, steal=0, quota=1.5
+)
+
+
+def with_quota(machine: float, *used: float | None, steal: float = 0.0, quotas: tuple[float, ...] = (1.5, 4.0)) -> CpuUse:
+    """`machine`: cores that were busy; `used`: cores that all in each group on our path used, our own first."""
+    told = [
+        sections.Throttled(
+            level=level, quota=quota, periods=1, throttled_periods=0, throttled_s=0.0, used_s=cores and cores * 10
+        )
+        for level, (quota, cores) in enumerate(zip(quotas, used, strict=False))
+    ]
+    return QUOTED.revised(machine=machine * 10.0, steal=steal * 10.0, throttled=told)
+
+
+@pytest.mark.parametrize(
+    ("use", "others", "idle"),
+    [
+        (with_quota(0.3), 0.0, 0.8),
+        (with_quota(40.3), 0.0, 0.8),  # of others outside of our quota: 24 cores are free
+        (with_quota(62.8), 0.0, 0.8),  # as many are free as our quota allows
+        (with_quota(63.55), 0.5, 0.3),  # 0.75 are left to us
+        (with_quota(64.3), 1.0, 0.0),
+        (with_quota(1.05, 1.05), 0.5, 0.3),  # a neighbour in our own quota took 0.75 of it
+        (with_quota(40.0, 0.3), 0.0, 0.8),
+        (with_quota(4.0, 0.3, 4.0), 0.8, 0.0),  # a neighbour in the group above took all but 0.3 of its quota
+        (with_quota(2.3, 0.3, 2.3), 0.0, 0.8),  # the group above has room for us all the same
+        (with_quota(1.05, None), 0.0, 0.8),  # the group does not show what it used
+        (with_quota(9.0, 0.1), 0.0, 0.8),  # two clocks are read, one after the other
+    ],
+)
+def test_others_take_what_they_keep_from_us_of_the_cores_that_we_may_use(use: CpuUse, others: float, idle: float) -> None:
+    assert (use.others_share, use.idle_share) == (pytest.approx(others), pytest.approx(idle))
+    assert use.programs_share == use.others_share
+
+
+def test_what_the_hypervisor_stole_is_not_of_programs() -> None:
+    stolen = with_quota(63.55, steal=0.75)
+    assert (stolen.others_share, stolen.programs_share) == (pytest.approx(0.5), pytest.approx(0.0, abs=1e-9))
+    assert USE.programs_share == pytest.approx(0.25 - 0.1 / 8)
+
+
 def test_shares_are_never_below_zero() -> None:
     assert USE.revised(machine=1.0).others_share == 0.0
     assert USE.revised(machine=9.0).idle_share == 0.0

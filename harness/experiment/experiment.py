@@ -52,7 +52,8 @@ class Settings(BaseModel):
     `ready_limit_s`: for the worker to consume. `warmup_limit_s`: for every executor to have answered once;
     `stable_limit_s`: for the pace to become stable after that.
     `confirm_s`: how long a hang that is proved is watched on before it goes on record.
-    `noise_limit`: share of the machine's cores that others may use before a trial's figures are not believed.
+    `noise_limit`: share of the cores that we may use (affinity and CPU quota) that others may take before a trial's figures
+    are not believed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -64,7 +64,7 @@ class Observations:
     core_wait: float = 0.0  # seconds a second in which threads of the worker were ready to run and had no core
     client_cores: float | None = None
     others_share: float | None = None
-    noise_limit: float = 0.5  # of the machine's cores, used by others
+    noise_limit: float = 0.5  # of the cores that we may use, used by others (`sections.CpuUse.others_share`)
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     limit_s: float = 0.0
@@ -249,7 +249,7 @@ def unusable(seen: Observations) -> str:
     if seen.sending is not None and (late := _late(seen.sending)):
         return late
     if seen.others_share is not None and seen.others_share > seen.noise_limit:
-        return f"machine too noisy: others used {seen.others_share:.0%} of its cores"
+        return f"machine too noisy: others used {seen.others_share:.0%} of the cores that we may use"
     return ""
 
 

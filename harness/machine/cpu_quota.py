@@ -3,8 +3,9 @@
 A group with a quota may use so much core time in each period (100 ms if nobody says otherwise); once it is used up, none of its
 threads runs until the next period. The quota of every group on the path to the root holds, so that the smallest counts.
 
-    version 1   cpu.cfs_quota_us (-1: none) over cpu.cfs_period_us; cpu.stat has throttled_time in nanoseconds
-    version 2   cpu.max: 'QUOTA PERIOD' in microseconds, or 'max PERIOD'; cpu.stat has throttled_usec
+    version 1   cpu.cfs_quota_us (-1: none) over cpu.cfs_period_us; cpu.stat has throttled_time in nanoseconds, and
+                cpuacct.usage what the group used, if that controller is mounted at the same place (it usually is)
+    version 2   cpu.max: 'QUOTA PERIOD' in microseconds, or 'max PERIOD'; cpu.stat has throttled_usec and usage_usec
 
 Throttled time is counted core by core: two cores that are both held back for a second are two seconds. Sources: the kernel's
 Documentation/scheduler/sched-bwc.rst and Documentation/admin-guide/cgroup-v2.rst.
@@ -29,6 +30,7 @@ class Throttle:
     periods: int
     throttled_periods: int
     throttled_s: float
+    used_s: float | None = None  # core-seconds of all that ever ran in the group; None if it does not show them
 
 
 def smallest(standing: Standing | None) -> float | None:
@@ -64,5 +66,13 @@ def _throttle(level: int, group: Path, version: int) -> Throttle:
     name, unit_s = ("throttled_usec", 1e-6) if version == 2 else ("throttled_time", 1e-9)
     stat = group / "cpu.stat"
     periods, throttled, time = (cgroups.number(stat, word) or 0 for word in ("nr_periods", "nr_throttled", name))
-    quota = _quota(group, version)
-    return Throttle(level=level, quota=quota, periods=periods, throttled_periods=throttled, throttled_s=time * unit_s)
+    used = cgroups.number(stat, "usage_usec") if version == 2 else _whole(group / "cpuacct.usage")
+    return Throttle(
+        level=level, quota=_quota(group, version), periods=periods, throttled_periods=throttled, throttled_s=time * unit_s,
+        used_s=used * unit_s if used is not None else None,
+    )  # fmt: skip
+
+
+def _whole(path: Path) -> int | None:
+    text = (procfs.read(str(path)) or "").strip()
+    return int(text) if text.isdigit() else None

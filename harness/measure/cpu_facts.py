@@ -84,6 +84,7 @@ def throttled(before: Sample, after: Sample) -> list[Throttled]:
             periods=late.periods - early.periods,
             throttled_periods=late.throttled_periods - early.throttled_periods,
             throttled_s=max(0.0, late.throttled_s - early.throttled_s),
+            used_s=max(0.0, late.used_s - early.used_s) if late.used_s is not None and early.used_s is not None else None,
         )
         for early, late in pairs
         if late.quota is not None and late.periods

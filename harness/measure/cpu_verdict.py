@@ -136,13 +136,12 @@ def _full(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict | None:
 
 
 def _split(cpu: CpuUse) -> str:
-    """Who used the cores. Others are not bound by our quota: their share is of all the cores."""
+    """Who used the cores that we may use. Of others, what they kept from us: see `CpuUse.others_share`."""
     usable_s = cpu.window_s * cpu.usable
-    of_all = f" of all {cpu.cores}" if cpu.usable < cpu.cores else ""
     return (
         f"{cpu.saturation:.0%} of {_cores(cpu.usable)} were busy with the worker's processes, "
         f"{cpu.broker / usable_s:.0%} with the broker, {cpu.client / usable_s:.0%} with the client, "
-        f"{cpu.others_share:.0%}{of_all} with others"
+        f"{cpu.others_share:.0%} with others"
     )
 
 

@@ -17,7 +17,7 @@ from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
 
-OTHERS_SHARE = 0.10  # of the machine's cores; the driver's own watching takes a few percent
+OTHERS_SHARE = 0.10  # of the usable cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02
 STARVED_SHARE = 0.02
 REPLACED_SHARE = 0.1  # of the answers: so many children that were replaced decide the pace
@@ -252,11 +252,11 @@ def _machine(record: TrialRecord) -> list[Doubt | None]:
 
 def _others(record: TrialRecord) -> Doubt | None:
     cpu = record.cpu.use
-    if cpu is None or (share := cpu.others_share - cpu.steal / (cpu.window_s * cpu.cores)) < OTHERS_SHARE:
+    if cpu is None or (share := cpu.programs_share) < OTHERS_SHARE:
         return None
-    return Doubt(
-        name="others", what=f"other programs used {share:.0%} of the cores", next_step="end them and measure again with --fresh"
-    )
+    which = "the cores" if cpu.usable == cpu.cores else f"the {cpu.usable:g} cores that we may use"
+    what = f"other programs used {share:.0%} of {which}"
+    return Doubt(name="others", what=what, next_step="end them and measure again with --fresh")
 
 
 def _stolen(record: TrialRecord) -> Doubt | None:

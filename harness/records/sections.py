@@ -36,6 +36,7 @@ class Throttled(Frozen):
     periods: int
     throttled_periods: int
     throttled_s: float  # core-seconds in which threads of the group were ready to run, and were not let
+    used_s: float | None = None  # core-seconds of all in the group, of us and of others; None if the group does not show it
 
     def share(self, window_s: float) -> float:
         """Of the core time that the group was ready to use, what the quota withheld: withheld / (quota + withheld); 0..1.
@@ -90,15 +91,28 @@ class CpuUse(Frozen):
 
     @property
     def others_share(self) -> float:
-        """Share of the machine's cores that others used, what the hypervisor stole included; 0..1."""
-        return max(0.0, self.machine - self.ours) / (self.window_s * self.cores)
+        """Share of the usable cores that others kept from us, what the hypervisor stole included; 0..1.
+
+        Without a quota: what they used of the cores of our affinity. With one, others outside of it take nothing as long as the
+        machine has as many free cores as it allows; whoever shares it takes from it, however many cores are free.
+        """
+        return 1.0 - self._left_to_us(self.machine)
+
+    @property
+    def programs_share(self) -> float:
+        """Likewise, without what the hypervisor stole."""
+        return 1.0 - self._left_to_us(self.machine - self.steal)
 
     @property
     def idle_share(self) -> float:
         """Share of the usable cores that nobody used: there was a core for it, and our quota had room for it; 0..1."""
-        free = self.cores - self.machine / self.window_s
-        room = free if self.quota is None else min(free, self.usable - self.ours / self.window_s)
-        return max(0.0, room / self.usable)
+        return max(0.0, self._left_to_us(self.machine) - self.ours / (self.window_s * self.usable))
+
+    def _left_to_us(self, machine: float) -> float:
+        """Share of the usable cores: what the machine (busy for `machine` core-seconds) and each quota on our path had left."""
+        shared = [(one.quota, one.used_s) for one in self.throttled if one.used_s is not None]
+        left = [cores - max(0.0, used_s - self.ours) / self.window_s for cores, used_s in ((self.cores, machine), *shared)]
+        return max(0.0, min(self.usable, *left)) / self.usable
 
 
 class Occupancy(Frozen):
