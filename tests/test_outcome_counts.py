@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from harness.judge.blocked import How
 from harness.judge.watchdog import State, Verdict
 from harness.records.sending import Sending
 from tests.test_outcome_words import HUNG, STALLED, ended
@@ -72,15 +74,46 @@ def test_the_gravest_is_the_word_and_the_reason_tells_all_counts(changes: dict[s
     assert ended(**changes) == (outcome, reason)
 
 
+def hung(count: int, kind: str = "threads", how: How = How.FUTEX, rest: str = "") -> Verdict:
+    """As `watchdog` words it."""
+    reason = f"{count} of 4 {kind} that run requests made no progress inside request for 1.7 s: they {how.value}{rest}"
+    return Verdict(state=State.HUNG, reason=reason, hung=count, executors=4)
+
+
+FUTEX = How.FUTEX.value
+
+
 @pytest.mark.parametrize(
-    ("unanswered", "reason"),
+    ("count", "unanswered", "reason"),
     [
-        (1, "1 of 1 threads stand; 3 more had no request; 1 never answered"),
-        (2, "1 of 2 threads stand; 2 more had no request; 2 never answered"),
-        (4, "1 of 4 threads stand; 4 never answered"),
-        (0, "1 of 4 threads stand"),
+        (
+            1, 1, "1 thread of 4 had requests, and hangs: it made no progress inside request for 1.7 s, and waits in a private "
+            "futex that no thread of its own will release, without using CPU; 1 never answered",
+        ),
+        (
+            1, 2, "2 threads of 4 had requests, and 1 of them hangs: it made no progress inside request for 1.7 s, and waits "
+            "in a private futex that no thread of its own will release, without using CPU; 2 never answered",
+        ),
+        (
+            2, 2, f"2 threads of 4 had requests, and hang: they made no progress inside request for 1.7 s, and {FUTEX}; "
+            "2 never answered",
+        ),
+        (1, 4, f"{hung(1).reason}; 4 never answered"),
+        (1, 0, hung(1).reason),
     ],
-)
-def test_an_executor_without_a_request_is_not_counted_among_those_that_could_go_on(unanswered: int, reason: str) -> None:
-    hung = Verdict(state=State.HUNG, reason="1 of 4 threads stand", hung=1, executors=4)
-    assert ended(ended_by="verdict", verdict=hung, unanswered=unanswered) == ("hung", reason)
+)  # fmt: skip
+def test_an_executor_without_a_request_is_not_counted_among_those_that_could_go_on(
+    count: int, unanswered: int, reason: str
+) -> None:
+    assert ended(ended_by="verdict", verdict=hung(count), unanswered=unanswered) == ("hung", reason)
+
+
+@pytest.mark.parametrize("how", [how for how in How if how is not How.LOST])
+def test_what_one_does_is_said_of_one(how: How) -> None:
+    verdict = hung(1, "processes", how, "; the others go on")
+    _, reason = ended(ended_by="verdict", verdict=verdict, unanswered=1)
+    assert reason.startswith("1 process of 4 had requests, and hangs: it made no progress inside request for 1.7 s, and ")
+    assert reason.endswith("; the others go on; 1 never answered")
+    assert not {"they", "their", "theirs", "wait", "are", "have", "lack", "compute"} & set(
+        re.findall(r"(?<!not )\b\w+", reason)
+    )

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.judge.blocked import How
+from harness.judge.outcome import COUNTED
 from harness.judge.watchdog import State, Verdict, judge
 from harness.machine.procfs import Thread
 from harness.observe.looks import Greenlet, Look, ProcessLook
@@ -60,6 +61,7 @@ def test_a_task_thread_in_an_untimed_private_futex_with_nobody_to_wake_it_is_hun
     assert verdict.state is State.HUNG
     assert verdict.pids == (CHILD,)
     assert "1 of 1 processes" in verdict.reason
+    assert COUNTED.fullmatch(verdict.reason)
     assert not verdict.partial
     assert verdict.since_s == 0.0
 

@@ -9,6 +9,7 @@ client take away the figures (`unusable`), never the outcome.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,15 @@ LATE_ALLOWED = 0.01  # of the sends of open traffic, see `harness.client.schedul
 MOST_WAITS = 2  # that a reason names
 LOST = "WorkerLostError"  # what billiard answers in a dead child's place
 SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
+
+#: a verdict's reason with its counts, as `watchdog` words it
+COUNTED = re.compile(
+    r"\d+ of \d+ (?P<kind>\w+) that run requests made (?P<seen>[^:]+): they (?P<how>[^;]+)(?P<rest>.*)", re.DOTALL
+)
+ONE = {  # its words (`blocked.How`), said of one
+    "processes": "process", "threads": "thread", "greenlets": "greenlet", "hang": "hangs", "they": "it", "wait": "waits",
+    "have": "has", "are": "is", "compute": "computes", "lack": "lacks", "theirs": "its own", "their": "its",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,14 +163,15 @@ def _verdict(seen: Observations) -> Found | None:
 
 def _of_those_at_work(seen: Observations, verdict: Verdict) -> str:
     """The verdict's reason; an executor that had no request counts as none that could have gone on."""
-    at_work = max(verdict.hung, seen.unanswered)
-    if not verdict.hung or not seen.unanswered or at_work >= verdict.executors:
+    at_work, told = max(verdict.hung, seen.unanswered), COUNTED.fullmatch(verdict.reason)
+    if not verdict.hung or not seen.unanswered or at_work >= verdict.executors or told is None:
         return verdict.reason
-    counts = f"{verdict.hung} of {verdict.executors} "
-    if not verdict.reason.startswith(counts):
-        return verdict.reason
-    idle = verdict.executors - at_work
-    return f"{verdict.hung} of {at_work} {verdict.reason.removeprefix(counts)}; {idle} more had no request"
+    noun = told["kind"] if at_work > 1 else ONE.get(told["kind"], told["kind"])
+    whose = f"{verdict.hung} of them " if verdict.hung < at_work else ""
+    what = f"hang: they made {told['seen']}, and {told['how']}"
+    if verdict.hung == 1:
+        what = re.sub(r"(?<!not )\b\w+", lambda word: ONE.get(word[0], word[0]), what)
+    return f"{at_work} {noun} of {verdict.executors} had requests, and {whose}{what}{told['rest']}"
 
 
 def _waiting(seen: Observations) -> Found | None:
