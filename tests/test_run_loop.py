@@ -327,7 +327,7 @@ def test_a_disk_that_fills_up_is_said_and_keeps_the_records(tmp_path: Path) -> N
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(CannotWrite, match="No space left"):
+    with pytest.raises(CannotWrite, match="the disk is full"):
         workflow.run(Given(folder=tmp_path / "run"), Screen(), Runner({TWO: full}))
     assert outcomes(tmp_path / "run") == {"solo": "ok"}
 

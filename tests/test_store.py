@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -86,7 +87,7 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_the_old_table(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(CannotWrite, match="No space left") as caught:
+    with pytest.raises(CannotWrite, match="the disk is full") as caught:
         folder.replace("cells.csv", "new")
     assert "--out" in caught.value.remedy
     assert (tmp_path / "cells.csv").read_text() == "old"
@@ -133,3 +134,35 @@ def test_the_table_has_the_columns_that_others_read(tmp_path: Path) -> None:
     table = summary.table([record()], tmp_path)
     assert set(promised) <= set(table.columns)
     assert isinstance(table, pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("number", "why", "remedy"),
+    [
+        (errno.ENOSPC, "the disk is full", "free some disk space"),
+        (errno.EROFS, "the file system is read-only", "name a place"),
+        (errno.EACCES, "this user has no right to write there", "name a place"),
+        (errno.ENOTDIR, "a part of the path is a file, and no folder", "name a place"),
+        (errno.EIO, "Input/output error", "name a place"),
+    ],
+)
+def test_what_cannot_be_written_is_told_by_its_cause(number: int, why: str, remedy: str, tmp_path: Path) -> None:
+    with pytest.raises(CannotWrite) as caught, store.writing(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.message == f"cannot write to {tmp_path}: {why}"
+    assert caught.value.remedy.startswith(remedy)
+    assert caught.value.remedy.endswith("records written so far are kept")
+
+
+def test_a_run_does_not_begin_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path, why in (
+        (tmp_path / "file" / "below", f"{tmp_path / 'file'} is a file, and no folder"),
+        (tmp_path / "file", f"{tmp_path / 'file'} is a file, and no folder"),
+        (Path("/proc/none/below"), "no disk is behind /proc"),
+    ):
+        with pytest.raises(CannotWrite) as caught:
+            store.check_space(path)
+        assert caught.value.message == f"cannot write to {path}: {why}"
+        assert "disk space" not in caught.value.remedy
+    store.check_space(tmp_path / "new" / "below")

@@ -29,6 +29,15 @@ RECORDS, PACKED_RECORDS = "trials.jsonl", "trials.jsonl.gz"
 OURS = (RECORDS, PACKED_RECORDS, "contracts.csv", "findings.csv")  # what tells a folder of ours from anybody's
 NO_RECORDS = "name the folder of a run, such as results/quick; 'harness run' and 'harness probe' write them"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+#: what the kernel's errors of writing mean to a reader; others are told in its own words
+WHY = {
+    errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota of this user is used up",
+    errno.EROFS: "the file system is read-only", errno.EACCES: "this user has no right to write there",
+    errno.EPERM: "this user has no right to write there", errno.ENOTDIR: "a part of the path is a file, and no folder",
+    errno.EEXIST: "it is a file, and no folder", errno.EISDIR: "it is a folder, and no file",
+    errno.ENOENT: "its folder does not exist, and was not made",
+}  # fmt: skip
+ELSEWHERE = "name a place that you can write to, for a run with --out"
 
 
 def now() -> str:
@@ -217,18 +226,27 @@ def room(path: Path) -> Iterator[None]:
 
 
 def _cannot_write(path: Path, error: OSError) -> CannotWrite:
-    return CannotWrite(
-        f"cannot write to {path}: {error.strerror or error}",
-        remedy="free some disk space or choose another folder with --out; records written so far are kept",
-    )
+    why = WHY.get(error.errno or 0, error.strerror or str(error))
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    first = "free some disk space, or name another folder with --out" if full else ELSEWHERE
+    return CannotWrite(f"cannot write to {path}: {why}", remedy=f"{first}; records written so far are kept")
 
 
 def check_space(path: Path) -> None:
-    """Refuse to begin where the records would not fit. Raises CannotWrite."""
+    """Refuse to begin if the records cannot be written, or would not fit. Raises CannotWrite."""
     existing = next(parent for parent in [path, *path.absolute().parents] if parent.exists())
-    free = os.statvfs(existing).f_bavail * os.statvfs(existing).f_frsize
+    disk = os.statvfs(existing)
+    if not existing.is_dir():
+        raise CannotWrite(f"cannot write to {path}: {existing} is a file, and no folder", remedy=ELSEWHERE)
+    if disk.f_flag & os.ST_RDONLY:
+        raise CannotWrite(f"cannot write to {path}: {WHY[errno.EROFS]}", remedy=ELSEWHERE)
+    if not disk.f_blocks:
+        raise CannotWrite(f"cannot write to {path}: no disk is behind {existing}", remedy=ELSEWHERE)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise CannotWrite(f"cannot write to {path}: {existing}: {WHY[errno.EACCES]}", remedy=ELSEWHERE)
+    free = disk.f_bavail * disk.f_frsize
     if free < LEAST_FREE_BYTES:
         raise CannotWrite(
             f"only {free // 2**20} MiB are free for {path}, {LEAST_FREE_BYTES // 2**20} MiB are needed",
-            remedy="free some disk space or choose another folder with --out",
+            remedy="free some disk space, or name another folder with --out",
         )
