@@ -200,6 +200,16 @@ def test_the_verb_lists_what_is_known_in_lines_that_fit() -> None:
         assert max(map(len, told.splitlines())) <= pages.WIDTH
 
 
+def test_the_first_line_counts_what_was_asked_for() -> None:
+    known = stored.shipped()
+    asked = [one for one in known.entries if one.cell.backend == "theano"]
+    told = invoked("--backend", "theano").splitlines()[0]
+    trials, kinds = sum(one.judged for one in asked), len(asked)
+    assert told.startswith(f"the atlas, as asked: {trials} of {known.trials} trials of ")
+    assert told.endswith(f", {kinds} of {len(known.entries)} combinations")
+    assert invoked().startswith(f"the atlas: {known.trials} trials of ")
+
+
 def test_the_verb_builds_a_file_of_the_runs_that_are_named(tmp_path: Path) -> None:
     path = tmp_path / "atlas.json"
     assert "33 trials of 1 run" in invoked(str(QUICK), "--build", "--out", str(path))

@@ -49,7 +49,7 @@ def atlas(
     if not found:
         raise NothingMatches("the atlas has no such combination", remedy="'harness atlas' prints what it has")
     lines = pages.details(found) if wanted or failed else pages.overview(found)
-    console.print("\n".join([pages.headline(known), *lines]), soft_wrap=True, markup=False)
+    console.print("\n".join([pages.headline(known, found), *lines]), soft_wrap=True, markup=False)
 
 
 def _fits(cell: Cell, wanted: dict[str, str]) -> bool:

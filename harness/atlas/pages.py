@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from harness.atlas import against
@@ -20,13 +20,17 @@ UNKNOWN = "unknown"  # the cause of which nothing is known, see `judge.causes`
 HEAD = "  trials    ok  combination (c2+: two or more at once)"
 
 
-def headline(atlas: Atlas) -> str:
-    """
+def headline(atlas: Atlas, listed: Sequence[Entry] | None = None) -> str:
+    """How much there is; with `listed`, the entries that were asked for, how much of it they are.
+
     >>> headline(Atlas(runs={"results/full": 1}, entries=()))
     'the atlas: 0 trials of 1 run, 0 combinations'
     """
-    runs, kinds = len(atlas.runs), len(atlas.entries)
-    return f"the atlas: {_many(atlas.trials, 'trial')} of {_many(runs, 'run')}, {_many(kinds, 'combination')}"
+    runs, kinds = _many(len(atlas.runs), "run"), _many(len(atlas.entries), "combination")
+    if listed is None or len(listed) == len(atlas.entries):
+        return f"the atlas: {_many(atlas.trials, 'trial')} of {runs}, {kinds}"
+    judged = sum(one.judged for one in listed)
+    return f"the atlas, as asked: {judged} of {_many(atlas.trials, 'trial')} of {runs}, {len(listed)} of {kinds}"
 
 
 def overview(entries: Iterable[Entry]) -> Iterator[str]:
