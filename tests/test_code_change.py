@@ -134,17 +134,17 @@ def test_a_load_inside_a_function_of_another_module_is_found() -> None:
 @pytest.mark.parametrize(
     ("sources", "why"),
     [
-        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "from ml import model\n"}, "tasks.py takes model"),
-        ({"ml": f"{LOADED}def f(): return model\n"}, "one line"),
+        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "from ml import model\n"}, "tasks.py uses model from here"),
+        ({"ml": f"{LOADED}def f(): return model\n"}, "the line of its 'def'"),
         ({"ml": LOADED}, "no function"),
-        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "from ml import *\n"}, "tasks.py takes *"),
-        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "import ml\nml.model\n"}, "tasks.py takes model"),
-        ({"ml": f"{LOADED}def f(x=model):\n    return model\n"}, "by a default, a decorator or a class"),
-        ({"ml": "model: object = load_model('m')\ndef f():\n    return model\n"}, "it would be no Python"),
-        ({"ml": f"{LOADED}def f():\n    return model\ndef warm():\n    return f()\nwarm()\n"}, "warm uses it, and is called"),
-        ({"ml": f"{LOADED}@worker_init.connect\ndef f(**_):\n    return model\n"}, "by a handler in the main process"),
-        ({"ml": f"{LOADED}app.conf.plan = model.plan()\ndef f():\n    return model\n"}, "sets more than names"),
-        ({"ml": "model = load_model('''a\nb''')\ndef f():\n    return model\n"}, "longer than a line"),
+        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "from ml import *\n"}, "tasks.py imports * from here"),
+        ({"ml": f"{LOADED}def f():\n    return model\n", "tasks": "import ml\nml.model\n"}, "tasks.py uses model from here"),
+        ({"ml": f"{LOADED}def f(x=model):\n    return model\n"}, "a decorator or a class reads model"),
+        ({"ml": "model: object = load_model('m')\ndef f():\n    return model\n"}, "no valid Python"),
+        ({"ml": f"{LOADED}def f():\n    return model\ndef warm():\n    return f()\nwarm()\n"}, "warm uses it in the main"),
+        ({"ml": f"{LOADED}@worker_init.connect\ndef f(**_):\n    return model\n"}, "f uses it in the main"),
+        ({"ml": f"{LOADED}app.conf.plan = model.plan()\ndef f():\n    return model\n"}, "changes another object"),
+        ({"ml": "model = load_model('''a\nb''')\ndef f():\n    return model\n"}, "spans several lines"),
     ],
 )  # fmt: skip
 def test_where_no_diff_can_be_made_the_reason_is_said(sources: dict[str, str], why: str) -> None:

@@ -73,7 +73,8 @@ def _change(
     try:
         compile(new, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        return Change(file=path, line=first.lineno, statement=shown, why_not=f"as a function it would be no Python: {error}")
+        why_not = f"inside a function that code would be no valid Python ({error}); write the function by hand"
+        return Change(file=path, line=first.lineno, statement=shown, why_not=why_not)
     diff = "".join(difflib.unified_diff(text.splitlines(True), new.splitlines(True), f"a/{path}", f"b/{path}"))
     return Change(file=path, line=first.lineno, statement=shown, diff=diff)
 
@@ -155,22 +156,23 @@ def _why_not(
 ) -> str:
     for statement in block:
         if any(isinstance(node, ast.Constant) and node.end_lineno != node.lineno for node in ast.walk(statement)):
-            return "a text in it is longer than a line"
+            return "a string in it spans several lines, and a diff would indent it; move it into a function by hand"
     module = PurePath(path).stem if PurePath(path).stem != "__init__" else PurePath(path).parent.name
     for other, there in trees.items():
         if other != path and (shared := _taken(there, module, names)):
-            return f"{other} takes {', '.join(shared)} from it, and would get what is bound at import"
+            uses = "imports *" if "*" in shared else f"uses {', '.join(shared)}"
+            return f"{other} {uses} from here, and would find None; by hand: make it in a function here, and call that there"
     if early := _read(_evaluated_at_import(tree)) & set(names):
-        return f"{', '.join(sorted(early))} is read while the module is imported, by a default, a decorator or a class"
+        return f"a default, a decorator or a class reads {', '.join(sorted(early))} at import; read it in a function instead"
     users = _users(tree, names)
     if outside := _sets_others(block, names):
-        return f"the line '{outside}' sets more than names of the module"
+        return f"the line '{outside}' changes another object, which may be needed before the first task; move it by hand"
     if called := sorted(_reaching(tree, {user.name for user in users}) & _called_at_import(tree, block)):
-        return f"{', '.join(called)} uses it, and is called while the module is imported, or by a handler in the main process"
+        return f"{', '.join(called)} uses it in the main process, at import or by a signal; by hand: use it in tasks alone"
     if not users:
-        return f"no function of the module uses {', '.join(names)}"
+        return f"no function of this module uses {', '.join(names)}; make it by hand in the function that needs it"
     if any(_first(user).lineno == user.lineno for user in users):
-        return "a function that uses it stands on one line"
+        return "a function that uses it is written on the line of its 'def'; give its body a line of its own, and probe again"
     return ""
 
 
