@@ -19,7 +19,7 @@ import pytest
 CELL = dict(backend="null", environment="celery", pool="solo", measure_s=0.5, requests=10, noise_limit=100.0)
 
 
-@pytest.mark.harness_cell(**CELL)
+@pytest.mark.harness_cell(**CELL, repeat=3)
 @pytest.mark.harness_limits(min_throughput_per_s=1, max_p50_s=30)
 def test_predict(harness_cell):
     assert harness_cell.outcome == "ok"
