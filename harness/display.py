@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.errors import Exit
+from harness.experiment.matrix import ONE_THREAD, OWN_APP
 from harness.measure import doubts
 from harness.records.outcomes import Outcome
 from harness.summary import notes
@@ -170,7 +171,8 @@ def _told(text: Text, names: str, form: Layout) -> tuple[Text, str]:
 
 def _below(row: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
     """What is told below a row."""
-    if outcome is not Outcome.OK or str(row.get("traffic", "")).startswith("peak"):
+    sibling = row.get("backend") == OWN_APP and row.get("engine_threads") == ONE_THREAD
+    if outcome is not Outcome.OK or sibling or str(row.get("traffic", "")).startswith("peak"):
         yield str(row["reason"])
         if row.get("evidence"):
             yield f"evidence: {row['evidence']}"

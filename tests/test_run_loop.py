@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Given:
     cells: Sequence[Cell] = tuple(CELLS)
     skips: Mapping[Cell, str] = field(default_factory=dict)
     spares: Mapping[Cell, str] = field(default_factory=dict)
+    after: Mapping[Cell, Cell] = field(default_factory=dict)  # a cell that follows from another one's errors
     first: Cell | None = None
     retry: frozenset[Outcome] = frozenset()
     fresh: bool = False
@@ -65,6 +66,10 @@ class Given:
             Planned(cell=cell, trial=1, key=plan.key(cell, self.settings, kind="given"), skip=self.skips.get(cell, ""))
             for cell in self.cells
         ]
+
+    def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
+        shown = any(record.cell_id == item.cell.id and record.outcome is Outcome.ERRORS for record in records)
+        return [replace(item, cell=self.after[item.cell])] if item.cell in self.after and shown else []
 
     def again(self, todo: Sequence[Planned]) -> list[Planned]:
         return [item for item in self.planned() if todo and item.cell == self.first and item not in todo]
@@ -153,6 +158,27 @@ def carry_on(
 def header(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "run.json").read_text())
     return found
+
+
+def test_what_follows_from_a_record_comes_next_and_is_measured_once(tmp_path: Path) -> None:
+    given, screen = Given(folder=tmp_path, cells=[ONE, TWO], after={ONE: OTHER, TWO: THREE}), Screen()
+    runner = Runner({ONE: record(ONE, outcome=Outcome.ERRORS)})
+    table = carry_on(given, runner, screen)
+    assert runner.ran == [ONE, OTHER, TWO]
+    assert screen.begun[-1] == "3/3 threads"
+    assert list(table["cell"]) == [ONE.id, OTHER.id, TWO.id]
+    again = Runner()
+    assert list(carry_on(given, again)["cell"]) == list(table["cell"])
+    assert again.ran == []
+
+
+def test_what_follows_and_was_not_reached_is_completed(tmp_path: Path) -> None:
+    given = Given(folder=tmp_path, cells=[ONE, TWO], after={ONE: OTHER})
+    runner = Runner({ONE: record(ONE, outcome=Outcome.ERRORS)})
+    carry_on(given, runner, interrupted=lambda: len(runner.ran) == 1)
+    rest = Runner()
+    carry_on(given, rest)
+    assert (runner.ran, rest.ran) == ([ONE], [OTHER, TWO])
 
 
 def outcomes(folder: Path) -> dict[str, str]:

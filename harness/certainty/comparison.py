@@ -32,13 +32,14 @@ from enum import StrEnum
 import numpy as np
 from scipy import special
 
-from harness.certainty import families
+from harness.certainty import families, intervals
 from harness.certainty.intervals import t_quantile
 
 FACTOR = 1.05
 LEVEL = 0.002
 RANKS = 0.01
 LEAST = 3  # trials of each; with fewer, a difference is never claimed
+FEW_TRIALS = 1.10  # with fewer, what is within it counts as not told apart
 STATED_RATE = 0.01  # of false differences between runs of the same cell, at most
 
 
@@ -79,6 +80,13 @@ def compare(first: Sequence[float], second: Sequence[float], *, factor: float = 
     if word is ComparisonWord.DIFFER and (doubt := _two_kinds(first, second)):
         word, reason = ComparisonWord.CANNOT_SAY, f"{_shown(ratio, low, high, p)}: {doubt}"
     return Comparison(word=word, reason=reason, ratio=ratio, low=low, high=high, p=p)
+
+
+def told_apart(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether the second cell is really slower, `first` being the faster one; by FEW_TRIALS where the rule cannot say."""
+    if min(len(first), len(second)) < LEAST:
+        return (intervals.middle(first) or 0.0) > FEW_TRIALS * (intervals.middle(second) or 0.0)
+    return compare(first, second).word is ComparisonWord.DIFFER
 
 
 def _two_kinds(first: Sequence[float], second: Sequence[float]) -> str:

@@ -20,7 +20,7 @@ PLACEMENTS = ("import", "import-predict", "task-init", "process-init", "first-ta
 CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session")
 OWN_APP, AS_WRITTEN = "app", "as-written"  # backend and placement of somebody's own application
 PARENT_DEEDS = ("nothing", "import", "build", "load", "predict")
-AUTO = "auto"
+AUTO, ONE_THREAD = "auto", "1x1"
 FAULT = re.compile(
     r"(?P<kind>[a-z-]+)(:(?P<value>\d+(\.\d+)?))?(@(?P<after>\d+))?(x(?P<times>\d+))?"
     r"(%(?P<percent>\d+(\.\d+)?))?(\+(?P<every>\d+))?"
@@ -99,16 +99,27 @@ class Cell:
 
     def baseline(self) -> Cell:
         """The same model and call in one process, without Celery."""
+        own = self.placement == AS_WRITTEN
         return replace(
             self, pool=IN_PROCESS, concurrency=1, parent="nothing", traffic="single",
-            placement=AS_WRITTEN if self.placement == AS_WRITTEN else "import",
+            placement=AS_WRITTEN if own else "import", engine_threads=AUTO if own else self.engine_threads,
             prefetch=4, start_window_s=0.0, compile_cache="warm", max_tasks=0,
         )  # fmt: skip
+
+    def sibling(self) -> Cell:
+        """The same, with one thread for each native library."""
+        return replace(self, engine_threads=ONE_THREAD)
+
+    @property
+    def plain(self) -> Cell | None:
+        """Whose sibling this cell of somebody's own application is; None for any other cell."""
+        own = self.backend == OWN_APP and self.engine_threads == ONE_THREAD
+        return replace(self, engine_threads=AUTO) if own else None
 
     def ceilings(self, cores: int) -> tuple[Cell, ...]:
         """The in-process cells whose fastest is the most that so many cores do of this model and call, see `efficiency`."""
         one = self.baseline()
-        several = (replace(one, concurrency=processes, engine_threads="1x1") for processes in (cores, 2 * cores))
+        several = (replace(one, concurrency=processes, engine_threads=ONE_THREAD) for processes in (cores, 2 * cores))
         return tuple(dict.fromkeys((one, replace(one, engine_threads=AUTO), *several)))
 
     def as_dict(self) -> dict[str, Any]:

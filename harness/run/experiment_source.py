@@ -74,6 +74,9 @@ class ExperimentSource:
             broker_url=self.order.broker_url,
         )  # fmt: skip
 
+    def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
+        return []
+
     def again(self, todo: Sequence[Planned]) -> list[Planned]:
         return []  # answers are held against the workload's own reference, which is on disk
 

@@ -81,6 +81,9 @@ class Source(Protocol):
     def planned(self) -> list[Planned]:
         """All trials, in order; those that cannot be run with their reason."""
 
+    def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
+        """Trials that are planned beside this one for what the records show of it; asked again after each of its trials."""
+
     def again(self, todo: Sequence[Planned]) -> list[Planned]:
         """Trials that are on record, and must be run before those `todo` all the same."""
 

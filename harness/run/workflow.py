@@ -72,21 +72,27 @@ def open_broker(url: str, scratch: Path) -> AbstractContextManager[Broker]:
 
 def carry_on(terms: Terms, desk: Desk, source: Source, screen: Screen, carry_out: CarryOut) -> pd.DataFrame:
     """Run what is not on record, and write everything down."""
-    planned, known = source.planned(), desk.folder.latest()
-    todo = to_run(source, planned, known, desk, terms.retry)
+    known = desk.folder.latest()
+    todo = to_run(source, planned(source, known), known, desk, terms.retry)
     written.header(terms, desk, source)
     run_trials(source, desk, todo, known, screen, carry_out)
-    table = written.tables(desk.folder, planned)
+    table = written.tables(desk.folder, planned(source, known))
     written.header(terms, desk, source, ended=now())
     return table
 
 
-def to_run(source: Source, planned: Sequence[Planned], known: Known, desk: Desk, retry: frozenset[Outcome]) -> list[Planned]:
+def planned(source: Source, known: Known) -> list[Planned]:
+    """All trials in order, each before those that follow from what is on record of it."""
+    records = list(known.values())
+    return list(dict.fromkeys(each for item in source.planned() for each in (item, *source.follows(item, records))))
+
+
+def to_run(source: Source, items: Sequence[Planned], known: Known, desk: Desk, retry: frozenset[Outcome]) -> list[Planned]:
     """The trials that are to be run, in order; `known`: those on record."""
-    missing = plan.missing(planned, known, retry)
+    missing = plan.missing(items, known, retry)
     todo = [*source.again(missing), *missing]
-    if len(todo) < len(planned):
-        desk.say(f"{len(planned) - len(todo)} of {len(planned)} trials are on record; --fresh runs them again")
+    if len(todo) < len(items):
+        desk.say(f"{len(items) - len(todo)} of {len(items)} trials are on record; --fresh runs them again")
     if todo:
         left_s = estimate.left_s(todo, list(known.values()), desk.settings)
         desk.say(f"{len(todo)} trials to run, about {round(left_s / 60) or 1} min")
@@ -94,13 +100,14 @@ def to_run(source: Source, planned: Sequence[Planned], known: Known, desk: Desk,
 
 
 def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known, screen: Screen, carry_out: CarryOut) -> None:
-    """One after the other, each recorded as it ends, in `known`, too."""
+    """One after the other, each recorded as it ends, in `known`, too; what follows from its record comes next."""
     unsupported: dict[tuple[str, str], str] = {}
     screen.heads(todo)
-    for index, item in enumerate(todo):
+    queue = list(todo)
+    for index, item in enumerate(queue):  # which grows
         if desk.interrupted():
             return
-        screen.begins(item, index, len(todo), estimate.left_s(todo[index:], list(known.values()), desk.settings))
+        screen.begins(item, index, len(queue), estimate.left_s(queue[index:], list(known.values()), desk.settings))
         lacking = unsupported.get(_model(item.cell), "")
         reason = item.skip or lacking or source.spared(item, list(known.values()))
         record = (
@@ -115,6 +122,8 @@ def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known
         desk.folder.append(record)
         known[record.cell_id, record.trial] = record
         screen.ended(record, summary.row([record], by_cell(known.values()), desk.folder.path))
+        following = plan.missing(source.follows(item, list(known.values())), known, frozenset())
+        queue[index + 1 : index + 1] = [each for each in following if each not in queue]
 
 
 def _model(cell: Cell) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from harness.records import answers
 from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
-from harness.summary import notes, resources
+from harness.summary import notes, resources, sibling
 from harness.summary.hang_rate import hang_rate
 
 COLUMNS = (
@@ -82,7 +82,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "environment": cell.venv,
         "trials": len(trials),
         "outcome": worst.outcome.value,
-        "reason": worst.reason,
+        "reason": _reason(worst, known, others, folder),
         "cause": worst.ended.cause,
         "coverage": worst.answers.coverage,
         "doubts": doubts.text([*doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known]), *above]),
@@ -112,6 +112,16 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         **_beside(cell, known, others, folder),
         **efficiency.columns(share),
     }
+
+
+def _reason(worst: TrialRecord, known: Known, others: Mapping[str, list[TrialRecord]], folder: Path) -> str:
+    """Of a sibling with what it brought, see `sibling`."""
+    plain = worst.as_cell.plain
+    if plain is None or worst.outcome not in ANSWERED:
+        return worst.reason
+    beside = _figures((record for record in others.get(plain.id, []) if record.outcome in ANSWERED), folder)
+    own, its = ([one.throughput_per_s for _, one in each] for each in (known, beside))
+    return ": ".join(filter(None, [worst.reason, sibling.brought(own, its, plain.id)]))
 
 
 def _offered(trials: list[TrialRecord], good: list[TrialRecord]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe import checks, code_change, patience, results, seen, words
+from harness.applications.probe import checks, code_change, one_thread, patience, results, seen, words
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.implicated import implicated
@@ -74,6 +74,15 @@ class ApplicationSource:
             for cell in cells(self.order)
         ]
 
+    def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
+        """Its sibling, where the pool was over-subscribed."""
+        return one_thread.follows(item, records, self.one_thread, self._key(item.cell.sibling()))
+
+    @property
+    def one_thread(self) -> dict[str, str]:
+        """The variables that a sibling has beside those of its pool."""
+        return one_thread.variables(self.order.own, self.environment.installed)
+
     def again(self, todo: Sequence[Planned]) -> list[Planned]:
         """The serial calls: their answers are the reference, and are not kept."""
         serial = next(item for item in self.planned() if item.cell.is_baseline)
@@ -85,9 +94,12 @@ class ApplicationSource:
     @contextmanager
     def assignment(self, slot: Slot) -> Iterator[Assignment]:
         broker.emptied(slot.desk.server.url)
-        settings = slot.desk.settings.model_copy(update={"limit_s": self._limit_s(slot.item.cell)})
+        cell, application = slot.item.cell, self.application
+        settings = slot.desk.settings.model_copy(update={"limit_s": self._limit_s(cell)})
+        if cell.plain:
+            application = replace(application, own_variables={**application.own_variables, **self.one_thread})
         yield slot.assignment(
-            environment=self.environment, bundle=Path(), rows=self.rows, application=self.application, settings=settings
+            environment=self.environment, bundle=Path(), rows=self.rows, application=application, settings=settings
         )  # fmt: skip
 
     def _limit_s(self, cell: Cell) -> float:
@@ -183,7 +195,7 @@ class ApplicationSource:
             outcome = Outcome.SLOW  # it waits for children that a setting of its own replaces
         told = words.reworded(record.reason, self.order.check, self.checked, self.check)
         why = [*self._seen.rows, *self._pool_settings(cell), *words.by_settings(record, limits, self.serial), *self._seen.busy]
-        said = [told, *alike, *why, *compared]
+        said = [told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
         notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said)},
@@ -245,7 +257,7 @@ class ApplicationSource:
                 "from_here": from_here(order), "celery": list(self.application.celery),
                 "consumed": self.application.queue_name, "said": self.facts.said, "told": known["told"],
                 "limits": asdict(self.application.limits),
-                "checked": self.checked, "changes": changes,
+                "checked": self.checked, "changes": changes, "one_thread": self.one_thread,
             },
         }  # fmt: skip
 

@@ -66,6 +66,7 @@ def lines(advice: Advice) -> list[str]:
 def answer(advice: Advice) -> list[str]:
     """What to use, what comes next, and what would change that; or that Celery's overhead decides, and what helps then."""
     said = [f"best: {one.id}: {figures(one)}" for one in advice.best]
+    said += advice.siblings
     if advice.overhead:
         said += [advice.overhead, *(f"what helps: {each}" for each in AGAINST_OVERHEAD)]
         kept = f", keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
@@ -209,6 +210,7 @@ def _data(one: Advice) -> dict[str, Any]:
         "answer": headline(one),
         "provisional": one.provisional,
         "overhead": one.overhead,
+        "siblings": list(one.siblings),
         "best": [_candidate(best) for best in one.best],
         "alike": [_candidate(each) for each in one.alike],
         "what_helps": list(AGAINST_OVERHEAD) if one.overhead else [],

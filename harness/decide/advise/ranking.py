@@ -3,6 +3,7 @@
 The best are a *set*: the fastest that keeps every bound, and all that cannot be told from it by the rule of
 `certainty.comparison`; where a cell was run fewer than three times, how much fresh workers differ is unknown, and whatever is
 within FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
+A sibling (one thread for each native library) that brought its pool nothing is not advised.
 
 If what Celery costs per request decides (`overhead`), there is no best: the paces are those of Celery's own work, and a
 pool that is ahead in it is not ahead for the task.
@@ -14,16 +15,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.certainty.comparison import LEAST, Comparison, ComparisonWord, compare
+from harness.certainty import comparison
+from harness.certainty.comparison import LEAST, Comparison, compare
+from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
 from harness.experiment.traffic import parse
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
+from harness.summary import sibling
 from harness.summary.hang_rate import HangRate, clean_trials_for
 from harness.texts import few
 
-FEW_TRIALS = 1.10
 OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
 NULL_SHARE = 0.5  # of what the same pool serves if a request computes nothing: below, the task takes most of the time
 RATE_LIMITED = "it bounds the throughput"  # how a note of a task's own rate limit ends, see `worker.own_settings`
@@ -60,6 +63,7 @@ class Advice:
     measure: tuple[str, ...]
     overhead: str = ""
     alike: tuple[Candidate, ...] = ()
+    siblings: tuple[str, ...] = ()  # a sentence each: what one thread for each native library brought
 
     @property
     def provisional(self) -> bool:
@@ -76,7 +80,7 @@ def advise(candidates: Iterable[Candidate], bounds: Sequence[Bound]) -> list[Adv
 
 
 def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
-    fit = tuple(one for one in group if one.fit)
+    fit = tuple(_useful([one for one in group if one.fit]))
     decides = overhead(fit)
     ranked = [] if decides else sorted(fit, key=lambda one: -one.rows_per_s)
     best = sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
@@ -87,6 +91,7 @@ def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
     return Advice(
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
         behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=fit if decides else (),
+        siblings=tuple(_siblings(group)),
         sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
         unfit=tuple(one for one in group if one.measured and one.broken),
@@ -125,11 +130,26 @@ def _bounded_otherwise(one: Candidate) -> bool:
 
 def told_apart(first: Candidate, other: Candidate) -> bool:
     """Whether the other one is really slower."""
-    if first is other:
-        return False
-    if min(len(first.paces), len(other.paces)) < LEAST:
-        return first.rows_per_s > FEW_TRIALS * other.rows_per_s
-    return compare(first.paces, other.paces).word is ComparisonWord.DIFFER
+    return first is not other and comparison.told_apart(first.paces, other.paces)
+
+
+def _plain(one: Candidate, group: Iterable[Candidate]) -> Candidate | None:
+    """Beside which it was measured, if it is a sibling."""
+    return next((other for other in group if other.cell == one.cell.plain), None)
+
+
+def _useful(fit: Sequence[Candidate]) -> list[Candidate]:
+    """All but the siblings that brought nothing to a cell which is fit, too."""
+    beside = [(one, _plain(one, fit)) for one in fit]
+    return [one for one, plain in beside if plain is None or sibling.faster(one.paces, plain.paces)]
+
+
+def _siblings(group: Sequence[Candidate]) -> Iterable[str]:
+    for one in group:
+        plain = _plain(one, group)
+        if plain and one.measured and (brought := sibling.brought(one.paces, plain.paces, plain.id)):
+            given = ", ".join(f"{name}={value}" for name, value in settings.of(one.cell, one.application).environment.items())
+            yield f"with {given}: {one.id} has {brought}"
 
 
 def _sensitivity(group: Sequence[Candidate], winner: Candidate, bounds: tuple[Bound, ...]) -> Iterable[Sensitivity]:
@@ -174,7 +194,7 @@ def _tighter(winner: Candidate) -> Iterable[Bound]:
 
 def _fastest(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Candidate | None:
     asked = (replace(one, broken=(kept := held(one.row, bounds))[0], unknown=kept[1]) for one in group)
-    return max((one for one in asked if one.fit), key=lambda one: one.rows_per_s, default=None)
+    return max(_useful([one for one in asked if one.fit]), key=lambda one: one.rows_per_s, default=None)
 
 
 def _ratio(one: Candidate, other: Candidate) -> str:

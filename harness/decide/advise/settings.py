@@ -108,9 +108,12 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     python = application.get("python", "")
     celery = (python, "-m", "celery") if python else ("celery",)
     pool = pool_arguments(cell, tuple(application.get("celery", ())))
+    variables = dict(application.get("one_thread", {})) if cell.plain else {}
+    change = "the application stays as it is written"
     return Setup(
         command=(*celery, "--app", application["app"], "worker", *pool, *queues, "--loglevel", "WARNING", "--without-mingle"),
-        environment={}, celery={}, code="", change="the application stays as it is written",
+        environment=variables, celery={}, code="",
+        change=f"{change}; its native libraries are given one thread each" if variables else change,
         folder=application.get("folder", ""), env_file=application.get("env_file", ""),
     )  # fmt: skip
 
