@@ -446,6 +446,60 @@ def test_what_is_pasted_starts_the_worker_that_was_measured_in_an_empty_shell(tm
     assert 'command: ["python", "-m", "celery", "--app"' in settings.compose(setup)
 
 
+OWN = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
+
+
+def of_own(folder: Path, *groups: list[TrialRecord], memory: str = "") -> ranking.Advice:
+    run, bounds = written(folder, *groups), constraints.parse(memory=memory)
+    told = {"app": "shop:app", "queue": "", "celery": [5, 7], "changes": [], "one_thread": {"OMP_NUM_THREADS": "1"}}
+    (run / "run.json").write_text(json.dumps({"machine": {"cores_available": 2}, "application": told}))
+    (advice,) = ranking.advise(candidates.read_all([run], bounds), bounds)
+    return advice
+
+
+@pytest.mark.parametrize("rates", [[(10,), (31,)], [(10, 10.1, 9.9), (31, 31.2, 30.8)]])
+def test_a_sibling_that_helps_is_advised_with_its_variables_and_what_it_brought(
+    tmp_path: Path, rates: list[tuple[float, ...]]
+) -> None:
+    plain, one = (trials(cell, *paces) for cell, paces in zip((OWN, OWN.sibling()), rates, strict=True))
+    advice = of_own(tmp_path / "run", plain, one, trials(replace(OWN, pool="threads"), *(1.5 * rate for rate in rates[0])))
+    assert [each.id for each in advice.best] == [OWN.sibling().id]
+    text = pages.markdown([advice])
+    assert f"with OMP_NUM_THREADS=1: {OWN.sibling().id} has 3.10 x the throughput of {OWN.id}" in text.replace("\\", "")
+    assert "export OMP_NUM_THREADS=1\ncelery --app shop:app worker" in text
+    assert 'Environment="OMP_NUM_THREADS=1"' in text
+    assert 'OMP_NUM_THREADS: "1"' in text
+    assert "its native libraries are given one thread each" in text
+    assert json.loads(pages.as_json([advice]))[0]["best"][0]["setup"]["environment"] == {"OMP_NUM_THREADS": "1"}
+    assert settings.of(OWN, {"app": "shop:app", "queue": "", "one_thread": {"OMP_NUM_THREADS": "1"}}).environment == {}
+
+
+@pytest.mark.parametrize("rates", [(10.5,), (9.0,), (10.1, 10.2, 9.9)])
+def test_a_sibling_that_brought_nothing_is_said_to_and_not_advised(tmp_path: Path, rates: tuple[float, ...]) -> None:
+    advice = of_own(tmp_path / "run", trials(OWN, *[10.0] * len(rates)), trials(OWN.sibling(), *rates, mib=100))
+    assert [each.id for each in advice.best] == [OWN.id]
+    assert advice.runner_up is None
+    (line,) = advice.siblings
+    assert line.endswith(f"x the throughput of {OWN.id}, so it brought nothing")
+
+
+def test_a_sibling_that_brought_no_pace_may_still_keep_a_bound_that_its_pool_does_not(tmp_path: Path) -> None:
+    groups = trials(OWN, 10, 10.1, 9.9), trials(OWN.sibling(), 10, 10.1, 9.9, mib=100)
+    advice = of_own(tmp_path / "run", *groups, memory="200MiB")
+    assert [each.id for each in advice.best] == [OWN.sibling().id]
+
+
+def test_a_sibling_whose_trials_differ_too_much_is_judged_like_any_other_cell(tmp_path: Path) -> None:
+    advice = of_own(tmp_path / "run", trials(OWN, 10, 11, 9), trials(OWN.sibling(), 10, 90, 30))
+    assert {each.id for each in advice.best} == {OWN.id, OWN.sibling().id}
+    assert advice.siblings[0].endswith("but the trials differ too much to be sure")
+
+
+def test_a_sibling_stands_alone_where_its_pool_fails(tmp_path: Path) -> None:
+    advice = of_own(tmp_path / "run", trials(OWN, 10, end=Outcome.WRONG), trials(OWN.sibling(), 9))
+    assert ([each.id for each in advice.best], advice.siblings) == ([OWN.sibling().id], ())
+
+
 def test_words_of_others_are_text_in_markdown(tmp_path: Path) -> None:
     records = [handmade.changed(one, reason="<b>x</b> `y` [z](http://w)\nnew") for one in trials(IMPORT, 1, end=Outcome.ERRORS)]
     advice = advised(tmp_path, trials(FORK, 100, 101), records)

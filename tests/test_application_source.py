@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.applications.probe import one_thread
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
@@ -25,10 +26,13 @@ from harness.observe.diagnosis import Evidence
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.run.plan import Planned
+from harness.run.source import Desk, Slot
 from harness.trial.application import Application, Limits
 from harness.trial.left import Ending, Left
 from harness.worker import contract
 from tests.plain_left import left_in, requests
+from tests.test_run_loop import NoBroker
 from tests.test_store import CELL, record
 
 HERE = Path("/somewhere")
@@ -250,6 +254,89 @@ def test_a_repeat_is_spared_unless_it_is_asked_for() -> None:
     assert one.spared(again, [record(first.cell, outcome=Outcome.HUNG, proof="p")]) == "", "that is of another plan"
     one.order = replace(one.order, retry=frozenset({Outcome.SKIPPED}))
     assert one.spared(again, known) == ""
+
+
+def over_subscribed(item: Planned, **changes: Any) -> TrialRecord:
+    told = {"cpu_verdict": "over-subscribed 2.4 x", "threads_peak": {"worker": 1, "child": 2}}
+    return record(item.cell, **{"trial": item.trial, "plan_key": item.key, **told, **changes})
+
+
+def test_a_pool_that_was_over_subscribed_is_measured_with_one_thread_per_library_too() -> None:
+    one = source(replace(ORDER, settings=Settings(repeat=2)))
+    planned = one.planned()
+    serial, first = planned[:2]
+    second = next(item for item in planned if item.cell == first.cell and item.trial == 2)
+    (follows,) = one.follows(first, [over_subscribed(first)])
+    assert follows.cell.id == f"{first.cell.id}-t1x1"
+    assert (follows.trial, follows.skip) == (1, "")
+    assert follows.cell.baseline() == serial.cell, "the same serial calls say how long a request takes"
+    late = [record(first.cell, plan_key=first.key), over_subscribed(second)]
+    assert [each.trial for each in one.follows(second, late)] == [1, 2], "as many trials as its pool has"
+    assert one.follows(follows, [over_subscribed(follows)]) == []
+    assert one.follows(serial, [over_subscribed(serial)]) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cpu_verdict": "saturated"},
+        {"threads_peak": {"worker": 1, "child": 1}},
+        {"outcome": Outcome.INVALID},
+        {"plan_key": "of an earlier plan"},
+    ],
+)
+def test_nothing_follows_from_a_pool_that_no_native_threads_over_subscribe(changes: dict[str, Any]) -> None:
+    one = source()
+    first = one.planned()[1]
+    assert one.follows(first, [over_subscribed(first, **changes)]) == []
+
+
+def test_variables_that_the_application_sets_are_kept_and_there_is_no_sibling_if_it_sets_all() -> None:
+    some = source(replace(ORDER, own={"OMP_NUM_THREADS": "2"}))
+    assert list(some.one_thread) == ["OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"]
+    assert some.header({})["application"]["one_thread"] == some.one_thread
+    every = source(replace(ORDER, own=dict.fromkeys(one_thread.VARIABLES, "2")))
+    first = every.planned()[1]
+    assert every.follows(first, [over_subscribed(first)]) == []
+
+
+def test_a_sibling_is_started_with_its_variables_and_its_reason_names_them(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("harness.broker.emptied", lambda url: None)
+    one = source(replace(ORDER, own={"MKL_NUM_THREADS": "3", "OMP_NUM_THREADS": "2"}))
+    one.application = replace(one.application, own_variables={"MKL_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "4"})
+    first = one.planned()[1]
+    (follows,) = one.follows(first, [over_subscribed(first)])
+    given = []
+    for item in (first, follows):
+        desk = Desk(
+            folder=RunFolder(tmp_path), scratch=tmp_path, server=NoBroker(), settings=Settings(),
+            say=print, interrupted=bool,
+        )  # fmt: skip
+        slot = Slot(
+            item=item, desk=desk, folder=tmp_path, evidence=tmp_path, baseline_s=None, baseline_first_s=None,
+            baseline_slowest_s=None,
+        )  # fmt: skip
+        with one.assignment(slot) as work:
+            assert work.application is not None
+            given.append(dict(work.application.own_variables))
+    assert given[0] == {"MKL_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "4"}
+    assert given[1] == {"MKL_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1"}
+    told = one.revised(record(follows.cell, reason="fine")).reason
+    assert told == "fine; with OPENBLAS_NUM_THREADS=1, NUMEXPR_NUM_THREADS=1"
+
+
+def test_a_sibling_of_an_earlier_plan_is_replaced_by_a_skipped_one() -> None:
+    one = source()
+    first = one.planned()[1]
+    (earlier,) = one.follows(first, [over_subscribed(first)])
+    plain = record(first.cell, plan_key=first.key, cpu_verdict="saturated")
+    (stale,) = one.follows(first, [plain, record(earlier.cell, plan_key="of an earlier plan")])
+    assert stale.cell == earlier.cell
+    assert stale.skip.startswith("not run: its pool is not over-subscribed any more")
+    replaced = record(stale.cell, plan_key=stale.key, outcome=Outcome.SKIPPED)
+    assert one.follows(first, [plain, replaced]) == []
+    assert one.follows(first, [plain, record(earlier.cell, plan_key=earlier.key)]) == [], "it is of today's plan"
+    assert one.follows(first, [over_subscribed(first), replaced]) == [earlier], "and is measured if it is again"
 
 
 def test_a_folder_with_a_probe_of_something_else_is_not_admitted(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.certainty import intervals
 from harness.certainty.intervals import Span
-from harness.experiment.matrix import Cell
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.measure import waterfall
 from harness.records import answers
 from harness.records.outcomes import ANSWERED, Outcome
@@ -248,6 +248,16 @@ def test_without_controls_nothing_is_compared() -> None:
     assert {found[name] for name in ("null_throughput_per_s", "overhead_fraction", "baseline_predict_s")} == {None}
     without = row(trial(figures=None), beside=(trial(160.0, CELL.null_control()),))
     assert (without["null_throughput_per_s"], without["overhead_fraction"]) == (160.0, None)
+
+
+def test_the_reason_of_a_sibling_says_what_it_brought(tmp_path: Path) -> None:
+    own, reason = replace(CELL, backend=OWN_APP, placement=AS_WRITTEN), "fine; with OMP_NUM_THREADS=1"
+    groups = {cell.id: [trial(pace, cell, reason=reason)] for cell, pace in ((own, 10.0), (own.sibling(), 31.0))}
+    told = [summary.row(trials, groups, tmp_path)["reason"] for trials in groups.values()]
+    assert told[0] == "fine; with OMP_NUM_THREADS=1", "the plain cell's own words"
+    assert told[1] == f"fine; with OMP_NUM_THREADS=1: 3.10 x the throughput of {own.id}"
+    alone = groups[own.sibling().id]
+    assert summary.row(alone, {}, tmp_path)["reason"] == "fine; with OMP_NUM_THREADS=1"
 
 
 @pytest.mark.parametrize("cell", [CELL.null_control(), CELL.baseline()])

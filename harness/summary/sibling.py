@@ -1,4 +1,7 @@
-"""What one thread for each native library brought to a cell of somebody's own application. Pure."""
+"""What one thread for each native library brought to a cell of somebody's own application. Pure.
+
+`own`, `plain`: requests (or rows) per second, one a trial, of the sibling and of the cell beside which it was measured.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,11 @@ from collections.abc import Sequence
 from harness.certainty.comparison import FEW_TRIALS, told_apart
 from harness.certainty.intervals import middle
 
-REPEAT = 5  # trials, which tell what three do not
 
-
-def faster(own: Sequence[float], plain: Sequence[float]) -> bool:
-    """Whether the sibling really is; `own`, `plain`: requests (or rows) per second, one a trial, of both."""
-    return (middle(own) or 0.0) > (middle(plain) or 0.0) and told_apart(own, plain)
+def helps(own: Sequence[float], plain: Sequence[float]) -> bool:
+    """Whether it brought something, or may have: trials that differ too much to tell are no proof that it did not."""
+    mine, others = middle(own) or 0.0, middle(plain) or 0.0
+    return mine > FEW_TRIALS * others or (mine > others and told_apart(own, plain))
 
 
 def brought(own: Sequence[float], plain: Sequence[float], name: str) -> str:
@@ -24,10 +26,8 @@ def brought(own: Sequence[float], plain: Sequence[float], name: str) -> str:
     mine, others = middle(own), middle(plain)
     if not mine or not others:
         return ""
-    ratio = mine / others
-    return f"{ratio:.2f} x the throughput of {name}{'' if faster(own, plain) else _doubted(ratio)}"
-
-
-def _doubted(ratio: float) -> str:
-    unsure = ratio > FEW_TRIALS
-    return f", but its trials differ too much to say so; --repeat {REPEAT}" if unsure else ", so it brought nothing"
+    if not helps(own, plain):
+        doubt = ", so it brought nothing"
+    else:
+        doubt = "" if told_apart(own, plain) else ", but the trials differ too much to be sure"
+    return f"{mine / others:.2f} x the throughput of {name}{doubt}"

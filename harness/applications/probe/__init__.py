@@ -2,6 +2,7 @@
 
 `order` reads what the user names, `learn` asks the application in its own interpreter, `checks` says what a right answer is,
 `results` reads what came back, `code_change` finds what keeps `prefork` from working, `patience` says how long a pool runs once
-the serial calls hung. `source` has the trials, `probe` hands them to the run loop. What runs in the user's interpreter is in
+the serial calls hung, `one_thread` what is measured beside a pool that was over-subscribed, `seen` what a trial left beside its
+requests. `source` has the trials, `probe` hands them to the run loop. What runs in the user's interpreter is in
 `harness.worker`: `app_facts`, `serial`, `visitor`; what becomes of the application's settings stands in `own_settings`.
 """

@@ -141,7 +141,7 @@ def _plain(one: Candidate, group: Iterable[Candidate]) -> Candidate | None:
 def _useful(fit: Sequence[Candidate]) -> list[Candidate]:
     """All but the siblings that brought nothing to a cell which is fit, too."""
     beside = [(one, _plain(one, fit)) for one in fit]
-    return [one for one, plain in beside if plain is None or sibling.faster(one.paces, plain.paces)]
+    return [one for one, plain in beside if plain is None or sibling.helps(one.paces, plain.paces)]
 
 
 def _siblings(group: Sequence[Candidate]) -> Iterable[str]:
