@@ -332,7 +332,7 @@ def test_a_sibling_of_an_earlier_plan_is_replaced_by_a_skipped_one() -> None:
     plain = record(first.cell, plan_key=first.key, cpu_verdict="saturated")
     (stale,) = one.follows(first, [plain, record(earlier.cell, plan_key="of an earlier plan")])
     assert stale.cell == earlier.cell
-    assert stale.skip.startswith("not run: its pool is not over-subscribed any more")
+    assert stale.skip.startswith("not run: no trial of today's plan shows its pool over-subscribed")
     replaced = record(stale.cell, plan_key=stale.key, outcome=Outcome.SKIPPED)
     assert one.follows(first, [plain, replaced]) == []
     assert one.follows(first, [plain, record(earlier.cell, plan_key=earlier.key)]) == [], "it is of today's plan"

@@ -18,8 +18,11 @@ from harness.run.plan import Planned
 
 #: each library reads its own as it is loaded: OpenMP (and PyTorch), OpenBLAS, MKL, numexpr
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # it has threads of its own, and reads none of the others
-NOT_ANY_MORE = "not run: its pool is not over-subscribed any more, or sets these variables itself; earlier trials do not count"
+TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # of its own pools of threads
+NOT_ANY_MORE = (
+    "not run: no trial of today's plan shows its pool over-subscribed, or the env file sets all of its variables; what was "
+    "measured before is of another plan"
+)
 
 
 def variables(own: Mapping[str, str], installed: Iterable[str]) -> dict[str, str]:
