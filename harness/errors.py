@@ -36,7 +36,7 @@ MEANING = {
     Exit.BROKER_UNREACHABLE: "the broker does not answer, or refuses us",
     Exit.NOT_PERMITTED: "the system does not let us look at our own processes",
     Exit.CANNOT_WRITE: "the disk is full or read-only, or the place cannot be written to",
-    Exit.NO_ADVICE: "`recommend`, `tune`: no configuration can be advised, or Celery's own overhead decides",
+    Exit.NO_ADVICE: "`recommend`, `tune`: no configuration can be advised",
     Exit.BUILD_FAILED: "no environment could be built",
     Exit.FAILED: "something else failed that you can act on; the message says how",
     Exit.DEFECT: "a defect of the harness; the traceback is printed",

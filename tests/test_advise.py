@@ -540,7 +540,7 @@ def test_what_celery_costs_per_request_is_said_if_it_decides(call_s: float | Non
     (one,) = advice.best
     told = ranking.overhead([short(one, call_s)])
     assert told.startswith("what Celery costs per request decides") is said
-    assert ("10000 calls per second without it, and these serve 101 to 101" in told) is said
+    assert ("10000 calls per second without it, and with it 101 are served" in told) is said
     assert ranking.overhead([]) == ""
 
 
@@ -549,11 +549,12 @@ def test_no_winner_is_named_if_celerys_overhead_decides(tmp_path: Path) -> None:
     known, bounds = measured(tmp_path, *groups, memory="4GiB")
     (advice,) = ranking.advise(map(short, known), bounds)
     assert (advice.best, advice.runner_up, advice.sensitivity, advice.provisional) == ((), None, (), False)
-    assert pages.headline(advice) == "digits-cnn, closed-4: Celery's own overhead decides, so no pool is the best for this task"
+    head = "digits-cnn, closed-4: no pool is the best, Celery's own overhead decides; any of these 2 serves it and keeps memory"
+    assert pages.headline(advice).startswith(head)
     said = pages.lines(advice)
-    assert said[0].endswith("these serve 161 to 651; the pools do not differ by what they do for this task")
+    assert said[0].endswith("10000 calls per second without it, and with it 161 to 651 are served")
     assert said[1].startswith("what helps: several rows per request")
-    assert [line.partition(": ")[2].partition(":")[0] for line in said if line.startswith("measured, keeps memory")] == [
+    assert [line.partition(": ")[2].partition(":")[0] for line in said if line.startswith("serves, keeps memory")] == [
         FORK.id, SOLO.id
     ]  # fmt: skip
     assert any(line.startswith(f"vetoed: {IMPORT.id}: hung") for line in said)
@@ -561,9 +562,18 @@ def test_no_winner_is_named_if_celerys_overhead_decides(tmp_path: Path) -> None:
     assert (data["best"], data["runner_up"], [one["cell"] for one in data["alike"]]) == ([], None, [FORK.id, SOLO.id])
     assert len(data["what_helps"]) == 3
     page = pages.markdown([advice])
-    assert page.startswith("## digits-cnn, closed-4: Celery's own overhead decides")
-    assert "Command line" not in page
+    assert page.startswith("## digits-cnn, closed-4: no pool is the best, Celery's own overhead decides")
+    assert f"- {FORK.id}, which takes the least memory of them, starts so:" in page.replace("\\", "")
+    assert "--pool prefork" in page
     assert "best: " not in page
+
+
+def test_one_configuration_that_alone_serves_is_the_answer_though_overhead_decides(tmp_path: Path) -> None:
+    known, bounds = measured(tmp_path, trials(FORK, 1, hung=1), trials(SOLO, 160, 161, 162))
+    (advice,) = ranking.advise(map(short, known), bounds)
+    assert ([one.id for one in advice.best], advice.alike) == ([SOLO.id], ())
+    assert pages.headline(advice) == f"digits-cnn, closed-4: use {SOLO.id}"
+    assert advice.overhead.endswith("and with it 161 are served")
 
 
 @pytest.mark.parametrize("changed", ["traffic", "null", "rate limit", "another pool", "not known"])

@@ -30,7 +30,7 @@ def recommend(
     markdown: Annotated[Path | None, typer.Option(help="Write it to this file, with what to paste.")] = None,
 ) -> None:
     """Say which configuration to use, what does as well, what must not be used, and print what to paste; exit 9 if the data
-    support no advice, or if Celery's own overhead decides, so that no pool is the best."""
+    support no advice."""
     bounds = constraints.parse(
         latency=latency, memory=memory, cores=cores, min_throughput=min_throughput, max_hang_rate=max_hang_rate
     )
@@ -48,7 +48,7 @@ def recommend(
 
 
 def told(advice: Sequence[Advice], most_memory: float | None) -> None:
-    """Print it; exit 9 if a question has no best."""
+    """Print it; exit 9 if nothing can be advised for a question."""
     screen.advice(console, advice, most_memory)
-    if not all(one.best for one in advice):
+    if not all(one.shown for one in advice):
         raise typer.Exit(Exit.NO_ADVICE)

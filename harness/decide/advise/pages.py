@@ -49,8 +49,9 @@ def figures(one: Candidate) -> str:
 def headline(advice: Advice) -> str:
     """The answer in one sentence."""
     asked = f" that keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
-    if advice.overhead:
-        return f"{advice.workload}, {advice.traffic}: Celery's own overhead decides, so no pool is the best for this task"
+    if advice.alike:
+        others = f"any of these {len(advice.alike)} serves it{asked.replace(' that', ' and')}"
+        return f"{advice.workload}, {advice.traffic}: no pool is the best, Celery's own overhead decides; {others}"
     if not advice.best:
         return f"{advice.workload}, {advice.traffic}: no configuration{asked} can be recommended from these data"
     first = advice.best[0]
@@ -70,7 +71,7 @@ def answer(advice: Advice) -> list[str]:
     if advice.overhead:
         said += [advice.overhead, *(f"what helps: {each}" for each in AGAINST_OVERHEAD)]
         kept = f", keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
-        said += _few([f"measured{kept}: {one.id}: {figures(one)}" for one in advice.alike], "measured")
+        said += _few([f"serves{kept}: {one.id}: {figures(one)}" for one in advice.alike], "serve")
     if advice.provisional:
         said.append("these rest on fewer than three trials each; within 10 % of the fastest counts as not told apart")
     if advice.runner_up is not None and advice.behind is not None:
@@ -122,7 +123,8 @@ def memory(one: Candidate, bytes_: float | None) -> str:
 
 def change(one: Candidate, advice: Advice) -> list[str]:
     """Where the model has to be loaded and how it is called, and which other ways in the same pool were seen to fail."""
-    said = [settings.of(one.cell, one.application).change]
+    said = [f"{one.id}, which takes the least memory of them, starts so:"] if advice.alike else []
+    said.append(settings.of(one.cell, one.application).change)
     for other in advice.vetoed:
         same = (other.cell.backend, other.cell.pool) == (one.cell.backend, one.cell.pool)
         if same and (other.cell.placement, other.cell.call) != (one.cell.placement, one.cell.call):
@@ -167,8 +169,7 @@ def markdown(advice: Sequence[Advice], most_memory: float | None = None) -> str:
         parts += [f"## {escaped(headline(one))}", "", *(f"- {escaped(line)}" for line in lines(one)), ""]
         for words, diff in code_changes(one):
             parts += [f"- {escaped(words)}", "", *(fenced("diff", diff) if diff else ())]
-        if one.best:
-            first = one.best[0]
+        if (first := one.shown) is not None:
             parts += [f"- {escaped(memory(first, most_memory))}", *(f"- {escaped(line)}" for line in change(first, one)), ""]
             for title, language, block in _blocks(first):
                 parts += [f"{title}:", "", *fenced(language, block)]

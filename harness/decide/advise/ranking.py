@@ -5,8 +5,8 @@ The best are a *set*: the fastest that keeps every bound, and all that cannot be
 within FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
 A sibling (one thread for each native library) that brought its pool nothing is not advised.
 
-If what Celery costs per request decides (`overhead`), there is no best: the paces are those of Celery's own work, and a
-pool that is ahead in it is not ahead for the task.
+If what Celery costs per request decides (`overhead`) and several serve, there is no best: the paces are those of Celery's own
+work, and a pool that is ahead in it is not ahead for the task.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Sensitivity:
 class Advice:
     """For one model and traffic. `best`: those that cannot be told from the fastest, the smallest memory first; empty if the
     data support no advice, then `measure` says why. `overhead`: a sentence, if what Celery costs per request decides, or '';
-    `alike`: then all that keep the bounds, in no order, and none is the best."""
+    `alike`: then all that keep the bounds, if there are several, the smallest memory first, and none is the best."""
 
     workload: str
     traffic: str
@@ -70,6 +70,11 @@ class Advice:
         """It rests on fewer trials a cell than can tell any two apart."""
         return any(len(one.paces) < LEAST for one in self.best)
 
+    @property
+    def shown(self) -> Candidate | None:
+        """The one whose settings are printed; None if nothing can be advised."""
+        return next(iter((*self.best, *self.alike)), None)
+
 
 def advise(candidates: Iterable[Candidate], bounds: Sequence[Bound]) -> list[Advice]:
     """One piece of advice for each model and traffic, in the order of the cells."""
@@ -81,22 +86,22 @@ def advise(candidates: Iterable[Candidate], bounds: Sequence[Bound]) -> list[Adv
 
 def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
     fit = tuple(_useful([one for one in group if one.fit]))
-    decides = overhead(fit)
-    ranked = [] if decides else sorted(fit, key=lambda one: -one.rows_per_s)
+    alike = tuple(sorted(fit, key=_memory)) if (decides := overhead(fit)) and len(fit) > 1 else ()
+    ranked = [] if alike else sorted(fit, key=lambda one: -one.rows_per_s)
     best = sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
     rest = [one for one in ranked if one not in best]
     unknown = tuple(one for one in group if one.measured and one.unknown and not one.broken)
     workload, traffic = group[0].question
-    loosened = () if decides else tuple(_loosened(group, None, bounds))
+    loosened = () if alike else tuple(_loosened(group, None, bounds))
     return Advice(
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
-        behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=fit if decides else (),
+        behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=alike,
         siblings=tuple(_siblings(group)),
         sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
         unfit=tuple(one for one in group if one.measured and one.broken),
         unknown=unknown, unused=tuple(one for one in group if one.unused),
-        measure=(*_measure(group, best, unknown), *_unseen(fit if decides else best, bounds)),
+        measure=(*_measure(group, best, unknown), *_unseen(alike or best, bounds)),
     )  # fmt: skip
 
 
@@ -116,9 +121,10 @@ def overhead(fit: Sequence[Candidate]) -> str:
     rates, calls_s = zip(*((one.row["throughput_per_s"], one.row["baseline_predict_s"]) for one in fit), strict=True)
     if any(not call_s or rate > OVERHEAD_SHARE / call_s for rate, call_s in zip(rates, calls_s, strict=True)):
         return ""
+    served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
     return (
         f"what Celery costs per request decides: one process makes {1 / calls_s[0]:.0f} calls per second without it, and "
-        f"these serve {min(rates):.4g} to {max(rates):.4g}; the pools do not differ by what they do for this task"
+        f"with it {served} are served"
     )
 
 

@@ -17,7 +17,7 @@ MOST = 480  # signs of a line: what decides stands in the first half, and all of
 def advice(console: Console, found: Sequence[Advice], most_memory: float | None) -> None:
     """The answer first, then why and what else, then what to paste."""
     for one in found:
-        colour = "green" if one.best else "yellow" if one.overhead else "red"
+        colour = "green" if one.best else "yellow" if one.alike else "red"
         console.print(Text(pages.headline(one), style=f"bold {colour}"), soft_wrap=True)
         for line in pages.lines(one):
             style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
@@ -26,8 +26,7 @@ def advice(console: Console, found: Sequence[Advice], most_memory: float | None)
         for words, diff in pages.code_changes(one):
             console.print(Text(f"  {words}", style="bold"), soft_wrap=True)
             console.print(Text(diff), soft_wrap=True, end="")
-        if one.best:
-            first = one.best[0]
+        if (first := one.shown) is not None:
             for line in (pages.memory(first, most_memory), *pages.change(first, one)):
                 console.print(Text(f"  {line}"), soft_wrap=True)
             for title, block in pages.blocks(first)[:3]:
