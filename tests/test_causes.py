@@ -37,6 +37,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "fork-lost-threads",
     ),
     ("a module's import", {**HUNG, "frames": IMPORTS, "lost_python": ["python"]}, "fork-held-lock"),
+    ("an import of a thread that has ended since", {**HUNG, "frames": IMPORTS}, "fork-held-lock"),
+    ("an import in threads", {**HUNG, "frames": IMPORTS, "pool": "threads"}, "deadlock"),
     ("a wait in vain, with a limit", {**WRONG, "frames": WAITS, "lost_native": ["python"]}, "fork-lost-threads"),
     ("a lock's holder is lost", {**HUNG, "frames": LOCK, "lost_python": ["python"]}, "fork-held-lock"),
     ("a lock, and nothing was lost", {**HUNG, "frames": LOCK}, "deadlock"),

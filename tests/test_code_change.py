@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.applications.probe import code_change
+from harness.applications.probe.implicated import implicated
 
 LOADED = "model = load_model('m')\n"
 PROJECTS = Path(__file__).parent / "probe_projects"
@@ -201,3 +202,25 @@ def test_the_modules_of_the_test_projects_are_understood() -> None:
         (change,) = code_change.propose({name: (PROJECTS / name).read_text()}, {name: frozenset({"model"})})
         assert change.statement.startswith("model = load_model(")
         assert change.diff
+
+
+BETWEEN = """import threading
+READY = threading.Event()
+def fetch():
+    READY.set()
+loader = threading.Thread(target=fetch, daemon=True)
+loader.start()
+def predict(x):
+    READY.wait(8)
+"""
+
+
+def test_what_threads_tell_each_other_by_is_not_moved_but_the_thread_is_named() -> None:
+    frames = ("Condition.wait (threading.py:327)", "Event.wait (threading.py:629)", "predict (tasks.py:8)")
+    sources = {"tasks.py": BETWEEN, "other.py": "import threading\nfor _ in range(2):\n    threading.Timer(1, print).start()\n"}
+    assert implicated(sources, frames) == {}
+    first, second = code_change.by_hand(sources)
+    assert (first.file, first.line, first.statement, first.diff) == ("tasks.py", 6, "loader.start()", "")
+    assert (second.file, second.line) == ("other.py", 2)
+    assert first.why_not == "start that thread in a function which each child calls, by worker_process_init"
+    assert code_change.by_hand({"tasks.py": "import pool\npool.start()\ndef f():\n    Thread().start()\n"}) == []

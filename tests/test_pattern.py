@@ -8,6 +8,7 @@ import pytest
 
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.records.record import TrialRecord
+from harness.records.sections import Backlog
 from harness.summary.pattern import across
 from tests.test_store import record
 
@@ -35,7 +36,7 @@ def said(of: str, **ended: str) -> str:
         ("solo", {"solo": "crashed", "prefork": "crashed", "threads": "ok"}, "solo, prefork: so it ends; threads is not"),
         ("threads", {"threads": "hung", "prefork": "hung", "in_process": "waiting"}, "the calls without Celery end badly, too"),
         ("threads", {"threads": "hung", "prefork": "hung", "in_process": "ok"}, "so it ends in every pool that was tried"),
-        ("threads", {"threads": "hung", "in_process": "ok"}, ""),
+        ("threads", {"threads": "hung", "in_process": "ok"}, "the calls without Celery, one after the other, do not"),
         ("prefork", {"prefork": "hung", "threads": "errors", "in_process": "errors"}, "only prefork does it (threads is"),
         ("threads", {"prefork": "hung", "threads": "errors", "in_process": "errors"}, "the calls without Celery end so, too"),
         ("gevent", {"gevent": "wrong", "threads": "ok", "prefork": "ok"}, "gevent: so it ends; threads, prefork are not"),
@@ -64,6 +65,15 @@ def test_a_row_that_ends_the_serial_process_hangs_threads_by_the_same_fault_but_
     (hung,) = groups[cells["threads"].id]
     groups[cells["threads"].id] = [hung.changed(ended={"cause": "fork-lost-threads"})]
     assert across(cells["threads"], groups).startswith("only requests that share a process do it (prefork is not affected)")
+
+
+def test_serial_calls_that_wait_for_a_task_that_nobody_runs_there_say_nothing_of_a_pool() -> None:
+    groups = {cell.id: [record(outcome="waiting").changed(asked={"cell": cell.as_dict()})] for cell in (OWN, OWN.baseline())}
+    assert across(OWN, groups).startswith("the calls without Celery end so, too")
+    (alone,) = groups[OWN.baseline().id]
+    child = Backlog(queue="celery", task="tasks.child", waiting=1, reserved=0, consumed=True)
+    groups[OWN.baseline().id] = [alone.changed(answers={"backlog": [child]})]
+    assert across(OWN, groups) == ""
 
 
 def test_another_call_or_workload_is_another_question() -> None:

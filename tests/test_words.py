@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from harness.applications.probe import words
+from harness.applications.probe.checks import reference
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import CpuUse, Figures
+from harness.records.sections import Backlog, CpuUse, Figures
 from harness.trial.application import Limits
+from harness.trial.left import Ending
 from tests.test_store import record
 
 OWN = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
@@ -131,3 +133,64 @@ def test_a_request_that_costs_what_a_first_one_costs_is_told(first_s: float, lat
     assert all(text.startswith("every request costs what a first one costs") for text in said)
     assert words.loaded_again(trial, None) == []
     assert words.loaded_again(of("gevent", first=0.4), serial(first_s, later_s)) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "limits", "said"),
+    [
+        (Outcome.HUNG, Limits(soft_s=8.0), "in prefork the task's soft limit of 8 s ends such a wait"),
+        (Outcome.WAITING, Limits(hard_s=9.0), "in prefork the task's hard limit of 9 s ends such a wait"),
+        (Outcome.HUNG, Limits(), ""),
+        (Outcome.ERRORS, Limits(soft_s=8.0), ""),
+    ],
+)
+def test_serial_calls_without_an_end_are_held_against_the_tasks_own_limit(outcome: Outcome, limits: Limits, said: str) -> None:
+    told = words.by_settings(of("in-process", outcome=outcome), limits, None)
+    assert "".join(told).endswith(said)
+    assert bool(told) is bool(said)
+
+
+@pytest.mark.parametrize(("outcome", "consumed", "said"), [
+    (Outcome.WAITING, True, True), (Outcome.HUNG, True, True), (Outcome.OK, True, False), (Outcome.WAITING, False, False),
+])  # fmt: skip
+def test_a_task_that_waits_for_one_that_its_own_worker_holds_is_told_so(outcome: Outcome, consumed: bool, said: bool) -> None:
+    held = Backlog(queue="celery", task="tasks.child", waiting=1, reserved=2, consumed=consumed)
+    told = words.by_settings(of(outcome=outcome).changed(answers={"backlog": [held]}), Limits(), None)
+    begin = "they may wait for tasks.child, of which 3 wait for a free executor of this same worker: let no task wait"
+    assert [line.startswith(begin) for line in told] == [True] * said
+
+
+NUMBERS = reference((row, {"n": row}) for row in range(3))
+
+
+@pytest.mark.parametrize(
+    ("pool", "answers", "right", "said"),
+    [
+        ("threads", [(0, 1), (1, 2), (2, 2)], 1, "2 of 2 wrong answers are right for another row: requests may get"),
+        (
+            "gevent",
+            [(0, 7)] * 6,
+            0,
+            "each answer is wrong, from the first on: look for a setting that the",
+        ),
+        ("threads", [(0, 7)] * 6, 1, ""),
+        ("threads", [(0, 7)], 0, ""),  # too few to say so
+        ("prefork", [(0, 1)] * 6, 0, ""),  # one label of few is that of another row by itself
+    ],
+)
+def test_wrong_answers_of_requests_that_share_a_process(
+    pool: str, answers: list[tuple[int, int]], right: int, said: str
+) -> None:
+    NUMBERS.begin()
+    wrong = sum(not NUMBERS(row, {"n": got})[0] for row, got in answers)
+    one = of(pool, outcome=Outcome.WRONG, ok=right).changed(answers={"wrong": wrong})
+    told = words.beside_each_other(one, NUMBERS)
+    assert "".join(told).startswith(said)
+    assert bool(told) is bool(said)
+
+
+def test_the_last_line_of_a_log_tells_how_a_process_ended() -> None:
+    assert (
+        words.last_words(Ending(by="worker-exit", worker_exit="exit 2", log_words="usage / error: no")) == "exit 2: error: no"
+    )
+    assert words.last_words(Ending(by="worker-exit", worker_exit="exit 2")) == "exit 2"

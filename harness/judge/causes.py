@@ -173,18 +173,25 @@ def _of_hang(facts: Facts) -> Cause:
     if facts.how is How.FUTEX and facts.pool in ("gevent", "eventlet"):
         support = ("the thread of the hub itself waits in a futex, so no greenlet can run", *_where(facts))
         return Cause(name="hub-blocked", support=support)
+    if (
+        facts.pool == FORKED
+        and facts.how in (How.FUTEX, How.BEREFT)
+        and any(map(IMPORT_FRAMES.search, facts.frames[:LOCK_DEPTH]))
+    ):
+        first = (
+            "the child waits to import a module that a thread of its parent was importing at the fork: import it before, in "
+        )
+        return Cause(name="fork-held-lock", support=(f"{first}the main thread, at the top of the file", *_where(facts)))
     if facts.pool == FORKED and facts.how in (How.FUTEX, How.BEREFT) and (facts.lost_native or facts.lost_python):
         return _of_fork(facts)
     if facts.how in (How.FUTEX, How.BEREFT, How.GREENLET, How.PIPE) and (facts.frames or facts.pool != FORKED):
-        return Cause(name="deadlock", support=("no thread was lost in a fork", *_where(facts)))
+        alone = ("its parent had no other thread when it was ready; one that had ended by then is not seen",)
+        return Cause(name="deadlock", support=(*(alone if facts.pool == FORKED else ()), *_where(facts)))
     return Cause(name="unknown")  # a forked child that nobody looked into may lack threads
 
 
 def _of_fork(facts: Facts) -> Cause:
     """A Python lock, or a C library's, was held; what is waited for is a thread's work, Python's or an engine's."""
-    if any(map(IMPORT_FRAMES.search, facts.frames[:LOCK_DEPTH])):
-        first = "the child waits to import a module that a thread of its parent was importing at the fork"
-        return Cause(name="fork-held-lock", support=(first, *_where(facts)))
     if found := _of_lost_python(facts):
         return found
     if is_at_lock(facts.frames):

@@ -27,7 +27,7 @@ def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
     own = worst(same.get(cell, ()))
     if cell.is_control or cell.is_baseline or own is None or own.outcome in SERVES:
         return ""
-    alone = next((found.outcome for other, trials in same.items() if other.is_baseline and (found := worst(trials))), None)
+    alone = next((_alone(found) for other, trials in same.items() if other.is_baseline and (found := worst(trials))), None)
     if _alike(own, alone):
         how = "end so, too" if own.outcome is alone else f"end badly, too ({alone})"
         return f"the calls without Celery {how}: the task itself does it, and no pool can mend that"
@@ -57,6 +57,11 @@ def worst(trials: Sequence[TrialRecord]) -> TrialRecord | None:
     return gravest(judged) if judged else None
 
 
+def _alone(record: TrialRecord) -> Outcome | None:
+    """How the calls without Celery ended; None if they wait for another task of the application, which nobody runs there."""
+    return None if record.answers.backlog and record.outcome in ENDS else record.outcome
+
+
 def _alike(one: TrialRecord, alone: Outcome | None) -> bool:
     """Whether a trial ended badly as the calls without Celery did: in the same way, or by what ends a process or a wait, unless
     a fork did it here. A row that ends a process may leave a thread or a greenlet of another pool without an answer.
@@ -73,9 +78,7 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
         copied = "copied or shared" if own is Outcome.WRONG else "copied"
         return f"only a fork does it ({others}): what the main process had made before it is {copied}, and its threads are not"
     if all(POOLS[pool].executors == "processes" for pool in bad):
-        return (
-            f"only {few(bad)} does it ({others}): look at what processes share, or inherit, and at limits that only they keep"
-        )
+        return f"only {few(bad)} does it ({others}): look at limits that only processes keep, and at what they share or inherit"
     beside = {pool for pool in POOLS if POOLS[pool].executors in ("threads", "greenlets")}
     if set(bad) <= beside and not set(good) & beside:
         return (
@@ -86,6 +89,6 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
 
 def _everywhere(bad: Sequence[str], alone: Outcome | None) -> str:
     if len(bad) < 2:
-        return ""
+        return "the calls without Celery, one after the other, do not end so" if alone in SERVES else ""
     without = ", but not in the calls without Celery" if alone in SERVES else ""
     return f"so it ends in every pool that was tried ({few(bad, len(bad))}){without}"

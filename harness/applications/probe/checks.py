@@ -24,6 +24,7 @@ NEAR_ZERO = 1e-2  # of that, of the largest number at the same place
 CALLS, PROCESSES = "from call to call", "from process to process, or under load"
 LATER = "from before a trial to after it"
 A_RECORD = 8  # entries that a list of several kinds has at most, if each is to have a place of its own
+CROSSED_MOST = 200  # wrong answers that are held against every other row
 FAR = 1e300  # beyond, an integer is no number of the tables any more
 ANY = "*"  # in a place's path: whatever index
 Place = tuple[str, ...]
@@ -134,6 +135,7 @@ class Reference:
     near: Tolerance = field(default_factory=Tolerance)
     differed: Counter[Place] = field(default_factory=Counter, compare=False)  # where answers did, and how often
     examples: dict[Place, tuple[int, Difference]] = field(default_factory=dict, compare=False)  # the first there, with its row
+    crossed: Counter[bool] = field(default_factory=Counter, compare=False)  # wrong ones that another row's would be, or not
     compared: Counter[bool] = field(default_factory=Counter, compare=False)  # answers that were, and that had nothing beside
 
     @cached_property
@@ -155,6 +157,7 @@ class Reference:
         """Forget what was counted: another trial's answers come."""
         self.differed.clear()
         self.examples.clear()
+        self.crossed.clear()
         self.compared.clear()
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
@@ -166,7 +169,13 @@ class Reference:
         self.differed.update({one.place for one in found})
         for one in found:
             self.examples.setdefault(one.place, (row, one))
+        if found and self.crossed.total() < CROSSED_MOST:
+            self.crossed[any(self._fits(other, result) for other in self.answers if other != row)] += 1
         return not found, max((one.gap for one in found), default=0.0)
+
+    def _fits(self, row: int, result: Any) -> bool:
+        everything = differences(self.answers[row], result, self.near)
+        return all(self._is_ignored(one.place) for one in everything)
 
     def beside(self, answers: Iterable[tuple[int, Any]]) -> Reference:
         """With what the same rows gave in other processes."""

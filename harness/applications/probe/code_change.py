@@ -11,12 +11,12 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from harness.applications.probe.implicated import Names, parsed
+from harness.applications.probe.implicated import Names, parsed, started
+from harness.applications.probe.rewritten import rewritten
 
 #: of these, all that a module has moves with one of them
 LOADERS = frozenset({
@@ -28,7 +28,6 @@ MAIN_SIGNALS = re.compile(
     r"\b(celeryd_init|celeryd_after_setup|worker_init|worker_ready|on_after_configure|on_after_finalize)\b"
 )
 SAVED = ("saved_model.load",)
-FUNCTION = "load_in_this_process"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # their variables are their own
 NESTED = (*FUNCTIONS, ast.Lambda, ast.ClassDef)
@@ -56,6 +55,16 @@ def propose(sources: Mapping[str, str], asked: Names) -> list[Change]:
     return [change for change in found if change is not None]
 
 
+def by_hand(sources: Mapping[str, str]) -> list[Change]:
+    """The lines that start a thread of Python's at import: a forked child has what it left, and not the thread."""
+    why_not = "start that thread in a function which each child calls, by worker_process_init"
+    return [
+        Change(file=path, line=each.lineno, statement=ast.unparse(each).splitlines()[0], why_not=why_not)
+        for path, tree in parsed(sources).items()
+        for each in started(tree)
+    ]
+
+
 def _change(
     path: str, text: str, trees: Mapping[str, ast.Module], loading: frozenset[str], asked: frozenset[str]
 ) -> Change | None:
@@ -69,7 +78,7 @@ def _change(
     why_not = _why_not(path, tree, block, names, trees)
     if why_not:
         return Change(file=path, line=first.lineno, statement=shown, why_not=why_not)
-    new = _rewritten(text, tree, block, names)
+    new = rewritten(text, [_first(user) for user in _users(tree, names)], block, names)
     try:
         compile(new, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -253,45 +262,3 @@ def _first(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
     """The first statement after the docstring."""
     documented = ast.get_docstring(function, clean=False) is not None and len(function.body) > 1
     return function.body[1 if documented else 0]
-
-
-def _rewritten(text: str, tree: ast.Module, block: Sequence[ast.stmt], names: Sequence[str]) -> str:
-    lines = text.splitlines(True)
-    calls = [(_first(user).lineno - 1, " " * _first(user).col_offset + f"{FUNCTION}()\n") for user in _users(tree, names)]
-    for place, line in sorted(calls, reverse=True):
-        lines.insert(place, line)
-    shift = [place for place, _ in calls]
-    moved = "".join("".join(lines[begin:end]) for begin, end in (_span(statement, shift) for statement in block))
-    for statement in reversed(block[1:]):
-        begin, end = _span(statement, shift)
-        del lines[begin:end]
-    begin, end = _span(block[0], shift)
-    lines[begin:end] = [_function(moved, names)]
-    return "".join(lines)
-
-
-def _span(statement: ast.stmt, inserted: Sequence[int]) -> tuple[int, int]:
-    """Its lines, [begin, end), after lines were inserted at these places of the old text."""
-    begin, end = statement.lineno - 1, statement.end_lineno or statement.lineno
-    before = sum(place <= begin for place in inserted)
-    return begin + before, end + before
-
-
-def _function(moved: str, names: Sequence[str]) -> str:
-    body = textwrap.indent(moved if moved.endswith("\n") else moved + "\n", " " * 16)
-    return (
-        "import threading\n\n"
-        f"{' = '.join(names)} = None\n"
-        "_LOADED, _LOADING = False, threading.RLock()  # what is loaded may ask for it again\n\n\n"
-        f"def {FUNCTION}():\n"
-        '    """Load at the first task of each process: what runs in the main process does not run in its forked children."""\n'
-        f"    global {', '.join(names)}, _LOADED\n"
-        "    with _LOADING:\n"
-        "        if not _LOADED:\n"
-        "            _LOADED = True\n"
-        "            try:\n"
-        f"{body}"
-        "            except BaseException:\n"
-        "                _LOADED = False\n"
-        "                raise\n\n"
-    )

@@ -12,6 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 FRAME = re.compile(r"(?P<function>\S+) \((?P<file>[^():]+\.py):(?P<line>\d+)\)$")
+#: what tells of other threads, or keeps them apart: a new one in each child has nobody who sets it
+BETWEEN_THREADS = frozenset({
+    "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "LifoQueue", "Lock", "PriorityQueue", "Queue",
+    "RLock", "Semaphore", "SimpleQueue", "Thread", "Timer",
+})  # fmt: skip
 Names = dict[str, frozenset[str]]  # by a module's path
 
 
@@ -85,9 +90,37 @@ def objects(tree: ast.Module) -> frozenset[str]:
 
 
 def _is_made(value: ast.expr) -> bool:
-    """Whether a call gives it; the Celery application itself is no object to move."""
+    """Whether a call gives it. The Celery application itself is no object to move, nor is what threads tell each other by."""
     calls = [ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(value) if isinstance(node, ast.Call)]
-    return bool(calls) and "Celery" not in calls
+    return bool(calls) and "Celery" not in calls and not (isinstance(value, ast.Call) and _last(value) in BETWEEN_THREADS)
+
+
+def _last(call: ast.Call) -> str:
+    """'Thread', of a call of threading.Thread."""
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def started(tree: ast.Module) -> list[ast.stmt]:
+    """Statements of a module's top level that start a thread of Python's."""
+    plain = [node for node in tree.body if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.For | ast.If)]
+    threads = {
+        target.id
+        for node in plain
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _last(node.value) in ("Thread", "Timer")
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return [node for node in plain if any(_starts(part, threads) for part in ast.walk(node))]
+
+
+def _starts(node: ast.AST, threads: set[str]) -> bool:
+    """Whether it is `Thread(…).start()`, or `name.start()` of one of these names."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "start":
+        return False
+    whose = node.func.value
+    return (isinstance(whose, ast.Name) and whose.id in threads) or (
+        isinstance(whose, ast.Call) and _last(whose) in ("Thread", "Timer")
+    )
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, ast.alias]]:

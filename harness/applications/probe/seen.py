@@ -56,7 +56,8 @@ def busy_with(left: Left) -> list[str]:
         for name, took_s in stamps.others_s(left.events, last_s).items()
     }
     return [
-        f"{visible(name)}, which its requests hand work to, had {100 * share:.0f} % of the executors' time"
+        f"{visible(name)}, which its requests hand work to, had {100 * share:.0f} % of the executors' time: "
+        "give it a queue and a worker of its own"
         for name, share in shares.items()
         if share >= BUSY_SHARE
     ]

@@ -23,6 +23,7 @@ from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.pools import POOLS
+from harness.judge.causes import LOST_THREADS
 from harness.records.answers import Requests
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
@@ -158,7 +159,7 @@ class ApplicationSource:
         came_to = max((line["row"] for line in lines), default=-1) + 1  # they are gone through in order
         if lines and (spoiler := results.row_in_work(len(lines), len(order.rows))) is not None and ended.by != "done":
             came_to = max(came_to, spoiler + 1)
-            how = f"ended the serial calls ({ended.worker_exit})" if ended.by == "worker-exit" else "never came back"
+            how = f"ended the serial calls ({words.last_words(ended)})" if ended.by == "worker-exit" else "never came back"
             self.spoiler = f"row {spoiler + 1} {how}"
         found = checks.reference(_answers(lines), order.tolerance).beside(_answers(beside))
         if order.check and (found.answers or all(line["error"] for line in lines)):
@@ -194,11 +195,14 @@ class ApplicationSource:
         if outcome is Outcome.STALLED and record.answers.died and words.replaced(record, limits):
             outcome = Outcome.SLOW  # it waits for children that a setting of its own replaces
         told = words.reworded(record.reason, self.order.check, self.checked, self.check)
-        why = [*self._seen.rows, *self._pool_settings(cell), *words.by_settings(record, limits, self.serial), *self._seen.busy]
+        beside = words.beside_each_other(record, self.check)
+        decides = words.by_settings(record, limits, self.serial)
+        why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         said = [told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
         notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
+        limited = {"cause": "", "support": []} if words.endless(record, limits) else {}
         revised = record.changed(
-            ended={"outcome": outcome, "reason": "; ".join(said)},
+            ended={"outcome": outcome, "reason": "; ".join(said), **limited},
             answers={"coverage": coverage},
             certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
         )
@@ -212,7 +216,8 @@ class ApplicationSource:
     def _propose(self, record: TrialRecord) -> None:
         """What could be changed about the object that a child which hangs by the fork is blocked in."""
         if record.ended.cause.startswith("fork-") and not self.changes:
-            self.changes = code_change.propose(self.code, implicated(self.code, self._seen.frames))
+            found = code_change.propose(self.code, implicated(self.code, self._seen.frames))
+            self.changes = found or (code_change.by_hand(self.code) if record.ended.cause == LOST_THREADS else [])
             if diff := "\n".join(change.diff for change in self.changes if change.diff):
                 self.folder.replace(CHANGE_FILE, diff)
 

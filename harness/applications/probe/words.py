@@ -14,14 +14,16 @@ from harness.applications.probe.checks import AnswerCheck, Reference
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.texts import visible
 from harness.trial.application import Limits
+from harness.trial.left import Ending
 
 BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
 STRUCK_SHARE = 0.95  # of a soft limit: whoever catches it answers then
 AGAIN_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 10.0, 0.1  # see `loaded_again`
+ALL_WRONG = 5  # answers, so that it is no chance
 VALUE_MOST = 48  # characters of an answer that is quoted
 HARD_IN_GREENLETS = "gevent"  # as a timeout of its loop (celery/concurrency/gevent.py); eventlet, threads, solo keep none
 
@@ -56,9 +58,49 @@ def _short(value: Any) -> str:
 def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
     """The settings that decided how this trial went, and what each process did again; a sentence each."""
     if record.as_cell.is_baseline:
-        return []
+        return endless(record, limits)
     said = [*_rate(record, limits, serial), *_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits)]
+    said += _own_child(record)
     return said if said and record.answers.died else [*said, *loaded_again(record, serial)]
+
+
+def endless(record: TrialRecord, limits: Limits) -> list[str]:
+    """Of serial calls without an end: that a time limit of the task's own would end them."""
+    names = [(name, bound) for name, bound in (("soft", limits.soft_s), ("hard", limits.hard_s)) if bound]
+    if record.outcome not in STUCK or not record.as_cell.is_baseline or not names:
+        return []
+    name, bound = names[0]
+    return [f"the serial calls keep no time limit: in prefork the task's {name} limit of {bound:g} s ends such a wait"]
+
+
+def _own_child(record: TrialRecord) -> list[str]:
+    """Whether requests that stand still may wait for another task, whose messages this worker has no free executor for."""
+    if record.outcome not in STUCK:
+        return []
+    return [
+        f"they may wait for {visible(one.task)}, of which {one.waiting + one.reserved} wait for a free executor of this same "
+        "worker: let no task wait for another one, or give that one a queue and a worker of its own"
+        for one in record.answers.backlog
+        if one.consumed
+    ]
+
+
+def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
+    """What wrong answers have in common where requests share a process: those of another row, or all of them wrong."""
+    answers = record.answers
+    apart = not record.as_cell.is_baseline and POOLS[record.as_cell.pool].executors in ("threads", "greenlets")
+    if not apart or record.outcome is not Outcome.WRONG or not isinstance(check, Reference):
+        return []
+    if crossed := check.crossed[True]:
+        return [
+            f"{crossed} of {check.crossed.total()} wrong answers are right for another row: requests may get each other's data"
+        ]
+    if answers.ok or answers.wrong < ALL_WRONG:
+        return []
+    return [
+        "each answer is wrong, from the first on: look for a setting that the importing thread made, and that does not hold in "
+        "other threads (a threading.local, a context variable, a library's set_config)"
+    ]
 
 
 def _rate(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
@@ -135,3 +177,9 @@ def not_kept(cell: Cell, limits: Limits) -> list[str]:
         return []
     names = [("soft", limits.soft_s), ("hard", limits.hard_s if cell.pool != HARD_IN_GREENLETS else None)]
     return [f"{cell.pool} does not keep the task's {name} time limit of {bound:g} s" for name, bound in names if bound]
+
+
+def last_words(ended: Ending) -> str:
+    """'exit 2: error: argument --mode: invalid choice', what a process said last before it ended."""
+    last = ended.log_words.rpartition(" / ")[2]
+    return f"{ended.worker_exit}: {last}" if last else ended.worker_exit
