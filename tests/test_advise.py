@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from harness import cli
 from harness.certainty.intervals import Span
-from harness.decide.advise import candidates, constraints, pages, ranking, settings
+from harness.decide.advise import candidates, constraints, data, pages, ranking, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.constraints import Bound
 from harness.errors import BadInput, Exit
@@ -470,7 +470,7 @@ def test_a_sibling_that_helps_is_advised_with_its_variables_and_what_it_brought(
     assert 'Environment="OMP_NUM_THREADS=1"' in text
     assert 'OMP_NUM_THREADS: "1"' in text
     assert "its native libraries are given one thread each" in text
-    assert json.loads(pages.as_json([advice]))[0]["best"][0]["setup"]["environment"] == {"OMP_NUM_THREADS": "1"}
+    assert json.loads(data.as_json([advice]))[0]["best"][0]["setup"]["environment"] == {"OMP_NUM_THREADS": "1"}
     assert settings.of(OWN, {"app": "shop:app", "queue": "", "one_thread": {"OMP_NUM_THREADS": "1"}}).environment == {}
 
 
@@ -526,7 +526,15 @@ def test_among_ties_the_smaller_memory_leads(tmp_path: Path) -> None:
 
 def short(one: Candidate, call_s: float | None = 0.0001, null: float | None = None) -> Candidate:
     """A task that takes so long without Celery; `null`: the share of the pace of a request that computes nothing."""
-    return replace(one, row={**one.row, "baseline_predict_s": call_s, "overhead_fraction": null})
+    usual_s = 4 / one.row["throughput_per_s"]
+    row = {
+        **one.row,
+        "baseline_predict_s": call_s,
+        "overhead_fraction": null,
+        "latency_p50_s": usual_s,
+        "predict_p50_s": call_s,
+    }
+    return replace(one, row=row)
 
 
 def measured(folder: Path, *groups: list[TrialRecord], **options: object) -> tuple[list[Candidate], tuple[Bound, ...]]:
@@ -540,7 +548,7 @@ def test_what_celery_costs_per_request_is_said_if_it_decides(call_s: float | Non
     (one,) = advice.best
     told = ranking.overhead([short(one, call_s)])
     assert told.startswith("what Celery costs per request decides") is said
-    assert ("10000 calls per second without it, and with it 101 are served" in told) is said
+    assert ("a call takes 0.1 ms without it, and with it 101 are served per second" in told) is said
     assert ranking.overhead([]) == ""
 
 
@@ -552,15 +560,15 @@ def test_no_winner_is_named_if_celerys_overhead_decides(tmp_path: Path) -> None:
     head = "digits-cnn, closed-4: no pool is the best, Celery's own overhead decides; any of these 2 serves it and keeps memory"
     assert pages.headline(advice).startswith(head)
     said = pages.lines(advice)
-    assert said[0].endswith("10000 calls per second without it, and with it 161 to 651 are served")
+    assert said[0].endswith("a call takes 0.1 ms without it, and with it 161 to 651 are served per second")
     assert said[1].startswith("what helps: several rows per request")
     assert [line.partition(": ")[2].partition(":")[0] for line in said if line.startswith("serves, keeps memory")] == [
         FORK.id, SOLO.id
     ]  # fmt: skip
     assert any(line.startswith(f"vetoed: {IMPORT.id}: hung") for line in said)
-    (data,) = json.loads(pages.as_json([advice]))
-    assert (data["best"], data["runner_up"], [one["cell"] for one in data["alike"]]) == ([], None, [FORK.id, SOLO.id])
-    assert len(data["what_helps"]) == 3
+    (told,) = json.loads(data.as_json([advice]))
+    assert (told["best"], told["runner_up"], [one["cell"] for one in told["alike"]]) == ([], None, [FORK.id, SOLO.id])
+    assert len(told["what_helps"]) == 3
     page = pages.markdown([advice])
     assert page.startswith("## digits-cnn, closed-4: no pool is the best, Celery's own overhead decides")
     assert f"- {FORK.id}, which takes the least memory of them, starts so:" in page.replace("\\", "")
@@ -573,10 +581,12 @@ def test_one_configuration_that_alone_serves_is_the_answer_though_overhead_decid
     (advice,) = ranking.advise(map(short, known), bounds)
     assert ([one.id for one in advice.best], advice.alike) == ([SOLO.id], ())
     assert pages.headline(advice) == f"digits-cnn, closed-4: use {SOLO.id}"
-    assert advice.overhead.endswith("and with it 161 are served")
+    assert advice.overhead.endswith("and with it 161 are served per second")
 
 
-@pytest.mark.parametrize("changed", ["traffic", "null", "rate limit", "another pool", "not known"])
+@pytest.mark.parametrize(
+    "changed", ["traffic", "null", "rate limit", "another pool", "not known", "replaced", "a few long ones", "the task itself"]
+)
 def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str, tmp_path: Path) -> None:
     known, _ = measured(tmp_path, trials(FORK, 100, 101, 102), trials(SOLO, 50, 51, 52))
     first, second = map(short, known)
@@ -585,6 +595,9 @@ def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str
         "null": short(first, null=0.2),
         "rate limit": replace(first, notes=(f"kept: rate_limit = 100/s: {ranking.RATE_LIMITED}",)),
         "not known": short(first, call_s=None),
+        "replaced": replace(first, doubts=("starved: for 63% of the time, and 39 children were replaced",)),
+        "a few long ones": replace(first, row={**first.row, "latency_p50_s": 0.002}),
+        "the task itself": replace(first, row={**first.row, "predict_p50_s": 0.015}),
         "another pool": replace(first, row={**first.row, "throughput_per_s": 3000.0}),
     }
     assert ranking.overhead([first, second]) != ""
@@ -595,3 +608,37 @@ def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str
 def test_a_note_of_a_rate_limit_is_known_by_its_words() -> None:
     told = [row for row in (*own_settings.KEPT, *own_settings.OPTIONS) if ranking.RATE_LIMITED in row]
     assert [row.name for row in told] == ["task_default_rate_limit", "rate_limit"]
+
+
+def test_advice_on_an_application_says_how_requests_ended_and_what_decides(tmp_path: Path) -> None:
+    doubt = "no consumer: 9 messages of tasks.index wait in queue bulk, which this worker does not consume, count that work in"
+    cells = [OWN, *(replace(OWN, pool=pool) for pool in ("threads", "gevent"))]
+    first, second, third = (
+        trials(cell, rate, 1.01 * rate, 1.02 * rate) for cell, rate in zip(cells, (100, 50, 1), strict=True)
+    )
+    told = [one.changed(certainty={"doubts": [doubt, "1 trial: how much"]}) for one in first]
+    said = pages.lines(of_own(tmp_path / "run", told, second, third))
+    assert [line.partition(": ")[0] for line in said if cells[2].id in line][:1] == ["slower"]
+    assert f"answers: {OWN.id}: it ok" in said
+    assert [line for line in said if line.startswith("doubt: ")] == [f"doubt: {OWN.id}: {doubt}"]
+
+
+def test_what_answers_rightly_and_has_no_figures_is_no_hidden_fault(tmp_path: Path) -> None:
+    why = "machine too noisy: others used 99% of the cores that we may use"
+    silent = [
+        one.changed(certainty={"figures": None, "unusable": why, "notes": ["the task's rate_limit '6/m' is kept"]})
+        for one in trials(OWN, 10)
+    ]
+    advice = of_own(tmp_path / "run", silent)
+    assert pages.headline(advice).endswith("no pace can be compared, but all answers were right in prefork")
+    said = pages.lines(advice)
+    assert f"not used: {OWN.id}: ok, it ok; its figures cannot be used: {why}" in said
+    assert "to measure: no configuration ended ok with figures that can be used: measure again, --retry invalid" in said
+    assert "note: the task's rate_limit '6/m' is kept" in said
+
+
+def test_why_a_pool_fails_is_told_with_its_place(tmp_path: Path) -> None:
+    hung = [one.changed(ended={"support": ["the child waits for a lock", "the stack ends in load (tasks.py:29)"]})
+            for one in trials(OWN, hung=1, cause="fork-held-lock")]  # fmt: skip
+    said = pages.lines(of_own(tmp_path / "run", hung, trials(replace(OWN, pool="threads"), 100)))
+    assert "why prefork: the child waits for a lock; the stack ends in load (tasks.py:29)" in said

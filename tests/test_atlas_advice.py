@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from harness import cli
 from harness.atlas import entries, stored
-from harness.decide.advise import candidates, fresh, pages, ranking
+from harness.decide.advise import candidates, data, fresh, pages, ranking
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import to_line
@@ -49,8 +49,8 @@ def test_one_lucky_trial_of_what_crashes_elsewhere_is_not_advised_and_the_atlas_
     assert TWO.id not in {one.id for one in (*advice.best, advice.runner_up) if one}
     assert f"vetoed: {TWO.id}: {quoted}" in pages.lines(advice)
     assert not any(TWO.id in change.then for change in advice.sensitivity)
-    (data,) = json.loads(pages.as_json([advice]))
-    assert next(one for one in data["vetoed"] if one["cell"] == TWO.id)["reason"] == quoted
+    (told,) = json.loads(data.as_json([advice]))
+    assert next(one for one in told["vetoed"] if one["cell"] == TWO.id)["reason"] == quoted
     done = CliRunner().invoke(cli.command_line(["recommend"]), ["recommend", str(tmp_path / "run")], catch_exceptions=False)
     assert quoted in done.stdout
 

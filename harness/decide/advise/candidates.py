@@ -26,6 +26,7 @@ from harness.records.record import TrialRecord
 from harness.summary import notes, pattern, summary
 from harness.summary.summary import gravest
 
+DECIDE = ("no consumer", "backlog", "starved")  # doubts that a reader has to see beside the best pace
 NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW, Outcome.UNCHECKED}
 
 
@@ -43,6 +44,9 @@ class Candidate:
     reason: str
     evidence: str = ""
     cause: str = ""
+    support: tuple[str, ...] = ()  # of the cause, a sentence each
+    unusable: str = ""  # why an ok trial has no figures
+    doubts: tuple[str, ...] = ()  # of its records: those that say what decides, see DECIDE
     beside: str = ""  # what sets it apart from the other pools, see `summary.pattern`
     atlas: str = ""  # how trials of its kind failed in the atlas, though none of its own did
     application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
@@ -71,6 +75,11 @@ class Candidate:
     def unused(self) -> bool:
         """It was run, and nothing speaks for or against it."""
         return not self.vetoed and not self.measured and self.outcome is not Outcome.SKIPPED
+
+    @property
+    def answers(self) -> bool:
+        """All was right, but for figures: the machine was too busy, or the client was."""
+        return self.unused and self.outcome is Outcome.OK
 
     @property
     def fit(self) -> bool:
@@ -143,7 +152,10 @@ def _candidate(
     broken, unknown = held(row, bounds)
     return Candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
-        evidence=worst.ended.evidence, cause=worst.ended.cause, application=side.application, notes=tuple(notes.of(trials)),
+        evidence=worst.ended.evidence, cause=worst.ended.cause, support=tuple(worst.ended.support),
+        unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
+        doubts=tuple(dict.fromkeys(text for record in trials for text in record.certainty.doubts if text.startswith(DECIDE))),
+        application=side.application, notes=tuple(notes.of(trials)),
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.decide.advise import candidates, constraints, pages, ranking, screen
+from harness.decide.advise import candidates, constraints, data, pages, ranking, screen
 from harness.decide.advise.ranking import Advice
 from harness.decide.options import Cores, Latency, MaxHangRate, Memory, MinThroughput
 from harness.display import console
@@ -40,7 +40,7 @@ def recommend(
         raise BadInput("no configuration that was measured fits", remedy="name runs of real cells, or another --select")
     advice = ranking.advise(chosen, bounds)
     most = constraints.most_memory(bounds)
-    for path, text in ((json_, pages.as_json(advice)), (markdown, pages.markdown(advice, most))):
+    for path, text in ((json_, data.as_json(advice)), (markdown, pages.markdown(advice, most))):
         if path:
             with store.writing(path):
                 path.write_text(text)

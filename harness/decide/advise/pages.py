@@ -1,12 +1,10 @@
-"""Advice as text for a terminal, as Markdown and as JSON. Pure: from `ranking.Advice` to words."""
+"""Advice as text for a terminal and as Markdown. Pure: from `ranking.Advice` to words."""
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from harness.decide.advise import settings
@@ -14,7 +12,7 @@ from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
 from harness.judge.causes import THEIRS
 from harness.summary import notes
-from harness.texts import escaped
+from harness.texts import escaped, few
 
 MOST = 12  # lines of a list; all are in the JSON
 CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
@@ -52,6 +50,9 @@ def headline(advice: Advice) -> str:
     if advice.alike:
         others = f"any of these {len(advice.alike)} serves it{asked.replace(' that', ' and')}"
         return f"{advice.workload}, {advice.traffic}: no pool is the best, Celery's own overhead decides; {others}"
+    if not advice.best and (right := [one.cell.pool for one in advice.unused if one.answers]):
+        names = few(list(dict.fromkeys(right)))
+        return f"{advice.workload}, {advice.traffic}: no pace can be compared, but all answers were right in {names}"
     if not advice.best:
         return f"{advice.workload}, {advice.traffic}: no configuration{asked} can be recommended from these data"
     first = advice.best[0]
@@ -77,14 +78,27 @@ def answer(advice: Advice) -> list[str]:
     if advice.runner_up is not None and advice.behind is not None:
         ratio = f"{advice.runner_up.rows_per_s / advice.best[0].rows_per_s:.2f} x the best"
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
+    slower = [f"{one.rows_per_s / advice.best[0].rows_per_s:.2g} x the best; {figures(one)}" for one in advice.slower]
+    said += _few([f"slower: {one.id}: {words}" for one, words in zip(advice.slower, slower, strict=True)], "slower")
+    said += seen(advice)
     said += [f"{one.change}: {one.then}" for one in advice.sensitivity]
     return said + [f"to measure: {one}" for one in advice.measure]
+
+
+def seen(advice: Advice) -> list[str]:
+    """Of somebody's own application, how the requests ended in each pool that serves; and the doubts that decide."""
+    serving = [*advice.best, *advice.alike, *([advice.runner_up] if advice.runner_up else []), *advice.slower]
+    ends = [f"answers: {one.id}: {one.reason}" for one in serving if one.application]
+    return _few(ends, "serve") + _few([f"doubt: {one.id}: {text}" for one in serving for text in one.doubts], "doubts")
 
 
 def vetoes(advice: Advice) -> list[str]:
     """What not to use, and why."""
     said = _few([f"vetoed: {one.id}: {_why(one)}{_evidence(one)}" for one in advice.vetoed], "vetoed")
-    said += _few([f"not used: {one.id}: {one.outcome}, {one.reason}" for one in advice.unused], "not used")
+    said += _few(
+        [f"not used: {one.id}: {one.outcome}, {one.reason}{_without_figures(one)}" for one in advice.unused], "not used"
+    )
+    said += _few([f"doubt: {one.id}: {text}" for one in advice.unused for text in one.doubts], "doubts")
     said += _together(advice.vetoed)
     return said + _few([f"does not keep {_broken(one)}: {one.id}" for one in advice.unfit], "do not keep a bound")
 
@@ -92,7 +106,8 @@ def vetoes(advice: Advice) -> list[str]:
 def _together(vetoed: Iterable[Candidate]) -> list[str]:
     """What sets the vetoed apart, and what helps against the cause of each: every sentence once."""
     known = list(vetoed)
-    said = [f"beside the other pools: {one.beside}" for one in known if one.beside]
+    said = [f"why {one.cell.pool}: {'; '.join(one.support)}" for one in known if one.application and one.cause in THEIRS]
+    said += [f"beside the other pools: {one.beside}" for one in known if one.beside]
     helps = [f"against {one.cause}: {THEIRS[one.cause]}" for one in known if one.application and one.cause in THEIRS]
     return list(dict.fromkeys([*said, *helps]))
 
@@ -106,6 +121,8 @@ def noted(advice: Advice) -> list[str]:
         *advice.vetoed,
         *advice.unfit,
         *advice.unknown,
+        *advice.slower,
+        *advice.unused,
     ]
     cells = {one.id: one.notes for one in every}
     return [f"note: {line}" for line in notes.counted(list(cells.values()))]
@@ -199,56 +216,16 @@ def _blocks(one: Candidate) -> list[tuple[str, str, str]]:
     ]
 
 
-def as_json(advice: Sequence[Advice]) -> str:
-    return json.dumps([_data(one) for one in advice], indent=2) + "\n"
-
-
-def _data(one: Advice) -> dict[str, Any]:
-    return {
-        "workload": one.workload,
-        "traffic": one.traffic,
-        "bounds": [str(bound) for bound in one.bounds],
-        "answer": headline(one),
-        "provisional": one.provisional,
-        "overhead": one.overhead,
-        "siblings": list(one.siblings),
-        "best": [_candidate(best) for best in one.best],
-        "alike": [_candidate(each) for each in one.alike],
-        "what_helps": list(AGAINST_OVERHEAD) if one.overhead else [],
-        "runner_up": _candidate(one.runner_up) if one.runner_up else None,
-        "sensitivity": [{"change": each.change, "then": each.then} for each in one.sensitivity],
-        "unused": [{"cell": each.id, "outcome": each.outcome, "reason": each.reason} for each in one.unused],
-        "vetoed": [
-            {"cell": each.id, "outcome": each.outcome, "reason": each.atlas or each.reason, "evidence": _where(each)}
-            for each in one.vetoed
-        ],
-        "unfit": [{"cell": each.id, "broken": [str(bound) for bound in each.broken]} for each in one.unfit],
-        "unknown": [{"cell": each.id, "bounds": [str(bound) for bound in each.unknown]} for each in one.unknown],
-        "measure": list(one.measure),
-        "notes": noted(one),
-        "code_changes": [{"what": words, "diff": diff} for words, diff in code_changes(one)],
-    }
-
-
-def _candidate(one: Candidate) -> dict[str, Any]:
-    row = one.row
-    names = (
-        "throughput_per_s", "throughput_low_per_s", "throughput_high_per_s", "latency_p50_s", "latency_p95_s",
-        "latency_p99_s", "cpu_saturation", "peak_pss_bytes", "hung_trials", "judged_trials", "doubts",
-    )  # fmt: skip
-    return {
-        "cell": one.id, "run": one.run, "rows_per_s": one.rows_per_s, "trials": len(one.paces),
-        "fresh_worker_low_rows_per_s": one.fresh_worker.low, "fresh_worker_high_rows_per_s": one.fresh_worker.high,
-        **{name: row[name] for name in names}, "setup": asdict(settings.of(one.cell, one.application)),
-    }  # fmt: skip
-
-
 def _broken(one: Candidate) -> str:
     told = []
     for bound in one.broken:
         figure = bound.read(one.row)
         told.append(f"{bound} (a fresh worker has {bound.shown(figure)})" if figure is not None else str(bound))
     return ", ".join(told)
+
+
+def _without_figures(one: Candidate) -> str:
+    return f"; its figures cannot be used: {one.unusable}" if one.unusable else ""
 
 
 def _why(one: Candidate) -> str:
@@ -263,12 +240,12 @@ def _ended(one: Candidate) -> str:
     )
 
 
-def _where(one: Candidate) -> str:
+def where(one: Candidate) -> str:
     return f"{one.run}/{one.evidence}" if one.evidence else ""
 
 
 def _evidence(one: Candidate) -> str:
-    return f" (evidence: {_where(one)})" if one.evidence else ""
+    return f" (evidence: {where(one)})" if one.evidence else ""
 
 
 def _few(found: Iterable[str], what: str) -> list[str]:

@@ -20,6 +20,7 @@ from harness.certainty.comparison import LEAST, Comparison, compare
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
+from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
@@ -29,6 +30,7 @@ from harness.texts import few
 
 OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
 NULL_SHARE = 0.5  # of what the same pool serves if a request computes nothing: below, the task takes most of the time
+UNEVEN_SHARE = 0.4  # of the requests in flight: the usual latency is not what the pace comes from
 RATE_LIMITED = "it bounds the throughput"  # how a note of a task's own rate limit ends, see `worker.own_settings`
 REPEAT = 5
 RARE = 0.05  # of workers: a kind that is rarer is not asked for
@@ -54,6 +56,7 @@ class Advice:
     bounds: tuple[Bound, ...]
     best: tuple[Candidate, ...]
     runner_up: Candidate | None
+    slower: tuple[Candidate, ...]  # than the runner-up
     behind: Comparison | None  # the runner-up to the best
     sensitivity: tuple[Sensitivity, ...]
     vetoed: tuple[Candidate, ...]
@@ -95,6 +98,7 @@ def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
     loosened = () if alike else tuple(_loosened(group, None, bounds))
     return Advice(
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
+        slower=tuple(rest[1:]),
         behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=alike,
         siblings=tuple(_siblings(group)),
         sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else loosened,
@@ -113,8 +117,9 @@ def _memory(one: Candidate) -> float:
 def overhead(fit: Sequence[Candidate]) -> str:
     """What to know if every configuration serves far fewer requests than one process makes calls without Celery.
 
-    Nothing is said if something else bounds the pace: requests that are sent by the clock, or the task's own rate limit; or if
-    a request that computes nothing is served far faster by the same pool, so that the task itself takes the time.
+    Nothing is said if something else bounds the pace: requests that are sent by the clock, the task's own rate limit, children
+    that are replaced, a few long requests among short ones; or if the task itself takes the time: a request that computes
+    nothing is served far faster by the same pool, or the task keeps the executors busy for most of the time.
     """
     if not fit or any(map(_bounded_otherwise, fit)):
         return ""
@@ -123,15 +128,21 @@ def overhead(fit: Sequence[Candidate]) -> str:
         return ""
     served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
     return (
-        f"what Celery costs per request decides: one process makes {1 / calls_s[0]:.0f} calls per second without it, and "
-        f"with it {served} are served"
+        f"what Celery costs per request decides: a call takes {1e3 * calls_s[0]:.2g} ms without it, and with it {served} are "
+        "served per second"
     )
 
 
 def _bounded_otherwise(one: Candidate) -> bool:
-    share = one.row["overhead_fraction"]
-    limited = any(RATE_LIMITED in note for note in one.notes)
-    return bool(parse(one.cell.traffic).rate_per_s) or limited or (share is not None and share < NULL_SHARE)
+    row, traffic = one.row, parse(one.cell.traffic)
+    limited = any(RATE_LIMITED in note for note in one.notes) or any(text.startswith("starved") for text in one.doubts)
+    if traffic.rate_per_s or limited or (row["overhead_fraction"] or 1.0) < NULL_SHARE:
+        return True
+    rate, usual_s, predict_s = row["throughput_per_s"] or 0.0, row["latency_p50_s"], row["predict_p50_s"] or 0.0
+    if usual_s is not None and traffic.in_flight and rate * usual_s < UNEVEN_SHARE * traffic.in_flight:  # Little's law
+        return True
+    at_once = 1 if POOLS[one.cell.pool].executors == "greenlets" else one.cell.concurrency
+    return bool(rate * predict_s > NULL_SHARE * at_once)
 
 
 def told_apart(first: Candidate, other: Candidate) -> bool:
@@ -210,7 +221,8 @@ def _ratio(one: Candidate, other: Candidate) -> str:
 def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Sequence[Candidate]) -> Iterable[str]:
     """What would make the advice better, or possible."""
     if not any(one.measured or one.atlas for one in group):
-        yield "no configuration ended ok with figures: read the outcomes first"
+        usable = "with figures that can be used: measure again, --retry invalid" if any(one.answers for one in group) else ""
+        yield f"no configuration ended ok {usable or 'with figures: read the outcomes first'}"
     if unchecked := [one.id for one in group if one.outcome is Outcome.UNCHECKED]:
         yield f"the answers of {few(unchecked)} were compared with nothing, so none is advised: probe again with --check"
     promising = [one for one in unknown if not best or one.rows_per_s > best[0].rows_per_s]
@@ -222,7 +234,7 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
         yield f"whether {few(names)} keep{'s' if len(names) == 1 else ''} {bound} cannot be said: {lacks}"
     single = [one.id for one in best if len(one.paces) < LEAST]
     if single:
-        yield f"how much fresh workers differ is not known of {few(single)}: --repeat {REPEAT}"
+        yield f"one trial only of {few(single)}: --repeat {REPEAT} tells how much fresh workers differ"
 
 
 def _unseen(best: Sequence[Candidate], bounds: Sequence[Bound]) -> Iterable[str]:

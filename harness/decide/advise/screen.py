@@ -11,7 +11,7 @@ from harness.decide.advise import pages
 from harness.decide.advise.ranking import Advice
 from harness.display import shortened
 
-MOST = 480  # signs of a line: what decides stands in the first half, and all of it is in the page and the Markdown
+MOST = 700  # signs of a line: what decides stands in the first half, and all of it is in the page and the Markdown
 
 
 def advice(console: Console, found: Sequence[Advice], most_memory: float | None) -> None:
@@ -21,7 +21,8 @@ def advice(console: Console, found: Sequence[Advice], most_memory: float | None)
         console.print(Text(pages.headline(one), style=f"bold {colour}"), soft_wrap=True)
         for line in pages.lines(one):
             style = "red" if line.startswith("vetoed") else "magenta" if line.startswith("to measure") else None
-            said = line if line.startswith("note: ") else shortened(line, MOST)
+            words, sign, place = line.partition(" (evidence: ")
+            said = line if line.startswith("note: ") else shortened(words, MOST) + sign + place
             console.print(Text(f"  {said}", style=style or ""), soft_wrap=True)
         for words, diff in pages.code_changes(one):
             console.print(Text(f"  {words}", style="bold"), soft_wrap=True)
