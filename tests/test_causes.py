@@ -9,7 +9,7 @@ import pytest
 
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.judge.blocked import How
-from harness.judge.causes import FIXES, THEIRS, Facts, cause_of, fixes
+from harness.judge.causes import END_WAITS, FIXES, THEIRS, Facts, cause_of, fixes
 from harness.observe.stacks import frames_of
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
@@ -173,3 +173,18 @@ def test_fixes_that_siblings_carried_out_are_called_measured() -> None:
 
 def test_a_run_without_trouble_has_no_page() -> None:
     assert diagnoses.text([record(FORKED, Outcome.OK)]) == ""
+
+
+def test_what_decides_though_all_answers_were_right_has_its_place_on_the_page() -> None:
+    doubt = "no consumer: 9 messages of tasks.index wait in queue bulk, which this worker does not consume, count that work in"
+    good = record(FORKED, Outcome.OK).changed(certainty={"doubts": [doubt, "1 trial: how much"]})
+    page = diagnoses.text([good])
+    assert f"## {FORKED.id}\n\n**ok**: " in page
+    assert "In doubt:\n* no consumer: 9 messages of tasks.index wait in queue bulk" in page
+    assert "1 trial" not in page
+
+
+@pytest.mark.parametrize(("placement", "said"), [(AS_WRITTEN, True), ("first-task", False)])
+def test_a_wait_of_somebodys_own_application_is_to_be_given_an_end(placement: str, said: bool) -> None:
+    page = diagnoses.text([record(replace(FORKED, placement=placement), Outcome.WAITING)])
+    assert (f"* {END_WAITS}" in page) is said

@@ -164,6 +164,8 @@ TRACEBACK = "Traceback (most recent call last):"
         (f"one\n{TRACEBACK}\n  File x\n    y()\nValueError: no\n[2026 ERROR] child exited\n", "ValueError: no"),
         (f"{TRACEBACK}\n  a\nKeyError: 1\n{TRACEBACK}\n  a\nOSError: 2\nx", "OSError: 2"),
         (f"{TRACEBACK}\n  cut off", ""),
+        (f'{TRACEBACK}\n  File "/srv/shop/tasks.py", line 11, in <module>\n    load()\n'
+         '  File "/x/lib/python3.11/site-packages/m.py", line 3, in load\nValueError: no\n', "ValueError: no (tasks.py:11)"),
         ("no\nerror", ""),
         ("", ""),
     ],

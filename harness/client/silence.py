@@ -15,7 +15,7 @@ from harness.records.tail import Tail
 from harness.worker import contract
 
 LOOK_EVERY_S = 0.1
-REASON = "Ignored: the task answers nothing, on purpose"
+REASON = "Ignored: the task answers nothing, on purpose (revoked, or Ignore raised); if that is meant, nothing is wrong"
 ANSWER = json.dumps({"status": "IGNORED", "result": REASON}).encode()  # what stands in the log instead of an answer
 
 

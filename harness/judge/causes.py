@@ -256,6 +256,7 @@ THEIRS = {
     "gil-held": "mend the extension that waits with the GIL held; prefork keeps the other requests going",
     "oom-killed": "give it more memory, or fewer processes",
 }
+END_WAITS = "give the wait an end: a timeout of the connection (socket_timeout) or of get(), or a soft time limit in prefork"
 POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
 
 

@@ -17,6 +17,7 @@ from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
 
+DECIDE = ("no consumer", "backlog", "starved")  # what a reader has to see though all answers were right
 OTHERS_SHARE = 0.10  # of the usable cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02
 STARVED_SHARE = 0.02
@@ -98,6 +99,11 @@ def _backlog(record: TrialRecord) -> list[Doubt]:
             what = f"{messages} messages of {one.task} still wait in queue {one.queue} when all requests are answered"
             found.append(Doubt(name="backlog", what=what, next_step="the rate is not one that this worker can keep up"))
     return found
+
+
+def deciding(trials: Sequence[TrialRecord]) -> tuple[str, ...]:
+    """The doubts on record that decide, see DECIDE, each once."""
+    return tuple(dict.fromkeys(text for one in trials for text in one.certainty.doubts if text.startswith(DECIDE)))
 
 
 def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: Sequence[Figures]) -> list[Doubt]:

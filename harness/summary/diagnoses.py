@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.experiment.matrix import Cell
-from harness.judge.causes import Fix, fixes
+from harness.experiment.matrix import AS_WRITTEN, Cell
+from harness.judge.causes import END_WAITS, Fix, fixes
+from harness.measure import doubts
 from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
@@ -22,12 +23,14 @@ CAUSED = frozenset({Outcome.HUNG, Outcome.WAITING, Outcome.STALLED, Outcome.RESP
 def text(records: Iterable[TrialRecord]) -> str:
     """The whole page, in the order in which cells first appear; '' if all ended well."""
     groups = by_cell(records)
-    parts = [_of_cell(trials, groups) for trials in groups.values() if any(record.outcome in BAD for record in trials)]
+    parts = [part for trials in groups.values() if (part := _of_cell(trials, groups) or _doubted(trials))]
     return "# What went wrong, and why\n\n" + "\n".join(parts) if parts else ""
 
 
 def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialRecord]]) -> str:
     bad = [record for record in trials if record.outcome in BAD]
+    if not bad:
+        return ""
     worst = bad[0]
     lines = [
         f"## {worst.cell_id}",
@@ -40,6 +43,8 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
     if beside := pattern.across(worst.as_cell, groups):
         lines += ["", f"Beside the others: {escaped(beside)}."]
     helps = [_of_fix(fix, groups, worst.outcome) for fix in fixes(worst.as_cell, worst.ended.cause)]
+    if not helps and worst.outcome is Outcome.WAITING and worst.as_cell.placement == AS_WRITTEN:
+        helps = [f"* {END_WAITS}"]
     if helps:
         lines += ["", "What would help:", *helps]
     if said := notes.of(bad):
@@ -47,6 +52,15 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
     if worst.ended.evidence:
         lines += ["", f"Evidence: {evidence.linked(worst.ended.evidence)}"]
     return "\n".join(lines) + "\n"
+
+
+def _doubted(trials: Sequence[TrialRecord]) -> str:
+    """Of a cell whose answers were right: what is no fault of its own, and decides all the same; '' if nothing does."""
+    found = doubts.deciding(trials)
+    if not found or trials[0].as_cell.is_control:
+        return ""
+    lines = [f"## {trials[0].cell_id}", "", f"**{trials[0].outcome.value}**: {escaped(trials[0].reason)}", ""]
+    return "\n".join([*lines, "In doubt:", *(f"* {escaped(text)}" for text in found)]) + "\n"
 
 
 def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]], wrong: Outcome) -> str:

@@ -12,6 +12,8 @@ LINE_LENGTH = 300  # of a log's line that is kept
 LAST_WORDS = 3  # lines
 #: Celery's banner (celery/apps/worker.py, BANNER)
 BANNER = re.compile(r"^(\s|-|\*)*(-{4,}|\*{3})|^-- \*|\.> |\[(config|queues|tasks)\]|^\s+exchange=|key=\S+$")
+FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)')
+LIBRARY = re.compile(r"/(site|dist)-packages/|/lib(64)?/python\d|^<")
 FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow
 
 
@@ -24,14 +26,19 @@ def last_line(log: Path) -> str:
 
 
 def last_error(log: Path) -> str:
-    """The last exception in the log, 'ValueError: …', or fatal error; '' if there is none.
+    """The last exception in the log, 'ValueError: …', with the last line of its traceback that is no library's, or the last
+    fatal error; '' if there is none.
 
     A traceback's frames are indented; the first line after them names the exception (Lib/traceback.py).
     """
-    found, inside = "", False
+    found, inside, place = "", False, ""
     for line in _lines(log) or ():
-        if (inside and not line[0].isspace()) or line.startswith(FATAL):
-            found, inside = line.strip(), False
+        if line.startswith(FATAL):
+            found, inside, place = line.strip(), False, ""
+        elif inside and not line[0].isspace():
+            found, inside, place = line.strip() + place, False, ""
+        elif inside and (frame := FRAME.match(line)) and not LIBRARY.search(frame["file"]):
+            place = f" ({frame['file'].rpartition('/')[2]}:{frame['line']})"
         inside = inside or line.startswith("Traceback (most recent call last):")
     return portable(found)[:LINE_LENGTH]
 

@@ -17,7 +17,10 @@ Overridden = namedtuple("Overridden", "name value why")
 STORED = "an answer that is not stored cannot be checked"
 HERE = "the private broker is on this machine"
 PREFORK_ALONE = "it is of prefork alone"
-ENDED = "a task is ended after so many seconds: in prefork its child is killed; threads and solo have no such limit"
+ENDED = (
+    "a task is ended after so many seconds: in prefork its child is killed, in gevent its greenlet; threads, solo and eventlet "
+    "keep none"
+)
 
 #: overridden through `app.conf`, before a worker reads them
 OVERRIDDEN = (

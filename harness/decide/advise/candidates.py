@@ -21,12 +21,12 @@ from harness.decide.compare.sides import Side, machines_differ, read, same_probe
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
 from harness.machine import identity
+from harness.measure import doubts
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.summary import notes, pattern, summary
 from harness.summary.summary import gravest
 
-DECIDE = ("no consumer", "backlog", "starved")  # doubts that a reader has to see beside the best pace
 NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW, Outcome.UNCHECKED}
 
 
@@ -46,7 +46,7 @@ class Candidate:
     cause: str = ""
     support: tuple[str, ...] = ()  # of the cause, a sentence each
     unusable: str = ""  # why an ok trial has no figures
-    doubts: tuple[str, ...] = ()  # of its records: those that say what decides, see DECIDE
+    doubts: tuple[str, ...] = ()  # of its records: those that say what decides, see `doubts.DECIDE`
     beside: str = ""  # what sets it apart from the other pools, see `summary.pattern`
     atlas: str = ""  # how trials of its kind failed in the atlas, though none of its own did
     application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
@@ -154,7 +154,7 @@ def _candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
         evidence=worst.ended.evidence, cause=worst.ended.cause, support=tuple(worst.ended.support),
         unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
-        doubts=tuple(dict.fromkeys(text for record in trials for text in record.certainty.doubts if text.startswith(DECIDE))),
+        doubts=doubts.deciding(trials),
         application=side.application, notes=tuple(notes.of(trials)),
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
     )  # fmt: skip

@@ -10,7 +10,8 @@ from typing import Any
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
-from harness.judge.causes import THEIRS
+from harness.judge.causes import END_WAITS, THEIRS
+from harness.records.outcomes import Outcome
 from harness.summary import notes
 from harness.texts import escaped, few
 
@@ -108,7 +109,9 @@ def _together(vetoed: Iterable[Candidate]) -> list[str]:
     known = list(vetoed)
     said = [f"why {one.cell.pool}: {'; '.join(one.support)}" for one in known if one.application and one.cause in THEIRS]
     said += [f"beside the other pools: {one.beside}" for one in known if one.beside]
-    helps = [f"against {one.cause}: {THEIRS[one.cause]}" for one in known if one.application and one.cause in THEIRS]
+    own = [one for one in known if one.application]
+    helps = [f"against {one.cause}: {THEIRS[one.cause]}" for one in own if one.cause in THEIRS]
+    helps += [f"against waiting: {END_WAITS}" for one in own if one.outcome is Outcome.WAITING and one.cause not in THEIRS]
     return list(dict.fromkeys([*said, *helps]))
 
 
