@@ -19,7 +19,7 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest tests/performance
-	$(BIN)/python -m pytest --ignore tests/performance --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --ignore tests/performance --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .
