@@ -170,7 +170,7 @@ def _shared_doubt(now: Look, stage: OpenStage, process: _Views) -> tuple[How | N
     for tid, history in sorted(process.histories.items()):
         foreign = process.last.python_tids is None or tid in process.last.python_tids
         if foreign and tid not in runners and len(history) == len(process.seen):
-            doubt = _helper_doubt(history, _furniture(now, process, tid), bereft=False)
+            doubt = _helper_doubt(history, _furniture(now, process, tid), stage.pid, bereft=False)
             if doubt and "computes" not in doubt:
                 return None, doubt
     if process.last.children:
@@ -191,7 +191,7 @@ def _rest_doubt(now: Look, process: _Views, ignored: set[int], *, gil: bool, ber
         if tid in ignored or (gil and _waits_for_gil(process, tid)):
             continue
         foreign = process.last.python_tids is None or tid in process.last.python_tids
-        doubt = _helper_doubt(history, _furniture(now, process, tid), bereft=bereft and not foreign)
+        doubt = _helper_doubt(history, _furniture(now, process, tid), pid, bereft=bereft and not foreign)
         if doubt:
             return doubt
     return ""
@@ -265,7 +265,7 @@ def _greenlet_doubt(now: Look, stage: OpenStage, process: _Views) -> str:
         return f"process {stage.pid} waits beside a child process of its own"
     helpers = {tid: history for tid, history in process.histories.items() if tid != stage.tid}
     for tid, history in sorted(helpers.items()):
-        doubt = _helper_doubt(history, _furniture(now, process, tid), bereft=False)
+        doubt = _helper_doubt(history, _furniture(now, process, tid), stage.pid, bereft=False)
         if doubt:
             return doubt
     return ""
@@ -276,10 +276,10 @@ def _furniture(now: Look, process: _Views, tid: int) -> str | None:
     return now.furniture.get(tid) if tid in process.last.own_tids else None
 
 
-def _helper_doubt(history: Sequence[Thread], furniture: str | None, *, bereft: bool) -> str:
+def _helper_doubt(history: Sequence[Thread], furniture: str | None, pid: int, *, bereft: bool) -> str:
     """Why another thread of the process may still wake the one that runs the request."""
     last = history[-1]
-    thread = f"thread {last.tid} ({last.name})"
+    thread = f"thread {last.tid} ({last.name})" if last.tid != pid else f"the main thread of process {pid}"
     if last.cpu_s - history[0].cpu_s > HELPER_CPU_S or last.waits_in in ("running", "unknown"):
         return f"{thread} computes"
     if all(one.waits_in == furniture for one in history):
