@@ -92,3 +92,9 @@ def test_a_limit_of_the_message_is_named_unless_it_is_the_tasks_own() -> None:
 def test_a_message_of_the_first_protocol_is_refused() -> None:
     with pytest.raises(BadInput, match="no id in their headers"):
         template(b'{"headers": {}, "properties": {}}', made_s=MADE_S)
+
+
+def test_rows_of_several_queues_are_counted_with_an_example() -> None:
+    message = json.dumps({"headers": {"argsrepr": "(3, 'gold')"}}).encode()
+    assert messages.queued("gold\x06\x163", [message, message]) == "2 to gold, such as (3, 'gold')"
+    assert messages.queued("standard", [b'{"headers": {}}']) == "1 to standard"

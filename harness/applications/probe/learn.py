@@ -125,7 +125,14 @@ def sent(url: str) -> dict[str, list[bytes]]:
 
 def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:
     ours = [key for key, messages in sent.items() if any(contract.PLACEHOLDER.encode() in message for message in messages)]
-    if len(ours) != 1 or len(sent[ours[0]]) != len(order.rows):
+    if len(ours) > 1:
+        each = "; ".join(messages.queued(name, sent[name]) for name in ours)
+        raise BadInput(
+            f"the application sends its rows to several queues: {each}",
+            remedy="probe each queue by itself: --args with its rows alone, --queue if the worker does not consume it unasked",
+            evidence=str(log),
+        )
+    if not ours or len(sent[ours[0]]) != len(order.rows):
         where = f"it went to {', '.join(map(repr, sent))}" if sent else f"it says that its broker is {told['broker']}"
         raise BadInput(
             f"the task did not arrive in the private broker as one message a row: {where}",

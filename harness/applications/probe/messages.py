@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from harness.broker import PRIORITY_MARK
 from harness.errors import BadInput
+from harness.texts import visible
 from harness.worker import contract
 
 MOMENTS = {"expires": "expires", "eta": "is put off for"}  # header, and what it does to a message
@@ -35,6 +37,12 @@ class Template:
     unstored: bool  # it asks for its answer not to be stored
     priority: int = 0
     own_headers: tuple[str, ...] = ()  # names of those that are not Celery's
+
+
+def queued(key: str, messages: Sequence[bytes]) -> str:
+    """'2 to gold, such as (3, 'gold')': how many messages wait under a key of the broker's, and the arguments of the first."""
+    first = json.loads(messages[0])["headers"].get("argsrepr", "")
+    return f"{len(messages)} to {visible(key.partition(PRIORITY_MARK)[0])}{f', such as {visible(first)}' if first else ''}"
 
 
 def template(message: bytes, *, made_s: float, utc_offset_s: float = 0.0) -> Template:
