@@ -13,29 +13,30 @@ from harness import __version__
 from harness.display import complaints, console
 from harness.errors import Exit, HarnessError
 
-#: verb -> (the module of its room, the function there), in the order of the help
+RUN, DECIDE, STUDY, PROVE = "Run", "Decide", "Study", "Prove the instrument"
+#: verb -> (the module of its room, the function there, its group), in the order of the help
 VERBS = {
-    "run": ("run", "run"),
-    "probe": ("applications.probe", "probe"),
-    "list": ("run", "list_cells"),
-    "bisect": ("decide.bisect", "bisect"),
-    "show": ("run", "show"),
-    "compare": ("decide.compare", "compare"),
-    "recommend": ("decide.advise", "recommend"),
-    "tune": ("decide.tune", "tune"),
-    "atlas": ("atlas", "atlas"),
-    "report": ("report", "report"),
-    "bundle": ("applications.reproducer", "bundle"),
-    "pack": ("run", "pack"),
-    "open": ("report", "open_"),
-    "waterfall": ("report", "waterfall_"),
-    "claims": ("studies.claims", "claims_"),
-    "incidents": ("studies.claims", "incidents_"),
-    "selftest": ("proof.selftest", "selftest"),
-    "selfcost": ("proof", "selfcost"),
-    "contracts": ("studies.contracts", "contracts"),
-    "doctor": ("proof", "doctor"),
-    "setup": ("run", "setup"),
+    "run": ("run", "run", RUN),
+    "probe": ("applications.probe", "probe", RUN),
+    "list": ("run", "list_cells", RUN),
+    "show": ("run", "show", RUN),
+    "setup": ("run", "setup", RUN),
+    "doctor": ("proof", "doctor", RUN),
+    "pack": ("run", "pack", RUN),
+    "recommend": ("decide.advise", "recommend", DECIDE),
+    "compare": ("decide.compare", "compare", DECIDE),
+    "tune": ("decide.tune", "tune", DECIDE),
+    "bisect": ("decide.bisect", "bisect", DECIDE),
+    "report": ("report", "report", DECIDE),
+    "open": ("report", "open_", DECIDE),
+    "waterfall": ("report", "waterfall_", DECIDE),
+    "atlas": ("atlas", "atlas", STUDY),
+    "claims": ("studies.claims", "claims_", STUDY),
+    "incidents": ("studies.claims", "incidents_", STUDY),
+    "contracts": ("studies.contracts", "contracts", STUDY),
+    "bundle": ("applications.reproducer", "bundle", STUDY),
+    "selftest": ("proof.selftest", "selftest", PROVE),
+    "selfcost": ("proof", "selfcost", PROVE),
 }
 
 
@@ -49,8 +50,8 @@ def command_line(verbs: Iterable[str] = VERBS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(version)
     for verb in verbs:
-        room, function = VERBS[verb]
-        app.command(verb)(getattr(importlib.import_module(f"harness.{room}.command"), function))
+        room, function, group = VERBS[verb]
+        app.command(verb, rich_help_panel=group)(getattr(importlib.import_module(f"harness.{room}.command"), function))
     return app
 
 

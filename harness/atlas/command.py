@@ -24,7 +24,7 @@ def atlas(
     build: Annotated[bool, typer.Option("--build", help="Write the atlas of these runs to the file.")] = False,
     out: Annotated[Path | None, typer.Option(help="The file that --build writes; the package's own if not given.")] = None,
 ) -> None:
-    """Print what was measured before: how often trials of each kind failed, and how. An option names the kinds to list."""
+    """Print what was measured before: how often trials of each kind failed, and how. The options choose the kinds."""
     if build and not runs:
         raise BadInput("--build needs the runs to build from", remedy="name their folders: harness atlas --build results/full")
     known = stored.of_runs(runs) if runs else stored.shipped()

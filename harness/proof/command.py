@@ -16,17 +16,19 @@ from harness.proof.instrument.command import tested
 
 
 def selfcost(
-    only: Annotated[list[str] | None, typer.Option(help="Only this cost, such as 'sampler'; may be given again.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this cost, such as 'sampler'; can be given several times.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the figures are kept.")] = Path("results/selfcost"),
 ) -> None:
-    """Measure what the instrument itself costs and how much it can do; exit 1 where a figure misses its bound."""
+    """Measure what the instrument itself costs, and how much it can do. Exit code 1: a figure misses its bound."""
     from harness.proof.selfcost.costs import COSTS
 
     tested(COSTS, only, out, 1)
 
 
 def doctor() -> None:
-    """Show what this machine has, what is missing, and what each missing thing costs."""
+    """Show what this machine has and lacks, and what each missing thing costs you."""
     from harness.proof import doctor as examiner
 
     findings = examiner.examine()

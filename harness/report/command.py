@@ -16,7 +16,9 @@ from harness.report import waterfall_view
 def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")] = Path("results/quick"),
     out: Annotated[Path | None, typer.Option(help="The page; RUN/report.html if not given. Other forms lie beside it.")] = None,
-    form: Annotated[list[str] | None, typer.Option(help="html, markdown, csv, parquet, latex, svg, png; repeatable.")] = None,
+    form: Annotated[
+        list[str] | None, typer.Option(help="html, markdown, csv, parquet, latex, svg or png; can be given several times.")
+    ] = None,
 ) -> None:
     """Write a run as a page that needs no network, or as Markdown, CSV, Parquet, LaTeX, or its charts as SVG and PNG."""
     from harness.report import content, exports
@@ -34,7 +36,7 @@ def report(
 
 
 def open_(path: Annotated[Path, typer.Argument(help="A run's folder, or a page.")] = Path("results/quick")) -> None:
-    """Open a run's page in the browser: the file itself, nothing is served."""
+    """Open a run's page in the browser. It is a file: no server is started."""
     page = path / "report.html" if path.is_dir() else path
     if not page.is_file():
         raise BadInput(f"there is no page {page}", remedy=f"'harness report {path}' writes it")
@@ -45,7 +47,7 @@ def waterfall_(
     folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/quick"),
     patterns: Annotated[list[str] | None, typer.Argument(help="Only cells whose id matches, such as 'theano-*'.")] = None,
 ) -> None:
-    """Show where the time of a request goes, cell by cell: from publishing through broker, worker and predict to the answer."""
+    """Show where the time of a request goes, per cell: publishing, broker, worker, predict, answer."""
     records = store.RunFolder(folder).trials()
     for view in waterfall_view.views(records, folder, patterns or []):
         console.print(waterfall_view.shown(view), soft_wrap=True)

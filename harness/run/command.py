@@ -22,7 +22,7 @@ from harness.summary import summary
 def run(
     name: Name = "quick",
     select: Select = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and run nothing.")] = False,
     fresh: Fresh = False,
     retry: Retry = "",
     repeat: Repeat = None,
@@ -30,13 +30,15 @@ def run(
     model: Model = None,
     rows: Rows = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; results/EXPERIMENT if not given.")] = None,
-    measure_s: Annotated[float | None, typer.Option(min=0.1, help="Measure each cell this long, seconds.")] = None,
-    requests: Annotated[int | None, typer.Option(min=1, help="And at least this many requests.")] = None,
-    limit_s: Annotated[float | None, typer.Option(min=1, help="Cut a trial off this long after READY, seconds.")] = None,
+    measure_s: Annotated[float | None, typer.Option(min=0.1, help="Measuring time per cell, in seconds.")] = None,
+    requests: Annotated[int | None, typer.Option(min=1, help="Minimum number of requests per cell.")] = None,
+    limit_s: Annotated[
+        float | None, typer.Option(min=1, help="Maximum time of a trial after the worker is ready, in seconds.")
+    ] = None,
     stable_limit_s: StableLimit = None,
     wide: Wide = False,
 ) -> None:
-    """Run an experiment: real workers, one cell after the other. Completes an earlier run of the same plan."""
+    """Run an experiment with real workers, one cell after the other. The same command completes an earlier run."""
     overrides = {
         "measure_s": measure_s,
         "requests": requests,
@@ -63,7 +65,7 @@ def run(
 
 
 def list_cells(name: Name = "quick", select: Select = None, model: Model = None) -> None:
-    """Print the cells of an experiment, and why some cannot exist."""
+    """Print the cells of an experiment, and why some of them cannot be run."""
     cells = options.cells(options.experiment(name, {}), select, model)
     display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
     console.print(f"{len(cells)} cells, controls and baselines included; experiments: {', '.join(experiment.names())}")
@@ -80,7 +82,7 @@ def show(folder: Folder = Path("results/quick"), wide: Wide = False) -> None:
 
 
 def pack(folder: Annotated[Path, typer.Argument(help="A run's folder, or one that holds runs.")]) -> None:
-    """Make a run's folder light, in place: records and evidence are packed, the files of requests and samples removed."""
+    """Make a run's folder small: pack its records and evidence, and remove the files of requests and samples."""
     from harness.run import packing
 
     for saved in packing.pack(folder):

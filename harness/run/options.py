@@ -17,13 +17,11 @@ from harness.run import bundles, plan
 
 Name = Annotated[str, typer.Argument(help="A shipped experiment, or a .toml file.")]
 Select = Annotated[list[str] | None, typer.Option("--select", "-s", help="Only cells whose id matches, such as 'theano-*'.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Set an earlier run aside instead of completing it.")]
-Retry = Annotated[str, typer.Option(help="Run again what ended so: 'failed', or outcomes, 'hung,invalid'.")]
-Repeat = Annotated[int | None, typer.Option(min=1, help="Trials a cell, in shuffled order.")]
-StableLimit = Annotated[
-    float | None, typer.Option(min=0.1, help="Let a warm-up last this long at most until the pace is stable, seconds.")
-]
-OwnBroker = Annotated[str, typer.Option("--broker", help="Your own broker, redis://…, instead of a private one.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over: keep an earlier run aside, and complete nothing of it.")]
+Retry = Annotated[str, typer.Option(help="Repeat trials with these outcomes: 'failed', or a list such as 'hung,invalid'.")]
+Repeat = Annotated[int | None, typer.Option(min=1, help="Trials per cell, in shuffled order.")]
+StableLimit = Annotated[float | None, typer.Option(min=0.1, help="Maximum warm-up until the pace is stable, in seconds.")]
+OwnBroker = Annotated[str, typer.Option("--broker", help="Use your own broker, redis://…, instead of a private one.")]
 Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
 Rows = Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")]
 Folder = Annotated[Path, typer.Argument(help="A run's folder.")]

@@ -22,23 +22,27 @@ from harness.run.screen import PrintingScreen, sum_up
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
-Args = Annotated[Path, typer.Option("--args", help="JSON: a list with one entry a request, its arguments.")]
+Args = Annotated[Path, typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry.")]
 Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
-EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Variables of the application, NAME=value a line.")]
-Cwd = Annotated[Path, typer.Option("--cwd", help="The folder in which the application is started.")]
-Pools = Annotated[str, typer.Option(help="Only these, comma-separated: prefork,threads. All that there are, if not given.")]
-Concurrency = Annotated[str, typer.Option(help="How many executors: 2, or several, 1,2,4.")]
-Queue = Annotated[
-    str, typer.Option(help="The queue that requests go to and the worker consumes, if not the application's choice.")
+EnvFile = Annotated[
+    Path | None, typer.Option("--env-file", help="A file with the application's variables, one NAME=value per line.")
 ]
-Check = Annotated[str, typer.Option(help="A Python expression on `result` (args, kwargs, row) that is true of a right answer.")]
+Cwd = Annotated[Path, typer.Option("--cwd", help="The folder from which the application's worker is started.")]
+Pools = Annotated[
+    str, typer.Option(help="Pools to try, comma-separated: prefork,threads. Default: all that the application can have.")
+]
+Concurrency = Annotated[str, typer.Option(help="Number of executors: 2, or several to try, 1,2,4.")]
+Queue = Annotated[str, typer.Option(help="The queue to use instead of the application's own choice.")]
+Check = Annotated[
+    str, typer.Option(help="A Python expression that is true for a right answer; it may use result, args, kwargs and row.")
+]
 Tolerance = Annotated[
-    float, typer.Option(min=0, help="By which share a number of an answer may differ from that of the serial calls.")
+    float, typer.Option(min=0, help="How much a number may differ from that of the serial calls, as a share: 0.001.")
 ]
-Requests = Annotated[int, typer.Option(min=1, help="At least so many requests in each pool.")]
-MeasureS = Annotated[float, typer.Option(min=0.1, help="Measure each pool this long, seconds.")]
-ReadyLimit = Annotated[float, typer.Option(min=1, help="A worker may take so long to become ready, seconds.")]
-Limit = Annotated[float, typer.Option(min=1, help="Cut a trial off this long after READY, seconds.")]
+Requests = Annotated[int, typer.Option(min=1, help="Minimum number of requests per pool.")]
+MeasureS = Annotated[float, typer.Option(min=0.1, help="Measuring time per pool, in seconds.")]
+ReadyLimit = Annotated[float, typer.Option(min=1, help="Maximum time until a worker is ready, in seconds.")]
+Limit = Annotated[float, typer.Option(min=1, help="Maximum time of a trial after the worker is ready, in seconds.")]
 
 
 def read(
@@ -106,17 +110,21 @@ def probe(
     limit_s: Limit = 120.0,
     stable_limit_s: StableLimit = None,
     confirm_s: Annotated[
-        float, typer.Option(min=0, help="Watch a proved hang so long before it goes on record, seconds.")
+        float, typer.Option(min=0, help="How long a proved hang is watched before it is recorded, in seconds.")
     ] = 15.0,
-    noise_limit: Annotated[float, typer.Option(help="Believe no figure while others use more of the cores than this.")] = 0.5,
-    traffic: Annotated[str, typer.Option(help="When requests are sent: closed-4, poisson-20, drain, …")] = "closed-4",
+    noise_limit: Annotated[
+        float, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
+    ] = 0.5,
+    traffic: Annotated[
+        str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")
+    ] = "closed-4",
     repeat: Repeat = None,
     fresh: Fresh = False,
     retry: Retry = "invalid",
     out: Annotated[Path, typer.Option(help="The probe's folder.")] = Path("results/probe"),
     wide: Wide = False,
 ) -> None:
-    """Run your own Celery application, unchanged, in every pool that it can have, and see how each ends."""
+    """Run your own Celery application, unchanged, in every pool, and see how each one ends."""
     from harness.applications.probe import probe as prober
 
     settings = options.settings(

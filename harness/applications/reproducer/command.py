@@ -16,7 +16,7 @@ def bundle(
     run_folder: Annotated[Path, typer.Option("--run", help="The run that has it.")] = Path("results/quick"),
     out: Annotated[Path | None, typer.Option(help="The archive; CELL.tar.gz in the run's folder if not given.")] = None,
 ) -> None:
-    """Pack a cell into an archive that stands alone: a script that reproduces its outcome, and its evidence."""
+    """Pack a cell into an archive that needs no harness: a script that reproduces its outcome, and the evidence."""
     from harness.applications.reproducer import archive
 
     path = out or run_folder / f"{cell}.tar.gz"

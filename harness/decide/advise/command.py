@@ -26,11 +26,12 @@ def recommend(
     min_throughput: MinThroughput = None,
     max_hang_rate: MaxHangRate = "",
     select: Select = None,
-    json_: Annotated[Path | None, typer.Option("--json", help="Write all of it to this file, for machines.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write it to this file, with what to paste.")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write everything to this file as JSON.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the advice to this file as Markdown, with what to paste.")
+    ] = None,
 ) -> None:
-    """Say which configuration to use, what does as well, what must not be used, and print what to paste; exit 9 if the data
-    support no advice."""
+    """Recommend a configuration: what to use, what to avoid and why, and what to paste. Exit code 9: the data support none."""
     bounds = constraints.parse(
         latency=latency, memory=memory, cores=cores, min_throughput=min_throughput, max_hang_rate=max_hang_rate
     )

@@ -23,7 +23,7 @@ def bisect(
     good: Annotated[str, typer.Option(help="A release before the change.")],
     bad: Annotated[str, typer.Option(help="A release after it; it may be the older one.")],
     name: Annotated[str, typer.Option("--experiment", help="The experiment that has the cell.")] = "quick",
-    repeat: Annotated[int, typer.Option(min=3, help="Trials of each release; fewer than 3 tell nothing.")] = 5,
+    repeat: Annotated[int, typer.Option(min=3, help="Trials per release; fewer than 3 tell nothing.")] = 5,
     versions: Annotated[str, typer.Option(help="Releases to try, comma-separated, instead of asking the index.")] = "",
     out: Annotated[Path | None, typer.Option(help="Where the runs go; results/bisect-PACKAGE if not given.")] = None,
 ) -> None:

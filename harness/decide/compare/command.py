@@ -16,9 +16,13 @@ from harness.records import store
 def compare(
     first: Annotated[Path, typer.Argument(help="The run to compare with: the folder of the baseline.")],
     second: Annotated[Path, typer.Argument(help="The run that may have changed.")],
-    fail_on: Annotated[str, typer.Option(help="Exit 1 on these: outcome, throughput:5%, p50, p95, cpu, memory.")] = "",
-    json_: Annotated[Path | None, typer.Option("--json", help="Write all of it to this file, for machines.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write it to this file, for a pull request.")] = None,
+    fail_on: Annotated[
+        str, typer.Option(help="Exit with 1 if one of these got worse: outcome, throughput:5%, p50, p95, cpu, memory.")
+    ] = "",
+    json_: Annotated[Path | None, typer.Option("--json", help="Write everything to this file as JSON.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the comparison to this file as Markdown, for a pull request.")
+    ] = None,
 ) -> None:
     """Compare two runs: changed outcomes, real differences, ties, and what cannot be said."""
     limits = gate.parse(fail_on)

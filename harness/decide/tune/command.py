@@ -27,14 +27,21 @@ def tune(
     min_throughput: MinThroughput = None,
     max_hang_rate: MaxHangRate = "",
     select: Select = None,
-    budget: Annotated[str, typer.Option(help="Stop when so much time is used up, such as 10m.")] = "",
-    share: Annotated[float, typer.Option(min=0.01, max=1, help="Measure at most this share of a grid of more than 16.")] = 0.15,
-    replay: Annotated[Path | None, typer.Option(help="Run nothing: search a run that has the whole grid.")] = None,
+    budget: Annotated[str, typer.Option(help="Maximum time of the search, such as 10m.")] = "",
+    share: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=1, help="Maximum share of the grid that is measured, if it has more than 16 configurations."
+        ),
+    ] = 0.15,
+    replay: Annotated[
+        Path | None, typer.Option(help="Run nothing: search the records of a run that has the whole grid.")
+    ] = None,
     model: Model = None,
     rows: Rows = None,
     out: Annotated[Path | None, typer.Option(help="The search's folder; results/tune-EXPERIMENT if not given.")] = None,
 ) -> None:
-    """Search a grid of configurations for the best one that keeps what you ask for, and measure few of them."""
+    """Search a grid for the best configuration that keeps your limits, and measure only a few of its cells."""
     from harness.decide.advise import constraints, ranking
     from harness.decide.tune import tune as tuner
 

@@ -15,21 +15,25 @@ from harness.proof.selftest import screen
 
 def selftest(
     times: Annotated[
-        int | None, typer.Option(min=1, help="Trials of each fault in each pool (5); rounds with --instrument (1).")
+        int | None, typer.Option(min=1, help="Trials per fault and pool (5); with --instrument, rounds (1).")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 4,
-    pool: Annotated[list[str] | None, typer.Option(help="Only this pool; may be given again.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(help="Only this fault of the catalogue; may be given again.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of runs side by side.")] = 4,
+    pool: Annotated[list[str] | None, typer.Option(help="Only this pool; can be given several times.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Only this fault of the catalogue; can be given several times.")
+    ] = None,
     environment: Annotated[str, typer.Option(help="The backend in whose environment the workers run.")] = "celery",
     out: Annotated[Path | None, typer.Option(help="The self-test's folder: results/selftest, or results/instrument.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier self-test aside instead of completing it.")] = False,
-    time_limits: Annotated[bool, typer.Option(help="Whether slow verdicts fail the self-test, too.")] = True,
-    instrument: Annotated[bool, typer.Option("--instrument", help="The truth tests of the instrument instead.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over: keep an earlier self-test aside, and complete nothing of it.")
+    ] = False,
+    time_limits: Annotated[bool, typer.Option(help="Whether verdicts that take too long fail the self-test, too.")] = True,
+    instrument: Annotated[bool, typer.Option("--instrument", help="Run the truth tests of the instrument instead.")] = False,
     truth: Annotated[
         list[str] | None, typer.Option(help="Only this truth test, 'a' to 'g'; or a long one: 'compare', 'recommend', 'tune'.")
     ] = None,
 ) -> None:
-    """Inject every fault that can be injected, and compare what is judged; exit 1 if anything is misjudged.
+    """Inject every fault of a catalogue into real workers, and check each verdict. Exit code 1: a verdict is wrong.
 
     With --instrument: measure what is known beforehand, such as queues of textbooks; exit 1 where a figure misses its bound.
     """

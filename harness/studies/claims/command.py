@@ -16,7 +16,7 @@ from harness.run.screen import PrintingScreen
 from harness.studies.claims import claims, claims_page, incidents, incidents_page, screen
 from harness.studies.claims.dossier import Dossier
 
-FromRecords = Annotated[bool, typer.Option("--from-records", help="Run nothing: judge what is on record.")]
+FromRecords = Annotated[bool, typer.Option("--from-records", help="Run nothing: judge the records there are.")]
 
 
 def claims_(
@@ -27,7 +27,7 @@ def claims_(
     broker: OwnBroker = "",
     from_records: FromRecords = False,
 ) -> None:
-    """Measure the ten claims of the famous answer, and print a verdict on each; completes an earlier run."""
+    """Measure the ten claims of the famous answer, and print a verdict on each. The same command completes an earlier run."""
     dossier = measured(claims.EXPERIMENT, out, fresh, retry, repeat, broker, from_records)
     found = claims.judge_all(dossier.cells, [record for trials in dossier.trials.values() for record in trials])
     folder = store.RunFolder(out)
@@ -45,7 +45,7 @@ def incidents_(
     broker: OwnBroker = "",
     from_records: FromRecords = False,
 ) -> None:
-    """Try public incidents again, and say what we saw beside what the thread reports; completes an earlier run."""
+    """Repeat public incidents, and compare what happens with what was reported. The same command completes an earlier run."""
     dossier = measured(incidents.EXPERIMENT, out, fresh, retry, repeat, broker, from_records)
     found = incidents_page.judge_all(dossier)
     folder = store.RunFolder(out)

@@ -16,11 +16,17 @@ from harness.studies.contracts.rows import Row
 
 def contracts(
     select: Annotated[list[str] | None, typer.Option("--select", "-s", help="Only these, such as 'revoke-*'.")] = None,
-    backend: Annotated[list[str] | None, typer.Option(help="Only in this backend's environment; may be repeated.")] = None,
-    pool: Annotated[list[str] | None, typer.Option(help="Only of this pool; may be repeated.")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Only in this backend's environment; can be given several times.")
+    ] = None,
+    pool: Annotated[list[str] | None, typer.Option(help="Only cells of this pool; can be given several times.")] = None,
     out: Annotated[Path, typer.Option(help="The survey's folder.")] = Path("results/contracts"),
-    jobs: Annotated[int, typer.Option(min=1, max=8, help="Measurements at a time; they share nothing but the cores.")] = 4,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier survey aside instead of completing it.")] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=8, help="Number of measurements side by side; they share nothing but the cores.")
+    ] = 4,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over: keep an earlier survey aside, and complete nothing of it.")
+    ] = False,
 ) -> None:
     """Measure what each pool does with time limits, revokes, shutdowns, pings and killed processes while it is busy."""
     from harness.studies.contracts import survey
