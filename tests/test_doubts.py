@@ -90,6 +90,14 @@ def test_work_that_was_handed_on_and_not_done_is_a_doubt(backlog: dict[str, obje
     assert names(backlog=[one]) == name
 
 
+def test_work_that_serial_calls_hand_on_is_no_doubt_for_nobody_is_there_to_do_it() -> None:
+    one = {"queue": "bulk", "task": "shop.index", "waiting": 40, "reserved": 0, "consumed": True}
+    made = record(**{**CLEAN, "backlog": [one]})
+    assert [doubt.name for doubt in doubts.of_trial(made)] == ["backlog"]
+    alone = made.changed(asked={"cell": made.as_cell.baseline().as_dict()})
+    assert doubts.of_trial(alone) == []
+
+
 def test_a_trial_without_figures_has_nothing_to_doubt() -> None:
     assert names(figures=None, starved=0.9) == []
 

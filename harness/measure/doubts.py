@@ -87,7 +87,9 @@ def _without_figures(record: TrialRecord) -> list[Doubt]:
 
 
 def _backlog(record: TrialRecord) -> list[Doubt]:
-    """The requests handed work on that was not done when they were answered."""
+    """The requests handed work on that was not done when they were answered; without a worker nobody would do it."""
+    if record.as_cell.is_baseline:
+        return []
     found, executors = [], record.pace.executors_seen or 1
     for one in record.answers.backlog:
         messages = one.waiting + one.reserved
