@@ -79,8 +79,9 @@ def answer(advice: Advice) -> list[str]:
     if advice.runner_up is not None and advice.behind is not None:
         ratio = f"{advice.runner_up.rows_per_s / advice.best[0].rows_per_s:.2f} x the best"
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
-    slower = [f"{one.rows_per_s / advice.best[0].rows_per_s:.2g} x the best; {figures(one)}" for one in advice.slower]
-    said += _few([f"slower: {one.id}: {words}" for one, words in zip(advice.slower, slower, strict=True)], "slower")
+    own = [one for one in advice.slower if one.application]  # the table of an experiment has them all
+    behind = {one.id: f"{one.rows_per_s / advice.best[0].rows_per_s:.2g} x the best" for one in own}
+    said += [f"slower: {one.id}: {behind[one.id]}; {figures(one)}" for one in own]
     said += seen(advice)
     said += [f"{one.change}: {one.then}" for one in advice.sensitivity]
     return said + [f"to measure: {one}" for one in advice.measure]
