@@ -13,7 +13,7 @@ from harness.measure import doubts
 from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
-from harness.summary import notes, pattern
+from harness.summary import contrast, notes, pattern
 from harness.texts import escaped
 
 BAD = frozenset(Outcome) - {Outcome.OK, Outcome.SKIPPED}
@@ -37,12 +37,13 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
         "",
         f"**{worst.outcome.value}**, {len(bad)} of {len(trials)}: {escaped(worst.reason)}",
     ]
-    if worst.ended.cause or worst.outcome in CAUSED:
-        support = [f"* {escaped(sentence)}" for sentence in worst.ended.support]
-        lines += ["", f"Likely cause: **{worst.ended.cause or 'unknown'}**.", *support]
+    cause = contrast.cause(worst, groups)
+    if cause.name or worst.outcome in CAUSED:
+        support = [f"* {escaped(sentence)}" for sentence in cause.support]
+        lines += ["", f"Likely cause: **{cause.name or 'unknown'}**.", *support]
     if beside := pattern.across(worst.as_cell, groups):
         lines += ["", f"Beside the others: {escaped(beside)}."]
-    helps = [_of_fix(fix, groups, worst.outcome) for fix in fixes(worst.as_cell, worst.ended.cause)]
+    helps = [_of_fix(fix, groups, worst.outcome) for fix in fixes(worst.as_cell, cause.name)]
     if not helps and worst.outcome is Outcome.WAITING and worst.as_cell.placement == AS_WRITTEN:
         helps = [f"* {END_WAITS}"]
     if helps:

@@ -26,7 +26,7 @@ from harness.records import answers
 from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
-from harness.summary import notes, resources, sibling
+from harness.summary import contrast, notes, resources, sibling
 from harness.summary.hang_rate import hang_rate
 
 COLUMNS = (
@@ -83,7 +83,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "trials": len(trials),
         "outcome": worst.outcome.value,
         "reason": _reason(worst, known, others, folder),
-        "cause": worst.ended.cause,
+        "cause": contrast.cause(worst, others).name,
         "coverage": worst.answers.coverage,
         "doubts": doubts.text([*doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known]), *above]),
         "notes": notes.text(notes.of(trials)),

@@ -24,7 +24,7 @@ from harness.machine import identity
 from harness.measure import doubts
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
-from harness.summary import notes, pattern, summary
+from harness.summary import contrast, notes, pattern, summary
 from harness.summary.summary import gravest
 
 NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW, Outcome.UNCHECKED}
@@ -130,6 +130,8 @@ def of_run(side: Side, folder: Path, bounds: Sequence[Bound]) -> list[Candidate]
         replace(
             _candidate(summary.row(trials, groups, folder), trials, side, folder, bounds),
             beside=pattern.across(trials[0].as_cell, groups),
+            cause=(found := contrast.cause(gravest(trials), groups)).name,
+            support=found.support,
         )
         for trials in real.values()
     ]
@@ -152,7 +154,7 @@ def _candidate(
     broken, unknown = held(row, bounds)
     return Candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
-        evidence=worst.ended.evidence, cause=worst.ended.cause, support=tuple(worst.ended.support),
+        evidence=worst.ended.evidence,
         unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
         doubts=doubts.deciding(trials),
         application=side.application, notes=tuple(notes.of(trials)),

@@ -1,0 +1,51 @@
+"""Which causes the siblings of a cell speak against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
+from harness.summary import contrast, diagnoses
+from tests.test_store import record
+
+FORKED = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
+SPAWNED = replace(FORKED, pool="prefork-spawn")
+STACK = "the stack ends in load (tasks.py:9)"
+
+
+def ended(cell: Cell, outcome: str, cause: str = "") -> list[TrialRecord]:
+    one = record(outcome=Outcome(outcome), cause=cause).changed(asked={"cell": cell.as_dict(), "cell_id": cell.id})
+    return [one.changed(ended={"support": ["the child lacks threads", STACK]})]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "spawned", "cause", "name"),
+    [
+        ("hung", "hung", "fork-held-lock", "unknown"),
+        ("hung", "waiting", "fork-lost-threads", "unknown"),
+        ("wrong", "wrong", "fork-lost-threads", "unknown"),
+        ("hung", "ok", "fork-held-lock", "fork-held-lock"),
+        ("hung", "errors", "fork-held-lock", "fork-held-lock"),
+        ("hung", "", "fork-held-lock", "fork-held-lock"),
+        ("hung", "hung", "deadlock", "deadlock"),
+    ],
+)
+def test_what_spawned_children_do_as_well_is_not_the_forks(outcome: str, spawned: str, cause: str, name: str) -> None:
+    (one,) = ended(FORKED, outcome, cause)
+    groups = {FORKED.id: [one], **({SPAWNED.id: ended(SPAWNED, spawned)} if spawned else {})}
+    found = contrast.cause(one, groups)
+    assert found.name == name
+    changed = name != cause
+    assert (found.support == ("children that are spawned end so, too: no fork is the cause", STACK)) is changed
+    page = diagnoses.text([trial for trials in groups.values() for trial in trials])
+    assert f"Likely cause: **{name}**" in page
+    assert ("start the thread that holds it in each child" in page) is (name == "fork-held-lock")
+
+
+def test_a_spawned_child_has_no_cause_to_lose() -> None:
+    (one,) = ended(SPAWNED, "hung", "fork-held-lock")
+    assert contrast.cause(one, {SPAWNED.id: [one]}).name == "fork-held-lock"
