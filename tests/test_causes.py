@@ -9,7 +9,7 @@ import pytest
 
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.judge.blocked import How
-from harness.judge.causes import END_WAITS, FIXES, THEIRS, Facts, cause_of, fixes
+from harness.judge.causes import END_WAITS, FIXES, TAKE_LOCKS, THEIRS, Facts, against_waiting, cause_of, fixes
 from harness.observe.stacks import frames_of
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
@@ -186,5 +186,9 @@ def test_what_decides_though_all_answers_were_right_has_its_place_on_the_page() 
 
 @pytest.mark.parametrize(("placement", "said"), [(AS_WRITTEN, True), ("first-task", False)])
 def test_a_wait_of_somebodys_own_application_is_to_be_given_an_end(placement: str, said: bool) -> None:
-    page = diagnoses.text([record(replace(FORKED, placement=placement), Outcome.WAITING)])
-    assert (f"* {END_WAITS}" in page) is said
+    reasons = {"a request waits for TCP 10.0.0.5:5432": END_WAITS, "a request waits for a lock or condition": TAKE_LOCKS}
+    for reason, text in reasons.items():
+        one = record(replace(FORKED, placement=placement), Outcome.WAITING).changed(ended={"reason": reason})
+        page = diagnoses.text([one])
+        assert (f"* {text}" in page) is said
+    assert against_waiting("a request waits for TCP 127.0.0.1:6379; they may wait for tasks.child") == ""

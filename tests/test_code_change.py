@@ -222,5 +222,5 @@ def test_what_threads_tell_each_other_by_is_not_moved_but_the_thread_is_named() 
     first, second = code_change.by_hand(sources)
     assert (first.file, first.line, first.statement, first.diff) == ("tasks.py", 6, "loader.start()", "")
     assert (second.file, second.line) == ("other.py", 2)
-    assert first.why_not == "start that thread in a function which each child calls, by worker_process_init"
+    assert first.why_not == "a function that the first task of each process calls has to start it"
     assert code_change.by_hand({"tasks.py": "import pool\npool.start()\ndef f():\n    Thread().start()\n"}) == []

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.judge.causes import THEIRS
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.summary import contrast, diagnoses
@@ -43,7 +44,7 @@ def test_what_spawned_children_do_as_well_is_not_the_forks(outcome: str, spawned
     assert (found.support == ("children that are spawned end so, too: no fork is the cause", STACK)) is changed
     page = diagnoses.text([trial for trials in groups.values() for trial in trials])
     assert f"Likely cause: **{name}**" in page
-    assert ("start the thread that holds it in each child" in page) is (name == "fork-held-lock")
+    assert (THEIRS["fork-held-lock"] in page) is (name == "fork-held-lock")
 
 
 def test_a_spawned_child_has_no_cause_to_lose() -> None:

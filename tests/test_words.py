@@ -166,7 +166,7 @@ NUMBERS = reference((row, {"n": row}) for row in range(3))
 @pytest.mark.parametrize(
     ("pool", "answers", "right", "said"),
     [
-        ("threads", [(0, 1), (1, 2), (2, 2)], 1, "2 of 2 wrong answers are right for another row: requests may get"),
+        ("threads", [(0, 1), (1, 2), (2, 2)], 1, "of 2 wrong answers 2 are right for another row: requests may get"),
         (
             "gevent",
             [(0, 7)] * 6,

@@ -249,15 +249,25 @@ FIXES = {
 #: In somebody's own application: what its owner can change there.
 THEIRS = {
     "fork-lost-threads": "make what has threads of its own (a model, an executor, a loader) in each child, not at import",
-    "fork-held-lock": "start the thread that holds it in each child, not at import: a child gets the lock without the thread",
+    "fork-held-lock": "let no thread hold it at the fork: start that thread in each child, import modules before any thread",
     "respawn-loop": "mend what the log's last error names",
     "deadlock": "mend the code at the place that the stack names: take locks in one order, never twice, or with a time limit",
     "hub-blocked": "keep calls that block out of greenlets: prefork and threads can carry them",
     "gil-held": "mend the extension that waits with the GIL held; prefork keeps the other requests going",
     "oom-killed": "give it more memory, or fewer processes",
 }
-END_WAITS = "give the wait an end: a timeout of the connection (socket_timeout) or of get(), or a soft time limit in prefork"
+END_WAITS = "give the wait an end: a timeout of the connection (socket_timeout), or a soft time limit in prefork"
+TAKE_LOCKS = "look above that line for locks that are taken twice, or in another order; acquire(timeout=…) shows where"
 POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
+
+
+def against_waiting(reason: str) -> str:
+    """What helps somebody whose task waits without an end, by the judge's reason; '' if that says it, or says too little."""
+    if "they may wait for" in reason:  # another task, see `applications.probe.words`
+        return ""
+    if "waits for a lock or condition" in reason:  # see `observe.waits`
+        return TAKE_LOCKS
+    return END_WAITS if "waits for TCP" in reason else ""
 
 
 def fixes(cell: Cell, cause: str) -> list[Fix]:

@@ -95,7 +95,7 @@ def _backlog(record: TrialRecord) -> list[Doubt]:
         messages = one.waiting + one.reserved
         if not one.consumed:
             what = f"{one.waiting} messages of {one.task} wait in queue {one.queue}, which this worker does not consume"
-            step = "count that work in, with a worker that consumes it (--queue)"
+            step = f"start a worker with -Q {one.queue} for that work, which is not in these figures, or probe with --queue"
             found.append(Doubt(name="no consumer", what=what, next_step=step))
         elif record.outcome in ANSWERED and messages > max(executors, BACKLOG_SHARE * record.answers.requests):
             what = f"{messages} messages of {one.task} still wait in queue {one.queue} when all requests are answered"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.experiment.matrix import AS_WRITTEN, Cell
-from harness.judge.causes import END_WAITS, Fix, fixes
+from harness.judge.causes import Fix, against_waiting, fixes
 from harness.measure import doubts
 from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome
@@ -44,8 +44,9 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
     if beside := pattern.across(worst.as_cell, groups):
         lines += ["", f"Beside the others: {escaped(beside)}."]
     helps = [_of_fix(fix, groups, worst.outcome) for fix in fixes(worst.as_cell, cause.name)]
-    if not helps and worst.outcome is Outcome.WAITING and worst.as_cell.placement == AS_WRITTEN:
-        helps = [f"* {END_WAITS}"]
+    own = worst.outcome is Outcome.WAITING and worst.as_cell.placement == AS_WRITTEN
+    if own and not helps and (text := against_waiting(worst.reason)):
+        helps = [f"* {text}"]
     if helps:
         lines += ["", "What would help:", *helps]
     if said := notes.of(bad):

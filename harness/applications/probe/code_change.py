@@ -57,7 +57,7 @@ def propose(sources: Mapping[str, str], asked: Names) -> list[Change]:
 
 def by_hand(sources: Mapping[str, str]) -> list[Change]:
     """The lines that start a thread of Python's at import: a forked child has what it left, and not the thread."""
-    why_not = "start that thread in a function which each child calls, by worker_process_init"
+    why_not = "a function that the first task of each process calls has to start it"
     return [
         Change(file=path, line=each.lineno, statement=ast.unparse(each).splitlines()[0], why_not=why_not)
         for path, tree in parsed(sources).items()

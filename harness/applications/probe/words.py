@@ -92,9 +92,8 @@ def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
     if not apart or record.outcome is not Outcome.WRONG or not isinstance(check, Reference):
         return []
     if crossed := check.crossed[True]:
-        return [
-            f"{crossed} of {check.crossed.total()} wrong answers are right for another row: requests may get each other's data"
-        ]
+        looked = check.crossed.total()
+        return [f"of {looked} wrong answers {crossed} are right for another row: requests may get each other's data"]
     if answers.ok or answers.wrong < ALL_WRONG:
         return []
     return [

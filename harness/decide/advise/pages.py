@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.decide.advise import settings
+from harness.decide.advise import ranking, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
-from harness.judge.causes import END_WAITS, THEIRS
+from harness.judge.causes import THEIRS, against_waiting
 from harness.records.outcomes import Outcome
 from harness.summary import notes
 from harness.texts import escaped, few
@@ -20,8 +20,11 @@ CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
 WORKERS = (1, 2, 4, 8)
 AGAINST_OVERHEAD = (
     "several rows per request: let the task take a list of rows, so that one message pays for all of them",
-    "batches of calls: predict.chunks(rows, 100) sends 100 calls of a task in one message",
+    "batches of calls: the task's chunks(rows, 100) sends 100 calls in one message",
     "choose a pool by what it does beside its pace: memory, time limits, what else the worker runs",
+)
+UNEVEN = (
+    "the pace and the usual latency do not fit: a few requests took far longer than the others, measure longer: --measure-s"
 )
 
 
@@ -91,6 +94,7 @@ def seen(advice: Advice) -> list[str]:
     """Of somebody's own application, how the requests ended in each pool that serves; and the doubts that decide."""
     serving = [*advice.best, *advice.alike, *([advice.runner_up] if advice.runner_up else []), *advice.slower]
     ends = [f"answers: {one.id}: {one.reason}" for one in serving if one.application]
+    ends += [f"doubt: {one.id}: {UNEVEN}" for one in serving if one.application and ranking.uneven(one)]
     return _few(ends, "serve") + _few([f"doubt: {one.id}: {text}" for one in serving for text in one.doubts], "doubts")
 
 
@@ -109,11 +113,17 @@ def _together(vetoed: Iterable[Candidate]) -> list[str]:
     """What sets the vetoed apart, and what helps against the cause of each: every sentence once."""
     known = list(vetoed)
     said = [f"why {one.cell.pool}: {'; '.join(one.support)}" for one in known if one.application and one.cause in THEIRS]
-    said += [f"beside the other pools: {one.beside}" for one in known if one.beside]
+    said += [f"beside the other pools: {_beside(one)}" for one in known if one.beside]
     own = [one for one in known if one.application]
     helps = [f"against {one.cause}: {THEIRS[one.cause]}" for one in own if one.cause in THEIRS]
-    helps += [f"against waiting: {END_WAITS}" for one in own if one.outcome is Outcome.WAITING and one.cause not in THEIRS]
+    waiting = [one for one in own if one.outcome is Outcome.WAITING and one.cause not in THEIRS]
+    helps += [f"against waiting: {text}" for one in waiting if (text := against_waiting(one.reason))]
     return list(dict.fromkeys([*said, *helps]))
+
+
+def _beside(one: Candidate) -> str:
+    """Without its general hint, if the cause is known."""
+    return one.beside.partition("): look at ")[0] + ")" if one.cause in THEIRS and "): look at " in one.beside else one.beside
 
 
 def noted(advice: Advice) -> list[str]:

@@ -30,6 +30,7 @@ from harness.texts import few
 
 OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
 NULL_SHARE = 0.5  # of what the same pool serves if a request computes nothing: below, the task takes most of the time
+SPREAD = 8.0  # between the paces of pools by their overhead alone; 4 were seen (160 to 650 a second)
 UNEVEN_SHARE = 0.4  # of the requests in flight: the usual latency is not what the pace comes from
 RATE_LIMITED = "it bounds the throughput"  # how a note of a task's own rate limit ends, see `worker.own_settings`
 REPEAT = 5
@@ -126,6 +127,8 @@ def overhead(fit: Sequence[Candidate]) -> str:
     rates, calls_s = zip(*((one.row["throughput_per_s"], one.row["baseline_predict_s"]) for one in fit), strict=True)
     if any(not call_s or rate > OVERHEAD_SHARE / call_s for rate, call_s in zip(rates, calls_s, strict=True)):
         return ""
+    if max(rates) > SPREAD * min(rates):  # that much lies in no pool's overhead
+        return ""
     served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
     return (
         f"what Celery costs per request decides: a call takes {1e3 * calls_s[0]:.2g} ms without it, and with it {served} are "
@@ -138,11 +141,16 @@ def _bounded_otherwise(one: Candidate) -> bool:
     limited = any(RATE_LIMITED in note for note in one.notes) or any(text.startswith("starved") for text in one.doubts)
     if traffic.rate_per_s or limited or (row["overhead_fraction"] or 1.0) < NULL_SHARE:
         return True
-    rate, usual_s, predict_s = row["throughput_per_s"] or 0.0, row["latency_p50_s"], row["predict_p50_s"] or 0.0
-    if usual_s is not None and traffic.in_flight and rate * usual_s < UNEVEN_SHARE * traffic.in_flight:  # Little's law
+    if uneven(one):
         return True
     at_once = 1 if POOLS[one.cell.pool].executors == "greenlets" else one.cell.concurrency
-    return bool(rate * predict_s > NULL_SHARE * at_once)
+    return bool((row["throughput_per_s"] or 0.0) * (row["predict_p50_s"] or 0.0) > NULL_SHARE * at_once)
+
+
+def uneven(one: Candidate) -> bool:
+    """Whether the pace is not what the usual latency gives, by Little's law: a few requests took far longer."""
+    rate, usual_s, in_flight = one.row["throughput_per_s"] or 0.0, one.row["latency_p50_s"], parse(one.cell.traffic).in_flight
+    return usual_s is not None and bool(in_flight) and rate * usual_s < UNEVEN_SHARE * in_flight
 
 
 def told_apart(first: Candidate, other: Candidate) -> bool:
