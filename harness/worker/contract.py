@@ -93,7 +93,9 @@ PUBLISHED = 10  # by the load generator
 RECEIVED = 11  # by the load generator
 UNSUPPORTED = 12  # the backend cannot build a layer; its name stands in unsupported.txt beside the events
 PHASE = 13  # by the load generator; number is the phase
-RETRIED = 15  # of somebody's own application: the task has put itself off, and will be begun again
+RETRIED = (
+    15  # of somebody's own application: the task has put itself off, or handed its request to another one, which will answer
+)
 WITHDRAWN = 14  # by the load generator: taken back from the queue before a worker was given it
 OTHER_BEGIN = 16  # of somebody's own application: a task began that is none of our requests; number: a counter of the process
 OTHER_END = 17

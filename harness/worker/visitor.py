@@ -17,6 +17,7 @@ from harness.worker import child_start, contract, heartbeat, other_tasks, own_se
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
 EVENTS = SPEC["events_dir"]
+REPLACED = "Replaced by new task"  # another task answers in its place (celery/app/task.py, 4.4 to 5.7)
 SILENT = ("IGNORED", "REJECTED")  # a task raised Ignore or Reject: Celery stores nothing (celery/app/trace.py, 4.4 to 5.7)
 
 
@@ -74,7 +75,7 @@ def _begun(task_id, sender, **_):
 def _ended(task_id, state, retval, **_):
     """Sent once the result is stored: a task's own time and that of the storing are not told apart here."""
     if state in SILENT:
-        again = getattr(retval, "requeue", False)
+        again = getattr(retval, "requeue", False) or str(retval) == REPLACED
         tell(heartbeat.emit, contract.RETRIED if again else contract.IGNORED, task_id)
     tell(heartbeat.emit, contract.TASK_END, task_id)
     if number_of(task_id) is None:

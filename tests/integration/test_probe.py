@@ -224,6 +224,12 @@ def test_a_task_that_ignores_on_purpose_is_errors_and_says_so(probe: Prober) -> 
     assert "Ignored: the task answers nothing, on purpose" in records["threads"].reason
 
 
+def test_a_task_that_another_one_answers_for_has_answered(probe: Prober) -> None:
+    _, said, records = probe("sides:app", "sides.replaced", [[1], [2]], "--pools", "threads", folder=probe.project("sides"))
+    assert {record.outcome for record in records.values()} == {"ok"}, said
+    assert "match those of serial calls" in records["threads"].reason
+
+
 def test_messages_expire_after_their_sending_and_the_pool_is_the_one_that_was_asked_for(probe: Prober) -> None:
     folder = probe.project("sides")
     _, said, records = probe("sides:app", "sides.fresh", [[1]], "--pools", "prefork,solo", folder=folder)

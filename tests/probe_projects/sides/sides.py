@@ -37,6 +37,19 @@ def ignored(count):
     raise Ignore()
 
 
+@app.task
+def plus(count):
+    time.sleep(1.0)
+    return count + 1
+
+
+@app.task(bind=True)
+def replaced(self, count):
+    if self.request.is_eager:
+        return count + 1
+    raise self.replace(plus.s(count - 1) | plus.s())
+
+
 @app.task(acks_late=True)
 def rejected(count):
     raise Reject("not wanted", requeue=False)
