@@ -332,6 +332,12 @@ def test_a_task_that_limits_its_own_rate_is_never_stalled() -> None:
     assert judge(history(look=lambda i: {"stages": (), "rate_limited": True}, seconds=60.0)).state is State.WORKING
 
 
+@pytest.mark.parametrize(("put_off_s", "state"), [(0.0, State.STALLED), (50.0, State.STALLED), (60.0, State.WORKING)])
+def test_messages_that_are_put_off_stall_nobody_until_their_time_has_come(put_off_s: float, state: State) -> None:
+    idle = history(look=lambda i: {"stages": (), "put_off_s": put_off_s}, process=lambda i: {"role": Role.IDLE}, seconds=60.0)
+    assert judge(idle).state is state
+
+
 OTHER = OpenStage(kind="request", pid=CHILD, tid=HELPER, number=6, since_s=7.9)
 
 

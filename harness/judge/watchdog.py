@@ -179,7 +179,7 @@ def _judge_queue(recent: Sequence[Look], quiet_s: float) -> Verdict:
         return Verdict(state=State.WORKING)  # it waits on purpose
     if doubt:
         return Verdict(state=State.UNDECIDED, reason=f"requests wait and {doubt}")
-    if quiet_s < STALL_S:
+    if quiet_s < STALL_S + now.put_off_s:
         return Verdict(state=State.WORKING)
     if not all(map(_is_free, recent)):
         doubt = "no executor was seen idle"

@@ -61,8 +61,9 @@ class Look:
 
     `pace_s`: what a request usually takes, `cold_s`: what the first one of a process took in the baseline, `slowest_s`: the
     slowest right answer of any row, there or here; None while unknown. `limit_s`: the application's own time limit, which cuts
-    a request off; 0 if it has none. `rate_limited`: its task waits on purpose. `furniture` maps a thread to what it waited in
-    when the worker was ready and idle. `waiting`: published, not begun; `unanswered`: ended by a worker, answer not received.
+    a request off; 0 if it has none. `rate_limited`: its task waits on purpose; `put_off_s`: so long after its sending
+    a message does. `furniture` maps a thread to what it waited in when the worker was ready and idle. `waiting`: published, not
+    begun; `unanswered`: ended by a worker, answer not received.
     """
 
     at_s: float
@@ -77,6 +78,7 @@ class Look:
     slowest_s: float | None = None
     limit_s: float = 0.0
     rate_limited: bool = False
+    put_off_s: float = 0.0
     unanswered: int = 0
     furniture: Mapping[int, str] = field(default_factory=dict)
     dead_children: int = 0  # since the last answer

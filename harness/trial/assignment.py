@@ -61,6 +61,11 @@ class Assignment:
         return 1.0 / rate if rate else 0.0
 
     @property
+    def put_off_s(self) -> float:
+        """How long after its sending a message of the application's may be begun; 0 if it is not put off."""
+        return (self.application.limits.put_off_s or 0.0) if self.application else 0.0
+
+    @property
     def events(self) -> Path:
         """The folder to which the trial's processes append their events and stamps."""
         return self.folder / "events"

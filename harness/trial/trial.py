@@ -94,7 +94,7 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
         trial=work.trial,
         settings=work.settings,
         ended=_ended(work, site.progress, seen, evidence, around),
-        signs=_signs(site.started_s, site.progress, seen),
+        signs=_signs(site.started_s, site.progress, seen, put_off=work.put_off_s > 0),
         machine=_machine(site, seen),
         result=work.result,
         events=work.events,
@@ -127,7 +127,8 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
     )
 
 
-def _signs(started_s: float, progress: Progress, seen: Seen) -> Signs:
+def _signs(started_s: float, progress: Progress, seen: Seen, put_off: bool) -> Signs:
+    """`put_off`: whether the messages themselves say when they may be begun."""
     return Signs(
         started_s=started_s,
         ready_at_s=progress.ready_at_s,
@@ -136,7 +137,7 @@ def _signs(started_s: float, progress: Progress, seen: Seen) -> Signs:
         phase_at_s=dict(progress.phase_at_s),
         published=progress.published,
         waiting=progress.waiting,
-        has_put_off=progress.has_put_off,
+        has_put_off=progress.has_put_off or put_off,
         quiet_s=seen.quiet_s,
         longest_silence_s=seen.longest_silence_s,
         load_seconds=dict(progress.load_seconds),

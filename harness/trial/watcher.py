@@ -286,6 +286,7 @@ class Watcher:
             slowest_s=self.slowest_s,
             limit_s=self.work.limit_s,
             rate_limited=self.work.rate_interval_s > 0,
+            put_off_s=self.work.put_off_s,
             furniture=self.furniture,
             dead_children=len(self.seen.dead) - self._dead_before,
             executors=1 if kind == "main" else cell.concurrency,
