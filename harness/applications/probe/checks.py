@@ -164,18 +164,18 @@ class Reference:
         self.compared[row in self.answers] += 1
         if row not in self.answers:  # the serial call raised: there is nothing to compare with
             return True, 0.0
-        everything = differences(self.answers[row], result, self.near)
-        found = [one for one in everything if not self._is_ignored(one.place)]
+        found = self._compared(self.answers[row], result)
         self.differed.update({one.place for one in found})
         for one in found:
             self.examples.setdefault(one.place, (row, one))
         if found and self.crossed.total() < CROSSED_MOST:
-            self.crossed[any(self._fits(other, result) for other in self.answers if other != row)] += 1
+            others = (answer for other, answer in self.answers.items() if other != row)
+            self.crossed[any(not self._compared(answer, result) for answer in others)] += 1
         return not found, max((one.gap for one in found), default=0.0)
 
-    def _fits(self, row: int, result: Any) -> bool:
-        everything = differences(self.answers[row], result, self.near)
-        return all(self._is_ignored(one.place) for one in everything)
+    def _compared(self, expected: Any, got: Any) -> list[Difference]:
+        """How two answers differ in the places that are compared."""
+        return [one for one in differences(expected, got, self.near) if not self._is_ignored(one.place)]
 
     def beside(self, answers: Iterable[tuple[int, Any]]) -> Reference:
         """With what the same rows gave in other processes."""
@@ -188,9 +188,8 @@ class Reference:
 
     def _others(self, answers: Iterable[tuple[int, Any]]) -> frozenset[Place]:
         """The places that are compared so far and in which these answers differ."""
-        near = self.near
-        found = (one for row, got in answers if row in self.answers for one in differences(self.answers[row], got, near))
-        return frozenset(one.place for one in found if not self._is_ignored(one.place))
+        known = ((self.answers[row], got) for row, got in answers if row in self.answers)
+        return frozenset(one.place for expected, got in known for one in self._compared(expected, got))
 
     @cached_property
     def _left_out(self) -> frozenset[Place]:
@@ -213,7 +212,7 @@ class Reference:
 
     def _is_one(self) -> bool:
         first, *others = self.answers.values()
-        return all(self._is_ignored(place) for other in others for place, *_ in differences(first, other, self.near))
+        return not any(self._compared(first, other) for other in others)
 
     def coverage(self) -> str:
         """'3 of 4 fields in 120 of 120 answers', of those since `begin`, and what is left out; '' if there were none."""

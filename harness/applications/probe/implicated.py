@@ -91,7 +91,7 @@ def objects(tree: ast.Module) -> frozenset[str]:
 
 def _is_made(value: ast.expr) -> bool:
     """Whether a call gives it. The Celery application itself is no object to move, nor is what threads tell each other by."""
-    calls = [ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(value) if isinstance(node, ast.Call)]
+    calls = [_last(node) for node in ast.walk(value) if isinstance(node, ast.Call)]
     return bool(calls) and "Celery" not in calls and not (isinstance(value, ast.Call) and _last(value) in BETWEEN_THREADS)
 
 

@@ -200,7 +200,7 @@ class ApplicationSource:
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         said = [told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
         notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
-        limited = {"cause": "", "support": []} if words.endless(record, limits) else {}
+        limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
             answers={"coverage": coverage},

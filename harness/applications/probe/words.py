@@ -58,16 +58,16 @@ def _short(value: Any) -> str:
 def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
     """The settings that decided how this trial went, and what each process did again; a sentence each."""
     if record.as_cell.is_baseline:
-        return endless(record, limits)
+        return _endless(record, limits)
     said = [*_rate(record, limits, serial), *_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits)]
     said += _own_child(record)
     return said if said and record.answers.died else [*said, *loaded_again(record, serial)]
 
 
-def endless(record: TrialRecord, limits: Limits) -> list[str]:
+def _endless(record: TrialRecord, limits: Limits) -> list[str]:
     """Of serial calls without an end: that a time limit of the task's own would end them."""
     names = [(name, bound) for name, bound in (("soft", limits.soft_s), ("hard", limits.hard_s)) if bound]
-    if record.outcome not in STUCK or not record.as_cell.is_baseline or not names:
+    if record.outcome not in STUCK or not names:
         return []
     name, bound = names[0]
     return [f"the serial calls keep no time limit: in prefork the task's {name} limit of {bound:g} s ends such a wait"]

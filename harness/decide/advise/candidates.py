@@ -9,7 +9,7 @@ ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -125,16 +125,7 @@ def _admit(first: Side, other: Side) -> None:
 
 def of_run(side: Side, folder: Path, bounds: Sequence[Bound]) -> list[Candidate]:
     groups = {trials[0].cell_id: list(trials) for trials in side.cells.values()}
-    real = {name: trials for name, trials in groups.items() if _real(trials[0].as_cell)}
-    return [
-        replace(
-            _candidate(summary.row(trials, groups, folder), trials, side, folder, bounds),
-            beside=pattern.across(trials[0].as_cell, groups),
-            cause=(found := contrast.cause(gravest(trials), groups)).name,
-            support=found.support,
-        )
-        for trials in real.values()
-    ]
+    return [_candidate(trials, groups, side, folder, bounds) for trials in groups.values() if _real(trials[0].as_cell)]
 
 
 def _real(cell: Cell) -> bool:
@@ -142,9 +133,10 @@ def _real(cell: Cell) -> bool:
 
 
 def _candidate(
-    values: Mapping[str, Any], trials: Sequence[TrialRecord], side: Side, folder: Path, bounds: Sequence[Bound]
+    trials: list[TrialRecord], groups: Mapping[str, list[TrialRecord]], side: Side, folder: Path, bounds: Sequence[Bound]
 ) -> Candidate:
-    cell, worst = trials[0].as_cell, gravest(trials)
+    cell, worst, values = trials[0].as_cell, gravest(trials), summary.row(trials, groups, folder)
+    cause = contrast.cause(worst, groups)
     known = [(record, side.of(record)) for record in trials if record.outcome is Outcome.OK]
     paces = tuple(one.throughput_per_s * cell.batch for _, one in known if one is not None and one.throughput_per_s)
     row = {
@@ -154,10 +146,9 @@ def _candidate(
     broken, unknown = held(row, bounds)
     return Candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
-        evidence=worst.ended.evidence,
+        evidence=worst.ended.evidence, cause=cause.name, support=cause.support, beside=pattern.across(cell, groups),
         unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
-        doubts=doubts.deciding(trials),
-        application=side.application, notes=tuple(notes.of(trials)),
+        doubts=doubts.deciding(trials), application=side.application, notes=tuple(notes.of(trials)),
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
     )  # fmt: skip
 

@@ -83,8 +83,7 @@ def answer(advice: Advice) -> list[str]:
         ratio = f"{advice.runner_up.rows_per_s / advice.best[0].rows_per_s:.2f} x the best"
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
     own = [one for one in advice.slower if one.application]  # the table of an experiment has them all
-    behind = {one.id: f"{one.rows_per_s / advice.best[0].rows_per_s:.2g} x the best" for one in own}
-    said += [f"slower: {one.id}: {behind[one.id]}; {figures(one)}" for one in own]
+    said += [f"slower: {one.id}: {one.rows_per_s / advice.best[0].rows_per_s:.2g} x the best; {figures(one)}" for one in own]
     said += seen(advice)
     said += [f"{one.change}: {one.then}" for one in advice.sensitivity]
     return said + [f"to measure: {one}" for one in advice.measure]

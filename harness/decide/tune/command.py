@@ -29,10 +29,7 @@ def tune(
     select: Select = None,
     budget: Annotated[str, typer.Option(help="Maximum time of the search, such as 10m.")] = "",
     share: Annotated[
-        float,
-        typer.Option(
-            min=0.01, max=1, help="Maximum share of the grid that is measured, if it has more than 16 configurations."
-        ),
+        float, typer.Option(min=0.01, max=1, help="Maximum share that is measured of a grid of more than 16 cells.")
     ] = 0.15,
     replay: Annotated[
         Path | None, typer.Option(help="Run nothing: search the records of a run that has the whole grid.")
