@@ -15,7 +15,6 @@ import pytest
 
 from harness.machine import descriptors, procfs
 from harness.observe import waits
-from harness.trial.supervisor import HOME_WAITS
 from tests.waiting import wait_until
 
 AHEAD = "import ctypes, fcntl, os, select, socket, subprocess, sys, threading, time\nprint('up', flush=True)\n"
@@ -139,34 +138,6 @@ FRAMES = ["__poll (libc.so.6)", "read (redis/connection.py:9)", "ask (tasks.py:1
 )
 def test_where_it_waits_is_told_from_the_innermost_frame_to_the_task(frames: list[str], said: str) -> None:
     assert waits.place(frames) == said
-
-
-#: code that waits without a time limit -> whether its process alone can end that
-HOME = {
-    "a, b = os.pipe(); os.read(a, 1)": True,
-    "a, b = socket.socketpair(); a.recv(1)": True,
-    "a, b = socket.socketpair(); c, d = os.pipe(); e = select.epoll(); e.register(a, 1); e.register(c, 1); e.poll()": True,
-    "a, b = os.pipe(); select.select([a], [], [])": True,
-    "import asyncio; asyncio.run(asyncio.wait_for(asyncio.Event().wait(), None))": True,
-    "a, b = os.pipe(); subprocess.Popen(['sleep', '600'], pass_fds=[b]); os.read(a, 1)": False,
-    "a, b = socket.socketpair(); subprocess.Popen(['sleep', '600'], pass_fds=[b.fileno()]); a.recv(1)": False,
-    "a, b = os.pipe(); subprocess.Popen(['sleep', '99'], pass_fds=[b]); c, _ = os.pipe(); select.select([a, c], [], [])": False,
-    "s = socket.create_server(('127.0.0.1', 0)); s.accept()": False,
-    "s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); c.recv(1)": False,
-}
-
-
-@pytest.mark.parametrize(("code", "home"), HOME.items(), ids=list(HOME))
-def test_a_wait_whose_other_end_is_at_home_is_told_from_one_that_others_can_end(code: str, home: bool, tmp_path: Path) -> None:
-    def call() -> procfs.Call | None:
-        found = procfs.call(process.pid, process.pid)
-        return found if found is not None and found.kind in (*HOME_WAITS, "accept") and not found.timed else None
-
-    with waiting(code, tmp_path) as process:
-        assert wait_until(lambda: (one := call()) and descriptors.leads_home(process.pid, one) is home)
-        found = call()
-        assert found is not None
-        assert descriptors.leads_home(process.pid, found) is home
 
 
 C_MUTEX = """

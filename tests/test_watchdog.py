@@ -21,6 +21,7 @@ FUTEX = Thread(
 )
 STAGE = OpenStage(kind="request", pid=CHILD, tid=TASK, number=5, since_s=0.0)
 STEP_S = 0.25
+AT_HOME = frozenset({CHILD})
 Change = Callable[[int], dict[str, object]]
 
 
@@ -181,10 +182,11 @@ def test_an_event_loop_that_waited_so_from_the_start_does_not_hide_a_hang() -> N
 @pytest.mark.parametrize(
     ("task", "how"),
     [
-        ({"home": True, "waits_in": "read", "private": False}, How.PIPE),
-        ({"home": True, "waits_in": "epoll", "private": False}, How.PIPE),
-        ({"home": True, "waits_in": "epoll", "private": False, "timed": True}, None),
-        ({"home": False, "waits_in": "read", "private": False}, None),
+        ({"wakers": AT_HOME, "waits_in": "read", "private": False}, How.PIPE),
+        ({"wakers": AT_HOME, "waits_in": "epoll", "private": False}, How.PIPE),
+        ({"wakers": AT_HOME, "private": False}, How.SHARED),
+        ({"wakers": AT_HOME, "waits_in": "epoll", "private": False, "timed": True}, None),
+        ({"waits_in": "read", "private": False}, None),
     ],
 )
 def test_a_wait_that_only_its_own_process_could_end_is_a_hang(task: dict[str, object], how: How | None) -> None:
@@ -192,7 +194,7 @@ def test_a_wait_that_only_its_own_process_could_end_is_a_hang(task: dict[str, ob
     verdict = judge(history(task=lambda i: task))
     assert (verdict.state is State.HUNG, verdict.how) == (how is not None, how)
     assert judge(history(task=lambda i: task, helper=lambda i: beside)).state is not State.HUNG, "another thread may end it"
-    told = judge(history(task=lambda i: task, helper=lambda i: {**beside, "home": True}))
+    told = judge(history(task=lambda i: task, helper=lambda i: {**beside, "wakers": AT_HOME}))
     assert (told.state is State.HUNG) is (how is not None)
 
 

@@ -44,6 +44,11 @@ SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux|\(libpython|\(python3"
 WAIT_INSIDES = re.compile(r"Futex|PerThreadSem|nsync|Mutex::|condition_variable|pthread_cond|synchronization_internal")
 COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
 
+ACROSS = {  # processes: what supports a deadlock of several
+    How.SHARED: "every process that has the lock waits, or does nothing but wait for tasks; who took it may have ended since",
+    How.PROCESSES: "the processes that it waits for stand still themselves; their stacks lie beside this one's",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -170,6 +175,8 @@ def _of_hang(facts: Facts) -> Cause:
         whose = "a thread of the parent held it at the fork" if forked else "the thread that held it has ended"
         support = (f"the lock itself names its holder, which is no thread of this process: {whose}", *_where(facts))
         return Cause(name="fork-held-lock" if forked else "deadlock", support=support)
+    if facts.how in ACROSS:
+        return Cause(name="deadlock", support=(ACROSS[facts.how], *_where(facts)))
     if facts.how is How.FUTEX and facts.pool in ("gevent", "eventlet"):
         support = ("the thread of the hub itself waits in a futex, so no greenlet can run", *_where(facts))
         return Cause(name="hub-blocked", support=support)

@@ -82,10 +82,10 @@ def judge(looks: Sequence[Look]) -> Verdict:
 def _judge_stages(looks: Sequence[Look], quiet_s: float) -> Verdict:
     now = looks[-1]
     overdue = [stage for stage in now.stages if now.at_s - stage.since_s >= now.patience_s]
-    answers = [(stage, *blocked(looks, stage)) for stage in overdue]
-    found = [(stage, how) for stage, how, _ in answers if how is not None]
-    doubts = [doubt for _, how, doubt in answers if how is None]
-    overdue_elsewhere = {stage.pid for stage, how, _ in answers if how is None}
+    answers = [(stage, blocked(looks, stage)) for stage in overdue]
+    found = [(stage, answer.how) for stage, answer in answers if answer.how is not None]
+    doubts = [answer.doubt for _, answer in answers if answer.how is None]
+    overdue_elsewhere = {stage.pid for stage, answer in answers if answer.how is None}
     # a request that is overdue and not blocked may hold what a blocked one of its process waits for
     found = [(stage, how) for stage, how in found if stage.pid not in overdue_elsewhere or how is How.SPIN]
     if not found:
@@ -98,7 +98,8 @@ def _judge_stages(looks: Sequence[Look], quiet_s: float) -> Verdict:
         return Verdict(state=State.UNDECIDED, reason=reason, doubt=doubts[0], pids=pids, computing=computing)
     rest_goes_on = len(found) < len(now.stages) or quiet_s < now.patience_s
     may_still_be_taken = now.waiting > 0 and not _all_stand(now, found) and quiet_s < STALL_S
-    return _hang(now, found, partial=rest_goes_on or may_still_be_taken)
+    others = frozenset(pid for _, answer in answers for pid in answer.others)
+    return _hang(now, found, others, partial=rest_goes_on or may_still_be_taken)
 
 
 def _is_at_work(looks: Sequence[Look], stage: OpenStage) -> bool:
@@ -113,7 +114,7 @@ def _is_at_work(looks: Sequence[Look], stage: OpenStage) -> bool:
 def _all_stand(now: Look, found: Sequence[tuple[OpenStage, How]]) -> bool:
     """Whether no executor is left that could take what waits. A stopped process, a held GIL and a blocked hub stop all."""
     hows = {how for _, how in found}
-    whole = {"threads": {How.GIL, How.STOPPED}, "greenlets": {How.GIL, How.STOPPED, How.FUTEX, How.PIPE, How.SPIN}}
+    whole = {"threads": {How.GIL, How.STOPPED}, "greenlets": set(How) - {How.GREENLET, How.LOST}}
     return _count(now, found) >= now.executors or bool(hows & whole.get(now.executor_kind, set()))
 
 
@@ -128,21 +129,23 @@ def _count(now: Look, found: Sequence[tuple[OpenStage, How]]) -> int:
 INSIDE = {"start": "start-up", "other": "another task", "main": "a handler of the main process", "task": "a task"}
 
 
-def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], *, partial: bool) -> Verdict:
+def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], others: frozenset[int], *, partial: bool) -> Verdict:
     pids = tuple(dict.fromkeys(stage.pid for stage, _ in found))
     count = _count(now, found)
     total = max(count, now.executors)
     since_s = min(stage.since_s for stage, _ in found)
     kinds = " and ".join(sorted({INSIDE.get(stage.kind, stage.kind) for stage, _ in found}))
     hows = " or ".join(dict.fromkeys(how.value for _, how in found))
+    if others := others - set(pids):
+        hows += f" ({', '.join(f'process {pid}' for pid in sorted(others))})"
     rest = "; the others go on" if partial else ""
     reason = (
         f"{count} of {total} {now.executor_kind} that run requests made no progress inside {kinds} for "
         f"{now.at_s - since_s:.1f} s: they {hows}{rest}"
     )
     return Verdict(
-        state=State.HUNG, reason=reason, pids=pids, how=found[0][1], hung=count, executors=total, partial=partial,
-        since_s=since_s,
+        state=State.HUNG, reason=reason, pids=tuple(dict.fromkeys((*pids, *sorted(others)))), how=found[0][1], hung=count,
+        executors=total, partial=partial, since_s=since_s,
     )  # fmt: skip
 
 

@@ -73,16 +73,16 @@ def leads_to(pid: int, descriptor: int) -> str:
     return target
 
 
-def leads_home(pid: int, call: Call) -> bool:
-    """Whether all that this call waits at has its other end in the process itself, and in no other: pipes and pairs of sockets
-    that nobody else could write to, or read from.
+def holders_of(pid: int, call: Call) -> frozenset[int]:
+    """The processes that have either end of all the pipes and pairs of sockets that this call waits at: nobody else could write
+    to them, or read from them. None if it waits at anything else, too.
     """
     targets = [_target(pid, descriptor) for descriptor in waited_at(pid, call)]
     pairs = unix_pairs.peers() if any(target.startswith("socket:") for target in targets) else {}
     ends = [_other_end(target, pairs) for target in targets]
     if not ends or not all(ends):
-        return False
-    return {holder for holder, _ in _holders({*targets, *ends})} == {pid}
+        return frozenset()
+    return frozenset(holder for holder, _ in _holders({*targets, *ends}))
 
 
 def _target(pid: int, descriptor: int) -> str:

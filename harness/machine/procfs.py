@@ -75,7 +75,7 @@ class Thread:
     timed: bool
     private: bool
     wait_channel: str
-    home: bool = False  # it waits for pipes or sockets whose other ends this process alone has, see `descriptors.leads_home`
+    wakers: frozenset[int] = frozenset()  # the only processes that could end this wait; none: unknown, see `observe.wakers`
     owner: int = 0  # the thread that holds the C mutex that this one waits for, as the mutex itself says; 0 if unknown
 
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from harness.environments import Environment, worker_variables
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.machine import descriptors, procfs
+from harness.machine import procfs
 from harness.machine.processes import STOP_GRACE_S, OwnedProcess
 from harness.machine.procfs import Thread
 from harness.observe import diagnosis, greenlets, stacks
@@ -28,6 +28,7 @@ from harness.observe.looks import ProcessLook
 from harness.observe.progress import Progress
 from harness.observe.roles import Role
 from harness.observe.stacks import Glance
+from harness.observe.wakers import Wakers
 from harness.trial.application import Application
 from harness.worker import contract
 
@@ -35,7 +36,6 @@ GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request
 
 HUB_WAITS = ("epoll", "poll", "select")  # of a green library's event loop
 BILLIARDS = frozenset({signal.SIGUSR2})
-HOME_WAITS = ("read", "recv", "write", "send", "poll", "epoll", "select")  # for pipes and sockets
 
 
 class WorkerSide(Protocol):
@@ -101,6 +101,7 @@ class LocalWorker:
         self.billiards: frozenset[int] = frozenset()
         self._events = Path(place.spec["events_dir"])
         self._glances: dict[int, _Glances] = {}
+        self._wakers: dict[int, Wakers] = {}
 
     def poll(self) -> int | None:
         return self.process.poll()
@@ -109,7 +110,7 @@ class LocalWorker:
         stats = procfs.tree(self.process.keeper_pid)
         parents = {stat.pid: stat.parent for stat in stats}
         threads = {stat.pid: tuple(procfs.threads(stat.pid)) for stat in stats}
-        looks = (
+        looks = [
             ProcessLook(
                 pid=stat.pid,
                 cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
@@ -119,8 +120,21 @@ class LocalWorker:
                 lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
             )
             for stat in stats
-        )
-        return tuple(replace(look, **self._stacks(look.pid, look.threads)) if look.pid in closely else look for look in looks)
+        ]
+        return self._closely(looks, closely)
+
+    def _closely(self, looks: Sequence[ProcessLook], suspects: frozenset[int]) -> tuple[ProcessLook, ...]:
+        """The looks; more of these processes, and of all that could end a wait in them. Of a program that a task has started
+        the kernel alone is asked."""
+        found, left = {look.pid: look for look in looks}, set(suspects)
+        pool, done = self.progress.child_pids | {self.process.pid} | suspects, set[int]()
+        while left := (left & set(found)) - done:
+            look = found[pid := min(left)]
+            done.add(pid)
+            seen = self._stacks(look) if pid in pool else {}
+            found[pid] = look = replace(look, threads=self._known(pid).told(look), **seen)
+            left |= {*look.children, *(waker for thread in look.threads for waker in thread.wakers)}
+        return tuple(found.values())
 
     def evidence(self, folder: Path, pids: tuple[int, ...], request_id: Callable[[int], str]) -> Evidence:
         subject = Subject(
@@ -143,20 +157,21 @@ class LocalWorker:
         finally:
             self._temporary.cleanup()
 
-    def _stacks(self, pid: int, threads: tuple[Thread, ...]) -> dict[str, Any]:
+    def _known(self, pid: int) -> Wakers:
+        return self._wakers.setdefault(pid, Wakers())
+
+    def _stacks(self, look: ProcessLook) -> dict[str, Any]:
         """What glances into a process's stacks say, as fields of ProcessLook; repeated now and then."""
-        known = self._glances.setdefault(pid, _Glances())
-        now, tids = time.monotonic(), frozenset(thread.tid for thread in threads)
-        in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in threads)
+        pid, known = look.pid, self._glances.setdefault(look.pid, _Glances())
+        now, tids = time.monotonic(), frozenset(thread.tid for thread in look.threads)
+        in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in look.threads)
         if now - known.at_s >= GLANCE_EVERY_S or not tids <= known.tids:
             known.take(stacks.glance(pid, known.last.ids if known.last else None), tids, now)
             # where a C call blocks it, the signal would only disturb what is looked at
             if in_hub and known.turns.due(now, greenlets.answer_id(self._events, pid)):
                 greenlets.ask(pid)
-            known.home = frozenset(thread.tid for thread in threads if _waits_at_home(pid, thread))
         last = known.last
         return {
-            "threads": tuple(replace(one, home=one.tid in known.home and one.waits_in in HOME_WAITS) for one in threads),
             "python_tids": last.foreign if last else None,
             "own_tids": last.own if last else frozenset(),
             "gil_owner": last.gil_owner if last else None,
@@ -175,11 +190,6 @@ def set_by_billiard(main: int, processes: Sequence[ProcessLook]) -> frozenset[in
     return BILLIARDS & frozenset.intersection(*children) if children else frozenset()
 
 
-def _waits_at_home(pid: int, thread: Thread) -> bool:
-    call = procfs.call(pid, thread.tid) if thread.waits_in in HOME_WAITS and not thread.timed else None
-    return call is not None and descriptors.leads_home(pid, call)
-
-
 @dataclass
 class _Glances:
     """The glances at one process: the last, what threads there were then, and how often each function was seen in a row."""
@@ -187,7 +197,6 @@ class _Glances:
     at_s: float = 0.0
     tids: frozenset[int] = frozenset()
     last: Glance | None = None
-    home: frozenset[int] = frozenset()  # threads that wait for what their process alone has
     turns: greenlets.Turns = field(default_factory=greenlets.Turns)
     functions: dict[int, tuple[str, int]] = field(default_factory=dict)
 

@@ -20,7 +20,7 @@ ELSEWHERE: tuple[Entry, ...] = (
     stands("file-lock-for-ever", "file-lock:0", provable=False, outside=True),
     stands("endless-child", "endless-child", provable=False, outside=True),
     # nobody else is asked: these are hangs, of which the proof lies in more than one process
-    stands("deadlocked-child", "deadlocked-child", provable=False),
+    stands("deadlocked-child", "deadlocked-child", cause="deadlock"),
     stands("own-worker", "own-worker", provable=False),
-    stands("orphaned-shared-lock", "shared-lock:0", provable=False),
+    stands("orphaned-shared-lock", "shared-lock:0", cause="deadlock"),
 )

@@ -1,0 +1,66 @@
+"""Which processes share a piece of memory: read from /proc/PID/maps, see proc(5). Nothing is asked of a process."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.machine import procfs
+
+#: range, permissions ('s' for shared), offset, device, inode, and what is mapped
+MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ...([sp]) \S+ (\S+) (\d+) *(.*)$", re.MULTILINE)
+GONE = " (deleted)"  # it has no name any more, by which another process could still find it
+
+
+def sharers(pid: int, place: int) -> frozenset[int]:
+    """The processes that have mapped, or hold open, the shared memory at this address of a process; this one is among them.
+
+    None if it is no shared memory, if it still has a name by which anybody could open it, and if it may not be read. A lock of
+    multiprocessing is a POSIX semaphore, whose name is taken away at once if children are forked (sem_unlink(3)).
+    """
+    found = next((one for one in _mappings(pid) if int(one[1], 16) <= place < int(one[2], 16)), None)
+    if found is None or found[3] != "s":
+        return frozenset()
+    device, inode, path = found[4], int(found[5]), found[6]
+    if not path.endswith(GONE) or _is_named(Path(path).parent, device, inode):
+        return frozenset()
+    mapped = {other for other in procfs.numbers("/proc") if _maps(other, device, inode)}
+    return frozenset(mapped | set(_opened(device, inode))) if pid in mapped else frozenset()
+
+
+def _mappings(pid: int) -> Iterator[re.Match[str]]:
+    return MAPPING.finditer(procfs.read(f"/proc/{pid}/maps") or "")
+
+
+def _is_named(folder: Path, device: str, inode: int) -> bool:
+    """Whether the file has another name in the folder where it was made: a semaphore's first name is never its last one
+    (glibc's sem_open(3) makes a file, and links it)."""
+    try:
+        with os.scandir(folder) as names:
+            return _is_on(folder.stat(), device) and any(one.inode() == inode for one in names)
+    except OSError:
+        return False
+
+
+def _is_on(status: os.stat_result, device: str) -> bool:
+    major, minor = (int(part, 16) for part in device.split(":"))
+    return (os.major(status.st_dev), os.minor(status.st_dev)) == (major, minor)
+
+
+def _maps(pid: int, device: str, inode: int) -> bool:
+    return f" {device} {inode} " in (procfs.read(f"/proc/{pid}/maps") or "")
+
+
+def _opened(device: str, inode: int) -> Iterator[int]:
+    """Who has the file open, and could map it."""
+    for pid in procfs.numbers("/proc"):
+        for descriptor in procfs.numbers(f"/proc/{pid}/fd"):
+            try:
+                status = os.stat(f"/proc/{pid}/fd/{descriptor}")
+            except OSError:
+                continue
+            if status.st_ino == inode and _is_on(status, device):
+                yield pid
+                break

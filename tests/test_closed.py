@@ -1,0 +1,133 @@
+"""A wait that crosses processes: hung if none of those that could end it can go on, tried on histories of two and three."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.judge.blocked import How
+from harness.judge.watchdog import State, Verdict, judge
+from harness.observe.looks import ProcessLook
+from harness.observe.roles import Role
+from tests.test_watchdog import CHILD, FUTEX, TASK, history
+
+OTHER, THIRD = 300, 400
+CHILDREN = {"children": (OTHER,)}
+FOR_A_CHILD = {"waits_in": "wait-child", "private": False, "wakers": frozenset({OTHER})}
+SHARED = {"private": False, "wakers": frozenset({CHILD, OTHER})}
+PIPE = {"waits_in": "read", "private": False, "wakers": frozenset({CHILD, OTHER})}
+
+
+def stuck(pid: int = OTHER, thread: dict[str, Any] | None = None, **process: Any) -> ProcessLook:
+    """A process whose one thread waits in a private futex, or as told."""
+    one = replace(FUTEX, tid=pid, **(thread or {}))
+    return replace(ProcessLook(pid=pid, cpu_s=1.0, children=(), threads=(one,)), **process)
+
+
+def seen(task: dict[str, Any], *others: ProcessLook, process: dict[str, Any] | None = None, **more: Any) -> Verdict:
+    """What is said of a child whose request waits so, beside these processes."""
+
+    def look(i: int) -> dict[str, object]:
+        own = replace(ProcessLook(pid=CHILD, cpu_s=1.0, children=(), threads=(replace(FUTEX, **task),)), **(process or {}))
+        moved = [replace(one, threads=tuple(replace(t, **at(i, t.tid)) for t in one.threads)) for one in others]
+        return {"processes": (own, *moved)}
+
+    def at(i: int, tid: int) -> dict[str, Any]:
+        return {name: value(i) for name, value in more.items()} if tid == OTHER else {}
+
+    return judge(history(look=look))
+
+
+@pytest.mark.parametrize(
+    ("task", "process", "how"),
+    [
+        (FOR_A_CHILD, CHILDREN, How.PROCESSES),
+        (PIPE, {}, How.PROCESSES),
+        (SHARED, {}, How.SHARED),
+        ({}, CHILDREN, How.FUTEX),
+    ],
+    ids=["a child", "a pipe", "a lock in shared memory", "a lock, beside a child"],
+)
+def test_a_wait_for_a_process_that_is_locked_out_itself_is_a_hang(
+    task: dict[str, Any], process: dict[str, Any], how: How
+) -> None:
+    verdict = seen(task, stuck(), process=process)
+    assert (verdict.state, verdict.how, verdict.pids) == (State.HUNG, how, (CHILD, OTHER))
+    assert f"(process {OTHER})" in verdict.reason
+
+
+#: what the other process does -> it may still end the wait
+GOES_ON: dict[str, dict[str, Any]] = {
+    "it sleeps": {"thread": {"waits_in": "sleep", "timed": True, "private": False}},
+    "it waits with a time limit": {"thread": {"timed": True}},
+    "it waits for a signal": {"thread": {"waits_in": "pause", "private": False}},
+    "it waits for a peer": {"thread": {"waits_in": "recv", "private": False}},
+    "it runs": {"thread": {"waits_in": "running"}},
+    "it handles an alarm": {"caught": frozenset({14})},
+    "it is idle, and will take a task": {"role": Role.IDLE},
+    "it has ended, and is yet to be waited for": {"thread": {"waits_in": "unknown", "state": "Z"}},
+    "it has a child that sleeps": {"children": (THIRD,)},
+    "it waits for a process that is not the worker's": {
+        "thread": {"waits_in": "read", "private": False, "wakers": frozenset({OTHER, 999})}
+    },
+}
+
+
+@pytest.mark.parametrize("task", [FOR_A_CHILD, PIPE, SHARED], ids=["child", "pipe", "shared"])
+@pytest.mark.parametrize("other", GOES_ON.values(), ids=GOES_ON)
+def test_it_is_none_while_that_process_may_go_on(task: dict[str, Any], other: dict[str, Any]) -> None:
+    sleeper = stuck(THIRD, {"waits_in": "sleep", "timed": True, "private": False})
+    verdict = seen(task, stuck(**other), sleeper, process=CHILDREN)
+    assert verdict.state is State.UNDECIDED
+    assert verdict.doubt
+
+
+def test_a_process_that_is_woken_now_and_then_may_go_on() -> None:
+    assert seen(FOR_A_CHILD, stuck(), process=CHILDREN).state is State.HUNG
+    assert seen(FOR_A_CHILD, stuck(), process=CHILDREN, switches=lambda i: i).state is State.UNDECIDED
+    assert seen(FOR_A_CHILD, stuck(), process=CHILDREN, cpu_s=lambda i: 0.1 * i).state is State.UNDECIDED
+
+
+def test_the_set_is_followed_to_its_end() -> None:
+    waits = {"waits_in": "read", "private": False, "wakers": frozenset({OTHER, THIRD})}
+    closed = seen(FOR_A_CHILD, stuck(thread=waits), stuck(THIRD), process=CHILDREN)
+    assert (closed.state, closed.pids) == (State.HUNG, (CHILD, OTHER, THIRD))
+    sleeper = stuck(THIRD, {"waits_in": "sleep", "timed": True, "private": False})
+    assert seen(FOR_A_CHILD, stuck(thread=waits), sleeper, process=CHILDREN).state is State.UNDECIDED
+    assert seen(FOR_A_CHILD, stuck(thread=waits), process=CHILDREN).state is State.UNDECIDED, "nobody sees the third"
+
+
+def test_the_worker_itself_may_have_a_lock_that_it_only_inherits() -> None:
+    """The main process polls, as it did when it was idle; a lock that was made before the fork is in its memory, too."""
+    loop = {"waits_in": "epoll", "private": False, "timed": True}
+    main = stuck(thread=loop, own_tids=frozenset({OTHER}), role=Role.MAIN)
+
+    def look(i: int) -> dict[str, object]:
+        task = replace(FUTEX, **SHARED)  # type: ignore[arg-type]
+        own = ProcessLook(pid=CHILD, cpu_s=1.0, children=(), threads=(task,))
+        polls = replace(main.threads[0], switches=i)
+        return {"processes": (own, replace(main, threads=(polls,))), "furniture": {OTHER: "epoll"}}
+
+    def busy(i: int) -> dict[str, object]:
+        own, polls = look(i)["processes"]  # type: ignore[misc]
+        return {**look(i), "processes": (own, replace(polls, own_tids=frozenset(), role=Role.HELD))}
+
+    assert judge(history(look=look)).how is How.SHARED
+    assert judge(history(look=busy)).state is State.UNDECIDED, "it runs the application's own code"
+
+
+def test_others_of_the_same_process_that_go_on_may_end_what_crosses_processes() -> None:
+    """Two threads: one waits for a child, the other has begun a request just now."""
+    from harness.observe.progress import OpenStage
+
+    young = OpenStage(kind="request", pid=CHILD, tid=TASK + 50, number=9, since_s=7.9)
+
+    def look(i: int) -> dict[str, object]:
+        threads = (replace(FUTEX, **FOR_A_CHILD), replace(FUTEX, tid=TASK + 50))  # type: ignore[arg-type]
+        own = ProcessLook(pid=CHILD, cpu_s=1.0, children=(OTHER,), threads=threads)
+        old = OpenStage(kind="request", pid=CHILD, tid=TASK, number=5, since_s=0.0)
+        return {"processes": (own, stuck()), "stages": (old, young), "executor_kind": "threads", "executors": 2}
+
+    assert judge(history(look=look)).state is not State.HUNG

@@ -1,0 +1,88 @@
+"""Which processes alone could end a wait: of real processes that wait, and of children that they have started."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from harness.machine import procfs, shared_memory
+from harness.observe import wakers
+from tests.test_waits import waiting
+from tests.waiting import wait_until
+
+SLEEPER = "subprocess.Popen(['sleep', '600'], pass_fds={fds})"
+#: a semaphore in memory that is shared with children, as multiprocessing's locks are
+SEMAPHORE = "import _multiprocessing; s = _multiprocessing.SemLock(1, 0, 1, '/harness-%d' % os.getpid(), {unlink}); "
+#: code that waits without a time limit -> who alone could end that: itself ('own'), itself and its child ('both'), its child
+#: ('child'), or nobody knows ('')
+WAITS = {
+    "a, b = os.pipe(); os.read(a, 1)": "own",
+    "a, b = socket.socketpair(); a.recv(1)": "own",
+    "a, b = socket.socketpair(); c, d = os.pipe(); e = select.epoll(); e.register(a, 1); e.register(c, 1); e.poll()": "own",
+    "a, b = os.pipe(); select.select([a], [], [])": "own",
+    "import asyncio; asyncio.run(asyncio.wait_for(asyncio.Event().wait(), None))": "own",
+    f"a, b = os.pipe(); {SLEEPER.format(fds='[b]')}; os.read(a, 1)": "both",
+    f"a, b = socket.socketpair(); {SLEEPER.format(fds='[b.fileno()]')}; a.recv(1)": "both",
+    f"a, b = os.pipe(); {SLEEPER.format(fds='[b]')}; c, _ = os.pipe(); select.select([a, c], [], [])": "both",
+    "a, b = os.pipe(); os.fork() or os.read(a, 1) or 1; os.read(a, 1)": "both",
+    f"{SLEEPER.format(fds='[]')}.wait()": "child",
+    "l = threading.Lock(); l.acquire(); l.acquire()": "own",
+    SEMAPHORE.format(unlink=True) + "s.acquire()": "own",
+    SEMAPHORE.format(unlink=True) + "os.fork() or s.acquire(); s.acquire()": "both",
+    SEMAPHORE.format(unlink=False) + "s.acquire()": "",
+    "s = socket.create_server(('127.0.0.1', 0)); s.accept()": "",
+    "s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); c.recv(1)": "",
+    "time.sleep(600)": "",
+    "signal.pause()": "",
+    "l = threading.Lock(); l.acquire(); l.acquire(timeout=600)": "",
+}
+
+
+@pytest.mark.parametrize(("code", "who"), WAITS.items(), ids=list(WAITS))
+def test_the_processes_that_alone_could_end_a_wait_are_told(code: str, who: str, tmp_path: Path) -> None:
+    with waiting("import signal; " + code, tmp_path) as process:
+        pid = process.pid
+
+        def found() -> tuple[frozenset[int], frozenset[int]]:
+            children = procfs.children(pid)
+            thread = next(one for one in procfs.threads(pid) if one.tid == pid)
+            known = {"own": {pid}, "both": {pid, *children}, "child": set(children), "": set()}
+            return wakers.wakers(pid, thread, children), frozenset(known[who])
+
+        try:
+            assert wait_until(lambda: procfs.threads(pid)[0].waits_in != "running" and len(set(found())) == 1), found()
+            assert who not in ("both", "child") or len(procfs.children(pid)) == 1
+        finally:
+            Path(f"/dev/shm/sem.harness-{pid}").unlink(missing_ok=True)
+
+
+def test_memory_that_is_not_shared_has_no_sharers(tmp_path: Path) -> None:
+    with waiting("time.sleep(600)", tmp_path) as process:
+        place = int((procfs.read(f"/proc/{process.pid}/maps") or "").partition("-")[0], 16)
+        assert shared_memory.sharers(process.pid, place) == frozenset()
+        assert shared_memory.sharers(process.pid, 1) == frozenset()
+
+
+def test_what_was_looked_up_holds_until_the_thread_is_switched_to() -> None:
+    from dataclasses import replace
+
+    from harness.observe.looks import ProcessLook
+    from tests.test_watchdog import FUTEX
+
+    known = wakers.Wakers()
+    look = ProcessLook(pid=7, cpu_s=1.0, children=(), threads=(FUTEX,))
+    assert known.told(look)[0].wakers == {7}
+    assert known.told(replace(look, threads=(replace(FUTEX, switches=8),)))[0].wakers == frozenset()
+    assert known.told(replace(look, threads=(replace(FUTEX, timed=True),)))[0].wakers == frozenset()
+    assert known.told(look)[0].wakers == {7}
+
+
+def test_the_line_of_a_mapping_is_read_with_spaces_in_its_name() -> None:
+    line = textwrap.dedent("""\
+        7f0000000000-7f0000001000 rw-s 00000000 00:1a 77                         /dev/shm/sem.a b (deleted)
+        """)
+    found = shared_memory.MAPPING.match(line)
+    assert found is not None
+    assert found.groups()[2:] == ("s", "00:1a", "77", "/dev/shm/sem.a b (deleted)")
