@@ -119,7 +119,13 @@ GREENLET = (("switch", f"{SITE}/gevent/_greenlet_primitives.py"), ("run", f"{SIT
 EVENTLET = (("switch", f"{SITE}/eventlet/hubs/hub.py"), ("main", f"{SITE}/eventlet/greenthread.py"))
 #: (function, file) of a suspended greenlet, innermost first -> whether it may run the application's code
 GREENLETS = {
-    "a hub": (GREENLET[:1], False),
+    "gevent's hub": ((("run", f"{SITE}/gevent/hub.py"),), False),
+    "eventlet's hub": ((("wait", f"{SITE}/eventlet/hubs/poll.py"), ("run", f"{SITE}/eventlet/hubs/hub.py")), False),
+    "gevent's native threads": ((("_begin", f"{SITE}/gevent/threadpool.py"),), False),
+    "a sleep of gevent's that somebody spawned": ((("sleep", f"{SITE}/gevent/hub.py"), *GREENLET[1:]), True),
+    "a read of gevent's that somebody spawned": ((("recv", f"{SITE}/gevent/_socketcommon.py"),), True),
+    "a sleep of eventlet's that somebody spawned": ((("sleep", f"{SITE}/eventlet/greenthread.py"), *EVENTLET), True),
+    "what the loop will call by itself": ((("set", "<event loop>"),), True),
     "the consumer": ((*GREENLET[:1], ("poll", f"{SITE}/kombu/utils/eventio.py"), *MAIN), False),
     "the pool's": ((*GREENLET[:1], ("apply_target", f"{SITE}/celery/concurrency/base.py"), *GREENLET[1:]), False),
     "a task": ((("predict", "/srv/shop/tasks.py"), ("apply_target", f"{SITE}/celery/concurrency/base.py"), *EVENTLET), True),
@@ -137,6 +143,21 @@ def test_a_greenlet_is_celerys_own_by_its_root_and_by_all_its_frames(
 ) -> None:
     told = [{"function": name, "file": file, "line": 1, "timeout": None, "request": None} for name, file in frames]
     assert greenlets.read(told).foreign is foreign
+
+
+def told_of(*files: str, **innermost: object) -> bool:
+    frames = [{"function": "wait", "file": file, "line": 1, "timeout": None, "request": None} for file in files]
+    frames[0].update(innermost)  # type: ignore[arg-type]
+    return greenlets.read(frames).on_lock
+
+
+def test_a_wait_in_c_for_a_lock_of_gevents_is_seen_by_the_lock_that_lists_the_greenlet() -> None:
+    tasks = "/srv/shop/tasks.py"
+    assert told_of(tasks, linked=True, timer=False)
+    assert not told_of(tasks, linked=False, timer=False)
+    assert not told_of(tasks, linked=True, timer=True), "a Timeout will strike"
+    assert not told_of(f"{SITE}/gevent/select.py", tasks, linked=True, timer=False), "the event of a select is set by a socket"
+    assert told_of(f"{SITE}/gevent/event.py", tasks, linked=True, timer=False)
 
 
 IDLE_CHILD = (

@@ -1,4 +1,4 @@
-"""Ask a worker in a green pool what its greenlets wait in, and read the answer (see `harness.worker.self_report`)."""
+"""Ask a worker in a green pool what its greenlets wait in, and read the answer (see `harness.worker.green`)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ LOCKS = (
     ("gevent/thread.py", "acquire"), ("gevent/lock.py", "acquire"), ("gevent/event.py", "wait"), ("gevent/event.py", "get"),
     ("gevent/queue.py", "get"), ("eventlet/semaphore.py", "acquire"), ("eventlet/event.py", "wait"),
     ("eventlet/green/thread.py", "acquire"), ("eventlet/queue.py", "get"), ("threading.py", "acquire"),
-    ("threading.py", "wait"),
+    ("threading.py", "wait"), ("gevent/subprocess.py", "wait"), ("gevent/subprocess.py", "_gevent_result_wait"),
 )  # fmt: skip
 GREEN = re.compile(f"{INSTALLED}(gevent|eventlet|greenlet)/")
 STANDARDS = re.compile(f"{STANDARD}(socket|heapq|select)\\.py$")
 #: where Celery's own greenlets begin; not in its receivers of events, which the application starts
 ROOTS = re.compile(f"{INSTALLED}celery/(?!events/)|/bin/celery$|^<frozen runpy>$|{STANDARD}runpy\\.py$")
+#: where a greenlet begins that runs all others, or keeps gevent's native threads (file:function). Whatever else runs green code
+#: alone, a sleep or a read of a socket, was spawned by somebody, and may end a wait
+RUNS_ALL = re.compile(f"{INSTALLED}(gevent/hub\\.py:run|gevent/threadpool\\.py:.*|eventlet/hubs/[a-z_]+\\.py:run)$")
 INNERMOST = 6
 PEACE_TIMES, LOST_S = 3.0, 10.0
 
@@ -82,7 +85,7 @@ def is_told(events: Path, pid: int) -> bool:
 
 
 def _told(events: Path, pid: int) -> list[list[dict[str, Any]]] | None:
-    """The frames of each greenlet, as `harness.worker.self_report` wrote them last."""
+    """The frames of each greenlet, as `harness.worker.green` told them last."""
     try:
         found: list[list[dict[str, Any]]] = json.loads((events / f"greenlets-{pid}.json").read_text())["greenlets"]
     except (OSError, ValueError):
@@ -114,21 +117,25 @@ def read(frames: Sequence[dict[str, Any]]) -> Greenlet:
     waits = [frame for frame in inner if any(frame["file"].endswith(f) and frame["function"] == n for f, n in LOCKS)]
     struck = any(frame.get("timer") for frame in frames)  # by a Timeout of the loop
     timed = struck or any((frame["timeout"] if frame["timeout"] is not None else -1) >= 0 for frame in waits)
+    # gevent's own select and its like wait for an event, too, that a socket sets: where they call it, it is no lock
+    linked = inner and inner[0].get("linked") and not GREEN.search(inner[0]["file"])
+    on_lock = bool(waits or linked)
     requests = [frame["request"] for frame in frames if frame["request"] is not None]
     return Greenlet(
-        request=requests[0] if requests else None, on_lock=bool(waits) and not timed,
-        foreign=_foreign([frame["file"] for frame in frames]),
+        request=requests[0] if requests else None, on_lock=on_lock and not timed,
+        foreign=_foreign(frames),
     )  # fmt: skip
 
 
-def _foreign(files: Sequence[str]) -> bool:
+def _foreign(frames: Sequence[dict[str, Any]]) -> bool:
     """Whether a greenlet runs other code than Celery's own and the green library's, by the files of its frames.
 
     Innermost first. As with threads (`observe.roles`), its root decides: a listener of Redis or a consumer of kombu's that the
     application started may bring what a task waits for, and somebody's timer shows frames of the standard library alone.
     """
+    files = [frame["file"] for frame in frames]
     if all(GREEN.search(file) for file in files):
-        return False
+        return not RUNS_ALL.search(f"{files[-1]}:{frames[-1]['function']}")
     root = next((file for file in reversed(files) if not GREEN.search(file) and not BOOTSTRAP.search(file)), "")
     known = (CELERYS, COMPANIONS, GREEN, STANDARDS)
     return not (ROOTS.search(root) and all(any(one.search(file) for one in known) for file in files))

@@ -108,9 +108,7 @@ def import_lock(value):
 
 def green_timeout(value):
     """Wait for a lock that nobody releases, until the green library's own time limit of `value` seconds ends it."""
-    from gevent import monkey
-
-    if monkey.is_module_patched("threading"):
+    if _of_gevent():
         from gevent import Timeout
     else:
         from eventlet import Timeout
@@ -118,6 +116,44 @@ def green_timeout(value):
     lock.acquire()
     with Timeout(value, False):
         lock.acquire()
+
+
+def green_timer(value):
+    """Wait for a lock that the green library's event loop releases after `value` seconds: no greenlet and no thread does."""
+    lock = threading.Lock()
+    lock.acquire()
+    if _of_gevent():
+        import gevent
+
+        timer = gevent.get_hub().loop.timer(value)
+        timer.start(lock.release)
+    else:
+        from eventlet import hubs
+
+        hubs.get_hub().schedule_call_global(value, lock.release)
+    lock.acquire()
+
+
+def green_sleeper(value):
+    """Wait for a lock that is released once a greenlet ends which runs the green library's own sleep, of `value` seconds."""
+    lock = threading.Lock()
+    lock.acquire()
+    if _of_gevent():
+        import gevent
+
+        sleeper = gevent.spawn(gevent.sleep, value)
+    else:
+        import eventlet
+
+        sleeper = eventlet.spawn(eventlet.sleep, value)
+    sleeper.link(lambda _: lock.release())
+    lock.acquire()
+
+
+def _of_gevent():
+    from gevent import monkey
+
+    return monkey.is_module_patched("threading")
 
 
 FAULTS = {
@@ -131,4 +167,6 @@ FAULTS = {
     "coroutine-sleep": coroutine_sleep,
     "import-lock": import_lock,
     "green-timeout": green_timeout,
+    "green-timer": green_timer,
+    "green-sleeper": green_sleeper,
 }

@@ -48,6 +48,8 @@ PASSING: tuple[Entry, ...] = (
     slow("native-timer", "native-timer:8@3x1", 8),
     slow("coroutine-sleep", "coroutine-sleep:8@3x1", 8),
     slow("green-timeout", "green-timeout:8@3x1", 8, pools=GREEN, elsewhere=NO_HUB),
+    slow("green-timer", "green-timer:8@3x1", 8, pools=GREEN, elsewhere=NO_HUB),
+    slow("green-sleeper", "green-sleeper:8@3x1", 8, pools=GREEN, elsewhere=NO_HUB),
     # ended by another thread
     slow("native-poller", "native-poller:8@3x1", 8),
     slow("native-join", "native-join:8@3x1", 8),

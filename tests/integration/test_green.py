@@ -1,0 +1,134 @@
+"""What greenlets wait in, as a process of gevent or eventlet itself tells it: real greenlets, each in a wait of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import environments
+from harness.observe import greenlets
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: Runs each wait in a greenlet of its own, lets it come to its wait, and prints what is told of it, by its function's name.
+GEVENT = """
+import sys; sys.path.insert(0, sys.argv[1])
+from gevent import monkey; monkey.patch_all()
+import functools, json, os, queue, select, socket, subprocess, threading, time
+import gevent, gevent.event, gevent.lock, gevent.queue
+from harness.worker import green
+
+hub, event = gevent.get_hub(), threading.Event()
+timers = [hub.loop.timer(300), hub.loop.timer(300)]
+started = {
+    "by a timer": lambda: timers[0].start(event.set),
+    "by a partial": lambda: timers[1].start(functools.partial(event.set)),
+    "by a greenlet for later": lambda: gevent.spawn_later(300, event.set),
+    "nothing": lambda: None,
+}
+"""
+EVENTLET = """
+import sys; sys.path.insert(0, sys.argv[1])
+import eventlet; eventlet.monkey_patch()
+import functools, json, os, queue, select, socket, subprocess, threading, time
+import eventlet.event, eventlet.hubs, eventlet.queue
+from harness.worker import green
+
+hub, event = eventlet.hubs.get_hub(), eventlet.event.Event()
+started = {
+    "by a timer": lambda: hub.schedule_call_global(300, event.send),
+    "by a partial": lambda: hub.schedule_call_global(300, functools.partial(event.send)),
+    "by a greenlet for later": lambda: eventlet.spawn_after(300, event.send),
+    "nothing": lambda: None,
+}
+"""
+TELL = """
+def waits():
+    CODE
+
+SPAWN(waits)
+SLEEP(0.2)
+started[sys.argv[2]]()
+told = green.everything(sys._getframe())[1:]
+print(json.dumps(told), flush=True)
+os._exit(0)
+"""
+#: code -> whether it waits for a lock, an event or a process that only somebody else in here can release, set or end
+BOTH = {
+    "l = threading.Lock(); l.acquire(); l.acquire()": True,
+    "threading.Event().wait()": True,
+    "queue.Queue().get()": True,
+    "threading.Semaphore(0).acquire()": True,
+    "threading.Event().wait(300)": False,
+    "queue.Queue().get(timeout=300)": False,
+    "time.sleep(300)": False,
+    "a, b = socket.socketpair(); a.recv(1)": False,
+    "a, b = socket.socketpair(); select.select([a], [], [])": False,
+}
+OF_GEVENT = {
+    "gevent.event.Event().wait()": True,
+    "gevent.event.AsyncResult().get()": True,
+    "gevent.queue.Queue().get()": True,
+    "gevent.lock.Semaphore(0).acquire()": True,
+    "subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait()": True,
+    "gevent.event.Event().wait(timeout=300)": False,
+    "gevent.event.AsyncResult().get(timeout=300)": False,
+    "gevent.queue.Queue().get(timeout=300)": False,
+    "gevent.Timeout(300).start(); gevent.event.Event().wait()": False,
+    "import selectors; a, b = socket.socketpair(); s = selectors.DefaultSelector(); s.register(a, 1); s.select()": False,
+    "gevent.spawn(gevent.sleep, 300).join()": False,
+}
+OF_EVENTLET = {
+    "eventlet.event.Event().wait()": True,
+    "eventlet.queue.Queue().get()": True,
+    "eventlet.Timeout(300); eventlet.event.Event().wait()": False,
+}
+CASES = [
+    *[("gevent", code, held) for code, held in {**BOTH, **OF_GEVENT}.items()],
+    *[("eventlet", code, held) for code, held in {**BOTH, **OF_EVENTLET}.items()],
+]
+SETUP = {
+    "gevent": GEVENT + TELL.replace("SPAWN", "gevent.spawn").replace("SLEEP", "gevent.sleep"),
+    "eventlet": EVENTLET + TELL.replace("SPAWN", "eventlet.spawn").replace("SLEEP", "eventlet.sleep"),
+}
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
+
+
+def told(environment: environments.Environment, library: str, code: str, started: str = "nothing") -> list[list[dict]]:  # type: ignore[type-arg]
+    """The greenlets of a process in which one waits in this code."""
+    script = SETUP[library].replace("CODE", code)
+    done = subprocess.run(
+        [str(environment.python), "-c", script, str(ROOT), started], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("library", "code", "held"), CASES, ids=[f"{library} {code}" for library, code, _ in CASES])
+def test_a_wait_for_a_lock_is_told_from_one_that_ends_by_itself(
+    celery_environment: environments.Environment, library: str, code: str, held: bool
+) -> None:
+    found = told(celery_environment, library, code)
+    (own,) = [frames for frames in found if any(frame["function"] == "waits" for frame in frames)]
+    assert greenlets.read(own).on_lock is held, own
+    rest = [greenlets.read(frames) for frames in found if frames is not own]
+    if "spawn" not in code:
+        assert not any(one.foreign and not one.on_lock for one in rest), found
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+@pytest.mark.parametrize("by", ["by a timer", "by a partial", "by a greenlet for later"])
+def test_what_the_event_loop_will_call_by_itself_may_end_a_wait(
+    celery_environment: environments.Environment, library: str, by: str
+) -> None:
+    found = told(celery_environment, library, "event.wait()", by)
+    rest = [greenlets.read(frames) for frames in found if not any(frame["function"] == "waits" for frame in frames)]
+    assert any(one.foreign and not one.on_lock for one in rest), found
+
+
+def test_a_sleep_of_gevents_that_somebody_spawned_may_end_a_wait(celery_environment: environments.Environment) -> None:
+    found = told(celery_environment, "gevent", "gevent.spawn(gevent.sleep, 300).link(lambda _: event.set()); event.wait()")
+    rest = [greenlets.read(frames) for frames in found if not any(frame["function"] == "waits" for frame in frames)]
+    assert any(one.foreign and not one.on_lock for one in rest), found
