@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,12 +13,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from harness import cli
+from harness.backends import cookbook
 from harness.certainty.intervals import Span
 from harness.decide.advise import candidates, constraints, data, pages, ranking, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.constraints import Bound
 from harness.errors import BadInput, Exit
-from harness.experiment.matrix import AS_WRITTEN, CALLS, OWN_APP, PLACEMENTS, Cell
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, to_line
@@ -323,15 +323,17 @@ def test_a_bound_holds_just_below_it_and_not_just_above(value: float, unit: str)
     assert not bound.keeps(bound.value * 1.0001)
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("placement", PLACEMENTS)
-@pytest.mark.parametrize("backend", ["tensorflow2", "tensorflow1", "theano"])
-def test_the_code_to_paste_is_python_and_says_what_was_measured(call: str, placement: str, backend: str) -> None:
-    setup = settings.of(Cell(backend=backend, pool="prefork", placement=placement, call=call, engine_threads="1x1"))
-    ast.parse(setup.code)
-    assert "threads(1)" in setup.code or "=1" in setup.code or setup.environment["OMP_NUM_THREADS"] == "1"
-    assert ("worker_process_init" in setup.code) == (placement == "process-init")
-    assert ("verbose=0" in setup.code) == (backend == "tensorflow2" and call == "predict"), "as it was measured"
+def test_the_code_to_paste_is_that_of_the_cookbook() -> None:
+    book, cell = cookbook.of("tensorflow1"), Cell(backend="tensorflow1", pool="threads", call="graph", engine_threads="2x1")
+    setup = settings.of(cell)
+    load = book.load("graph", path="'model.h5'", intra=2, inter=1)
+    assert setup.code == f"{load}\n\n{book.place('graph', 'first-task')}\n\n{book.task('graph', 'first-task')}\n"
+    assert setup.environment == book.variables(2, 1)
+
+
+def test_what_another_version_of_the_harness_served_cannot_be_pasted() -> None:
+    with pytest.raises(BadInput, match="no cookbook of the backend 'cntk'"):
+        settings.of(Cell(backend="cntk", pool="threads"))
 
 
 @pytest.mark.parametrize("pool", sorted(POOLS))

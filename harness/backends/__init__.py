@@ -20,6 +20,8 @@ do without them. `intra` and `inter` are engine threads, None leaves the library
     graph             predict with the graph kept at load as default graph   (TensorFlow 1)
     graph-session     the same with the session kept at load as well         (TensorFlow 1)
 
+What a call and engine threads are as code for a user to paste stands in the backend's page of `cookbook`.
+
 Nothing here locks, warms up or builds a predict function ahead of time: naive user code is the thing under test.
 Standard library at import time; nothing comes from `harness` but this package. `check` tries a backend on a bundle,
 `model_reader` turns a user's model file into one. The bundle itself is described in `bundle`.

@@ -14,9 +14,10 @@ import numpy as np
 
 from harness import environments, places, workloads
 from harness.applications.reproducer import application
+from harness.backends import cookbook
 from harness.environments import Environment
 from harness.errors import BadInput, HarnessError
-from harness.experiment.matrix import OWN_APP, Cell
+from harness.experiment.matrix import OWN_APP, Cell, engine_threads
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
 from harness.records import evidence
@@ -32,7 +33,6 @@ SCRIPT = Path(__file__).with_name("reproduce.py")
 SAVE_LIMIT_S = 180.0
 LEAST_PATIENCE_S, PATIENCE = 20.0, 5.0  # a hang is called one after so long, or so many times a first predict
 ROWS = 64
-PORTABLE = ("KERAS_BACKEND", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # hold no folder
 
 
 def chosen(folder: Path, cell_id: str) -> list[TrialRecord]:
@@ -85,13 +85,12 @@ def _fill(
     environment: Environment,
     bundle: Bundle,
 ) -> None:
-    model_file = "model.keras" if cell.backend == "tensorflow2" else "model.h5"
-    save_model(cell, environment, bundle, place / model_file)
+    save_model(cell, environment, bundle, place / cookbook.of(cell.backend).model_file)
     shutil.copy(SCRIPT, place / "reproduce.py")
     (place / "connection.py").write_text(application.CONNECTION)
-    (place / "tasks.py").write_text(application.tasks(cell, model_file))
+    (place / "tasks.py").write_text(application.tasks(cell))
     np.save(place / "inputs.npy", np.load(bundle.folder / "inputs.npy", allow_pickle=False)[:ROWS])
-    (place / "cell.json").write_text(json.dumps(_told(cell, worst, environment, bundle), indent=2) + "\n")
+    (place / "cell.json").write_text(json.dumps(_told(cell, worst, bundle), indent=2) + "\n")
     (place / "requirements.txt").write_text(environments.described(cell.venv).lock.read_text())
     (place / "environment.json").write_text(portable(json.dumps(dict(environment.variables), indent=2)) + "\n")
     (place / "record.json").write_text("\n".join(record.model_dump_json(indent=2) for record in records) + "\n")
@@ -116,23 +115,18 @@ def save_model(cell: Cell, environment: Environment, bundle: Bundle, out: Path) 
         raise HarnessError(f"{cell.backend} could not save the model: {last}")
 
 
-def _told(cell: Cell, worst: TrialRecord, environment: Environment, bundle: Bundle) -> dict[str, Any]:
+def _told(cell: Cell, worst: TrialRecord, bundle: Bundle) -> dict[str, Any]:
     """What reproduce.py reads."""
     reference = bundle.reference[:ROWS]
     rows = [
         reference[[(row + i) % len(reference) for i in range(cell.batch)]].ravel().tolist() for row in range(len(reference))
     ]
     rtol, atol = workloads.tolerance(bundle.dtype)
-    variables = {name: value for name, value in environment.variables.items() if name in PORTABLE}
-    if cell.backend == "theano":
-        variables["THEANO_FLAGS"] = "device=cpu,floatX=float32"
-        if cell.engine_threads != "auto":
-            count = cell.engine_threads.partition("x")[0]
-            variables |= {"OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
+    book, (intra, inter) = cookbook.of(cell.backend), engine_threads(cell.engine_threads)
     return {
         "cell": cell.id,
         "pool_arguments": POOLS[cell.pool].command(cell.concurrency),
-        "variables": {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2", **variables},
+        "variables": {**book.quiet, **book.variables(intra, inter)},
         "in_flight": parse(cell.traffic).in_flight or 2 * cell.concurrency,
         "rows": len(rows),
         "reference": rows,

@@ -1,60 +1,27 @@
 """A configuration as a user sets it: the worker's command line, variables, Celery settings, code, systemd, compose. Pure.
 
-Everything printed is what was measured, by the same options: nothing is added that no cell had. Where a cell sets something
-that only code can set (where the model is loaded, how it is called, threads of TensorFlow), the code is given.
+Everything printed is what was measured, by the same options: nothing is added that no cell had. If a cell sets something that
+only code can set (where the model is loaded, how it is called, threads of some engines), the code is given. What that code is
+stands in the backend's cookbook (`harness.backends.cookbook`), for `harness bundle` as well.
 """
 
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from harness.experiment.matrix import AUTO, Cell
+from harness.backends import cookbook
+from harness.backends.cookbook.book import Cookbook
+from harness.backends.cookbook.placements import PLACEMENTS
+from harness.errors import BadInput
+from harness.experiment.matrix import Cell, engine_threads
 from harness.experiment.pools import POOLS
 from harness.trial.application import pool_arguments
 
 APP = "proj.tasks:app"  # whatever the user's is called
-MODEL = "model.keras"
-
-LOADS = {
-    "import": "MODEL = load()  # at module level: the main process loads, forked children inherit it",
-    "import-predict": "MODEL = load()\nMODEL.predict(EXAMPLE)  # once, in the main process",
-    "task-init": "class PredictTask(app.Task):\n    def __init__(self):\n        self.model = load()",
-    "process-init": (
-        "MODEL = None\n\n@signals.worker_process_init.connect\ndef load_in_child(**_):\n    global MODEL\n    MODEL = load()"
-    ),
-    "first-task": (
-        "MODEL, LOCK = None, threading.Lock()\n\n"
-        "def model():  # the first task of a process loads; tasks beside it wait for that one load\n"
-        "    global MODEL\n    with LOCK:\n        if MODEL is None:\n            MODEL = load()\n    return MODEL"
-    ),
-}
-CALLS = {
-    "predict": "answer = {model}.predict(rows)",
-    "predict_on_batch": "answer = {model}.predict_on_batch(rows)",
-    "direct": "answer = numpy.asarray({model}(rows, training=False))",
-    "graph": (
-        "with GRAPH.as_default():  # GRAPH = tensorflow.get_default_graph(), right after the load\n"
-        "    answer = {model}.predict(rows)"
-    ),
-    "graph-session": (
-        "with GRAPH.as_default(), SESSION.as_default():  # both kept right after the load: get_default_graph(), get_session()\n"
-        "    answer = {model}.predict(rows)"
-    ),
-}
-QUIET = "answer = {model}.predict(rows, verbose=0)"
-HOLDS = {"task-init": "self.model", "first-task": "model()"}
-PLACES = {
-    "import": "load the model at import",
-    "import-predict": "load the model at import, and ask it once",
-    "task-init": "load the model in the task's __init__",
-    "process-init": "load the model in worker_process_init",
-    "first-task": "load the model in the first task of each process",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +57,29 @@ def of(cell: Cell, application: Mapping[str, Any] | None = None) -> Setup:
     prefetch = ("--prefetch-multiplier", str(cell.prefetch))
     replaced = ("--max-tasks-per-child", str(cell.max_tasks)) if cell.max_tasks else ()
     pool = POOLS[cell.pool].command(cell.concurrency)
+    book, (intra, inter) = _book(cell), engine_threads(cell.engine_threads)
     return Setup(
         command=("celery", "--app", APP, "worker", *pool, *prefetch, *replaced, "--loglevel", "WARNING", "--without-mingle"),
-        environment=_environment(cell),
+        environment=book.variables(intra, inter),
         celery={
             "worker_prefetch_multiplier": str(cell.prefetch),
             "accept_content": '["json"]', "task_serializer": '"json"', "result_serializer": '"json"',
         },
-        code=_code(cell),
-        change=f"{PLACES[cell.placement]}; call it by `{cell.call}`",
+        code="\n\n".join([
+            book.load(cell.call, path=repr(book.model_file), intra=intra, inter=inter),
+            book.place(cell.call, cell.placement),
+            book.task(cell.call, cell.placement),
+        ]) + "\n",
+        change=f"{PLACEMENTS[cell.placement].words}; call it by `{cell.call}`",
     )  # fmt: skip
+
+
+def _book(cell: Cell) -> Cookbook:
+    try:
+        return cookbook.of(cell.backend)
+    except ModuleNotFoundError as error:
+        remedy = "the run may come from another version of the harness; ask that one for its settings"
+        raise BadInput(f"there is no cookbook of the backend {cell.backend!r}", remedy=remedy) from error
 
 
 def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
@@ -121,58 +101,6 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
 def _sourced(path: str) -> str:
     """A shell looks on PATH for a file that is named without a folder."""
     return path if "/" in path else f"./{path}"
-
-
-def _environment(cell: Cell) -> dict[str, str]:
-    found = {"KERAS_BACKEND": "theano" if cell.backend == "theano" else "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
-    if cell.backend == "theano":
-        found["THEANO_FLAGS"] = "device=cpu,floatX=float32"
-    intra, _ = _threads(cell)
-    if intra is not None and cell.backend == "theano":
-        found |= {"OMP_NUM_THREADS": str(intra), "OPENBLAS_NUM_THREADS": str(intra)}
-    return found
-
-
-def _threads(cell: Cell) -> tuple[int | None, int | None]:
-    if cell.engine_threads == AUTO:
-        return None, None
-    intra, inter = map(int, cell.engine_threads.split("x"))
-    return intra, inter
-
-
-def _code(cell: Cell) -> str:
-    """The parts of the user's module that matter."""
-    held = HOLDS.get(cell.placement, "MODEL")
-    quiet = cell.backend == "tensorflow2" and cell.call == "predict"  # Keras 3 draws a bar of progress if it is not told
-    call = textwrap.indent((QUIET if quiet else CALLS[cell.call]).format(model=held), "    ")
-    own = "self, " if cell.placement == "task-init" else ""
-    base = "base=PredictTask, bind=True" if cell.placement == "task-init" else ""
-    head = f"@app.task({base})\ndef predict({own}rows):\n    rows = numpy.asarray(rows, dtype='float32')"
-    task = f"{head}\n{call}\n    return answer.tolist()"
-    return "\n\n".join([_loader(cell), LOADS[cell.placement], task]) + "\n"
-
-
-def _loader(cell: Cell) -> str:
-    """How the model comes: with the ML library imported where it is loaded, and its threads set before."""
-    intra, inter = _threads(cell)
-    lines = ["def load():"]
-    if cell.backend == "tensorflow2":
-        lines += ["    import keras, tensorflow"]
-        if intra is not None:
-            lines += [
-                f"    tensorflow.config.threading.set_intra_op_parallelism_threads({intra})",
-                f"    tensorflow.config.threading.set_inter_op_parallelism_threads({inter})",
-            ]
-    elif cell.backend.startswith("tensorflow1"):
-        lines += ["    import keras, tensorflow"]
-        if intra is not None:
-            config = f"intra_op_parallelism_threads={intra}, inter_op_parallelism_threads={inter}"
-            lines += [f"    keras.backend.set_session(tensorflow.Session(config=tensorflow.ConfigProto({config})))"]
-    else:
-        lines += [
-            "    import keras  # KERAS_BACKEND=theano, measured with Theano linked to OpenBLAS (blas.ldflags in THEANO_FLAGS)"
-        ]
-    return "\n".join([*lines, f"    return keras.models.load_model({MODEL!r}, compile=False)"])
 
 
 def systemd(setup: Setup) -> str:

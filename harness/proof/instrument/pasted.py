@@ -25,11 +25,11 @@ from harness import environments, workloads
 from harness.applications.probe import learn
 from harness.applications.probe.messages import template
 from harness.applications.reproducer import archive
+from harness.backends import cookbook
 from harness.certainty import intervals
 from harness.client import opaque
 from harness.decide.advise import candidates, pages, ranking
 from harness.decide.advise.candidates import Candidate
-from harness.decide.advise.settings import MODEL
 from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.experiment.experiment import Block, Experiment, Settings
@@ -108,7 +108,7 @@ def _written(best: Candidate, folder: Path) -> Project:
     (folder / APP / "tasks.py").write_text("\n".join([HEAD, printed["Celery settings"], "", printed["Code"]]))
     environment = environments.prepare(best.cell.venv)
     bundle = bundles.write_bundles([best.cell.workload], folder / "bundles")[best.cell.workload]
-    archive.save_model(best.cell, environment, bundle, folder / MODEL)
+    archive.save_model(best.cell, environment, bundle, folder / cookbook.of(best.cell.backend).model_file)
     return Project(folder=folder, environment=environment, line=printed["Command line"], bundle=bundle)
 
 

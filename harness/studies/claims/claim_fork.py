@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from harness.backends import cookbook
 from harness.experiment.matrix import Cell
 from harness.observe.stacks import frames_of
 from harness.records import evidence
@@ -122,12 +123,12 @@ def _what_the_parent_did(cells: Sequence[Cell], trials: Trials, backends: Sequen
 
 
 def _own_things(cells: Sequence[Cell], trials: Trials, backends: Sequence[str]) -> Iterator[str]:
-    """Whether a new session helps (where threads are limited our TensorFlow 1 child opens one), and whether spawn does."""
+    """Whether a new session helps (some backends open one if threads are limited), and whether spawn does."""
     known = set(cells)
     for backend in backends:
         base = Cell(backend=backend, pool="prefork", parent="predict")
         renewed = replace(base, engine_threads="1x1")
-        if renewed in known and backend.startswith("tensorflow1"):
+        if renewed in known and cookbook.of(backend).opens_session:
             told = cases.told(trials.get(renewed.id, ()))
             yield f"On {backend} a child that opened a *new session* of its own (`{renewed.id}`): {told}."
         spawned = replace(base, pool="prefork-spawn")
