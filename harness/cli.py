@@ -11,7 +11,7 @@ import typer
 
 from harness import __version__
 from harness.display import complaints, console
-from harness.errors import Exit, HarnessError
+from harness.errors import Exit, HarnessError, MissingTool
 
 RUN, DECIDE, STUDY, PROVE = "Run", "Decide", "Study", "Prove the instrument"
 #: verb -> (the module of its room, the function there, its group), in the order of the help
@@ -71,9 +71,17 @@ def version(show_version: Annotated[bool, typer.Option("--version", help="Print 
         raise typer.Exit()
 
 
+def refuse_windows() -> None:
+    """Raises MissingTool: no verb could even be imported there. On macOS those that only read work, see `run.preflight`."""
+    if sys.platform == "win32":
+        raise MissingTool("the harness does not run on Windows: it forks, and watches processes through /proc",
+                          remedy="run it on Linux; WSL 2 is one, though nobody has tried it there")  # fmt: skip
+
+
 def main() -> None:
     """Run the command line; errors become one line, the remedy below it, and an exit code."""
     try:
+        refuse_windows()
         left_with = command_line(wanted(sys.argv[1:2]))(standalone_mode=False)  # what typer.Exit said, or what a verb returned
     except HarnessError as error:
         complain(error)

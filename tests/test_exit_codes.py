@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness import cli, errors
-from harness.errors import MEANING, Exit, HarnessError
+from harness.errors import MEANING, Exit, HarnessError, MissingTool
+from harness.places import CHECKOUT
+from harness.run import preflight
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -54,3 +58,21 @@ def test_what_nobody_expected_is_a_defect_with_its_traceback(
     told = capsys.readouterr().err
     assert "ZeroDivisionError: no" in told
     assert "a defect of the harness" in told
+
+
+def test_windows_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli.sys, "platform", "win32")
+    assert left(monkeypatch, "list") == Exit.MISSING_TOOL
+    assert "does not run on Windows" in capsys.readouterr().err
+
+
+def test_macos_is_refused_by_name_if_something_is_to_be_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(preflight.sys, "platform", "darwin")
+    with pytest.raises(MissingTool, match="only Linux has"):
+        preflight.check(tmp_path, "")
+
+
+def test_the_command_line_is_there_where_a_system_knows_no_affinity() -> None:
+    code = "import os; del os.sched_getaffinity; import harness.cli; from harness.machine import cores; print(cores.AVAILABLE)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT, check=False)
+    assert done.stdout.startswith("(0,"), done.stderr
