@@ -1,9 +1,10 @@
-# make run: set up and run the experiment "quick".   make test: set up and test.   Each sets up what it needs.
+# make run: set up and run the experiment "quick".   make test: set up and test.   make docs: set up and build the site.
+# Each sets up what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup run test lint lock clean
+.PHONY: setup run test docs lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -21,6 +22,15 @@ test: setup
 	$(BIN)/python -m pytest tests/performance
 	$(BIN)/python -m pytest --ignore tests/performance --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
+# The build itself asks no network. The variable: the theme advertises its successor at each build otherwise.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
+	@echo "the site is built: open site/index.html"
+
+$(VENV)/.docs: $(VENV)/.ready requirements-docs.txt
+	$(BIN)/python -m pip install -qq --require-hashes --requirement requirements-docs.txt
+	@touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,7 +38,8 @@ lint: setup
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 --extra dev pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 --group docs --constraint requirements.txt --output-file requirements-docs.txt
 	$(BIN)/python -m harness.environments lock
 
 clean:
-	rm -rf $(VENV) .environments
+	rm -rf $(VENV) .environments site

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """The exit codes of the command line, all of them; README has the same table."""
+    """The exit codes of the command line, all of them; `docs/reference/exit-codes.md` has the same table."""
 
     DONE = 0
     CHECK_FAILED = 1

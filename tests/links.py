@@ -10,7 +10,7 @@ from urllib.parse import unquote
 LINK = re.compile(r"(?<!\\)\[[^\]\n]*\]\(([^()\s]+)\)")
 ANCHOR = re.compile(r'^<a id="([^"]+)"></a>$', re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-FENCED = re.compile(r"^(`{3,})\n.*?^\1$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^(`{3,})\w*\n.*?^\1$", re.MULTILINE | re.DOTALL)
 
 
 def links(page: Path) -> list[str]:

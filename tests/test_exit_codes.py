@@ -1,4 +1,4 @@
-"""What an exit code means stands in one table of the code, and README says the same."""
+"""What an exit code means stands in one table of the code, and the documentation says the same."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness.errors import MEANING, Exit, HarnessError, MissingTool
 from harness.places import CHECKOUT
 from harness.run import preflight
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "exit-codes.md").read_text()
 
 
-def test_readme_has_the_table_of_the_code() -> None:
-    table = README.partition("| exit code | meaning |\n| --- | --- |\n")[2].partition("\n\n")[0]
+def test_the_documentation_has_the_table_of_the_code() -> None:
+    table = PAGE.partition("| exit code | meaning |\n| --- | --- |\n")[2].partition("\n\n")[0]
     assert table.splitlines() == [f"| {int(code)} | {meaning} |" for code, meaning in MEANING.items()]
 
 
