@@ -100,7 +100,10 @@ def record_sections() -> str:
 
 def _fields(heading: str, model: type) -> str:
     rows = [match for line in inspect.getsource(model).splitlines() if (match := FIELD.match(line))]
-    table = [f"| `{row['name']}` | `{row['type'].replace('|', 'or')}` | {_cell(row['said'] or '')} |" for row in rows]
+    table = [
+        f"| `{row['name']}` | `{row['type'].replace('|', 'or').replace('Words', 'str')}` | {_cell(row['said'] or '')} |"
+        for row in rows
+    ]
     said = inspect.cleandoc(model.__doc__ or "").split("\n\n")[0]
     return "\n\n".join([heading, " ".join(said.split()), "\n".join([*FIELDS, *table])])
 
@@ -126,10 +129,10 @@ def faults() -> str:
     from harness.proof.selftest import catalogue
 
     families = {
-        "it hangs": catalogue.HANGING,
-        "it ends by itself, and must never be called hung": catalogue.PASSING,
-        "done from outside: to the processes, the broker, the network, the disk": catalogue.ELSEWHERE,
-        "it ends otherwise: wrong answers, errors, crashes, …": catalogue.ENDING,
+        "it hangs: no progress can come": catalogue.HANGING,
+        "it waits, and ends by itself: this must never be called hung": catalogue.PASSING,
+        "it waits without end for somebody else: `waiting` is true, and some are proved": catalogue.ELSEWHERE,
+        "it ends otherwise: wrong answers, errors, crashes, a broker that is gone, a full disk": catalogue.ENDING,
     }
     rows = [f"| {said} | {len(family)} | {', '.join(f'`{one.name}`' for one in family)} |" for said, family in families.items()]
     total = f"The catalogue has {len(catalogue.CATALOGUE)} entries; one of them is `nothing`, a worker without a fault."

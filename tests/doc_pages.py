@@ -1,6 +1,6 @@
 """The pages that people read, taken apart: fenced blocks, commands with the output that is shown, tables.
 
-A `console` block is a session: a line that begins with `$ ` is a command, and a backslash at its end goes on in the next line.
+In a `console` block a line that begins with `$ ` is a command, and a backslash at its end goes on in the next line.
 What stands below it is its output: `...` alone on a line stands for any lines, and `...` within a line for any text. Runs of
 spaces count as one.
 """

@@ -22,6 +22,7 @@ import pytest
 import typer
 import yaml
 
+from benchmarks.cells import OUTCOME_CODES
 from harness import cli, workloads
 from harness.environments import descriptions
 from harness.errors import Exit
@@ -188,6 +189,11 @@ def _paths(part: Any) -> Iterator[str]:
 def test_outcomes_are_all_there_the_gravest_first() -> None:
     assert doc_pages.first_cells(DOCS / "reference/outcomes.md", "outcome") == [one.value for one in GRAVITY]
     assert set(GRAVITY) == set(Outcome)
+
+
+def test_the_codes_that_asv_draws_are_all_there() -> None:
+    page = " ".join((DOCS / "how-to/guard-my-repository.md").read_text().split())
+    assert [name for name, code in OUTCOME_CODES.items() if f"{code} `{name}`" not in page] == []
 
 
 def test_causes_are_all_there_as_the_code_lists_them() -> None:
