@@ -172,6 +172,9 @@ class StoredSite:
     def consumed(self) -> tuple[str, ...] | None:
         return None
 
+    def shared(self) -> tuple[str, ...]:
+        return ()
+
     def oom_kills(self) -> int:
         return self.history.oom_kills
 

@@ -9,7 +9,8 @@ import pytest
 
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.judge.blocked import How
-from harness.judge.causes import END_WAITS, FIXES, TAKE_LOCKS, THEIRS, Facts, against_waiting, cause_of, fixes
+from harness.judge.causes import Facts, cause_of
+from harness.judge.remedies import END_WAITS, FIXES, TAKE_LOCKS, THEIRS, against_waiting, fixes
 from harness.observe.stacks import frames_of
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
@@ -27,6 +28,7 @@ WAITS = (*LOCK[:2], "Condition.wait (threading.py:331)", "Event.wait (threading.
 IMPORTS = (*LOCK[:2], "_ModuleLock.acquire (<frozen importlib._bootstrap>:120)", "predict (tasks.py:26)")
 HUNG = {"outcome": Outcome.HUNG, "pool": "prefork", "how": How.FUTEX}
 WRONG = {"outcome": Outcome.WRONG, "pool": "prefork"}
+SHARES = {"shared": ("TCP 127.0.0.1:6379",)}
 SERIAL = {**HUNG, "serial_waits": True}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("an engine's threads are lost", {**HUNG, "frames": ENGINE, "lost_native": ["tf_Compute"]}, "fork-lost-threads"),
@@ -40,6 +42,13 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("an import of a thread that has ended since", {**HUNG, "frames": IMPORTS}, "fork-held-lock"),
     ("an import in threads", {**HUNG, "frames": IMPORTS, "pool": "threads"}, "deadlock"),
     ("a wait in vain, with a limit", {**WRONG, "frames": WAITS, "lost_native": ["python"]}, "fork-lost-threads"),
+    ("wrong answers, over a connection that was opened before the fork", {**WRONG, **SHARES}, "fork-shared-connection"),
+    ("a wait for an answer that another child took", {**WRONG, **SHARES, "outcome": Outcome.WAITING}, "fork-shared-connection"),
+    (
+        "a lost thread, beside such a connection",
+        {**WRONG, **SHARES, "frames": WAITS, "lost_native": ["x"]},
+        "fork-lost-threads",
+    ),
     ("a lock's holder is lost", {**HUNG, "frames": LOCK, "lost_python": ["python"]}, "fork-held-lock"),
     ("a lock, and nothing was lost", {**HUNG, "frames": LOCK}, "deadlock"),
     (
@@ -94,6 +103,12 @@ def test_the_facts_speak_for_a_cause(what: str, facts: dict[str, Any], name: str
 def test_wrong_answers_have_a_cause_only_in_a_forked_child_that_waits_for_a_lost_thread() -> None:
     facts = {**WRONG, "frames": WAITS, "lost_native": ["python"]}
     for other in ({"frames": LOCK}, {"lost_native": []}, {"pool": "threads"}, {"frames": ()}):
+        assert cause_of(Facts(**{**facts, **other})) is None
+
+
+def test_a_connection_is_no_cause_without_a_fork_or_if_the_serial_calls_wait_too() -> None:
+    facts: dict[str, Any] = {**WRONG, **SHARES}
+    for other in ({"pool": "threads"}, {"serial_waits": True}, {"shared": ()}, {"outcome": Outcome.ERRORS}):
         assert cause_of(Facts(**{**facts, **other})) is None
 
 

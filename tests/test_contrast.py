@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
-from harness.judge.causes import THEIRS
+from harness.judge.remedies import THEIRS
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.summary import contrast, diagnoses
@@ -33,6 +33,8 @@ def ended(cell: Cell, outcome: str, cause: str = "") -> list[TrialRecord]:
         ("hung", "errors", "fork-held-lock", "fork-held-lock"),
         ("hung", "", "fork-held-lock", "fork-held-lock"),
         ("hung", "hung", "deadlock", "deadlock"),
+        ("wrong", "wrong", "fork-shared-connection", "unknown"),
+        ("wrong", "ok", "fork-shared-connection", "fork-shared-connection"),
     ],
 )
 def test_what_spawned_children_do_as_well_is_not_the_forks(outcome: str, spawned: str, cause: str, name: str) -> None:
@@ -45,6 +47,15 @@ def test_what_spawned_children_do_as_well_is_not_the_forks(outcome: str, spawned
     page = diagnoses.text([trial for trials in groups.values() for trial in trials])
     assert f"Likely cause: **{name}**" in page
     assert (THEIRS["fork-held-lock"] in page) is (name == "fork-held-lock")
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
+def test_a_shared_connection_is_no_cause_of_what_a_pool_without_a_fork_does_as_well(pool: str) -> None:
+    (one,) = ended(FORKED, "wrong", "fork-shared-connection")
+    other = replace(FORKED, pool=pool, concurrency=1 if pool == "solo" else 2)
+    assert contrast.cause(one, {FORKED.id: [one], other.id: ended(other, "ok")}).name == "fork-shared-connection"
+    found = contrast.cause(one, {FORKED.id: [one], other.id: ended(other, "wrong")})
+    assert (found.name, found.support[0]) == ("unknown", f"{pool} ends so, too: no fork is the cause")
 
 
 def test_a_spawned_child_has_no_cause_to_lose() -> None:

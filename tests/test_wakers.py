@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine import procfs, shared_memory
+from harness.machine import descriptors, procfs, shared_memory
 from harness.observe import wakers
 from tests.test_waits import waiting
 from tests.waiting import wait_until
@@ -86,3 +86,15 @@ def test_the_line_of_a_mapping_is_read_with_spaces_in_its_name() -> None:
     found = shared_memory.MAPPING.match(line)
     assert found is not None
     assert found.groups()[2:] == ("s", "00:1a", "77", "/dev/shm/sem.a b (deleted)")
+
+
+def test_a_connection_that_was_opened_before_a_fork_is_told_and_no_other(tmp_path: Path) -> None:
+    code = (
+        "server = socket.create_server(('127.0.0.1', 0)); before = socket.create_connection(server.getsockname());"
+        "child = os.fork(); after = child and socket.create_connection(server.getsockname()); time.sleep(600)"
+    )
+    with waiting(code, tmp_path) as process:
+        assert wait_until(lambda: len(descriptors.inherited(process.pid, procfs.children(process.pid))) == 1)
+        (said,) = descriptors.inherited(process.pid, procfs.children(process.pid))
+        assert said.startswith("TCP 127.0.0.1:")
+        assert descriptors.inherited(process.pid, []) == []

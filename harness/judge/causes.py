@@ -1,9 +1,11 @@
-"""From the evidence of a trial to its likely cause: a pure function, and what would help against each cause.
+"""From the evidence of a trial to its likely cause: a pure function. What would help against each is in `remedies`.
 
 Causes
     fork-lost-threads       the child waits for threads that stayed in the parent, an engine's or Python's: fork(2) copies
                             only the thread that calls it
     fork-held-lock          the child waits for a lock that a thread of the parent held at the moment of the fork
+    fork-shared-connection  the children use one connection with their parent, opened before the fork: each may read the answer
+                            to another's question
     deadlock                a lock that nobody alive will release, and no fork took its holder away
     native-spin             a thread computes in one function, far beyond the pace of the cell
     gil-held                C code waits for ever and keeps Python's global lock
@@ -22,14 +24,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from harness.experiment.matrix import AS_WRITTEN, Cell
 from harness.judge.blocked import How
 from harness.records.outcomes import Outcome
-from harness.texts import counted
+from harness.texts import counted, few
 
-LOST_THREADS = "fork-lost-threads"
+LOST_THREADS, SHARED_CONNECTION = "fork-lost-threads", "fork-shared-connection"
 NEVER_STARTED = "Could not start worker processes"  # celery/worker/loops.py, where all children died before it began
 FORKED, SPAWNED = "prefork", "prefork-spawn"
 # Innermost frames of a thread that waits for a lock, Python's own or the C library's.
@@ -53,9 +54,10 @@ ACROSS = {  # processes: what supports a deadlock of several
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What was seen of a trial that ended badly. `frames`: the blocked thread's stack, innermost first. `lost_native`
-    and `lost_python`: names of threads that the parent had and the child lacks. `in_broker`: messages that wait in the
-    broker when the trial stood still; `consumers`: connections of the worker on which the broker heard something of late;
-    `queued`, `reserved`: messages in the queue, and in the worker's hands but not begun, on average. None if unknown."""
+    and `lost_python`: names of threads that the parent had and the child lacks. `shared`: connections that children inherited.
+    `in_broker`: messages that wait in the broker when the trial stood still; `consumers`: connections of the worker on which
+    the broker heard something of late; `queued`, `reserved`: messages in the queue, and in the worker's hands but not begun,
+    on average. None if unknown."""
 
     outcome: Outcome
     pool: str
@@ -63,6 +65,7 @@ class Facts:
     frames: Sequence[str] = ()
     lost_native: Sequence[str] = ()
     lost_python: Sequence[str] = ()
+    shared: Sequence[str] = ()
     dead_children: int = 0
     never_started: bool = False  # the worker gave up on its children: see NEVER_STARTED
     serial_waits: bool = False  # the serial calls waited as well: then no fork, and no pool, is the cause
@@ -95,7 +98,7 @@ def cause_of(facts: Facts) -> Cause | None:
     if facts.outcome is Outcome.STALLED:
         return _of_stall(facts)
     if facts.outcome is Outcome.WAITING:
-        return _of_broker(facts)
+        return _of_broker(facts) or _of_shared(facts)
     if facts.outcome is Outcome.WRONG:
         return _of_wrong(facts)
     return _of_hang(facts) if facts.outcome is Outcome.HUNG else None
@@ -103,7 +106,15 @@ def cause_of(facts: Facts) -> Cause | None:
 
 def _of_wrong(facts: Facts) -> Cause | None:
     """Of a forked child that waits in vain for a thread of its parent's, with a time limit, and goes on without."""
-    return _of_lost_python(facts) if facts.pool == FORKED else None
+    return (_of_lost_python(facts) or _of_shared(facts)) if facts.pool == FORKED else None
+
+
+def _of_shared(facts: Facts) -> Cause | None:
+    """Whether it is the cause is for siblings to say: what ends so without a fork does not (`summary.contrast`)."""
+    if facts.pool != FORKED or not facts.shared or facts.serial_waits:
+        return None
+    text = f"the children share a connection with their parent, opened before the fork: {few(list(facts.shared))}"
+    return Cause(name=SHARED_CONNECTION, support=(text, "each may read the answer to what another one asked"))
 
 
 def _of_lost_python(facts: Facts) -> Cause | None:
@@ -231,68 +242,3 @@ def engine_frame(frames: Sequence[str]) -> str:
     """
     telling = [frame for frame in frames if not SYSTEM_FRAMES.search(frame) and not WAIT_INSIDES.search(frame)]
     return " < ".join((telling or list(frames))[:2])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fix:
-    """Something that would help, and the sibling cell that would show it; None if no cell of ours can."""
-
-    text: str
-    cell: Cell | None
-
-
-LOAD_LATER = "load the model after the fork, in the first task"
-LOAD_IN_CHILD = "load the model in worker_process_init, with a start window that is long enough"
-FIXES = {
-    "fork-lost-threads": ("first-task", "process-init", "spawn", "threads", "solo", "one-thread"),
-    "fork-held-lock": ("first-task", "process-init", "spawn", "threads"),
-    "hub-blocked": ("prefork", "threads"),
-    "gil-held": ("prefork",),
-    "respawn-loop": ("start-window", "first-task"),
-    "lost-message": (),
-}
-
-
-#: In somebody's own application: what its owner can change there.
-THEIRS = {
-    "fork-lost-threads": "make what has threads of its own (a model, an executor, a loader) in each child, not at import",
-    "fork-held-lock": "let no thread hold it at the fork: start that thread in each child, import modules before any thread",
-    "respawn-loop": "mend what the log's last error names",
-    "deadlock": "mend the code at the place that the stack names: take locks in one order, never twice, or with a time limit",
-    "hub-blocked": "keep calls that block out of greenlets: prefork and threads can carry them",
-    "gil-held": "mend the extension that waits with the GIL held; prefork keeps the other requests going",
-    "oom-killed": "give it more memory, or fewer processes",
-}
-END_WAITS = "give the wait an end: a timeout of the connection (socket_timeout), or a soft time limit in prefork"
-TAKE_LOCKS = "look above that line for locks that are taken twice, or in another order; acquire(timeout=…) shows where"
-POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
-
-
-def against_waiting(reason: str) -> str:
-    """What helps somebody whose task waits without an end, by the judge's reason; '' if that says it, or says too little."""
-    if "they may wait for" in reason:  # another task, see `applications.probe.words`
-        return ""
-    if "waits for a lock or condition" in reason:  # see `observe.waits`
-        return TAKE_LOCKS
-    return END_WAITS if "waits for TCP" in reason else ""
-
-
-def fixes(cell: Cell, cause: str) -> list[Fix]:
-    """What would help against this cause, as cells of the same backend, workload and call.
-
-    Where somebody's own application loads its model is not ours to place, so that no cell shows another placement of it.
-    """
-    found = {
-        "first-task": Fix(text=LOAD_LATER, cell=replace(cell, placement="first-task")),
-        "process-init": Fix(text=LOAD_IN_CHILD, cell=replace(cell, placement="process-init")),
-        "spawn": Fix(text="start children by spawn (--pool-start-method spawn)", cell=replace(cell, pool=SPAWNED)),
-        "threads": Fix(text="use --pool threads", cell=replace(cell, pool="threads")),
-        "prefork": Fix(text="use --pool prefork", cell=replace(cell, pool=FORKED)),
-        "solo": Fix(text="use --pool solo", cell=replace(cell, pool="solo", concurrency=1)),
-        "one-thread": Fix(text="one intra-op and one inter-op thread", cell=replace(cell, engine_threads="1x1")),
-        "start-window": Fix(text="raise worker_proc_alive_timeout", cell=replace(cell, start_window_s=0.0)),
-    }
-    if cell.placement == AS_WRITTEN:
-        theirs = [Fix(text=THEIRS[cause], cell=None)] if cause in THEIRS else []
-        return theirs + [found[name] for name in FIXES.get(cause, ()) if name in POOLS_OF_FIXES and found[name].cell != cell]
-    return [found[name] for name in FIXES.get(cause, ()) if found[name].cell != cell]

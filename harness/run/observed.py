@@ -98,6 +98,7 @@ def facts(left: Left, outcome: Outcome) -> Facts:
         frames=kept.frames if kept else (),
         lost_native=kept.lost_native if kept else (),
         lost_python=kept.lost_python if kept else (),
+        shared=end.shared,
         dead_children=len(signs.dead),
         never_started=NEVER_STARTED in end.log_line,
         serial_waits=left.baseline_waits,

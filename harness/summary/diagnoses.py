@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.experiment.matrix import AS_WRITTEN, Cell
-from harness.judge.causes import Fix, against_waiting, fixes
+from harness.judge.remedies import Fix, against_waiting, fixes
 from harness.measure import doubts
 from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome

@@ -37,6 +37,7 @@ class Ending:
     log_error: str = ""  # the last exception in it
     log_words: str = ""  # its last lines
     census: Census | None = None  # what the broker said when the trial stood still
+    shared: tuple[str, ...] = ()  # connections that the first children inherited, see `machine.descriptors.inherited`
     oom_kills: int = 0  # during the trial
     oom_counted: str = ""  # where these were counted, see `machine.oom_kills`; '' if that is not known
     evidence: Evidence | None = None

@@ -16,7 +16,7 @@ import redis
 from harness import broker
 from harness.broker import Backlog, Census
 from harness.client.plan import GO, Plan, new_prefix, request_id
-from harness.machine import oom_kills, procfs
+from harness.machine import descriptors, oom_kills, procfs
 from harness.machine.processes import OwnedProcess
 from harness.measure import noise
 from harness.measure.monitor import Monitor, Sample, Watched
@@ -54,7 +54,7 @@ class LiveSite:
         self.started_s = self.now()
         self.queue = work.application.queue_key if work.application else f"harness-{os.urandom(4).hex()}"
         self.prefix = new_prefix()
-        self._oom_kills = oom_kills.read()
+        self._oom_kills, self._shared = oom_kills.read(), tuple[str, ...]()
         self._broker = means.broker_view(work.broker.url)
         self.client: OwnedProcess | None = None
         with contextlib.ExitStack() as undo:  # what was started ends again, if the rest cannot be
@@ -118,6 +118,7 @@ class LiveSite:
     def settled(self, processes: Sequence[ProcessLook]) -> None:
         self.worker.at_ready = {process.pid: process.threads for process in processes}
         self.worker.billiards = set_by_billiard(self.main, processes)
+        self._shared = tuple(descriptors.inherited(self.main, self.children()))
 
     def no_consumer(self) -> str:
         application = self.work.application
@@ -130,6 +131,10 @@ class LiveSite:
         with contextlib.suppress(OSError):
             return self.work.log.read_bytes()[-diagnosis.LOG_TAIL_BYTES :].decode("utf-8", "replace")
         return ""
+
+    def shared(self) -> tuple[str, ...]:
+        """The connections that the children had in common with the main process when the worker was ready."""
+        return self._shared
 
     def oom_kills(self) -> int:
         """Since the trial began, where `oom_counted` says."""

@@ -29,6 +29,7 @@ STANDING = ("verdict", "limit", "ready-limit", "broker-silent", "client-stopped"
 class OwnSite(Site, Protocol):
     """A site that a trial can also take leave of."""
 
+    def shared(self) -> tuple[str, ...]: ...
     def oom_kills(self) -> int: ...
     def oom_counted(self) -> str: ...
     def backlog(self) -> tuple[Backlog, ...]: ...
@@ -43,6 +44,7 @@ class OwnSite(Site, Protocol):
 class Around:
     """What was asked beside the worker when the trial had ended, and everything still stood; see `left.Ending`."""
 
+    shared: tuple[str, ...] = ()
     oom_kills: int = 0
     oom_counted: str = ""
     backlog: tuple[Backlog, ...] = ()
@@ -64,6 +66,7 @@ class Trial:
         try:
             seen = watcher.watch()
             around = Around(
+                shared=site.shared(),
                 oom_kills=site.oom_kills(),
                 oom_counted=site.oom_counted(),
                 backlog=site.backlog(),
@@ -119,6 +122,7 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
         log_error=worker_log.last_error(work.log),
         log_words=worker_log.last_words(work.log),
         census=around.census,
+        shared=around.shared,
         oom_kills=around.oom_kills,
         oom_counted=around.oom_counted,
         evidence=evidence,

@@ -10,7 +10,7 @@ from typing import Any
 from harness.decide.advise import ranking, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
-from harness.judge.causes import THEIRS, against_waiting
+from harness.judge.remedies import THEIRS, against_waiting
 from harness.records.outcomes import Outcome
 from harness.summary import notes
 from harness.texts import escaped, few

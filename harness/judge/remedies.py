@@ -1,0 +1,75 @@
+"""What would help against a cause (see `causes`): words for who owns the code, and sibling cells that would show it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harness.experiment.matrix import AS_WRITTEN, Cell
+from harness.judge.causes import FORKED, SPAWNED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fix:
+    """Something that would help, and the sibling cell that would show it; None if no cell of ours can."""
+
+    text: str
+    cell: Cell | None
+
+
+LOAD_LATER = "load the model after the fork, in the first task"
+LOAD_IN_CHILD = "load the model in worker_process_init, with a start window that is long enough"
+FIXES = {
+    "fork-lost-threads": ("first-task", "process-init", "spawn", "threads", "solo", "one-thread"),
+    "fork-held-lock": ("first-task", "process-init", "spawn", "threads"),
+    "fork-shared-connection": ("spawn", "threads"),
+    "hub-blocked": ("prefork", "threads"),
+    "gil-held": ("prefork",),
+    "respawn-loop": ("start-window", "first-task"),
+    "lost-message": (),
+}
+
+
+#: In somebody's own application: what its owner can change there.
+THEIRS = {
+    "fork-lost-threads": "make what has threads of its own (a model, an executor, a loader) in each child, not at import",
+    "fork-held-lock": "let no thread hold it at the fork: start that thread in each child, import modules before any thread",
+    "fork-shared-connection": "open the connection in each child, in the task or in worker_process_init, not at import",
+    "respawn-loop": "mend what the log's last error names",
+    "deadlock": "mend the code at the place that the stack names: take locks in one order, never twice, or with a time limit",
+    "hub-blocked": "keep calls that block out of greenlets: prefork and threads can carry them",
+    "gil-held": "mend the extension that waits with the GIL held; prefork keeps the other requests going",
+    "oom-killed": "give it more memory, or fewer processes",
+}
+END_WAITS = "give the wait an end: a timeout of the connection (socket_timeout), or a soft time limit in prefork"
+TAKE_LOCKS = "look above that line for locks that are taken twice, or in another order; acquire(timeout=…) shows where"
+POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
+
+
+def against_waiting(reason: str) -> str:
+    """What helps somebody whose task waits without an end, by the judge's reason; '' if that says it, or says too little."""
+    if "they may wait for" in reason:  # another task, see `applications.probe.words`
+        return ""
+    if "waits for a lock or condition" in reason:  # see `observe.waits`
+        return TAKE_LOCKS
+    return END_WAITS if "waits for TCP" in reason else ""
+
+
+def fixes(cell: Cell, cause: str) -> list[Fix]:
+    """What would help against this cause, as cells of the same backend, workload and call.
+
+    Where somebody's own application loads its model is not ours to place, so that no cell shows another placement of it.
+    """
+    found = {
+        "first-task": Fix(text=LOAD_LATER, cell=replace(cell, placement="first-task")),
+        "process-init": Fix(text=LOAD_IN_CHILD, cell=replace(cell, placement="process-init")),
+        "spawn": Fix(text="start children by spawn (--pool-start-method spawn)", cell=replace(cell, pool=SPAWNED)),
+        "threads": Fix(text="use --pool threads", cell=replace(cell, pool="threads")),
+        "prefork": Fix(text="use --pool prefork", cell=replace(cell, pool=FORKED)),
+        "solo": Fix(text="use --pool solo", cell=replace(cell, pool="solo", concurrency=1)),
+        "one-thread": Fix(text="one intra-op and one inter-op thread", cell=replace(cell, engine_threads="1x1")),
+        "start-window": Fix(text="raise worker_proc_alive_timeout", cell=replace(cell, start_window_s=0.0)),
+    }
+    if cell.placement == AS_WRITTEN:
+        theirs = [Fix(text=THEIRS[cause], cell=None)] if cause in THEIRS else []
+        return theirs + [found[name] for name in FIXES.get(cause, ()) if name in POOLS_OF_FIXES and found[name].cell != cell]
+    return [found[name] for name in FIXES.get(cause, ()) if found[name].cell != cell]
