@@ -21,9 +21,10 @@ from urllib.parse import urlsplit
 
 import redis
 
-from harness.errors import BrokerUnreachable, MissingTool
+from harness.errors import BadInput, BrokerUnreachable, MissingTool
 from harness.machine.processes import OwnedProcess
 
+SCHEMES = ("redis", "rediss", "unix")  # of URLs that a client of Redis takes
 START_LIMIT_S = 15.0
 CONNECT_LIMIT_S = 5.0
 PORT_TRIES = 5
@@ -67,7 +68,12 @@ def client(url: str) -> redis.Redis:
 
 
 def check(url: str) -> str:
-    """The server's version. Raises BrokerUnreachable with the reason, never showing the password."""
+    """The server's version. Raises BrokerUnreachable with the reason, never showing the password; BadInput for another kind."""
+    if url.partition("://")[0] not in SCHEMES:
+        raise BadInput(
+            f"the broker at {shown(url)} is neither Redis nor Valkey: no other can be measured so far",
+            remedy="give --broker redis://, rediss:// or unix://; without --broker a private one is used",
+        )
     try:
         connection = client(url)
         connection.ping()

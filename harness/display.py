@@ -240,7 +240,7 @@ def doubted(console: Console, table: pd.DataFrame) -> None:
             found[name] = (found.get(name, (words, 0))[0], found.get(name, ("", 0))[1] + 1)
     width = console.width if console.is_terminal else None
     for name, (words, count) in sorted(found.items(), key=lambda item: -item[1][1]):
-        where = f"{count} of {len(table)} rows, such as" if count > 1 else "1 row"
+        where = f"{count} of {len(table)} rows; for example" if count > 1 else "1 row"
         console.print(Text(wrapped(f"? {name} ({where}): {words}", width, ""), style="yellow"), soft_wrap=True)
 
 

@@ -402,7 +402,7 @@ def test_an_application_of_ones_own_keeps_its_code_and_gets_its_change(tmp_path:
     (advice,) = ranking.advise(candidates.read_all([run], ()), ())
     assert "so no change of code is proposed" in pages.code_changes(advice)[0][0]
     text = pages.markdown([advice])
-    assert "beside the other pools: only prefork does it (threads is not affected)" in text
+    assert "compared with the other pools: only prefork does it (threads is not affected)" in text
     assert "against fork-lost-threads: make what has threads of its own" in text
     for cause in ("deadlock", "native-spin", ""):
         other = written(tmp_path / f"of-{cause}", trials(own, 1, end=Outcome.HUNG, cause=cause), trials(threads, 50, 51, 52))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.applications.probe import learn
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.trial.application import Application
 from harness.worker import contract
@@ -83,3 +84,16 @@ def test_a_queue_that_nobody_consumes_is_named(tmp_path: Path) -> None:
 
 def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
     assert SHOP.unfit(tmp_path, cell("solo")) == ""
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("ModuleNotFoundError: No module named 'packaging.version'", "install packaging in the environment of --python"),
+        ("ImportError: Missing redis library (pip install redis)", "has no client for it"),
+        ("No module named 'redis'", "has no client for it"),
+        ("KeyError: 'MODEL_PATH'", "check --app"),
+    ],
+)
+def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:
+    assert said in learn._remedy(failure)

@@ -112,7 +112,7 @@ def _environment(description: Description) -> Finding:
             name,
             f"not built yet ({description.summary})",
             cost="the first run that needs it builds it",
-            remedy=f"python -m harness.environments prepare {description.name}",
+            remedy=f"harness setup {description.name}",
         )
     pinned = [line.split("==")[0] for line in description.requires if "==" in line]
     detail = ", ".join(f"{package} {built.installed.get(package, '?')}" for package in pinned)

@@ -84,11 +84,11 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
         return (
             f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
         )
-    return f"{few(bad, len(bad))}: so it ends; {others}"
+    return f"{few(bad, len(bad))} {'end' if len(bad) > 1 else 'ends'} like this; {others}"
 
 
 def _everywhere(bad: Sequence[str], alone: Outcome | None) -> str:
     if len(bad) < 2:
-        return "the calls without Celery, one after the other, do not end so" if alone in SERVES else ""
+        return "the calls without Celery, one after the other, do not end like this" if alone in SERVES else ""
     without = ", but not in the calls without Celery" if alone in SERVES else ""
-    return f"so it ends in every pool that was tried ({few(bad, len(bad))}){without}"
+    return f"every pool that was tried ends like this ({few(bad, len(bad))}){without}"

@@ -36,9 +36,7 @@ Queue = Annotated[str, typer.Option(help="The queue to use instead of the applic
 Check = Annotated[
     str, typer.Option(help="A Python expression that is true for a right answer; it may use result, args, kwargs and row.")
 ]
-Tolerance = Annotated[
-    float, typer.Option(min=0, help="How much a number may differ from that of the serial calls, as a share: 0.001.")
-]
+Tolerance = Annotated[float, typer.Option(min=0, help="How far a number may be from that of the serial calls: 0.001 is 0.1 %.")]
 Requests = Annotated[int, typer.Option(min=1, help="Minimum number of requests per pool.")]
 MeasureS = Annotated[float, typer.Option(min=0.1, help="Measuring time per pool, in seconds.")]
 ReadyLimit = Annotated[float, typer.Option(min=1, help="Maximum time until a worker is ready, in seconds.")]

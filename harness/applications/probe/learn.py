@@ -108,9 +108,17 @@ def _told(out: Path, log: Path, code: int) -> dict[str, Any]:
             evidence=str(log),
         ) from error
     if "failed" in found:
-        no_redis = re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", found["failed"])
-        raise BadInput(str(found["failed"]), remedy=REDIS if no_redis else REMEDY, evidence=str(log))
+        raise BadInput(str(found["failed"]), remedy=_remedy(str(found["failed"])), evidence=str(log))
     return found
+
+
+def _remedy(failure: str) -> str:
+    """What helps against an application that cannot be imported, or cannot send."""
+    if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
+        return REDIS
+    if missing := re.search(r"No module named '?([\w.]+)", failure):
+        return f"install {missing[1].partition('.')[0]} in the environment of --python, or {REMEDY}"
+    return REMEDY
 
 
 def sent(url: str) -> dict[str, list[bytes]]:

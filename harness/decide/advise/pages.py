@@ -60,7 +60,8 @@ def headline(advice: Advice) -> str:
     if not advice.best:
         return f"{advice.workload}, {advice.traffic}: no configuration{asked} can be recommended from these data"
     first = advice.best[0]
-    others = f" (and {len(advice.best) - 1} that cannot be told from it)" if len(advice.best) > 1 else ""
+    more = len(advice.best) - 1
+    others = f" ({more} more {'is' if more == 1 else 'are'} as fast, as far as the data show)" if more else ""
     return f"{advice.workload}, {advice.traffic}: use {first.id}{others}{asked}"
 
 
@@ -112,7 +113,7 @@ def _together(vetoed: Iterable[Candidate]) -> list[str]:
     """What sets the vetoed apart, and what helps against the cause of each: every sentence once."""
     known = list(vetoed)
     said = [f"why {one.cell.pool}: {'; '.join(one.support)}" for one in known if one.application and one.cause in THEIRS]
-    said += [f"beside the other pools: {_beside(one)}" for one in known if one.beside]
+    said += [f"compared with the other pools: {_beside(one)}" for one in known if one.beside]
     own = [one for one in known if one.application]
     helps = [f"against {one.cause}: {THEIRS[one.cause]}" for one in own if one.cause in THEIRS]
     waiting = [one for one in own if one.outcome is Outcome.WAITING and one.cause not in THEIRS]

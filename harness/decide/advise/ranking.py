@@ -182,7 +182,7 @@ def _sensitivity(group: Sequence[Candidate], winner: Candidate, bounds: tuple[Bo
     for bound in _tighter(winner):
         known = tuple(one for one in bounds if one.name != bound.name)
         then = _fastest(group, (*known, bound))
-        words = f"{then.id}, {_ratio(then, winner)} of the rows a second" if then else "nothing that was measured"
+        words = f"{then.id}, {_ratio(then, winner)} of the rows per second" if then else "nothing that was measured"
         yield Sensitivity(change=f"with {bound.name} below {bound.shown(bound.value)}", then=words, candidate=then)
 
 
@@ -194,7 +194,7 @@ def _loosened(group: Sequence[Candidate], winner: Candidate | None, bounds: tupl
             if winner is not None:
                 yield Sensitivity(change=f"without {bound}", then="the same answer", candidate=winner)
             continue
-        faster = f", {_ratio(then, winner)} of the rows a second" if winner is not None else ""
+        faster = f", {_ratio(then, winner)} of the rows per second" if winner is not None else ""
         yield Sensitivity(change=f"without {bound}", then=f"{then.id}{faster} ({_has(then, bound)})", candidate=then)
 
 

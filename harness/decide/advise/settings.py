@@ -89,7 +89,7 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     celery = (python, "-m", "celery") if python else ("celery",)
     pool = pool_arguments(cell, tuple(application.get("celery", ())))
     variables = dict(application.get("one_thread", {})) if cell.plain else {}
-    change = "the application stays as it is written"
+    change = "the command line below needs no change of the application"
     return Setup(
         command=(*celery, "--app", application["app"], "worker", *pool, *queues, "--loglevel", "WARNING", "--without-mingle"),
         environment=variables, celery={}, code="",

@@ -15,7 +15,8 @@ from harness.proof.selftest import screen
 
 def selftest(
     times: Annotated[
-        int | None, typer.Option(min=1, help="Trials per fault and pool (5); with --instrument, rounds (1).")
+        int | None,
+        typer.Option(min=1, help="Trials per fault and pool; 5 if not given. With --instrument: rounds; 1 if not given."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of runs side by side.")] = 4,
     pool: Annotated[list[str] | None, typer.Option(help="Only this pool; can be given several times.")] = None,
@@ -35,7 +36,7 @@ def selftest(
 ) -> None:
     """Inject every fault of a catalogue into real workers, and check each verdict. Exit code 1: a verdict is wrong.
 
-    With --instrument: measure what is known beforehand, such as queues of textbooks; exit 1 where a figure misses its bound.
+    With --instrument: measure what is known beforehand, such as textbook queues. Exit code 1: a figure misses its bound.
     """
     from harness.proof.selftest import judgement, report
     from harness.proof.selftest import workflow as tester

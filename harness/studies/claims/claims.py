@@ -107,14 +107,14 @@ CLAIMS = (
         text="Model loaded when the task module is imported, default (prefork) pool, TensorFlow: the task never returns; "
         "no error, no output.",
         scope=TENSORFLOW,
-        agreeing="hung",
+        agreeing="it hung",
         judge=by_outcome(lambda cell: is_forked_with_model(cell) and cell.call == "predict", cases.hung),
     ),
     Claim(
         id="C3",
         text="Model loaded in one thread, `predict` in another: “Tensor … is not an element of this graph”.",
         scope=TENSORFLOW,
-        agreeing=f"raised “… {FOREIGN_GRAPH}”",
+        agreeing=f"it raised “… {FOREIGN_GRAPH}”",
         judge=by_outcome(
             lambda cell: cell.pool == "threads" and cell.placement == "import" and cell.call == "predict",
             raised_foreign_graph,
@@ -124,7 +124,7 @@ CLAIMS = (
         id="C4",
         text="Keeping the graph (`with GRAPH.as_default():`) is enough in threads.",
         scope=TENSORFLOW1,
-        agreeing="every request was answered rightly",
+        agreeing="every request was answered with the right answer",
         judge=by_outcome(
             lambda cell: cell.pool == "threads" and cell.placement == "import" and cell.call == "graph", cases.answered
         ),
@@ -134,7 +134,7 @@ CLAIMS = (
         id="C5",
         text="The same code with the graph kept still hangs for ever in processes.",
         scope=TENSORFLOW1,
-        agreeing="hung",
+        agreeing="it hung",
         judge=by_outcome(lambda cell: is_forked_with_model(cell) and cell.call in KEPT_GRAPH, cases.hung),
     ),
     Claim(
@@ -142,14 +142,14 @@ CLAIMS = (
         text="The cause: fork copies the session variable, and the copy's connection to the TensorFlow runtime is not "
         "adjusted.",
         scope=TENSORFLOW,
-        agreeing=f"hung, and the diagnosis is `{LOST_THREADS}`",
+        agreeing=f"it hung, and the diagnosis is `{LOST_THREADS}`",
         judge=causes_of_hangs,
     ),
     Claim(
         id="C7",
         text="`--pool=gevent` or `--pool=eventlet` (or threads) is the way out.",
         scope=TENSORFLOW,
-        agreeing="every request was answered rightly",
+        agreeing="every request was answered with the right answer",
         judge=by_outcome(
             lambda cell: (
                 cell.pool in GREEN_OR_THREADS
@@ -162,7 +162,7 @@ CLAIMS = (
         id="C8",
         text="With threads or greenlets the model is loaded once, so it costs less memory than processes.",
         scope=EVERY,
-        agreeing=f"needed at least {claim_figures.LESS_MEMORY:.0%} less memory (peak PSS) than the prefork cell",
+        agreeing=f"it needed at least {claim_figures.LESS_MEMORY:.0%} less memory (peak PSS) than the prefork cell",
         judge=claim_figures.memory,
         remark="A pool that does not answer at all has no case here: its memory is no figure.",
     ),
@@ -170,7 +170,7 @@ CLAIMS = (
         id="C9",
         text="The GIL does not matter much: the TensorFlow runtime maxes out all CPU cores anyway.",
         scope=TENSORFLOW,
-        agreeing=f"answered, with two threads, at least {claim_figures.ALIKE:.0%} of what two processes answer, and kept "
+        agreeing=f"it answered, with two threads, at least {claim_figures.ALIKE:.0%} of what two processes answer, and kept "
         f"the cores at least {claim_figures.BUSY:.0%} busy",
         judge=claim_figures.threads_beside_processes,
     ),
@@ -178,7 +178,7 @@ CLAIMS = (
         id="C10",
         text="Theano does not have this problem (“I personally have not yet tried”).",
         scope=THEANO,
-        agreeing="did not hang",
+        agreeing="it did not hang",
         judge=by_outcome(lambda cell: cell.pool == FORKED and cell.backend in THEANO, lambda record: not cases.hung(record)),
     ),
 )

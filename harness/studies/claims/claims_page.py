@@ -81,7 +81,7 @@ def _overview(judgements: Sequence[Judgement]) -> str:
 def _section(one: Judgement, dossier: Dossier) -> list[str]:
     claim = one.claim
     parts = [f"## {claim.id}: {claim.text}", f"**{one.overall}**"]
-    parts.append(f"A case agrees if it {claim.agreeing}." if claim.id != "C1" else f"A case agrees if {claim.agreeing}.")
+    parts.append(f"A case agrees if {claim.agreeing}.")
     parts += [claim.remark] if claim.remark else []
     parts.append("\n".join(_by_backend(one, name) for name in EVERY))
     if claim.id == "C6":
