@@ -98,3 +98,17 @@ def test_a_connection_that_was_opened_before_a_fork_is_told_and_no_other(tmp_pat
         (said,) = descriptors.inherited(process.pid, procfs.children(process.pid))
         assert said.startswith("TCP 127.0.0.1:")
         assert descriptors.inherited(process.pid, []) == []
+
+
+def test_a_named_semaphore_of_a_process_that_was_killed_is_removed_and_one_in_use_is_not(tmp_path: Path) -> None:
+    code = "import multiprocessing; lock = multiprocessing.get_context('spawn').Lock(); time.sleep(600)"
+    with waiting(code, tmp_path) as process:
+        assert wait_until(lambda: len(shared_memory.semaphores([process.pid])) == 1)
+        (file,) = shared_memory.semaphores([process.pid])
+        shared_memory.forget([file])
+        assert file.exists(), "its process lives"
+        assert shared_memory.semaphores([1]) == frozenset()
+        process.kill()
+        process.wait()
+        shared_memory.forget([file, file.with_name("sem.mp-there-is-none")])
+    assert not file.exists()

@@ -1,16 +1,22 @@
-"""Which processes share a piece of memory: read from /proc/PID/maps, see proc(5). Nothing is asked of a process."""
+"""Which processes share a piece of memory: read from /proc/PID/maps, see proc(5). Nothing is asked of a process.
+
+And what is left of the semaphores of processes that were killed: spawned children find multiprocessing's by name, so that these
+outlive whoever made them, in /dev/shm, until the machine starts anew.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.machine import procfs
 
 #: range, permissions ('s' for shared), offset, device, inode, and what is mapped
 MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ...([sp]) \S+ (\S+) (\d+) *(.*)$", re.MULTILINE)
+#: where glibc keeps semaphores, and the names that multiprocessing and billiard give them
+SEMAPHORES = (Path("/dev/shm"), "sem.mp-*")  # noqa: S108
 GONE = " (deleted)"  # it has no name any more, by which another process could still find it
 
 
@@ -64,3 +70,28 @@ def _opened(device: str, inode: int) -> Iterator[int]:
             if status.st_ino == inode and _is_on(status, device):
                 yield pid
                 break
+
+
+def semaphores(pids: Iterable[int]) -> frozenset[Path]:
+    """The named semaphores of multiprocessing's that these processes have mapped: to `forget` once they have been killed."""
+    folder, names = SEMAPHORES
+    try:
+        device = folder.stat().st_dev
+        files = {one.stat().st_ino: one for one in folder.glob(names)}
+    except OSError:
+        return frozenset()
+    where = f"{os.major(device):02x}:{os.minor(device):02x}"
+    mapped = {int(one[5]) for pid in (pids if files else ()) for one in _mappings(pid) if one[4] == where}
+    return frozenset(file for inode, file in files.items() if inode in mapped)
+
+
+def forget(files: Iterable[Path]) -> None:
+    """Remove those of these semaphores that nobody has mapped any more."""
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:  # whoever made it was faster
+            continue
+        where = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+        if not any(_maps(pid, where, status.st_ino) for pid in procfs.numbers("/proc")):
+            file.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from harness.environments import Environment, worker_variables
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.machine import procfs
+from harness.machine import procfs, shared_memory
 from harness.machine.processes import STOP_GRACE_S, OwnedProcess
 from harness.machine.procfs import Thread
 from harness.observe import diagnosis, greenlets, stacks
@@ -149,12 +149,14 @@ class LocalWorker:
         return diagnosis.collect(folder, subject)
 
     def stop(self, *, at_once: bool) -> bool:
+        left = shared_memory.semaphores(stat.pid for stat in procfs.tree(self.process.keeper_pid))
         try:
             if at_once:
                 self.process.kill()
                 return False
             return self.process.terminate(STOP_GRACE_S)
         finally:
+            shared_memory.forget(left)
             self._temporary.cleanup()
 
     def _known(self, pid: int) -> Wakers:
