@@ -181,7 +181,7 @@ def test_fixes_that_siblings_carried_out_are_called_measured() -> None:
     )
     assert "fork-lost-threads" in page
     assert "it lacks 3 threads" in page
-    assert f"**measured to work**, 1 of 1 ok, 25.0 requests a second (`{later.id}`)" in page
+    assert f"**measured to work**, 1 of 1 ok, 25.0 requests per second (`{later.id}`)" in page
     assert f"not measured in this run (`{spawned.id}`)" in page
     assert f"measured, and it is not hung there, but ended: errors (`{threads.id}`)" in page
 

@@ -156,7 +156,7 @@ def test_the_reason_holds_the_numbers() -> None:
         word=CpuWord.OVER_SUBSCRIBED,
         times=found.times,
         reason="99% of 2 cores were busy with the worker's processes, 0% with the broker, 0% with the client, 0% with others; "
-        "its threads waited 2.0 s a second for a core and were pushed off one 250 times a second",
+        "its threads waited 2.0 s per second for a core and were pushed off one 250 times per second",
     )
     assert found.times == pytest.approx(1.99)
 

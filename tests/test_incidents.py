@@ -73,7 +73,7 @@ def test_a_ratio_of_two_paces_is_set_beside_the_threads(tmp_path: Path, fast_per
     (one,) = seen("tensorflow#40261", Dossier.of(tmp_path, CELLS))
     assert one.result == result
     if fast_per_s == 1000:
-        assert "50.00 ms and 1.00 ms a request: 50.0 times (the thread: 269 times)" in one.seen
+        assert "50.00 ms and 1.00 ms per request: 50.0 times (the thread: 269 times)" in one.seen
 
 
 def test_pings_come_from_the_pool_contracts_or_are_not_measured_yet(tmp_path: Path) -> None:

@@ -122,8 +122,8 @@ def _full(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict | None:
     split = _split(cpu)
     if times >= OVER_SUBSCRIBED:
         queue = (
-            f"its threads waited {facts.run_queue_wait_s / facts.span_s:.1f} s a second for a core and were pushed off one "
-            f"{facts.involuntary_switches / facts.span_s:.0f} times a second"
+            f"its threads waited {facts.run_queue_wait_s / facts.span_s:.1f} s per second for a core and were pushed off one "
+            f"{facts.involuntary_switches / facts.span_s:.0f} times per second"
         )
         return CpuVerdict(word=CpuWord.OVER_SUBSCRIBED, times=times, reason=f"{split}; {queue}")
     if cpu.idle_share >= FULL_IDLE:

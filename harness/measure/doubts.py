@@ -249,7 +249,7 @@ def _growth(record: TrialRecord) -> Doubt | None:
     each = f", {grown.bytes_per_request / 1024:.1f} KiB a request" if grown.bytes_per_request is not None else ""
     return Doubt(
         name="growth",
-        what=f"memory grew by {grown.bytes_per_s / 2**20:.2f} MiB a second{each}",
+        what=f"memory grew by {grown.bytes_per_s / 2**20:.2f} MiB per second{each}",
         next_step="raise --measure-s to see whether it goes on as a leak does",
     )
 

@@ -74,7 +74,7 @@ def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]], wrong: Outcom
     good = [record for record in sibling if record.outcome is Outcome.OK]
     if len(good) == len(sibling):
         paces = [record.pace.measured_requests / record.pace.measured_s for record in good if record.pace.measured_s]
-        pace = f", {max(paces):.1f} requests a second" if paces else ""
+        pace = f", {max(paces):.1f} requests per second" if paces else ""
         return f"* {fix.text}: **measured to work**, {len(good)} of {len(sibling)} ok{pace} (`{fix.cell.id}`)"
     ended = ", ".join(dict.fromkeys(record.outcome.value for record in sibling if record.outcome is not Outcome.OK))
     if all(record.outcome != wrong for record in sibling):

@@ -143,7 +143,7 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
     if not ours or len(sent[ours[0]]) != len(order.rows):
         where = f"it went to {', '.join(map(repr, sent))}" if sent else f"it says that its broker is {told['broker']}"
         raise BadInput(
-            f"the task did not arrive in the private broker as one message a row: {where}",
+            f"the task did not arrive in the private broker as one message per row: {where}",
             remedy="the application has to take its broker from Celery's settings, where CELERY_BROKER_URL wins",
             evidence=str(log),
         )

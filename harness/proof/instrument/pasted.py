@@ -80,7 +80,7 @@ def served(folder: Path, backend: str = BACKEND) -> list[Finding]:
     inside = low is not None and high is not None and figure is not None and low <= figure <= high
     return [
         Finding(
-            name="rows a second of a worker that was pasted from the recommendation", figure=figure,
+            name="rows per second of a worker that was pasted from the recommendation", figure=figure,
             bound=f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "none: the run has too few trials",
             passed=inside and right,
             note=f"{best.id}; {WORKERS} workers: {', '.join(f'{rate:.4g}' for rate in rates)}; the run: {pages.figures(best)}; "

@@ -44,7 +44,7 @@ def _client_cpu(bench: Bench) -> list[Finding]:
 def _client_capacity(bench: Bench) -> list[Finding]:
     found = client.capacity(bench.folder)
     ours, celerys = (sum(side.per_s for side in sides) / len(sides) for sides in (found.ours, found.celerys))
-    note = f"{ours:.0f} and {celerys:.0f} requests a second against a responder that answers at once"
+    note = f"{ours:.0f} and {celerys:.0f} requests per second against a responder that answers at once"
     return [at_least("the client's capacity over Celery's own", found.capacity_ratio, client.CAPACITY_BOUND, note=note)]
 
 

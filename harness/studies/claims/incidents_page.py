@@ -83,7 +83,7 @@ def _ratio(incident: Incident, ratio: Ratio, dossier: Dossier) -> Seen:
     if one and two:
         stand = Stand.AGREES if two / one >= ratio.least else Stand.CONTRADICTS
         seen = (
-            f"{1e3 / one:.2f} ms and {1e3 / two:.2f} ms a request: {two / one:.1f} times (the thread: {ratio.said:.0f} times)"
+            f"{1e3 / one:.2f} ms and {1e3 / two:.2f} ms per request: {two / one:.1f} times (the thread: {ratio.said:.0f} times)"
         )
     expected = f"at least {ratio.least:g} times as long"
     return Seen(
