@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from harness.machine import oom_kills, procfs
 from harness.machine.oom_kills import Kills
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
+from harness.observe.eyes import set_by_billiard
 from harness.observe.looks import ProcessLook
 from harness.trial import live_site
 from harness.trial.application import Application
 from harness.trial.assignment import Assignment
 from harness.trial.live_site import LiveSite, Means
-from harness.trial.supervisor import Place, set_by_billiard
+from harness.trial.supervisor import Place
 from harness.worker import contract
 from tests import replay
 from tests.replay import StoredProgress
@@ -59,7 +60,7 @@ class Worker:
     story: Story
     progress: StoredProgress
     process: Program
-    at_ready: dict[int, Any] = field(default_factory=dict)
+    idle: Sequence[ProcessLook] = ()
     asked: list[Any] = field(default_factory=list)
 
     def poll(self) -> int | None:
@@ -68,6 +69,9 @@ class Worker:
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
         self.asked.append(closely)
         return (IDLE,)
+
+    def settled(self, processes: Sequence[ProcessLook]) -> None:
+        self.idle = processes
 
     def evidence(self, folder: Path, pids: tuple[int, ...], name: Callable[[int], str]) -> Evidence:
         self.asked.append((folder, pids, name(255)))
@@ -355,8 +359,9 @@ def test_whatever_is_looked_at_is_passed_on(tmp_path: Path) -> None:
     assert site.kernel_cpu_s() == 4.5
     assert site.has_client()
     assert site.census() == Census(answers=False)  # nobody listens at that port
-    site.settled([replace(IDLE, threads=(STUCK,)), replace(IDLE, pid=MAIN + 1)])
-    assert site.worker.at_ready == {MAIN: (STUCK,), MAIN + 1: IDLE.threads}
+    idle = [replace(IDLE, threads=(STUCK,)), replace(IDLE, pid=MAIN + 1)]
+    site.settled(idle)
+    assert site.worker.idle == idle
 
 
 def test_codes_are_those_of_the_processes(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from harness.observe.roles import Role
 HELPER_CPU_S = 0.05  # seconds in a window that housekeeping may use
 #: signals whose handlers end no wait: Celery's and billiard's, as a plain worker of 5.7 has them in every pool (SIGUSR1 for the
 #: soft limit and the trace), gevent's SIGCHLD, faulthandler's, glibc's, and ours. SIGUSR2 is the
-#: application's, but for the children of an old billiard (`trial.supervisor.set_by_billiard`).
+#: application's, but for the children of an old billiard (`observe.eyes.set_by_billiard`).
 KNOWN_SIGNALS = frozenset({
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD,
     signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGWINCH, signal.SIGURG, 32, 33,

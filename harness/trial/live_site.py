@@ -25,7 +25,7 @@ from harness.observe.diagnosis import Evidence
 from harness.observe.looks import ProcessLook
 from harness.trial import load, start
 from harness.trial.assignment import Assignment
-from harness.trial.supervisor import LocalWorker, Place, WorkerSide, set_by_billiard
+from harness.trial.supervisor import LocalWorker, Place, WorkerSide
 
 LAST_WORDS_S = 1.0  # an answer can be read before its worker has noted that it is done
 LAST_WORDS_EVERY_S = 0.1
@@ -116,8 +116,7 @@ class LiveSite:
         return self.worker.look(closely=closely)
 
     def settled(self, processes: Sequence[ProcessLook]) -> None:
-        self.worker.at_ready = {process.pid: process.threads for process in processes}
-        self.worker.billiards = set_by_billiard(self.main, processes)
+        self.worker.settled(processes)
         self._shared = tuple(descriptors.inherited(self.main, self.children()))
 
     def no_consumer(self) -> str:

@@ -1,0 +1,122 @@
+"""Look at the processes of a worker, again and again: what the kernel tells of all, and closely at those that matter.
+
+Of a trial's worker or of anybody's: what is looked at cannot tell. Nothing is asked of a process, but for the greenlets of a
+trial's own worker (`observe.greenlets`), which nobody can see from outside.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.machine import procfs
+from harness.machine.procfs import ProcessStat
+from harness.observe import greenlets, stacks
+from harness.observe.diagnosis import lost_threads
+from harness.observe.looks import ProcessLook
+from harness.observe.roles import Role
+from harness.observe.stacks import Glance
+from harness.observe.wakers import Wakers
+
+GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request
+HUB_WAITS = ("epoll", "poll", "select")  # of a green library's event loop
+BILLIARDS = frozenset({signal.SIGUSR2})
+
+
+class Eyes:
+    """`main`: the worker's own process; `tree`: all its processes now; `pool`: its executors among them; `events`: where a
+    trial's worker tells of its greenlets, None if nobody may be asked."""
+
+    def __init__(
+        self, *, main: int, tree: Callable[[], list[ProcessStat]], pool: Callable[[], Collection[int]], events: Path | None
+    ) -> None:
+        self.main, self.tree, self.pool, self.events = main, tree, pool, events
+        self.billiards: frozenset[int] = frozenset()  # signals that billiard has given every child a handler for
+        self._glances: dict[int, _Glances] = {}
+        self._wakers: dict[int, Wakers] = {}
+
+    def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
+        """All processes of the worker and their threads; of those in `closely` the Python stacks (and greenlets), too."""
+        stats = self.tree()
+        parents = {stat.pid: stat.parent for stat in stats}
+        threads = {stat.pid: tuple(procfs.threads(stat.pid)) for stat in stats}
+        looks = [
+            ProcessLook(
+                pid=stat.pid,
+                cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
+                children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
+                threads=threads[stat.pid],
+                caught=procfs.caught_signals(stat.pid) - (self.billiards if stat.pid != self.main else frozenset()),
+                lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
+            )
+            for stat in stats
+        ]
+        return self._closely(looks, closely)
+
+    def _closely(self, looks: Sequence[ProcessLook], suspects: frozenset[int]) -> tuple[ProcessLook, ...]:
+        """The looks; more of these processes, and of all that could end a wait in them. Of a program that a task has started
+        the kernel alone is asked."""
+        found, left = {look.pid: look for look in looks}, set(suspects)
+        pool, done = {*self.pool(), self.main, *suspects}, set[int]()
+        while left := (left & set(found)) - done:
+            look = found[pid := min(left)]
+            done.add(pid)
+            seen = self._stacks(look) if pid in pool else {}
+            threads = self._wakers.setdefault(pid, Wakers()).told(look)
+            found[pid] = look = replace(look, threads=threads, **seen)
+            left |= {*look.children, *(waker for thread in look.threads for waker in thread.wakers)}
+        return tuple(found.values())
+
+    def _stacks(self, look: ProcessLook) -> dict[str, Any]:
+        """What glances into a process's stacks say, as fields of ProcessLook; repeated now and then."""
+        pid, known = look.pid, self._glances.setdefault(look.pid, _Glances())
+        now, tids = time.monotonic(), frozenset(thread.tid for thread in look.threads)
+        in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in look.threads)
+        if now - known.at_s >= GLANCE_EVERY_S or not tids <= known.tids:
+            known.take(stacks.glance(pid, known.last.ids if known.last else None), tids, now)
+            # where a C call blocks it, the signal would only disturb what is looked at
+            if in_hub and self.events and known.turns.due(now, greenlets.answer_id(self.events, pid)):
+                greenlets.ask(pid)
+        last = known.last
+        return {
+            "python_tids": last.foreign if last else None,
+            "own_tids": last.own if last else frozenset(),
+            "gil_owner": last.gil_owner if last else None,
+            "functions": dict(known.functions),
+            "role": last.role if last else Role.UNKNOWN,
+            "tracing": last.tracing if last else frozenset(),
+            "greenlets": greenlets.answer(self.events, pid) if in_hub and self.events else None,
+        }
+
+
+def set_by_billiard(main: int, processes: Sequence[ProcessLook]) -> frozenset[int]:
+    """SIGUSR2, if all children of a worker that is ready handle it: billiard 3.6 gives each a handler that ends the process
+    (billiard/common.py, TERMSIGS_DEFAULT). What the main process handles is the application's.
+    """
+    children = [look.caught for look in processes if look.pid != main]
+    return BILLIARDS & frozenset.intersection(*children) if children else frozenset()
+
+
+@dataclass
+class _Glances:
+    """The glances at one process: the last, what threads there were then, and how often each function was seen in a row."""
+
+    at_s: float = 0.0
+    tids: frozenset[int] = frozenset()
+    last: Glance | None = None
+    turns: greenlets.Turns = field(default_factory=greenlets.Turns)
+    functions: dict[int, tuple[str, int]] = field(default_factory=dict)
+
+    def take(self, glance: Glance | None, tids: frozenset[int], now: float) -> None:
+        self.at_s, self.tids, self.last = now, tids, glance
+        if glance is None:  # a glance that failed says nothing against those before it
+            return
+        before = self.functions
+        self.functions = {}
+        for tid, function in glance.functions.items():
+            again = before.get(tid, ("", 0))
+            self.functions[tid] = (function, again[1] + 1 if again[0] == function else 1)
