@@ -29,6 +29,7 @@ IMPORTS = (*LOCK[:2], "_ModuleLock.acquire (<frozen importlib._bootstrap>:120)",
 HUNG = {"outcome": Outcome.HUNG, "pool": "prefork", "how": How.FUTEX}
 WRONG = {"outcome": Outcome.WRONG, "pool": "prefork"}
 SHARES = {"shared": ("TCP 127.0.0.1:6379",)}
+SILENT = {"outcome": Outcome.WAITING, "consumers": 0, "held": True}
 SERIAL = {**HUNG, "serial_waits": True}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("an engine's threads are lost", {**HUNG, "frames": ENGINE, "lost_native": ["tf_Compute"]}, "fork-lost-threads"),
@@ -70,6 +71,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("a pipe of its own", {**HUNG, "how": How.PIPE, "pool": "threads"}, "deadlock"),
     ("a holder that has ended", {**HUNG, "how": How.OWNER, "pool": "threads"}, "deadlock"),
     ("a broker that hears nothing of its worker", {"outcome": Outcome.WAITING, "pool": "solo", "consumers": 0}, "broker-lost"),
+    ("a broker that a prefork worker at work does not talk to", {**SILENT, "pool": "prefork"}, "broker-lost"),
     ("a stopped child", {**HUNG, "how": How.STOPPED}, "stopped"),
     ("a hub in C", {**HUNG, "pool": "gevent"}, "hub-blocked"),
     ("greenlets", {**HUNG, "pool": "gevent", "how": How.GREENLET}, "deadlock"),
@@ -110,6 +112,12 @@ def test_a_connection_is_no_cause_without_a_fork_or_if_the_serial_calls_wait_too
     facts: dict[str, Any] = {**WRONG, **SHARES}
     for other in ({"pool": "threads"}, {"serial_waits": True}, {"shared": ()}, {"outcome": Outcome.ERRORS}):
         assert cause_of(Facts(**{**facts, **other})) is None
+
+
+@pytest.mark.parametrize("pool", ["solo", "gevent", "eventlet"])
+def test_a_request_that_blocks_the_only_thread_silences_its_worker_and_the_broker_is_not_lost(pool: str) -> None:
+    assert cause_of(Facts(**{**SILENT, "pool": pool})) is None  # type: ignore[arg-type]
+    assert cause_of(Facts(**{**SILENT, "pool": pool, "held": False})) is not None  # type: ignore[arg-type]
 
 
 def test_a_good_trial_has_no_cause() -> None:

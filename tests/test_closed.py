@@ -67,7 +67,6 @@ GOES_ON: dict[str, dict[str, Any]] = {
     "it runs": {"thread": {"waits_in": "running"}},
     "it handles an alarm": {"caught": frozenset({14})},
     "it is idle, and will take a task": {"role": Role.IDLE},
-    "it has ended, and is yet to be waited for": {"thread": {"waits_in": "unknown", "state": "Z"}},
     "it has a child that sleeps": {"children": (THIRD,)},
     "it waits for a process that is not the worker's": {
         "thread": {"waits_in": "read", "private": False, "wakers": frozenset({OTHER, 999})}
@@ -82,6 +81,31 @@ def test_it_is_none_while_that_process_may_go_on(task: dict[str, Any], other: di
     verdict = seen(task, stuck(**other), sleeper, process=CHILDREN)
     assert verdict.state is State.UNDECIDED
     assert verdict.doubt
+
+
+ENDED = {"waits_in": "blocked", "state": "Z", "private": False}
+
+
+def test_a_child_that_has_ended_does_nothing_any_more_but_for_who_waits_for_its_end() -> None:
+    assert seen({}, stuck(thread=ENDED), process=CHILDREN).how is How.FUTEX
+    assert seen({**SHARED, "wakers": frozenset({CHILD})}, stuck(thread=ENDED), process=CHILDREN).how is How.SHARED
+    assert seen(FOR_A_CHILD, stuck(thread=ENDED), process=CHILDREN).state is State.UNDECIDED
+
+
+def test_the_event_loop_of_a_green_pool_may_yet_hear_of_a_child_that_has_ended() -> None:
+    from tests.test_watchdog import green, in_hub
+
+    def look(ended: bool) -> Verdict:
+        def at(i: int) -> dict[str, object]:
+            thread = replace(FUTEX, **in_hub(i))  # type: ignore[arg-type]
+            own = ProcessLook(pid=CHILD, cpu_s=1.0, children=(OTHER,), threads=(thread,), python_tids=frozenset({TASK}))
+            own = replace(own, **green(i))  # type: ignore[arg-type]
+            return {"processes": (own, stuck(thread=ENDED if ended else None)), "executor_kind": "greenlets"}
+
+        return judge(history(look=at))
+
+    assert look(ended=False).how is How.GREENLET
+    assert look(ended=True).state is State.UNDECIDED
 
 
 def test_a_process_that_is_woken_now_and_then_may_go_on() -> None:

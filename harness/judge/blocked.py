@@ -87,8 +87,9 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
         return Answer(None, f"process {stage.pid} was not seen all the time")
     if all(thread.state in "Tt" for view in process.seen for thread in view.threads):
         return Answer(How.STOPPED)
-    if now.limit_s and now.at_s - stage.since_s < now.limit_s + LIMIT_GRACE_S:
-        return Answer(None, f"the application's own time limit of {now.limit_s:g} s is still to strike")
+    limit_s = stage.limit_s or now.limit_s
+    if limit_s and now.at_s - stage.since_s < limit_s + LIMIT_GRACE_S:
+        return Answer(None, f"the application's own time limit of {limit_s:g} s is still to strike")
     if _spins(now, stage, process):
         return Answer(How.SPIN)
     if doubt := alarms(process):
@@ -180,7 +181,7 @@ def _spins(now: Look, stage: OpenStage, process: Views) -> bool:
 def _greenlet_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:
     """Whether the greenlet that runs this request may still go on."""
     doubt = _greenlet_doubt(scene.now, stage, process)
-    found = closed(scene, process, stage.tid, {stage.tid}) if not doubt else None
+    found = closed(scene, process, stage.tid, {stage.tid}, reaps=True) if not doubt else None
     if found is None or found.doubt:
         return Answer(None, found.doubt if found else doubt)
     return Answer(How.GREENLET, "", found.others)

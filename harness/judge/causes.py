@@ -33,6 +33,7 @@ from harness.texts import counted, few
 LOST_THREADS, SHARED_CONNECTION = "fork-lost-threads", "fork-shared-connection"
 NEVER_STARTED = "Could not start worker processes"  # celery/worker/loops.py, where all children died before it began
 FORKED, SPAWNED = "prefork", "prefork-spawn"
+ONE_THREAD = ("solo", "gevent", "eventlet")  # pools in which a request that blocks keeps the worker from its broker as well
 # Innermost frames of a thread that waits for a lock, Python's own or the C library's.
 LOCK_FRAMES = re.compile(
     r"PyThread_acquire_lock|acquire_timed|lock_PyThread|rlock_acquire|__lll_lock_wait|pthread_mutex_lock|\bacquire \(threading"
@@ -66,6 +67,7 @@ class Facts:
     lost_native: Sequence[str] = ()
     lost_python: Sequence[str] = ()
     shared: Sequence[str] = ()
+    held: bool = False  # an executor is at a request
     dead_children: int = 0
     never_started: bool = False  # the worker gave up on its children: see NEVER_STARTED
     serial_waits: bool = False  # the serial calls waited as well: then no fork, and no pool, is the cause
@@ -147,7 +149,7 @@ def _counted(facts: Facts) -> str:
 def _of_broker(facts: Facts) -> Cause | None:
     if not facts.broker_answers:
         return Cause(name="broker-lost", support=("the broker does not answer a PING",))
-    if facts.consumers == 0:
+    if facts.consumers == 0 and not (facts.held and facts.pool in ONE_THREAD):
         text = "the broker answers, and has heard nothing from this worker's connections for seconds"
         return Cause(name="broker-lost", support=(text,))
     return None

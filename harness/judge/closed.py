@@ -29,6 +29,7 @@ KNOWN_SIGNALS = frozenset({
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD,
     signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGWINCH, signal.SIGURG, 32, 33,
 })  # fmt: skip
+DEAD = "ZX"
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,17 @@ def _histories(seen: Iterable[ProcessLook]) -> dict[int, list[Thread]]:
     return found
 
 
-def closed(scene: Scene, process: Views, tid: int, ignored: set[int], *, gil: bool = False, bereft: bool = False) -> Found:
+def closed(
+    scene: Scene, process: Views, tid: int, ignored: set[int], *, gil: bool = False, bereft: bool = False, reaps: bool = False
+) -> Found:
     """Whether anything beside this thread may still end its wait. `ignored`: threads of its process that are judged by
     themselves. `gil`: it holds the GIL, and who waits for that is no doubt. `bereft`: its process lost threads at the fork, so
-    that a native one on a timer is what is left of its engine.
+    that a native one on a timer is what is left of its engine. `reaps`: a child that has ended, and is yet to be waited for, is
+    one that may end it: an event loop will hear of it.
     """
     pid = process.last.pid
     doubt, left = _threads(scene, process, ignored, gil=gil, bereft=bereft)
-    left |= _wakers(process.histories.get(tid, ()))
+    left |= _wakers(process.histories.get(tid, ())) | (set(process.last.children) if reaps else set())
     others = set[int]()
     while not doubt and (left := left - others - {pid}):
         others.add(other := min(left))
@@ -120,7 +124,7 @@ def _threads(
     scene: Scene, process: Views, ignored: set[int], *, gil: bool = False, bereft: bool = False
 ) -> tuple[str, set[int]]:
     """(doubt, further processes) of the threads of one process."""
-    pid, reached = process.last.pid, set(process.last.children)
+    pid, reached = process.last.pid, {child for child in process.last.children if not _has_ended(scene, child)}
     if any(len(history) != len(process.seen) for history in process.histories.values()):
         return f"threads of process {pid} came or went in between", set()
     for tid, history in sorted(process.histories.items()):
@@ -132,6 +136,12 @@ def _threads(
             return doubt, set()
         reached |= _wakers(history)
     return "", reached
+
+
+def _has_ended(scene: Scene, pid: int) -> bool:
+    """Whether a child is dead, and yet to be waited for: it does nothing any more, and its parent has had the signal."""
+    process = scene.processes.get(pid)
+    return process is not None and all(thread.state in DEAD for view in process.seen for thread in view.threads)
 
 
 def _wakers(history: Sequence[Thread]) -> set[int]:

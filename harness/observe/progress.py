@@ -47,6 +47,7 @@ class OpenStage:
     number: int
     since_s: float
     cold: bool = False  # the first request of its process
+    limit_s: float = 0.0  # its own time limit, if that is known; of a trial, all have the same (`looks.Look.limit_s`)
 
 
 @dataclass

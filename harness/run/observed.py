@@ -99,6 +99,7 @@ def facts(left: Left, outcome: Outcome) -> Facts:
         lost_native=kept.lost_native if kept else (),
         lost_python=kept.lost_python if kept else (),
         shared=end.shared,
+        held=any(text.startswith("a request") for text in kept.waits) if kept else False,
         dead_children=len(signs.dead),
         never_started=NEVER_STARTED in end.log_line,
         serial_waits=left.baseline_waits,
