@@ -20,6 +20,7 @@ records are summarised; summaries decide.* The rooms, in the order in which a ru
     records         what is kept of a trial
     certainty       intervals and comparisons of figures
     summary         a row per cell
+    live            a worker that runs, looked at from outside: what it is stuck in
     atlas           what was measured before, shipped: outcomes by engine, pool, placement, call
     report          a run as a page, as a table, in a notebook
     decide          compare, recommend, tune, bisect
@@ -48,7 +49,7 @@ LAYERS = (
     ("trial", "summary"),
     ("display",),
     ("run",),
-    ("atlas",),
+    ("atlas", "live"),
     ("decide",),
     ("report", "applications", "studies"),
     ("proof", "notebook", "pytest_plugin"),

@@ -18,6 +18,7 @@ RUN, DECIDE, STUDY, PROVE = "Run", "Decide", "Study", "Prove the instrument"
 VERBS = {
     "run": ("run", "run", RUN),
     "probe": ("applications.probe", "probe", RUN),
+    "why": ("live", "why", RUN),
     "list": ("run", "list_cells", RUN),
     "show": ("run", "show", RUN),
     "setup": ("run", "setup", RUN),

@@ -22,6 +22,9 @@ class Exit(IntEnum):
     BUILD_FAILED = 10
     FAILED = 11
     DEFECT = 12
+    STUCK = 20
+    WAITS = 21
+    CANNOT_SAY = 22
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -40,6 +43,9 @@ MEANING = {
     Exit.BUILD_FAILED: "no environment could be built",
     Exit.FAILED: "something else failed that you can act on; the message says how",
     Exit.DEFECT: "a defect of the harness; the traceback is printed",
+    Exit.STUCK: "`why`: a worker is stuck, which is proved",
+    Exit.WAITS: "`why`: a worker waits for something, and nobody can say that it will not come",
+    Exit.CANNOT_SAY: "`why`: whether a worker is stuck cannot be said",
     Exit.INTERRUPTED: "stopped on request; what was measured is kept",
     Exit.PIPE_CLOSED: "whoever read the output closed it",
 }

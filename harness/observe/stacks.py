@@ -58,9 +58,9 @@ def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
     find them; that is done once for each new thread, and `ids` brings what was found so.
     """
     known = dict(ids or {})
-    threads = _dump(pid, "--nonblocking")
+    threads = dumped(pid, "--nonblocking")
     if threads and any(not thread.get("os_thread_id") and thread["thread_id"] not in known for thread in threads):
-        threads = _dump(pid)
+        threads = dumped(pid)
     if not threads:
         return None
     known |= {thread["thread_id"]: thread["os_thread_id"] for thread in threads if thread.get("os_thread_id")}
@@ -80,7 +80,8 @@ def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
     )
 
 
-def _dump(pid: int, *options: str) -> list[dict[str, Any]] | None:
+def dumped(pid: int, *options: str) -> list[dict[str, Any]] | None:
+    """What py-spy shows of the threads of a process; None if it cannot."""
     text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--json", *options], GLANCE_LIMIT_S)
     if complaint or not text:
         return None
@@ -104,6 +105,15 @@ def frames_of(text: str, tid: int) -> tuple[str, ...]:
     _, _, rest = text.partition(f"Thread {tid} ")
     lines = rest.partition("\nThread ")[0].splitlines()[1:]
     return tuple(line.strip() for line in lines if line.startswith("    "))
+
+
+def text(pid: int, *, native: bool) -> str:
+    """The frames of all threads as py-spy writes them; Python's alone unless native ones are asked for, which stops the process
+    for some milliseconds. '' if it cannot be had."""
+    found, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S) if native else ("", "not asked")
+    if complaint:
+        found, _ = _ask([py_spy(), "dump", "--pid", str(pid), "--nonblocking"], GLANCE_LIMIT_S)
+    return portable(found)
 
 
 def stacks(pid: int, told: Path) -> str:

@@ -20,13 +20,18 @@ from harness.records import store
 
 def check(run_folder: Path, broker_url: str) -> None:
     """Raise what would make every trial fail, with its remedy."""
-    if not sys.platform.startswith("linux"):
-        raise MissingTool("the harness watches processes through /proc, which only Linux has", remedy="run it on Linux")
+    linux()
     store.check_space(run_folder)
     if broker_url:
         broker.check(broker_url)
     else:
         broker.server_binary()
+
+
+def linux() -> None:
+    """Raise MissingTool anywhere else."""
+    if not sys.platform.startswith("linux"):
+        raise MissingTool("the harness watches processes through /proc, which only Linux has", remedy="run it on Linux")
 
 
 def check_traffic(cells: Iterable[Cell], settings: Settings) -> None:

@@ -1,0 +1,241 @@
+"""What is said of a running worker: its state, why, since when, what to do now and for good.
+
+Made of what was seen (`live.attach`) by the judge of the trials: nothing counts as proved here that does not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.judge.blocked import Answer as Blocked
+from harness.judge.blocked import How, blocked
+from harness.judge.causes import Cause, Facts, cause_of
+from harness.judge.remedies import THEIRS
+from harness.live.attach import Seen
+from harness.live.tasks import Task
+from harness.live.waits import Evidence
+from harness.machine.procfs import Thread
+from harness.observe.looks import IDLE_CPU, window
+from harness.observe.progress import OpenStage
+from harness.observe.roles import Role
+from harness.records.outcomes import Outcome
+
+BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.BEREFT_TIMES`
+
+
+class State(StrEnum):
+    """Of an executor, or of a worker, which is as bad as its worst executor."""
+
+    STUCK = "stuck"  # proved: no progress can come
+    WAITING = "waiting"  # it waits for something, and nobody can say that it will not come
+    UNKNOWN = "cannot-say"
+    WORKS = "works"
+
+
+WORST = (State.STUCK, State.WAITING, State.UNKNOWN, State.WORKS)
+#: what an executor does, for the words
+DOES = {"start": "starts up", "main": "is in a handler of the application's"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """A child, or a thread, that runs a task or starts up. `waits_for`: in words; `owner`: who has what it waits for; `how`:
+    of the proof."""
+
+    pid: int
+    tid: int
+    state: State
+    does: str
+    task_id: str = ""
+    task: str = ""
+    since_s: float | None = None  # seconds ago
+    waits_for: str = ""
+    owner: str = ""
+    how: How | None = None
+    doubt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that is said of one worker."""
+
+    pid: int
+    app: str
+    hostname: str
+    pool: str
+    concurrency: int
+    state: State
+    reason: str
+    cause: str
+    support: tuple[str, ...]
+    since_s: float | None
+    now: str
+    for_good: str
+    executors: tuple[Executor, ...]
+    idle: int
+    unseen: tuple[str, ...]
+    broker: dict[str, Any]
+
+
+def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
+    """What the looks allow to say of this worker."""
+    executors = tuple(_executors(seen, evidence))
+    state = min((one.state for one in executors), key=WORST.index, default=State.WORKS)
+    unseen = _unseen(seen)
+    if state is State.WORKS and seen.blind and not seen.moved:
+        state = State.UNKNOWN
+    worst = next((one for one in executors if one.state is state), None)
+    cause = _cause(seen, evidence, worst) if worst is not None and state is State.STUCK else None
+    children = len(seen.children)
+    worker = seen.worker
+    return Report(
+        pid=worker.main, app=worker.app, hostname=worker.hostname, pool=seen.pool,
+        concurrency=children or worker.concurrency, state=state, reason=_reason(seen, executors, worst, state),
+        cause=cause.name if cause else "", support=cause.support if cause else (), since_s=worst.since_s if worst else None,
+        now=_now(seen, state, executors), for_good=THEIRS.get(cause.name, "") if cause else "", executors=executors,
+        idle=sum(one.role is Role.IDLE for one in seen.children), unseen=unseen, broker=broker,
+    )  # fmt: skip
+
+
+def _executors(seen: Seen, evidence: Evidence) -> list[Executor]:
+    """Each executor that is at something, the oldest first."""
+    now, running = seen.last, {(task.pid, task.tid): task for task in seen.tasks}
+    overdue = [stage for stage in now.stages if now.at_s - stage.since_s >= now.patience_s]
+    answers = {stage: blocked(seen.looks, stage) for stage in overdue}
+    open_elsewhere = {stage.pid for stage, answer in answers.items() if answer.how is None}
+    found = []
+    for stage in sorted(now.stages, key=lambda stage: stage.since_s):
+        answer = answers.get(stage)
+        if answer is not None and answer.how is not None and answer.how is not How.SPIN and stage.pid in open_elsewhere:
+            answer = Blocked(None, "another task of its process may end its wait")
+        found.append(_executor(seen, evidence, stage, answer, running.get((stage.pid, stage.tid))))
+    return found
+
+
+def _executor(seen: Seen, evidence: Evidence, stage: OpenStage, answer: Blocked | None, task: Task | None) -> Executor:
+    since_s = seen.last.at_s - stage.since_s
+    state, doubt = _state(seen, stage, answer, since_s)
+    told = evidence.waits.get((stage.pid, stage.tid))
+    return Executor(
+        pid=stage.pid, tid=stage.tid, state=state, does=DOES.get(stage.kind, "runs a task"), task_id=task.id if task else "",
+        task=task.name if task else "", since_s=since_s, waits_for=told.what if told and state is not State.WORKS else "",
+        owner=told.owner if told else "", how=answer.how if answer and state is State.STUCK else None, doubt=doubt,
+    )  # fmt: skip
+
+
+def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float) -> tuple[State, str]:
+    if answer is None:
+        return State.WORKS, ""
+    if answer.how is How.BEREFT and since_s < BEREFT_S:
+        return State.WAITING, f"it has stood for {since_s:.0f} s; a child that lost threads is believed after {BEREFT_S:g} s"
+    if answer.how is not None:
+        return State.STUCK, ""
+    history = _history(seen, stage)
+    if len(history) < 2:
+        return State.UNKNOWN, answer.doubt
+    return (State.WORKS if _moves(history, seen) else State.WAITING), answer.doubt
+
+
+def _history(seen: Seen, stage: OpenStage) -> list[Thread]:
+    """The thread of a stage over the last window."""
+    return [
+        thread for look in window(seen.looks) for process in look.processes if process.pid == stage.pid
+        for thread in process.threads if thread.tid == stage.tid
+    ]  # fmt: skip
+
+
+def _moves(history: Sequence[Thread], seen: Seen) -> bool:
+    """Whether a thread computes, or sleeps through one long wait that ends by itself; what polls, waits."""
+    seconds = window(seen.looks)[-1].at_s - window(seen.looks)[0].at_s
+    if history[-1].cpu_s - history[0].cpu_s > IDLE_CPU * seconds or any(one.waits_in == "running" for one in history):
+        return True
+    sleeps = all(one.timed and one.waits_in in ("sleep", "restart", "select", "poll") for one in history)
+    return sleeps and history[-1].switches == history[0].switches
+
+
+def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:
+    """Without native frames a wait for an engine's threads and one for a lock look alike: then a fork is no named cause."""
+    lost = evidence.lost.get(worst.pid, ((), ()))
+    frames = evidence.frames.get((worst.pid, worst.tid), ())
+    found = cause_of(
+        Facts(outcome=Outcome.HUNG, pool=seen.pool, how=worst.how, frames=frames, lost_native=lost[0], lost_python=lost[1])
+    )
+    if found and found.name.startswith("fork-") and worst.how is not How.OWNER and not evidence.deep:
+        text = "it lacks threads that its parent has: a fork may be the cause; --deep looks at native stacks, and says"
+        return Cause(name="unknown", support=(text,))
+    return (
+        Cause(name=found.name, support=tuple(text for text in found.support if "when it was ready" not in text))
+        if found
+        else None
+    )
+
+
+def _reason(seen: Seen, executors: Sequence[Executor], worst: Executor | None, state: State) -> str:
+    """One sentence: how many, which, since when, what for."""
+    if worst is None or state is State.WORKS:
+        return _works(seen, executors)
+    if state is State.UNKNOWN:
+        return worst.doubt or "its processes may not be looked at"
+    like = [one for one in executors if one.state is state]
+    total = max(seen.last.executors, len(like))
+    what = f"{len(like)} of {total} {seen.last.executor_kind} {'stands' if len(like) == 1 else 'stand'} still"
+    who = f"process {worst.pid}" + ("" if worst.tid == worst.pid else f", thread {worst.tid},")
+    runs = f"{worst.does}{f': {worst.task}' if worst.task else ''}{f'[{worst.task_id}]' if worst.task_id else ''}"
+    waits = f", and waits for {worst.waits_for}" if worst.waits_for else ""
+    return f"{what}: {who} {runs} for {duration(worst.since_s)}{waits}"
+
+
+def _works(seen: Seen, executors: Sequence[Executor]) -> str:
+    if not executors:
+        return "no task runs now" if not seen.blind else "its processes may not be looked at"
+    oldest = executors[0]
+    runs = f"{len(executors)} of {max(seen.last.executors, len(executors))} {seen.last.executor_kind} at work"
+    named = f", {oldest.task or oldest.does} for {duration(oldest.since_s)}" if oldest.since_s is not None else ""
+    return f"{runs}{named}: slow, perhaps, and not stuck" if oldest.doubt else f"{runs}{named}"
+
+
+def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
+    """What frees the executor at once, and what that costs; measured in `harness contracts`."""
+    if state is State.WORKS:
+        return ""
+    if state is State.UNKNOWN:
+        return "look again as root, or with CAP_SYS_PTRACE"
+    if state is State.WAITING:
+        return "look at what it waits for; it may still go on by itself"
+    pids = sorted({one.pid for one in executors if one.state is State.STUCK})
+    if seen.pool == "prefork" and seen.worker.main not in pids:
+        whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
+        return (
+            f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. A task there is lost, "
+            f"unless it is acknowledged late. SIGTERM, and so a revoke with terminate, leaves it stuck"
+        )
+    return (
+        "restart the worker: what it runs and has reserved is lost unless it is acknowledged late; that comes back once the "
+        "broker's visibility timeout has passed"
+    )
+
+
+def _unseen(seen: Seen) -> tuple[str, ...]:
+    found = []
+    if seen.blind:
+        found.append(f"the Python stacks of {', '.join(f'process {pid}' for pid in seen.blind)} may not be read")
+    if seen.last.executor_kind == "greenlets":
+        found.append("which greenlet waits for what: that cannot be read from outside")
+    return tuple(found)
+
+
+def duration(seconds: float | None) -> str:
+    """'12 s', '5 min', '3 h 20 min'; '?' if it is not known.
+
+    >>> duration(12.3), duration(300), duration(12000)
+    ('12 s', '5 min', '3 h 20 min')
+    """
+    if seconds is None:
+        return "?"
+    minutes = int(seconds // 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

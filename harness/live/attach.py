@@ -1,0 +1,161 @@
+"""Look at a worker that runs, for some seconds, and make of it what a trial's watcher sees: looks, with a stage for each task.
+
+Nothing is asked of the worker. What it runs is told by the locals of Celery's tracer (`live.tasks`), also since when; a child
+that does not serve yet, and a main process in somebody's handler, by their stacks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.live import tasks
+from harness.live.find import Worker
+from harness.live.tasks import Task
+from harness.machine import procfs
+from harness.observe.eyes import Eyes
+from harness.observe.looks import Look, ProcessLook
+from harness.observe.progress import OpenStage
+from harness.observe.roles import Role
+
+LOOK_EVERY_S = 0.25
+WATCH_S, LEAST_LOOKS, MOST_S = (
+    2.2,
+    8,
+    9.0,
+)  # two windows of the judge, and as many looks: they take their time on a full machine
+KINDS = {Role.STARTING: "start", Role.RUNNING: "task", Role.HELD: "main"}
+IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.RUNNING})
+KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads", "gevent": "greenlets", "eventlet": "greenlets"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was seen of one worker. `tasks`: those that ran all the while; `moved`: whether others began or ended meanwhile;
+    `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be told."""
+
+    worker: Worker
+    pool: str
+    looks: tuple[Look, ...]
+    tasks: tuple[Task, ...]
+    moved: bool
+    blind: tuple[int, ...]
+
+    @property
+    def last(self) -> Look:
+        return self.looks[-1]
+
+    @property
+    def children(self) -> tuple[ProcessLook, ...]:
+        """The pool's own, in prefork."""
+        return tuple(one for one in self.last.processes if one.pid != self.worker.main and one.role in IN_CHILDREN)
+
+
+def watched(
+    worker: Worker, *, seconds: float = WATCH_S, sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Seen | None:  # fmt: skip
+    """Look at a worker for so long; None if it has ended."""
+    eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: _pool(worker), events=None)
+    found: list[tuple[float, tuple[ProcessLook, ...]]] = []
+    begin_s, before = clock(), None
+    while not found or found[-1][0] < begin_s + (seconds if len(found) >= LEAST_LOOKS else MOST_S):
+        processes = eyes.look(closely=frozenset({worker.main, *_pool(worker)}))
+        if not any(one.pid == worker.main for one in processes):
+            return None
+        found.append((clock(), processes))
+        before = _running(processes) if before is None else before
+        sleep(LOOK_EVERY_S)
+    after = _running(found[-1][1])
+    return _seen(worker, found, before or {}, after)
+
+
+def _pool(worker: Worker) -> frozenset[int]:
+    """The children of the main process that run Python of its own kind: the pool's, and not what tasks have started."""
+    return frozenset(procfs.children(worker.main))
+
+
+def _running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
+    """The tasks that run now, by process and thread."""
+    found = {}
+    for process in processes:
+        told = tasks.running(process.pid, {}) if process.tracing else ()
+        known = {one.tid: one for one in told or ()}
+        for tid in process.tracing:
+            found[process.pid, tid] = known.get(tid, Task(pid=process.pid, tid=tid))
+    return found
+
+
+def _seen(
+    worker: Worker,
+    found: Sequence[tuple[float, tuple[ProcessLook, ...]]],
+    before: Mapping[tuple[int, int], Task],
+    after: Mapping[tuple[int, int], Task],
+) -> Seen:
+    stay = {place: task for place, task in after.items() if place in before and before[place].id == task.id}
+    last = found[-1][1]
+    pool = _shown_pool(worker, last)
+    limited = KIND_OF_POOL.get(pool) == "processes"  # threads and solo ignore time limits
+    stages = _stages(found[0][0], last, stay, limited)
+    since = max((stage.since_s for stage in stages), default=found[-1][0])
+    looks = tuple(_look(at_s, processes, stages, since, worker, pool) for at_s, processes in found)
+    blind = tuple(one.pid for one in last if one.python_tids is None and (one.pid == worker.main or pool == "prefork"))
+    return Seen(
+        worker=worker, pool=pool, looks=looks, tasks=tuple(stay.values()), moved=set(before.items()) != set(after.items()),
+        blind=blind,
+    )  # fmt: skip
+
+
+def _shown_pool(worker: Worker, processes: Sequence[ProcessLook]) -> str:
+    """The pool that runs: an application's setting may start another one than the command line names."""
+    if any(one.pid != worker.main and one.role in IN_CHILDREN for one in processes):
+        return "prefork"
+    main = next(one for one in processes if one.pid == worker.main)
+    if worker.main in main.tracing:
+        return "solo"
+    return worker.pool or ("threads" if main.tracing else "")
+
+
+def _stages(
+    begin_s: float, processes: Sequence[ProcessLook], running: Mapping[tuple[int, int], Task], limited: bool
+) -> tuple[OpenStage, ...]:
+    """What the executors are at: the tasks that ran all the while, and what leaves no task to be seen."""
+    found = []
+    for place, task in enumerate(running.values()):
+        since = task.since_s if task.since_s is not None else _since(task.pid, task.tid, begin_s)
+        limit = task.limit_s if limited else 0.0
+        found.append(OpenStage(kind="task", pid=task.pid, tid=task.tid, number=place, since_s=since, limit_s=limit))
+    for process in processes:
+        if process.role is Role.STARTING:
+            started = procfs.started_s(process.pid)
+            since = begin_s if started is None else started
+            found.append(OpenStage(kind="start", pid=process.pid, tid=process.pid, number=-1, since_s=since))
+        elif process.role is Role.HELD:
+            since = _since(process.pid, process.pid, begin_s)
+            found.append(OpenStage(kind="main", pid=process.pid, tid=process.pid, number=-1, since_s=since))
+    return tuple(found)
+
+
+def _since(pid: int, tid: int, begin_s: float) -> float:
+    """Since when it is at it, at the latest."""
+    ran = procfs.last_ran_s(pid, tid)
+    return begin_s if ran is None else min(ran, begin_s)
+
+
+def _look(
+    at_s: float, processes: tuple[ProcessLook, ...], stages: tuple[OpenStage, ...], since_s: float, worker: Worker, pool: str
+) -> Look:
+    children = sum(one.pid != worker.main and one.role in IN_CHILDREN for one in processes)
+    return Look(
+        at_s=at_s,
+        ready=True,
+        last_progress_s=since_s,
+        waiting=0,
+        ended=0,
+        stages=stages,
+        processes=processes,
+        furniture={thread.tid: thread.waits_in for one in processes for thread in one.threads if thread.tid in one.own_tids},
+        executors=children or worker.concurrency or max(1, len(stages)),
+        executor_kind=KIND_OF_POOL.get(pool, "processes" if children else "threads"),
+    )

@@ -1,0 +1,51 @@
+"""`harness why`: what a running worker is stuck in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from harness.display import console
+from harness.errors import Exit, NothingMatches
+
+CODES = {"works": Exit.DONE, "stuck": Exit.STUCK, "waiting": Exit.WAITS, "cannot-say": Exit.CANNOT_SAY}
+
+
+def why(
+    pids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="[PID...]", help="Workers, or processes of theirs; all of this machine if none."),
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read native stacks, too. That stops each busy process for some milliseconds.")
+    ] = False,
+    broker: Annotated[str, typer.Option(help="The worker's broker, redis://…; else the one that its command line names.")] = "",
+    json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Say what a running Celery worker does, or is stuck in. Nothing is asked of it, and nothing in it changes.
+
+    Exit code 0: it works, 20: it is stuck, which is proved, 21: it waits for something, 22: that cannot be said.
+    """
+    from harness.live import answer, attach, broker_view, find, screen, waits
+    from harness.run import preflight
+
+    preflight.linux()
+    mains = dict.fromkeys(find.main_of(pid) or pid for pid in pids or ())
+    chosen = [find.described(pid) for pid in mains] if mains else find.workers()
+    if not chosen:
+        raise NothingMatches("no Celery worker was found on this machine", remedy="name its process: harness why PID")
+    reports = []
+    for worker in chosen:
+        seen = attach.watched(worker)
+        if seen is None:
+            raise NothingMatches(f"process {worker.main} has ended, or there is none", remedy="'harness why' finds the others")
+        evidence = waits.look(seen, deep=deep)
+        reports.append(answer.report(seen, evidence, broker_view.view(worker, broker or worker.broker, told=bool(broker))))
+    if json_:
+        sys.stdout.write(json.dumps(screen.as_json(reports), indent=1) + "\n")
+    else:
+        console.print("\n\n".join(map(screen.text, reports)), soft_wrap=True, markup=False, highlight=False)
+    raise typer.Exit(CODES[screen.state_of(reports).value])

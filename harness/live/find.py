@@ -1,0 +1,119 @@
+"""The Celery workers of this machine, by their command lines in /proc. Nothing is asked of a process."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from harness.machine import procfs
+from harness.machine.procfs import ProcessStat
+
+#: as setproctitle shows a worker and its children (celery/platforms.py, set_process_title)
+TITLE = re.compile(r"^\[celeryd: (?P<name>[^\]]*?):(?P<part>[^\]:]+)\].*?(?:\((?P<arguments>worker .*)\))?$")
+PYTHON = re.compile(r"^(python|pypy)[\d.]*$")
+WITH_VALUE = ("-W", "-X")  # options of Python's own
+NAMES = {"processes": "prefork", "prefork": "prefork", "threads": "threads", "solo": "solo", "gevent": "gevent",
+         "eventlet": "eventlet"}  # fmt: skip
+URLS = ("CELERY_BROKER_URL", "BROKER_URL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A worker as its command line describes it: '' and 0 for what that does not say. `broker`: a URL, with its password."""
+
+    main: int
+    pool: str = ""
+    concurrency: int = 0
+    hostname: str = ""
+    app: str = ""
+    broker: str = ""
+
+    def tree(self) -> list[ProcessStat]:
+        """Its processes now, the main one first; none once it has ended."""
+        main = procfs.process(self.main)
+        return [main, *procfs.tree(self.main)] if main else []
+
+
+def workers() -> list[Worker]:
+    """All that can be seen from here."""
+    mains = {main for pid in procfs.numbers("/proc") if (main := main_of(pid))}
+    return [described(pid) for pid in sorted(mains)]
+
+
+def main_of(pid: int) -> int:
+    """The main process of the worker that this process belongs to; 0 if it belongs to none that is recognised."""
+    found, seen = 0, 0
+    while pid > 1 and seen < 8:  # a child, or something that a task has started
+        if is_worker(command(pid)):
+            found = pid
+        elif found:
+            break
+        stat = procfs.process(pid)
+        pid, seen = (stat.parent if stat else 0), seen + 1
+    return found
+
+
+def described(pid: int) -> Worker:
+    """What the command line of a main process says."""
+    argv = command(pid)
+    title = TITLE.match(argv[0]) if argv else None
+    words = shlex.split(title["arguments"] or "") if title else list(argv)
+    concurrency = option(words, "-c", "--concurrency")
+    return Worker(
+        main=pid,
+        pool=NAMES.get(option(words, "-P", "--pool"), ""),
+        concurrency=int(concurrency) if concurrency.isdigit() else 0,
+        hostname=title["name"] if title else option(words, "-n", "--hostname"),
+        app=option(words, "-A", "--app"),
+        broker=option(words, "-b", "--broker") or _url(pid),
+    )
+
+
+def command(pid: int) -> list[str]:
+    """The command line of a process; [] if it has none, or may not be read."""
+    return (procfs.read(f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0")
+
+
+def is_worker(argv: Sequence[str]) -> bool:
+    """Whether a command line starts a Celery worker, and is not that of a program which starts one.
+
+    >>> is_worker(["/v/bin/python", "-m", "celery", "-A", "shop", "worker"]), is_worker(["python3", "/v/bin/celery", "worker"])
+    (True, True)
+    >>> is_worker(["timeout", "60", "celery", "worker"]), is_worker(["/v/bin/python", "-m", "celery", "-A", "shop", "beat"])
+    (False, False)
+    """
+    if not argv:
+        return False
+    if title := TITLE.match(argv[0]):
+        return title["part"] == "MainProcess" or title["part"].startswith(("ForkPoolWorker", "SpawnPoolWorker"))
+    if not PYTHON.match(PurePosixPath(argv[0]).name):
+        return False
+    rest = list(argv[1:])
+    while rest and rest[0].startswith("-") and rest[0] != "-m":
+        rest = rest[2:] if rest[0] in WITH_VALUE else rest[1:]
+    program, words = (rest[1], rest[2:]) if rest[:1] == ["-m"] and len(rest) > 1 else ((rest or [""])[0], rest[1:])
+    return PurePosixPath(program).name == "celery" and "worker" in words
+
+
+def option(words: Sequence[str], short: str, long: str) -> str:
+    """The value of an option in a command line, in any of its spellings; '' if it is not there.
+
+    >>> [option(words.split(), "-P", "--pool") for words in ("-P solo", "-Psolo", "--pool=solo", "--pool solo", "-A solo")]
+    ['solo', 'solo', 'solo', 'solo', '']
+    """
+    for place, word in enumerate(words):
+        if word in (short, long):
+            return words[place + 1] if place + 1 < len(words) else ""
+        if word.startswith(f"{long}="):
+            return word.partition("=")[2]
+        if word.startswith(short) and not word.startswith("--") and len(word) > len(short):
+            return word[len(short) :]
+    return ""
+
+
+def _url(pid: int) -> str:
+    variables = dict(part.partition("=")[::2] for part in (procfs.read(f"/proc/{pid}/environ") or "").split("\0"))
+    return next((variables[name] for name in URLS if variables.get(name)), "")

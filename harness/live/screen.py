@@ -1,0 +1,85 @@
+"""The answer of `harness why`: as text, the state first and the evidence last, and as JSON, whose form is a contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from harness.live.answer import WORST, Executor, Report, State, duration
+from harness.texts import visible
+
+SCHEMA = 1
+
+
+def state_of(reports: Iterable[Report]) -> State:
+    """Of all workers: as bad as the worst."""
+    return min((one.state for one in reports), key=WORST.index, default=State.UNKNOWN)
+
+
+def text(report: Report) -> str:
+    """All that is said of one worker."""
+    named = ", ".join(part for part in (report.app, report.hostname, _pool(report)) if part)
+    lines = [f"worker {report.pid}{f' ({named})' if named else ''}: {report.state}", f"  {report.reason}"]
+    proofs = dict.fromkeys(one.how.value for one in report.executors if one.how)
+    lines += [f"  proof: they {how}" for how in proofs]
+    if report.cause:
+        lines.append(f"  cause: {report.cause}" + (f": {'; '.join(report.support)}" if report.support else ""))
+    doubts = dict.fromkeys(one.doubt for one in report.executors if one.doubt and one.state is not State.WORKS)
+    lines += [f"  not proved: {doubt}" for doubt in doubts]
+    lines += [f"  now: {report.now}"] if report.now else []
+    lines += [f"  for good: {report.for_good}"] if report.for_good else []
+    lines += [f"    {_executor(one)}" for one in report.executors]
+    lines += [f"    {report.idle} idle"] if report.idle else []
+    lines += [f"  broker: {broker}"] if (broker := _broker(report.broker)) else []
+    lines += [f"  not seen: {one}" for one in report.unseen]
+    return "\n".join(visible(line) for line in lines)
+
+
+def _pool(report: Report) -> str:
+    return f"{report.pool} x {report.concurrency}" if report.pool and report.concurrency else report.pool
+
+
+def _executor(one: Executor) -> str:
+    who = f"process {one.pid}" + ("" if one.pid == one.tid else f", thread {one.tid}")
+    task = f" {one.task}" if one.task else ""
+    known = f"[{one.task_id}]" if one.task_id else ""
+    waits = f"; waits for {one.waits_for}" if one.waits_for else ""
+    owner = f"; held by {one.owner}" if one.owner else ""
+    return f"{who}: {one.state}, {one.does}{task}{known} for {duration(one.since_s)}{waits}{owner}"
+
+
+def _broker(found: dict[str, Any]) -> str:
+    if not found:
+        return ""
+    if not found["answers"]:
+        return f"{found['url']} does not answer: {found['why']}"
+    waiting = ", ".join(f"{count} in {name}" for name, count in found["queues"].items()) or "nothing"
+    asks = {True: "the worker asks for work", False: "the worker does not ask for work", None: ""}[found["asks"]]
+    said = [f"{waiting} waits", f"{found['unacked']} handed out and not acknowledged", *([asks] if asks else [])]
+    return f"{found['url']}: {'; '.join(said)}"
+
+
+def as_json(reports: Sequence[Report]) -> dict[str, Any]:
+    """The contract: schema 1."""
+    return {"schema": SCHEMA, "state": state_of(reports).value, "workers": [_worker(one) for one in reports]}
+
+
+def _worker(one: Report) -> dict[str, Any]:
+    return {
+        "pid": one.pid, "app": one.app, "pool": one.pool, "concurrency": one.concurrency, "state": one.state.value,
+        "reason": one.reason, "cause": one.cause, "support": list(one.support), "since_s": _rounded(one.since_s),
+        "now": one.now, "for_good": one.for_good,
+        "executors": [
+            {
+                "pid": each.pid, "tid": each.tid, "state": each.state.value, "task_id": each.task_id, "task": each.task,
+                "since_s": _rounded(each.since_s),
+                "waits_for": [{"what": each.waits_for, "owner": each.owner}] if each.waits_for else [],
+            }
+            for each in one.executors
+        ],
+        "broker": one.broker, "unseen": list(one.unseen),
+    }  # fmt: skip
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -1,0 +1,74 @@
+"""Which tasks a process runs, from the locals of Celery's own frames: the id, the name, since when, its limits. py-spy reads
+them without stopping the process. No other local is kept, and none of the application's is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.observe import stacks
+from harness.observe.roles import TRACER
+
+NAME = re.compile(r'"task": "((?:[^"\\]|\\.)*)"')
+LIMITS = re.compile(r'"timelimit": [\[(]([^\])]*)[\])]')  # (hard, soft), in seconds
+WORDS = ("uuid", "task", "request", "time_start")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task that a thread runs: '' and None for what is not known. `since_s`: CLOCK_MONOTONIC; `limit_s`: the longer one of
+    its time limits, 0 if it has none."""
+
+    pid: int
+    tid: int
+    id: str = ""
+    name: str = ""
+    since_s: float | None = None
+    limit_s: float = 0.0
+
+
+def running(pid: int, ids: Mapping[int, int]) -> tuple[Task, ...] | None:
+    """The tasks of a process; None if it may not be looked at. `ids`: Python's thread ids to native ones, for old Pythons."""
+    threads = stacks.dumped(pid, "--nonblocking", "--locals", "--locals")
+    return None if threads is None else tuple(_tasks(pid, threads, ids))
+
+
+def _tasks(pid: int, threads: Iterable[Mapping[str, Any]], ids: Mapping[int, int]) -> Iterable[Task]:
+    for thread in threads:
+        frames = [frame for frame in thread["frames"] if TRACER.search(frame["filename"])]
+        known = {one["name"]: str(one.get("repr") or "") for frame in frames for one in frame.get("locals") or ()
+                 if one["name"] in WORDS and one.get("repr")}  # fmt: skip
+        tid = thread.get("os_thread_id") or ids.get(thread["thread_id"])
+        if frames and tid:
+            yield read(pid, tid, known)
+
+
+def read(pid: int, tid: int, known: Mapping[str, str]) -> Task:
+    """From the locals of Celery's tracer (celery/app/trace.py), as py-spy writes them.
+
+    >>> known = {"uuid": '"8cae"', "time_start": "59145.25", "request": '{"task": "shop.price", "timelimit": [None, 300]}'}
+    >>> read(7, 7, known)
+    Task(pid=7, tid=7, id='8cae', name='shop.price', since_s=59145.25, limit_s=300.0)
+    """
+    request, since = known.get("request", ""), known.get("time_start", "")
+    named = NAME.search(request)
+    name = named[1] if named else _text(known.get("task", ""))
+    limits = LIMITS.search(request)
+    numbers = [float(part) for part in (limits[1].split(",") if limits else ()) if re.fullmatch(r"\s*\d+(\.\d+)?\s*", part)]
+    return Task(
+        pid=pid, tid=tid, id=_text(known.get("uuid", "")), name=name,
+        since_s=float(since) if re.fullmatch(r"\d+(\.\d+)?", since) else None, limit_s=max(numbers, default=0.0),
+    )  # fmt: skip
+
+
+def _text(shown: str) -> str:
+    """What a string's repr says; '' for anything else."""
+    try:
+        found = json.loads(shown)
+    except ValueError:
+        return ""
+    return found if isinstance(found, str) else ""

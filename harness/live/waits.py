@@ -1,0 +1,68 @@
+"""What each executor of a running worker waits for, and where: the kernel's part, and frames. Native ones only if asked for,
+since py-spy stops a process for some milliseconds to read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.live.attach import Seen
+from harness.machine import descriptors, procfs
+from harness.observe import stacks, waits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """In words; `owner`: who holds a lock, where the kernel or the lock itself tells."""
+
+    what: str
+    owner: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """By (process, thread): `waits`, and `frames`, innermost first. `lost`: by process, the names of (native, Python) threads
+    that its parent has and it lacks. `deep`: native frames are among them."""
+
+    waits: Mapping[tuple[int, int], Wait]
+    frames: Mapping[tuple[int, int], tuple[str, ...]]
+    lost: Mapping[int, tuple[tuple[str, ...], tuple[str, ...]]]
+    deep: bool
+
+
+def look(seen: Seen, *, deep: bool) -> Evidence:
+    """Of every executor that is at something."""
+    last = seen.last
+    pids = dict.fromkeys(stage.pid for stage in last.stages)
+    texts = {pid: stacks.text(pid, native=deep) for pid in pids}
+    frames = {(one.pid, one.tid): stacks.frames_of(texts[one.pid], one.tid) for one in last.stages}
+    found = {(one.pid, one.tid): _wait(one.pid, one.tid, frames[one.pid, one.tid]) for one in last.stages}
+    return Evidence(waits=found, frames=frames, lost={pid: _lost(seen, pid) for pid in pids}, deep=deep)
+
+
+def _wait(pid: int, tid: int, frames: tuple[str, ...]) -> Wait:
+    call, at = procfs.call(pid, tid), waits.place(frames)
+    what = ", ".join(part for part in (waits.waits_for(pid, tid), at) if part)
+    owner = next((one.owner for one in procfs.threads(pid) if one.tid == tid), 0)
+    if owner:
+        there = owner in procfs.numbers(f"/proc/{pid}/task")
+        return Wait(what=what, owner=f"thread {owner}{'' if there else ', which this process does not have'}")
+    if call is not None and call.kind in ("flock", "fcntl"):
+        holder = descriptors.holder(descriptors.leads_to(pid, call.arguments[0]))
+        return Wait(what=what, owner=descriptors.named(holder) if holder else "")
+    return Wait(what=what)
+
+
+def _lost(seen: Seen, pid: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Threads that its parent has now, and it lacks; none of a process that was not forked by the worker."""
+    by_pid = {one.pid: one for one in seen.last.processes}
+    main, child = by_pid.get(seen.worker.main), by_pid.get(pid)
+    if main is None or child is None or not child.lost_threads:
+        return (), ()
+    known = main.python_tids or frozenset()
+    others = [thread for thread in main.threads if thread.tid != main.pid and thread.tid not in main.own_tids]
+    return (
+        tuple(thread.name for thread in others if thread.tid not in known),
+        tuple(thread.name for thread in others if thread.tid in known),
+    )

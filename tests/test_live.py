@@ -1,0 +1,246 @@
+"""`harness why`: what is said of a worker that runs, over plain values; real ones in `integration/test_why.py`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.errors import Exit
+from harness.judge.blocked import How
+from harness.live import answer, find, screen, tasks
+from harness.live.answer import Report, State
+from harness.live.attach import Seen
+from harness.live.command import CODES
+from harness.live.find import Worker
+from harness.live.tasks import Task
+from harness.live.waits import Evidence, Wait
+from harness.observe.looks import Look, ProcessLook
+from harness.observe.progress import OpenStage
+from harness.observe.roles import Role
+from tests.test_watchdog import FUTEX
+
+MAIN, CHILD, SECOND = 50, 60, 61
+STEP_S, NOW_S = 0.25, 1000.0
+LOOP = replace(FUTEX, tid=MAIN, waits_in="epoll", timed=True, private=False)
+SLEEP = {"waits_in": "sleep", "timed": True, "private": False}
+READS = {"waits_in": "recv", "private": False}
+
+
+def child(pid: int = CHILD, role: Role = Role.RUNNING, **thread: Any) -> ProcessLook:
+    tracing = frozenset({pid}) if role is Role.RUNNING else frozenset()
+    one = replace(FUTEX, tid=pid, **thread)
+    return ProcessLook(
+        pid=pid, cpu_s=1.0, children=(), threads=(one,), python_tids=frozenset({pid}), role=role, tracing=tracing
+    )
+
+
+def seen(*children: ProcessLook, since_s: float = 60.0, pool: str = "prefork", moves: Any = None, **more: Any) -> Seen:
+    """Ten looks at a worker whose children have each run a task for so long."""
+    pids = tuple(one.pid for one in children)
+    main = ProcessLook(
+        pid=MAIN, cpu_s=1.0, children=pids, threads=(LOOP,), python_tids=frozenset(), own_tids=frozenset({MAIN}), role=Role.MAIN
+    )
+    kinds = {Role.STARTING: "start", Role.RUNNING: "task"}
+    stages = tuple(
+        OpenStage(kind=kinds[one.role], pid=one.pid, tid=one.pid, number=place, since_s=NOW_S - since_s)
+        for place, one in enumerate(children)
+        if one.role in kinds
+    )
+    looks = []
+    for i in range(10):
+        changed = [
+            replace(one, threads=tuple(replace(t, **(moves(i) if moves else {})) for t in one.threads)) for one in children
+        ]
+        looks.append(
+            Look(
+                at_s=NOW_S - STEP_S * (9 - i), ready=True, last_progress_s=NOW_S - since_s, waiting=0, ended=0, stages=stages,
+                processes=(main, *changed), furniture={MAIN: "epoll"}, executors=len(children) or 1,
+                executor_kind="processes" if pool == "prefork" else "threads",
+            )
+        )  # fmt: skip
+    known = tuple(
+        Task(pid=one.pid, tid=one.pid, id=f"id-{one.pid}", name="shop.price") for one in children if one.role is Role.RUNNING
+    )
+    values: dict[str, Any] = {"tasks": known, "moved": False, "blind": (), **more}
+    return Seen(worker=Worker(main=MAIN, pool=pool, app="shop:app"), pool=pool, looks=tuple(looks), **values)
+
+
+def said(one: Seen, deep: bool = True, **more: Any) -> Report:
+    places = {(stage.pid, stage.tid) for stage in one.last.stages}
+    values: dict[str, Any] = {
+        "waits": dict.fromkeys(places, Wait(what="a lock, in price (shop.py:7)")),
+        "frames": dict.fromkeys(places, ("sem_wait (libc.so.6)", "PyThread_acquire_lock (python3)", "price (shop.py:7)")),
+        "lost": {},
+        **more,
+    }
+    return answer.report(one, Evidence(deep=deep, **values), {})
+
+
+def test_a_child_that_nobody_can_free_is_stuck_with_its_task_and_what_to_do() -> None:
+    found = said(seen(child(), child(SECOND, Role.IDLE)))
+    assert (found.state, found.cause, found.idle) == (State.STUCK, "deadlock", 1)
+    assert found.reason == (
+        "1 of 2 processes stands still: process 60 runs a task: shop.price[id-60] for 60 s, and waits for a lock, in price "
+        "(shop.py:7)"
+    )
+    assert found.now.startswith("kill -9 60: that ends this child alone")
+    assert "take locks in one order" in found.for_good
+    assert [(one.state, one.how, one.task_id) for one in found.executors] == [(State.STUCK, How.FUTEX, "id-60")]
+
+
+def test_two_of_them_are_both_named() -> None:
+    found = said(seen(child(), child(SECOND)))
+    assert found.reason.startswith("2 of 2 processes stand still")
+    assert found.now.startswith("kill -9 60 61: that ends these children alone")
+
+
+@pytest.mark.parametrize(
+    ("what", "thread", "state"),
+    [
+        ("one long sleep", SLEEP, State.WORKS),
+        ("it computes", {"waits_in": "running"}, State.WORKS),
+        ("a peer", READS, State.WAITING),
+        ("a lock that others share", {"private": False}, State.WAITING),
+        ("a pipe of its own", {**READS, "waits_in": "read", "wakers": frozenset({CHILD})}, State.STUCK),
+    ],
+)
+def test_what_may_still_end_is_not_stuck(what: str, thread: dict[str, Any], state: State) -> None:
+    assert said(seen(child(**thread))).state is state, what
+
+
+def test_what_polls_waits_and_what_sleeps_once_works() -> None:
+    assert said(seen(child(**SLEEP), moves=lambda i: {"switches": i})).state is State.WAITING
+    assert said(seen(child(**SLEEP))).state is State.WORKS
+
+
+def test_a_young_task_works_whatever_it_waits_in() -> None:
+    found = said(seen(child(), since_s=2.0))
+    assert (found.state, found.now, found.for_good) == (State.WORKS, "", "")
+    assert found.reason == "1 of 1 processes at work, shop.price for 2 s"
+
+
+def test_a_time_limit_that_is_still_to_strike_keeps_a_task_from_being_stuck() -> None:
+    one = seen(child())
+    limited = tuple(replace(look, stages=tuple(replace(s, limit_s=300.0) for s in look.stages)) for look in one.looks)
+    assert said(replace(one, looks=limited)).state is State.WAITING
+
+
+def test_an_idle_worker_works() -> None:
+    found = said(seen(child(role=Role.IDLE)))
+    assert (found.state, found.reason, found.executors, found.idle) == (State.WORKS, "no task runs now", (), 1)
+
+
+def test_a_child_that_stands_in_its_start_is_an_executor_too() -> None:
+    found = said(seen(child(role=Role.STARTING)))
+    assert found.state is State.STUCK
+    assert "process 60 starts up for 60 s" in found.reason
+
+
+def test_processes_that_may_not_be_looked_at_are_no_workers_that_work() -> None:
+    found = said(seen(blind=(MAIN,)))
+    assert (found.state, found.unseen) == (State.UNKNOWN, ("the Python stacks of process 50 may not be read",))
+    assert "CAP_SYS_PTRACE" in found.now
+
+
+def test_without_native_frames_a_fork_is_no_named_cause() -> None:
+    forked = {CHILD: (("tf_Compute",), ())}
+    engine = {(CHILD, CHILD): ("syscall (libc.so.6)", "Notification::Wait (tf.so)", "predict (shop.py:7)")}
+    deep = said(seen(child()), lost=forked, frames=engine)
+    shallow = said(seen(child()), deep=False, lost=forked, frames=engine)
+    assert deep.cause == "fork-lost-threads"
+    assert (shallow.cause, "--deep" in shallow.support[0]) == ("unknown", True)
+    assert (shallow.state, shallow.executors) == (deep.state, deep.executors)
+
+
+def test_a_child_that_lost_threads_and_polls_now_and_then_is_believed_after_a_minute() -> None:
+    poller = replace(FUTEX, tid=99, name="native", waits_in="futex", timed=True)
+
+    def bereft(since_s: float) -> Report:
+        one = child()
+        return said(seen(replace(one, threads=(*one.threads, poller), lost_threads=True), since_s=since_s))
+
+    assert bereft(90.0).state is State.STUCK
+    young = bereft(30.0)
+    assert (young.state, "after 60 s" in young.executors[0].doubt) == (State.WAITING, True)
+
+
+def test_the_json_is_what_was_promised() -> None:
+    found = screen.as_json([said(seen(child()))])
+    assert (found["schema"], found["state"]) == (1, "stuck")
+    (worker,) = found["workers"]
+    assert set(worker) == {
+        "pid", "app", "pool", "concurrency", "state", "reason", "cause", "support", "since_s", "now", "for_good", "executors",
+        "broker", "unseen",
+    }  # fmt: skip
+    (one,) = worker["executors"]
+    assert set(one) == {"pid", "tid", "state", "task_id", "task", "since_s", "waits_for"}
+    assert one["waits_for"] == [{"what": "a lock, in price (shop.py:7)", "owner": ""}]
+
+
+def test_a_worker_is_as_bad_as_its_worst_executor_and_a_machine_as_its_worst_worker() -> None:
+    stuck, works = said(seen(child())), said(seen(child(role=Role.IDLE)))
+    waits = said(seen(child(**READS)))
+    assert screen.state_of([works, waits]) is State.WAITING
+    assert screen.state_of([works, waits, stuck]) is State.STUCK
+    assert screen.state_of([]) is State.UNKNOWN
+    assert {state.value for state in State} == set(CODES)
+    assert [CODES[name] for name in ("works", "stuck", "waiting", "cannot-say")] == [0, 20, 21, 22]
+    assert Exit.STUCK == 20
+
+
+def test_text_from_outside_is_text_on_the_screen() -> None:
+    evil = Task(pid=CHILD, tid=CHILD, id="x", name="\x1b[31mshop")
+    assert "\x1b" not in screen.text(said(seen(child(), tasks=(evil,))))
+
+
+@pytest.mark.parametrize(
+    ("argv", "yes"),
+    [
+        (["/v/bin/python3.11", "-W", "ignore", "-m", "celery", "-A", "shop", "worker"], True),
+        (["/v/bin/python", "-u", "/v/bin/celery", "--app=shop", "worker", "-P", "solo"], True),
+        (["[celeryd: celery@host:MainProcess] -active- (worker -A shop -P threads)"], True),
+        (["[celeryd: celery@host:ForkPoolWorker-1]"], True),
+        (["/v/bin/python", "keeper.py", "--", "/v/bin/python", "/v/bin/celery", "worker"], False),
+        (["/bin/sh", "-c", "celery worker"], False),
+        (["/v/bin/python", "-m", "celery", "-A", "shop", "flower"], False),
+        (["/v/bin/python", "worker.py"], False),
+        ([], False),
+        ([""], False),
+    ],
+)
+def test_a_worker_is_known_by_its_command_line(argv: list[str], yes: bool) -> None:
+    assert find.is_worker(argv) is yes
+
+
+def test_what_a_command_line_says_is_read_in_any_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = {
+        1: "python -m celery -A shop:app worker -Pprocesses -c4 -n web@%h -b redis://b",
+        2: "[celeryd: web@host:MainProcess] -active- (worker --app=shop --pool=gevent --concurrency=100)",
+    }
+    monkeypatch.setattr(find, "command", lambda pid: [lines[pid]] if pid == 2 else lines[pid].split())
+    monkeypatch.setattr(find, "_url", lambda pid: "")
+    one, two = find.described(1), find.described(2)
+    assert one == Worker(main=1, pool="prefork", concurrency=4, hostname="web@%h", app="shop:app", broker="redis://b")
+    assert two == Worker(main=2, pool="gevent", concurrency=100, hostname="web@host", app="shop", broker="")
+
+
+@pytest.mark.parametrize(
+    ("request_", "limit_s"),
+    [
+        ('{"task": "a.b", "timelimit": [300, 200.5]}', 300.0),
+        ('{"task": "a.b", "timelimit": [None, None]}', 0.0),
+        ('{"task": "a.b", "timelimit": (None, 12)}', 12.0),
+        ('{"task": "a.b", ...}', 0.0),
+        ("<Context at 0x7f>", 0.0),
+    ],
+)
+def test_limits_and_the_name_are_read_from_what_py_spy_shows(request_: str, limit_s: float) -> None:
+    found = tasks.read(7, 8, {"request": request_, "uuid": '"u"', "time_start": "1.5"})
+    assert (found.limit_s, found.id, found.since_s) == (limit_s, "u", 1.5)
+    assert found.name == ("a.b" if "a.b" in request_ else "")
+
+
+def test_locals_that_are_no_text_tell_nothing() -> None:
+    assert tasks.read(7, 8, {"uuid": "<x at 0x1>", "time_start": "None", "task": "17"}) == Task(pid=7, tid=8)
