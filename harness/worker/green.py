@@ -14,9 +14,16 @@ MOST_FRAMES = 80
 TRACER = "trace_task"  # Celery's function around every task: its `uuid` is the request's id (celery/app/trace.py)
 #: kinds of what a loop calls by itself: gevent's watchers (gevent/libev/corecext.pyx, gevent/_ffi/watcher.py), eventlet's
 #: timers and listeners (eventlet/hubs)
-WATCHERS = ("timer", "io", "signal", "async_", "child", "stat", "Timer", "LocalTimer", "FdListener")
+WATCHERS = (
+    "timer", "io", "signal", "async_", "child", "stat", "check", "prepare", "idle", "fork", "Timer", "LocalTimer", "FdListener",
+)  # fmt: skip
+#: gevent's own callbacks that run nothing of the application's: what they end is a wait in a thread or a child, which is seen
+#: from outside, or in a select, which is told of as such
+INSIDE = (
+    "gevent.threadpool", "gevent._threading", "gevent.resolver", "gevent.subprocess", "gevent.select", "gevent.selectors",
+    "gevent.os", "eventlet.hubs", "eventlet.green.select",
+)  # fmt: skip
 LOCKS = ("rawlink", "put")  # of gevent's locks, events and results; of its queues
-ENDS_WAITS = ("rawlink", "put", "release", "send")  # what belongs to such an object may end a wait, if a loop calls it
 WRAPPERS, REQUEST = 5, "celery.worker.request"  # how deep one looks; where Celery's class of a task that waits is
 LOOP = "<event loop>"  # the file of what has none
 
@@ -24,14 +31,16 @@ LOOP = "<event loop>"  # the file of what has none
 def everything(current):
     """The frames of all suspended greenlets, and of the one that is interrupted now; of what is yet to begin, where."""
     found = _Objects()
-    timed, linked = targets(found.timeouts), links(found.locks)
+    callbacks, struck = called(found.watchers, found.greenlet)
+    timed, linked = targets(found.timeouts) | struck, links(found.locks)
     told = [described(current)]
     for one in found.greenlets:
         if one.gr_frame is not None:
             told.append(described(one.gr_frame, id(one) in timed, id(one) in linked))
         elif one and not one.dead and hasattr(one, "_run") and one is not found.running:  # of gevent.spawn_later: true, too
             told.append(unborn(one._run))
-    return told + [unborn(callback) for callback in callbacks(found.watchers)]
+    told += [unborn(callback) for callback in callbacks]
+    return [frames for frames in told if frames]
 
 
 class _Objects:
@@ -40,7 +49,7 @@ class _Objects:
     def __init__(self):
         import greenlet
 
-        self.running = greenlet.getcurrent()
+        self.greenlet, self.running = greenlet.greenlet, greenlet.getcurrent()
         self.greenlets, self.timeouts, self.locks, self.watchers = [], [], [], []
         places = {}
         for one in gc.get_objects():
@@ -54,7 +63,7 @@ class _Objects:
     def _place(self, kind, greenlet):
         if issubclass(kind, greenlet):
             return self.greenlets
-        if kind.__name__ == "Timeout":
+        if any(base.__name__ == "Timeout" and _is_green(base) for base in kind.__mro__):
             return self.timeouts
         if not _is_green(kind):
             return None
@@ -90,23 +99,44 @@ def links(locks):
     return found
 
 
-def callbacks(watchers):
-    """What the event loop will call by itself. What switches to a greenlet is left out: that one waits, and is told of."""
-    found = []
+def called(watchers, greenlet):
+    """(what the event loop will call by itself, the ids of greenlets that it will throw into).
+
+    Left out is only what is known to run nothing of the application's: the switch to a greenlet, which is told of by itself,
+    and gevent's own of INSIDE.
+    """
+    found, struck = [], set()
     for one in watchers:
         if not getattr(one, "active", True) or getattr(one, "called", False):
             continue
-        callback = getattr(one, "callback", None) or getattr(one, "cb", None) or (getattr(one, "tpl", None) or (None,))[0]
-        callback = unwrapped(callback)
+        callback, args = _call_of(one)
         owner = getattr(callback, "__self__", None)
-        if hasattr(owner, "gr_frame") and not owner and not owner.dead:  # of eventlet.spawn_after: not begun yet
-            callback = unwrapped(next(iter((getattr(one, "tpl", None) or (None, ()))[1]), callback))
-            owner = getattr(callback, "__self__", None)
-        theirs = _is_green(callback if owner is None else type(owner))
-        inside = theirs and not any(hasattr(owner, name) for name in ENDS_WAITS)
-        if callback is not None and not inside and not hasattr(owner, "gr_frame"):
+        if isinstance(owner, greenlet):
+            if getattr(callback, "__name__", "") != "switch":
+                struck.add(id(owner))  # throw, kill
+            elif owner.gr_frame is None and not hasattr(owner, "_run"):  # of eventlet.spawn_after, and any that is yet to begin
+                found.append(unwrapped(args[0]) if args else LOOP)
+        elif type(one).__name__ == "signal" or not _is_inside(callback):
             found.append(callback)
-    return found
+        else:  # what it is given to call in turn
+            given = [one for one in args if callable(one) and not isinstance(one, type) and not _is_green(type(one))]
+            found += [one for one in given if not _is_inside(one)]
+    return [callback for callback in found if callback is not None], struck
+
+
+def _call_of(watcher):
+    """(what it calls, with which arguments), of gevent's watchers, and of eventlet's timers and listeners."""
+    tpl = getattr(watcher, "tpl", None) or (None, ())
+    callback = getattr(watcher, "callback", None) or getattr(watcher, "cb", None) or tpl[0]
+    return unwrapped(callback), tuple(getattr(watcher, "args", None) or tpl[1] or ())
+
+
+def _is_inside(callback):
+    kind = type(getattr(callback, "__self__", None))
+    if hasattr(kind, "greenlet") or any(base.__name__ == "Timeout" and _is_green(base) for base in kind.__mro__):
+        return True  # gevent's Waiter, whose greenlet is told of; a Timeout, see `targets`
+    module = getattr(callback, "__module__", None) or kind.__module__
+    return str(module).startswith(INSIDE)
 
 
 def unwrapped(callback):

@@ -22,7 +22,19 @@ from harness.worker import green
 
 hub, event = gevent.get_hub(), threading.Event()
 timers = [hub.loop.timer(300), hub.loop.timer(300)]
+import gevent.pool, greenlet
+POOL, HELD, CHECK, RAW = gevent.pool.Pool(2), [], hub.loop.check(), greenlet.greenlet(event.set)
+def served():
+    from gevent.server import StreamServer
+    StreamServer(("127.0.0.1", 0), lambda socket, address: event.set()).start()
+
 started = {
+    "by a server": served,
+    "by a spawn": lambda: timers[0].start(gevent.spawn, event.set),
+    "by a pool": lambda: timers[0].start(POOL.spawn, event.set),
+    "by a signal": lambda: HELD.append(gevent.signal_handler(1, event.set)),
+    "by a check": lambda: CHECK.start(event.set),
+    "by a raw greenlet": lambda: timers[0].start(RAW.switch),
     "by a timer": lambda: timers[0].start(event.set),
     "by a partial": lambda: timers[1].start(functools.partial(event.set)),
     "by a greenlet for later": lambda: gevent.spawn_later(300, event.set),
@@ -37,7 +49,11 @@ import eventlet.event, eventlet.hubs, eventlet.queue
 from harness.worker import green
 
 hub, event = eventlet.hubs.get_hub(), eventlet.event.Event()
+import eventlet.greenpool
+POOL = eventlet.greenpool.GreenPool(2)
 started = {
+    "by a spawn": lambda: hub.schedule_call_global(300, eventlet.spawn_n, event.send),
+    "by a pool": lambda: hub.schedule_call_global(300, POOL.spawn_n, event.send),
     "by a timer": lambda: hub.schedule_call_global(300, event.send),
     "by a partial": lambda: hub.schedule_call_global(300, functools.partial(event.send)),
     "by a greenlet for later": lambda: eventlet.spawn_after(300, event.send),
@@ -79,11 +95,16 @@ OF_GEVENT = {
     "gevent.Timeout(300).start(); gevent.event.Event().wait()": False,
     "import selectors; a, b = socket.socketpair(); s = selectors.DefaultSelector(); s.register(a, 1); s.select()": False,
     "gevent.spawn(gevent.sleep, 300).join()": False,
+    "me = gevent.getcurrent(); timers[0].start(me.throw, KeyError); gevent.event.Event().wait()": False,
+    "me = gevent.getcurrent(); timers[0].start(me.kill); gevent.event.Event().wait()": False,
+    "class Soon(gevent.Timeout): pass\n    Soon(300).start(); gevent.event.Event().wait()": False,
 }
 OF_EVENTLET = {
     "eventlet.event.Event().wait()": True,
     "eventlet.queue.Queue().get()": True,
     "eventlet.Timeout(300); eventlet.event.Event().wait()": False,
+    "class Soon(eventlet.Timeout): pass\n    Soon(300); eventlet.event.Event().wait()": False,
+    "eventlet.greenthread.exc_after(300, KeyError); eventlet.event.Event().wait()": False,
 }
 CASES = [
     *[("gevent", code, held) for code, held in {**BOTH, **OF_GEVENT}.items()],
@@ -118,8 +139,11 @@ def test_a_wait_for_a_lock_is_told_from_one_that_ends_by_itself(
         assert not any(one.foreign and not one.on_lock for one in rest), found
 
 
-@pytest.mark.parametrize("library", ["gevent", "eventlet"])
-@pytest.mark.parametrize("by", ["by a timer", "by a partial", "by a greenlet for later"])
+COMMON = ("by a timer", "by a partial", "by a greenlet for later", "by a spawn", "by a pool")
+BY = [("gevent", by) for by in (*COMMON, "by a server", "by a signal", "by a check", "by a raw greenlet")]
+
+
+@pytest.mark.parametrize(("library", "by"), [*BY, *[("eventlet", by) for by in COMMON]])
 def test_what_the_event_loop_will_call_by_itself_may_end_a_wait(
     celery_environment: environments.Environment, library: str, by: str
 ) -> None:
