@@ -34,6 +34,15 @@ WAITS = {
     SEMAPHORE.format(unlink=False) + "s.acquire()": "",
     "s = socket.create_server(('127.0.0.1', 0)); s.accept()": "",
     "s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); c.recv(1)": "",
+    # what a limit, a list that is cut off, a number that leads elsewhere now, or a descriptor on its way could hide
+    "a, b = socket.socketpair(); a.setsockopt(1, 20, (600).to_bytes(8, 'little') + bytes(8)); a.recv(1)": "",
+    "p = select.poll(); [p.register(os.pipe()[0], 1) for _ in range(70)]; p.poll()": "",
+    "a, b = os.pipe(); s = socket.create_server(('127.0.0.1', 0)); e = select.epoll(); n = os.dup(s.fileno());"
+    "e.register(n, 1); os.dup2(a, n); e.register(os.dup(a), 1); e.poll()": "",
+    "import mmap, struct; open(sys.argv[1] + '/f', 'wb').write(bytes(4096)); f = open(sys.argv[1] + '/f', 'r+b');"
+    "m = mmap.mmap(f.fileno(), 4096); os.mkdir(sys.argv[1] + '/d'); os.link(sys.argv[1] + '/f', sys.argv[1] + '/d/f');"
+    "os.unlink(sys.argv[1] + '/f'); f.close(); p = ctypes.addressof(ctypes.c_char.from_buffer(m));"
+    "ctypes.CDLL(None).syscall(202, ctypes.c_void_p(p), 0, 0, None, None, 0)": "",
     "time.sleep(600)": "",
     "signal.pause()": "",
     "l = threading.Lock(); l.acquire(); l.acquire(timeout=600)": "",
@@ -56,6 +65,20 @@ def test_the_processes_that_alone_could_end_a_wait_are_told(code: str, who: str,
             assert who not in ("both", "child") or len(procfs.children(pid)) == 1
         finally:
             Path(f"/dev/shm/sem.harness-{pid}").unlink(missing_ok=True)
+
+
+def test_a_descriptor_on_its_way_through_a_socket_may_be_the_other_end(tmp_path: Path) -> None:
+    code = (
+        "a, b = socket.socketpair(); r, w = os.pipe(); socket.send_fds(a, [b'x'], [w]); os.close(w);"
+        "c, d = os.pipe(); os.read(c, 1)"
+    )
+    with waiting(code, tmp_path) as process:
+        thread = procfs.threads(process.pid)[0]
+        assert wait_until(lambda: procfs.threads(process.pid)[0].waits_in == "read")
+        thread = procfs.threads(process.pid)[0]
+        assert descriptors.in_flight()
+        assert wakers.wakers(process.pid, thread, []) == frozenset()
+    assert wait_until(lambda: not descriptors.in_flight())
 
 
 def test_memory_that_is_not_shared_has_no_sharers(tmp_path: Path) -> None:

@@ -10,16 +10,18 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.machine import procfs, unix_pairs
+from harness.machine import procfs, socket_limits, unix_pairs
 from harness.machine.procfs import Call
 from harness.texts import few
 
 POLL_ENTRY = struct.Struct("=ihh")  # struct pollfd: descriptor, events asked for, events there
 MOST = 64  # descriptors of one call that are looked at
 SELECTS = 1024  # FD_SETSIZE of select(2)
+LIMITED = ("read", "recv", "write", "send")  # which a limit of the socket's own ends
+SCM_FDS = re.compile(r"^scm_fds:\s*(\d+)", re.MULTILINE)
 WRITES = 1  # the lowest bits of a descriptor's flags (fcntl.h): 0 reads, 1 writes, 2 both
 STATES = {
     "01": "established", "02": "connecting", "04": "closing", "05": "closing", "06": "closed", "07": "closed",
@@ -37,16 +39,16 @@ class Socket:
     inode: int
 
 
-def waited_at(pid: int, call: Call) -> list[int]:
-    """The descriptors at which this call of a thread of the process waits; [] for a call that waits at none."""
+def waited_at(pid: int, call: Call, most: int = MOST) -> list[int]:
+    """The descriptors at which this call of a thread of the process waits, not more than `most`; [] if it waits at none."""
     first, second = call.arguments[0], call.arguments[1]
     if call.kind in ("read", "recv", "accept", "write", "send", "connect", "flock", "fcntl"):
         return [first]
     if call.kind == "epoll":
         told = procfs.read(f"/proc/{pid}/fdinfo/{first}") or ""
-        return [int(number) for number in re.findall(r"^tfd:\s*(\d+)", told, re.MULTILINE)][:MOST]
+        return [int(number) for number in re.findall(r"^tfd:\s*(\d+)", told, re.MULTILINE)][:most]
     if call.kind == "poll":
-        size = POLL_ENTRY.size * min(second, MOST)
+        size = POLL_ENTRY.size * min(second, most)
         entries = POLL_ENTRY.iter_unpack(procfs.memory(pid, first, size))
         return [descriptor for descriptor, _, _ in entries if descriptor >= 0]
     if call.kind == "select":
@@ -75,14 +77,19 @@ def leads_to(pid: int, descriptor: int) -> str:
 
 def holders_of(pid: int, call: Call) -> frozenset[int]:
     """The processes that have either end of all the pipes and pairs of sockets that this call waits at: nobody else could write
-    to them, or read from them. None if it waits at anything else, too.
+    to them, or read from them. None if it waits at anything else, too, if a limit of the socket itself will end the wait, and
+    while a descriptor is on its way through a socket of anybody's (SCM_RIGHTS), for it may be one of these.
     """
-    targets = [_target(pid, descriptor) for descriptor in waited_at(pid, call)]
-    pairs = unix_pairs.peers() if any(target.startswith("socket:") for target in targets) else {}
+    at = waited_at(pid, call, MOST + 1)
+    targets = [_target(pid, descriptor) for descriptor in at]
+    sockets_too = any(target.startswith("socket:") for target in targets)
+    pairs = unix_pairs.peers() if sockets_too else {}
     ends = [_other_end(target, pairs) for target in targets]
-    if not ends or not all(ends):
+    if not ends or not all(ends) or len(at) > MOST or not _registered(pid, call, targets):
         return frozenset()
-    return frozenset(holder for holder, _ in _holders({*targets, *ends}))
+    if sockets_too and call.kind in LIMITED and not socket_limits.none(pid, at[0]):
+        return frozenset()
+    return frozenset(holder for holder, _ in _holders({*targets, *ends})) if not in_flight() else frozenset()
 
 
 def inherited(parent: int, children: Iterable[int]) -> list[str]:
@@ -100,7 +107,33 @@ def _open(pid: int) -> Iterator[str]:
 
 def _socket(target: str) -> int:
     """Its inode; 0 for anything else."""
-    return int(target[len("socket:[") : -1]) if target.startswith("socket:[") else 0
+    return _inode(target) if target.startswith("socket:[") else 0
+
+
+def _inode(target: str) -> int:
+    """Of 'socket:[7]' or 'pipe:[7]'; 0 for anything else."""
+    kind, _, rest = target.partition(":[")
+    return int(rest[:-1]) if kind in ("socket", "pipe") and rest[:-1].isdigit() else 0
+
+
+def _registered(pid: int, call: Call, targets: Sequence[str]) -> bool:
+    """Whether the numbers in an epoll's list still lead where they led when they were registered."""
+    if call.kind != "epoll":
+        return True
+    told = procfs.read(f"/proc/{pid}/fdinfo/{call.arguments[0]}") or ""
+    inodes = [int(inode, 16) for inode in re.findall(r"^tfd:.*?\bino:([0-9a-f]+)", told, re.MULTILINE)]
+    return inodes == [_inode(target) for target in targets]
+
+
+def in_flight() -> bool:
+    """Whether any socket holds descriptors that nobody has taken yet (`scm_fds` of fdinfo; older kernels do not tell)."""
+    for pid in procfs.numbers("/proc"):
+        for descriptor in procfs.numbers(f"/proc/{pid}/fd"):
+            if _target(pid, descriptor).startswith("socket:"):
+                found = SCM_FDS.search(procfs.read(f"/proc/{pid}/fdinfo/{descriptor}") or "")
+                if found and found[1] != "0":
+                    return True
+    return False
 
 
 def _target(pid: int, descriptor: int) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.machine import procfs
+from harness.machine import descriptors, procfs
 
 #: range, permissions ('s' for shared), offset, device, inode, and what is mapped
 MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ...([sp]) \S+ (\S+) (\d+) *(.*)$", re.MULTILINE)
@@ -30,7 +30,7 @@ def sharers(pid: int, place: int) -> frozenset[int]:
     if found is None or found[3] != "s":
         return frozenset()
     device, inode, path = found[4], int(found[5]), found[6]
-    if not path.endswith(GONE) or _is_named(Path(path).parent, device, inode):
+    if not path.endswith(GONE) or _is_named(pid, found, device, inode) or descriptors.in_flight():
         return frozenset()
     mapped = {other for other in procfs.numbers("/proc") if _maps(other, device, inode)}
     return frozenset(mapped | set(_opened(device, inode))) if pid in mapped else frozenset()
@@ -40,14 +40,23 @@ def _mappings(pid: int) -> Iterator[re.Match[str]]:
     return MAPPING.finditer(procfs.read(f"/proc/{pid}/maps") or "")
 
 
-def _is_named(folder: Path, device: str, inode: int) -> bool:
-    """Whether the file has another name in the folder where it was made: a semaphore's first name is never its last one
-    (glibc's sem_open(3) makes a file, and links it)."""
+def _is_named(pid: int, mapping: re.Match[str], device: str, inode: int) -> bool:
+    """Whether the file has another name by which somebody could open it: a semaphore's first name is never its last one, since
+    glibc's sem_open(3) makes a file, and links it. Where we may not ask the file itself, only a semaphore's can be known: they
+    lie in one folder.
+    """
+    try:
+        return os.stat(f"/proc/{pid}/map_files/{mapping[1]}-{mapping[2]}").st_nlink > 0
+    except OSError:
+        pass
+    folder = Path(mapping[6]).parent
+    if folder != SEMAPHORES[0]:
+        return True
     try:
         with os.scandir(folder) as names:
             return _is_on(folder.stat(), device) and any(one.inode() == inode for one in names)
     except OSError:
-        return False
+        return True
 
 
 def _is_on(status: os.stat_result, device: str) -> bool:
