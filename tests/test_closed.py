@@ -123,23 +123,46 @@ def test_the_set_is_followed_to_its_end() -> None:
     assert seen(FOR_A_CHILD, stuck(thread=waits), process=CHILDREN).state is State.UNDECIDED, "nobody sees the third"
 
 
-def test_the_worker_itself_may_have_a_lock_that_it_only_inherits() -> None:
-    """The main process polls, as it did when it was idle; a lock that was made before the fork is in its memory, too."""
+def test_the_worker_itself_turns_and_may_release_a_lock_that_it_shares_with_its_children() -> None:
+    """Its loop runs timers, receivers of signals and commands of the application's."""
     loop = {"waits_in": "epoll", "private": False, "timed": True}
-    main = stuck(thread=loop, own_tids=frozenset({OTHER}), role=Role.MAIN)
 
     def look(i: int) -> dict[str, object]:
-        task = replace(FUTEX, **SHARED)  # type: ignore[arg-type]
-        own = ProcessLook(pid=CHILD, cpu_s=1.0, children=(), threads=(task,))
-        polls = replace(main.threads[0], switches=i)
-        return {"processes": (own, replace(main, threads=(polls,))), "furniture": {OTHER: "epoll"}}
+        own = ProcessLook(pid=CHILD, cpu_s=1.0, children=(), threads=(replace(FUTEX, **SHARED),))  # type: ignore[arg-type]
+        main = stuck(thread={**loop, "switches": i}, own_tids=frozenset({OTHER}), role=Role.MAIN)
+        return {"processes": (own, main), "furniture": {OTHER: "epoll"}}
 
-    def busy(i: int) -> dict[str, object]:
-        own, polls = look(i)["processes"]  # type: ignore[misc]
-        return {**look(i), "processes": (own, replace(polls, own_tids=frozenset(), role=Role.HELD))}
+    verdict = judge(history(look=look))
+    assert verdict.state is State.UNDECIDED
+    assert "main process" in verdict.doubt
 
-    assert judge(history(look=look)).how is How.SHARED
-    assert judge(history(look=busy)).state is State.UNDECIDED, "it runs the application's own code"
+
+def test_what_the_workers_own_loop_calls_of_the_application_may_end_a_wait_in_its_process() -> None:
+    loop = {"tid": OTHER, "waits_in": "epoll", "private": False, "timed": True}
+
+    def look(i: int, hooks: tuple[str, ...]) -> dict[str, object]:
+        threads = (FUTEX, replace(FUTEX, **{**loop, "switches": i}))  # type: ignore[arg-type]
+        own = ProcessLook(pid=CHILD, cpu_s=1.0, children=(), threads=threads, own_tids=frozenset({OTHER}), hooks=hooks)
+        return {"processes": (own,), "furniture": {OTHER: "epoll"}, "executor_kind": "threads"}
+
+    assert judge(history(look=lambda i: look(i, ()))).how is How.FUTEX
+    verdict = judge(history(look=lambda i: look(i, ("a timer that calls Event.set",))))
+    assert (verdict.state, "a timer that calls Event.set" in verdict.doubt) == (State.UNDECIDED, True)
+
+
+@pytest.mark.parametrize("letter", ["T", "t"])
+def test_a_stopped_process_may_be_continued_by_whoever_stopped_it(letter: str) -> None:
+    assert seen(FOR_A_CHILD, stuck(thread={"state": letter}), process=CHILDREN).state is State.UNDECIDED
+
+
+def test_a_process_that_a_debugger_holds_is_not_stopped_for_good() -> None:
+    assert judge(history(task=lambda i: {"state": "T"})).how is How.STOPPED
+    assert judge(history(task=lambda i: {"state": "t"})).state is State.UNDECIDED
+
+
+def test_a_signal_that_is_handled_only_since_the_worker_was_ready_is_the_applications() -> None:
+    assert judge(history(process=lambda i: {"caught": frozenset({1})})).state is State.HUNG
+    assert judge(history(process=lambda i: {"caught": frozenset({1}), "new_signals": frozenset({1})})).state is State.UNDECIDED
 
 
 def test_others_of_the_same_process_that_go_on_may_end_what_crosses_processes() -> None:

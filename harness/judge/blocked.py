@@ -85,7 +85,9 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
     process = scene.processes.get(stage.pid)
     if process is None:
         return Answer(None, f"process {stage.pid} was not seen all the time")
-    if all(thread.state in "Tt" for view in process.seen for thread in view.threads):
+    if any(thread.state == "t" for thread in process.last.threads):
+        return Answer(None, f"a debugger holds process {stage.pid}")
+    if all(thread.state == "T" for view in process.seen for thread in view.threads):
         return Answer(How.STOPPED)
     limit_s = stage.limit_s or now.limit_s
     if limit_s and now.at_s - stage.since_s < limit_s + LIMIT_GRACE_S:
@@ -180,7 +182,9 @@ def _spins(now: Look, stage: OpenStage, process: Views) -> bool:
 
 def _greenlet_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:
     """Whether the greenlet that runs this request may still go on."""
-    doubt = _greenlet_doubt(scene.now, stage, process)
+    hooks = process.last.hooks
+    doubt = f"the worker's own loop runs {hooks[0]}, which may end the wait" if hooks else ""
+    doubt = doubt or _greenlet_doubt(scene.now, stage, process)
     found = closed(scene, process, stage.tid, {stage.tid}, reaps=True) if not doubt else None
     if found is None or found.doubt:
         return Answer(None, found.doubt if found else doubt)

@@ -29,7 +29,7 @@ KNOWN_SIGNALS = frozenset({
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD,
     signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGWINCH, signal.SIGURG, 32, 33,
 })  # fmt: skip
-DEAD = "ZX"
+DEAD, STOPPED = "ZX", "Tt"
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ def _member(scene: Scene, pid: int) -> tuple[str, set[int]]:
         return f"process {pid} may end the wait, and was not seen all the time", set()
     if process.last.role is Role.IDLE:
         return f"process {pid} is idle: its next task may end the wait", set()
+    if process.last.role in (Role.MAIN, Role.HELD):  # it turns, and runs timers, signals and commands of the application's
+        return f"the worker's main process {pid} goes on, and may end the wait", set()
     if doubt := alarms(process):
         return doubt, set()
     return _threads(scene, process, set())
@@ -130,6 +132,10 @@ def _threads(
     for tid, history in sorted(process.histories.items()):
         if tid in ignored or (gil and waits_for_gil(process, tid)):
             continue
+        if history[-1].state in STOPPED:
+            return f"process {pid} is stopped by a signal, and may be continued", set()
+        if process.last.hooks and tid in process.last.own_tids:
+            return f"the worker's own loop runs {process.last.hooks[0]}, which may end the wait", set()
         foreign = process.last.python_tids is None or tid in process.last.python_tids
         doubt = helper_doubt(history, furniture(scene.now, process, tid), pid, bereft=bereft and not foreign)
         if doubt:
@@ -149,8 +155,9 @@ def _wakers(history: Sequence[Thread]) -> set[int]:
 
 
 def alarms(process: Views) -> str:
-    """Why a signal may end a wait in this process; '' if none can."""
-    found = sorted(process.last.caught - KNOWN_SIGNALS)
+    """Why a signal may end a wait in this process; '' if none can. One that it handles only since the worker was ready is the
+    application's, whatever its number."""
+    found = sorted((process.last.caught - KNOWN_SIGNALS) | process.last.new_signals)
     return f"process {process.last.pid} handles {', '.join(map(_signal, found))}, which may end its wait" if found else ""
 
 

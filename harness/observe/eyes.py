@@ -6,6 +6,7 @@ trial's own worker (`observe.greenlets`), which nobody can see from outside.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -21,10 +22,12 @@ from harness.observe.looks import ProcessLook
 from harness.observe.roles import Role
 from harness.observe.stacks import Glance
 from harness.observe.wakers import Wakers
+from harness.worker import contract
 
 GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request
 HUB_WAITS = ("epoll", "poll", "select")  # of a green library's event loop
 BILLIARDS = frozenset({signal.SIGUSR2})
+LATE = frozenset({signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, 32, 33})  # libraries and we take these when they need them
 
 
 class Eyes:
@@ -36,6 +39,7 @@ class Eyes:
     ) -> None:
         self.main, self.tree, self.pool, self.events = main, tree, pool, events
         self.billiards: frozenset[int] = frozenset()  # signals that billiard has given every child a handler for
+        self.at_ready: dict[int, frozenset[int]] = {}  # the signals that each process handled when the worker was ready
         self._glances: dict[int, _Glances] = {}
         self._wakers: dict[int, Wakers] = {}
 
@@ -50,12 +54,26 @@ class Eyes:
                 cpu_s=stat.own_cpu_s + stat.reaped_cpu_s,
                 children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
                 threads=threads[stat.pid],
-                caught=procfs.caught_signals(stat.pid) - (self.billiards if stat.pid != self.main else frozenset()),
+                caught=(caught := procfs.caught_signals(stat.pid) - (self.billiards if stat.pid != self.main else frozenset())),
+                new_signals=caught - self.at_ready.get(stat.pid, caught) - LATE,
+                hooks=self._hooks() if stat.pid == self.main else (),
                 lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
             )
             for stat in stats
         ]
         return self._closely(looks, closely)
+
+    def settled(self, processes: Sequence[ProcessLook]) -> None:
+        """Remember how they were when the worker was ready and idle."""
+        self.billiards = set_by_billiard(self.main, processes)
+        self.at_ready = {look.pid: look.caught for look in processes}
+
+    def _hooks(self) -> tuple[str, ...]:
+        """What the worker has told of its own loop, see `harness.worker.hooks`."""
+        try:
+            return tuple(json.loads((self.events / contract.HOOKS).read_text())) if self.events else ()
+        except (OSError, ValueError):
+            return ()
 
     def _closely(self, looks: Sequence[ProcessLook], suspects: frozenset[int]) -> tuple[ProcessLook, ...]:
         """The looks; more of these processes, and of all that could end a wait in them. Of a program that a task has started

@@ -22,7 +22,7 @@ from harness.machine.processes import STOP_GRACE_S, OwnedProcess
 from harness.machine.procfs import Thread
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence, Subject
-from harness.observe.eyes import Eyes, set_by_billiard
+from harness.observe.eyes import Eyes
 from harness.observe.looks import ProcessLook
 from harness.observe.progress import Progress
 from harness.trial.application import Application
@@ -105,7 +105,7 @@ class LocalWorker:
 
     def settled(self, processes: Sequence[ProcessLook]) -> None:
         self._at_ready = {process.pid: process.threads for process in processes}
-        self._eyes.billiards = set_by_billiard(self.process.pid, processes)
+        self._eyes.settled(processes)
 
     def evidence(self, folder: Path, pids: tuple[int, ...], request_id: Callable[[int], str]) -> Evidence:
         subject = Subject(

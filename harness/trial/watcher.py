@@ -26,7 +26,9 @@ JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
 UNSEEN_S = 2.0  # a proof that is not seen again for so long lapses: its confirmation begins anew, if it is seen again
-BEREFT_TIMES = 4  # a child that lost threads may pause for tens of seconds, and go on: its proof is watched for longer
+#: a child that lost threads may pause for tens of seconds, and go on; a program that a task has started may have an alarm,
+#: which nothing shows. Such proofs are watched for longer
+LONGER, BEREFT_TIMES = (How.BEREFT, How.PROCESSES), 4
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
 UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
@@ -173,7 +175,11 @@ class Watcher:
         if progress.ready_at_s is None:
             return "ready-limit" if now - self.site.started_s > settings.ready_limit_s else ""
         late = now - progress.ready_at_s > settings.limit_s
-        return "limit" if late and self.seen.shown_s is None else ""  # a proof that stands is watched to its end
+        if not late or self.seen.shown_s is not None:  # a proof that stands is watched to its end
+            return ""
+        if self.seen.partial and now - (self.seen.judged_s or now) < settings.confirm_s:
+            self.seen.partial = self.seen.judged_s = None  # nor has one for some of them stood for long enough
+        return "limit"
 
     @property
     def pace_s(self) -> float | None:
@@ -236,7 +242,7 @@ class Watcher:
         self._shown = verdict
         if self.seen.shown_s is None:
             self.seen.shown_s = now
-        times = BEREFT_TIMES if verdict.how is How.BEREFT else 1
+        times = BEREFT_TIMES if verdict.how in LONGER else 1
         return "verdict" if now - self.seen.shown_s >= times * self.work.settings.confirm_s else ""
 
     def _withdraw(self, why: str) -> None:

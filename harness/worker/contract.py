@@ -113,6 +113,7 @@ REBASE = "HARNESS-REBASE:"  # and where a moment goes: so many seconds after it 
 QUEUES = "queues.json"  # beside the events of somebody's own application: the names of the queues that its worker consumes
 #: likewise: its pool, {"implementation": "module:class", "spawned": whether it does not fork, "limit": its concurrency}
 POOL = "pool.json"
+HOOKS = "hooks.json"  # likewise: what of the application's code the worker's own loop will call, see `harness.worker.hooks`
 SETTINGS = "settings.json"  # likewise: what it really has of all that `own_settings` names, as it is said
 
 WITNESS = "witness-%d.jsonl"  # beside the result of serial calls: the answers of another process, see `harness.worker.witness`

@@ -12,7 +12,7 @@ import os
 
 from celery import current_app, signals
 
-from harness.worker import child_start, contract, heartbeat, other_tasks, own_settings, self_report
+from harness.worker import child_start, contract, heartbeat, hooks, other_tasks, own_settings, self_report
 
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
@@ -61,11 +61,16 @@ def tell(how, kind, task_id):
 
 @signals.task_received.connect(weak=False)
 def _received(request, **_):
+    if getattr(request, "eta", None) is not None and number_of(request.id) is None:
+        hooks.put_off(request.id, request.name)
+        hooks.tell(EVENTS, now=True)
     tell(heartbeat.stamp, contract.WORKER_RECEIVED, request.id)
 
 
 @signals.task_prerun.connect(weak=False)
 def _begun(task_id, sender, **_):
+    hooks.begun(task_id)
+    hooks.tell(EVENTS)
     if number_of(task_id) is None:
         other_tasks.begun(EVENTS, task_id, sender.name)
     tell(heartbeat.emit, contract.TASK_BEGIN, task_id)
@@ -112,6 +117,8 @@ def _ready(sender, **_):
     leave(contract.QUEUES, [queue.name for queue in sender.task_consumer.queues])
     leave(contract.POOL, described(sender.pool))
     worker = sender.controller
+    hooks.watch(sender)
+    hooks.tell(EVENTS, now=True)
     leave(contract.SETTINGS, own_settings.held(worker, worker.app.tasks.get(SPEC["task"])))
     heartbeat.emit(contract.READY)
 
