@@ -119,6 +119,7 @@ def test_children_that_are_replaced_name_the_setting(trial: TrialRecord, said: l
     [
         (0.66, 0.0001, 0.49, True),
         (0.66, 0.0001, 0.01, False),  # it is loaded once
+        (0.66, 0.0001, 0.1, False),  # nor does it take as long, by the clock
         (0.66, 0.5, 0.6, False),  # each call costs that anyway
         (0.05, 0.0001, 0.05, False),  # nothing to speak of
     ],
@@ -132,6 +133,10 @@ def test_a_request_that_costs_what_a_first_one_costs_is_told(first_s: float, lat
     assert bool(said) is again
     assert all(text.startswith("every request costs what a first one costs") for text in said)
     assert words.loaded_again(trial, None) == []
+    clock = Figures(requests=9, throughput_per_s=1.0, predict_p50_s=2.0)
+    slowly = trial.changed(certainty={"figures": clock})
+    full = words.loaded_again(slowly, serial(first_s, later_s))  # on a full machine: 2 s by the clock, less by CPU
+    assert bool(full) is (again or (first_s, cpu_s) == (0.66, 0.1))
     assert words.loaded_again(of("gevent", first=0.4), serial(first_s, later_s)) == []
 
 
