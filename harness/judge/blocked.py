@@ -60,7 +60,7 @@ class How(Enum):
     PROCESSES = "wait for other processes, none of which can go on"
     OWNER = "wait for a lock whose holder is a thread that their process does not have"
     GIL = "wait in C, for ever, with the GIL held"
-    GREENLET = "wait, in greenlets, for locks, events or processes that nothing will release, set or end"
+    GREENLET = "wait, in green code, for a lock, an event or a child that nothing will release, set or end"
     STOPPED = "are stopped by a signal"
     SPIN = "compute in one and the same function"
     LOST = "have answers that never came, though the worker was done with them"

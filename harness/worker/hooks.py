@@ -38,7 +38,11 @@ def tell(directory, now=False):
     if _kept["consumer"] is None or (not now and at_s - _kept["at_s"] < EVERY_S):
         return
     _kept["at_s"] = at_s
-    told = found(_kept["consumer"]) + ["the task %s, when its time comes" % name for name in list(_kept["later"].values())]
+    try:
+        told = found(_kept["consumer"])
+    except Exception as error:  # another release may keep these things elsewhere: then nobody knows
+        told = ["what could not be read (%s)" % type(error).__name__]
+    told = told + ["the task %s, when its time comes" % name for name in list(_kept["later"].values())]
     if told != _kept["told"]:
         _kept["told"] = told
         path = os.path.join(directory, contract.HOOKS)
@@ -70,6 +74,8 @@ def _timers(consumer):
     timers = [getattr(one, "timer", None) for one in (consumer, getattr(consumer, "hub", None))]
     for timer in {id(one): one for one in timers if one is not None}.values():
         for entry in list(getattr(timer, "queue", None) or ()):
+            if not isinstance(entry, tuple):  # a green pool's timers are greenlets, which are told of as such
+                continue
             called = unwrapped(entry[2])
             if called != LOOP:  # a task, see `put_off`
                 yield called
