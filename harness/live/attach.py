@@ -147,6 +147,9 @@ def _look(
     at_s: float, processes: tuple[ProcessLook, ...], stages: tuple[OpenStage, ...], since_s: float, worker: Worker, pool: str
 ) -> Look:
     children = sum(one.pid != worker.main and one.role in IN_CHILDREN for one in processes)
+    # in a child, Celery's own threads do nothing; where the worker's loop turns in the same process, nobody tells what of the
+    # application's it will call (a trial's worker does, see `harness.worker.hooks`)
+    still = [thread for one in processes if one.pid != worker.main for thread in one.threads if thread.tid in one.own_tids]
     return Look(
         at_s=at_s,
         ready=True,
@@ -155,7 +158,7 @@ def _look(
         ended=0,
         stages=stages,
         processes=processes,
-        furniture={thread.tid: thread.waits_in for one in processes for thread in one.threads if thread.tid in one.own_tids},
+        furniture={thread.tid: thread.waits_in for thread in still},
         executors=children or worker.concurrency or max(1, len(stages)),
         executor_kind=KIND_OF_POOL.get(pool, "processes" if children else "threads"),
     )
