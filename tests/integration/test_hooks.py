@@ -1,0 +1,49 @@
+"""What a worker tells of its own loop: timers, receivers, commands and readers of the application's, and none of Celery's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import environments
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+pytestmark = pytest.mark.integration
+SCRIPT = """
+import sys; sys.path.insert(0, sys.argv[1])
+import functools, json, os, threading, types
+from celery import Celery, signals
+from celery.worker import control, heartbeat
+from kombu.asynchronous import Hub
+from kombu.asynchronous.timer import Timer
+from harness.worker import hooks
+
+hub, timer, event = Hub(timer=Timer()), Timer(), threading.Event()
+consumer = types.SimpleNamespace(hub=hub, timer=timer)
+reads, writes = os.pipe()
+{code}
+print(json.dumps(hooks.found(consumer)))
+"""
+FOUND = {
+    "pass": [],
+    "timer.call_repeatedly(2.0, heartbeat.Heart.stop)": [],
+    "timer.call_repeatedly(2.0, event.set)": ["a timer that calls Event.set"],
+    "hub.timer.call_after(2.0, functools.partial(event.set))": ["a timer that calls Event.set"],
+    "hub.add_reader(reads, event.set)": ["a reader that calls Event.set"],
+    "hub.add_reader(reads, heartbeat.Heart.stop)": [],
+    "signals.heartbeat_sent.connect(lambda **_: event.set(), weak=False)": ["a receiver of heartbeat_sent"],
+    "@control.control_command()\ndef free(state): event.set()": ["the command free"],
+}
+
+
+@pytest.mark.parametrize(("code", "said"), FOUND.items(), ids=list(FOUND))
+def test_what_of_the_applications_the_loop_will_call_is_told(
+    celery_environment: environments.Environment, code: str, said: list[str]
+) -> None:
+    argv = [str(celery_environment.python), "-c", SCRIPT.format(code=code), str(ROOT)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout, done.stderr
+    assert json.loads(done.stdout) == said
