@@ -161,7 +161,9 @@ def test_serial_calls_without_an_end_are_held_against_the_tasks_own_limit(outcom
 def test_a_task_that_waits_for_one_that_its_own_worker_holds_is_told_so(outcome: Outcome, consumed: bool, said: bool) -> None:
     held = Backlog(queue="celery", task="tasks.child", waiting=1, reserved=2, consumed=consumed)
     told = words.by_settings(of(outcome=outcome).changed(answers={"backlog": [held]}), Limits(), None)
-    begin = "they may wait for tasks.child, of which 3 wait for a free executor of this same worker: let no task wait"
+    begin = (
+        "they may wait for tasks.child: 3 of it wait in this same worker, for a free executor or for their time. Let no task"
+    )
     assert [line.startswith(begin) for line in told] == [True] * said
 
 

@@ -205,6 +205,8 @@ def helper_doubt(history: Sequence[Thread], furniture: str | None, pid: int, *, 
     """Why another thread may still wake the one that runs the request; '' if only the wakers of its own wait could let it."""
     last = history[-1]
     thread = f"thread {last.tid} ({last.name})" if last.tid != pid else f"the main thread of process {pid}"
+    if last.state in DEAD:
+        return f"{thread} has ended, and is yet to be waited for"
     if last.cpu_s - history[0].cpu_s > HELPER_CPU_S or last.waits_in in ("running", "unknown"):
         return f"{thread} computes"
     if all(one.waits_in == furniture for one in history):

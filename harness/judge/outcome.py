@@ -186,7 +186,7 @@ def _waiting(seen: Observations) -> Found | None:
         why += f"{'; ' if seen.waits else ', and '}not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
     if seen.backlog:
         why += f"; meanwhile {' and '.join(seen.backlog)}"
-    lost = f"; {seen.unanswered} requests are unanswered" if seen.unanswered else ""
+    lost = f"; {seen.unanswered} request{'s are' if seen.unanswered > 1 else ' is'} unanswered" if seen.unanswered else ""
     return Outcome.WAITING, f"{why}{lost}; {_at_limit(seen)}"
 
 

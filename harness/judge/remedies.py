@@ -35,7 +35,11 @@ THEIRS = {
     "fork-held-lock": "let no thread hold it at the fork: start that thread in each child, import modules before any thread",
     "fork-shared-connection": "open the connection in each child, in the task or in worker_process_init, not at import",
     "respawn-loop": "mend what the log's last error names",
-    "deadlock": "mend the code at the place that the stack names: take locks in one order, never twice, or with a time limit",
+    "deadlock": (
+        "mend the code at the place that the stack names: take locks in one order and never twice, and give each "
+        "wait for a lock, an event or a process a time limit"
+    ),
+    "stopped": "find out who stopped it (kill -STOP, a debugger); SIGCONT lets it go on",
     "hub-blocked": "keep calls that block out of greenlets: prefork and threads can carry them",
     "gil-held": "mend the extension that waits with the GIL held; prefork keeps the other requests going",
     "oom-killed": "give it more memory, or fewer processes",

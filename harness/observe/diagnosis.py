@@ -106,6 +106,7 @@ def _waits(stages: Sequence[OpenStage], objects: Mapping[int, str], texts: Mappi
         at = greenlets.place(events, stage.pid, stage.number) or waits.place(frames_of(texts.get(stage.pid, ""), stage.tid))
         what = "" if at and greenlets.is_told(events, stage.pid) else objects.get(stage.tid, "")
         said = ", ".join(part for part in (f"waits for {what}" if what else "", at) if part)
+        said = said if what or not said else f"waits {said}"
         found.append(f"{KINDS[stage.kind]} {said}" if said else "")
     return tuple(dict.fromkeys(text for text in found if text))
 

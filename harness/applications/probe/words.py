@@ -78,8 +78,8 @@ def _own_child(record: TrialRecord) -> list[str]:
     if record.outcome not in STUCK:
         return []
     return [
-        f"they may wait for {visible(one.task)}, of which {one.waiting + one.reserved} wait for a free executor of this same "
-        "worker: let no task wait for another one, or give that one a queue and a worker of its own"
+        f"they may wait for {visible(one.task)}: {one.waiting + one.reserved} of it wait in this same worker, for a free "
+        "executor or for their time. Let no task wait for another one, or give that one a queue and a worker of its own"
         for one in record.answers.backlog
         if one.consumed
     ]
