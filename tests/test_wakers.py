@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
-from harness.machine import descriptors, procfs, shared_memory
+from harness.machine import descriptors, procfs, shared_memory, since
 from harness.observe import wakers
 from tests.test_waits import waiting
 from tests.waiting import wait_until
@@ -135,3 +136,13 @@ def test_a_named_semaphore_of_a_process_that_was_killed_is_removed_and_one_in_us
         process.wait()
         shared_memory.forget([file, file.with_name("sem.mp-there-is-none")])
     assert not file.exists()
+
+
+def test_since_when_a_thread_has_not_run_lies_between_its_start_and_now(tmp_path: Path) -> None:
+    with waiting("time.sleep(600)", tmp_path) as process:
+        assert wait_until(lambda: procfs.threads(process.pid)[0].waits_in == "sleep")
+        started, ran = since.started_s(process.pid), since.last_ran_s(process.pid, process.pid)
+        assert started is not None
+        assert ran is None or started - 2 * procfs.TICK_S <= ran <= time.monotonic()
+    assert since.started_s(process.pid) is None
+    assert since.last_ran_s(process.pid, process.pid) is None

@@ -108,6 +108,14 @@ def test_a_partial_proof_is_kept_and_does_not_end_the_trial(tmp_path: Path, monk
     assert seen.shown_s is None
 
 
+def test_a_partial_proof_counts_only_once_it_has_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [(0.0, WORKS), (7.0, PARTLY)]
+    seen, _ = judged(told, tmp_path, monkeypatch, confirm_s=2.0, limit_s=12.0)
+    assert (seen.ended_by, seen.partial) == ("limit", PARTLY)
+    seen, _ = judged(told, tmp_path, monkeypatch, confirm_s=15.0, limit_s=12.0)
+    assert (seen.ended_by, seen.partial, seen.judged_s) == ("limit", None, None)
+
+
 def test_a_whole_proof_after_a_partial_one_keeps_the_moment_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

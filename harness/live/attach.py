@@ -14,6 +14,7 @@ from harness.live import tasks
 from harness.live.find import Worker
 from harness.live.tasks import Task
 from harness.machine import procfs
+from harness.machine.since import last_ran_s, started_s
 from harness.observe.eyes import Eyes
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
@@ -128,7 +129,7 @@ def _stages(
         found.append(OpenStage(kind="task", pid=task.pid, tid=task.tid, number=place, since_s=since, limit_s=limit))
     for process in processes:
         if process.role is Role.STARTING:
-            started = procfs.started_s(process.pid)
+            started = started_s(process.pid)
             since = begin_s if started is None else started
             found.append(OpenStage(kind="start", pid=process.pid, tid=process.pid, number=-1, since_s=since))
         elif process.role is Role.HELD:
@@ -139,7 +140,7 @@ def _stages(
 
 def _since(pid: int, tid: int, begin_s: float) -> float:
     """Since when it is at it, at the latest."""
-    ran = procfs.last_ran_s(pid, tid)
+    ran = last_ran_s(pid, tid)
     return begin_s if ran is None else min(ran, begin_s)
 
 

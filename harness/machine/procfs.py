@@ -153,31 +153,6 @@ def threads(pid: int) -> list[Thread]:
     return [thread for tid in numbers(f"/proc/{pid}/task") if (thread := _thread(pid, tid))]
 
 
-def last_ran_s(pid: int, tid: int) -> float | None:
-    """The CLOCK_MONOTONIC second at which a thread was on a CPU last; None where the kernel does not tell.
-
-    `se.exec_start` is in ms of the scheduler's clock, which leaves out the time that a hypervisor stole: our own thread, which
-    runs now, tells by how much the two differ.
-    """
-    theirs, ours = (_exec_start_s(f"/proc/{path}/sched") for path in (f"{pid}/task/{tid}", "thread-self"))
-    return None if theirs is None or ours is None else time.monotonic() - max(0.0, ours - theirs)
-
-
-def _exec_start_s(path: str) -> float | None:
-    for line in (read(path) or "").splitlines():
-        if line.startswith("se.exec_start"):
-            return float(line.rpartition(":")[2]) / 1e3
-    return None
-
-
-def started_s(pid: int) -> float | None:
-    """The CLOCK_MONOTONIC second at which a process was started; None once it has gone."""
-    stat = process(pid)
-    if stat is None:
-        return None
-    return stat.started_ticks * TICK_S - time.clock_gettime(time.CLOCK_BOOTTIME) + time.monotonic()
-
-
 def call(pid: int, tid: int) -> Call | None:
     """The system call that a thread is in now; None while it runs, and if it may not be read."""
     found = _call(f"/proc/{pid}/task/{tid}")

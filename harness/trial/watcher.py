@@ -1,5 +1,4 @@
-"""Watch a trial until something ends it. Starts and stops nothing, and judges nothing itself: `judge.watchdog` says whether
-progress can come.
+"""Watch a trial until something ends it. Starts and stops nothing; whether progress can come, `judge.watchdog` says.
 
 What is looked at, the clock and the sleep among it, is a `Site`: a real one (`trial.live_site`), or a stored history.
 """
@@ -26,8 +25,7 @@ JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
 UNSEEN_S = 2.0  # a proof that is not seen again for so long lapses: its confirmation begins anew, if it is seen again
-#: a child that lost threads may pause for tens of seconds, and go on; a program that a task has started may have an alarm,
-#: which nothing shows. Such proofs are watched for longer
+#: proofs that are watched for longer: a child that lost threads may pause for tens of seconds; a program may have an alarm
 LONGER, BEREFT_TIMES = (How.BEREFT, How.PROCESSES), 4
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
@@ -175,11 +173,9 @@ class Watcher:
         if progress.ready_at_s is None:
             return "ready-limit" if now - self.site.started_s > settings.ready_limit_s else ""
         late = now - progress.ready_at_s > settings.limit_s
-        if not late or self.seen.shown_s is not None:  # a proof that stands is watched to its end
-            return ""
-        if self.seen.partial and now - (self.seen.judged_s or now) < settings.confirm_s:
-            self.seen.partial = self.seen.judged_s = None  # nor has one for some of them stood for long enough
-        return "limit"
+        if late and self.seen.partial and now - (self.seen.judged_s or now) < settings.confirm_s:
+            self.seen.partial = self.seen.judged_s = None  # it has not stood for long enough
+        return "limit" if late and self.seen.shown_s is None else ""  # a proof that stands is watched to its end
 
     @property
     def pace_s(self) -> float | None:

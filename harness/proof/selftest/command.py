@@ -15,8 +15,7 @@ from harness.proof.selftest import screen
 
 def selftest(
     times: Annotated[
-        int | None,
-        typer.Option(min=1, help="Trials per fault and pool; 5 if not given. With --instrument: rounds; 1 if not given."),
+        int | None, typer.Option(min=1, help="Trials per fault and pool (5); with --instrument, rounds (1).")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of runs side by side.")] = 4,
     pool: Annotated[list[str] | None, typer.Option(help="Only this pool; can be given several times.")] = None,
