@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from harness.experiment.experiment import Block, Experiment, Settings
@@ -11,6 +14,7 @@ from harness.records.outcomes import Outcome
 from harness.run import plan
 from harness.run.plan import Planned
 from tests import handmade
+from tests.test_store import record
 
 CELLS = with_controls(
     [Cell(backend="theano", pool=pool, concurrency=n) for pool in ("prefork", "threads") for n in (1, 2, 4)], cores=2
@@ -86,3 +90,25 @@ def test_serial_calls_that_wait_are_told_to_the_trials_of_the_pools(outcomes: tu
     told = plan.pace(records)
     assert told["baseline_waits"] is waits
     assert told["baseline_s"] == (0.5 if Outcome.OK in outcomes else None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause", "changes", "shown"),
+    [
+        ("hung", "fork-lost-threads", {}, True),
+        ("hung", "fork-lost-threads", {"workload": "lstm", "concurrency": 4, "call": "direct"}, True),
+        ("hung", "deadlock", {}, False),
+        ("waiting", "fork-lost-threads", {}, False),
+        ("hung", "fork-lost-threads", {"placement": "first-task", "parent": "predict"}, False),
+        ("hung", "fork-lost-threads", {"pool": "prefork-spawn"}, False),
+        ("hung", "fork-lost-threads", {"backend": "theano"}, False),
+    ],
+)
+def test_a_sibling_has_shown_what_the_fork_takes_away_if_engine_placement_and_parent_are_the_same(
+    outcome: str, cause: str, changes: dict[str, Any], shown: bool
+) -> None:
+    cell = Cell(backend="tensorflow2", pool="prefork", concurrency=2, placement="import")
+    other = replace(cell, **changes)
+    one = record(outcome=Outcome(outcome), cause=cause).changed(asked={"cell": other.as_dict(), "cell_id": other.id})
+    assert plan.loss_shown(cell, [one]) is shown
+    assert not plan.loss_shown(cell, [])

@@ -124,11 +124,11 @@ class Runner:
 
     ends: Mapping[Cell, TrialRecord | Callable[[], None] | None] = field(default_factory=dict)
     ran: list[Cell] = field(default_factory=list)
-    baselines: list[int] = field(default_factory=list)
+    records: list[int] = field(default_factory=list)
 
-    def __call__(self, source: object, desk: Desk, item: Planned, baselines: Sequence[TrialRecord]) -> TrialRecord | None:
+    def __call__(self, source: object, desk: Desk, item: Planned, records: Sequence[TrialRecord]) -> TrialRecord | None:
         self.ran.append(item.cell)
-        self.baselines.append(len(baselines))
+        self.records.append(len(records))
         end = self.ends.get(item.cell, record(item.cell))
         if callable(end):
             end()
@@ -297,10 +297,10 @@ def test_a_trial_that_was_given_less_than_was_asked_for_is_run_once_more(
     assert [one.reason for one in RunFolder(tmp_path).records()] == [reasons[-1]]
 
 
-def test_a_trial_is_given_the_records_of_its_own_baseline(tmp_path: Path) -> None:
+def test_a_trial_is_given_the_records_of_those_before_it(tmp_path: Path) -> None:
     runner = Runner()
     carry_on(Given(folder=tmp_path, cells=[ONE.baseline(), OTHER.baseline(), ONE]), runner)
-    assert runner.baselines == [0, 0, 1]
+    assert runner.records == [0, 1, 2]
 
 
 def test_a_slot_holds_the_pace_and_folders_of_its_trial(tmp_path: Path) -> None:
@@ -309,7 +309,8 @@ def test_a_slot_holds_the_pace_and_folders_of_its_trial(tmp_path: Path) -> None:
         interrupted=bool,
     )  # fmt: skip
     paced = record(ONE.baseline(), measured_s=2.0, measured_requests=10, first_predict_s=0.5)
-    slot = one_trial.slot(desk, Planned(cell=ONE, trial=3, key="k"), [paced])
+    others = record(OTHER.baseline(), measured_s=9.0, measured_requests=10, first_predict_s=9.5)
+    slot = one_trial.slot(desk, Planned(cell=ONE, trial=3, key="k"), [paced, others])
     assert (slot.baseline_s, slot.baseline_first_s) == (0.2, 0.5)
     assert slot.evidence == tmp_path / "evidence" / f"{ONE.id}.3"
     assert list(slot.folder.iterdir()) == []

@@ -22,16 +22,16 @@ from harness.trial.trial import Trial
 NAMED = ("keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "celery", "kombu", "gevent", "eventlet", "numpy", "django")
 
 
-def carried_out(source: Source, desk: Desk, item: Planned, baselines: Sequence[TrialRecord]) -> TrialRecord | None:
-    """Run it; its record, or None if the user interrupted it. `baselines`: the records of its in-process baseline."""
-    record = once(source, desk, item, baselines)
+def carried_out(source: Source, desk: Desk, item: Planned, records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Run it; its record, or None if the user interrupted it. `records`: what the run has of other trials."""
+    record = once(source, desk, item, records)
     if record is not None and source.unsettled(record):
-        record = once(source, desk, item, baselines)
+        record = once(source, desk, item, records)
     return record
 
 
-def once(source: Source, desk: Desk, item: Planned, baselines: Sequence[TrialRecord]) -> TrialRecord | None:
-    with source.assignment(slot(desk, item, baselines)) as work:
+def once(source: Source, desk: Desk, item: Planned, records: Sequence[TrialRecord]) -> TrialRecord | None:
+    with source.assignment(slot(desk, item, records)) as work:
         heading, begun = heading_of(source, item), time.monotonic()
         left = Trial(work).run()
         if left.interrupted:
@@ -50,11 +50,13 @@ def with_log(record: TrialRecord, work: Assignment, run_folder: Path) -> TrialRe
     return record.changed(ended={"evidence": str(kept.relative_to(run_folder))})
 
 
-def slot(desk: Desk, item: Planned, baselines: Sequence[TrialRecord]) -> Slot:
+def slot(desk: Desk, item: Planned, records: Sequence[TrialRecord]) -> Slot:
+    baseline = item.cell.baseline().id
     return Slot(
         item=item, desk=desk, folder=supervisor.fresh_folder((desk.scratch / "trial").resolve()),
         evidence=desk.folder.path / "evidence" / f"{item.cell.id}.{item.trial}",
-        **plan.pace(baselines),
+        loss_shown=plan.loss_shown(item.cell, records),
+        **plan.pace([record for record in records if record.cell_id == baseline]),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from harness.errors import BadInput, MissingTool, NothingMatches
 from harness.experiment import matrix, seeds
 from harness.experiment.experiment import REPEATS, Experiment, Settings
 from harness.experiment.matrix import Cell
+from harness.judge.causes import LOST_THREADS
 from harness.machine import cores
 from harness.records.outcomes import ANSWERED, FAILED, STUCK, Outcome
 from harness.records.record import TrialRecord
@@ -176,6 +177,20 @@ def pace(baselines: Sequence[TrialRecord]) -> dict[str, Any]:
         "baseline_slowest_s": max((record.pace.slowest_s or 0.0) for record in good) or None,
         "baseline_waits": waits,
     }
+
+
+def loss_shown(cell: Cell, records: Iterable[TrialRecord]) -> bool:
+    """Whether a sibling has hung for threads that the fork took away: with the same engine, placement and work in the parent.
+    Its proof was watched for longer than others are.
+    """
+    return any(
+        record.outcome is Outcome.HUNG and record.ended.cause == LOST_THREADS and _alike(record.as_cell, cell)
+        for record in records
+    )
+
+
+def _alike(one: Cell, other: Cell) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in ("backend", "environment", "pool", "placement", "parent"))
 
 
 def retry_outcomes(text: str) -> frozenset[Outcome]:

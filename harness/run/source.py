@@ -63,6 +63,7 @@ class Slot:
     baseline_first_s: float | None
     baseline_slowest_s: float | None
     baseline_waits: bool = False
+    loss_shown: bool = False
 
     def assignment(self, **own: Any) -> Assignment:
         """The trial's assignment: what stands here, and what is the source's `own`."""
@@ -71,6 +72,7 @@ class Slot:
             "folder": self.folder, "evidence": self.evidence, "interrupted": self.desk.interrupted,
             "baseline_s": self.baseline_s, "baseline_first_s": self.baseline_first_s,
             "baseline_slowest_s": self.baseline_slowest_s, "baseline_waits": self.baseline_waits,
+            "loss_shown": self.loss_shown,
         }  # fmt: skip
         return Assignment(**{**common, **own})
 

@@ -6,7 +6,7 @@ How a run begins and ends is in `opening`, what becomes of one trial in `one_tri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -110,11 +110,7 @@ def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known
         screen.begins(item, index, len(queue), estimate.left_s(queue[index:], list(known.values()), desk.settings))
         lacking = unsupported.get(_model(item.cell), "")
         reason = item.skip or lacking or source.spared(item, list(known.values()))
-        record = (
-            one_trial.skipped(source, item, reason)
-            if reason
-            else carry_out(source, desk, item, _of(item.cell.baseline(), known.values()))
-        )
+        record = one_trial.skipped(source, item, reason) if reason else carry_out(source, desk, item, list(known.values()))
         if record is None:
             return
         if record.outcome is Outcome.SKIPPED and not reason:
@@ -129,7 +125,3 @@ def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known
 def _model(cell: Cell) -> tuple[str, str]:
     """What a backend that lacks a layer cannot serve in any other cell, either."""
     return cell.backend, cell.workload
-
-
-def _of(cell: Cell, records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    return [record for record in records if record.cell_id == cell.id]

@@ -43,6 +43,7 @@ class Assignment:
     baseline_first_s: float | None = None  # the first,
     baseline_slowest_s: float | None = None  # and the slowest of all its answers
     baseline_waits: bool = False  # the calls waited there as well, without end as far as it went
+    loss_shown: bool = False  # a sibling has hung for what a fork takes away, in this run: its proof was watched for long
     worker_broker_url: str = ""
     application: Application | None = None  # somebody's own, instead of ours
     outside: Outside | None = None

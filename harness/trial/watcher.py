@@ -238,7 +238,8 @@ class Watcher:
         self._shown = verdict
         if self.seen.shown_s is None:
             self.seen.shown_s = now
-        times = BEREFT_TIMES if verdict.how in LONGER else 1
+        shown = verdict.how is How.BEREFT and self.work.loss_shown
+        times = BEREFT_TIMES if verdict.how in LONGER and not shown else 1
         return "verdict" if now - self.seen.shown_s >= times * self.work.settings.confirm_s else ""
 
     def _withdraw(self, why: str) -> None:
