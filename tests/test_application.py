@@ -93,7 +93,9 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ("ImportError: Missing redis library (pip install redis)", "has no client for it"),
         ("No module named 'redis'", "has no client for it"),
         ("KeyError: 'MODEL_PATH'", "check --app"),
+        ("ModuleNotFoundError: No module named 'shop.tasks:nope'", "check --app"),
+        ("ModuleNotFoundError: No module named 'shop'", "check --app"),
     ],
 )
 def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:
-    assert said in learn._remedy(failure)
+    assert said in learn._remedy(failure, "shop.tasks:app")

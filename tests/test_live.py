@@ -222,8 +222,10 @@ def test_what_a_command_line_says_is_read_in_any_spelling(monkeypatch: pytest.Mo
     monkeypatch.setattr(find, "command", lambda pid: [lines[pid]] if pid == 2 else lines[pid].split())
     monkeypatch.setattr(find, "_url", lambda pid: "")
     one, two = find.described(1), find.described(2)
-    assert one == Worker(main=1, pool="prefork", concurrency=4, hostname="web@%h", app="shop:app", broker="redis://b")
-    assert two == Worker(main=2, pool="gevent", concurrency=100, hostname="web@host", app="shop", broker="")
+    assert one == Worker(
+        main=1, known=True, pool="prefork", concurrency=4, hostname="web@%h", app="shop:app", broker="redis://b"
+    )
+    assert two == Worker(main=2, known=True, pool="gevent", concurrency=100, hostname="web@host", app="shop", broker="")
 
 
 @pytest.mark.parametrize(

@@ -210,11 +210,11 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
         whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
         return (
             f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. A task there is lost, "
-            f"unless it is acknowledged late. SIGTERM, and so a revoke with terminate, leaves it stuck"
+            f"unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, leaves it stuck"
         )
     return (
-        "restart the worker: what it runs and has reserved is lost unless it is acknowledged late; that comes back once the "
-        "broker's visibility timeout has passed"
+        "restart the worker with kill -9, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has "
+        "acks_late: then it comes back once the broker's visibility timeout has passed"
     )
 
 

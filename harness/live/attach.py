@@ -48,6 +48,12 @@ class Seen:
         return self.looks[-1]
 
     @property
+    def is_worker(self) -> bool:
+        """Whether anything of Celery shows in it: by its command line, or by its stacks."""
+        roles = {one.role for one in self.last.processes}
+        return bool(self.worker.known or roles - {Role.UNKNOWN})
+
+    @property
     def children(self) -> tuple[ProcessLook, ...]:
         """The pool's own, in prefork."""
         return tuple(one for one in self.last.processes if one.pid != self.worker.main and one.role in IN_CHILDREN)

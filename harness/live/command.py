@@ -39,13 +39,22 @@ def why(
         raise NothingMatches("no Celery worker was found on this machine", remedy="name its process: harness why PID")
     reports = []
     for worker in chosen:
-        seen = attach.watched(worker)
-        if seen is None:
-            raise NothingMatches(f"process {worker.main} has ended, or there is none", remedy="'harness why' finds the others")
-        evidence = waits.look(seen, deep=deep)
-        reports.append(answer.report(seen, evidence, broker_view.view(worker, broker or worker.broker, told=bool(broker))))
+        with console.status(f"looking at process {worker.main}"):
+            seen = attach.watched(worker)
+            if seen is None or not seen.is_worker:
+                if worker.main in mains:
+                    what = "has ended, or there is none" if seen is None else "is no Celery worker that can be recognised"
+                    helps = "'harness why' finds the workers; of another user's it can as root"
+                    raise NothingMatches(f"process {worker.main} {what}", remedy=helps)
+                continue  # it ended while others were looked at
+            evidence = waits.look(seen, deep=deep)
+            view = broker_view.view(worker, broker or worker.broker, told=bool(broker))
+        reports.append(answer.report(seen, evidence, view))
+    if not reports:
+        raise NothingMatches("the Celery workers of this machine ended while they were looked at", remedy="try again")
     if json_:
         sys.stdout.write(json.dumps(screen.as_json(reports), indent=1) + "\n")
     else:
-        console.print("\n\n".join(map(screen.text, reports)), soft_wrap=True, markup=False, highlight=False)
+        text = "\n\n".join(map(screen.text, reports))
+        console.print(text, soft_wrap=not console.is_terminal, markup=False, highlight=False)
     raise typer.Exit(CODES[screen.state_of(reports).value])

@@ -25,6 +25,7 @@ class Worker:
     """A worker as its command line describes it: '' and 0 for what that does not say. `broker`: a URL, with its password."""
 
     main: int
+    known: bool = False  # it is one by its command line
     pool: str = ""
     concurrency: int = 0
     hostname: str = ""
@@ -64,6 +65,7 @@ def described(pid: int) -> Worker:
     concurrency = option(words, "-c", "--concurrency")
     return Worker(
         main=pid,
+        known=is_worker(argv),
         pool=NAMES.get(option(words, "-P", "--pool"), ""),
         concurrency=int(concurrency) if concurrency.isdigit() else 0,
         hostname=title["name"] if title else option(words, "-n", "--hostname"),

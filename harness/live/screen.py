@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from harness.judge.outcome import ONE
 from harness.live.answer import WORST, Executor, Report, State, duration
 from harness.texts import visible
 
@@ -20,8 +22,8 @@ def text(report: Report) -> str:
     """All that is said of one worker."""
     named = ", ".join(part for part in (report.app, report.hostname, _pool(report)) if part)
     lines = [f"worker {report.pid}{f' ({named})' if named else ''}: {report.state}", f"  {report.reason}"]
-    proofs = dict.fromkeys(one.how.value for one in report.executors if one.how)
-    lines += [f"  proof: they {how}" for how in proofs]
+    proofs = [one.how.value for one in report.executors if one.how]
+    lines += [f"  proof: {f'they {how}' if len(proofs) > 1 else of_one(f'they {how}')}" for how in dict.fromkeys(proofs)]
     if report.cause:
         lines.append(f"  cause: {report.cause}" + (f": {'; '.join(report.support)}" if report.support else ""))
     doubts = dict.fromkeys(one.doubt for one in report.executors if one.doubt and one.state is not State.WORKS)
@@ -33,6 +35,15 @@ def text(report: Report) -> str:
     lines += [f"  broker: {broker}"] if (broker := _broker(report.broker)) else []
     lines += [f"  not seen: {one}" for one in report.unseen]
     return "\n".join(visible(line) for line in lines)
+
+
+def of_one(said: str) -> str:
+    """What is said of several, said of one.
+
+    >>> of_one("they wait for locks of theirs")
+    'it waits for locks of its own'
+    """
+    return re.sub(r"\b\w+", lambda word: ONE.get(word[0], word[0]), said)
 
 
 def _pool(report: Report) -> str:

@@ -86,7 +86,7 @@ def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
                 f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),
             )  # fmt: skip
-    return _understood(order, _told(out, log, code), sent(server.url), server, log)
+    return _understood(order, _told(out, log, code, order.app), sent(server.url), server, log)
 
 
 def ended(process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float) -> int | None:
@@ -98,7 +98,7 @@ def ended(process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float
     return code
 
 
-def _told(out: Path, log: Path, code: int) -> dict[str, Any]:
+def _told(out: Path, log: Path, code: int, app: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(out.read_text())
     except (OSError, ValueError) as error:
@@ -108,15 +108,16 @@ def _told(out: Path, log: Path, code: int) -> dict[str, Any]:
             evidence=str(log),
         ) from error
     if "failed" in found:
-        raise BadInput(str(found["failed"]), remedy=_remedy(str(found["failed"])), evidence=str(log))
+        raise BadInput(str(found["failed"]), remedy=_remedy(str(found["failed"]), app), evidence=str(log))
     return found
 
 
-def _remedy(failure: str) -> str:
+def _remedy(failure: str, app: str) -> str:
     """What helps against an application that cannot be imported, or cannot send."""
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
         return REDIS
-    if missing := re.search(r"No module named '?([\w.]+)", failure):
+    missing = re.search(r"No module named '?([\w.:]+)", failure)
+    if missing and ":" not in missing[1] and missing[1].partition(".")[0] != app.partition(":")[0].partition(".")[0]:
         return f"install {missing[1].partition('.')[0]} in the environment of --python, or {REMEDY}"
     return REMEDY
 

@@ -13,7 +13,7 @@ import pandas as pd
 from harness.applications.probe import again, learn
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells
-from harness.applications.probe.source import APPLICATION, ApplicationSource
+from harness.applications.probe.source import APPLICATION, ApplicationSource, from_here
 from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.matrix import OWN_APP
@@ -48,9 +48,13 @@ class Probe:
         """Raise BadInput where the folder holds a probe of something else: advice would mix the two."""
         order, known = self.order, folder.read_json("run.json").get(APPLICATION)
         asked = {"app": order.app, "task": order.task, "queue": order.queue}
-        if folder.has_trials and known and any(known.get(name) != value for name, value in asked.items()):
+        if not folder.has_trials or not known:
+            return
+        place, lies = known.get("from_here", {}).get("folder"), from_here(order)["folder"]
+        if any(known.get(name) != value for name, value in asked.items()) or place not in (None, lies):
+            where = f", in {place}" if place else ""
             raise BadInput(
-                f"{folder.path} holds a probe of {known['task']} in {known['app']}",
+                f"{folder.path} holds a probe of {known['task']} in {known['app']}{where}",
                 remedy="name another --out, or set it aside with --fresh",
             )
 
