@@ -56,7 +56,8 @@ def headline(advice: Advice) -> str:
         return f"{advice.workload}, {advice.traffic}: no pool is the best, Celery's own overhead decides; {others}"
     if not advice.best and (right := [one.cell.pool for one in advice.unused if one.answers]):
         names = few(list(dict.fromkeys(right)))
-        return f"{advice.workload}, {advice.traffic}: no pace can be compared, but all answers were right in {names}"
+        busy = "the machine was too busy to say which is fastest"
+        return f"{advice.workload}, {advice.traffic}: all answers were right in {names}; {busy}"
     if not advice.best:
         return f"{advice.workload}, {advice.traffic}: no configuration{asked} can be recommended from these data"
     first = advice.best[0]
@@ -112,10 +113,10 @@ def vetoes(advice: Advice) -> list[str]:
 def _together(vetoed: Iterable[Candidate]) -> list[str]:
     """What sets the vetoed apart, and what helps against the cause of each: every sentence once."""
     known = list(vetoed)
-    said = [f"why {one.cell.pool}: {'; '.join(one.support)}" for one in known if one.application and one.cause in THEIRS]
+    said = [f"why {one.cell.pool} failed: {'; '.join(one.support)}" for one in known if one.application and one.cause in THEIRS]
     said += [f"compared with the other pools: {_beside(one)}" for one in known if one.beside]
     own = [one for one in known if one.application]
-    helps = [f"against {one.cause}: {THEIRS[one.cause]}" for one in own if one.cause in THEIRS]
+    helps = [f"what helps against {one.cause}: {THEIRS[one.cause]}" for one in own if one.cause in THEIRS]
     waiting = [one for one in own if one.outcome is Outcome.WAITING and one.cause not in THEIRS]
     helps += [f"against waiting: {text}" for one in waiting if (text := against_waiting(one.reason))]
     return list(dict.fromkeys([*said, *helps]))

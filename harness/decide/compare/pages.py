@@ -81,7 +81,9 @@ def _figure(one: Difference) -> dict[str, Any]:
 def markdown(compared: Compared) -> str:
     """For a pull request."""
     changes, judgement = compared.changes, compared.judgement
-    word = "❌ **The check fails.**" if judgement.failures else "✅"
+    in_part = bool(changes.words(ComparisonWord.CANNOT_SAY))
+    good = "⚠️ **Not all could be compared.**" if in_part else "✅"
+    word = "❌ **The check fails.**" if judgement.failures else good
     lines = [f"### `{compared.first.name}` → `{compared.second.name}`", "", f"{word} {compared.summary}.", ""]
     lines += [f"- {escaped(one)}" for one in gate.lines(judgement.failures)]
     lines += [f"- ⚠️ {escaped(one)}" for one in judgement.warnings] + ([""] if judgement.failures or judgement.warnings else [])
