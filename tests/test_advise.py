@@ -327,7 +327,8 @@ def test_the_code_to_paste_is_that_of_the_cookbook() -> None:
     book, cell = cookbook.of("tensorflow1"), Cell(backend="tensorflow1", pool="threads", call="graph", engine_threads="2x1")
     setup = settings.of(cell)
     load = book.load("graph", path="'model.h5'", intra=2, inter=1)
-    assert setup.code == f"{load}\n\n{book.place('graph', 'first-task')}\n\n{book.task('graph', 'first-task')}\n"
+    pasted = f"{load}\n\n{book.place('graph', 'first-task')}\n\n{book.task('graph', 'first-task')}\n"
+    assert setup.code == f"import numpy\nimport threading\n\n{pasted}", "with the imports that it needs"
     assert setup.environment == book.variables(2, 1)
 
 

@@ -8,7 +8,7 @@ stands in the backend's cookbook (`harness.backends.cookbook`), for `harness bun
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -22,6 +22,9 @@ from harness.experiment.pools import POOLS
 from harness.trial.application import pool_arguments
 
 APP = "proj.tasks:app"  # whatever the user's is called
+
+#: what the code to paste uses -> the line that brings it
+IMPORTS = (("numpy", "import numpy"), ("threading", "import threading"), ("signals", "from celery import signals"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +68,20 @@ def of(cell: Cell, application: Mapping[str, Any] | None = None) -> Setup:
             "worker_prefetch_multiplier": str(cell.prefetch),
             "accept_content": '["json"]', "task_serializer": '"json"', "result_serializer": '"json"',
         },
-        code="\n\n".join([
+        code=_with_imports([
             book.load(cell.call, path=repr(book.model_file), intra=intra, inter=inter),
             book.place(cell.call, cell.placement),
             book.task(cell.call, cell.placement),
-        ]) + "\n",
+        ]),
         change=f"{PLACEMENTS[cell.placement].words}; call it by `{cell.call}`",
     )  # fmt: skip
+
+
+def _with_imports(parts: Sequence[str]) -> str:
+    """The code, with the imports that it needs; `app` is the module's own."""
+    code = "\n\n".join(parts)
+    lines = [line for name, line in IMPORTS if f"{name}." in code]
+    return "\n".join([*lines, "", code]) + "\n"
 
 
 def _book(cell: Cell) -> Cookbook:
