@@ -531,3 +531,17 @@ def test_an_answer_that_never_comes_is_a_lost_reply() -> None:
     assert judge(history(look=lost, seconds=2.0)).state is State.WORKING
     found = judge(history(look=lost, seconds=4.0))
     assert (found.state, found.how) == (State.HUNG, How.LOST)
+
+
+def test_a_request_whose_compiler_computes_is_at_work_though_it_waits() -> None:
+    """The compiler is a child of the process, and another one each time: those that have ended count with their parent."""
+
+    def look(i: int, cores: float) -> dict[str, object]:
+        task = replace(FUTEX, waits_in="select", private=False)
+        spent = cores * STEP_S * i
+        compiler = ProcessLook(pid=900 + i // 4, cpu_s=spent / 2, children=(), threads=(replace(FUTEX, tid=900 + i // 4),))
+        own = ProcessLook(pid=CHILD, cpu_s=1.0 + spent / 2, children=(compiler.pid,), threads=(task,))
+        return {"processes": (own, compiler)}
+
+    assert judge(history(look=lambda i: look(i, 0.9))).computing
+    assert not judge(history(look=lambda i: look(i, 0.01))).computing

@@ -103,12 +103,30 @@ def _judge_stages(looks: Sequence[Look], quiet_s: float) -> Verdict:
 
 
 def _is_at_work(looks: Sequence[Look], stage: OpenStage) -> bool:
-    """Whether the thread of this stage has computed since it began, or would have if it had had a core. Over all looks: in a
-    short window a process that only tells of its greenlets looks alike.
+    """Whether the thread of this stage has computed since it began, or would have if it had had a core; or programs that its
+    process has started have, such as a compiler. Over all looks: in a short window a process that only tells of its greenlets
+    looks alike.
     """
     since = [look for look in looks if look.at_s > stage.since_s]
+    if len(since) < 2:
+        return False
     seen = [thread for look in since for process in look.processes for thread in process.threads if thread.tid == stage.tid]
-    return len(seen) >= 2 and computes(seen, since[-1].at_s - since[0].at_s, WORKING_CORES)
+    seconds = since[-1].at_s - since[0].at_s
+    below_s = _below_s(since[-1], stage.pid) - _below_s(since[0], stage.pid)
+    return (len(seen) >= 2 and computes(seen, seconds, WORKING_CORES)) or below_s >= WORKING_CORES * seconds
+
+
+def _below_s(look: Look, pid: int) -> float:
+    """CPU seconds of a process but for its own threads: of children that it has waited for, and of all below it that live."""
+    by_pid = {process.pid: process for process in look.processes}
+    if pid not in by_pid:
+        return 0.0
+    left, found = list(by_pid[pid].children), by_pid[pid].cpu_s - sum(thread.cpu_s for thread in by_pid[pid].threads)
+    while left:
+        if (process := by_pid.get(left.pop())) is not None:
+            found += process.cpu_s
+            left += process.children
+    return found
 
 
 def _all_stand(now: Look, found: Sequence[tuple[OpenStage, How]]) -> bool:
