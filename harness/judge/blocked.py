@@ -33,6 +33,7 @@ from harness.judge.closed import (
     closed,
     furniture,
     helper_doubt,
+    own_loop,
     scene_of,
     thread_doubt,
     waits_for_gil,
@@ -182,9 +183,7 @@ def _spins(now: Look, stage: OpenStage, process: Views) -> bool:
 
 def _greenlet_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:
     """Whether the greenlet that runs this request may still go on."""
-    hooks = process.last.hooks
-    doubt = f"the worker's own loop runs {hooks[0]}, which may end the wait" if hooks else ""
-    doubt = doubt or _greenlet_doubt(scene.now, stage, process)
+    doubt = own_loop(process) or _greenlet_doubt(scene.now, stage, process)
     found = closed(scene, process, stage.tid, {stage.tid}, reaps=True) if not doubt else None
     if found is None or found.doubt:
         return Answer(None, found.doubt if found else doubt)

@@ -134,8 +134,8 @@ def _threads(
             continue
         if history[-1].state in STOPPED:
             return f"process {pid} is stopped by a signal, and may be continued", set()
-        if process.last.hooks and tid in process.last.own_tids:
-            return f"the worker's own loop runs {process.last.hooks[0]}, which may end the wait", set()
+        if tid in process.last.own_tids and (doubt := own_loop(process)):
+            return doubt, set()
         foreign = process.last.python_tids is None or tid in process.last.python_tids
         doubt = helper_doubt(history, furniture(scene.now, process, tid), pid, bereft=bereft and not foreign)
         if doubt:
@@ -159,6 +159,12 @@ def alarms(process: Views) -> str:
     application's, whatever its number."""
     found = sorted((process.last.caught - KNOWN_SIGNALS) | process.last.new_signals)
     return f"process {process.last.pid} handles {', '.join(map(_signal, found))}, which may end its wait" if found else ""
+
+
+def own_loop(process: Views) -> str:
+    """Why the worker's own loop, which turns in this process, may end a wait; '' if it runs nothing of the application's."""
+    hooks = process.last.hooks
+    return f"the worker's own loop runs {hooks[0]}, which may end the wait" if hooks else ""
 
 
 def _signal(number: int) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.judge.blocked import How
+from harness.judge.singular import ONE, of_one
 from harness.judge.watchdog import State, Verdict
 from harness.observe.looks import UNKNOWN_PATIENCE_S
 from harness.records.answers import Waiting
@@ -32,10 +33,6 @@ SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that e
 COUNTED = re.compile(
     r"\d+ of \d+ (?P<kind>\w+) that run requests made (?P<seen>[^:]+): they (?P<how>[^;]+)(?P<rest>.*)", re.DOTALL
 )
-ONE = {  # its words (`blocked.How`), said of one
-    "processes": "process", "threads": "thread", "greenlets": "greenlet", "hang": "hangs", "they": "it", "wait": "waits",
-    "have": "has", "are": "is", "compute": "computes", "lack": "lacks", "theirs": "its own", "their": "its",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +167,7 @@ def _of_those_at_work(seen: Observations, verdict: Verdict) -> str:
     whose = f"{verdict.hung} of them " if verdict.hung < at_work else ""
     what = f"hang: they made {told['seen']}, and {told['how']}"
     if verdict.hung == 1:
-        what = re.sub(r"(?<!not )\b\w+", lambda word: ONE.get(word[0], word[0]), what)
+        what = of_one(what)
     return f"{at_work} {noun} of {verdict.executors} had requests, and {whose}{what}{told['rest']}"
 
 

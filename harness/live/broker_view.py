@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, cast
 
 import redis
@@ -10,7 +9,7 @@ import redis
 from harness import broker
 from harness.errors import BadInput, BrokerUnreachable
 from harness.live.find import Worker
-from harness.machine import descriptors, procfs
+from harness.machine import descriptors
 from harness.texts import visible
 
 BINDINGS = "_kombu.binding."  # kombu's sets of queues by exchange (kombu/transport/redis.py)
@@ -54,16 +53,7 @@ def _queues(connection: redis.Redis) -> dict[str, int]:
 
 def _asks(worker: Worker, connection: redis.Redis) -> bool | None:
     """Whether one of the worker's connections waits for a message; joined by the port at its own end."""
-    own = {stat.pid for stat in worker.tree()}
-    ours = {inode for pid in own for number in procfs.numbers(f"/proc/{pid}/fd") if (inode := _inode(pid, number))}
+    ours = {inode for stat in worker.tree() for inode in descriptors.socket_inodes(stat.pid)}
     ends = {f"{one.local[0]}:{one.local[1]}" for one in descriptors.sockets(worker.main) if one.inode in ours}
     clients = [one for one in connection.client_list() if one.get("addr") in ends]
     return any(one.get("cmd", "").lower() in ASKS for one in clients) if clients else None
-
-
-def _inode(pid: int, number: int) -> int:
-    try:
-        target = os.readlink(f"/proc/{pid}/fd/{number}")
-    except OSError:
-        return 0
-    return int(target[8:-1]) if target.startswith("socket:[") else 0

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from harness.judge.outcome import ONE
+from harness.judge.singular import of_one
 from harness.live.answer import WORST, Executor, Report, State, duration
 from harness.texts import visible
 
@@ -35,15 +34,6 @@ def text(report: Report) -> str:
     lines += [f"  broker: {broker}"] if (broker := _broker(report.broker)) else []
     lines += [f"  not seen: {one}" for one in report.unseen]
     return "\n".join(visible(line) for line in lines)
-
-
-def of_one(said: str) -> str:
-    """What is said of several, said of one.
-
-    >>> of_one("they wait for locks of theirs")
-    'it waits for locks of its own'
-    """
-    return re.sub(r"\b\w+", lambda word: ONE.get(word[0], word[0]), said)
 
 
 def _pool(report: Report) -> str:

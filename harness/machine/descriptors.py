@@ -95,19 +95,15 @@ def holders_of(pid: int, call: Call) -> frozenset[int]:
 def inherited(parent: int, children: Iterable[int]) -> list[str]:
     """The TCP connections that a process shares with children of its, 'TCP 127.0.0.1:6379': all of them read from one stream,
     so that each may take the answer to another's question."""
-    ours = {inode for inode in map(_socket, _open(parent)) if inode}
-    shared = {inode for child in children for inode in map(_socket, _open(child)) if inode in ours}
+    shared = socket_inodes(parent) & {inode for child in children for inode in socket_inodes(child)}
     known = sockets(parent) if shared else []
     return sorted({f"TCP {_shown(one.remote)}" for one in known if one.inode in shared and one.state != "listening"})
 
 
-def _open(pid: int) -> Iterator[str]:
-    return (_target(pid, descriptor) for descriptor in procfs.numbers(f"/proc/{pid}/fd"))
-
-
-def _socket(target: str) -> int:
-    """Its inode; 0 for anything else."""
-    return _inode(target) if target.startswith("socket:[") else 0
+def socket_inodes(pid: int) -> set[int]:
+    """Of the sockets that a process has open."""
+    targets = (_target(pid, descriptor) for descriptor in procfs.numbers(f"/proc/{pid}/fd"))
+    return {_inode(target) for target in targets if target.startswith("socket:[")}
 
 
 def _inode(target: str) -> int:

@@ -60,8 +60,12 @@ def _is_named(pid: int, mapping: re.Match[str], device: str, inode: int) -> bool
 
 
 def _is_on(status: os.stat_result, device: str) -> bool:
-    major, minor = (int(part, 16) for part in device.split(":"))
-    return (os.major(status.st_dev), os.minor(status.st_dev)) == (major, minor)
+    return _as_mapped(status) == device
+
+
+def _as_mapped(status: os.stat_result) -> str:
+    """The device of a file, as maps writes it."""
+    return f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
 
 
 def _maps(pid: int, device: str, inode: int) -> bool:
@@ -85,11 +89,10 @@ def semaphores(pids: Iterable[int]) -> frozenset[Path]:
     """The named semaphores of multiprocessing's that these processes have mapped: to `forget` once they have been killed."""
     folder, names = SEMAPHORES
     try:
-        device = folder.stat().st_dev
+        where = _as_mapped(folder.stat())
         files = {one.stat().st_ino: one for one in folder.glob(names)}
     except OSError:
         return frozenset()
-    where = f"{os.major(device):02x}:{os.minor(device):02x}"
     mapped = {int(one[5]) for pid in (pids if files else ()) for one in _mappings(pid) if one[4] == where}
     return frozenset(file for inode, file in files.items() if inode in mapped)
 
@@ -101,6 +104,5 @@ def forget(files: Iterable[Path]) -> None:
             status = file.stat()
         except OSError:  # whoever made it was faster
             continue
-        where = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-        if not any(_maps(pid, where, status.st_ino) for pid in procfs.numbers("/proc")):
+        if not any(_maps(pid, _as_mapped(status), status.st_ino) for pid in procfs.numbers("/proc")):
             file.unlink(missing_ok=True)

@@ -116,6 +116,11 @@ def agree_long_enough(looks: Sequence[Look], now_s: float) -> bool:
     return len(looks) >= MIN_LOOKS and now_s - looks[0].at_s >= WINDOW_S
 
 
+def any_runs(processes: Sequence[ProcessLook]) -> bool:
+    """Whether a thread of these is on a core, or would be."""
+    return any(thread.waits_in == "running" for process in processes for thread in process.threads)
+
+
 def computes(history: Sequence[Thread], seconds: float, cores: float) -> bool:
     """Whether a thread used so many cores over these looks, or would have, but lacked a core or the GIL at nearly every one.
 

@@ -5,7 +5,6 @@ What is looked at, the clock and the sleep among it, is a `Site`: a real one (`t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.broker import Census
@@ -15,7 +14,7 @@ from harness.judge.watchdog import STALL_S, State, Verdict, judge
 from harness.machine.processes import signal_name
 from harness.measure import noise
 from harness.measure.monitor import Sample
-from harness.observe.looks import Look, ProcessLook, patience_s
+from harness.observe.looks import Look, any_runs, patience_s
 from harness.trial.assignment import Assignment
 from harness.trial.site import Site
 
@@ -123,7 +122,7 @@ class Watcher:
         """The worker consumes: remember what its threads wait in once they are idle, and let the load begin."""
         until = self.site.now() + SETTLE_LIMIT_S
         processes = self.site.look(closely=frozenset())
-        while _computes(processes) and self.site.now() < until:
+        while any_runs(processes) and self.site.now() < until:
             self.site.sleep(LOOK_EVERY_S)
             processes = self.site.look(closely=frozenset())
         self.site.settled(processes)
@@ -295,7 +294,3 @@ class Watcher:
             executors=1 if kind == "main" else cell.concurrency,
             executor_kind="threads" if kind == "main" else kind,
         )
-
-
-def _computes(processes: Sequence[ProcessLook]) -> bool:
-    return any(thread.waits_in == "running" for process in processes for thread in process.threads)

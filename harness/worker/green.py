@@ -63,7 +63,7 @@ class _Objects:
     def _place(self, kind, greenlet):
         if issubclass(kind, greenlet):
             return self.greenlets
-        if any(base.__name__ == "Timeout" and _is_green(base) for base in kind.__mro__):
+        if _is_timeout(kind):
             return self.timeouts
         if not _is_green(kind):
             return None
@@ -74,6 +74,10 @@ class _Objects:
 
 def _is_green(kind):
     return str(getattr(kind, "__module__", "")).partition(".")[0] in ("gevent", "eventlet")
+
+
+def _is_timeout(kind):
+    return any(base.__name__ == "Timeout" and _is_green(base) for base in kind.__mro__)
 
 
 def targets(timeouts):
@@ -133,7 +137,7 @@ def _call_of(watcher):
 
 def _is_inside(callback):
     kind = type(getattr(callback, "__self__", None))
-    if hasattr(kind, "greenlet") or any(base.__name__ == "Timeout" and _is_green(base) for base in kind.__mro__):
+    if hasattr(kind, "greenlet") or _is_timeout(kind):
         return True  # gevent's Waiter, whose greenlet is told of; a Timeout, see `targets`
     module = getattr(callback, "__module__", None) or kind.__module__
     return str(module).startswith(INSIDE)

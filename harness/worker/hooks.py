@@ -14,12 +14,18 @@ from harness.worker.green import LOOP, unwrapped
 
 OWN = ("celery", "kombu", "billiard", "amqp", "redis", "vine", "harness")
 EVERY_S = 0.5
-_kept = {"consumer": None, "told": None, "at_s": 0.0, "later": {}}  # `later`: tasks that wait for their time, id -> name
+_kept = {
+    "consumer": None,
+    "pid": 0,
+    "told": None,
+    "at_s": 0.0,
+    "later": {},
+}  # `later`: tasks that wait for their time, id -> name
 
 
 def watch(consumer):
     """From now on, of this worker; to be called in its main process."""
-    _kept["consumer"] = consumer
+    _kept.update(consumer=consumer, pid=os.getpid())
 
 
 def put_off(task_id, name):
@@ -35,7 +41,7 @@ def begun(task_id):
 def tell(directory, now=False):
     """Write what there is, if it has changed."""
     at_s = time.monotonic()
-    if _kept["consumer"] is None or (not now and at_s - _kept["at_s"] < EVERY_S):
+    if _kept["pid"] != os.getpid() or (not now and at_s - _kept["at_s"] < EVERY_S):  # a child has a copy, and no loop
         return
     _kept["at_s"] = at_s
     try:
