@@ -120,11 +120,11 @@ class Generator:
         flow, begun, done = self.flow, time.monotonic(), 0
         flow.send(self.traffic.in_flight - flow.in_flight)
         while not flow.stopped.is_set():
-            received = len(flow.take())
-            done += received
+            ended = flow.take()
+            done += sum(flow.log.phase[number] == flow.phase for number in ended)  # some are still those of warm-up
             if done >= self.plan.requests and time.monotonic() - begun >= self.plan.measure_s:
                 return
-            flow.send(received)
+            flow.send(len(ended))
 
     def _measure_open(self, rate_per_s: float, requests: int) -> None:
         """LEAD_S of the traffic, still as warm-up, and then the measured phase; `requests` at least."""

@@ -41,7 +41,7 @@ def test_a_search_measures_advises_and_goes_on_where_it_was(tmp_path: Path) -> N
     whole = run_harness(tmp_path, *asked, limit_s=600)
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert "of 4 configurations measured" in whole.stdout
-    assert "x the rows a second of the default" in whole.stdout or "the default itself is the best" in whole.stdout
+    assert "times the rows per second of the default" in whole.stdout or "the default itself is the best" in whole.stdout
     assert "use tensorflow1-" in whole.stdout
     known = measured(tmp_path / "tuned")
     again = run_harness(tmp_path, *asked, limit_s=600)
