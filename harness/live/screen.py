@@ -74,7 +74,7 @@ def _worker(one: Report) -> dict[str, Any]:
             {
                 "pid": each.pid, "tid": each.tid, "state": each.state.value, "task_id": each.task_id, "task": each.task,
                 "since_s": _rounded(each.since_s),
-                "waits_for": [{"what": each.waits_for, "owner": each.owner}] if each.waits_for else [],
+                "waits_for": [{"what": each.waits_for, "owner": each.owner}] if each.waits_for else [], "doubt": each.doubt,
             }
             for each in one.executors
         ],

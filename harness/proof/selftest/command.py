@@ -9,6 +9,7 @@ import typer
 
 from harness.display import console, duration
 from harness.errors import BadInput, Exit
+from harness.proof.attached.command import ask_from_outside
 from harness.proof.instrument.command import tested
 from harness.proof.selftest import screen
 
@@ -28,6 +29,10 @@ def selftest(
         bool, typer.Option("--fresh", help="Start over: keep an earlier self-test aside, and complete nothing of it.")
     ] = False,
     time_limits: Annotated[bool, typer.Option(help="Whether verdicts that take too long fail the self-test, too.")] = True,
+    attached: Annotated[
+        bool, typer.Option("--attached", help="Ask `harness why` of plain workers with these faults instead, from outside.")
+    ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="With --attached: ask with --deep.")] = False,
     instrument: Annotated[bool, typer.Option("--instrument", help="Run the truth tests of the instrument instead.")] = False,
     truth: Annotated[
         list[str] | None, typer.Option(help="Only this truth test, 'a' to 'g'; or a long one: 'compare', 'recommend', 'tune'.")
@@ -47,11 +52,14 @@ def selftest(
         return
     if truth:
         raise BadInput("--truth chooses among the truth tests", remedy="give --instrument, too")
-    out = out or Path("results/selftest")
+    out = out or Path("results/attached" if attached else "results/selftest")
     order = tester.SelftestOrder(
         times=times or 5, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
         fresh=fresh,
     )  # fmt: skip
+    if attached:
+        ask_from_outside(order, deep=deep, time_limits=time_limits)
+        return
     with console.status("") as status:
         judged = tester.run(
             order,

@@ -1,0 +1,52 @@
+"""What may be said from outside of each fault of the catalogue, and of which a proof is promised beforehand. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.experiment.matrix import fault_options
+from harness.live.answer import State
+from harness.proof.selftest.entry import GREEN, Case
+
+NOT_STUCK = frozenset({State.WORKS, State.WAITING, State.UNKNOWN})
+GONE = "ended"  # there is no worker any more
+
+#: faults of a true hang that no look of some seconds proves: the kind, and why
+NOT_PROMISED: Mapping[str, str] = {
+    "native-spin": "that a computation has no end shows only beside the time that such requests take",
+    "endless-loop": "that a computation has no end shows only beside the time that such requests take",
+    "endless-search": "that a computation has no end shows only beside the time that such requests take",
+    "lost-reply": "no task runs: that an answer is missing, its sender alone knows",
+}
+LOOP_BESIDE = "Celery's loop turns in the same process, and what it will call of the application's, nobody tells"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """`states` that are true; `cause` that a proof names, '' if none is looked at; `promised`: a proof is, and nothing less
+    will do; `why` it is not."""
+
+    states: frozenset[State]
+    cause: str = ""
+    promised: bool = False
+    why: str = ""
+
+
+def of(case: Case) -> Expected:
+    """What is true of this fault in this pool."""
+    entry, kind = case.entry, str(fault_options(case.entry.fault).get("kind", ""))
+    hangs = entry.hangs_in(case.pool)
+    if not hangs:
+        return Expected(states=NOT_STUCK, why="it ends by itself, or by somebody else's hand")
+    why = NOT_PROMISED.get(kind) or _not_seen(case)
+    states = NOT_STUCK | {State.STUCK}
+    if why or not entry.provable:
+        return Expected(states=states, cause=entry.cause, why=why or "its proof needs what the worker itself tells")
+    return Expected(states=frozenset({State.STUCK}), cause=entry.cause, promised=True)
+
+
+def _not_seen(case: Case) -> str:
+    if case.pool in GREEN:
+        return "greenlets cannot be read from outside"
+    return LOOP_BESIDE if case.pool == "threads" else ""
