@@ -66,7 +66,7 @@ def test_the_promises_count_proofs_false_ones_and_seconds() -> None:
 
 def test_what_is_on_record_is_read_again(tmp_path: Path) -> None:
     case = CASES["deadlock", "solo"]
-    one = said(case, "stuck", doubts=("none",), seconds=2.5)
+    one = said(case, "stuck", support=("none",), seconds=2.5)
     path = tmp_path / workflow.RECORDS
     path.write_text(json.dumps(one.as_dict()) + "\n")
     assert workflow.read(path) == [one]

@@ -121,6 +121,23 @@ def test_a_young_task_works_whatever_it_waits_in() -> None:
     assert found.reason == "1 of 1 processes at work, shop.price for 2 s"
 
 
+def test_beside_the_workers_own_loop_a_deadlock_is_the_likely_cause_and_no_more() -> None:
+    one = seen(child(), pool="threads")
+    process = one.last.processes[1]
+    loop = replace(LOOP, tid=CHILD + 1)
+    together = replace(process, threads=(*process.threads, loop), own_tids=frozenset({loop.tid}))
+    looks = tuple(replace(look, processes=(look.processes[0], together), furniture={}) for look in one.looks)
+    aside = tuple(replace(look, furniture={MAIN: "epoll", loop.tid: "epoll"}) for look in looks)
+    found = said(replace(one, looks=looks, own_loop_aside=aside))
+    assert (found.state, found.cause) == (State.WAITING, "deadlock")
+    assert "  cause: deadlock, most likely" in screen.text(found)
+    assert f"  not proved: {answer.OWN_LOOP}" in screen.text(found)
+    assert "proof:" not in screen.text(found)
+    assert found.now.startswith("if you know of nothing in the application that would end it: restart")
+    other = tuple(replace(look, furniture={}) for look in looks)
+    assert said(replace(one, looks=looks, own_loop_aside=other)).cause == ""
+
+
 def test_a_time_limit_that_is_still_to_strike_keeps_a_task_from_being_stuck() -> None:
     one = seen(child())
     limited = tuple(replace(look, stages=tuple(replace(s, limit_s=300.0) for s in look.stages)) for look in one.looks)

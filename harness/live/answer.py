@@ -18,11 +18,20 @@ from harness.live.attach import Seen
 from harness.live.tasks import Task
 from harness.live.waits import Evidence
 from harness.machine.procfs import Thread
-from harness.observe.looks import IDLE_CPU, window
+from harness.observe.looks import IDLE_CPU, Look, window
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
 from harness.records.outcomes import Outcome
 
+#: beside a wait that only the worker's own loop could end, as far as anybody can see
+OWN_LOOP = (
+    "nothing else in the process can end this wait, but Celery's own loop turns in it, and may call code of the application's "
+    "(a timer, a reader, a command of the remote control)"
+)
+RESTART = (
+    "restart the worker with kill -9, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has "
+    "acks_late: then it comes back once the broker's visibility timeout has passed"
+)
 BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.BEREFT_TIMES`
 
 
@@ -43,7 +52,7 @@ DOES = {"start": "starts up", "main": "is in a handler of the application's"}
 @dataclass(frozen=True, kw_only=True)
 class Executor:
     """A child, or a thread, that runs a task or starts up. `waits_for`: in words; `owner`: who has what it waits for; `how`:
-    of the proof."""
+    of the proof, or of what is one but for the doubt."""
 
     pid: int
     tid: int
@@ -88,7 +97,7 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
     if state is State.WORKS and seen.blind and not seen.moved:
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
-    cause = _cause(seen, evidence, worst) if worst is not None and state is State.STUCK else None
+    cause = _cause(seen, evidence, worst) if worst is not None and worst.how is not None else None
     children = len(seen.children)
     worker = seen.worker
     return Report(
@@ -104,25 +113,38 @@ def _executors(seen: Seen, evidence: Evidence) -> list[Executor]:
     """Each executor that is at something, the oldest first."""
     now, running = seen.last, {(task.pid, task.tid): task for task in seen.tasks}
     overdue = [stage for stage in now.stages if now.at_s - stage.since_s >= now.patience_s]
-    answers = {stage: blocked(seen.looks, stage) for stage in overdue}
-    open_elsewhere = {stage.pid for stage, answer in answers.items() if answer.how is None}
-    found = []
-    for stage in sorted(now.stages, key=lambda stage: stage.since_s):
-        answer = answers.get(stage)
-        if answer is not None and answer.how is not None and answer.how is not How.SPIN and stage.pid in open_elsewhere:
-            answer = Blocked(None, "another task of its process may end its wait")
-        found.append(_executor(seen, evidence, stage, answer, running.get((stage.pid, stage.tid))))
-    return found
+    answers, aside = _answers(seen.looks, overdue), _answers(seen.own_loop_aside, overdue)
+    return [
+        _executor(seen, evidence, stage, answers.get(stage), aside.get(stage), running.get((stage.pid, stage.tid)))
+        for stage in sorted(now.stages, key=lambda stage: stage.since_s)
+    ]
 
 
-def _executor(seen: Seen, evidence: Evidence, stage: OpenStage, answer: Blocked | None, task: Task | None) -> Executor:
+def _answers(looks: Sequence[Look], stages: Sequence[OpenStage]) -> dict[OpenStage, Blocked]:
+    """What the judge says of each. Beside one that is open, another wait of the same process is not closed either."""
+    found = {stage: blocked(looks, stage) for stage in stages} if looks else {}
+    open_elsewhere = {stage.pid for stage, answer in found.items() if answer.how is None}
+    beside = Blocked(None, "another task of its process may end its wait")
+    return {
+        stage: beside if answer.how not in (None, How.SPIN) and stage.pid in open_elsewhere else answer
+        for stage, answer in found.items()
+    }
+
+
+def _executor(
+    seen: Seen, evidence: Evidence, stage: OpenStage, answer: Blocked | None, aside: Blocked | None, task: Task | None
+) -> Executor:
+    """`aside`: what the judge says if the worker's own loop is left out."""
     since_s = seen.last.at_s - stage.since_s
     state, doubt = _state(seen, stage, answer, since_s)
+    how = answer.how if answer and state is State.STUCK else None
+    if state is State.WAITING and aside and aside.how and answer and answer.how is None:
+        how, doubt = aside.how, OWN_LOOP
     told = evidence.waits.get((stage.pid, stage.tid))
     return Executor(
         pid=stage.pid, tid=stage.tid, state=state, does=DOES.get(stage.kind, "runs a task"), task_id=task.id if task else "",
         task=task.name if task else "", since_s=since_s, waits_for=told.what if told and state is not State.WORKS else "",
-        owner=told.owner if told else "", how=answer.how if answer and state is State.STUCK else None, doubt=doubt,
+        owner=told.owner if told else "", how=how, doubt=doubt,
     )  # fmt: skip
 
 
@@ -203,6 +225,8 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
         return ""
     if state is State.UNKNOWN:
         return "look again as root, or with CAP_SYS_PTRACE"
+    if state is State.WAITING and any(one.doubt == OWN_LOOP for one in executors):
+        return f"if you know of nothing in the application that would end it: {RESTART}"
     if state is State.WAITING:
         return "look at what it waits for; it may still go on by itself"
     pids = sorted({one.pid for one in executors if one.state is State.STUCK})
@@ -212,10 +236,7 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
             f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. A task there is lost, "
             f"unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, leaves it stuck"
         )
-    return (
-        "restart the worker with kill -9, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has "
-        "acks_late: then it comes back once the broker's visibility timeout has passed"
-    )
+    return RESTART
 
 
 def _unseen(seen: Seen) -> tuple[str, ...]:

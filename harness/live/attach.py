@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.live import tasks
 from harness.live.find import Worker
@@ -34,7 +34,8 @@ KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads",
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """What was seen of one worker. `tasks`: those that ran all the while; `moved`: whether others began or ended meanwhile;
-    `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be told."""
+    `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be told; `own_loop_aside`: the
+    looks, as if the worker's own loop called nothing of the application's."""
 
     worker: Worker
     pool: str
@@ -42,6 +43,7 @@ class Seen:
     tasks: tuple[Task, ...]
     moved: bool
     blind: tuple[int, ...]
+    own_loop_aside: tuple[Look, ...] = ()
 
     @property
     def last(self) -> Look:
@@ -107,10 +109,11 @@ def _seen(
     stages = _stages(found[0][0], last, stay, limited)
     since = max((stage.since_s for stage in stages), default=found[-1][0])
     looks = tuple(_look(at_s, processes, stages, since, worker, pool) for at_s, processes in found)
+    aside = tuple(replace(look, furniture=_furniture(look.processes, None)) for look in looks)
     blind = tuple(one.pid for one in last if one.python_tids is None and (one.pid == worker.main or pool == "prefork"))
     return Seen(
-        worker=worker, pool=pool, looks=looks, tasks=tuple(stay.values()), moved=set(before.items()) != set(after.items()),
-        blind=blind,
+        worker=worker, pool=pool, looks=looks, own_loop_aside=aside, tasks=tuple(stay.values()),
+        moved=set(before.items()) != set(after.items()), blind=blind,
     )  # fmt: skip
 
 
@@ -154,9 +157,6 @@ def _look(
     at_s: float, processes: tuple[ProcessLook, ...], stages: tuple[OpenStage, ...], since_s: float, worker: Worker, pool: str
 ) -> Look:
     children = sum(one.pid != worker.main and one.role in IN_CHILDREN for one in processes)
-    # in a child, Celery's own threads do nothing; where the worker's loop turns in the same process, nobody tells what of the
-    # application's it will call (a trial's worker does, see `harness.worker.hooks`)
-    still = [thread for one in processes if one.pid != worker.main for thread in one.threads if thread.tid in one.own_tids]
     return Look(
         at_s=at_s,
         ready=True,
@@ -165,7 +165,14 @@ def _look(
         ended=0,
         stages=stages,
         processes=processes,
-        furniture={thread.tid: thread.waits_in for thread in still},
+        furniture=_furniture(processes, worker.main),
         executors=children or worker.concurrency or max(1, len(stages)),
         executor_kind=KIND_OF_POOL.get(pool, "processes" if children else "threads"),
     )
+
+
+def _furniture(processes: Sequence[ProcessLook], loop: int | None) -> dict[int, str]:
+    """What Celery's own threads wait in, which ends no task's wait. In a child they do nothing; in `loop`, the process in which
+    the worker's own loop turns, nobody tells what of the application's it calls (a trial's worker does, `worker.hooks`)."""
+    still = [thread for one in processes if one.pid != loop for thread in one.threads if thread.tid in one.own_tids]
+    return {thread.tid: thread.waits_in for thread in still}

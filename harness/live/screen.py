@@ -21,12 +21,12 @@ def text(report: Report) -> str:
     """All that is said of one worker."""
     named = ", ".join(part for part in (report.app, report.hostname, _pool(report)) if part)
     lines = [f"worker {report.pid}{f' ({named})' if named else ''}: {report.state}", f"  {report.reason}"]
-    proofs = [one.how.value for one in report.executors if one.how]
+    proofs = [one.how.value for one in report.executors if one.how and one.state is State.STUCK]
     lines += [f"  proof: {f'they {how}' if len(proofs) > 1 else of_one(f'they {how}')}" for how in dict.fromkeys(proofs)]
     if report.cause:
-        lines.append(f"  cause: {report.cause}" + (f": {'; '.join(report.support)}" if report.support else ""))
-    doubts = dict.fromkeys(one.doubt for one in report.executors if one.doubt and one.state is not State.WORKS)
-    lines += [f"  not proved: {doubt}" for doubt in doubts]
+        likely = "" if report.state is State.STUCK else ", most likely"
+        lines.append(f"  cause: {report.cause}{likely}" + (f": {'; '.join(report.support)}" if report.support else ""))
+    lines += [f"  {doubt}" for doubt in _doubts(report)]
     lines += [f"  now: {report.now}"] if report.now else []
     lines += [f"  for good: {report.for_good}"] if report.for_good else []
     lines += [f"    {_executor(one)}" for one in report.executors]
@@ -34,6 +34,12 @@ def text(report: Report) -> str:
     lines += [f"  broker: {broker}"] if (broker := _broker(report.broker)) else []
     lines += [f"  not seen: {one}" for one in report.unseen]
     return "\n".join(visible(line) for line in lines)
+
+
+def _doubts(report: Report) -> list[str]:
+    """Why what looks like a hang is not called one, each reason once."""
+    doubts = dict.fromkeys(one.doubt for one in report.executors if one.doubt and one.state is not State.WORKS)
+    return [f"not proved: {doubt}" for doubt in doubts]
 
 
 def _pool(report: Report) -> str:
@@ -68,13 +74,13 @@ def as_json(reports: Sequence[Report]) -> dict[str, Any]:
 def _worker(one: Report) -> dict[str, Any]:
     return {
         "pid": one.pid, "app": one.app, "pool": one.pool, "concurrency": one.concurrency, "state": one.state.value,
-        "reason": one.reason, "cause": one.cause, "support": list(one.support), "since_s": _rounded(one.since_s),
+        "reason": one.reason, "cause": one.cause, "support": [*one.support, *_doubts(one)], "since_s": _rounded(one.since_s),
         "now": one.now, "for_good": one.for_good,
         "executors": [
             {
                 "pid": each.pid, "tid": each.tid, "state": each.state.value, "task_id": each.task_id, "task": each.task,
                 "since_s": _rounded(each.since_s),
-                "waits_for": [{"what": each.waits_for, "owner": each.owner}] if each.waits_for else [], "doubt": each.doubt,
+                "waits_for": [{"what": each.waits_for, "owner": each.owner}] if each.waits_for else [],
             }
             for each in one.executors
         ],

@@ -50,7 +50,7 @@ class Attached:
     state: str
     cause: str = ""
     reason: str = ""
-    doubts: tuple[str, ...] = ()
+    support: tuple[str, ...] = ()
     seconds: float | None = None
     load: float = 0.0
     answered: int = 0
@@ -135,7 +135,7 @@ def _asked(case: Case, trial: int, pid: int, *, deep: bool, answered: int, folde
         return Attached(**asked, state="no answer", reason=done.stderr[-300:], seconds=seconds)
     return Attached(
         **asked, state=found["state"], cause=found["cause"], reason=found["reason"], seconds=seconds,
-        doubts=tuple(dict.fromkeys(one.get("doubt", "") for one in found["executors"])),
+        support=tuple(found["support"]),
     )  # fmt: skip
 
 

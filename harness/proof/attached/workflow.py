@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness import environments, places
 from harness.errors import Interrupted
@@ -86,11 +85,8 @@ def run(order: SelftestOrder, say: Callable[[str], None], tick: Callable[[int, i
 def read(path: Path) -> list[Attached]:
     """What is on record."""
     lines = path.read_text().splitlines() if path.exists() else []
-    return [Attached(**_known(json.loads(line))) for line in lines]
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "doubts": tuple(values.get("doubts", ()))}
+    found = [json.loads(line) for line in lines]
+    return [Attached(**{**values, "support": tuple(values["support"])}) for values in found]
 
 
 def _key(one: Attached) -> Key:
