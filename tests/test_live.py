@@ -138,6 +138,22 @@ def test_beside_the_workers_own_loop_a_deadlock_is_the_likely_cause_and_no_more(
     assert said(replace(one, looks=looks, own_loop_aside=other)).cause == ""
 
 
+def test_of_a_green_pool_that_stands_still_nobody_can_say_what_its_greenlets_wait_for() -> None:
+    one = seen(pool="gevent")
+
+    def green(used_s: float) -> Report:
+        looks = []
+        for place, look in enumerate(one.looks):
+            processes = tuple(replace(process, cpu_s=place * used_s) for process in look.processes)
+            looks.append(replace(look, processes=processes, executor_kind="greenlets"))
+        return said(replace(one, looks=tuple(looks)))
+
+    still = green(0.0)
+    assert (still.state, "cannot be read from outside" in still.reason) == (State.UNKNOWN, True)
+    assert "inspect active" in still.now
+    assert green(0.1).state is State.WORKS
+
+
 def test_a_time_limit_that_is_still_to_strike_keeps_a_task_from_being_stuck() -> None:
     one = seen(child())
     limited = tuple(replace(look, stages=tuple(replace(s, limit_s=300.0) for s in look.stages)) for look in one.looks)

@@ -94,7 +94,7 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
     executors = tuple(_executors(seen, evidence))
     state = min((one.state for one in executors), key=WORST.index, default=State.WORKS)
     unseen = _unseen(seen)
-    if state is State.WORKS and seen.blind and not seen.moved:
+    if state is State.WORKS and not seen.moved and (seen.blind or (not executors and _may_hide_greenlets(seen))):
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
     cause = _cause(seen, evidence, worst) if worst is not None and worst.how is not None else None
@@ -195,8 +195,19 @@ def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:
     )
 
 
+def _may_hide_greenlets(seen: Seen) -> bool:
+    """Whether all is still in a green pool's process: it may be idle, or all its greenlets wait; no thread shows which."""
+    if seen.last.executor_kind != "greenlets":
+        return False
+    looks = window(seen.looks)
+    used = [sum(one.cpu_s for one in look.processes if one.pid == seen.worker.main) for look in (looks[0], looks[-1])]
+    return used[1] - used[0] <= IDLE_CPU * (looks[-1].at_s - looks[0].at_s)
+
+
 def _reason(seen: Seen, executors: Sequence[Executor], worst: Executor | None, state: State) -> str:
     """One sentence: how many, which, since when, what for."""
+    if worst is None and state is State.UNKNOWN and not seen.blind:
+        return "its loop stands still, and whether its greenlets wait for something cannot be read from outside"
     if worst is None or state is State.WORKS:
         return _works(seen, executors)
     if state is State.UNKNOWN:
@@ -223,8 +234,10 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
     """What frees the executor at once, and what that costs; measured in `harness contracts`."""
     if state is State.WORKS:
         return ""
-    if state is State.UNKNOWN:
+    if state is State.UNKNOWN and seen.blind:
         return "look again as root, or with CAP_SYS_PTRACE"
+    if state is State.UNKNOWN:
+        return "ask the worker what it runs: celery -A … inspect active"
     if state is State.WAITING and any(one.doubt == OWN_LOOP for one in executors):
         return f"if you know of nothing in the application that would end it: {RESTART}"
     if state is State.WAITING:
