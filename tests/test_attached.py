@@ -45,11 +45,18 @@ def test_a_fault_without_a_promise_says_why_and_a_passing_one_is_never_stuck() -
         ("pipe", "stuck", "deadlock", "called stuck, true is cannot-say or waiting or works"),
         ("pipe", "works", "", ""),
         ("signal-9", "ended", "", ""),
+        ("fork-lock", "stuck", "unknown", ""),
     ],
 )
 def test_what_was_said_is_held_against_what_is_true(name: str, state: str, cause: str, wrong: str) -> None:
     case = CASES[name, "prefork"]
     assert trial.faults(said(case, state, cause=cause), case) == wrong
+
+
+def test_a_fork_is_to_be_named_where_native_stacks_were_read() -> None:
+    case = CASES["fork-lock", "prefork"]
+    assert trial.faults(said(case, "stuck", cause="unknown", deep=True), case)
+    assert not trial.faults(said(case, "stuck", cause="fork-held-lock", deep=True), case)
 
 
 def test_the_promises_count_proofs_false_ones_and_seconds() -> None:

@@ -94,6 +94,21 @@ def test_every_fault_is_judged_truly(pool: str, told: dict[str, tuple[subprocess
     assert never_struck(folder) == []
 
 
+def test_plain_workers_with_a_fault_are_told_from_outside_what_they_are_stuck_in(harness: Harness, tmp_path: Path) -> None:
+    faults = [word for name in ("deadlock", "fork-lock", "load-deadlock-at-start", "child") for word in ("--fault", name)]
+    words = ["--times", 1, "--pool", "prefork", *faults, "--jobs", 2, "--no-time-limits", "--deep"]
+    done = harness("selftest", "--attached", *words, "--out", tmp_path / "asked", limit_s=600.0)
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = [json.loads(line) for line in (tmp_path / "asked" / "attached.jsonl").read_text().splitlines()]
+    said = {one["fault"]: (one["state"], one["cause"]) for one in records}
+    assert said.pop("child")[0] in ("works", "waiting")
+    assert said == {
+        "deadlock": ("stuck", "deadlock"),
+        "fork-lock": ("stuck", "fork-held-lock"),
+        "load-deadlock-at-start": ("stuck", "deadlock"),
+    }
+
+
 def test_a_fault_that_cannot_exist_in_a_pool_says_so(harness: Harness, tmp_path: Path) -> None:
     done = harness("selftest", "--times", 1, "--pool", "prefork", "--fault", "hub-blocked", "--out", tmp_path / "self")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -30,6 +30,9 @@ def ask_from_outside(order: SelftestOrder, *, deep: bool, time_limits: bool) -> 
         )
     promises = workflow.thresholds(told)
     screen.verdicts(console, _matrix(told), _misses(told), [report.promise(one) for one in promises])
+    passing = [one for one in told if one.case.entry.slow]
+    seen = sum(one.found.executors > 0 for one in passing)
+    console.print(f"passing faults that still lasted when they were looked at: {seen} of {len(passing)}")
     console.print(f"records: {order.folder}/{workflow.RECORDS}", soft_wrap=True)
     if any(not one.kept for one in promises if time_limits or not one.of_time):
         raise typer.Exit(Exit.CHECK_FAILED)

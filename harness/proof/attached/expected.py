@@ -33,8 +33,8 @@ class Expected:
     why: str = ""
 
 
-def of(case: Case) -> Expected:
-    """What is true of this fault in this pool."""
+def of(case: Case, *, deep: bool = True) -> Expected:
+    """What is true of this fault in this pool. Without native stacks (`deep`) a fork is no named cause, see `live.answer`."""
     entry, kind = case.entry, str(fault_options(case.entry.fault).get("kind", ""))
     hangs = entry.hangs_in(case.pool)
     if not hangs:
@@ -43,7 +43,8 @@ def of(case: Case) -> Expected:
     states = NOT_STUCK | {State.STUCK}
     if why or not entry.provable:
         return Expected(states=states, cause=entry.cause, why=why or "its proof needs what the worker itself tells")
-    return Expected(states=frozenset({State.STUCK}), cause=entry.cause, promised=True)
+    cause = entry.cause if deep or not entry.cause.startswith("fork-") else ""
+    return Expected(states=frozenset({State.STUCK}), cause=cause, promised=True)
 
 
 def _not_seen(case: Case) -> str:

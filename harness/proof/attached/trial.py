@@ -42,7 +42,8 @@ EVERY_S = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Attached:
-    """What was said of one fault. `state`: the answer's, or 'ended', or 'no answer'; `seconds`: from the command to it."""
+    """What was said of one fault. `state`: the answer's, or 'ended', or 'no answer'; `seconds`: from the command to it;
+    `executors`: that were at something then."""
 
     fault: str
     pool: str
@@ -54,6 +55,8 @@ class Attached:
     seconds: float | None = None
     load: float = 0.0
     answered: int = 0
+    executors: int = 0
+    deep: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -128,20 +131,27 @@ def _asked(case: Case, trial: int, pid: int, *, deep: bool, answered: int, folde
     done = subprocess.run(argv, capture_output=True, text=True, timeout=ASK_S, check=False)
     seconds = time.monotonic() - begun
     (folder / "why.json").write_text(done.stdout or done.stderr)
-    asked: dict[str, Any] = {"fault": case.entry.name, "pool": case.pool, "trial": trial, "answered": answered, "load": load}
+    asked: dict[str, Any] = {
+        "fault": case.entry.name,
+        "pool": case.pool,
+        "trial": trial,
+        "answered": answered,
+        "load": load,
+        "deep": deep,
+    }
     try:
         found = json.loads(done.stdout)["workers"][0]
     except (ValueError, KeyError, IndexError):
         return Attached(**asked, state="no answer", reason=done.stderr[-300:], seconds=seconds)
     return Attached(
         **asked, state=found["state"], cause=found["cause"], reason=found["reason"], seconds=seconds,
-        support=tuple(found["support"]),
+        support=tuple(found["support"]), executors=len(found["executors"]),
     )  # fmt: skip
 
 
 def faults(one: Attached, case: Case) -> str:
     """What is wrong with what was said; '' if nothing is."""
-    true = expected.of(case)
+    true = expected.of(case, deep=one.deep)
     if one.state == GONE:
         return "" if not true.promised else "the worker ended before it was looked at"
     if one.state not in {state.value for state in true.states}:
