@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import Exit
 from harness.judge.blocked import How
-from harness.live import answer, find, screen, tasks
+from harness.live import answer, attach, find, screen, tasks
 from harness.live.answer import Report, State
 from harness.live.attach import Seen
 from harness.live.command import CODES
@@ -113,6 +113,12 @@ def test_what_may_still_end_is_not_stuck(what: str, thread: dict[str, Any], stat
 def test_what_polls_waits_and_what_sleeps_once_works() -> None:
     assert said(seen(child(**SLEEP), moves=lambda i: {"switches": i})).state is State.WAITING
     assert said(seen(child(**SLEEP))).state is State.WORKS
+
+
+@pytest.mark.parametrize(("told", "shown"), [("gevent", "gevent"), ("prefork", "solo"), ("", "solo")])
+def test_a_task_on_the_main_thread_is_solos_but_in_a_green_pool_whose_hub_it_blocks(told: str, shown: str) -> None:
+    main = replace(child(MAIN), role=Role.HELD)
+    assert attach._shown_pool(Worker(main=MAIN, pool=told), (main,)) == shown
 
 
 def test_a_young_task_works_whatever_it_waits_in() -> None:

@@ -122,7 +122,7 @@ def _shown_pool(worker: Worker, processes: Sequence[ProcessLook]) -> str:
     if any(one.pid != worker.main and one.role in IN_CHILDREN for one in processes):
         return "prefork"
     main = next(one for one in processes if one.pid == worker.main)
-    if worker.main in main.tracing:
+    if worker.main in main.tracing and KIND_OF_POOL.get(worker.pool) != "greenlets":  # there, a hub that is blocked
         return "solo"
     return worker.pool or ("threads" if main.tracing else "")
 
