@@ -179,7 +179,11 @@ def test_a_child_that_stands_in_its_start_is_an_executor_too() -> None:
 
 def test_processes_that_may_not_be_looked_at_are_no_workers_that_work() -> None:
     found = said(seen(blind=(MAIN,)))
-    assert (found.state, found.unseen) == (State.UNKNOWN, ("the Python stacks of process 50 may not be read",))
+    (told,) = found.unseen
+    assert found.state is State.UNKNOWN
+    assert told.startswith("the Python stacks of process 50 may not be read")
+    assert "hides which task runs" in told
+    assert told.endswith("it used 0.00 cores while it was looked at")
     assert "CAP_SYS_PTRACE" in found.now
 
 

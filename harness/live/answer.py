@@ -14,6 +14,7 @@ from harness.judge.blocked import Answer as Blocked
 from harness.judge.blocked import How, blocked
 from harness.judge.causes import Cause, Facts, cause_of
 from harness.judge.remedies import THEIRS
+from harness.live import sight
 from harness.live.attach import Seen
 from harness.live.tasks import Task
 from harness.live.waits import Evidence
@@ -46,7 +47,7 @@ class State(StrEnum):
 
 WORST = (State.STUCK, State.WAITING, State.UNKNOWN, State.WORKS)
 #: what an executor does, for the words
-DOES = {"start": "starts up", "main": "is in a handler of the application's"}
+DOES = {"start": "starts up", "main": "is in a handler of the application's", "stopped": "is stopped"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,9 +254,7 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
 
 
 def _unseen(seen: Seen) -> tuple[str, ...]:
-    found = []
-    if seen.blind:
-        found.append(f"the Python stacks of {', '.join(f'process {pid}' for pid in seen.blind)} may not be read")
+    found = list(sight.unseen(seen.blind, seen.looks))
     if seen.last.executor_kind == "greenlets":
         found.append("which greenlet waits for what: that cannot be read from outside")
     return tuple(found)

@@ -74,10 +74,10 @@ def watched(
         if not any(one.pid == worker.main for one in processes):
             return None
         found.append((clock(), processes))
-        before = _running(processes) if before is None else before
+        before = running(processes) if before is None else before
         sleep(LOOK_EVERY_S)
-    after = _running(found[-1][1])
-    return _seen(worker, found, before or {}, after)
+    after = running(found[-1][1])
+    return seen_from(worker, found, before or {}, after)
 
 
 def _pool(worker: Worker) -> frozenset[int]:
@@ -85,7 +85,7 @@ def _pool(worker: Worker) -> frozenset[int]:
     return frozenset(procfs.children(worker.main))
 
 
-def _running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
+def running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
     """The tasks that run now, by process and thread."""
     found = {}
     for process in processes:
@@ -96,7 +96,7 @@ def _running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
     return found
 
 
-def _seen(
+def seen_from(
     worker: Worker,
     found: Sequence[tuple[float, tuple[ProcessLook, ...]]],
     before: Mapping[tuple[int, int], Task],
@@ -144,6 +144,9 @@ def _stages(
         elif process.role is Role.HELD:
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind="main", pid=process.pid, tid=process.pid, number=-1, since_s=since))
+        elif process.python_tids is None and process.threads and all(one.state == "T" for one in process.threads):
+            since = _since(process.pid, process.pid, begin_s)  # that it is stopped may be read of anybody's process
+            found.append(OpenStage(kind="stopped", pid=process.pid, tid=process.pid, number=-1, since_s=since))
     return tuple(found)
 
 

@@ -12,8 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import psutil
@@ -23,6 +21,8 @@ from harness.environments import Description, descriptions, find
 from harness.environments.blas import doubt
 from harness.environments.interpreters import look
 from harness.errors import HarnessError
+from harness.live import sight
+from harness.live.sight import Finding, Status
 from harness.machine import cgroups, cores
 from harness.places import home
 
@@ -34,26 +34,9 @@ CORES = 2
 STACK_LIMIT_S = 10.0
 
 
-class Status(StrEnum):
-    OK = "ok"
-    WARNING = "warning"  # works, but the results will need a doubt beside them
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing looked at. `cost`: what is lost without it; `remedy`: what to do. Both are empty when all is well."""
-
-    name: str
-    status: Status
-    detail: str
-    cost: str = ""
-    remedy: str = ""
-
-
 def examine() -> list[Finding]:
     """Everything, in the order in which it matters. Takes some seconds."""
-    checks = (_interpreters, _programs, _environments, _broker, _watching, _disk, _memory, _cores)
+    checks = (_interpreters, _programs, _environments, _broker, _watching, sight.findings, _disk, _memory, _cores)
     return [finding for check in checks for finding in check()]
 
 
