@@ -28,7 +28,7 @@ records are summarised; summaries decide.* The rooms, in the order in which a ru
     studies         claims, incidents, contracts of the pools
     proof           the instrument itself on trial
     display, notebook, pytest_plugin    other ways in and out
-    errors, places, texts               what every room may need
+    errors, places, texts, terminal, extras     what every room may need
 
 This file is read by every interpreter (the driver's and each worker's, down to Python 3.7), so it imports nothing.
 """
@@ -38,6 +38,7 @@ __version__ = "0.1.0"
 #: From the bottom up. A room imports rooms of lower layers only; `tests/test_map.py` holds the code to it.
 LAYERS = (
     ("errors", "places"),
+    ("extras", "terminal"),
     ("texts", "backends", "certainty"),
     ("machine", "worker"),
     ("broker", "environments", "workloads"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, NoReturn
 
 import typer
 
-from harness import __version__
-from harness.display import complaints, console
+from harness import __version__, extras
 from harness.errors import Exit, HarnessError, MissingTool
+from harness.terminal import complaints, console
 
 RUN, DECIDE, STUDY, PROVE = "Run", "Decide", "Study", "Prove the instrument"
 #: verb -> (the module of its room, the function there, its group), in the order of the help
@@ -19,6 +19,7 @@ VERBS = {
     "run": ("run", "run", RUN),
     "probe": ("applications.probe", "probe", RUN),
     "why": ("live", "why", RUN),
+    # watch
     "list": ("run", "list_cells", RUN),
     "show": ("run", "show", RUN),
     "setup": ("run", "setup", RUN),
@@ -51,9 +52,32 @@ def command_line(verbs: Iterable[str] = VERBS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(version)
     for verb in verbs:
-        room, function, group = VERBS[verb]
-        app.command(verb, rich_help_panel=group)(getattr(importlib.import_module(f"harness.{room}.command"), function))
+        function, whole = function_of(verb)
+        # nobody knows the options of a verb that is not installed
+        app.command(verb, rich_help_panel=VERBS[verb][2], context_settings={"ignore_unknown_options": not whole})(function)
     return app
+
+
+def function_of(verb: str) -> tuple[Callable[..., None], bool]:
+    """What carries a verb out, and True; if its packages are not installed, what says so, and False."""
+    room, function, _ = VERBS[verb]
+    try:
+        found: Callable[..., None] = getattr(importlib.import_module(f"harness.{room}.command"), function)
+    except ModuleNotFoundError as error:
+        if not extras.lacks(error):
+            raise
+        return unable(verb, error), False
+    return found, True
+
+
+def unable(verb: str, error: ModuleNotFoundError) -> Callable[..., None]:
+    """It takes any words, and says what is missing."""
+
+    def refuse(words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+        raise extras.missing(f"'harness {verb}'", error)
+
+    refuse.__doc__ = "Not installed here: it needs the extra 'bench'."
+    return refuse
 
 
 def wanted(words: Iterable[str]) -> Iterable[str]:
@@ -87,6 +111,11 @@ def main() -> None:
     except HarnessError as error:
         complain(error)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if not extras.lacks(error):
+            defect()
+        complain(missing := extras.missing("this", error))
+        sys.exit(missing.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         complaints.print("stopped; what was measured is kept")
         sys.exit(Exit.INTERRUPTED)

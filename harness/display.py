@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,24 +12,11 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from harness.errors import Exit
 from harness.experiment.matrix import ONE_THREAD, OWN_APP
 from harness.measure import doubts
 from harness.records.outcomes import Outcome
 from harness.summary import notes
 from harness.summary.hang_rate import HangRate, clean_trials_for
-
-
-class Terminal(Console):
-    """A console whose reader may have read enough."""
-
-    def on_broken_pipe(self) -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(Exit.PIPE_CLOSED)
-
-
-console = Terminal(highlight=False)
-complaints = Console(stderr=True, highlight=False)
 
 STYLES = {
     Outcome.OK: "green", Outcome.UNCHECKED: "yellow",

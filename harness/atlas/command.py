@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from harness.atlas import against, pages, stored
-from harness.display import console
 from harness.errors import BadInput, NothingMatches
 from harness.experiment.matrix import Cell
 from harness.records import store
+from harness.terminal import console
 
 
 def atlas(

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from harness.display import console
 from harness.errors import Exit, NothingMatches
+from harness.terminal import console
 
 CODES = {"works": Exit.DONE, "stuck": Exit.STUCK, "waiting": Exit.WAITS, "cannot-say": Exit.CANNOT_SAY}
 
@@ -30,9 +30,9 @@ def why(
     Exit code 0: it works, 20: it is stuck, which is proved, 21: it waits for something, 22: that cannot be said.
     """
     from harness.live import answer, attach, broker_view, find, screen, waits
-    from harness.run import preflight
+    from harness.machine.system import linux
 
-    preflight.linux()
+    linux()
     mains = dict.fromkeys(find.main_of(pid) or pid for pid in pids or ())
     chosen = [find.described(pid) for pid in mains] if mains else find.workers()
     if not chosen:

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from harness.display import console
+from harness import extras
 from harness.errors import Exit
-from harness.proof.doctor import Finding
-from harness.proof.instrument.command import tested
+from harness.live import sight
+from harness.live.sight import Finding, Status
+from harness.terminal import console
 
 
 def selfcost(
@@ -22,6 +23,7 @@ def selfcost(
     out: Annotated[Path, typer.Option(help="Where the figures are kept.")] = Path("results/selfcost"),
 ) -> None:
     """Measure what the instrument itself costs, and how much it can do. Exit code 1: a figure misses its bound."""
+    from harness.proof.instrument.command import tested
     from harness.proof.selfcost.costs import COSTS
 
     tested(COSTS, only, out, 1)
@@ -29,12 +31,24 @@ def selfcost(
 
 def doctor() -> None:
     """Show what this machine has and lacks, and what each missing thing costs you."""
-    from harness.proof import doctor as examiner
-
-    findings = examiner.examine()
+    findings = examined()
     print_findings(findings)
     if any(finding.status == "missing" for finding in findings):
         raise typer.Exit(Exit.CHECK_FAILED)
+
+
+def examined() -> list[Finding]:
+    """Everything; of an install without the extra, what it can do."""
+    try:
+        from harness.proof import doctor as examiner
+    except ModuleNotFoundError as error:
+        if not extras.lacks(error):
+            raise
+        detail = f"{error.name} is not installed: this install only looks at workers"
+        cost = "'why' and 'watch' work; nothing can be measured"
+        lack = Finding(name="measuring", status=Status.WARNING, detail=detail, cost=cost, remedy=extras.INSTALL)
+        return [*sight.findings(), lack]
+    return examiner.examine()
 
 
 def print_findings(found: Sequence[Finding]) -> None:

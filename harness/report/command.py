@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from harness.display import console
 from harness.errors import BadInput
 from harness.records import store
 from harness.report import waterfall_view
+from harness.terminal import console
 
 
 def report(

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from harness import display, environments
-from harness.display import console
 from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment
 from harness.records import store
@@ -17,6 +16,7 @@ from harness.run import experiment_source, options, plan, workflow
 from harness.run.options import Folder, Fresh, Model, Name, OwnBroker, Repeat, Retry, Rows, Select, StableLimit, Wide
 from harness.run.screen import PrintingScreen, sum_up
 from harness.summary import summary
+from harness.terminal import console
 
 
 def run(

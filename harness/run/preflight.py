@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness import broker
-from harness.errors import BadInput, MissingTool, NotPermitted
+from harness.errors import BadInput, NotPermitted
 from harness.experiment import traffic
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
+from harness.machine.system import linux
 from harness.observe.stacks import glance
 from harness.records import store
 
@@ -26,12 +27,6 @@ def check(run_folder: Path, broker_url: str) -> None:
         broker.check(broker_url)
     else:
         broker.server_binary()
-
-
-def linux() -> None:
-    """Raise MissingTool anywhere else."""
-    if not sys.platform.startswith("linux"):
-        raise MissingTool("the harness watches processes through /proc, which only Linux has", remedy="run it on Linux")
 
 
 def check_traffic(cells: Iterable[Cell], settings: Settings) -> None:

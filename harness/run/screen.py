@@ -10,9 +10,10 @@ import pandas as pd
 from rich.status import Status
 
 from harness import display
-from harness.display import Layout, console
+from harness.display import Layout
 from harness.records.record import TrialRecord
 from harness.run.plan import Planned
+from harness.terminal import console
 
 
 class PrintingScreen:

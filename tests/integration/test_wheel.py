@@ -83,7 +83,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pins = [line.removesuffix(" \\") for line in (ROOT / "requirements.txt").read_text().splitlines() if line[:1].isalnum()]
     (folder / "pins.txt").write_text("\n".join(pins))
     python = folder / "venv" / "bin" / "python"
-    wanted = (wheel, "pytest", "pytest-benchmark")
+    wanted = (f"{wheel}[bench]", "pytest", "pytest-benchmark")
     run(uv, "pip", "install", "--quiet", "--python", python, "--constraint", folder / "pins.txt", *wanted, cwd=folder)
     return folder / "venv" / "bin"
 

@@ -12,13 +12,13 @@ import typer
 from harness import places
 from harness.applications.probe import order as orders
 from harness.applications.probe.checks import RTOL
-from harness.display import console
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
 from harness.run import options, plan
 from harness.run.options import Fresh, Repeat, Retry, StableLimit, Wide
 from harness.run.screen import PrintingScreen, sum_up
+from harness.terminal import console
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]

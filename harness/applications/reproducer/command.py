@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.display import console
 from harness.records import store
+from harness.terminal import console
 
 
 def bundle(

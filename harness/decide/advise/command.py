@@ -11,11 +11,11 @@ import typer
 from harness.decide.advise import candidates, constraints, data, pages, ranking, screen
 from harness.decide.advise.ranking import Advice
 from harness.decide.options import Cores, Latency, MaxHangRate, Memory, MinThroughput
-from harness.display import console
 from harness.errors import BadInput, Exit
 from harness.experiment import matrix
 from harness.records import store
 from harness.run.options import Select
+from harness.terminal import console
 
 
 def recommend(

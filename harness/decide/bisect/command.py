@@ -10,11 +10,11 @@ import typer
 
 from harness import environments
 from harness.decide.bisect import screen, search
-from harness.display import console
 from harness.errors import BadInput
 from harness.experiment import matrix
 from harness.run import options
 from harness.run.screen import PrintingScreen
+from harness.terminal import console
 
 
 def bisect(

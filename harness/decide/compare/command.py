@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from harness.decide.compare import changes, gate, pages, screen, sides
-from harness.display import console
 from harness.errors import Exit
 from harness.records import store
+from harness.terminal import console
 
 
 def compare(

@@ -11,12 +11,12 @@ import typer
 from harness.decide.advise.command import told
 from harness.decide.options import Cores, Latency, MaxHangRate, Memory, MinThroughput
 from harness.decide.tune import screen
-from harness.display import console
 from harness.errors import BadInput
 from harness.experiment import matrix
 from harness.run import bundles, options, plan
 from harness.run.options import Model, Rows, Select
 from harness.run.screen import PrintingScreen
+from harness.terminal import console
 
 
 def tune(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import typer
 
-from harness.display import console
 from harness.errors import Exit
 from harness.proof.instrument.screen import finding_line
 from harness.proof.instrument.suite import Found, InstrumentCheck
 from harness.run.screen import PrintingScreen
+from harness.terminal import console
 
 
 def tested(tests: Sequence[InstrumentCheck], names: list[str] | None, out: Path, times: int) -> None:

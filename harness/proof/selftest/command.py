@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from harness.display import console, duration
+from harness.display import duration
 from harness.errors import BadInput, Exit
 from harness.proof.attached.command import ask_from_outside
 from harness.proof.instrument.command import tested
 from harness.proof.selftest import screen
+from harness.terminal import console
 
 
 def selftest(

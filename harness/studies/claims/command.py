@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from harness.display import console
 from harness.records import store
 from harness.run import experiment_source, options, plan, workflow
 from harness.run.options import Fresh, OwnBroker, Repeat, Retry
 from harness.run.screen import PrintingScreen
 from harness.studies.claims import claims, claims_page, incidents, incidents_page, screen
 from harness.studies.claims.dossier import Dossier
+from harness.terminal import console
 
 FromRecords = Annotated[bool, typer.Option("--from-records", help="Run nothing: judge the records there are.")]
 

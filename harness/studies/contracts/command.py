@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from harness.display import console
 from harness.experiment.pools import POOLS
 from harness.run.screen import PrintingScreen
 from harness.studies.contracts.rows import Row
+from harness.terminal import console
 
 
 def contracts(
