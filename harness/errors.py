@@ -31,7 +31,7 @@ class Exit(IntEnum):
 
 MEANING = {
     Exit.DONE: "done; for a run: complete, whatever the outcomes are",
-    Exit.CHECK_FAILED: "a check failed: `compare --fail-on`, `selftest`, `selfcost`, `doctor`",
+    Exit.CHECK_FAILED: "a check failed: `compare --fail-on`, `selftest`, `selfcost`, `doctor`; `why --probe`: stuck",
     Exit.USAGE: "a wrong option or command",
     Exit.BAD_INPUT: "an experiment, an option's value, a folder or a model file is not what it should be",
     Exit.NOTHING_MATCHES: "no cell, test or fault matches",

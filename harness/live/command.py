@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from harness.errors import Exit, NothingMatches
+from harness.errors import BadInput, Exit, NothingMatches
 from harness.terminal import console
 
 CODES = {"works": Exit.DONE, "stuck": Exit.STUCK, "waiting": Exit.WAITS, "cannot-say": Exit.CANNOT_SAY}
@@ -24,15 +25,24 @@ def why(
     ] = False,
     broker: Annotated[str, typer.Option(help="The worker's broker, redis://…; else the one that its command line names.")] = "",
     json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="A liveness probe: print one line; exit code 1 if a worker is proved to be stuck, else 0."
+        ),
+    ] = False,
 ) -> None:
     """Say what a running Celery worker does, or is stuck in. Nothing is asked of it, and nothing in it changes.
 
     Exit code 0: it works, 20: it is stuck, which is proved, 21: it waits for something, 22: that cannot be said.
     """
-    from harness.live import answer, attach, broker_view, find, screen, waits
     from harness.machine.system import linux
 
     linux()
+    if probe:
+        raise typer.Exit(probed(pids or (), deep or json_ or bool(broker)))
+    from harness.live import answer, attach, broker_view, find, screen, waits
+
     mains = dict.fromkeys(find.main_of(pid) or pid for pid in pids or ())
     chosen = [find.described(pid) for pid in mains] if mains else find.workers()
     if not chosen:
@@ -58,3 +68,15 @@ def why(
         text = "\n\n".join(map(screen.text, reports))
         console.print(text, soft_wrap=not console.is_terminal, markup=False, highlight=False)
     raise typer.Exit(CODES[screen.state_of(reports).value])
+
+
+def probed(pids: Sequence[int], more: bool) -> Exit:
+    """The exit code of `--probe`. `more`: options that it does not go with were given."""
+    if more:
+        raise BadInput("--probe goes without --deep, --json and --broker", remedy="leave them out, or leave --probe out")
+    from harness.live import probe
+    from harness.live.answer import State
+
+    found = probe.verdict(probe.chosen(pids))
+    console.print(found.line, soft_wrap=True, markup=False, highlight=False)
+    return Exit.CHECK_FAILED if found.state is State.STUCK else Exit.DONE

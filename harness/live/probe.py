@@ -1,0 +1,86 @@
+"""`harness why --probe`: whether a supervisor should restart a worker. One line, in well under a second of CPU.
+
+It says yes of a worker that is *proved* to be stuck, and of nothing else: a busy worker that answers no ping, one that waits,
+one that may not be looked at, and none at all are no reason to restart anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.errors import NothingMatches
+from harness.live import find, places, quick
+from harness.live.answer import WORST, Report, State
+from harness.live.find import Worker
+from harness.live.quick import First
+from harness.machine.since import last_ran_s
+from harness.texts import visible
+
+AT_ONCE = 2  # suspects: a glance at one costs some hundredths of a second
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Of one worker, or of all: as bad as the worst."""
+
+    state: State
+    line: str
+
+
+def chosen(pids: Sequence[int]) -> list[Worker]:
+    """The workers of these processes; all of this container if none is named. Raises NothingMatches: one is no worker's."""
+    if not pids:
+        return [worker for worker in find.workers() if places.is_here(worker.main)]
+    mains = {pid: find.main_of(pid) for pid in pids}
+    if strange := [pid for pid, main in mains.items() if not main]:
+        raise NothingMatches(
+            f"process {strange[0]} is no Celery worker that can be recognised, or there is none",
+            remedy="name a worker's main process or a child of it; without a number --probe finds the workers by itself",
+        )
+    return [find.described(main) for main in dict.fromkeys(mains.values())]
+
+
+def verdict(workers: Sequence[Worker], of: Callable[[Worker], Verdict | None] | None = None) -> Verdict:
+    """Of these workers together; one that ends meanwhile is left out."""
+    found = [one for worker in workers if (one := (of or of_worker)(worker))]
+    if not found:
+        return Verdict(state=State.UNKNOWN, line="cannot-say: no Celery worker is seen from here")
+    worst = min(found, key=lambda one: WORST.index(one.state))
+    others = f" ({len(found)} workers were looked at)" if len(found) > 1 else ""
+    return Verdict(state=worst.state, line=f"{worst.state}: {worst.line}{others}")
+
+
+def of_worker(worker: Worker) -> Verdict | None:
+    """Of one worker; None once it has ended."""
+    seen = quick.first(worker)
+    if seen is None:
+        return None
+    named = ", ".join(part for part in (worker.app, worker.hostname) if part)
+    who = visible(f"worker {worker.main}{f' ({named})' if named else ''}")
+    if worker.main in seen.hidden and not seen.suspects:
+        why = "its system calls may not be read; 'harness doctor' says what is missing"
+        return Verdict(state=State.UNKNOWN, line=f"{who}: {why}")
+    report = _worst(seen)
+    if report is not None and report.state is not State.WORKS:
+        _, still, which = report.reason.partition(" still: ")  # how many there are in all was not looked at
+        return Verdict(state=report.state, line=visible(f"{who}: {which if still else report.reason}"))
+    if seen.outside:
+        waits = "1 process stands" if len(seen.outside) == 1 else f"{len(seen.outside)} processes stand"
+        return Verdict(state=State.WAITING, line=f"{who}: {waits} still at a peer, which may yet answer")
+    return Verdict(state=State.WORKS, line=f"{who}: nothing in it is stuck for good")
+
+
+def _worst(seen: First) -> Report | None:
+    """What the judge says of what can be proved at all: of those first that have stood still the longest, two at a time, until
+    one is proved to be stuck. That is enough for a supervisor, and costs no more if many are.
+    """
+    worst: Report | None = None
+    left = sorted(seen.suspects - seen.outside, key=lambda pid: last_ran_s(pid, pid) or 0.0)
+    while left and (worst is None or worst.state is not State.STUCK):
+        few, left = left[:AT_ONCE], left[AT_ONCE:]
+        report = quick.judged(seen, few)
+        if report is None:
+            return None
+        worst = min((one for one in (worst, report) if one), key=lambda one: WORST.index(one.state))
+    return worst
