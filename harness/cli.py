@@ -19,7 +19,7 @@ VERBS = {
     "run": ("run", "run", RUN),
     "probe": ("applications.probe", "probe", RUN),
     "why": ("live", "why", RUN),
-    # watch
+    "watch": ("live.watch", "watch", RUN),
     "list": ("run", "list_cells", RUN),
     "show": ("run", "show", RUN),
     "setup": ("run", "setup", RUN),

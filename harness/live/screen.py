@@ -68,10 +68,11 @@ def _broker(found: dict[str, Any]) -> str:
 
 def as_json(reports: Sequence[Report]) -> dict[str, Any]:
     """The contract: schema 1."""
-    return {"schema": SCHEMA, "state": state_of(reports).value, "workers": [_worker(one) for one in reports]}
+    return {"schema": SCHEMA, "state": state_of(reports).value, "workers": [of_worker(one) for one in reports]}
 
 
-def _worker(one: Report) -> dict[str, Any]:
+def of_worker(one: Report) -> dict[str, Any]:
+    """One entry of `workers`."""
     return {
         "pid": one.pid, "app": one.app, "pool": one.pool, "concurrency": one.concurrency, "state": one.state.value,
         "reason": one.reason, "cause": one.cause, "support": [*one.support, *_doubts(one)], "since_s": _rounded(one.since_s),
