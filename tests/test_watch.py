@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from harness.live.watch.worker import FIRST_AGAIN_S, ODD_S, QUIET_S, STILL_S, Wa
 from harness.observe.eyes import Eyes
 from harness.observe.roles import Role
 from tests.test_live import CHILD, MAIN, READS, SECOND, child, said, seen
+from tests.waiting import wait_until
 
 EVERY_S = 5.0
 STUCK = said(seen(child(), child(SECOND, Role.IDLE)))
@@ -256,6 +259,8 @@ def test_counters_are_those_of_the_kernel_and_none_once_a_worker_has_ended() -> 
     found = counters(os.getpid())
     assert found[os.getpid()] > 10**6
     assert counters(2**22 - 1) == {}
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        assert wait_until(lambda: counters(ended.pid) == {}), "it is there until somebody waits for it"
 
 
 def test_a_line_shows_no_text_of_others_as_it_is() -> None:

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from harness.machine import procfs
 
 NS = 10**9
+DEAD = "ZX"  # it has ended, and nobody has waited for it yet
 Counters = Mapping[int, int]  # process -> nanoseconds on a CPU
 
 
 def counters(main: int) -> Counters:
     """Of the main process and its children; of these the main thread alone counts, which runs the tasks: a library's own
     threads may move while it stands still. {} once the worker has ended."""
-    whole = _process_ns(main)
-    if whole is None:
+    whole, stat = _process_ns(main), procfs.process(main)
+    if whole is None or stat is None or stat.state in DEAD:
         return {}
     return {main: whole, **{pid: _main_thread_ns(pid) for pid in procfs.children(main)}}
 
