@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.errors import BadInput, Exit, NothingMatches
-from harness.terminal import console
+from harness.terminal import complaints, console
 
 CODES = {"works": Exit.DONE, "stuck": Exit.STUCK, "waiting": Exit.WAITS, "cannot-say": Exit.CANNOT_SAY}
 
@@ -31,6 +32,12 @@ def why(
             "--probe", help="A liveness probe: print one line; exit code 1 if a worker is proved to be stuck, else 0."
         ),
     ] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the answer as Markdown, for an issue.")] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE.tar.gz", help="Write answer and evidence there, with your names taken out."),
+    ] = None,
+    with_names: Annotated[bool, typer.Option("--with-names", help="Leave names, hosts and paths in the bundle.")] = False,
 ) -> None:
     """Say what a running Celery worker does, or is stuck in. Nothing is asked of it, and nothing in it changes.
 
@@ -40,14 +47,17 @@ def why(
 
     linux()
     if probe:
-        raise typer.Exit(probed(pids or (), deep or json_ or bool(broker)))
-    from harness.live import answer, attach, broker_view, find, screen, waits
+        raise typer.Exit(probed(pids or (), deep or json_ or as_markdown or archive is not None or bool(broker)))
+    from harness.live import answer, attach, broker_view, bundle, find, markdown, screen, waits
 
+    bundle.check(archive, with_names=with_names)
+    if json_ and as_markdown:
+        raise BadInput("--json and --markdown are two forms of one answer", remedy="give one of them")
     mains = dict.fromkeys(find.main_of(pid) or pid for pid in pids or ())
     chosen = [find.described(pid) for pid in mains] if mains else find.workers()
     if not chosen:
         raise NothingMatches("no Celery worker was found on this machine", remedy="name its process: harness why PID")
-    reports = []
+    looked = []
     for worker in chosen:
         with console.status(f"looking at process {worker.main}"):
             seen = attach.watched(worker)
@@ -59,11 +69,15 @@ def why(
                 continue  # it ended while others were looked at
             evidence = waits.look(seen, deep=deep)
             view = broker_view.view(worker, broker or worker.broker, told=bool(broker))
-        reports.append(answer.report(seen, evidence, view))
-    if not reports:
+        looked.append((seen, answer.report(seen, evidence, view)))
+    if not looked:
         raise NothingMatches("the Celery workers of this machine ended while they were looked at", remedy="try again")
-    if json_:
-        sys.stdout.write(json.dumps(screen.as_json(reports), indent=1) + "\n")
+    if archive is not None:
+        bundle.write(archive, looked, with_names=with_names)
+        complaints.print(f"written: {archive}", markup=False, soft_wrap=True)
+    reports = [report for _, report in looked]
+    if json_ or as_markdown:
+        sys.stdout.write(markdown.page(reports) if as_markdown else json.dumps(screen.as_json(reports), indent=1) + "\n")
     else:
         text = "\n\n".join(map(screen.text, reports))
         console.print(text, soft_wrap=not console.is_terminal, markup=False, highlight=False)

@@ -19,7 +19,7 @@ def state_of(reports: Iterable[Report]) -> State:
 
 def text(report: Report) -> str:
     """All that is said of one worker."""
-    named = ", ".join(part for part in (report.app, report.hostname, _pool(report)) if part)
+    named = ", ".join(part for part in (report.app, report.hostname, pool_of(report)) if part)
     lines = [f"worker {report.pid}{f' ({named})' if named else ''}: {report.state}", f"  {report.reason}"]
     proofs = [one.how.value for one in report.executors if one.how and one.state is State.STUCK]
     lines += [f"  proof: {f'they {how}' if len(proofs) > 1 else of_one(f'they {how}')}" for how in dict.fromkeys(proofs)]
@@ -31,7 +31,7 @@ def text(report: Report) -> str:
     lines += [f"  for good: {report.for_good}"] if report.for_good else []
     lines += [f"    {_executor(one)}" for one in report.executors]
     lines += [f"    {report.idle} idle"] if report.idle else []
-    lines += [f"  broker: {broker}"] if (broker := _broker(report.broker)) else []
+    lines += [f"  broker: {broker}"] if (broker := broker_of(report)) else []
     lines += [f"  not seen: {one}" for one in report.unseen]
     return "\n".join(visible(line) for line in lines)
 
@@ -42,7 +42,8 @@ def _doubts(report: Report) -> list[str]:
     return [f"not proved: {doubt}" for doubt in doubts]
 
 
-def _pool(report: Report) -> str:
+def pool_of(report: Report) -> str:
+    """'prefork x 2', as far as it is known."""
     return f"{report.pool} x {report.concurrency}" if report.pool and report.concurrency else report.pool
 
 
@@ -55,7 +56,9 @@ def _executor(one: Executor) -> str:
     return f"{who}: {one.state}, {one.does}{task}{known} for {duration(one.since_s)}{waits}{owner}"
 
 
-def _broker(found: dict[str, Any]) -> str:
+def broker_of(report: Report) -> str:
+    """What the broker said, in words; '' if it was not asked."""
+    found = report.broker
     if not found:
         return ""
     if not found["answers"]:
