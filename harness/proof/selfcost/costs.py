@@ -6,11 +6,13 @@ figure that is known from getting worse unseen. Ratios are of two things that we
 
 from __future__ import annotations
 
+import statistics
+
 from harness.certainty import intervals
 from harness.machine import cores
 from harness.proof.instrument.finding import Finding, at_least, at_most
 from harness.proof.instrument.suite import Bench, InstrumentCheck
-from harness.proof.selfcost import client, records, sampler, stamps
+from harness.proof.selfcost import client, looking, records, sampler, stamps
 
 LINEAR = 1.2  # power of N: sorting adds a logarithm to a linear cost, a quadratic one has 2
 CORE_SHARE = 0.01
@@ -22,6 +24,8 @@ RECORD_REQUEST_S = 20e-6
 APPEND_S = 0.05  # synced to disk, once a trial
 CELLS = (10_000, 20_000, 40_000)  # with fewer, Python's full garbage collections come late, and the first is a step
 ROUNDS = 3
+LOOKED_CPU = 1.02  # of a request beside looks, over one without
+WHY_S = 3.0  # CPU seconds of ours, each time
 STAMPS_S = 100e-6  # of a request that takes a null worker a millisecond or more
 
 
@@ -118,11 +122,32 @@ def _page(bench: Bench) -> list[Finding]:
     ]
 
 
+def _why(bench: Bench) -> list[Finding]:
+    found = looking.measure(bench.folder, bench.environment)
+    low, high = intervals.over_trials(found.ratios)
+    span = f"{low:.3f} - {high:.3f} at 95 %" if low and high else "no interval"
+    note = f"{span}; {len(found.ratios)} turns, {found.right} requests; the load of the machine was {found.load:.1f}"
+    seen = f"{sum(found.states.values())} readings of a thread's state: {found.states}"
+    after = f"after {found.looks} looks"
+    return [
+        at_most(f"signals handled {after}", found.signals, 0),
+        at_most(f"settings, files and rests that differ {after}", len(found.changed), 0, note="; ".join(found.changed)),
+        at_most(f"wrong answers {after}", found.wrong, 0, note=f"{found.right} right ones"),
+        at_most("threads seen stopped or traced", found.stopped, 0, note=seen),
+        at_most(
+            "CPU of a request beside looks, over that of one without",
+            statistics.geometric_mean(found.ratios), LOOKED_CPU, note=note,
+        ),
+        at_most("our own CPU for one answer about three processes", found.why_s, WHY_S, "s"),
+    ]  # fmt: skip
+
+
 COSTS = (
     InstrumentCheck(name="sampler", title="watching a tree of processes", find=_sampler),
     InstrumentCheck(name="client-cpu", title="the client's CPU beside Celery's own", find=_client_cpu),
     InstrumentCheck(name="client-capacity", title="the client's capacity beside Celery's own", find=_client_capacity),
     InstrumentCheck(name="client-limits", title="whether the client limits a no-op worker", find=_client_limits),
+    InstrumentCheck(name="why", title="a worker that is looked at", find=_why, long=True),
     InstrumentCheck(name="stamps", title="the waterfall's stamps", find=_stamps),
     InstrumentCheck(name="recording", title="recording requests and trials", find=_recording),
     InstrumentCheck(name="summary", title="a million requests", find=_summary),
