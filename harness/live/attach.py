@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.live import tasks
+from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.tasks import Task
 from harness.machine import procfs
 from harness.machine.since import last_ran_s, started_s
-from harness.observe.eyes import Eyes
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
@@ -35,7 +35,8 @@ KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads",
 class Seen:
     """What was seen of one worker. `tasks`: those that ran all the while; `moved`: whether others began or ended meanwhile;
     `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be told; `own_loop_aside`: the
-    looks, as if the worker's own loop called nothing of the application's."""
+    looks, as if the worker's own loop called nothing of the application's; `ids`: by process, Python's ids of threads to native
+    ones, where Python does not keep these itself."""
 
     worker: Worker
     pool: str
@@ -44,6 +45,7 @@ class Seen:
     moved: bool
     blind: tuple[int, ...]
     own_loop_aside: tuple[Look, ...] = ()
+    ids: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
 
     @property
     def last(self) -> Look:
@@ -74,10 +76,10 @@ def watched(
         if not any(one.pid == worker.main for one in processes):
             return None
         found.append((clock(), processes))
-        before = running(processes) if before is None else before
+        before = running(processes, eyes.ids) if before is None else before
         sleep(LOOK_EVERY_S)
-    after = running(found[-1][1])
-    return seen_from(worker, found, before or {}, after)
+    after = running(found[-1][1], eyes.ids)
+    return replace(seen_from(worker, found, before or {}, after), ids=eyes.ids)
 
 
 def _pool(worker: Worker) -> frozenset[int]:
@@ -85,11 +87,11 @@ def _pool(worker: Worker) -> frozenset[int]:
     return frozenset(procfs.children(worker.main))
 
 
-def running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
+def running(processes: Sequence[ProcessLook], ids: Mapping[int, Mapping[int, int]]) -> dict[tuple[int, int], Task]:
     """The tasks that run now, by process and thread."""
     found = {}
     for process in processes:
-        told = tasks.running(process.pid, {}) if process.tracing else ()
+        told = tasks.running(process.pid, ids.get(process.pid, {})) if process.tracing else ()
         known = {one.tid: one for one in told or ()}
         for tid in process.tracing:
             found[process.pid, tid] = known.get(tid, Task(pid=process.pid, tid=tid))

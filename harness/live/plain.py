@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import harness
+from harness.live import libraries
 from harness.live.attach import Seen
-from harness.live.redact import PACKAGES, Names
+from harness.live.redact import Names
 from harness.machine import descriptors, procfs
 from harness.machine.processes import run
 from harness.observe import stacks
@@ -25,8 +26,6 @@ STATUS = frozenset(
      "Cpus_allowed_list", "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches")
 )  # fmt: skip
 PROGRAM = re.compile(r"^(python[\d.]*|celery|MainThread|pypy[\d.]*)$")  # names of threads and processes that tell nothing
-LIBRARIES = ("amqp", "billiard", "celery", "eventlet", "gevent", "greenlet", "kombu", "redis", "vine")
-INSTALLED = re.compile(rf"^(?P<name>{'|'.join(LIBRARIES)})-(?P<version>[\w.+!-]+)\.dist-info$")
 PYTHON = re.compile(r"^Python v(?P<version>\S+)", re.MULTILINE)
 VERSION_LIMIT_S = 5.0
 Stacks = Sequence[Mapping[str, Any]]
@@ -131,19 +130,5 @@ def versions(main: int, dump: Stacks) -> dict[str, Any]:
     return {
         "harness": harness.__version__, "py-spy": told[-1] if told else "", "kernel": platform.release(),
         "machine": platform.machine(), "python": python["version"] if python else "",
-        "libraries": _libraries(main, (frame["filename"] for thread in dump for frame in thread["frames"])),
+        "libraries": libraries.installed(main, (frame["filename"] for thread in dump for frame in thread["frames"])),
     }  # fmt: skip
-
-
-def _libraries(pid: int, filenames: Iterable[str]) -> dict[str, str]:
-    """What is installed beside the files of the stacks; the process may be in a container, with other folders than ours."""
-    folders = {name[: found.start("rest")] for name in set(filenames) if (found := PACKAGES.match(name))}
-    listed = [entry for folder in sorted(folders) for entry in _entries(f"/proc/{pid}/root{folder}")]
-    return {found["name"]: found["version"] for entry in listed if (found := INSTALLED.match(entry))}
-
-
-def _entries(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 from harness.live import answer, attach, waits
 from harness.live.answer import Report, State
+from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.waits import Evidence
 from harness.machine import descriptors, procfs
 from harness.machine.procfs import Thread
-from harness.observe.eyes import Eyes
 from harness.observe.looks import MIN_LOOKS, WINDOW_S, ProcessLook
 
 LOOKS = MIN_LOOKS + 1
@@ -78,7 +78,7 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     """
     worker, at_s = seen.worker, time.monotonic()
     glance = seen.eyes.look(closely=frozenset(suspects))
-    running = attach.running(glance)
+    running = attach.running(glance, seen.eyes.ids)
     after_s, after = time.monotonic(), seen.eyes.look(closely=frozenset())
     if not any(one.pid == worker.main for one in after):
         return None
@@ -90,7 +90,7 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     # of the others nothing is known: they are executors, perhaps, and nobody tried to look at their stacks
     many = max(found.last.executors, len(procfs.children(worker.main)) if found.pool == "prefork" else 0)
     looks = tuple(replace(look, executors=many) for look in found.looks)
-    found = replace(found, looks=looks, blind=tuple(pid for pid in found.blind if pid in suspects))
+    found = replace(found, looks=looks, ids=seen.eyes.ids, blind=tuple(pid for pid in found.blind if pid in suspects))
     report = answer.report(found, Evidence(waits={}, frames={}, lost={}, deep=False), {})
     if report.state is State.STUCK or (told and report.state is State.WAITING):
         return answer.report(found, waits.look(found, deep=False), {})

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from harness.live.libraries import PACKAGES
 from harness.places import PACKAGE
 from harness.texts import visible
 
-PACKAGES = re.compile(r"^.*/(?:site|dist)-packages/(?P<rest>[^/].*)$")
 STANDARD = re.compile(r"^.*/lib(?:64)?/python3\.\d+t?/(?P<rest>[^/].*)$")
 FROZEN = re.compile(r"^<frozen (?P<rest>[\w.]+)>$")
 WORD = r"[\w.@%+~-]*[^\W\d_][\w.@%+~-]*"

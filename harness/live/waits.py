@@ -4,6 +4,7 @@ since py-spy stops a process for some milliseconds to read them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,10 +36,19 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
     """Of every executor that is at something."""
     last = seen.last
     pids = dict.fromkeys(stage.pid for stage in last.stages)
-    texts = {pid: stacks.text(pid, native=deep) for pid in pids}
+    texts = {pid: _with_native_ids(stacks.text(pid, native=deep), seen.ids.get(pid, {})) for pid in pids}
     frames = {(one.pid, one.tid): stacks.frames_of(texts[one.pid], one.tid) for one in last.stages}
     found = {(one.pid, one.tid): _wait(one.pid, one.tid, frames[one.pid, one.tid]) for one in last.stages}
     return Evidence(waits=found, frames=frames, lost={pid: _lost(seen, pid) for pid in pids}, deep=deep)
+
+
+def _with_native_ids(text: str, ids: Mapping[int, int]) -> str:
+    """py-spy names a thread by Python's id where it has no other.
+
+    >>> _with_native_ids('Thread 0x7FBA27987B80 (idle): "MainThread"', {0x7FBA27987B80: 12})
+    'Thread 12 (idle): "MainThread"'
+    """
+    return re.sub(r"^Thread 0x([0-9A-F]+) ", lambda found: f"Thread {ids.get(int(found[1], 16), found[1])} ", text, flags=re.M)
 
 
 def _wait(pid: int, tid: int, frames: tuple[str, ...]) -> Wait:
