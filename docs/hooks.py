@@ -108,6 +108,14 @@ def _fields(heading: str, model: type) -> str:
     return "\n\n".join([heading, " ".join(said.split()), "\n".join([*FIELDS, *table])])
 
 
+def why_json() -> str:
+    """The fields of what `harness why --json` prints, the outermost first."""
+    from harness.live import schema
+
+    parts = (schema.Answer, schema.Worker, schema.Executor, schema.Wait, schema.Broker)
+    return "\n\n".join(_fields(f"### {part.__name__}", part) for part in parts).replace("| `schema_` |", "| `schema` |")
+
+
 def settings() -> str:
     """The settings of an experiment, with their defaults."""
     from harness.experiment.experiment import Settings
@@ -139,7 +147,10 @@ def faults() -> str:
     return "\n".join([total, "", "| what it does | faults | names |", "| --- | --- | --- |", *rows])
 
 
-MADE = {"commands": commands, "record-sections": record_sections, "settings": settings, "map": the_map, "faults": faults}
+MADE = {
+    "commands": commands, "record-sections": record_sections, "settings": settings, "map": the_map, "faults": faults,
+    "why-json": why_json,
+}  # fmt: skip
 
 
 # What of the repository becomes part of the site

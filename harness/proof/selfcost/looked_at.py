@@ -59,10 +59,10 @@ def prepare():
     if KEPT:
         return
     counts = counted.Counts(f"signals-{os.getpid()}", 65)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    for number in set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}:  # the last two are the C library's
         signal.signal(number, lambda received, frame: counts.add(received))
-    KEPT.extend((counts, data := open("looked.py", "rb")))
-    data.read(10)
+    KEPT.extend((counts, open("looked.py", "rb")))
+    KEPT[1].read(10)
 
 @app.task
 def hold():
