@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from harness.display import console
 from harness.errors import Exit
+from harness.terminal import console
 
 if TYPE_CHECKING:
     from harness.proof.attached.workflow import Told
