@@ -48,7 +48,7 @@ def why(
     linux()
     if probe:
         raise typer.Exit(probed(pids or (), deep or json_ or as_markdown or archive is not None or bool(broker)))
-    from harness.live import answer, attach, broker_view, bundle, find, markdown, screen, waits
+    from harness.live import answer, attach, broker_view, bundle, causes, combine, find, markdown, screen, waits, witness
 
     bundle.check(archive, with_names=with_names)
     if json_ and as_markdown:
@@ -68,8 +68,10 @@ def why(
                     raise NothingMatches(f"process {worker.main} {what}", remedy=helps)
                 continue  # it ended while others were looked at
             evidence = waits.look(seen, deep=deep)
-            view = broker_view.view(worker, broker or worker.broker, told=bool(broker))
-        looked.append((seen, answer.report(seen, evidence, view)))
+            facts = witness.watched(seen, url := broker or worker.broker)
+            view = broker_view.view(facts, url, told=bool(broker))
+        one = answer.report(seen, evidence, view)
+        looked.append((seen, combine.combined(one, causes.found(facts), causes.hidden(facts, url))))
     if not looked:
         raise NothingMatches("the Celery workers of this machine ended while they were looked at", remedy="try again")
     if archive is not None:

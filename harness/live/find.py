@@ -59,9 +59,8 @@ def main_of(pid: int) -> int:
 
 def described(pid: int) -> Worker:
     """What the command line of a main process says."""
-    argv = command(pid)
+    argv, words = command(pid), words_of(pid)
     title = TITLE.match(argv[0]) if argv else None
-    words = shlex.split(title["arguments"] or "") if title else list(argv)
     concurrency = option(words, "-c", "--concurrency")
     return Worker(
         main=pid,
@@ -72,6 +71,18 @@ def described(pid: int) -> Worker:
         app=option(words, "-A", "--app"),
         broker=option(words, "-b", "--broker") or _url(pid),
     )
+
+
+def words_of(pid: int) -> list[str]:
+    """The words of a worker's command line, also if it shows them in its title alone."""
+    argv = command(pid)
+    title = TITLE.match(argv[0]) if argv else None
+    if not title:
+        return list(argv)
+    try:
+        return shlex.split(title["arguments"] or "")
+    except ValueError:  # a title is cut off where there is no more room
+        return (title["arguments"] or "").split()
 
 
 def command(pid: int) -> list[str]:

@@ -31,6 +31,7 @@ def text(report: Report) -> str:
     lines += [f"  for good: {report.for_good}"] if report.for_good else []
     lines += [f"    {_executor(one)}" for one in report.executors]
     lines += [f"    {report.idle} idle"] if report.idle else []
+    lines += [f"  also: {one['cause']}: {one['reason']}" for one in report.broker.get("also", ())]
     lines += [f"  broker: {broker}"] if (broker := broker_of(report)) else []
     lines += [f"  not seen: {one}" for one in report.unseen]
     return "\n".join(visible(line) for line in lines)
@@ -59,7 +60,7 @@ def _executor(one: Executor) -> str:
 def broker_of(report: Report) -> str:
     """What the broker said, in words; '' if it was not asked."""
     found = report.broker
-    if not found:
+    if "url" not in found:
         return ""
     if not found["answers"]:
         return f"{found['url']} does not answer: {found['why']}"

@@ -1,0 +1,130 @@
+"""Causes in what waits and what is handed out: pure functions over facts. Each gives one finding, or None.
+
+poison-unacked         messages are handed out, at no executor, and keep the worker from asking for more
+prefetched-behind      messages wait in a busy worker while another one asks for work
+redelivery-loop        one request runs in two executors at once
+nobody-consumes-queue  messages wait in a queue that no connected worker asks for
+saturated              every executor is at work, and messages wait
+
+What waits is counted at each moment in one transaction with the list of clients. A client that is blocked in a BRPOP does not
+ask for a queue in which a message lies at that moment: Redis would have served it (https://redis.io/commands/brpop).
+"""
+
+from __future__ import annotations
+
+from harness.live.answer import State, duration
+from harness.live.facts import Facts
+from harness.live.finding import Finding
+from harness.live.join import ASKS, asks, backlog, counted, long_enough, named, others, reserved
+from harness.live.versions import known
+from harness.observe.roles import Role
+from harness.texts import few
+
+OLD_S = 10.0  # so long a message is handed out before anybody wonders
+VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
+
+
+def poison_unacked(facts: Facts) -> Finding | None:
+    if not facts.brokers or asks(facts) is not False or facts.busy or not facts.idle or facts.role is not Role.MAIN:
+        return None
+    left, waits = [one for one in reserved(facts) if (one.age_s or 0.0) >= OLD_S], backlog(facts)
+    if not left or not waits or any(others(look, moment) for look, moment in zip(facts.brokers, facts.moments, strict=True)):
+        return None
+    oldest = max(left, key=lambda one: one.age_s or 0.0)
+    return Finding(
+        cause="poison-unacked", state=State.WAITING,
+        reason=(
+            f"{len(left)} messages are handed out, {named(oldest)} for {duration(oldest.age_s)}, and no executor is at one of "
+            f"them; meanwhile {counted(waits)}"
+        ),
+        support=(
+            f"{facts.idle} executors are idle, and no other worker is connected", *known("poison-unacked", facts.versions),
+            "not proved: a rate limit of their task, or a worker that died, would look the same",
+        ),
+        now=f"restart the worker: what it holds goes back to its queue. Otherwise it does after {VISIBILITY}",
+        for_good="find out how that task ended: a MemoryError, or an acknowledgement that failed, is in the worker's log",
+    )  # fmt: skip
+
+
+def prefetched_behind(facts: Facts) -> Finding | None:
+    if not facts.brokers or not facts.busy or facts.idle != 0:
+        return None
+    free = [any(one.blocked for one in others(look, moment)) for look, moment in zip(facts.brokers, facts.moments, strict=True)]
+    behind = reserved(facts)
+    if not behind or not all(free) or not long_enough(facts):
+        return None
+    return Finding(
+        cause="prefetched-behind", state=State.WORKS,
+        reason=(
+            f"all its {facts.busy} executors are busy, and {len(behind)} messages are handed out and not begun, "
+            f"{named(behind[0])} among them, while another worker asks for work"
+        ),
+        support=("what a worker has prefetched no other one can take", "held by this worker, or by a third one"),
+        now="they run when this worker gets to them; a warm restart of it gives them to others",
+        for_good=(
+            "worker_prefetch_multiplier=1 with task_acks_late, or worker_disable_prefetch (Celery 5.6, Redis), or a queue of "
+            "their own for long tasks"
+        ),
+    )  # fmt: skip
+
+
+def may_be_behind(facts: Facts) -> bool:
+    """Whether a longer look may show messages that wait behind this worker's tasks."""
+    looks = list(zip(facts.brokers, facts.moments, strict=False))
+    return bool(facts.busy) and facts.idle == 0 and bool(reserved(facts)) and any(others(*one) for one in looks)
+
+
+def redelivery_loop(facts: Facts) -> Finding | None:
+    ids = [task.id for task in facts.tasks if task.id]
+    twice = [task for task in facts.tasks if task.id and (ids.count(task.id) > 1 or task.id in facts.elsewhere)]
+    if not twice:
+        return None
+    task = twice[0]
+    return Finding(
+        cause="redelivery-loop", state=State.WORKS,
+        reason=f"a request runs twice at once: {task.name}[{task.id}]",
+        support=(
+            f"a message that is not acknowledged within {VISIBILITY} is handed out again", f"one is in process {task.pid}",
+        ),
+        now="let one of both end; ending a worker hands its unacknowledged messages out again",
+        for_good="broker_transport_options: a visibility_timeout that is longer than the longest task, or no acks_late for it",
+    )  # fmt: skip
+
+
+def nobody_consumes(facts: Facts) -> Finding | None:
+    """A queue that grows, or stands, beside consumers that are all blocked: none of them asks for it."""
+    if not long_enough(facts) and len(facts.moments) > 1:
+        return None
+    for name, count in backlog(facts).items():
+        seen = [(look, [one for one in look.connections if one.near and one.command in ASKS]) for look in facts.brokers]
+        if name in facts.queues or not asks(facts) or not all(each and all(one.blocked for one in each) for _, each in seen):
+            continue
+        told = f"it was told to consume {few(list(facts.queues))}" if facts.queues else "the command line names no queue"
+        return Finding(
+            cause="nobody-consumes-queue", state=State.WORKS,
+            reason=f"{counted({name: count})}, and no connected worker asks for that queue",
+            support=(f"{len(seen[-1][1])} consumers wait for messages at each look, and get none of {name}", told),
+            now=f"start a worker for it: celery worker -Q {name}; or celery control add_consumer {name}",
+            for_good="let task_routes and the -Q of the workers name the same queues",
+        )  # fmt: skip
+    return None
+
+
+def saturated(facts: Facts) -> Finding | None:
+    """What waits cannot be taken: the worker does not ask, for every executor is busy."""
+    if not facts.brokers or facts.idle != 0 or not facts.busy or asks(facts) is not False:
+        return None
+    waits = {name: count for name, count in backlog(facts).items() if not facts.queues or name in facts.queues}
+    first, last = (sum(look.queues.get(name, 0) for name in waits) for look in (facts.brokers[0], facts.brokers[-1]))
+    if sum(waits.values()) < facts.busy or last < first:
+        return None
+    return Finding(
+        cause="saturated", state=State.WORKS,
+        reason=f"all its {facts.busy} executors are at work, and {counted(waits)}",
+        support=(f"none was taken away in {facts.span_s:.0f} s",),
+        for_good="more workers or executors, or shorter tasks",
+    )  # fmt: skip
+
+
+#: the worst and the best supported first
+ALL = (poison_unacked, redelivery_loop, prefetched_behind, nobody_consumes, saturated)

@@ -1,0 +1,30 @@
+"""The findings about a worker's machinery, its broker and its consumer, the worst first."""
+
+from __future__ import annotations
+
+from harness.live import backlog, consumer, machinery
+from harness.live.facts import Facts
+from harness.live.finding import Finding, ordered
+from harness.live.join import asks
+
+
+def found(facts: Facts) -> tuple[Finding, ...]:
+    if not facts.moments:
+        return ()
+    return ordered(decide(facts) for decide in (*machinery.ALL, *consumer.ALL, *backlog.ALL))
+
+
+def doubtful(facts: Facts) -> bool:
+    """Whether one moment shows something that has to be looked at for longer."""
+    return bool(found(facts)) or backlog.may_be_behind(facts)
+
+
+def hidden(facts: Facts, url: str) -> tuple[str, ...]:
+    """What could not be seen of the broker, and so is in no finding."""
+    if not url:
+        return ("what the broker holds: the application alone knows its URL; --broker tells it",)
+    if facts.brokers and asks(facts) is None:
+        return ("which of the broker's connections are the worker's: something stands between the two, or there are none",)
+    if facts.brokers and not facts.brokers[-1].whole:
+        return ("queues that are not among the first keys of a large database",)
+    return ()

@@ -1,0 +1,172 @@
+"""Causes in the consumer's connection: pure functions over facts. Each gives one finding, or None.
+
+consumer-lost       connected, executors idle, and nobody asks the broker for a message: after a reconnect, mostly
+half-open           a connection that the broker does not know (any more), or that acknowledges nothing
+control-plane-dead  as before, of the connection that hears `celery inspect` and `control`
+broker-lost         the broker does not answer, or the worker tries to connect again and again
+broker-refusing     it answers with an error: a wrong password, too many clients, still loading
+
+Nobody is asked over the control channel: a broadcast would reach every worker of the broker. That the channel is dead shows in
+its connection.
+"""
+
+from __future__ import annotations
+
+from harness.live.answer import State
+from harness.live.facts import Facts
+from harness.live.finding import Finding
+from harness.live.join import address, asks, backlog, connecting, counted, in_loop, long_enough, own, stopping
+from harness.live.versions import known, older
+from harness.machine.wires import Wire
+from harness.observe.roles import Role
+from harness.texts import few
+
+GREEN = ("gevent", "eventlet")
+
+
+def consumer_lost(facts: Facts) -> Finding | None:
+    if not facts.brokers or asks(facts) is not False or facts.idle == 0 or facts.role is not Role.MAIN:
+        return None
+    if any(connecting(stack) or stopping(stack) for stack in facts.frames):
+        return None
+    waits, held = backlog(facts), min(look.unacked for look in facts.brokers)
+    if held and (not waits or facts.idle is None):
+        return None  # what is handed out may be all that it may hold
+    doubts = _doubts(facts, held)
+    unsure = bool(held) or facts.idle is None
+    unread = [wire for wire in facts.last.wires if wire.unread and not wire.watched and wire.remote[1] == facts.port]
+    support = [
+        f"at {len(facts.moments)} looks in {facts.span_s:.0f} s, none of its {len(own(facts.last))} connections that the "
+        f"broker knows asked for a message",
+        *(f"{facts.idle} executors are idle" for _ in [0] if facts.idle),
+        *(
+            f"{wire.unread} bytes of the broker stand unread at port {wire.local[1]}, which its loop does not watch"
+            for wire in unread
+        ),
+        *known("consumer-lost", facts.versions),
+        *(f"not proved: {doubt}" for doubt in doubts),
+    ]
+    what = f"{counted(waits)}, and it asks for none" if waits else "it asks for no message; none waits now"
+    proved = long_enough(facts) and bool(waits) and not doubts
+    return Finding(
+        cause="consumer-lost", state=State.STUCK if proved else State.UNKNOWN if unsure else State.WAITING,
+        reason=f"its consumer {'may be' if unsure else 'is'} lost: it is connected; {what}", support=tuple(support),
+        now=(
+            "restart the worker; what waits stays in the broker"
+            + (", but a message that stands unread in its connection is lost" if unread else "")
+            + ". If somebody has cancelled its consumer (celery control cancel_consumer), add_consumer brings it back"
+        ),
+        for_good="upgrade kombu; until then restart a worker whose queue grows while it is idle",
+    )  # fmt: skip
+
+
+def _doubts(facts: Facts, held: int) -> list[str]:
+    """Why it may still ask: what would keep a healthy worker from it."""
+    found = []
+    if held:
+        found.append(f"{held} messages are handed out; with a rate limit or an ETA they may keep it from asking")
+    if facts.pool in GREEN or facts.idle is None:
+        found.append("what its executors do cannot be seen")
+    elif not facts.frames or not all(map(in_loop, facts.frames)):
+        found.append("its main process was not seen in its loop")
+    if facts.queues and not set(facts.queues) & set(backlog(facts)):
+        found.append(f"nothing waits in the queues that it was told to consume, {few(list(facts.queues))}")
+    return found
+
+
+def half_open(facts: Facts) -> Finding | None:
+    """What is established for the main process, and not known to the broker; or what the broker does not acknowledge."""
+    silent, unknown = _silent(facts), _unknown(facts)
+    if not silent and not unknown:
+        return None
+    wire = (silent or unknown)[0]
+    if unknown and asks(facts) and not any(one.subscribed for _, one in own(facts.last)):
+        return Finding(
+            cause="control-plane-dead", state=State.WORKS,
+            reason="it consumes, but the connection on which it hears 'celery inspect' and 'control' is dead",
+            support=(_dead(wire), *known("control-plane-dead", facts.versions)),
+            now="restart it if you need inspect and control", for_good="upgrade kombu",
+        )  # fmt: skip
+    if unknown and asks(facts):
+        return None  # what it does not consume on may be anything: a connection of the application's, say
+    waits = backlog(facts)
+    nobody_ends_it = not wire.timer and not wire.unsent and older(facts.versions, "kombu", "5.7")
+    proved = bool(unknown and waits and nobody_ends_it) and long_enough(facts) and facts.role is Role.MAIN
+    what = "the broker acknowledges nothing that it sends" if silent else "the broker does not know its connection"
+    return Finding(
+        cause="half-open", state=State.STUCK if proved else State.WAITING,
+        reason=f"{what}{f', and {counted(waits)}' if waits else ''}",
+        support=(
+            _dead(wire), f"at {len(facts.moments)} looks in {facts.span_s:.0f} s", *known("half-open", facts.versions),
+            *([] if proved else ["not proved: TCP gives up by itself, after up to 15 minutes"] if silent else []),
+        ),
+        now="restart the worker; what waits stays in the broker",
+        for_good="set socket_keepalive and health_check_interval in broker_transport_options; upgrade kombu",
+    )  # fmt: skip
+
+
+def _dead(wire: Wire) -> str:
+    state = f"{wire.unsent} bytes unacknowledged" if wire.unsent else "established"
+    return f"its connection from {address(wire.local)} to {address(wire.remote)} ({state})"
+
+
+def _silent(facts: Facts) -> list[Wire]:
+    """Connections to the broker whose bytes were sent again and again at each moment."""
+    each = [
+        {one.local for one in moment.wires if one.remote[1] == facts.port and one.timer == "retransmit" and one.unsent}
+        for moment in facts.moments
+    ]
+    stay = set.intersection(*each) if each and facts.port else set()
+    return [one for one in facts.last.wires if one.local in stay]
+
+
+def _unknown(facts: Facts) -> list[Wire]:
+    """Established with the same server as others that it knows, and not known to it at any moment."""
+    if not facts.brokers or not all(own(moment) for moment in facts.moments):
+        return []
+    servers = {wire.remote for moment in facts.moments for wire, _ in own(moment)}
+    each = [
+        {one.local for one in moment.wires if one.state == "established" and one.remote in servers}
+        - {wire.local for wire, _ in own(moment)}
+        for moment in facts.moments
+    ]
+    return [one for one in facts.last.wires if one.local in set.intersection(*each)]
+
+
+def broker_lost(facts: Facts) -> Finding | None:
+    """Lost, or refusing: it does not serve us with the worker's own URL, and the worker has no connection that it serves."""
+    looks = [moment.broker for moment in facts.moments]
+    last = looks[-1] if looks else None
+    standing = [one for one in facts.last.wires if one.remote[1] == facts.port and one.state == "established"] if looks else []
+    if last is None or not all(look is not None and look.answers is False for look in looks):
+        return _reconnecting(facts)
+    late = "imed out" in last.why or "imeout" in last.why
+    if standing and (last.refused or not late):
+        return None  # we may have the wrong URL: the worker is connected
+    name, what = ("broker-refusing", "refuses it") if last.refused else ("broker-lost", "does not answer")
+    support = (f"the broker says: {last.why}",) if last.refused else (last.why,)
+    ports = f"it has {len(standing) or 'no'} connection{'s' if len(standing) > 1 else ''} to port {facts.port}"
+    return Finding(
+        cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}", support=(*support, ports),
+        now=(
+            "mend what it says: the URL's password, the server's maxclients or memory; the worker goes on by itself"
+            if last.refused
+            else "start the broker, or mend the way to it; the worker tries again by itself"
+        ),
+        for_good="watch the broker itself; broker_connection_max_retries says when the worker gives up",
+    )  # fmt: skip
+
+
+def _reconnecting(facts: Facts) -> Finding | None:
+    if not facts.frames or not all(map(connecting, facts.frames)) or not facts.brokers or asks(facts):
+        return None
+    return Finding(
+        cause="broker-lost", state=State.WAITING,
+        reason="it tries to connect to its broker again and again, though this broker answers us",
+        support=("its main process stands in kombu's retry",),
+        now="compare the worker's broker URL with this one; its log says what it gets for an answer",
+    )  # fmt: skip
+
+
+#: the worst and the best supported first
+ALL = (half_open, consumer_lost, broker_lost)

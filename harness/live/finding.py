@@ -1,0 +1,26 @@
+"""What can be wrong with a worker besides its tasks: one cause, its support, and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.live.answer import WORST, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A cause in the pool's machinery, at the broker or in the consumer. `state`: of the worker, if nothing worse is known;
+    `reason`: one sentence; `now`, `for_good`: what helps, '' if nothing needs to be done."""
+
+    cause: str
+    state: State
+    reason: str
+    support: tuple[str, ...] = ()
+    now: str = ""
+    for_good: str = ""
+
+
+def ordered(findings: Iterable[Finding | None]) -> tuple[Finding, ...]:
+    """The worst first; of equals the one that was asked for first."""
+    return tuple(sorted((one for one in findings if one is not None), key=lambda one: WORST.index(one.state)))

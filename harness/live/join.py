@@ -1,0 +1,88 @@
+"""The worker and the broker side by side: what several causes ask of the facts. Pure functions."""
+
+from __future__ import annotations
+
+import re
+
+from harness.live.facts import BrokerLook, Connection, Facts, Frames, Message, Moment
+from harness.machine.wires import Wire
+from harness.texts import few
+
+ASKS = ("brpop", "bzmpop", "blpop")
+ASKED_S = 2.0  # so long ago a connection may have asked: BRPOP ends after a second, and is sent anew
+LEAST_LOOKS, LEAST_S = 5, 3.0  # for what is said to be so all the time
+LOOP = re.compile(r"/celery/worker/loops\.py$")
+CONNECTING = re.compile(r"\b(retry_over_time|_?ensure_connection|ensure_connected|_establish_connection)$")
+STOPPING = (re.compile(r"\b(stop|terminate|_shutdown)$"), re.compile(r"/celery/worker/worker\.py$"))
+
+
+def address(end: tuple[str, int]) -> str:
+    """As Redis writes it."""
+    return f"[{end[0]}]:{end[1]}" if ":" in end[0] else f"{end[0]}:{end[1]}"
+
+
+def own(moment: Moment) -> list[tuple[Wire, Connection]]:
+    """The worker's connections that the broker knows, joined by the worker's own end."""
+    by_address = {one.address: one for one in moment.broker.connections} if moment.broker else {}
+    return [(wire, by_address[end]) for wire in moment.wires if (end := address(wire.local)) in by_address]
+
+
+def asks(facts: Facts) -> bool | None:
+    """Whether the worker asked for a message at any moment; None if its connections cannot be told from others'."""
+    joined = [own(moment) for moment in facts.moments]
+    if not all(joined):
+        return None
+    return any(asking(connection) for each in joined for _, connection in each)
+
+
+def asking(connection: Connection) -> bool:
+    return connection.command in ASKS and (connection.blocked or connection.idle_s <= ASKED_S)
+
+
+def in_loop(stack: Frames) -> bool:
+    """Whether a stack of the main thread stands in Celery's loop, which consumes."""
+    return any(LOOP.search(file) for _, file in stack)
+
+
+def connecting(stack: Frames) -> bool:
+    return any(CONNECTING.search(name) for name, _ in stack)
+
+
+def stopping(stack: Frames) -> bool:
+    """Whether the worker shuts down."""
+    return any(STOPPING[0].search(name) and STOPPING[1].search(file) for name, file in stack)
+
+
+def long_enough(facts: Facts) -> bool:
+    return len(facts.moments) >= LEAST_LOOKS and facts.span_s >= LEAST_S
+
+
+def backlog(facts: Facts) -> dict[str, int]:
+    """Messages that waited in each queue at every moment: the fewest."""
+    looks = facts.brokers
+    names = set.intersection(*(set(look.queues) for look in looks)) if looks else set()
+    return {name: min(look.queues[name] for look in looks) for name in sorted(names)}
+
+
+def others(look: BrokerLook, moment: Moment) -> list[Connection]:
+    """Consumers of the same database that are none of this worker's."""
+    ours = {address(wire.local) for wire in moment.wires}
+    return [one for one in look.connections if one.near and one.command in ASKS and one.address not in ours]
+
+
+def reserved(facts: Facts) -> list[Message]:
+    """What was handed out at each moment, was put off by nobody, and is at no executor that can be seen."""
+    active = {task.id for task in facts.tasks} | facts.elsewhere
+    looks = facts.brokers
+    stay = set.intersection(*({one.id for one in look.handed} for look in looks)) if looks else set()
+    return [one for one in looks[-1].handed if one.id in stay - active and not one.put_off] if looks else []
+
+
+def counted(waits: dict[str, int]) -> str:
+    """'3 messages wait in celery'."""
+    many = sum(waits.values())
+    return f"{many} message{' waits' if many == 1 else 's wait'} in {few(list(waits))}" if waits else "nothing waits"
+
+
+def named(one: Message) -> str:
+    return f"{one.task}[{one.id}]"

@@ -1,0 +1,140 @@
+"""Which versions a worker runs, and which known bugs they have: told by the names of folders in its environment. Nothing of
+it is imported.
+
+A bug is named only beside a finding that it explains (`known`). Where each fix is was read in the packages themselves:
+kombu 5.4.0 holds #2007; kombu 5.6.2 holds none of #2492, #2590 and #2630, kombu 5.7.0 all three; billiard 4.3.0 holds #451,
+billiard 4.2.4 does not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from harness.live.facts import Frames
+from harness.machine import procfs
+
+PACKAGES = ("celery", "kombu", "billiard", "redis", "amqp", "gevent", "eventlet")
+INFO = re.compile(r"^(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-]+)\.(dist|egg)-info$")
+PLACE = re.compile(r"(/\S*?/(?:site|dist)-packages)/")
+NUMBERS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bug:
+    """`causes`: the findings that it explains; it came with version `since`, and is gone in `fixed`; `upgrade`: the first
+    version that has none of its kind."""
+
+    package: str
+    since: str
+    fixed: str
+    causes: tuple[str, ...]
+    what: str
+    source: str
+    upgrade: str
+
+
+BUGS = (
+    Bug(
+        package="kombu", since="5.2.3", fixed="5.4.0", causes=("consumer-lost",), source="celery#8030, kombu#2007",
+        upgrade="5.7.0",
+        what="after a reconnect, the old channel takes the new one out of the worker's loop",
+    ),
+    Bug(
+        package="kombu", since="5.4.0", fixed="5.7.0", causes=("consumer-lost",), source="kombu#2492, kombu#2630",
+        upgrade="5.7.0",
+        what="after a reconnect, the new connection may not be read, or not be asked on",
+    ),
+    Bug(
+        package="kombu", since="4.0", fixed="5.7.0", causes=("half-open", "control-plane-dead"),
+        source="celery#10502, kombu#2590",
+        upgrade="5.7.0",
+        what="a connection that died silently is asked for a sign of life, and nobody looks whether one comes",
+    ),
+    Bug(
+        package="billiard", since="3.6", fixed="4.3.0", causes=("poison-unacked",), source="celery#10462, billiard#451",
+        upgrade="4.3.0",
+        what="a task with acks_late that ends with MemoryError is never acknowledged, and keeps its place",
+    ),
+)  # fmt: skip
+
+
+def known(cause: str, versions: Mapping[str, str]) -> tuple[str, ...]:
+    """The bugs of these versions that explain a finding, a sentence each.
+
+    >>> known("consumer-lost", {"kombu": "5.2.4"})[0]
+    'kombu 5.2.4 has a bug that does this (celery#8030, kombu#2007): after a reconnect, the old channel takes the new one out of the worker's loop; upgrade to kombu 5.7.0 or later'
+    >>> known("consumer-lost", {"kombu": "5.7.0"}), known("saturated", {"kombu": "5.2.4"})
+    ((), ())
+    """  # noqa: E501
+    return tuple(
+        f"{bug.package} {found} has a bug that does this ({bug.source}): {bug.what}; upgrade to {bug.package} {bug.upgrade} or "
+        f"later"
+        for bug in BUGS
+        if cause in bug.causes
+        and (found := versions.get(bug.package))
+        and _numbers(bug.since) <= _numbers(found) < _numbers(bug.fixed)
+    )
+
+
+def older(versions: Mapping[str, str], package: str, version: str) -> bool:
+    """Whether this package is known to be older than that; False if it is not known."""
+    found = versions.get(package)
+    return found is not None and _numbers(found) < _numbers(version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release's numbers: a pre-release counts as its release."""
+    return tuple(int(one) for one in NUMBERS.findall(re.split(r"(?:a|b|rc|\.dev|\.post|\+)\d*", version)[0])[:3])
+
+
+def of(pid: int, argv: Iterable[str], frames: Iterable[Frames]) -> dict[str, str]:
+    """The versions of the packages that matter here, in the environment that this process runs in; {} if it cannot be told."""
+    for folder in _places(pid, list(argv), frames):
+        found = parse(_names(f"/proc/{pid}/root{folder}") or _names(folder))
+        if "celery" in found:
+            return found
+    return {}
+
+
+def parse(names: Iterable[str]) -> dict[str, str]:
+    """
+    >>> parse(["kombu-5.2.4.dist-info", "kombu", "redis-4.1.0.dist-info", "django-4.dist-info"])
+    {'kombu': '5.2.4', 'redis': '4.1.0'}
+    """
+    told = (INFO.match(name) for name in names)
+    return {one["name"].lower(): one["version"] for one in told if one and one["name"].lower() in PACKAGES}
+
+
+def _places(pid: int, argv: list[str], frames: Iterable[Frames]) -> list[str]:
+    """Folders of packages: those of its stack and of its libraries first, then those that its environment has."""
+    found = [told[1] for stack in frames for _, file in stack if "/celery/" in file and (told := PLACE.match(file))]
+    found += [told[1] for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines() if (told := PLACE.search(line))]
+    variables = dict(part.partition("=")[::2] for part in (procfs.read(f"/proc/{pid}/environ") or "").split("\0"))
+    roots = [variables.get("VIRTUAL_ENV", ""), *(str(PurePosixPath(word).parent.parent) for word in argv[:1] if "/" in word)]
+    roots.append(str(PurePosixPath(_link(f"/proc/{pid}/exe")).parent.parent))
+    for root in roots:
+        if root.startswith("/"):
+            found += [
+                f"{root}/lib/{name}/site-packages"
+                for name in _names(f"/proc/{pid}/root{root}/lib")
+                if name.startswith("python3")
+            ]
+    return list(dict.fromkeys(found))
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return "/"
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(one.name for one in Path(folder).iterdir())
+    except OSError:
+        return []
