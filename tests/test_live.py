@@ -263,7 +263,7 @@ def test_what_a_command_line_says_is_read_in_any_spelling(monkeypatch: pytest.Mo
         2: "[celeryd: web@host:MainProcess] -active- (worker --app=shop --pool=gevent --concurrency=100)",
     }
     monkeypatch.setattr(find, "command", lambda pid: [lines[pid]] if pid == 2 else lines[pid].split())
-    monkeypatch.setattr(find, "_url", lambda pid: "")
+    monkeypatch.setattr(find, "_url", lambda pid, names: "")
     one, two = find.described(1), find.described(2)
     assert one == Worker(
         main=1, known=True, pool="prefork", concurrency=4, hostname="web@%h", app="shop:app", broker="redis://b"

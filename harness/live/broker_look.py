@@ -39,15 +39,20 @@ class Broker:
         if urlsplit(self.url).scheme not in broker.SCHEMES:
             return BrokerLook(answers=None, why="it is neither Redis nor Valkey: no other can be asked so far")
         try:
-            if self._client is None:
-                self._client = _client(self.url)
-                self._bind(self._client)
-            return self._look(self._client)
+            return self._look(*self.opened())
         except (redis.AuthenticationError, redis.ResponseError, redis.BusyLoadingError) as error:
             return BrokerLook(answers=False, refused=True, why=visible(str(error)))
         except (redis.RedisError, OSError, ValueError) as error:
             refused = "max number of clients" in str(error)
             return BrokerLook(answers=False, refused=refused, why=visible(str(error)))
+
+    def opened(self) -> tuple[redis.Redis, list[str]]:
+        """A client, and the queues that are known. Raises redis.RedisError."""
+        if self._client is None:
+            client = _client(self.url)
+            self._bind(client)
+            self._client = client
+        return self._client, sorted(self._bound)
 
     def close(self) -> None:
         if self._client is not None:
@@ -68,9 +73,8 @@ class Broker:
                 members = cast("set[bytes]", client.smembers(key))
                 self._bound |= {member.split(MARK)[-1].decode("utf-8", "replace") for member in members}
 
-    def _look(self, client: redis.Redis) -> BrokerLook:
+    def _look(self, client: redis.Redis, names: list[str]) -> BrokerLook:
         """All of one moment: in a transaction, so that nobody gets a message in between."""
-        names = sorted(self._bound)
         pipe = client.pipeline(transaction=True)
         pipe.client_list()
         pipe.zrange("unacked_index", 0, MOST_HANDED - 1, withscores=True)

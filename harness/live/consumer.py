@@ -22,6 +22,7 @@ from harness.observe.roles import Role
 from harness.texts import few
 
 GREEN = ("gevent", "eventlet")
+NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
 
 
 def consumer_lost(facts: Facts) -> Finding | None:
@@ -53,11 +54,16 @@ def consumer_lost(facts: Facts) -> Finding | None:
         reason=f"its consumer {'may be' if unsure else 'is'} lost: it is connected; {what}", support=tuple(support),
         now=(
             "restart the worker; what waits stays in the broker"
-            + (", but a message that stands unread in its connection is lost" if unread else "")
+            + (", but a message that stands unread in its connection is lost" if _message(unread) else "")
             + ". If somebody has cancelled its consumer (celery control cancel_consumer), add_consumer brings it back"
         ),
-        for_good="upgrade kombu; until then restart a worker whose queue grows while it is idle",
+        for_good="keep kombu up to date, and let something restart a worker whose queue grows while it is idle",
     )  # fmt: skip
+
+
+def _message(unread: list[Wire]) -> bool:
+    """Whether more than the answer that there is none stands unread."""
+    return any(one.unread > NOTHING_BYTES for one in unread)
 
 
 def _doubts(facts: Facts, held: int) -> list[str]:

@@ -17,12 +17,13 @@ PYTHON = re.compile(r"^(python|pypy)[\d.]*$")
 WITH_VALUE = ("-W", "-X")  # options of Python's own
 NAMES = {"processes": "prefork", "prefork": "prefork", "threads": "threads", "solo": "solo", "gevent": "gevent",
          "eventlet": "eventlet"}  # fmt: skip
-URLS = ("CELERY_BROKER_URL", "BROKER_URL")
+URLS, RESULTS = ("CELERY_BROKER_URL", "BROKER_URL"), ("CELERY_RESULT_BACKEND", "RESULT_BACKEND")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A worker as its command line describes it: '' and 0 for what that does not say. `broker`: a URL, with its password."""
+    """A worker as its command line describes it: '' and 0 for what that does not say. `broker` and `results`: URLs, with their
+    passwords."""
 
     main: int
     known: bool = False  # it is one by its command line
@@ -31,6 +32,7 @@ class Worker:
     hostname: str = ""
     app: str = ""
     broker: str = ""
+    results: str = ""
 
     def tree(self) -> list[ProcessStat]:
         """Its processes now, the main one first; none once it has ended."""
@@ -69,7 +71,8 @@ def described(pid: int) -> Worker:
         concurrency=int(concurrency) if concurrency.isdigit() else 0,
         hostname=title["name"] if title else option(words, "-n", "--hostname"),
         app=option(words, "-A", "--app"),
-        broker=option(words, "-b", "--broker") or _url(pid),
+        broker=option(words, "-b", "--broker") or _url(pid, URLS),
+        results=option(words, "--result-backend", "--result-backend") or _url(pid, RESULTS),
     )
 
 
@@ -127,6 +130,6 @@ def option(words: Sequence[str], short: str, long: str) -> str:
     return ""
 
 
-def _url(pid: int) -> str:
+def _url(pid: int, names: Sequence[str]) -> str:
     variables = dict(part.partition("=")[::2] for part in (procfs.read(f"/proc/{pid}/environ") or "").split("\0"))
-    return next((variables[name] for name in URLS if variables.get(name)), "")
+    return next((variables[name] for name in names if variables.get(name)), "")

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.judge.singular import of_one
 from harness.live.answer import WORST, Executor, Report, State, duration
+from harness.live.whereabouts import Place
 from harness.texts import visible
 
 SCHEMA = 1
@@ -70,9 +71,18 @@ def broker_of(report: Report) -> str:
     return f"{found['url']}: {'; '.join(said)}"
 
 
-def as_json(reports: Sequence[Report]) -> dict[str, Any]:
-    """The contract: schema 1."""
-    return {"schema": SCHEMA, "state": state_of(reports).value, "workers": [of_worker(one) for one in reports]}
+def of_place(place: Place) -> str:
+    """Where one request is."""
+    lines = [f"request {place.id}: {place.where}", f"  {place.said}", *(f"  not seen: {one}" for one in place.unseen)]
+    return "\n".join(visible(line) for line in lines)
+
+
+def as_json(reports: Sequence[Report], place: Place | None = None) -> dict[str, Any]:
+    """The contract: schema 1. `task` is there if one was asked for."""
+    found = {"schema": SCHEMA, "state": state_of(reports).value, "workers": [of_worker(one) for one in reports]}
+    if place is not None:
+        found["task"] = {"id": place.id, "where": place.where, "said": place.said, "unseen": list(place.unseen)}
+    return found
 
 
 def of_worker(one: Report) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from harness.live import broker_look, causes, find, tasks, versions
+from harness.live import broker_look, causes, find, join, tasks, versions
 from harness.live.attach import Seen
 from harness.live.broker_look import Broker
 from harness.live.facts import Facts, Frames, Moment
@@ -45,7 +45,7 @@ def watched(
         frames.append(_frames(pid))
         facts = _facts(seen, queues, url, tuple(moments), tuple(frames))
     if facts.tasks:
-        facts = replace(facts, elsewhere=_elsewhere(pid))
+        facts = replace(facts, elsewhere=_elsewhere(pid, moments[-1]))
     if broker is not None:
         broker.close()
     return facts
@@ -81,10 +81,19 @@ def _idle(seen: Seen, main: ProcessLook | None) -> int | None:
     return max(0, (many or os.cpu_count() or 1) - len(main.tracing)) if not seen.moved else 0
 
 
-def _elsewhere(main: int) -> frozenset[str]:
-    """The ids of the tasks that other workers of this machine run."""
-    others = [stat.pid for worker in find.workers() if worker.main != main for stat in worker.tree()]
+def _elsewhere(main: int, moment: Moment) -> frozenset[str]:
+    """The ids of the tasks that other workers of this machine run, if the same broker knows them."""
+    known = {one.address for one in moment.broker.connections} if moment.broker else set()
+    known -= {join.address(one.local) for one in moment.wires}
+    if not known:
+        return frozenset()
+    workers = [one for one in find.workers() if one.main != main and _ends(one.main) & known]
+    others = [stat.pid for worker in workers for stat in worker.tree()]
     return frozenset(task.id for pid in others[:MOST_OTHERS] for task in tasks.running(pid, {}) or () if task.id)
+
+
+def _ends(pid: int) -> set[str]:
+    return {join.address(one.local) for one in wires.of(pid)}
 
 
 def _is_idle(processes: tuple[ProcessLook, ...], pid: int) -> bool:

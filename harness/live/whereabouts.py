@@ -1,0 +1,164 @@
+"""Where one request is: at an executor, handed out, in a queue, done, or nowhere that can be seen. Nothing is unpickled, and no
+more than some thousands of messages are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+import redis
+
+from harness import broker
+from harness.live import message
+from harness.live.answer import Executor, Report, State, duration
+from harness.live.broker_look import PRIORITIES, Broker
+from harness.live.facts import Message
+from harness.texts import visible
+
+MOST_MESSAGES, AT_ONCE = 5000, 200  # of each queue, the next ones first; of the table of what is handed out
+RESULT = "celery-task-meta-"  # before an id, in the store of results (celery/backends/base.py)
+MOST_BYTES = 1 << 20  # of a result whose state is read
+SEEN_POOLS = ("prefork", "threads", "solo")
+ENDED = ("SUCCESS", "FAILURE", "REVOKED", "IGNORED", "REJECTED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """`where`: running, handed-out, queued, done or nowhere; `said`: one sentence; `unseen`: what was not looked at."""
+
+    id: str
+    where: str
+    said: str
+    state: State
+    unseen: tuple[str, ...] = ()
+
+
+def place(task_id: str, reports: Sequence[Report], url: str, results: Iterable[str] = ()) -> Place:
+    """Where this request is. `url`: of the broker, '' if nobody knows it; `results`: of stores of results, beside the broker."""
+    for report in reports:
+        for one in report.executors:
+            if one.task_id == task_id:
+                return Place(id=task_id, where="running", said=_running(report, one), state=one.state)
+    green = [f"process {one.pid}" for one in reports if one.pool not in SEEN_POOLS]
+    unseen = [f"what runs in greenlets of {', '.join(green)}"] if green else []
+    found = _asked(task_id, url, unseen) if url else None
+    found = found or _done(task_id, [url, *results], unseen)
+    if not url:
+        unseen.append("the broker: --broker tells its URL")
+    said = found or (
+        "nowhere",
+        "it is nowhere that can be seen: it was lost, or never sent, or it has ended and left no result, or it is with a worker or "
+        "a broker elsewhere",
+        State.UNKNOWN,
+    )
+    return Place(id=task_id, where=said[0], said=said[1], state=said[2], unseen=tuple(unseen))
+
+
+Said = tuple[str, str, State]
+
+
+def _running(report: Report, one: Executor) -> str:
+    thread = f", thread {one.tid}," if one.tid != one.pid else ""
+    waits = f"; it waits for {one.waits_for}" if one.waits_for else ""
+    return f"process {one.pid}{thread} of worker {report.pid} runs it ({one.task}) for {duration(one.since_s)}{waits}"
+
+
+def _asked(task_id: str, url: str, unseen: list[str]) -> Said | None:
+    """What the broker knows of it."""
+    if urlsplit(url).scheme not in broker.SCHEMES:
+        unseen.append("the broker, which is neither Redis nor Valkey")
+        return None
+    there = Broker(url, ("celery",))
+    try:
+        client, names = there.opened()
+        return _handed(task_id, client, unseen) or _queued(task_id, client, names, unseen)
+    except (redis.RedisError, OSError, ValueError) as error:
+        unseen.append(f"the broker at {broker.shown(url)}: {visible(str(error))}")
+        return None
+    finally:
+        there.close()
+
+
+def _handed(task_id: str, client: redis.Redis, unseen: list[str]) -> Said | None:
+    cursor, read = 0, 0
+    while read < MOST_MESSAGES:
+        cursor, table = cast("tuple[int, dict[bytes, bytes]]", client.hscan("unacked", cursor, count=AT_ONCE))
+        for tag, text in table.items():
+            found = message.handed(text, None)
+            if found is not None and found.id == task_id:
+                return _told(found, client.zscore("unacked_index", tag), client)
+        read += len(table)
+        if cursor == 0:
+            return None
+    unseen.append(f"more than {MOST_MESSAGES} messages that are handed out")
+    return None
+
+
+def _told(found: Message, since: float | None, client: redis.Redis) -> Said:
+    seconds, _ = cast("tuple[int, int]", client.time())
+    ago = f" {duration(max(0.0, seconds - since))} ago" if since is not None else ""
+    why = "it was put off (an ETA, a countdown, a retry)" if found.put_off else "it waits there, or runs where nobody may look"
+    again = "; it was handed out before, and came back" if found.redelivered else ""
+    return "handed-out", f"a worker was given it ({found.task}){ago}, and has not acknowledged it: {why}{again}", State.WAITING
+
+
+def _queued(task_id: str, client: redis.Redis, names: Sequence[str], unseen: list[str]) -> Said | None:
+    """From the end that is taken from, so that the place is a place in the line."""
+    for name in names:
+        before = 0
+        for key in (f"{name}{one}" for one in PRIORITIES):
+            length = client.llen(key)
+            for start in range(0, min(length, MOST_MESSAGES), AT_ONCE):
+                raw = cast("list[bytes]", client.lrange(key, -start - AT_ONCE, -start - 1))
+                for number, text in enumerate(reversed(raw)):
+                    found = message.parse(text, name)
+                    if found is not None and found.id == task_id:
+                        line = f"it waits in {visible(name)}, place {before + start + number + 1} of {_length(client, name)}"
+                        return "queued", f"{line} ({found.task})", State.WAITING
+            if length > MOST_MESSAGES:
+                unseen.append(f"{length - MOST_MESSAGES} messages of {visible(name)}")
+            before += length
+    return None
+
+
+def _length(client: redis.Redis, name: str) -> int:
+    return sum(client.llen(f"{name}{one}") for one in PRIORITIES)
+
+
+def _done(task_id: str, urls: Iterable[str], unseen: list[str]) -> Said | None:
+    """Whether a result is stored; of that the state alone is read."""
+    for url in dict.fromkeys(one for one in urls if urlsplit(one).scheme in broker.SCHEMES):
+        there = Broker(url)
+        try:
+            client, _ = there.opened()
+            key = f"{RESULT}{task_id}"
+            if client.exists(key):
+                status = _status(client, key)
+                done = not status or status in ENDED
+                said = f"its result is stored{f': {status}' if status else ''}" if done else f"its state is stored: {status}"
+                return (
+                    ("done", said, State.WORKS)
+                    if done
+                    else ("nowhere", f"{said}, and no executor is seen at it", State.UNKNOWN)
+                )
+        except (redis.RedisError, OSError, ValueError) as error:
+            unseen.append(f"the results at {broker.shown(url)}: {visible(str(error))}")
+        finally:
+            there.close()
+    return None
+
+
+def _status(client: redis.Redis, key: str) -> str:
+    """'' if it is no JSON, or large."""
+    if client.type(key) != b"string" or client.strlen(key) > MOST_BYTES:
+        return ""
+    try:
+        found = json.loads(cast("bytes", client.get(key)) or b"")
+    except ValueError:
+        return ""
+    status = found.get("status") if isinstance(found, dict) else None
+    return visible(status) if isinstance(status, str) else ""
