@@ -79,7 +79,7 @@ def of_place(place: Place) -> str:
 
 def as_json(reports: Sequence[Report], place: Place | None = None) -> dict[str, Any]:
     """The contract: schema 1. `task` is there if one was asked for."""
-    found = {"schema": SCHEMA, "state": state_of(reports).value, "workers": [of_worker(one) for one in reports]}
+    found: dict[str, Any] = {"schema": SCHEMA, "state": state_of(reports).value, "workers": [of_worker(one) for one in reports]}
     if place is not None:
         found["task"] = {"id": place.id, "where": place.where, "said": place.said, "unseen": list(place.unseen)}
     return found

@@ -38,7 +38,7 @@ class Place:
 
 
 def place(task_id: str, reports: Sequence[Report], url: str, results: Iterable[str] = ()) -> Place:
-    """Where this request is. `url`: of the broker, '' if nobody knows it; `results`: of stores of results, beside the broker."""
+    """Where this request is. `url`: of the broker, '' if nobody knows it; `results`: of stores of results beside it."""
     for report in reports:
         for one in report.executors:
             if one.task_id == task_id:
@@ -51,8 +51,7 @@ def place(task_id: str, reports: Sequence[Report], url: str, results: Iterable[s
         unseen.append("the broker: --broker tells its URL")
     said = found or (
         "nowhere",
-        "it is nowhere that can be seen: it was lost, or never sent, or it has ended and left no result, or it is with a worker or "
-        "a broker elsewhere",
+        "it is nowhere that can be seen: lost, or never sent, or ended without a result, or with a worker or a broker elsewhere",
         State.UNKNOWN,
     )
     return Place(id=task_id, where=said[0], said=said[1], state=said[2], unseen=tuple(unseen))
@@ -99,7 +98,7 @@ def _handed(task_id: str, client: redis.Redis, unseen: list[str]) -> Said | None
 
 
 def _told(found: Message, since: float | None, client: redis.Redis) -> Said:
-    seconds, _ = cast("tuple[int, int]", client.time())
+    seconds, _ = client.time()
     ago = f" {duration(max(0.0, seconds - since))} ago" if since is not None else ""
     why = "it was put off (an ETA, a countdown, a retry)" if found.put_off else "it waits there, or runs where nobody may look"
     again = "; it was handed out before, and came back" if found.redelivered else ""
@@ -138,13 +137,9 @@ def _done(task_id: str, urls: Iterable[str], unseen: list[str]) -> Said | None:
             key = f"{RESULT}{task_id}"
             if client.exists(key):
                 status = _status(client, key)
-                done = not status or status in ENDED
-                said = f"its result is stored{f': {status}' if status else ''}" if done else f"its state is stored: {status}"
-                return (
-                    ("done", said, State.WORKS)
-                    if done
-                    else ("nowhere", f"{said}, and no executor is seen at it", State.UNKNOWN)
-                )
+                if status and status not in ENDED:
+                    return "nowhere", f"its state is stored: {status}; no executor is seen at it", State.UNKNOWN
+                return "done", f"its result is stored{f': {status}' if status else ''}", State.WORKS
         except (redis.RedisError, OSError, ValueError) as error:
             unseen.append(f"the results at {broker.shown(url)}: {visible(str(error))}")
         finally:
