@@ -51,7 +51,7 @@ def place(task_id: str, reports: Sequence[Report], url: str, results: Iterable[s
         unseen.append("the broker: --broker tells its URL")
     said = found or (
         "nowhere",
-        "it is nowhere that can be seen: lost, or never sent, or ended without a result, or with a worker or a broker elsewhere",
+        "it is nowhere that can be seen: lost, never sent, ended without a result, or with a worker or a broker elsewhere",
         State.UNKNOWN,
     )
     return Place(id=task_id, where=said[0], said=said[1], state=said[2], unseen=tuple(unseen))

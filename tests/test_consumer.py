@@ -1,0 +1,260 @@
+"""What `harness why` says of the consumer and of what waits, over plain facts; real workers in `integration`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.live import causes, combine
+from harness.live.answer import State
+from harness.live.facts import BrokerLook, Connection, Facts, Message, Moment
+from harness.live.finding import Finding
+from harness.live.tasks import Task
+from harness.machine.wires import Wire
+from harness.observe.roles import Role
+from tests.test_live import child, said, seen
+
+MAIN, PORT, BROKER = 50, 6379, ("10.0.0.5", 6379)
+CELERY = "/v/lib/python3.11/site-packages/celery"
+LOOP = (("poll", "/v/site-packages/kombu/utils/eventio.py"), ("asynloop", f"{CELERY}/worker/loops.py"))
+RETRY = (("sleep", "x.py"), ("retry_over_time", "/v/site-packages/kombu/utils/functional.py"), *LOOP[1:])
+STOP = (("join", "/v/site-packages/billiard/pool.py"), ("stop", f"{CELERY}/worker/worker.py"))
+
+
+def wire(port: int = 40001, **more: Any) -> Wire:
+    values: dict[str, Any] = {"remote": BROKER, "state": "established", "watched": True, **more}
+    return Wire(descriptor=port - 40000, local=("10.0.0.9", port), **values)
+
+
+def client(port: int = 40001, command: str = "brpop", host: str = "10.0.0.9", **more: Any) -> Connection:
+    return Connection(address=f"{host}:{port}", command=command, **more)
+
+
+BUSY_ONE = client(command="publish", idle_s=30.0)
+ASKS = client(blocked=True)
+OTHER = client(50000, host="10.0.0.8", blocked=True)
+
+
+def look(*connections: Connection, **more: Any) -> BrokerLook:
+    return BrokerLook(**{"answers": True, "connections": connections, "queues": {"celery": 3}, **more})
+
+
+def facts(broker: BrokerLook | None, looks: int = 9, *, wires: tuple[Wire, ...] = (wire(),), **more: Any) -> Facts:
+    """The same moment again and again, half a second apart."""
+    values: dict[str, Any] = {
+        "pool": "prefork", "role": Role.MAIN, "port": PORT, "idle": 2, "frames": (LOOP, LOOP), "age_s": 600.0, **more,
+    }  # fmt: skip
+    moments = tuple(Moment(at_s=100.0 + 0.5 * number, wires=wires, broker=broker) for number in range(looks))
+    return Facts(main=MAIN, moments=moments, **values)
+
+
+def found(given: Facts) -> dict[str, Finding]:
+    return {one.cause: one for one in causes.found(given)}
+
+
+def message(name: str = "a", **more: Any) -> Message:
+    return Message(**{"id": name, "task": "shop.price", "queue": "celery", "age_s": 60.0, **more})
+
+
+def test_a_worker_that_asks_and_has_nothing_to_do_has_no_cause() -> None:
+    assert found(facts(look(ASKS, queues={}))) == {}
+
+
+def test_a_connected_worker_that_asks_for_nothing_while_messages_wait_is_stuck() -> None:
+    one = found(facts(look(BUSY_ONE)))["consumer-lost"]
+    assert (one.state, "3 messages wait in celery" in one.reason) == (State.STUCK, True)
+    assert "none of its 1 connections" in one.support[0]
+    assert "cancel_consumer" in one.now
+
+
+@pytest.mark.parametrize(
+    ("what", "changes", "state"),
+    [
+        ("too few looks", {"looks": 3}, State.WAITING),
+        ("nothing waits", {"broker": look(BUSY_ONE, queues={})}, State.WAITING),
+        ("not seen in its loop", {"frames": ((), ())}, State.WAITING),
+        ("not told to consume what waits", {"queues": ("late",)}, State.WAITING),
+        ("prefetch may be full", {"broker": look(BUSY_ONE, unacked=2)}, State.UNKNOWN),
+        ("greenlets", {"pool": "gevent", "idle": None}, State.UNKNOWN),
+    ],
+)
+def test_a_consumer_that_may_still_ask_is_not_stuck(what: str, changes: dict[str, Any], state: State) -> None:
+    given = facts(**{"broker": look(BUSY_ONE), **changes})
+    assert found(given)["consumer-lost"].state is state, what
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("it asks", {"broker": look(BUSY_ONE, ASKS)}),
+        ("it has just asked", {"broker": look(client(idle_s=1.0))}),
+        ("its connections are not known to the broker", {"broker": look(OTHER)}),
+        ("its executors are busy", {"idle": 0, "busy": 2, "broker": look(BUSY_ONE, queues={})}),
+        ("it runs a task in its main process", {"pool": "solo", "role": Role.RUNNING}),
+        ("it connects again", {"frames": (LOOP, RETRY), "broker": look(BUSY_ONE)}),
+        ("it shuts down", {"frames": (STOP, STOP), "broker": look(BUSY_ONE)}),
+        ("greenlets hold what they may hold", {"pool": "gevent", "idle": None, "broker": look(BUSY_ONE, unacked=8)}),
+        ("nobody could ask the broker", {"broker": None}),
+        ("it is no Redis", {"broker": BrokerLook(answers=None)}),
+    ],
+)
+def test_no_consumer_is_lost(what: str, changes: dict[str, Any]) -> None:
+    assert "consumer-lost" not in found(facts(**{"broker": look(BUSY_ONE), **changes})), what
+
+
+def test_one_look_at_which_it_asked_is_enough() -> None:
+    given = facts(look(BUSY_ONE))
+    moments = (*given.moments[:4], replace(given.moments[4], broker=look(ASKS)), *given.moments[5:])
+    assert "consumer-lost" not in found(replace(given, moments=moments))
+
+
+def test_what_stands_unread_outside_of_the_loop_is_evidence_and_a_message_in_it_is_lost() -> None:
+    empty = found(facts(look(BUSY_ONE), wires=(wire(unread=3, watched=False),)))["consumer-lost"]
+    full = found(facts(look(BUSY_ONE), wires=(wire(unread=700, watched=False),)))["consumer-lost"]
+    assert any("3 bytes of the broker stand unread at port 40001" in one for one in empty.support)
+    assert ("is lost" in empty.now, "is lost" in full.now) == (False, True)
+
+
+@pytest.mark.parametrize(("kombu", "named"), [("5.2.4", "kombu#2007"), ("5.6.2", "kombu#2630"), ("5.7.0", ""), ("5.2.2", "")])
+def test_a_known_bug_stands_beside_the_symptom_it_explains(kombu: str, named: str) -> None:
+    support = "; ".join(found(facts(look(BUSY_ONE), versions={"kombu": kombu}))["consumer-lost"].support)
+    assert ("has a bug that does this" in support, named in support) == (bool(named), True)
+    assert found(facts(look(ASKS, queues={}), versions={"kombu": kombu})) == {}
+
+
+@pytest.mark.parametrize(
+    ("versions", "state"), [({"kombu": "5.6.2"}, State.STUCK), ({"kombu": "5.7.0"}, State.WAITING), ({}, State.WAITING)]
+)
+def test_a_connection_that_the_broker_does_not_know_is_half_open(versions: dict[str, str], state: State) -> None:
+    given = facts(look(BUSY_ONE), wires=(wire(), wire(40002)), versions=versions)
+    one = found(given)["half-open"]
+    assert (one.state, "from 10.0.0.9:40002 to 10.0.0.5:6379" in one.support[0]) == (state, True)
+
+
+def test_where_the_broker_knows_no_connection_of_the_worker_nothing_is_half_open_and_that_is_told() -> None:
+    given = facts(look(OTHER), wires=(wire(), wire(40002)))
+    assert found(given) == {}
+    assert "something stands between" in causes.hidden(given, "redis://b")[0]
+
+
+def test_a_control_channel_that_died_leaves_a_worker_that_works() -> None:
+    given = facts(look(ASKS), wires=(wire(), wire(40002)))
+    assert found(given)["control-plane-dead"].state is State.WORKS
+    hears = facts(look(ASKS, client(40003, "psubscribe", subscribed=1)), wires=(wire(), wire(40002), wire(40003)))
+    assert "control-plane-dead" not in found(hears)
+
+
+def test_what_is_sent_again_and_again_is_waited_for_until_tcp_gives_up() -> None:
+    one = found(facts(None, wires=(wire(timer="retransmit", unsent=300),)))["half-open"]
+    assert (one.state, "acknowledges nothing" in one.reason) == (State.WAITING, True)
+
+
+DOWN = BrokerLook(answers=False, why="Error 111 connecting to 10.0.0.5:6379. Connection refused.")
+WRONG = BrokerLook(answers=False, refused=True, why="invalid username-password pair or user is disabled.")
+SILENT = BrokerLook(answers=False, why="Timeout reading from socket")
+
+
+@pytest.mark.parametrize(
+    ("broker", "wires", "cause"),
+    [
+        (DOWN, (), "broker-lost"),
+        (DOWN, (wire(),), ""),  # ours is the wrong host
+        (WRONG, (), "broker-refusing"),
+        (WRONG, (wire(),), ""),  # ours is the wrong password
+        (SILENT, (), "broker-lost"),
+        (SILENT, (wire(),), "broker-lost"),
+        (DOWN, (wire(state="connecting"),), "broker-lost"),
+    ],
+)
+def test_a_broker_is_lost_or_refuses_if_the_worker_has_no_connection_that_it_serves(
+    broker: BrokerLook, wires: tuple[Wire, ...], cause: str
+) -> None:
+    told = found(facts(broker, wires=wires, frames=()))
+    assert set(told) == ({cause} if cause else set())
+    assert all(one.state is State.WAITING and broker.why in one.reason for one in told.values())
+
+
+def test_a_worker_that_connects_again_and_again_to_a_broker_that_answers_us_waits() -> None:
+    assert found(facts(look(OTHER), wires=(), frames=(RETRY, RETRY)))["broker-lost"].state is State.WAITING
+    assert found(facts(look(OTHER), wires=(), frames=(RETRY, LOOP))) == {}
+
+
+def test_a_queue_that_nobody_asks_for_is_named_and_the_worker_works() -> None:
+    one = found(facts(look(ASKS, OTHER, queues={"late": 2}), queues=("celery",)))["nobody-consumes-queue"]
+    assert (one.state, one.reason) == (State.WORKS, "2 messages wait in late, and no connected worker asks for that queue")
+    assert "celery worker -Q late" in one.now
+
+
+@pytest.mark.parametrize(
+    ("what", "broker", "queues"),
+    [
+        (
+            "a consumer is at work, and may ask for it later",
+            look(ASKS, client(50000, host="10.0.0.8", idle_s=9.0)),
+            ("celery",),
+        ),
+        ("it was told to consume it", look(ASKS), ("celery",)),
+        ("nothing waits", look(ASKS, queues={}), ()),
+    ],
+)
+def test_a_queue_that_somebody_may_ask_for_is_not_named(what: str, broker: BrokerLook, queues: tuple[str, ...]) -> None:
+    assert "nobody-consumes-queue" not in found(facts(broker, queues=queues)), what
+
+
+def test_a_worker_whose_executors_are_all_busy_is_saturated_and_works() -> None:
+    given = facts(look(BUSY_ONE, queues={"celery": 30}, unacked=8), idle=0, busy=2)
+    assert found(given)["saturated"].state is State.WORKS
+    assert found(replace(given, idle=1, busy=1)).get("saturated") is None
+    fewer = tuple(replace(one, broker=look(BUSY_ONE, queues={"celery": 30 - n})) for n, one in enumerate(given.moments))
+    assert found(replace(given, moments=fewer)) == {}
+
+
+def test_messages_behind_a_busy_worker_are_named_if_another_one_asks() -> None:
+    held = (message("runs"), message("waits"))
+    given = facts(
+        look(BUSY_ONE, OTHER, queues={}, unacked=2, handed=held), idle=0, busy=1,
+        tasks=(Task(pid=60, tid=60, id="runs", name="shop.price"),),
+    )  # fmt: skip
+    one = found(given)["prefetched-behind"]
+    assert (one.state, "shop.price[waits]" in one.reason, "1 messages" in one.reason) == (State.WORKS, True, True)
+    assert found(replace(given, elsewhere=frozenset({"waits"}))) == {}
+    assert causes.doubtful(replace(given, moments=given.moments[:1]))
+
+
+@pytest.mark.parametrize("changes", [{"put_off": True}, {"id": "runs"}])
+def test_what_was_put_off_or_runs_is_not_behind_anything(changes: dict[str, Any]) -> None:
+    broker = look(BUSY_ONE, OTHER, queues={}, unacked=1, handed=(message(**changes),))
+    given = facts(broker, idle=0, busy=1, tasks=(Task(pid=60, tid=60, id="runs"),))
+    assert "prefetched-behind" not in found(given)
+
+
+def test_messages_that_nobody_runs_and_that_keep_a_worker_from_asking_are_named_and_not_called_stuck() -> None:
+    given = facts(look(BUSY_ONE, unacked=1, handed=(message(),)), versions={"billiard": "4.2.4"})
+    one = found(given)["poison-unacked"]
+    assert (one.state, "billiard#451" in "; ".join(one.support)) == (State.WAITING, True)
+    assert causes.found(given)[0].cause == "poison-unacked"
+    young = look(BUSY_ONE, unacked=1, handed=(message(age_s=2.0),))
+    assert "poison-unacked" not in found(facts(young))
+    assert "poison-unacked" not in found(facts(look(BUSY_ONE, OTHER, unacked=1, handed=(message(),))))
+
+
+def test_one_request_in_two_executors_runs_twice() -> None:
+    once, again = (Task(pid=pid, tid=pid, id="same", name="shop.price") for pid in (60, 61))
+    assert found(facts(look(ASKS, queues={}), tasks=(once, again)))["redelivery-loop"].state is State.WORKS
+    assert found(facts(look(ASKS, queues={}), tasks=(once,), elsewhere=frozenset({"same"})))["redelivery-loop"]
+    assert found(facts(look(ASKS, queues={}), tasks=(once,))) == {}
+
+
+def test_a_worker_is_as_bad_as_the_worst_of_its_tasks_and_its_machinery() -> None:
+    works, stuck = said(seen(child(role=Role.IDLE))), said(seen(child()))
+    lost = causes.found(facts(look(BUSY_ONE)))
+    full = causes.found(facts(look(BUSY_ONE, queues={"celery": 30}), idle=0, busy=2))
+    assert [combine.combined(works, one).state for one in (lost, full)] == [State.STUCK, State.WORKS]
+    assert combine.combined(works, lost).cause == "consumer-lost"
+    told = combine.combined(works, full)
+    assert (told.cause, told.reason.startswith("no task runs now; all its 2 executors")) == ("saturated", True)
+    both = combine.combined(stuck, lost)
+    assert (both.cause, both.broker["also"][0]["cause"]) == ("deadlock", "consumer-lost")
+    assert combine.combined(works, ()) == works

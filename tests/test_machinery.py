@@ -1,0 +1,169 @@
+"""What `harness why` says of a pool's machinery, over plain facts; real workers in `integration`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.live import causes
+from harness.live.answer import State
+from harness.live.facts import Facts, Moment
+from harness.live.finding import Finding
+from harness.live.tasks import Task
+from harness.machine.procfs import Thread
+from harness.observe.looks import Look, ProcessLook
+from harness.observe.roles import Role
+from tests.test_consumer import CELERY, LOOP, STOP, wire
+from tests.test_watchdog import FUTEX
+
+MAIN, CHILD, SECOND = 50, 60, 61
+READ = replace(FUTEX, waits_in="read", private=False)
+POLLS = replace(FUTEX, tid=MAIN, waits_in="epoll", timed=True, private=False)
+RECV = (
+    ("recv", "socket.py"),
+    ("read_response", "/v/site-packages/redis/connection.py"),
+    ("asynloop", f"{CELERY}/worker/loops.py"),
+)
+
+
+def process(pid: int, role: Role, thread: Thread, cpu_s: float = 1.0) -> ProcessLook:
+    return ProcessLook(pid=pid, cpu_s=cpu_s, children=(), threads=(replace(thread, tid=pid),), role=role)
+
+
+def look(number: int, *processes: ProcessLook) -> Look:
+    return Look(at_s=100.0 + 0.25 * number, ready=True, last_progress_s=0.0, waiting=0, ended=0, stages=(), processes=processes)
+
+
+def facts(
+    *processes: ProcessLook, alive: dict[int, str] | None = None, moments: int = 9, at: int | None = None, **more: Any
+) -> Facts:
+    """The same looks at these processes, and then the same moments."""
+    states = {one.pid: "S" for one in processes if one.pid != MAIN} if alive is None else alive
+    values: dict[str, Any] = {
+        "pool": "prefork", "role": Role.MAIN, "concurrency": 2, "age_s": 600.0, "frames": (LOOP, LOOP), "idle": 2,
+        "looks": tuple(look(number, *processes) for number in range(10)),
+        "moments": tuple(Moment(at_s=103.0 + 0.5 * number, children=states, main_at=at, wires=(wire(),))
+                         for number in range(moments)),
+        **more,
+    }  # fmt: skip
+    return Facts(main=MAIN, **values)
+
+
+def found(given: Facts) -> dict[str, Finding]:
+    return {one.cause: one for one in causes.found(given)}
+
+
+HEALTHY = (process(MAIN, Role.MAIN, POLLS), process(CHILD, Role.IDLE, READ), process(SECOND, Role.IDLE, READ))
+
+
+def test_a_healthy_pool_has_no_cause() -> None:
+    assert found(facts(*HEALTHY)) == {}
+
+
+def ring(*wakers: frozenset[int]) -> Facts:
+    pids = (MAIN, CHILD, SECOND)
+    threads = [replace(READ, wakers=one) for one in wakers]
+    roles = (Role.MAIN, Role.IDLE, Role.RUNNING)
+    return facts(*(process(pid, role, thread) for pid, role, thread in zip(pids, roles, threads, strict=True)))
+
+
+def test_a_main_process_and_children_that_wait_for_each_other_at_pipes_are_stuck() -> None:
+    one = found(ring(frozenset({CHILD}), frozenset({MAIN, SECOND}), frozenset({MAIN})))["ipc-stuck"]
+    assert (one.state, "process 60, process 61" in one.reason) == (State.STUCK, True)
+    assert one.now.startswith("kill -9 60 61")
+
+
+@pytest.mark.parametrize(
+    "wakers",
+    [
+        (frozenset({CHILD}), frozenset(), frozenset({MAIN})),  # the child waits for anybody
+        (frozenset({CHILD}), frozenset({MAIN, 99}), frozenset({MAIN})),  # for a process that nobody looked at
+    ],
+)
+def test_a_ring_that_somebody_else_may_open_waits(wakers: tuple[frozenset[int], ...]) -> None:
+    one = found(ring(*wakers))["ipc-stuck"]
+    assert (one.state, one.support[-1].startswith("not proved: ")) == (State.WAITING, True)
+
+
+def test_a_main_process_that_turns_is_in_no_ring() -> None:
+    assert "ipc-stuck" not in found(ring(frozenset(), frozenset({MAIN}), frozenset({MAIN})))
+
+
+def test_a_main_process_at_a_connection_outside_of_its_loop_is_blocked() -> None:
+    still = (process(MAIN, Role.MAIN, replace(READ, waits_in="recv")), *HEALTHY[1:])
+    one = found(facts(*still, at=1, frames=(RECV, RECV)))["main-blocked"]
+    assert (one.state, "TCP 10.0.0.5:6379 (established)" in one.reason) == (State.WAITING, True)
+    assert "read_response" in one.support[0]
+    assert "main-blocked" not in found(facts(*HEALTHY, at=1, frames=(RECV, LOOP)))
+    assert "main-blocked" not in found(facts(*still, at=7, frames=(RECV, RECV)))
+
+
+def test_a_main_process_that_computes_while_no_child_does_spins() -> None:
+    def at(number: int, child_s: float) -> Look:
+        return look(number, process(MAIN, Role.MAIN, POLLS, 0.24 * number), process(CHILD, Role.IDLE, READ, child_s * number))
+
+    spins, works = (tuple(at(number, used) for number in range(10)) for used in (0.0, 0.05))
+    assert found(facts(*HEALTHY, looks=spins))["main-spins"].state is State.WAITING
+    assert "main-spins" not in found(facts(*HEALTHY, looks=works))
+    assert "main-spins" not in found(facts(*HEALTHY, looks=spins, busy=1))
+
+
+STARTS = (HEALTHY[0], process(CHILD, Role.STARTING, READ), process(SECOND, Role.STARTING, READ))
+
+
+@pytest.mark.parametrize(
+    ("alive", "serves", "state"),
+    [({70: "S", 71: "S"}, False, State.WAITING), ({SECOND: "S", 70: "S"}, True, State.WORKS)],
+)
+def test_children_that_end_before_they_serve_are_a_respawn_loop(alive: dict[int, str], serves: bool, state: State) -> None:
+    given = facts(*STARTS[:2], HEALTHY[2] if serves else STARTS[2], alive=alive)
+    assert found(given)["respawn-loop"].state is state
+
+
+def test_children_that_take_their_time_are_no_respawn_loop_but_are_looked_at_for_longer() -> None:
+    assert "respawn-loop" not in found(facts(*STARTS))
+    assert causes.doubtful(facts(*STARTS, moments=1))
+    assert "respawn-loop" not in found(facts(*STARTS, alive={70: "S", 71: "S"}, age_s=3.0))
+    assert "respawn-loop" not in found(facts(*HEALTHY, alive={70: "S", 71: "S"}))
+
+
+@pytest.mark.parametrize(
+    ("alive", "state"),
+    [({CHILD: "S", SECOND: "Z"}, State.WORKS), ({CHILD: "Z", SECOND: "Z"}, State.WAITING), ({}, State.WAITING)],
+)
+def test_a_pool_with_fewer_children_than_it_should_have_is_short(alive: dict[int, str], state: State) -> None:
+    one = found(facts(*HEALTHY, alive=alive))["pool-short"]
+    assert (one.state, one.reason.startswith(f"{'S' in alive.values():d} of 2 children live")) == (state, True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"concurrency": 0}, {"age_s": 3.0}, {"pool": "threads"}, {"frames": (STOP, STOP)}, {"alive": {CHILD: "S", 9: "R"}}],
+)
+def test_a_pool_that_need_not_have_them_is_not_short(changes: dict[str, Any]) -> None:
+    assert "pool-short" not in found(facts(*HEALTHY, **{"alive": {CHILD: "S"}, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("pool", "since_s", "said"),
+    [
+        ("threads", 10.0, "pool threads ignores time limits"),
+        ("prefork", 10.0, "a soft limit is an exception"),
+        ("prefork", 98.0, ""),
+    ],
+)
+def test_a_limit_that_has_passed_is_told_with_what_the_pool_makes_of_it(pool: str, since_s: float, said: str) -> None:
+    task = Task(pid=CHILD, tid=CHILD, id="a", name="shop.price", since_s=since_s, limit_s=5.0)
+    told = found(facts(*HEALTHY, pool=pool, tasks=(task,))).get("limit-not-enforced")
+    assert ((told.state, said in told.support[0]) == (State.WORKS, True)) if told is not None else not said
+
+
+def test_a_worker_that_was_told_to_end_says_what_it_waits_for() -> None:
+    one = found(facts(*HEALTHY, frames=(STOP, STOP), busy=1))["shutting-down"]
+    assert (one.state, one.reason) == (State.WAITING, "it was told to end, and waits for 1 tasks, 2 children")
+
+
+def test_a_stack_that_may_not_be_read_says_nothing() -> None:
+    assert found(facts(*HEALTHY, frames=((), ()))) == {}
