@@ -122,6 +122,14 @@ def test_children_that_end_before_they_serve_are_a_respawn_loop(alive: dict[int,
     assert found(given)["respawn-loop"].state is state
 
 
+def test_children_that_die_at_once_are_a_respawn_loop() -> None:
+    given = facts(HEALTHY[0], alive={90: "S"}, concurrency=0)
+    moments = tuple(replace(one, children={70 + number: "R"}) for number, one in enumerate(given.moments))
+    one = found(replace(given, moments=moments))["respawn-loop"]
+    assert (one.state, one.reason.startswith("8 of its children ended")) == (State.WAITING, True)
+    assert "respawn-loop" not in found(replace(facts(*HEALTHY[:2], concurrency=0), moments=moments))
+
+
 def test_children_that_take_their_time_are_no_respawn_loop_but_are_looked_at_for_longer() -> None:
     assert "respawn-loop" not in found(facts(*STARTS))
     assert causes.doubtful(facts(*STARTS, moments=1))
@@ -135,7 +143,7 @@ def test_children_that_take_their_time_are_no_respawn_loop_but_are_looked_at_for
 )
 def test_a_pool_with_fewer_children_than_it_should_have_is_short(alive: dict[int, str], state: State) -> None:
     one = found(facts(*HEALTHY, alive=alive))["pool-short"]
-    assert (one.state, one.reason.startswith(f"{'S' in alive.values():d} of 2 children live")) == (state, True)
+    assert (one.state, one.reason.startswith(f"{'S' in alive.values():d} of the 2 children live")) == (state, True)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +158,7 @@ def test_a_pool_that_need_not_have_them_is_not_short(changes: dict[str, Any]) ->
     ("pool", "since_s", "said"),
     [
         ("threads", 10.0, "pool threads ignores time limits"),
-        ("prefork", 10.0, "a soft limit is an exception"),
+        ("prefork", 10.0, "the main process strikes with a hard limit"),
         ("prefork", 98.0, ""),
     ],
 )

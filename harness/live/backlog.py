@@ -15,7 +15,7 @@ from __future__ import annotations
 from harness.live.answer import State, duration
 from harness.live.facts import Facts
 from harness.live.finding import Finding
-from harness.live.join import ASKS, asks, backlog, counted, long_enough, named, others, reserved
+from harness.live.join import ASKS, asks, backlog, counted, counted_handed, long_enough, named, others, reserved
 from harness.live.versions import known
 from harness.observe.roles import Role
 from harness.texts import few
@@ -34,13 +34,14 @@ def poison_unacked(facts: Facts) -> Finding | None:
     return Finding(
         cause="poison-unacked", state=State.WAITING,
         reason=(
-            f"{len(left)} messages are handed out, {named(oldest)} for {duration(oldest.age_s)}, and no executor is at one of "
-            f"them; meanwhile {counted(waits)}"
+            f"{counted_handed(left)}, {named(oldest)} for {duration(oldest.age_s)}, and no executor is at them; "
+            f"meanwhile {counted(waits)}"
         ),
         support=(
             f"{facts.idle} executors are idle, and no other worker is connected", *known("poison-unacked", facts.versions),
             "not proved: a rate limit of their task, or a worker that died, would look the same",
         ),
+        since_s=oldest.age_s,
         now=f"restart the worker: what it holds goes back to its queue. Otherwise it does after {VISIBILITY}",
         for_good="find out how that task ended: a MemoryError, or an acknowledgement that failed, is in the worker's log",
     )  # fmt: skip
@@ -56,10 +57,10 @@ def prefetched_behind(facts: Facts) -> Finding | None:
     return Finding(
         cause="prefetched-behind", state=State.WORKS,
         reason=(
-            f"all its {facts.busy} executors are busy, and {len(behind)} messages are handed out and not begun, "
-            f"{named(behind[0])} among them, while another worker asks for work"
+            f"all its {facts.busy} executors are busy, and {counted_handed(behind)} and run nowhere that can be seen, "
+            f"while another worker asks for work"
         ),
-        support=("what a worker has prefetched no other one can take", "held by this worker, or by a third one"),
+        support=("what one worker has prefetched no other one can take", "they are with this worker, or with a third one"),
         now="they run when this worker gets to them; a warm restart of it gives them to others",
         for_good=(
             "worker_prefetch_multiplier=1 with task_acks_late, or worker_disable_prefetch (Celery 5.6, Redis), or a queue of "

@@ -11,7 +11,7 @@ from harness.live.join import asks
 def found(facts: Facts) -> tuple[Finding, ...]:
     if not facts.moments:
         return ()
-    return ordered(decide(facts) for decide in (*machinery.ALL, *consumer.ALL, *backlog.ALL))
+    return ordered(decide(facts) for decide in (*consumer.ALL[:1], *machinery.ALL, *consumer.ALL[1:], *backlog.ALL))
 
 
 def doubtful(facts: Facts) -> bool:

@@ -25,8 +25,8 @@ def combined(report: Report, findings: Sequence[Finding], hidden: tuple[str, ...
         return replace(report, broker=broker)
     reason = first.reason if first.state is not State.WORKS else f"{report.reason}; {first.reason}"
     return replace(
-        report, state=first.state, reason=reason, cause=first.cause, support=first.support, since_s=None, now=first.now,
-        for_good=first.for_good, broker=broker,
+        report, state=first.state, reason=reason, cause=first.cause, support=first.support, since_s=first.since_s,
+        now=first.now, for_good=first.for_good, broker=broker,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from harness.live.answer import State
 from harness.live.facts import Facts
 from harness.live.finding import Finding
-from harness.live.join import address, asks, backlog, connecting, counted, in_loop, long_enough, own, stopping
+from harness.live.join import ASKS, address, asks, backlog, connecting, counted, in_loop, long_enough, own, stopping
 from harness.live.versions import known, older
 from harness.machine.wires import Wire
 from harness.observe.roles import Role
@@ -49,8 +49,10 @@ def consumer_lost(facts: Facts) -> Finding | None:
     ]
     what = f"{counted(waits)}, and it asks for none" if waits else "it asks for no message; none waits now"
     proved = long_enough(facts) and bool(waits) and not doubts
+    asked = [connection.idle_s for _, connection in own(facts.last) if connection.command in ASKS]
+    state = State.STUCK if proved else State.UNKNOWN if unsure else State.WAITING
     return Finding(
-        cause="consumer-lost", state=State.STUCK if proved else State.UNKNOWN if unsure else State.WAITING,
+        cause="consumer-lost", since_s=min(asked, default=None), state=state,
         reason=f"its consumer {'may be' if unsure else 'is'} lost: it is connected; {what}", support=tuple(support),
         now=(
             "restart the worker; what waits stays in the broker"
@@ -85,7 +87,7 @@ def half_open(facts: Facts) -> Finding | None:
     silent, unknown = _silent(facts), _unknown(facts)
     if not silent and not unknown:
         return None
-    wire = (silent or unknown)[0]
+    wire, held = (silent or unknown)[0], min((look.unacked for look in facts.brokers), default=0)
     if unknown and asks(facts) and not any(one.subscribed for _, one in own(facts.last)):
         return Finding(
             cause="control-plane-dead", state=State.WORKS,
@@ -93,11 +95,12 @@ def half_open(facts: Facts) -> Finding | None:
             support=(_dead(wire), *known("control-plane-dead", facts.versions)),
             now="restart it if you need inspect and control", for_good="upgrade kombu",
         )  # fmt: skip
-    if unknown and asks(facts):
+    if not silent and (asks(facts) or facts.idle == 0 or held):
         return None  # what it does not consume on may be anything: a connection of the application's, say
     waits = backlog(facts)
     nobody_ends_it = not wire.timer and not wire.unsent and older(facts.versions, "kombu", "5.7")
     proved = bool(unknown and waits and nobody_ends_it) and long_enough(facts) and facts.role is Role.MAIN
+    proved = proved and not silent and not _doubts(facts, held)
     what = "the broker acknowledges nothing that it sends" if silent else "the broker does not know its connection"
     return Finding(
         cause="half-open", state=State.STUCK if proved else State.WAITING,
@@ -147,13 +150,13 @@ def broker_lost(facts: Facts) -> Finding | None:
     if last is None or not all(look is not None and look.answers is False for look in looks):
         return _reconnecting(facts)
     late = "imed out" in last.why or "imeout" in last.why
-    if standing and (last.refused or not late):
+    elsewhere = any(one.watched and one.state == "established" for one in facts.last.wires if one not in standing)
+    if elsewhere or (standing and (last.refused or not late)):
         return None  # we may have the wrong URL: the worker is connected
     name, what = ("broker-refusing", "refuses it") if last.refused else ("broker-lost", "does not answer")
-    support = (f"the broker says: {last.why}",) if last.refused else (last.why,)
     ports = f"it has {len(standing) or 'no'} connection{'s' if len(standing) > 1 else ''} to port {facts.port}"
     return Finding(
-        cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}", support=(*support, ports),
+        cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}", support=(ports,),
         now=(
             "mend what it says: the URL's password, the server's maxclients or memory; the worker goes on by itself"
             if last.refused
@@ -175,4 +178,4 @@ def _reconnecting(facts: Facts) -> Finding | None:
 
 
 #: the worst and the best supported first
-ALL = (half_open, consumer_lost, broker_lost)
+ALL = (broker_lost, half_open, consumer_lost)

@@ -11,12 +11,13 @@ from harness.live.answer import WORST, State
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """A cause in the pool's machinery, at the broker or in the consumer. `state`: of the worker, if nothing worse is known;
-    `reason`: one sentence; `now`, `for_good`: what helps, '' if nothing needs to be done."""
+    `reason`: one sentence; `since_s`: seconds ago, if that is known; `now`, `for_good`: what helps, '' if nothing is to be done."""
 
     cause: str
     state: State
     reason: str
     support: tuple[str, ...] = ()
+    since_s: float | None = None
     now: str = ""
     for_good: str = ""
 

@@ -84,5 +84,11 @@ def counted(waits: dict[str, int]) -> str:
     return f"{many} message{' waits' if many == 1 else 's wait'} in {few(list(waits))}" if waits else "nothing waits"
 
 
+def counted_handed(messages: list[Message]) -> str:
+    """'1 message is handed out (shop.price[a])'."""
+    many = len(messages)
+    return f"{many} message{' is' if many == 1 else 's are'} handed out ({few([named(one) for one in messages], 2)})"
+
+
 def named(one: Message) -> str:
     return f"{one.task}[{one.id}]"

@@ -27,6 +27,7 @@ LIMIT_GRACE_S = 5.0  # a limit strikes when Celery's main process looks, once a 
 SPIN_CORES, STILL_CORES = 0.9, 0.03
 START_S = 10.0  # a worker that is younger is still starting its children
 STARTING_LOOKS = 3
+MANY_ENDED = 3  # children that nobody saw serving, in some seconds
 POLL = "eventio.py"  # kombu's wait for anything to happen
 IGNORES_LIMITS = ("threads", "solo")
 ENDED = "ZX"
@@ -126,10 +127,13 @@ def respawn_loop(facts: Facts) -> Finding | None:
     roles.pop(facts.main, None)
     starting = [pid for pid, seen in roles.items() if seen.count(Role.STARTING) >= STARTING_LOOKS and not _served(seen)]
     living = {pid for pid, state in facts.last.children.items() if state not in ENDED}
-    ended = [pid for pid in starting if pid not in living]
-    if not starting or (len(facts.moments) > 1 and not ended):
-        return None
+    ended = {pid for pid in starting if pid not in living}
     serve = sum(_served(seen) for pid, seen in roles.items() if pid in living)
+    if not any(map(_served, roles.values())):  # they may end too soon to be seen starting
+        passed = ({*roles} | {pid for moment in facts.moments for pid in moment.children}) - living
+        ended |= passed if len(passed) >= MANY_ENDED else set()
+    if not ended and (not starting or len(facts.moments) > 1):
+        return None
     return Finding(
         cause="respawn-loop", state=State.WORKS if serve else State.WAITING,
         reason=f"{len(ended)} of its children ended before they served, and were replaced; {serve} serve",
@@ -151,10 +155,11 @@ def pool_short(facts: Facts) -> Finding | None:
     dead = sum(state in ENDED for state in facts.last.children.values())
     return Finding(
         cause="pool-short", state=State.WORKS if most else State.WAITING,
-        reason=f"{most} of {facts.concurrency} children live, and the others are not replaced",
+        reason=f"{most} of the {facts.concurrency} children live that its command line asks for",
         support=(
             f"at {len(facts.moments)} looks in {facts.span_s:.0f} s",
-            *((f"{dead} have ended, and were not waited for",) if dead else ()), *_at(facts.frames),
+            f"{dead} have ended, and were not waited for" if dead else "celery control pool_shrink would do that, too",
+            *_at(facts.frames),
         ),
         now="restart the worker: a warm shutdown lets the others end their tasks",
         for_good="look in the kernel's log for kills for memory, and in the worker's for 'exited prematurely'",
@@ -178,7 +183,7 @@ def limit_not_enforced(facts: Facts) -> Finding | None:
         reason=f"{one.name}[{one.id}] has a time limit of {one.limit_s:g} s, and has run for {duration(ran_s)}",
         support=(
             f"pool {facts.pool} ignores time limits" if ignores else
-            "a soft limit is an exception in the task: code in C, or an except of its own, may keep it",
+            "the main process strikes with a hard limit; a soft one is an exception, which code in C, or an except, may keep",
         ),
         now="" if ignores else f"kill -9 {one.pid} ends it, and its child",
         for_good="prefork enforces limits; else give each wait one of its own" if ignores else "set a hard limit, too",

@@ -1,0 +1,205 @@
+"""`harness why` beside real workers whose tasks are well: a consumer that is lost, a broker that is gone, a pool that does not
+start; and healthy ones, of which nothing of that is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import broker, environments
+from harness.machine import procfs
+from tests.integration.conftest import Harness
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.integration
+
+SHOP = """
+import os, time
+from celery import Celery, bootsteps
+from celery.signals import worker_process_init
+
+URL, HOW = os.environ["SHOP_URL"], os.environ.get("SHOP_HOW", "")
+app = Celery("shop", broker=URL, backend=os.environ.get("SHOP_RESULTS", URL))
+app.conf.broker_connection_retry_on_startup = True
+
+
+@app.task
+def price(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+@worker_process_init.connect
+def prepare(**_):
+    if HOW == "slow-init":
+        time.sleep(600)
+
+
+class Lose(bootsteps.StartStopStep):
+    '''What kombu#2629 leaves: connected, registered, and nobody reads.'''
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer):
+        if HOW == "lose":
+            consumer.timer.call_after(3.0, self.lose, (consumer,))
+
+    def lose(self, consumer):
+        cycle = consumer.connection.transport.cycle
+        for descriptor, (_, kind) in list(cycle._fd_to_chan.items()):
+            if kind == "BRPOP":
+                del cycle._fd_to_chan[descriptor]
+                consumer.hub.remove(descriptor)
+
+
+app.steps["consumer"].add(Lose)
+"""
+SEND = "import shop, sys; print(shop.price.apply_async((float(sys.argv[1]),), queue=sys.argv[2]).id)"
+
+
+class Shop:
+    """A broker, workers of one application, and what is asked of them."""
+
+    def __init__(self, environment: environments.Environment, harness: Harness, folder: Path, url: str) -> None:
+        self.python, self.harness, self.folder, self.url = str(environment.python), harness, folder, url
+        (folder / "shop.py").write_text(SHOP)
+
+    @contextmanager
+    def worker(
+        self, pool: str = "prefork", *options: str, how: str = "", url: str = "", many: int = 2
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        variables = {**os.environ, "SHOP_URL": url or self.url, "SHOP_RESULTS": self.url, "SHOP_HOW": how}
+        argv = [self.python, "-m", "celery", "-A", "shop", "worker", "-P", pool, "-c", str(many), "-l", "WARNING", *options]
+        log = (self.folder / "worker.log").open("ab")
+        with log, subprocess.Popen(
+            argv, cwd=self.folder, env=variables, stdout=log, stderr=log, start_new_session=True
+        ) as worker:  # fmt: skip
+            try:
+                yield worker
+            finally:
+                os.killpg(worker.pid, signal.SIGKILL)
+
+    def send(self, seconds: float, queue: str = "celery") -> str:
+        argv = [self.python, "-c", SEND, str(seconds), queue]
+        variables = {**os.environ, "SHOP_URL": self.url}
+        done = subprocess.run(argv, cwd=self.folder, env=variables, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def asked(self, pid: int, *options: str, url: str = "") -> tuple[int, dict[str, Any]]:
+        done = self.harness("why", pid, "--json", "--broker", url or self.url, *options)
+        assert done.stdout, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return done.returncode, found
+
+    def why(self, pid: int, url: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = self.asked(pid, url=url)[1]["workers"][0]
+        return found
+
+    def serves(self, pid: int) -> bool:
+        return wait_until(lambda: self.why(pid)["broker"].get("asks"))
+
+
+@pytest.fixture
+def shop(celery_environment: environments.Environment, harness: Harness, tmp_path: Path) -> Iterator[Shop]:
+    with broker.embedded(tmp_path / "broker") as server:
+        yield Shop(celery_environment, harness, tmp_path, server.url)
+
+
+def test_a_consumer_that_was_lost_is_stuck(shop: Shop) -> None:
+    with shop.worker(how="lose") as worker:
+        assert wait_until(lambda: shop.why(worker.pid)["cause"] == "consumer-lost")  # after a while nothing asks any more
+        for _ in range(2):
+            shop.send(0.0)
+        code, found = shop.asked(worker.pid)
+        (told,) = found["workers"]
+        assert (code, told["state"], told["cause"]) == (20, "stuck", "consumer-lost")
+        assert "messages wait in celery" in told["reason"]
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "gevent", "solo"])
+def test_a_healthy_worker_works_idle_and_busy(shop: Shop, pool: str) -> None:
+    with shop.worker(pool) as worker:
+        assert shop.serves(worker.pid)
+        code, idle = shop.asked(worker.pid)
+        assert (code, idle["workers"][0]["cause"], idle["workers"][0]["broker"].get("also")) == (0, "", None)
+        sent = shop.send(600.0)
+        if pool != "gevent":
+            assert wait_until(lambda: [one["task_id"] for one in shop.why(worker.pid)["executors"]] == [sent])
+        code, busy = shop.asked(worker.pid)
+        assert (code, busy["workers"][0]["cause"], busy["workers"][0]["broker"].get("also")) == (0, "", None)
+
+
+def test_a_queue_that_nobody_consumes_is_named(shop: Shop) -> None:
+    with shop.worker("threads", "-Q", "early") as worker:
+        assert shop.serves(worker.pid)
+        shop.send(0.0, "late")
+        told = shop.why(worker.pid)
+        assert (told["state"], told["cause"]) == ("works", "nobody-consumes-queue")
+        assert "in late" in told["reason"]
+
+
+def test_messages_that_wait_behind_a_long_task_beside_an_idle_worker_are_named(shop: Shop) -> None:
+    with ExitStack() as stack:
+        busy = stack.enter_context(shop.worker("threads", "-n", "busy@x", many=1))
+        assert shop.serves(busy.pid)
+        sent = [shop.send(600.0) for _ in range(3)]
+        assert wait_until(lambda: [one["task_id"] for one in shop.why(busy.pid)["executors"]] == sent[:1])
+        free = stack.enter_context(shop.worker("threads", "-n", "free@x", many=1))
+        assert shop.serves(free.pid)
+        told = shop.why(busy.pid)
+        assert (told["state"], told["cause"]) == ("works", "prefetched-behind")
+        code, found = shop.asked(busy.pid, "--task", sent[2])
+        assert (code, found["task"]["where"]) == (21, "handed-out")
+        only = shop.harness("why", "--hostname", "busy", "--app", "shop", "--json", "--task", sent[0])
+        answer = json.loads(only.stdout)
+        assert ([one["pid"] for one in answer["workers"]], answer["task"]["where"]) == ([busy.pid], "running")
+
+
+def test_a_worker_whose_executors_are_all_busy_is_saturated(shop: Shop) -> None:
+    with shop.worker("threads", many=1) as worker:
+        assert shop.serves(worker.pid)
+        sent = [shop.send(600.0) for _ in range(7)]
+        assert wait_until(lambda: shop.why(worker.pid)["cause"] == "saturated")
+        told = shop.asked(worker.pid, "--task", sent[-1])[1]["task"]
+        assert (told["where"], "place 2 of 2" in told["said"]) == ("queued", True)
+        assert shop.asked(worker.pid, "--task", "no-such-id")[0] == 22
+
+
+def test_children_that_never_serve_are_a_respawn_loop(shop: Shop) -> None:
+    with shop.worker(how="slow-init") as worker:
+        assert wait_until(lambda: len(procfs.children(worker.pid)) == 2)
+        time.sleep(5.0)  # the worker is in its loop: those that it starts from now on have to be up within 4 s
+        for pid in procfs.children(worker.pid):
+            os.kill(pid, signal.SIGKILL)
+        assert wait_until(lambda: shop.why(worker.pid)["cause"] == "respawn-loop")
+        assert shop.why(worker.pid)["state"] == "waiting"
+
+
+def test_a_broker_that_refuses_the_worker_is_named_without_its_password(shop: Shop) -> None:
+    wrong = shop.url.replace("redis://:", "redis://:not-")
+    with shop.worker("threads", url=wrong) as worker:
+        assert wait_until(lambda: shop.why(worker.pid, wrong)["cause"] == "broker-refusing")
+        done = shop.harness("why", worker.pid, "--broker", wrong)
+        assert (done.returncode, wrong.split("@")[0].rpartition(":")[2] in done.stdout) == (21, False)
+
+
+def test_a_broker_that_is_gone_is_waited_for(
+    celery_environment: environments.Environment, harness: Harness, tmp_path: Path
+) -> None:
+    with broker.embedded(tmp_path / "broker") as server:
+        shop = Shop(celery_environment, harness, tmp_path, server.url)
+        with shop.worker("threads") as worker:
+            assert shop.serves(worker.pid)
+            assert server.process is not None
+            server.process.kill()
+            assert wait_until(lambda: shop.why(worker.pid)["cause"] == "broker-lost")
+            assert shop.why(worker.pid)["state"] == "waiting"
