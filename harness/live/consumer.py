@@ -35,7 +35,7 @@ def consumer_lost(facts: Facts) -> Finding | None:
         return None  # what is handed out may be all that it may hold
     doubts = _doubts(facts, held)
     unsure = bool(held) or facts.idle is None
-    unread = [wire for wire in facts.last.wires if wire.unread and not wire.watched and wire.remote[1] == facts.port]
+    unread = [wire for wire in _standing(facts) if wire.unread and not wire.watched]
     support = [
         f"at {len(facts.moments)} looks in {facts.span_s:.0f} s, none of its {len(own(facts.last))} connections that the "
         f"broker knows asked for a message",
@@ -61,6 +61,11 @@ def consumer_lost(facts: Facts) -> Finding | None:
         ),
         for_good="keep kombu up to date, and let something restart a worker whose queue grows while it is idle",
     )  # fmt: skip
+
+
+def _standing(facts: Facts) -> list[Wire]:
+    """Connections to the broker's port that are established now."""
+    return [one for one in facts.last.wires if one.remote[1] == facts.port and one.state == "established"]
 
 
 def _message(unread: list[Wire]) -> bool:
@@ -146,7 +151,7 @@ def broker_lost(facts: Facts) -> Finding | None:
     """Lost, or refusing: it does not serve us with the worker's own URL, and the worker has no connection that it serves."""
     looks = [moment.broker for moment in facts.moments]
     last = looks[-1] if looks else None
-    standing = [one for one in facts.last.wires if one.remote[1] == facts.port and one.state == "established"] if looks else []
+    standing = _standing(facts)
     if last is None or not all(look is not None and look.answers is False for look in looks):
         return _reconnecting(facts)
     late = "imed out" in last.why or "imeout" in last.why

@@ -11,7 +11,7 @@ from harness.live.answer import WORST, State
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """A cause in the pool's machinery, at the broker or in the consumer. `state`: of the worker, if nothing worse is known;
-    `reason`: one sentence; `since_s`: seconds ago, if that is known; `now`, `for_good`: what helps, '' if nothing is to be done."""
+    `reason`: one sentence; `since_s`: seconds ago, if that is known; `now`, `for_good`: what helps, '' for nothing."""
 
     cause: str
     state: State
