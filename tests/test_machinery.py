@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.live import causes
+from harness.live import backlog, causes, consumer, machinery
 from harness.live.answer import State
 from harness.live.facts import Facts, Moment
 from harness.live.finding import Finding
@@ -15,6 +17,7 @@ from harness.live.tasks import Task
 from harness.machine.procfs import Thread
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.roles import Role
+from tests import doc_pages
 from tests.test_consumer import CELERY, LOOP, STOP, wire
 from tests.test_watchdog import FUTEX
 
@@ -175,3 +178,13 @@ def test_a_worker_that_was_told_to_end_says_what_it_waits_for() -> None:
 
 def test_a_stack_that_may_not_be_read_says_nothing() -> None:
     assert found(facts(*HEALTHY, frames=((), ()))) == {}
+
+
+def test_the_pages_name_every_cause_that_the_modules_name() -> None:
+    listed = [
+        name for module in (consumer, backlog, machinery) for name in re.findall(r"^([a-z-]+)  ", module.__doc__ or "", re.M)
+    ]
+    assert sorted(doc_pages.first_cells(doc_pages.DOCS / "reference/causes.md", "named by `why`")) == sorted(listed)
+    sources = "".join(Path(module.__file__ or "").read_text() for module in (consumer, backlog, machinery))
+    named = set(re.findall(r'cause="([a-z-]+)"', sources)) | {"broker-lost", "broker-refusing"}
+    assert named == set(listed)
