@@ -34,6 +34,7 @@ def client(port: int = 40001, command: str = "brpop", host: str = "10.0.0.9", **
 
 BUSY_ONE = client(command="publish", idle_s=30.0)
 ASKS = client(blocked=True)
+HEARS = client(40003, "psubscribe", subscribed=1)
 OTHER = client(50000, host="10.0.0.8", blocked=True)
 
 
@@ -128,9 +129,15 @@ def test_a_known_bug_stands_beside_the_symptom_it_explains(kombu: str, named: st
     ("versions", "state"), [({"kombu": "5.6.2"}, State.STUCK), ({"kombu": "5.7.0"}, State.WAITING), ({}, State.WAITING)]
 )
 def test_a_connection_that_the_broker_does_not_know_is_half_open(versions: dict[str, str], state: State) -> None:
-    given = facts(look(BUSY_ONE), wires=(wire(), wire(40002)), versions=versions)
+    given = facts(look(BUSY_ONE, HEARS), wires=(wire(), wire(40002), wire(40003)), versions=versions)
     one = found(given)["half-open"]
+    assert "consumer-lost" not in found(given)
     assert (one.state, "from 10.0.0.9:40002 to 10.0.0.5:6379" in one.support[0]) == (state, True)
+
+
+def test_a_worker_whose_control_channel_is_dead_as_well_hears_of_it_at_its_next_ping() -> None:
+    given = facts(look(BUSY_ONE), wires=(wire(), wire(40002)), versions={"kombu": "5.6.2"})
+    assert found(given)["half-open"].state is State.WAITING
 
 
 def test_where_the_broker_knows_no_connection_of_the_worker_nothing_is_half_open_and_that_is_told() -> None:
@@ -142,7 +149,7 @@ def test_where_the_broker_knows_no_connection_of_the_worker_nothing_is_half_open
 def test_a_control_channel_that_died_leaves_a_worker_that_works() -> None:
     given = facts(look(ASKS), wires=(wire(), wire(40002)))
     assert found(given)["control-plane-dead"].state is State.WORKS
-    hears = facts(look(ASKS, client(40003, "psubscribe", subscribed=1)), wires=(wire(), wire(40002), wire(40003)))
+    hears = facts(look(ASKS, HEARS), wires=(wire(), wire(40002), wire(40003)))
     assert "control-plane-dead" not in found(hears)
 
 

@@ -21,6 +21,8 @@ from harness.machine.wires import Wire
 from harness.observe.roles import Role
 from harness.texts import few
 
+GIVES_UP = "TCP gives up by itself, after up to 15 minutes"
+NOTICES = "kombu may notice; 5.7 does within a minute, and connects again"
 GREEN = ("gevent", "eventlet")
 NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
 
@@ -28,8 +30,8 @@ NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '
 def consumer_lost(facts: Facts) -> Finding | None:
     if not facts.brokers or asks(facts) is not False or facts.idle == 0 or facts.role is not Role.MAIN:
         return None
-    if any(connecting(stack) or stopping(stack) for stack in facts.frames):
-        return None
+    if any(connecting(stack) or stopping(stack) for stack in facts.frames) or _unknown(facts) or _silent(facts):
+        return None  # it connects again, or may yet notice that it has to
     waits, held = backlog(facts), min(look.unacked for look in facts.brokers)
     if held and (not waits or facts.idle is None):
         return None  # what is handed out may be all that it may hold
@@ -103,7 +105,8 @@ def half_open(facts: Facts) -> Finding | None:
     if not silent and (asks(facts) or facts.idle == 0 or held):
         return None  # what it does not consume on may be anything: a connection of the application's, say
     waits = backlog(facts)
-    nobody_ends_it = not wire.timer and not wire.unsent and older(facts.versions, "kombu", "5.7")
+    hears = any(connection.subscribed for _, connection in own(facts.last))  # else its next PING would show that all is lost
+    nobody_ends_it = hears and not wire.timer and not wire.unsent and older(facts.versions, "kombu", "5.7")
     proved = bool(unknown and waits and nobody_ends_it) and long_enough(facts) and facts.role is Role.MAIN
     proved = proved and not silent and not _doubts(facts, held)
     what = "the broker acknowledges nothing that it sends" if silent else "the broker does not know its connection"
@@ -112,7 +115,7 @@ def half_open(facts: Facts) -> Finding | None:
         reason=f"{what}{f', and {counted(waits)}' if waits else ''}",
         support=(
             _dead(wire), f"at {len(facts.moments)} looks in {facts.span_s:.0f} s", *known("half-open", facts.versions),
-            *([] if proved else ["not proved: TCP gives up by itself, after up to 15 minutes"] if silent else []),
+            *([] if proved else [f"not proved: {GIVES_UP if silent else NOTICES}"]),
         ),
         now="restart the worker; what waits stays in the broker",
         for_good="set socket_keepalive and health_check_interval in broker_transport_options; upgrade kombu",
