@@ -44,10 +44,13 @@ def look(*connections: Connection, **more: Any) -> BrokerLook:
 
 def facts(broker: BrokerLook | None, looks: int = 9, *, wires: tuple[Wire, ...] = (wire(),), **more: Any) -> Facts:
     """The same moment again and again, half a second apart."""
+    turns: Any = more.pop("turns", lambda number: number)
     values: dict[str, Any] = {
         "pool": "prefork", "role": Role.MAIN, "port": PORT, "idle": 2, "frames": (LOOP, LOOP), "age_s": 600.0, **more,
     }  # fmt: skip
-    moments = tuple(Moment(at_s=100.0 + 0.5 * number, wires=wires, broker=broker) for number in range(looks))
+    moments = tuple(
+        Moment(at_s=100.0 + 0.5 * number, wires=wires, broker=broker, switches=turns(number)) for number in range(looks)
+    )
     return Facts(main=MAIN, moments=moments, **values)
 
 
@@ -76,6 +79,8 @@ def test_a_connected_worker_that_asks_for_nothing_while_messages_wait_is_stuck()
         ("too few looks", {"looks": 3}, State.WAITING),
         ("nothing waits", {"broker": look(BUSY_ONE, queues={})}, State.WAITING),
         ("not seen in its loop", {"frames": ((), ())}, State.WAITING),
+        ("a loop that does not turn", {"turns": lambda number: 7}, State.WAITING),
+        ("a loop that is late", {"wires": (wire(unread=3),)}, State.WAITING),
         ("not told to consume what waits", {"queues": ("late",)}, State.WAITING),
         ("prefetch may be full", {"broker": look(BUSY_ONE, unacked=2)}, State.UNKNOWN),
         ("greenlets", {"pool": "gevent", "idle": None}, State.UNKNOWN),

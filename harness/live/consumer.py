@@ -84,6 +84,10 @@ def _doubts(facts: Facts, held: int) -> list[str]:
         found.append("what its executors do cannot be seen")
     elif not facts.frames or not all(map(in_loop, facts.frames)):
         found.append("its main process was not seen in its loop")
+    elif facts.moments[0].switches == facts.last.switches:
+        found.append("its loop did not turn in that time")
+    if any(wire.unread and wire.watched for wire in _standing(facts)):
+        found.append("an answer of the broker is there, which its loop has still to read")
     if facts.queues and not set(facts.queues) & set(backlog(facts)):
         found.append(f"nothing waits in the queues that it was told to consume, {few(list(facts.queues))}")
     return found

@@ -61,12 +61,14 @@ class BrokerLook:
 @dataclass(frozen=True, kw_only=True)
 class Moment:
     """One look at the main process and at the broker. `wires`: of the main process; `main_at`: the descriptor at which its main
-    thread waits in a read, a write or a connect, None if it waits in none; `children`: direct ones, by the kernel's letter;
+    thread waits in a read, a write or a connect, None if it waits in none, `switches`: how often
+    it has waited; `children`: direct ones, by the kernel's letter;
     `broker`: None if no URL is known."""
 
     at_s: float
     wires: tuple[Wire, ...] = ()
     main_at: int | None = None
+    switches: int = 0
     children: Mapping[int, str] = field(default_factory=dict)
     broker: BrokerLook | None = None
 

@@ -105,8 +105,11 @@ def _moment(pid: int, broker: Broker | None, at_s: float) -> Moment:
     found, call = wires.of(pid), procfs.call(pid, pid)
     at = descriptors.waited_at(pid, call) if call is not None and call.kind in BLOCKS else []
     states = {child: stat.state for child in procfs.children(pid) if (stat := procfs.process(child)) is not None}
-    look = broker.look() if broker is not None else None
-    return Moment(at_s=at_s, wires=found, main_at=at[0] if len(at) == 1 else None, children=states, broker=look)
+    switches = next((one.switches for one in procfs.threads(pid) if one.tid == pid), 0)
+    return Moment(
+        at_s=at_s, wires=found, main_at=at[0] if len(at) == 1 else None, switches=switches, children=states,
+        broker=broker.look() if broker is not None else None,
+    )  # fmt: skip
 
 
 def _frames(pid: int) -> Frames:
