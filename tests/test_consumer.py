@@ -110,6 +110,17 @@ def test_no_consumer_is_lost(what: str, changes: dict[str, Any]) -> None:
     assert "consumer-lost" not in found(facts(**{"broker": look(BUSY_ONE), **changes})), what
 
 
+def test_what_other_workers_run_is_not_in_this_ones_hands() -> None:
+    broker = look(BUSY_ONE, unacked=1, handed=(message("theirs", age_s=2.0),))
+    assert found(facts(broker, elsewhere=frozenset({"theirs"})))["consumer-lost"].state is State.STUCK
+
+
+@pytest.mark.parametrize(("kombu", "state"), [("5.6.2", State.STUCK), ("5.7.0", State.UNKNOWN)])
+def test_an_answer_outside_of_the_loop_proves_it_for_versions_that_put_none_aside(kombu: str, state: State) -> None:
+    given = facts(look(BUSY_ONE, unacked=3), wires=(wire(unread=5, watched=False),), versions={"kombu": kombu})
+    assert found(given)["consumer-lost"].state is state
+
+
 def test_one_look_at_which_it_asked_is_enough() -> None:
     given = facts(look(BUSY_ONE))
     moments = (*given.moments[:4], replace(given.moments[4], broker=look(ASKS)), *given.moments[5:])

@@ -32,16 +32,17 @@ def consumer_lost(facts: Facts) -> Finding | None:
         return None
     if any(connecting(stack) or stopping(stack) for stack in facts.frames) or _unknown(facts) or _silent(facts):
         return None  # it connects again, or may yet notice that it has to
-    waits, held = backlog(facts), min(look.unacked for look in facts.brokers)
+    unread = [wire for wire in _standing(facts) if wire.unread and not wire.watched]
+    left_alone = bool(unread) and older(facts.versions, "kombu", "5.7")  # later ones do that while nothing more may come
+    waits, held = backlog(facts), 0 if left_alone else _held(facts)
     if held and (not waits or facts.idle is None):
         return None  # what is handed out may be all that it may hold
     doubts = _doubts(facts, held)
     unsure = bool(held) or facts.idle is None
-    unread = [wire for wire in _standing(facts) if wire.unread and not wire.watched]
     support = [
         f"at {len(facts.moments)} looks in {facts.span_s:.0f} s, none of its {len(own(facts.last))} connections that the "
         f"broker knows asked for a message",
-        *(f"{facts.idle} executors are idle" for _ in [0] if facts.idle),
+        *(f"{facts.idle} {'executors are' if facts.idle > 1 else 'executor is'} idle" for _ in [0] if facts.idle),
         *(
             f"{wire.unread} bytes of the broker stand unread at port {wire.local[1]}, which its loop does not watch"
             for wire in unread
@@ -50,12 +51,12 @@ def consumer_lost(facts: Facts) -> Finding | None:
         *(f"not proved: {doubt}" for doubt in doubts),
     ]
     what = f"{counted(waits)}, and it asks for none" if waits else "it asks for no message; none waits now"
-    proved = long_enough(facts) and bool(waits) and not doubts
+    sure = long_enough(facts) and not doubts
     asked = [connection.idle_s for _, connection in own(facts.last) if connection.command in ASKS]
-    state = State.STUCK if proved else State.UNKNOWN if unsure else State.WAITING
+    state = State.STUCK if sure and waits else State.UNKNOWN if unsure else State.WAITING
     return Finding(
         cause="consumer-lost", since_s=min(asked, default=None), state=state,
-        reason=f"its consumer {'may be' if unsure else 'is'} lost: it is connected; {what}", support=tuple(support),
+        reason=f"its consumer {'is' if sure else 'may be'} lost: it is connected; {what}", support=tuple(support),
         now=(
             "restart the worker; what waits stays in the broker"
             + (", but a message that stands unread in its connection is lost" if _message(unread) else "")
@@ -63,6 +64,12 @@ def consumer_lost(facts: Facts) -> Finding | None:
         ),
         for_good="keep kombu up to date, and let something restart a worker whose queue grows while it is idle",
     )  # fmt: skip
+
+
+def _held(facts: Facts) -> int:
+    """Messages that are handed out, at every moment, and may be in this worker's hands: those that run elsewhere are not."""
+    active = {task.id for task in facts.tasks} | facts.elsewhere
+    return min(look.unacked - sum(one.id in active for one in look.handed) for look in facts.brokers)
 
 
 def _standing(facts: Facts) -> list[Wire]:
@@ -98,7 +105,7 @@ def half_open(facts: Facts) -> Finding | None:
     silent, unknown = _silent(facts), _unknown(facts)
     if not silent and not unknown:
         return None
-    wire, held = (silent or unknown)[0], min((look.unacked for look in facts.brokers), default=0)
+    wire, held = (silent or unknown)[0], _held(facts) if facts.brokers else 0
     if unknown and asks(facts) and not any(one.subscribed for _, one in own(facts.last)):
         return Finding(
             cause="control-plane-dead", state=State.WORKS,

@@ -44,7 +44,7 @@ def watched(
             moments.append(_moment(pid, broker, clock()))
         frames.append(_frames(pid))
         facts = _facts(seen, queues, url, tuple(moments), tuple(frames))
-    if facts.tasks:
+    if facts.tasks or (len(moments) > 1 and any(look.unacked for look in facts.brokers)):
         facts = replace(facts, elsewhere=_elsewhere(pid, moments[-1]))
     if broker is not None:
         broker.close()
