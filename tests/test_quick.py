@@ -199,6 +199,7 @@ def test_a_child_at_anything_else_does_not(waiter: int) -> None:
 
 @pytest.mark.parametrize("waiter", ["lock"], indirect=True)
 def test_a_process_that_stands_still_at_a_lock_is_a_suspect_and_its_parent_is_none(waiter: int) -> None:
+    assert wait_until(lambda: waits(waiter, "futex"))
     done, worker = threading.Event(), Worker(main=HERE)
 
     def turn() -> None:  # this process moves, as a worker's loop does
