@@ -29,7 +29,7 @@ from harness.environments import (
     worker_variables,
 )
 from harness.environments.environment import MARKER, fingerprint
-from harness.errors import BadInput, HarnessError, MissingTool
+from harness.errors import BadInput, BuildFailed, HarnessError, MissingTool
 from harness.proof import doctor
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -226,6 +226,26 @@ def test_a_half_built_environment_is_built_from_scratch(tiny: Description) -> No
     assert find("tiny") is None
     assert prepare("tiny") == find("tiny")
     assert not (built.directory / "left over").exists()
+
+
+def test_an_environment_that_programs_run_from_is_not_built_anew(tiny: Description) -> None:
+    built = prepare("tiny")
+    (built.directory / MARKER).unlink()
+    with subprocess.Popen([built.python, "-c", "input()"], stdin=subprocess.PIPE) as user:
+        with pytest.raises(BuildFailed, match=f"programs run from it: {user.pid}"):
+            prepare("tiny")
+        assert built.python.exists()
+        user.kill()
+    assert prepare("tiny").directory == built.directory
+
+
+def test_an_interpreter_that_takes_long_to_answer_is_gone_for_a_look_alone(tmp_path: Path) -> None:
+    slow = tmp_path / "python"
+    program(slow, f"""sleep 1; echo '["{slow}", "{HERE}.1", "cpython", true]'""")
+    assert interpreters.ask(slow, 0.2) is None
+    found = interpreters.ask(slow, interpreters.ASK_LIMIT_S)
+    assert found is not None
+    assert found.is_a(HERE)
 
 
 def test_an_environment_whose_interpreter_has_gone_is_not_found(tiny: Description) -> None:

@@ -34,7 +34,7 @@ from harness.environments.environment import (
 from harness.environments.interpreters import HEADERS, Interpreter
 from harness.environments.worker_side import worker_variables
 from harness.errors import BuildFailed, MissingTool
-from harness.machine import processes
+from harness.machine import processes, procfs
 from harness.places import home
 
 INSTALL_LIMIT_S = 3600.0  # TensorFlow over a slow line
@@ -91,6 +91,7 @@ def _resolve(description: Description, say: Say) -> None:
 
 def _build(description: Description, interpreter: Interpreter, folder: Path, say: Say) -> Environment:
     begin = time.monotonic()
+    _check_unused(description, folder)
     log = folder.with_name(f"{folder.name}.log")
     log.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
@@ -117,6 +118,18 @@ def _build(description: Description, interpreter: Interpreter, folder: Path, say
     _write(folder / MARKER, marker)
     say(f"{description.name}: ready after {marker['facts']['build_s']} s")
     return from_marker(description, folder, marker)
+
+
+def _check_unused(description: Description, folder: Path) -> None:
+    """Raises BuildFailed if programs run from what is there: building it anew would take their files away."""
+    users = [
+        str(pid) for pid in procfs.numbers("/proc") if (procfs.read(f"/proc/{pid}/cmdline") or "").startswith(f"{folder}/")
+    ]
+    if users:
+        raise BuildFailed(
+            f"the {description.name} environment has to be built anew, and programs run from it: {', '.join(users[:5])}",
+            remedy="wait until they have ended, or end them, and try again; or use a home of its own: HARNESS_HOME",
+        )
 
 
 def _install(description: Description, interpreter: Interpreter, folder: Path, log: Path) -> None:

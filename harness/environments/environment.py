@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments.description import Description, descriptions
-from harness.environments.interpreters import ask
+from harness.environments.interpreters import ASK_LIMIT_S, ask
 from harness.environments.variants import MARK, base_of, variant
 from harness.errors import BadInput
 from harness.places import home
@@ -96,7 +96,7 @@ def load(description: Description, folder: Path) -> Environment | None:
     expected = fingerprint(description, marker["interpreter_version"])
     if folder.name != f"{description.name}-{expected}":
         return None
-    running = ask(python_of(folder))  # the interpreter below may have been removed, or upgraded in place
+    running = ask(python_of(folder), ASK_LIMIT_S)  # the interpreter below may have been removed, or upgraded in place
     if running is None or running.version != marker["interpreter_version"]:
         return None
     return from_marker(description, folder, marker)

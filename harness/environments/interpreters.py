@@ -19,6 +19,7 @@ from harness.errors import MissingTool
 from harness.machine import processes
 
 LOOK_LIMIT_S = 10.0
+ASK_LIMIT_S = 120.0  # of one that is known to have run: on a full machine it takes long to say so
 DOWNLOAD_LIMIT_S = 300.0
 HEADERS = "Python.h"
 
@@ -42,10 +43,10 @@ class Interpreter:
         return self.version.startswith(f"{minor}.")
 
 
-def ask(path: Path) -> Interpreter | None:
-    """What the program at `path` says of itself; None unless it is a CPython that runs."""
+def ask(path: Path, limit_s: float = LOOK_LIMIT_S) -> Interpreter | None:
+    """What the program at `path` says of itself; None unless it is a CPython that runs, and says so in time."""
     try:
-        done = processes.run([str(path), "-I", "-c", QUESTION], env=uvtool.variables(), cwd=Path("/"), limit_s=LOOK_LIMIT_S)
+        done = processes.run([str(path), "-I", "-c", QUESTION], env=uvtool.variables(), cwd=Path("/"), limit_s=limit_s)
         done.check_returncode()
         base, version, kind, headers = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
