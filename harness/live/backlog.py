@@ -15,7 +15,7 @@ from __future__ import annotations
 from harness.live.answer import State, duration
 from harness.live.facts import Facts
 from harness.live.finding import Finding
-from harness.live.join import ASKS, asks, backlog, counted, counted_handed, long_enough, named, others, reserved
+from harness.live.join import ASKS, all_busy, asks, backlog, counted, counted_handed, long_enough, named, others, reserved
 from harness.live.versions import known
 from harness.observe.roles import Role
 from harness.texts import few
@@ -32,14 +32,14 @@ def poison_unacked(facts: Facts) -> Finding | None:
         return None
     oldest = max(left, key=lambda one: one.age_s or 0.0)
     return Finding(
-        cause="poison-unacked", state=State.WAITING,
+        cause="poison-unacked", state=State.UNKNOWN,
         reason=(
             f"{counted_handed(left)}, {named(oldest)} for {duration(oldest.age_s)}, and no executor is at them; "
             f"meanwhile {counted(waits)}"
         ),
         support=(
-            f"{facts.idle} executors are idle, and no other worker is connected", *known("poison-unacked", facts.versions),
-            "not proved: a rate limit of their task, or a worker that died, would look the same",
+            "its executors are idle, and no other worker is connected", *known("poison-unacked", facts.versions),
+            "not proved: a rate limit of their task cannot be seen from outside, and a worker that died leaves such messages, too",
         ),
         since_s=oldest.age_s,
         now=f"restart the worker: what it holds goes back to its queue. Otherwise it does after {VISIBILITY}",
@@ -57,7 +57,7 @@ def prefetched_behind(facts: Facts) -> Finding | None:
     return Finding(
         cause="prefetched-behind", state=State.WORKS,
         reason=(
-            f"all its {facts.busy} executors are busy, and {counted_handed(behind)} and run nowhere that can be seen, "
+            f"{all_busy(facts)}, and {counted_handed(behind)} and run nowhere that can be seen, "
             f"while another worker asks for work"
         ),
         support=("what one worker has prefetched no other one can take", "they are with this worker, or with a third one"),
@@ -104,7 +104,7 @@ def nobody_consumes(facts: Facts) -> Finding | None:
         return Finding(
             cause="nobody-consumes-queue", state=State.WORKS,
             reason=f"{counted({name: count})}, and no connected worker asks for that queue",
-            support=(f"{len(seen[-1][1])} consumers wait for messages at each look, and get none of {name}", told),
+            support=(f"every consumer ({len(seen[-1][1])}) waited for a message at each look, and got none of {name}", told),
             now=f"start a worker for it: celery worker -Q {name}; or celery control add_consumer {name}",
             for_good="let task_routes and the -Q of the workers name the same queues",
         )  # fmt: skip
@@ -121,7 +121,7 @@ def saturated(facts: Facts) -> Finding | None:
         return None
     return Finding(
         cause="saturated", state=State.WORKS,
-        reason=f"all its {facts.busy} executors are at work, and {counted(waits)}",
+        reason=f"{all_busy(facts)}, and {counted(waits)}",
         support=(f"none was taken away in {facts.span_s:.0f} s",),
         for_good="more workers or executors, or shorter tasks",
     )  # fmt: skip

@@ -11,7 +11,9 @@ from harness.live.join import asks
 def found(facts: Facts) -> tuple[Finding, ...]:
     if not facts.moments:
         return ()
-    return ordered(decide(facts) for decide in (*consumer.ALL[:1], *machinery.ALL, *consumer.ALL[1:], *backlog.ALL))
+    told = [decide(facts) for decide in (*consumer.ALL[:1], *machinery.ALL, *consumer.ALL[1:], *backlog.ALL)]
+    explained = any(one is not None and one.cause == "poison-unacked" for one in told)
+    return ordered(one for one in told if not (explained and one is not None and one.cause == "consumer-lost"))
 
 
 def doubtful(facts: Facts) -> bool:

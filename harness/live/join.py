@@ -84,6 +84,11 @@ def counted(waits: dict[str, int]) -> str:
     return f"{many} message{' waits' if many == 1 else 's wait'} in {few(list(waits))}" if waits else "nothing waits"
 
 
+def all_busy(facts: Facts) -> str:
+    """'all its 3 executors are at work'."""
+    return "its only executor is at work" if facts.busy == 1 else f"all its {facts.busy} executors are at work"
+
+
 def counted_handed(messages: list[Message]) -> str:
     """'1 message is handed out (shop.price[a])'."""
     many = len(messages)
