@@ -149,6 +149,12 @@ def test_a_pool_with_fewer_children_than_it_should_have_is_short(alive: dict[int
     assert (one.state, one.reason.startswith(f"{'S' in alive.values():d} of the 2 children live")) == (state, True)
 
 
+def test_a_pool_whose_children_come_and_go_is_not_short() -> None:
+    given = facts(*HEALTHY, alive={CHILD: "S"})
+    moments = tuple(replace(one, children={70 + number: "S"}) for number, one in enumerate(given.moments))
+    assert "pool-short" not in found(replace(given, moments=moments))
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"concurrency": 0}, {"age_s": 3.0}, {"pool": "threads"}, {"frames": (STOP, STOP)}, {"alive": {CHILD: "S", 9: "R"}}],

@@ -39,7 +39,7 @@ def poison_unacked(facts: Facts) -> Finding | None:
         ),
         support=(
             "its executors are idle, and no other worker is connected", *known("poison-unacked", facts.versions),
-            "not proved: a rate limit of their task cannot be seen from outside, and a worker that died leaves such messages, too",
+            "not proved: a rate limit of their task cannot be seen from outside, and a worker that died leaves such, too",
         ),
         since_s=oldest.age_s,
         now=f"restart the worker: what it holds goes back to its queue. Otherwise it does after {VISIBILITY}",

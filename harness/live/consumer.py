@@ -13,7 +13,7 @@ its connection.
 from __future__ import annotations
 
 from harness.live.answer import State
-from harness.live.facts import Facts
+from harness.live.facts import Connection, Facts
 from harness.live.finding import Finding
 from harness.live.join import ASKS, address, asks, backlog, connecting, counted, in_loop, long_enough, own, stopping
 from harness.live.versions import known, older
@@ -23,6 +23,7 @@ from harness.texts import few
 
 GIVES_UP = "TCP gives up by itself, after up to 15 minutes"
 NOTICES = "kombu may notice; 5.7 does within a minute, and connects again"
+CANCELLED = "a worker whose consumer was cancelled (celery control cancel_consumer) looks the same"
 GREEN = ("gevent", "eventlet")
 NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
 
@@ -38,7 +39,7 @@ def consumer_lost(facts: Facts) -> Finding | None:
     if held and (not waits or facts.idle is None):
         return None  # what is handed out may be all that it may hold
     doubts = _doubts(facts, held)
-    unsure = bool(held) or facts.idle is None
+    unsure = bool(held) or facts.idle is None or CANCELLED in doubts
     support = [
         f"at {len(facts.moments)} looks in {facts.span_s:.0f} s, none of its {len(own(facts.last))} connections that the "
         f"broker knows asked for a message",
@@ -50,17 +51,17 @@ def consumer_lost(facts: Facts) -> Finding | None:
         *known("consumer-lost", facts.versions),
         *(f"not proved: {doubt}" for doubt in doubts),
     ]
-    what = f"{counted(waits)}, and it asks for none" if waits else "it asks for no message; none waits now"
     sure = long_enough(facts) and not doubts
     asked = [connection.idle_s for _, connection in own(facts.last) if connection.command in ASKS]
     state = State.STUCK if sure and waits else State.UNKNOWN if unsure else State.WAITING
     return Finding(
         cause="consumer-lost", since_s=min(asked, default=None), state=state,
-        reason=f"its consumer {'is' if sure else 'may be'} lost: it is connected; {what}", support=tuple(support),
+        reason=f"its consumer {'is' if sure else 'may be'} lost: it is connected and asks for no message; {counted(waits)}",
+        support=tuple(support),
         now=(
             "restart the worker; what waits stays in the broker"
             + (", but a message that stands unread in its connection is lost" if _message(unread) else "")
-            + ". If somebody has cancelled its consumer (celery control cancel_consumer), add_consumer brings it back"
+            + ". If somebody has cancelled its consumer, celery control add_consumer brings it back"
         ),
         for_good="keep kombu up to date, and let something restart a worker whose queue grows while it is idle",
     )  # fmt: skip
@@ -75,6 +76,11 @@ def _held(facts: Facts) -> int:
 def _standing(facts: Facts) -> list[Wire]:
     """Connections to the broker's port that are established now."""
     return [one for one in facts.last.wires if one.remote[1] == facts.port and one.state == "established"]
+
+
+def _is_quiet(wire: Wire, connection: Connection) -> bool:
+    """Whether it has asked for messages, got its last answer, and is watched for more."""
+    return connection.command in ASKS and wire.watched and not wire.unread
 
 
 def _message(unread: list[Wire]) -> bool:
@@ -93,6 +99,8 @@ def _doubts(facts: Facts, held: int) -> list[str]:
         found.append("its main process was not seen in its loop")
     elif facts.moments[0].switches == facts.last.switches:
         found.append("its loop did not turn in that time")
+    if all(any(_is_quiet(*pair) for pair in own(moment)) for moment in facts.moments):
+        found.append(CANCELLED)
     if any(wire.unread and wire.watched for wire in _standing(facts)):
         found.append("an answer of the broker is there, which its loop has still to read")
     if facts.queues and not set(facts.queues) & set(backlog(facts)):

@@ -149,8 +149,9 @@ def respawn_loop(facts: Facts) -> Finding | None:
 def pool_short(facts: Facts) -> Finding | None:
     if facts.pool != "prefork" or not facts.concurrency or facts.age_s < START_S or any(map(stopping, facts.frames)):
         return None
-    most = max(sum(state not in ENDED for state in moment.children.values()) for moment in facts.moments)
-    if most >= facts.concurrency:
+    living = [frozenset(pid for pid, state in moment.children.items() if state not in ENDED) for moment in facts.moments]
+    most = len(living[0])
+    if most >= facts.concurrency or len(set(living)) > 1:  # children that come and go are being replaced
         return None
     dead = sum(state in ENDED for state in facts.last.children.values())
     return Finding(
