@@ -32,9 +32,9 @@ def client(port: int = 40001, command: str = "brpop", host: str = "10.0.0.9", **
     return Connection(address=f"{host}:{port}", command=command, **more)
 
 
-BUSY_ONE = client(command="publish", idle_s=30.0)
+BUSY_ONE = client(command="psubscribe", idle_s=30.0, patterns=1)
 ASKS = client(blocked=True)
-HEARS = client(40003, "psubscribe", subscribed=1)
+HEARS = client(40003, "psubscribe", subscribed=1, patterns=1)
 OTHER = client(50000, host="10.0.0.8", blocked=True)
 
 
@@ -83,6 +83,7 @@ def test_a_connected_worker_that_asks_for_nothing_while_messages_wait_is_stuck()
         ("a loop that is late", {"wires": (wire(unread=3),)}, State.WAITING),
         ("not told to consume what waits", {"queues": ("late",)}, State.WAITING),
         ("prefetch may be full", {"broker": look(BUSY_ONE, unacked=2)}, State.UNKNOWN),
+        ("it may be a store of results", {"broker": look(client(command="publish"))}, State.UNKNOWN),
         ("it may have been cancelled", {"broker": look(client(idle_s=60.0))}, State.UNKNOWN),
         ("greenlets", {"pool": "gevent", "idle": None}, State.UNKNOWN),
     ],
@@ -234,6 +235,14 @@ def test_a_worker_whose_executors_are_all_busy_is_saturated_and_works() -> None:
     assert found(replace(given, idle=1, busy=1)).get("saturated") is None
     fewer = tuple(replace(one, broker=look(BUSY_ONE, queues={"celery": 30 - n})) for n, one in enumerate(given.moments))
     assert found(replace(given, moments=fewer)) == {}
+
+
+def test_other_workers_queues_are_not_this_ones() -> None:
+    mail = look(BUSY_ONE, OTHER, queues={"mail": 30}, unacked=8)
+    assert found(facts(mail, idle=0, busy=2)) == {}
+    assert found(facts(look(client(command="publish"), queues={"celery": 30}), idle=0, busy=2)) == {}  # a store of results
+    idle = found(facts(look(BUSY_ONE, OTHER, queues={"mail": 30})))["consumer-lost"]
+    assert (idle.state, idle.reason.endswith("nothing waits in its queues")) == (State.WAITING, True)
 
 
 def test_messages_behind_a_busy_worker_are_named_if_another_one_asks() -> None:

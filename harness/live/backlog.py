@@ -15,7 +15,21 @@ from __future__ import annotations
 from harness.live.answer import State, duration
 from harness.live.facts import Facts
 from harness.live.finding import Finding
-from harness.live.join import ASKS, all_busy, asks, backlog, counted, counted_handed, long_enough, named, others, reserved
+from harness.live.join import (
+    ASKS,
+    all_busy,
+    asks,
+    backlog,
+    consumes_here,
+    counted,
+    counted_handed,
+    has_others,
+    long_enough,
+    named,
+    others,
+    own_backlog,
+    reserved,
+)
 from harness.live.versions import known
 from harness.observe.roles import Role
 from harness.texts import few
@@ -27,8 +41,8 @@ VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
 def poison_unacked(facts: Facts) -> Finding | None:
     if not facts.brokers or asks(facts) is not False or facts.busy or not facts.idle or facts.role is not Role.MAIN:
         return None
-    left, waits = [one for one in reserved(facts) if (one.age_s or 0.0) >= OLD_S], backlog(facts)
-    if not left or not waits or any(others(look, moment) for look, moment in zip(facts.brokers, facts.moments, strict=True)):
+    left, waits = [one for one in reserved(facts) if (one.age_s or 0.0) >= OLD_S], own_backlog(facts)
+    if not left or not waits or not consumes_here(facts) or has_others(facts):
         return None
     oldest = max(left, key=lambda one: one.age_s or 0.0)
     return Finding(
@@ -71,8 +85,7 @@ def prefetched_behind(facts: Facts) -> Finding | None:
 
 def may_be_behind(facts: Facts) -> bool:
     """Whether a longer look may show messages that wait behind this worker's tasks."""
-    looks = list(zip(facts.brokers, facts.moments, strict=False))
-    return bool(facts.busy) and facts.idle == 0 and bool(reserved(facts)) and any(others(*one) for one in looks)
+    return bool(facts.busy) and facts.idle == 0 and bool(reserved(facts)) and has_others(facts)
 
 
 def redelivery_loop(facts: Facts) -> Finding | None:
@@ -115,7 +128,7 @@ def saturated(facts: Facts) -> Finding | None:
     """What waits cannot be taken: the worker does not ask, for every executor is busy."""
     if not facts.brokers or facts.idle != 0 or not facts.busy or asks(facts) is not False:
         return None
-    waits = {name: count for name, count in backlog(facts).items() if not facts.queues or name in facts.queues}
+    waits = own_backlog(facts) if consumes_here(facts) else {}
     first, last = (sum(look.queues.get(name, 0) for name in waits) for look in (facts.brokers[0], facts.brokers[-1]))
     if sum(waits.values()) < facts.busy or last < first:
         return None

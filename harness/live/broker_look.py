@@ -122,7 +122,7 @@ def _connections(clients: Sequence[dict[str, Any]], client: redis.Redis) -> Iter
             yield Connection(
                 address=str(one.get("addr", "")), command=str(one.get("cmd", "")).lower(), idle_s=float(one.get("idle") or 0),
                 blocked="b" in str(one.get("flags", "")), subscribed=int(one.get("sub") or 0) + int(one.get("psub") or 0),
-                near=str(one.get("db", database)) == database,
+                patterns=int(one.get("psub") or 0), near=str(one.get("db", database)) == database,
             )  # fmt: skip
 
 

@@ -15,14 +15,26 @@ from __future__ import annotations
 from harness.live.answer import State
 from harness.live.facts import Connection, Facts
 from harness.live.finding import Finding
-from harness.live.join import ASKS, address, asks, backlog, connecting, counted, in_loop, long_enough, own, stopping
+from harness.live.join import (
+    ASKS,
+    address,
+    asks,
+    connecting,
+    consumes_here,
+    counted,
+    in_loop,
+    long_enough,
+    own,
+    own_backlog,
+    stopping,
+)  # fmt: skip
 from harness.live.versions import known, older
 from harness.machine.wires import Wire
 from harness.observe.roles import Role
-from harness.texts import few
 
 GIVES_UP = "TCP gives up by itself, after up to 15 minutes"
 NOTICES = "kombu may notice; 5.7 does within a minute, and connects again"
+ELSEWHERE = "nothing shows that it consumes from this broker"
 CANCELLED = "a worker whose consumer was cancelled (celery control cancel_consumer) looks the same"
 GREEN = ("gevent", "eventlet")
 NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
@@ -35,11 +47,11 @@ def consumer_lost(facts: Facts) -> Finding | None:
         return None  # it connects again, or may yet notice that it has to
     unread = [wire for wire in _standing(facts) if wire.unread and not wire.watched]
     left_alone = bool(unread) and older(facts.versions, "kombu", "5.7")  # later ones do that while nothing more may come
-    waits, held = backlog(facts), 0 if left_alone else _held(facts)
+    waits, held = own_backlog(facts), 0 if left_alone else _held(facts)
     if held and (not waits or facts.idle is None):
         return None  # what is handed out may be all that it may hold
     doubts = _doubts(facts, held)
-    unsure = bool(held) or facts.idle is None or CANCELLED in doubts
+    unsure = bool(held) or facts.idle is None or bool({CANCELLED, ELSEWHERE} & set(doubts))
     support = [
         f"at {len(facts.moments)} looks in {facts.span_s:.0f} s, none of its {len(own(facts.last))} connections that the "
         f"broker knows asked for a message",
@@ -99,12 +111,12 @@ def _doubts(facts: Facts, held: int) -> list[str]:
         found.append("its main process was not seen in its loop")
     elif facts.moments[0].switches == facts.last.switches:
         found.append("its loop did not turn in that time")
+    if not consumes_here(facts):
+        found.append(ELSEWHERE)
     if all(any(_is_quiet(*pair) for pair in own(moment)) for moment in facts.moments):
         found.append(CANCELLED)
     if any(wire.unread and wire.watched for wire in _standing(facts)):
         found.append("an answer of the broker is there, which its loop has still to read")
-    if facts.queues and not set(facts.queues) & set(backlog(facts)):
-        found.append(f"nothing waits in the queues that it was told to consume, {few(list(facts.queues))}")
     return found
 
 
@@ -123,7 +135,7 @@ def half_open(facts: Facts) -> Finding | None:
         )  # fmt: skip
     if not silent and (asks(facts) or facts.idle == 0 or held):
         return None  # what it does not consume on may be anything: a connection of the application's, say
-    waits = backlog(facts)
+    waits = own_backlog(facts)
     hears = any(connection.subscribed for _, connection in own(facts.last))  # else its next PING would show that all is lost
     nobody_ends_it = hears and not wire.timer and not wire.unsent and older(facts.versions, "kombu", "5.7")
     proved = bool(unknown and waits and nobody_ends_it) and long_enough(facts) and facts.role is Role.MAIN

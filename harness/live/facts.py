@@ -19,13 +19,15 @@ Frames = tuple[tuple[str, str], ...]  # (function, file) each, innermost first
 @dataclass(frozen=True, kw_only=True)
 class Connection:
     """A client, as the broker lists it. `address`: the client's own end, 'host:port'; `command`: its last one; `blocked`: it
-    waits in that command; `subscribed`: to how many channels and patterns; `near`: it uses the queues' database."""
+    waits in that command; `subscribed`: to how many channels and patterns, `patterns`: to how many of these; `near`: it uses
+    the queues' database."""
 
     address: str
     command: str
     idle_s: float = 0.0
     blocked: bool = False
     subscribed: int = 0
+    patterns: int = 0
     near: bool = True
 
 
@@ -61,9 +63,8 @@ class BrokerLook:
 @dataclass(frozen=True, kw_only=True)
 class Moment:
     """One look at the main process and at the broker. `wires`: of the main process; `main_at`: the descriptor at which its main
-    thread waits in a read, a write or a connect, None if it waits in none, `switches`: how often
-    it has waited; `children`: direct ones, by the kernel's letter;
-    `broker`: None if no URL is known."""
+    thread waits in a read, a write or a connect, None if it waits in none, `switches`: how often it has waited; `children`:
+    direct ones, by the kernel's letter; `broker`: None if no URL is known."""
 
     at_s: float
     wires: tuple[Wire, ...] = ()

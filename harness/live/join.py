@@ -9,6 +9,7 @@ from harness.machine.wires import Wire
 from harness.texts import few
 
 ASKS = ("brpop", "bzmpop", "blpop")
+DEFAULT_QUEUE = "celery"
 ASKED_S = 2.0  # so long ago a connection may have asked: BRPOP ends after a second, and is sent anew
 LEAST_LOOKS, LEAST_S = 5, 3.0  # for what is said to be so all the time
 LOOP = re.compile(r"/celery/worker/loops\.py$")
@@ -64,6 +65,28 @@ def backlog(facts: Facts) -> dict[str, int]:
     return {name: min(look.queues[name] for look in looks) for name in sorted(names)}
 
 
+def own_backlog(facts: Facts) -> dict[str, int]:
+    """Of the queues that this worker consumes, as far as that is known: those of its command line, Celery's own, and all of a
+    broker that no other worker is connected to."""
+    waits = backlog(facts)
+    if facts.queues:
+        return {name: count for name, count in waits.items() if name in facts.queues}
+    if has_others(facts):
+        return {name: count for name, count in waits.items() if name == DEFAULT_QUEUE}
+    return waits
+
+
+def has_others(facts: Facts) -> bool:
+    """Whether another worker was connected at any moment."""
+    return any(others(look, moment) for look, moment in zip(facts.brokers, facts.moments, strict=False))
+
+
+def consumes_here(facts: Facts) -> bool:
+    """Whether this is the worker's broker, and no store of results alone: it has asked for messages, or hears the control
+    channel, which is a pattern in kombu."""
+    return any(one.patterns or one.command in ASKS for moment in facts.moments for _, one in own(moment))
+
+
 def others(look: BrokerLook, moment: Moment) -> list[Connection]:
     """Consumers of the same database that are none of this worker's."""
     ours = {address(wire.local) for wire in moment.wires}
@@ -81,7 +104,9 @@ def reserved(facts: Facts) -> list[Message]:
 def counted(waits: dict[str, int]) -> str:
     """'3 messages wait in celery'."""
     many = sum(waits.values())
-    return f"{many} message{' waits' if many == 1 else 's wait'} in {few(list(waits))}" if waits else "nothing waits"
+    return (
+        f"{many} message{' waits' if many == 1 else 's wait'} in {few(list(waits))}" if waits else "nothing waits in its queues"
+    )
 
 
 def all_busy(facts: Facts) -> str:
