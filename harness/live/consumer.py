@@ -71,7 +71,8 @@ def consumer_lost(facts: Facts) -> Finding | None:
         reason=f"its consumer {'is' if sure else 'may be'} lost: it is connected and asks for no message; {counted(waits)}",
         support=tuple(support),
         now=(
-            "restart the worker; what waits stays in the broker"
+            ("" if sure else "see in its log whether it still receives tasks; if not, ")
+            + "restart the worker; what waits stays in the broker"
             + (", but a message that stands unread in its connection is lost" if _message(unread) else "")
             + ". If somebody has cancelled its consumer, celery control add_consumer brings it back"
         ),
@@ -129,7 +130,7 @@ def half_open(facts: Facts) -> Finding | None:
     if unknown and asks(facts) and not any(one.subscribed for _, one in own(facts.last)):
         return Finding(
             cause="control-plane-dead", state=State.WORKS,
-            reason="it consumes, but the connection on which it hears 'celery inspect' and 'control' is dead",
+            reason="it consumes, but a connection of its is dead, and on no other one it hears 'celery inspect' and 'control'",
             support=(_dead(wire), *known("control-plane-dead", facts.versions)),
             now="restart it if you need inspect and control", for_good="upgrade kombu",
         )  # fmt: skip
