@@ -11,7 +11,7 @@ import pytest
 
 from harness.live import backlog, causes, consumer, machinery
 from harness.live.answer import State
-from harness.live.facts import Facts, Moment
+from harness.live.facts import BrokerLook, Facts, Moment
 from harness.live.finding import Finding
 from harness.live.tasks import Task
 from harness.machine.procfs import Thread
@@ -127,10 +127,18 @@ def test_children_that_end_before_they_serve_are_a_respawn_loop(alive: dict[int,
 
 def test_children_that_die_at_once_are_a_respawn_loop() -> None:
     given = facts(HEALTHY[0], alive={90: "S"}, concurrency=0)
-    moments = tuple(replace(one, children={70 + number: "R"}) for number, one in enumerate(given.moments))
+    moments = tuple(
+        replace(one, children={70 + number: "R"}, broker=BrokerLook(answers=True)) for number, one in enumerate(given.moments)
+    )
     one = found(replace(given, moments=moments))["respawn-loop"]
     assert (one.state, one.reason.startswith("8 of its children ended")) == (State.WAITING, True)
     assert "respawn-loop" not in found(replace(facts(*HEALTHY[:2], concurrency=0), moments=moments))
+    does = tuple(
+        replace(one, broker=BrokerLook(answers=True, queues={"celery": 40 - number})) for number, one in enumerate(moments)
+    )
+    assert "respawn-loop" not in found(replace(given, moments=does))  # each does its tasks, and ends
+    blind = tuple(replace(one, broker=None) for one in moments)
+    assert "respawn-loop" not in found(replace(given, moments=blind))
 
 
 def test_children_that_take_their_time_are_no_respawn_loop_but_are_looked_at_for_longer() -> None:

@@ -76,6 +76,12 @@ def own_backlog(facts: Facts) -> dict[str, int]:
     return waits
 
 
+def moves(facts: Facts) -> bool:
+    """Whether messages came, went or were handed out in that time."""
+    shown = [(dict(look.queues), look.unacked, {one.id for one in look.handed}) for look in facts.brokers]
+    return any(one != shown[0] for one in shown[1:])
+
+
 def has_others(facts: Facts) -> bool:
     """Whether another worker was connected at any moment."""
     return any(others(look, moment) for look, moment in zip(facts.brokers, facts.moments, strict=False))

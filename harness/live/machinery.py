@@ -16,7 +16,7 @@ from harness.judge.closed import Scene
 from harness.live.answer import State, duration
 from harness.live.facts import Facts, Frames
 from harness.live.finding import Finding
-from harness.live.join import address, in_loop, stopping
+from harness.live.join import address, in_loop, moves, stopping
 from harness.machine.procfs import Thread
 from harness.machine.wires import Wire
 from harness.observe.looks import agree_long_enough, window
@@ -118,8 +118,8 @@ def main_spins(facts: Facts) -> Finding | None:
 
 def respawn_loop(facts: Facts) -> Finding | None:
     """Children that were seen starting, and ended before anybody saw them serve."""
-    if facts.pool != "prefork" or facts.age_s < START_S:
-        return None
+    if facts.pool != "prefork" or facts.age_s < START_S or moves(facts):
+        return None  # a child that has done its number of tasks ends, too (worker_max_tasks_per_child)
     roles: dict[int, list[Role]] = {}
     for look in facts.looks:
         for one in look.processes:
@@ -129,7 +129,7 @@ def respawn_loop(facts: Facts) -> Finding | None:
     living = {pid for pid, state in facts.last.children.items() if state not in ENDED}
     ended = {pid for pid in starting if pid not in living}
     serve = sum(_served(seen) for pid, seen in roles.items() if pid in living)
-    if not any(map(_served, roles.values())):  # they may end too soon to be seen starting
+    if facts.brokers and not any(map(_served, roles.values())):  # they may end too soon to be seen starting
         passed = ({*roles} | {pid for moment in facts.moments for pid in moment.children}) - living
         ended |= passed if len(passed) >= MANY_ENDED else set()
     if not ended and (not starting or len(facts.moments) > 1):
