@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from harness import broker, environments
+from harness.live import find
 from harness.machine import procfs
+from tests import waiting
 from tests.integration.conftest import Harness
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -66,6 +67,11 @@ app.steps["consumer"].add(Lose)
 SEND = "import shop, sys; print(shop.price.apply_async((float(sys.argv[1]),), queue=sys.argv[2]).id)"
 
 
+def wait_until(condition: Callable[[], object]) -> bool:
+    """One look takes 20 s on a machine that is full."""
+    return waiting.wait_until(condition, limit_s=240.0)
+
+
 class Shop:
     """A broker, workers of one application, and what is asked of them."""
 
@@ -84,6 +90,7 @@ class Shop:
             argv, cwd=self.folder, env=variables, stdout=log, stderr=log, start_new_session=True
         ) as worker:  # fmt: skip
             try:
+                assert wait_until(lambda: find.is_worker(find.command(worker.pid)))  # not before its program runs
                 yield worker
             finally:
                 os.killpg(worker.pid, signal.SIGKILL)
