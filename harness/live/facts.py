@@ -18,60 +18,53 @@ Frames = tuple[tuple[str, str], ...]  # (function, file) each, innermost first
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """A client, as the broker lists it. `address`: the client's own end, 'host:port'; `command`: its last one; `blocked`: it
-    waits in that command; `subscribed`: to how many channels and patterns, `patterns`: to how many of these; `near`: it uses
-    the queues' database."""
+    """A client, as the broker lists it."""
 
-    address: str
-    command: str
+    address: str  # the client's own end, 'host:port'
+    command: str  # its last one, in small letters
     idle_s: float = 0.0
-    blocked: bool = False
-    subscribed: int = 0
-    patterns: int = 0
-    near: bool = True
+    blocked: bool = False  # it waits in that command
+    subscribed: int = 0  # to how many channels and patterns
+    patterns: int = 0  # to how many of these
+    near: bool = True  # it uses the queues' database
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message of Celery's, of which the arguments are never looked at. `age_s`: since it was handed out, if it was;
-    `put_off`: it has an ETA or a countdown."""
+    """A message of Celery's, of which the arguments are never looked at."""
 
     id: str
     task: str
     queue: str = ""
-    age_s: float | None = None
-    put_off: bool = False
+    age_s: float | None = None  # since it was handed out, if it was
+    put_off: bool = False  # it has an ETA or a countdown
     redelivered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerLook:
-    """The broker at one moment. `answers`: None if it is of a kind that cannot be asked; `refused`: it answered with an error,
-    and `why` has its words. `queues`: messages that wait, by queue, empty ones left out; `unacked`: how many are handed out and
-    not acknowledged, `handed`: the oldest of them; `whole`: all keys of the broker were gone through."""
+    """The broker at one moment."""
 
-    answers: bool | None
-    refused: bool = False
-    why: str = ""
-    queues: Mapping[str, int] = field(default_factory=dict)
-    unacked: int = 0
-    handed: tuple[Message, ...] = ()
-    connections: tuple[Connection, ...] = ()
-    whole: bool = True
+    answers: bool | None  # None if it is of a kind that cannot be asked
+    refused: bool = False  # it answered with an error
+    why: str = ""  # the words of that, or of what failed
+    queues: Mapping[str, int] = field(default_factory=dict)  # messages that wait, by queue, empty ones left out
+    unacked: int = 0  # messages that are handed out and not acknowledged
+    handed: tuple[Message, ...] = ()  # the oldest of them
+    connections: tuple[Connection, ...] = ()  # all but ours
+    whole: bool = True  # all of its keys were gone through
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """One look at the main process and at the broker. `wires`: of the main process; `main_at`: the descriptor at which its main
-    thread waits in a read, a write or a connect, None if it waits in none, `switches`: how often it has waited; `children`:
-    direct ones, by the kernel's letter; `broker`: None if no URL is known."""
+    """One look at the main process and at the broker."""
 
     at_s: float
-    wires: tuple[Wire, ...] = ()
-    main_at: int | None = None
-    switches: int = 0
-    children: Mapping[int, str] = field(default_factory=dict)
-    broker: BrokerLook | None = None
+    wires: tuple[Wire, ...] = ()  # of the main process
+    main_at: int | None = None  # the one descriptor at which its main thread waits in a read, a write or a connect
+    switches: int = 0  # how often its main thread has waited
+    children: Mapping[int, str] = field(default_factory=dict)  # direct ones, with the kernel's letter for their state
+    broker: BrokerLook | None = None  # None if no URL is known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,31 +73,19 @@ class Facts:
 
     main: int
     pool: str
-    role: Role
-    """of the main process"""
-    concurrency: int = 0
-    """as the command line names it; 0 if it does not, and if the pool scales itself"""
-    queues: tuple[str, ...] = ()
-    """that the command line names"""
-    port: int = 0
-    """of the broker"""
-    age_s: float = 0.0
-    """of the worker"""
-    looks: Sequence[Look] = ()
-    """over the first seconds, see `live.attach`"""
-    busy: int = 0
-    """executors at a task"""
-    idle: int | None = None
-    """executors seen idle; None if they cannot be told"""
-    tasks: tuple[Task, ...] = ()
-    """that ran all the while"""
-    elsewhere: frozenset[str] = frozenset()
-    """ids of tasks that other workers of this machine run"""
-    frames: tuple[Frames, ...] = ()
-    """of the main thread, at the first and at the last moment; () if they may not be read"""
+    role: Role  # of the main process
+    concurrency: int = 0  # as the command line names it; 0 if it does not, and if the pool scales itself
+    queues: tuple[str, ...] = ()  # that the command line names
+    port: int = 0  # of the broker
+    age_s: float = 0.0  # of the worker
+    looks: Sequence[Look] = ()  # over the first seconds, see `live.attach`
+    busy: int = 0  # executors at a task
+    idle: int | None = None  # executors seen idle; None if they cannot be told
+    tasks: tuple[Task, ...] = ()  # that ran all the while
+    elsewhere: frozenset[str] = frozenset()  # ids of tasks that other workers of this machine run
+    frames: tuple[Frames, ...] = ()  # of the main thread, at the first and at the last moment; () if they may not be read
     moments: tuple[Moment, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """of packages in the worker's environment"""
+    versions: Mapping[str, str] = field(default_factory=dict)  # of packages in the worker's environment
 
     @property
     def last(self) -> Moment:

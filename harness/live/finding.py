@@ -10,16 +10,15 @@ from harness.live.answer import WORST, State
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A cause in the pool's machinery, at the broker or in the consumer. `state`: of the worker, if nothing worse is known;
-    `reason`: one sentence; `since_s`: seconds ago, if that is known; `now`, `for_good`: what helps, '' for nothing."""
+    """A cause in the pool's machinery, at the broker or in the consumer."""
 
     cause: str
-    state: State
-    reason: str
+    state: State  # of the worker, if nothing worse is known
+    reason: str  # one sentence
     support: tuple[str, ...] = ()
-    since_s: float | None = None
-    now: str = ""
-    for_good: str = ""
+    since_s: float | None = None  # seconds ago, if that is known
+    now: str = ""  # what helps at once; '' for nothing
+    for_good: str = ""  # what keeps it from coming back
 
 
 def ordered(findings: Iterable[Finding | None]) -> tuple[Finding, ...]:

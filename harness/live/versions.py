@@ -25,16 +25,15 @@ NUMBERS = re.compile(r"\d+")
 
 @dataclass(frozen=True, kw_only=True)
 class Bug:
-    """`causes`: the findings that it explains; it came with version `since`, and is gone in `fixed`; `upgrade`: the first
-    version that has none of its kind."""
+    """A bug that is known, and the findings that it explains."""
 
     package: str
-    since: str
-    fixed: str
+    since: str  # the version that it came with
+    fixed: str  # the first version without it
+    upgrade: str  # the first version with none of its kind
     causes: tuple[str, ...]
     what: str
     source: str
-    upgrade: str
 
 
 BUGS = (

@@ -19,17 +19,16 @@ EPOLL = "anon_inode:[eventpoll]"
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """A connection of a process, at one moment. `unread`, `unsent`: bytes in the kernel's queues; `timer`: the kernel's, '' if
-    none runs; `watched`: it stands in an epoll set of the process."""
+    """A connection of a process, at one moment. Its ends are (host, port)."""
 
     descriptor: int
     local: tuple[str, int]
     remote: tuple[str, int]
-    state: str
-    unread: int = 0
-    unsent: int = 0
-    timer: str = ""
-    watched: bool = False
+    state: str  # as `descriptors.STATES` names it
+    unread: int = 0  # bytes in the kernel's queue
+    unsent: int = 0  # bytes that the other side has not acknowledged
+    timer: str = ""  # the kernel's; '' if none runs
+    watched: bool = False  # it stands in an epoll set of the process
 
 
 @dataclass(frozen=True, kw_only=True)
