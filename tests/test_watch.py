@@ -296,3 +296,23 @@ def test_the_textfile_has_a_state_of_each_worker_and_is_replaced_as_a_whole(tmp_
 
 def test_the_states_that_are_told_are_those_of_why() -> None:
     assert {one.value for one in State} == {"works", "stuck", "waiting", "cannot-say"}
+
+
+def test_another_worker_with_the_name_of_one_that_was_named_is_not_watched_while_that_one_lives() -> None:
+    world = World()
+    watch = Watch(every_s=EVERY_S, means=world.means(), named=[world.workers[MAIN]])
+    run(world, watch, 30)
+    world.workers |= {70: Worker(main=70, app="shop", hostname="web@here")}
+    assert run(world, watch, 30) == []
+
+
+def test_a_child_that_had_only_just_stopped_at_the_last_look_is_looked_at_once_it_has_stood_for_long() -> None:
+    watched = Watched(worker=Worker(main=MAIN))
+    watched.beat({MAIN: 1, CHILD: 7}, 0.0)
+    world = World(now_s=1.0)
+    first = world.first(world.workers[MAIN])
+    assert first is not None
+    watched.found(first, None, 1.0)
+    assert not watched.due(STILL_S)
+    watched.beat({MAIN: 2, CHILD: 7}, STILL_S + 2.0)
+    assert watched.due(STILL_S + 2.0)

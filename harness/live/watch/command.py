@@ -57,6 +57,8 @@ def _watch(going: Watch, asked: threading.Event, file: IO[str] | None, metrics: 
         for event in going.round():
             _tell(event, file)
             told += 1
+            if asked.is_set():
+                break
         if metrics and (told or going.means.clock() - written_s >= FILE_EVERY_S):
             metrics.write()
             written_s = going.means.clock()

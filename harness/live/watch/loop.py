@@ -26,6 +26,7 @@ SHARE, BURST_S = 0.0012, 2.0  # of a core for looks, and CPU seconds that they m
 LATE_S = 2.0  # beyond the round's time: less is a busy machine's everyday life
 YOUNG_ROUNDS = 12  # so many rounds a new process is asked anew whether it is a worker: a shell may become one
 ALL_EVERY = 24  # rounds, and so is every other
+AT_ONCE = 4  # workers that are looked at in one round: each takes more than a second
 MOST_GONE = 64  # that may still come back
 
 
@@ -95,9 +96,11 @@ class Watch:
         yield from self._appeared()
         for main, watched in self.workers.items():
             watched.beat(found.get(main) or self.means.counters(main), now_s)
-        for watched in sorted(self.workers.values(), key=lambda one: one.looked_s):
+        for watched in self.workers.values():
             watched.dismiss(now_s, self.means.idle)
-            if watched.due(now_s) and self._budget.allows():
+        due = sorted((one for one in self.workers.values() if one.due(now_s)), key=lambda one: one.looked_s)
+        for watched in due[:AT_ONCE]:
+            if self._budget.allows():
                 yield from self._look(watched)
         self.rounds += 1
         # a look takes its time, and is no delay of this program's own
@@ -120,12 +123,11 @@ class Watch:
     def _appeared(self) -> Iterator[Event]:
         for main in sorted(self._mains() - set(self.workers)):
             worker = self.means.described(main)
-            if self.named and not any(main == one.main or same(worker, one) for one in self.named):
-                continue
-            if not self.named and not self.means.is_here(main):
+            before = next((one for one in self.gone if same(one, worker)), None)
+            wanted = before is not None or main in {one.main for one in self.named} if self.named else self.means.is_here(main)
+            if not wanted:
                 continue
             self.workers[main] = watched = Watched(worker=worker)
-            before = next((one for one in self.gone if same(one, worker)), None)
             if before is not None:
                 self.gone.remove(before)
                 watched.label, name = "restarted", name_of(worker)

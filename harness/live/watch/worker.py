@@ -68,7 +68,8 @@ class Watched:
         before = self.state
         busy = {one.pid for one in report.executors} if report else set()
         self.harmless = {pid: sign(seen, pid) for pid in seen.suspects - busy}
-        self.looked_at = {pid: count for pid, (count, _) in self.pulse.known.items()}
+        # of what has stood still for less nothing can be said yet: it is new once it has stood for long
+        self.looked_at = {pid: self.pulse.known[pid][0] for pid in self.pulse.still(now_s, STILL_S)}
         self.report, self.state = report, _state(seen, report)
         changed = before is not self.state
         most_s = QUIET_S if self.state is State.WORKS else ODD_S
