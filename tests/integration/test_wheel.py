@@ -69,23 +69,47 @@ def run(*command: object, cwd: Path, code: int = 0) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a fresh environment with nothing but the wheel, and what a user's tests need.
+UV = ROOT / ".venv" / "bin" / "uv"
 
-    The wheel is built from the sdist, as `python -m build` does it.
-    """
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It is built from the sdist, as `python -m build` does it."""
     folder = tmp_path_factory.mktemp("wheel")
-    uv = ROOT / ".venv" / "bin" / "uv"
-    run(uv, "build", "--quiet", "--out-dir", folder, ROOT, cwd=folder)
-    (wheel,) = folder.glob("*.whl")
-    run(uv, "venv", "--quiet", "--python", ROOT / ".venv" / "bin" / "python", folder / "venv", cwd=folder)
+    run(UV, "build", "--quiet", "--out-dir", folder, ROOT, cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a fresh environment with the wheel and what measures, and what a user's tests need."""
+    return installed(tmp_path_factory.mktemp("clean"), f"{wheel}[bench]", "pytest", "pytest-benchmark")
+
+
+@pytest.fixture(scope="module")
+def slim(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a fresh environment with nothing but the wheel."""
+    return installed(tmp_path_factory.mktemp("slim"), str(wheel))
+
+
+def installed(folder: Path, *wanted: str) -> Path:
+    run(UV, "venv", "--quiet", "--python", ROOT / ".venv" / "bin" / "python", folder / "venv", cwd=folder)
     pins = [line.removesuffix(" \\") for line in (ROOT / "requirements.txt").read_text().splitlines() if line[:1].isalnum()]
     (folder / "pins.txt").write_text("\n".join(pins))
     python = folder / "venv" / "bin" / "python"
-    wanted = (f"{wheel}[bench]", "pytest", "pytest-benchmark")
-    run(uv, "pip", "install", "--quiet", "--python", python, "--constraint", folder / "pins.txt", *wanted, cwd=folder)
+    run(UV, "pip", "install", "--quiet", "--python", python, "--constraint", folder / "pins.txt", *wanted, cwd=folder)
     return folder / "venv" / "bin"
+
+
+def test_the_base_looks_at_workers_and_says_what_measuring_needs(slim: Path, tmp_path: Path) -> None:
+    assert "--probe" in run(slim / "harness", "why", "--help", cwd=tmp_path)
+    assert "--textfile" in run(slim / "harness", "watch", "--help", cwd=tmp_path)
+    run(slim / "python", "-c", "import harness.live.watch.textfile, harness.live.broker_view", cwd=tmp_path)
+    assert "why: py-spy" in run(slim / "harness", "doctor", cwd=tmp_path)
+    assert run(slim / "harness", "run", "quick", cwd=tmp_path, code=5) == ""
+    with pytest.raises(AssertionError):
+        run(slim / "python", "-c", "import pandas", cwd=tmp_path)
 
 
 def test_the_wheel_runs_a_shipped_experiment(clean: Path, celery_environment: Environment, tmp_path: Path) -> None:
