@@ -52,10 +52,10 @@ class World:
     cpu_s: float = 0.0
     look_s: float = 0.01
 
-    def first(self, worker: Worker) -> First | None:
+    def first(self, worker: Worker, before: Eyes | None = None) -> First | None:
         self.looked.append(self.now_s)
         self.cpu_s += self.look_s
-        eyes = Eyes(main=worker.main, tree=list, pool=frozenset, events=None)
+        eyes = before or Eyes(main=worker.main, tree=list, pool=frozenset, events=None)
         processes = tuple(
             replace(one, threads=tuple(replace(thread, switches=self.switches) for thread in one.threads))
             for one in map(child, sorted(self.still))
@@ -316,3 +316,15 @@ def test_a_child_that_had_only_just_stopped_at_the_last_look_is_looked_at_once_i
     assert not watched.due(STILL_S)
     watched.beat({MAIN: 2, CHILD: 7}, STILL_S + 2.0)
     assert watched.due(STILL_S + 2.0)
+
+
+def test_the_eyes_of_one_look_serve_the_next_as_long_as_the_processes_are_the_same() -> None:
+    world, watch = begun()
+    run(world, watch, 20)
+    eyes = watch.workers[MAIN].eyes
+    assert eyes is not None
+    run(world, watch, 60)
+    assert watch.workers[MAIN].eyes is eyes
+    world.counts = {SECOND: 1}
+    run(world, watch, 120)
+    assert watch.workers[MAIN].eyes is not eyes

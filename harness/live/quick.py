@@ -49,10 +49,14 @@ class First:
 
 
 def first(
-    worker: Worker, *, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
-) -> First | None:
-    """Look for a little more than a second; None if the worker has ended."""
-    eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: frozenset(procfs.children(worker.main)), events=None)
+    worker: Worker, eyes: Eyes | None = None, *, sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> First | None:  # fmt: skip
+    """Look for a little more than a second; None if the worker has ended. `eyes`: those of an earlier look, which know what an
+    old Python had to be stopped for, see `observe.stacks.glance`.
+    """
+    if eyes is None:
+        eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: frozenset(procfs.children(worker.main)), events=None)
     found = list[At]()
     while len(found) < LOOKS:
         if found:

@@ -21,6 +21,7 @@ from harness.live.watch.names import name_of, same
 from harness.live.watch.pulse import Counters, counters
 from harness.live.watch.worker import Watched
 from harness.machine import procfs
+from harness.observe.eyes import Eyes
 
 SHARE, BURST_S = 0.0012, 2.0  # of a core for looks, and CPU seconds that they may take beforehand
 LATE_S = 2.0  # beyond the round's time: less is a busy machine's everyday life
@@ -60,7 +61,7 @@ class Means:
     is_here: Callable[[int], bool] = places.is_here
     counters: Callable[[int], Counters] = counters
     idle: Callable[[int, Collection[int]], Collection[int]] = quick.waiting_for
-    first: Callable[[Worker], First | None] = quick.first
+    first: Callable[[Worker, Eyes | None], First | None] = quick.first
     judged: Callable[..., Report | None] = quick.judged
     clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
     wall: Callable[[], float] = time.time
@@ -145,7 +146,7 @@ class Watch:
 
     def _look(self, watched: Watched) -> Iterator[Event]:
         before_s = self.means.cpu_s()
-        before, seen = watched.state, self.means.first(watched.worker)
+        before, seen = watched.state, self.means.first(watched.worker, watched.eyes)
         if seen is None:
             return  # the next round says that it is gone
         suspects = watched.open_suspects(seen)

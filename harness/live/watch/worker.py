@@ -14,6 +14,7 @@ from harness.live.answer import Report, State
 from harness.live.find import Worker
 from harness.live.quick import First
 from harness.live.watch.pulse import Counters, Pulse
+from harness.observe.eyes import Eyes
 
 STILL_S = 10.0  # so long a process stands still before anybody looks, and an executor waits before that is told
 FIRST_AGAIN_S, QUIET_S, ODD_S = 15.0, 60.0, 240.0  # between looks: at first, and at most while all is well, or is not
@@ -33,9 +34,12 @@ class Watched:
     again_s: float = 0.0  # after the last look
     looked_at: dict[int, int] = field(default_factory=dict)  # process -> its counter at the last look
     harmless: dict[int, Sign] = field(default_factory=dict)
+    eyes: Eyes | None = None  # of the last look, while the processes are the same
 
     def beat(self, found: Counters, now_s: float) -> None:
         """Take a round's counters."""
+        if self.pulse.known.keys() != found.keys():
+            self.eyes = None  # what they know of processes that have ended is no use
         moved = self.pulse.beat(found, now_s)
         odd = {one.pid for one in self.report.executors} if self.report and self.state is not State.WORKS else set()
         if moved & odd:
@@ -65,7 +69,7 @@ class Watched:
 
     def found(self, seen: First, report: Report | None, now_s: float) -> bool:
         """Take what a look has found, None if nothing of it stood out; whether the state is another one now."""
-        before = self.state
+        before, self.eyes = self.state, seen.eyes
         busy = {one.pid for one in report.executors} if report else set()
         self.harmless = {pid: sign(seen, pid) for pid in seen.suspects - busy}
         # of what has stood still for less nothing can be said yet: it is new once it has stood for long
