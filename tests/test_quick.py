@@ -65,7 +65,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, look: First | None, reports: dict[int
     """The probe's verdict of a worker that looks so, and which suspects it glanced at; by process, what the judge says."""
     glanced: list[int] = []
 
-    def judged(_: First, pids: list[int]) -> Report:
+    def judged(_: First, pids: list[int], *, told: bool) -> Report:
         glanced.extend(pids)
         return min((reports[pid] for pid in pids), key=lambda one: list(State).index(one.state))
 
@@ -91,14 +91,14 @@ def test_what_is_proved_is_said_with_its_process(monkeypatch: pytest.MonkeyPatch
     found, _ = asked(monkeypatch, first(still(CHILD)), {CHILD: STUCK})
     assert found is not None
     assert found.state is State.STUCK
-    assert found.line.startswith("worker 50 (shop): process 60 runs a task: shop.price[id-60] for 60 s, and waits for a lock")
+    assert found.line == f"worker 50 (shop): {STUCK.reason}"
 
 
 def test_two_are_glanced_at_at_once_and_no_more_once_one_is_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     pids = [2**22 + number for number in range(6)]  # no process has such a number
     found, glanced = asked(monkeypatch, first(still(*pids)), dict.fromkeys(pids, STUCK))
     assert found is not None
-    assert (found.state, len(glanced)) == (State.STUCK, probe.AT_ONCE)
+    assert (found.state, len(glanced)) == (State.STUCK, quick.AT_ONCE)
     found, glanced = asked(monkeypatch, first(still(*pids)), dict.fromkeys(pids, WAITS))
     assert found is not None
     assert (found.state, sorted(glanced)) == (State.WAITING, pids)
@@ -206,6 +206,7 @@ def test_a_process_that_stands_still_at_a_lock_is_a_suspect_and_its_parent_is_no
         while not done.wait(0.05):
             pass
 
+    assert wait_until(lambda: waits(waiter, "futex"))
     thread = threading.Thread(target=turn)
     thread.start()
     try:
@@ -229,3 +230,19 @@ def test_wakers_hold_for_a_thread_only_as_long_as_it_was_not_switched_to() -> No
     later = replace(FUTEX, tid=7, switches=3, waits_in="read", wakers=frozenset({9}))
     assert quick._told(before, {(7, 7): later}).threads[0].wakers == {9}
     assert quick._told(before, {(7, 7): replace(later, switches=4)}).threads[0].wakers == frozenset()
+
+
+def test_of_those_at_a_peer_two_stand_for_all_and_none_if_another_says_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = [2**22 + number for number in range(6)]
+    monkeypatch.setattr(quick, "judged", lambda seen, few, *, told: WAITS)
+    found = quick.worst(first(still(*peers), outside=frozenset(peers)), peers)
+    assert found is not None
+    assert (found.report, len(found.glanced), found.busy) == (WAITS, quick.AT_ONCE, {CHILD})
+    found = quick.worst(first(still(CHILD, *peers), outside=frozenset(peers)), [CHILD, *peers])
+    assert found is not None
+    assert found.glanced == {CHILD}
+
+
+def test_a_worker_that_ends_while_it_is_glanced_at_has_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "judged", lambda seen, few, *, told: None)
+    assert quick.worst(first(still(CHILD)), [CHILD]) is None

@@ -16,7 +16,7 @@ import pytest
 from harness.errors import CannotWrite
 from harness.live.answer import Report, State
 from harness.live.find import Worker
-from harness.live.quick import First
+from harness.live.quick import First, Judged
 from harness.live.watch import loop
 from harness.live.watch.event import Event, Kind, as_json, line
 from harness.live.watch.loop import Budget, Means, Watch
@@ -36,7 +36,8 @@ YOUNG = said(seen(child(**READS), since_s=6.0))
 @dataclass
 class World:
     """What there is to be seen. `still`: suspects; `idle`: children that wait for the main process; `report`: the judge's word
-    on any suspects; `look_s`: CPU seconds of a glance."""
+    on any suspects; `look_s`, `glance_s`: CPU
+    seconds of a look, and of a glance at stacks."""
 
     now_s: float = 0.0
     workers: dict[int, Worker] = field(default_factory=lambda: {MAIN: Worker(main=MAIN, app="shop", hostname="web@here")})
@@ -51,6 +52,7 @@ class World:
     told: list[bool] = field(default_factory=list)
     cpu_s: float = 0.0
     look_s: float = 0.01
+    glance_s: float = 0.0
 
     def first(self, worker: Worker, before: Eyes | None = None) -> First | None:
         self.looked.append(self.now_s)
@@ -64,10 +66,11 @@ class World:
         return First(worker=worker, eyes=eyes, looks=((self.now_s, processes),), still=still, outside=frozenset(),
                      hidden=self.hidden) if worker.main in self.workers else None  # fmt: skip
 
-    def judged(self, first: First, suspects: Collection[int], *, told: bool) -> Report | None:
+    def worst(self, first: First, suspects: Collection[int], *, told: bool) -> Judged | None:
         self.glanced.append(frozenset(suspects))
         self.told.append(told)
-        return self.report
+        self.cpu_s += self.glance_s
+        return Judged().and_also(self.report, suspects) if self.report else None
 
     def counters(self, main: int) -> dict[int, int]:
         return {main: int(self.now_s * 1e6) + 1, **self.counts} if main in self.workers else {}
@@ -76,7 +79,7 @@ class World:
         return Means(
             pids=lambda: list(self.workers), main_of=lambda pid: pid, described=lambda pid: self.workers[pid],
             is_here=lambda pid: True, counters=self.counters, idle=lambda main, pids: self.idle & set(pids), first=self.first,
-            judged=self.judged, clock=lambda: self.now_s, wall=lambda: 1000.0 + self.now_s, cpu_s=lambda: self.cpu_s,
+            worst=self.worst, clock=lambda: self.now_s, wall=lambda: 1000.0 + self.now_s, cpu_s=lambda: self.cpu_s,
         )  # fmt: skip
 
 
@@ -228,11 +231,20 @@ def test_it_says_if_it_was_itself_late() -> None:
 
 
 def test_a_worker_that_gives_much_to_look_at_is_looked_at_within_the_budget() -> None:
-    world, watch = begun(look_s=1.0, still=frozenset({CHILD}), report=STUCK)
+    world, watch = begun(look_s=0.0, glance_s=1.0, still=frozenset({CHILD}), report=STUCK)
     hours = 4.0
     run(world, watch, hours * 3600)
-    assert len(world.looked) > 3
-    assert world.cpu_s <= loop.BURST_S + loop.SHARE * hours * 3600 + world.look_s
+    assert len(world.glanced) > 3
+    assert world.cpu_s <= loop.BURST_S + loop.SHARE * hours * 3600 + world.glance_s
+
+
+def test_what_is_over_is_told_whether_or_not_there_is_a_budget_for_glances() -> None:
+    world, watch = begun(glance_s=100.0, still=frozenset({CHILD}), report=STUCK)
+    run(world, watch, 600)
+    glances = len(world.glanced)
+    world.counts, world.still = {CHILD: 9}, frozenset()
+    assert told(run(world, watch, 60)) == [(Kind.STATE, "stuck", "works")]
+    assert len(world.glanced) == glances
 
 
 def test_a_budget_grows_with_time() -> None:
@@ -304,6 +316,8 @@ def test_another_worker_with_the_name_of_one_that_was_named_is_not_watched_while
     run(world, watch, 30)
     world.workers |= {70: Worker(main=70, app="shop", hostname="web@here")}
     assert run(world, watch, 30) == []
+    del world.workers[MAIN]
+    assert told(run(world, watch, 300)) == [(Kind.GONE, "works", "gone")], "it was there before: it is no restart"
 
 
 def test_a_child_that_had_only_just_stopped_at_the_last_look_is_looked_at_once_it_has_stood_for_long() -> None:
@@ -312,7 +326,7 @@ def test_a_child_that_had_only_just_stopped_at_the_last_look_is_looked_at_once_i
     world = World(now_s=1.0)
     first = world.first(world.workers[MAIN])
     assert first is not None
-    watched.found(first, None, 1.0)
+    watched.found(first, Judged(), 1.0)
     assert not watched.due(STILL_S)
     watched.beat({MAIN: 2, CHILD: 7}, STILL_S + 2.0)
     assert watched.due(STILL_S + 2.0)

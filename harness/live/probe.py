@@ -11,13 +11,9 @@ from dataclasses import dataclass
 
 from harness.errors import NothingMatches
 from harness.live import find, places, quick
-from harness.live.answer import WORST, Report, State
+from harness.live.answer import WORST, State
 from harness.live.find import Worker
-from harness.live.quick import First
-from harness.machine.since import last_ran_s
 from harness.texts import visible
-
-AT_ONCE = 2  # suspects: a glance at one costs some hundredths of a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,26 +57,11 @@ def of_worker(worker: Worker) -> Verdict | None:
     if worker.main in seen.hidden and not seen.suspects:
         why = "its system calls may not be read; 'harness doctor' says what is missing"
         return Verdict(state=State.UNKNOWN, line=f"{who}: {why}")
-    report = _worst(seen)
+    judged = quick.worst(seen, seen.suspects - seen.outside)
+    report = judged.report if judged else None
     if report is not None and report.state is not State.WORKS:
-        _, still, which = report.reason.partition(" still: ")  # how many there are in all was not looked at
-        return Verdict(state=report.state, line=visible(f"{who}: {which if still else report.reason}"))
+        return Verdict(state=report.state, line=visible(f"{who}: {report.reason}"))
     if seen.outside:
         waits = "1 process stands" if len(seen.outside) == 1 else f"{len(seen.outside)} processes stand"
         return Verdict(state=State.WAITING, line=f"{who}: {waits} still at a peer, which may yet answer")
     return Verdict(state=State.WORKS, line=f"{who}: nothing in it is stuck for good")
-
-
-def _worst(seen: First) -> Report | None:
-    """What the judge says of what can be proved at all: of those first that have stood still the longest, two at a time, until
-    one is proved to be stuck. That is enough for a supervisor, and costs no more if many are.
-    """
-    worst: Report | None = None
-    left = sorted(seen.suspects - seen.outside, key=lambda pid: last_ran_s(pid, pid) or 0.0)
-    while left and (worst is None or worst.state is not State.STUCK):
-        few, left = left[:AT_ONCE], left[AT_ONCE:]
-        report = quick.judged(seen, few)
-        if report is None:
-            return None
-        worst = min((one for one in (worst, report) if one), key=lambda one: WORST.index(one.state))
-    return worst

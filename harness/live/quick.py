@@ -15,18 +15,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.live import answer, attach, waits
-from harness.live.answer import Report, State
+from harness.live.answer import WORST, Report, State
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.waits import Evidence
 from harness.machine import descriptors, procfs
 from harness.machine.procfs import Thread
+from harness.machine.since import last_ran_s
 from harness.observe.looks import MIN_LOOKS, WINDOW_S, ProcessLook
 
 LOOKS = MIN_LOOKS + 1
 EVERY_S = WINDOW_S / MIN_LOOKS
 CLOSED = frozenset({"futex", "read", "recv", "write", "send", "poll", "epoll", "select", "wait-child"})  # see `observe.wakers`
 STOPPED = "T"
+AT_ONCE = 2  # suspects: a glance at one costs some hundredths of a second
+ODD = (State.STUCK, State.WAITING)
 At = tuple[float, tuple[ProcessLook, ...]]
 
 
@@ -76,6 +79,40 @@ def first(
     return First(worker=worker, eyes=eyes, looks=tuple(found), still=suspects, outside=outside, hidden=hidden)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What glances have shown. `report`: the worst, None without a glance; `glanced`: the processes that were looked at;
+    `busy`: those of them that are at something."""
+
+    report: Report | None = None
+    glanced: frozenset[int] = frozenset()
+    busy: frozenset[int] = frozenset()
+
+    def and_also(self, report: Report, pids: Collection[int]) -> Judged:
+        both = [one for one in (self.report, report) if one is not None]
+        return Judged(
+            report=min(both, key=lambda one: WORST.index(one.state)), glanced=self.glanced | set(pids),
+            busy=self.busy | {one.pid for one in report.executors},
+        )  # fmt: skip
+
+
+def worst(seen: First, suspects: Collection[int], *, told: bool = False) -> Judged | None:
+    """What the judge says of these suspects, two at a time, the longest still first, until one is proved to be stuck: that is
+    enough, and costs no more if many are. Of those that wait for a peer two stand for all. None if the worker has ended.
+    """
+    ranked = sorted(suspects, key=lambda pid: last_ran_s(pid, pid) or 0.0)
+    inside, outside = [pid for pid in ranked if pid not in seen.outside], [pid for pid in ranked if pid in seen.outside]
+    turns = [(inside[at : at + AT_ONCE], ODD[:1]) for at in range(0, len(inside), AT_ONCE)]
+    found = Judged()
+    for few, enough in (*turns, (outside[:AT_ONCE], ODD)):
+        if few and not (found.report and found.report.state in enough):
+            report = judged(seen, few, told=told)
+            if report is None:
+                return None
+            found = found.and_also(report, few)
+    return found
+
+
 def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Report | None:
     """What the judge says of these suspects after one glance at them, which lies between two looks of the kernel's; None if the
     worker has ended. What they wait for is looked up if they are stuck, and with `told` if they wait.
@@ -97,8 +134,9 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     found = replace(found, looks=looks, ids=seen.eyes.ids, blind=tuple(pid for pid in found.blind if pid in suspects))
     report = answer.report(found, Evidence(waits={}, frames={}, lost={}, deep=False), {})
     if report.state is State.STUCK or (told and report.state is State.WAITING):
-        return answer.report(found, waits.look(found, deep=False), {})
-    return report
+        report = answer.report(found, waits.look(found, deep=False), {})
+    _, still, which = report.reason.partition(" still: ")  # how many stand still in all was not looked at
+    return replace(report, reason=which if still else report.reason)
 
 
 def _told(look: ProcessLook, known: Mapping[tuple[int, int], Thread]) -> ProcessLook:

@@ -1,7 +1,7 @@
 """The rounds of `harness watch`: which workers there are, whether they run, and a look at what stands still.
 
-A round costs a counter for each process. Looks have a budget of CPU time (`Budget`), so that a worker which gives much to look
-at is looked at more seldom.
+A round costs a counter for each process. Glances at stacks have a budget of CPU time (`Budget`), so that a worker which gives
+much to look at is looked at more seldom.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.live import find, places, quick, screen
-from harness.live.answer import Report, State
+from harness.live.answer import State
 from harness.live.find import Worker
-from harness.live.quick import First
+from harness.live.quick import First, Judged
 from harness.live.watch.event import Event, Kind
 from harness.live.watch.names import name_of, same
 from harness.live.watch.pulse import Counters, counters
@@ -23,7 +23,7 @@ from harness.live.watch.worker import Watched
 from harness.machine import procfs
 from harness.observe.eyes import Eyes
 
-SHARE, BURST_S = 0.0012, 2.0  # of a core for looks, and CPU seconds that they may take beforehand
+SHARE, BURST_S = 0.0012, 2.0  # of a core, and CPU seconds that may be taken beforehand
 LATE_S = 2.0  # beyond the round's time: less is a busy machine's everyday life
 YOUNG_ROUNDS = 12  # so many rounds a new process is asked anew whether it is a worker: a shell may become one
 ALL_EVERY = 24  # rounds, and so is every other
@@ -33,7 +33,7 @@ MOST_GONE = 64  # that may still come back
 
 @dataclass
 class Budget:
-    """CPU seconds for looks: `BURST_S` at first, and `SHARE` of the time that goes by."""
+    """CPU seconds for glances: `BURST_S` at first, and `SHARE` of the time that goes by."""
 
     clock: Callable[[], float]
     spent_s: float = 0.0
@@ -62,7 +62,7 @@ class Means:
     counters: Callable[[int], Counters] = counters
     idle: Callable[[int, Collection[int]], Collection[int]] = quick.waiting_for
     first: Callable[[Worker, Eyes | None], First | None] = quick.first
-    judged: Callable[..., Report | None] = quick.judged
+    worst: Callable[..., Judged | None] = quick.worst
     clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
     wall: Callable[[], float] = time.time
     cpu_s: Callable[[], float] = own_cpu_s
@@ -82,6 +82,7 @@ class Watch:
     restarts: dict[str, int] = field(default_factory=dict)
     late_s: float = 0.0  # in all
     _asked: dict[int, int] = field(default_factory=dict)  # process -> how often it was asked whether it is a worker
+    _strangers: set[int] = field(default_factory=set)  # workers that are not to be watched
     _due_s: float | None = None
     _budget: Budget = field(init=False)
 
@@ -101,8 +102,7 @@ class Watch:
             watched.dismiss(now_s, self.means.idle)
         due = sorted((one for one in self.workers.values() if one.due(now_s)), key=lambda one: one.looked_s)
         for watched in due[:AT_ONCE]:
-            if self._budget.allows():
-                yield from self._look(watched)
+            yield from self._look(watched)
         self.rounds += 1
         # a look takes its time, and is no delay of this program's own
         self._due_s = self.means.clock() + self.every_s
@@ -124,9 +124,11 @@ class Watch:
     def _appeared(self) -> Iterator[Event]:
         for main in sorted(self._mains() - set(self.workers)):
             worker = self.means.described(main)
-            before = next((one for one in self.gone if same(one, worker)), None)
+            strange = main in self._strangers  # it was there before, and so is nobody's successor
+            before = next((one for one in self.gone if same(one, worker)), None) if not strange else None
             wanted = before is not None or main in {one.main for one in self.named} if self.named else self.means.is_here(main)
             if not wanted:
+                self._strangers.add(main)
                 continue
             self.workers[main] = watched = Watched(worker=worker)
             if before is not None:
@@ -138,6 +140,7 @@ class Watch:
     def _mains(self) -> set[int]:
         """The workers among the processes that are new, and now and then among all."""
         self._asked = {pid: self._asked.get(pid, 0) for pid in self.means.pids()}
+        self._strangers &= self._asked.keys()
         whole = self.rounds % ALL_EVERY == 0
         chosen = [pid for pid, times in self._asked.items() if whole or times < YOUNG_ROUNDS]
         for pid in chosen:
@@ -150,10 +153,13 @@ class Watch:
         if seen is None:
             return  # the next round says that it is gone
         suspects = watched.open_suspects(seen)
-        report = self.means.judged(seen, suspects, told=before is not State.WAITING) if suspects else None
-        if suspects and report is None:
+        if suspects and not self._budget.allows():
+            watched.put_off(self.means.clock())
+            return
+        judged = self.means.worst(seen, suspects, told=before is not State.WAITING) if suspects else Judged()
+        if judged is None:
             return  # it ended meanwhile
-        if watched.found(seen, report, self.means.clock()):
+        if watched.found(seen, judged, self.means.clock()):
             yield self._changed(watched, str(before or watched.label))
         self.looks += 1
         self._budget.spent_s += self.means.cpu_s() - before_s

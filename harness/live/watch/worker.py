@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from harness.live.answer import Report, State
 from harness.live.find import Worker
-from harness.live.quick import First
+from harness.live.quick import First, Judged
 from harness.live.watch.pulse import Counters, Pulse
 from harness.observe.eyes import Eyes
 
@@ -67,11 +67,15 @@ class Watched:
         """The suspects that were not found harmless, or have run since."""
         return frozenset(pid for pid in seen.suspects if self.harmless.get(pid) != sign(seen, pid))
 
-    def found(self, seen: First, report: Report | None, now_s: float) -> bool:
-        """Take what a look has found, None if nothing of it stood out; whether the state is another one now."""
-        before, self.eyes = self.state, seen.eyes
-        busy = {one.pid for one in report.executors} if report else set()
-        self.harmless = {pid: sign(seen, pid) for pid in seen.suspects - busy}
+    def put_off(self, now_s: float) -> None:
+        """It is to be looked at later: nothing was found."""
+        self.looked_s, self.again_s = now_s, FIRST_AGAIN_S
+
+    def found(self, seen: First, judged: Judged, now_s: float) -> bool:
+        """Take what a look has found; whether the state is another one now."""
+        before, self.eyes, report = self.state, seen.eyes, judged.report
+        known = {pid for pid in seen.suspects if self.harmless.get(pid) == sign(seen, pid)}
+        self.harmless = {pid: sign(seen, pid) for pid in known | (judged.glanced - judged.busy)}
         # of what has stood still for less nothing can be said yet: it is new once it has stood for long
         self.looked_at = {pid: self.pulse.known[pid][0] for pid in self.pulse.still(now_s, STILL_S)}
         self.report, self.state = report, _state(seen, report)
