@@ -40,7 +40,7 @@ MOST_WORDS = 900
 READING = frozenset({"list", "show", "recommend", "compare", "report", "atlas", "waterfall"})
 READING_WITH = {"claims": "--from-records", "incidents": "--from-records", "tune": "--replay", "run": "--dry-run"}
 #: other programs that pages name; what they do is theirs to say
-OTHERS = frozenset({"make", "asv", "pytest", "python", "git", "echo", "export", "grep", "xargs", "$"})
+OTHERS = frozenset({"kill", "make", "asv", "pytest", "python", "git", "echo", "export", "grep", "xargs", "$"})
 FOLDER = re.compile(r"results/[\w-]+")
 ANSWERED = (Exit.DONE, Exit.CHECK_FAILED, Exit.NO_ADVICE)
 

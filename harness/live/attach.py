@@ -26,6 +26,7 @@ WATCH_S, LEAST_LOOKS, MOST_S = (
     8,
     9.0,
 )  # two windows of the judge, and as many looks: they take their time on a full machine
+NO_IDS: Mapping[int, Mapping[int, int]] = {}
 KINDS = {Role.STARTING: "start", Role.RUNNING: "task", Role.HELD: "main"}
 IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.RUNNING})
 KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads", "gevent": "greenlets", "eventlet": "greenlets"}
@@ -87,7 +88,7 @@ def _pool(worker: Worker) -> frozenset[int]:
     return frozenset(procfs.children(worker.main))
 
 
-def running(processes: Sequence[ProcessLook], ids: Mapping[int, Mapping[int, int]]) -> dict[tuple[int, int], Task]:
+def running(processes: Sequence[ProcessLook], ids: Mapping[int, Mapping[int, int]] = NO_IDS) -> dict[tuple[int, int], Task]:
     """The tasks that run now, by process and thread."""
     found = {}
     for process in processes:
