@@ -87,7 +87,7 @@ while True:
     number += 1
     counts.add(0 if looked.square.delay(number).get(timeout=600) == number * number else 1)
     at = max(at + float(sys.argv[1]), time.monotonic())
-    time.sleep(at - time.monotonic() if at > time.monotonic() else 0)
+    time.sleep(max(0.0, at - time.monotonic()))
 """,
     "states.py": """
 import os, sys, time

@@ -1,6 +1,7 @@
 """What `harness why` costs the worker that it looks at, and us: nothing may change in it, and its requests take the same CPU.
 
-By turns, either first: a block with looks, a block without, at the same steady traffic.
+By turns, either first: a block with looks, a block without, at the same steady traffic. Then as many looks as are left, one
+right after the other.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.environments import Environment
+from harness.errors import HarnessError
 from harness.live import attach, find, waits
 from harness.proof.selfcost.looked_at import Subject, served
 
 BLOCK_S = 9.0  # three looks of `why`, and some hundred requests
 LOOKS = 1000
+TURNS = 12
 STOPPED = "tT"
 
 
@@ -63,15 +66,19 @@ class _Tally:
     loads: list[float] = field(default_factory=list)
 
 
-def measure(folder: Path, environment: Environment, *, looks: int = LOOKS, block_s: float = BLOCK_S) -> Looking:
-    """Look at a worker until it was looked at so often."""
+def measure(
+    folder: Path, environment: Environment, *, looks: int = LOOKS, turns: int = TURNS, block_s: float = BLOCK_S
+) -> Looking:
+    """Look at a worker until it was looked at so often. Raises HarnessError."""
     tally = _Tally()
     with served(folder, environment) as subject:
         before, signals, seen = subject.settings(), subject.signals(), Counter(subject.states())
         right, wrong = subject.answers()
-        while tally.looks < looks:
-            for looking in ((True, False), (False, True))[len(tally.with_s) % 2]:
+        for turn in range(turns):
+            for looking in ((True, False), (False, True))[turn % 2]:
                 _block(subject, tally, block_s, looking=looking)
+        while tally.looks < looks:
+            tally.looks += look(subject, hurried=True)
         after, answers = subject.settings(), subject.answers()
         return Looking(
             looks=tally.looks, rounds=tally.rounds, signals=subject.signals() - signals, changed=differing(before, after),
@@ -87,11 +94,11 @@ def differing(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
     return tuple(f"{name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name))
 
 
-def look(subject: Subject) -> int:
-    """One round, as `harness why` makes it: how many looks it had."""
-    worker = find.described(subject.main)
-    seen = attach.watched(worker)
-    assert seen is not None
+def look(subject: Subject, *, hurried: bool = False) -> int:
+    """One round, as `harness why` makes it, or without any rest between the looks: how many it had. Raises HarnessError."""
+    seen = attach.watched(find.described(subject.main), sleep=(lambda seconds: None) if hurried else time.sleep)
+    if seen is None:
+        raise HarnessError("the worker ended while it was looked at", evidence=str(subject.folder.parent / "worker.log"))
     waits.look(seen, deep=False)
     return len(seen.looks)
 
@@ -106,7 +113,9 @@ def _block(subject: Subject, tally: _Tally, seconds: float, *, looking: bool) ->
         tally.cpu_s.append(_ours_s() - ours_s)
     if (left := begin_s + seconds - time.monotonic()) > 0:
         time.sleep(left)
-    each_s = (subject.cpu_s() - cpu_s) / max(1, sum(subject.answers()) - answered)
+    if not (count := sum(subject.answers()) - answered):
+        raise HarnessError("the worker answered nothing for a while", evidence=str(subject.folder.parent / "client.log"))
+    each_s = (subject.cpu_s() - cpu_s) / count
     (tally.with_s if looking else tally.without_s).append(each_s)
     tally.loads.append(os.getloadavg()[0])
 
