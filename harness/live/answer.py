@@ -6,7 +6,7 @@ Made of what was seen (`live.attach`) by the judge of the trials: nothing counts
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -14,8 +14,9 @@ from harness.judge.blocked import Answer as Blocked
 from harness.judge.blocked import How, blocked
 from harness.judge.causes import Cause, Facts, cause_of
 from harness.judge.remedies import THEIRS
-from harness.live import sight
+from harness.live import blocked_by, sight
 from harness.live.attach import Seen
+from harness.live.blocked_by import Named
 from harness.live.tasks import Task
 from harness.live.waits import Evidence
 from harness.machine.procfs import Thread
@@ -98,14 +99,15 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
     if state is State.WORKS and not seen.moved and (seen.blind or (not executors and _may_hide_greenlets(seen))):
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
-    cause = _cause(seen, evidence, worst) if worst is not None and worst.how is not None else None
+    cause = _named(seen, evidence, worst, broker)
     children = len(seen.children)
     worker = seen.worker
     return Report(
         pid=worker.main, app=worker.app, hostname=worker.hostname, pool=seen.pool,
         concurrency=children or worker.concurrency, state=state, reason=_reason(seen, executors, worst, state),
-        cause=cause.name if cause else "", support=cause.support if cause else (), since_s=worst.since_s if worst else None,
-        now=_now(seen, state, executors), for_good=THEIRS.get(cause.name, "") if cause else "", executors=executors,
+        cause=cause.cause if cause else "", support=cause.support if cause else (), since_s=worst.since_s if worst else None,
+        now=(cause.now if cause else "") or _now(seen, state, executors), for_good=cause.for_good if cause else "",
+        executors=executors,
         idle=sum(one.role is Role.IDLE for one in seen.children), unseen=unseen, broker=broker,
     )  # fmt: skip
 
@@ -177,6 +179,20 @@ def _moves(history: Sequence[Thread], seen: Seen) -> bool:
         return True
     sleeps = all(one.timed and one.waits_in in ("sleep", "restart", "select", "poll") for one in history)
     return sleeps and history[-1].switches == history[0].switches
+
+
+def _named(seen: Seen, evidence: Evidence, worst: Executor | None, broker: dict[str, Any]) -> Named | None:
+    """The cause: what one look at the executor tells (`blocked_by`), else what the judge makes of a proof."""
+    if worst is None or worst.state not in (State.STUCK, State.WAITING):
+        return None
+    place, lost = (worst.pid, worst.tid), evidence.lost.get(worst.pid, ((), ()))
+    frames = evidence.frames.get(place, ())
+    found = blocked_by.named(
+        seen, evidence.blocks, place, how=worst.how, frames=frames, lost=(*lost[1], *lost[0]), broker=broker
+    )  # fmt: skip
+    if found is None and worst.how is not None and (cause := _cause(seen, evidence, worst)):
+        found = Named(cause=cause.name, support=cause.support)
+    return replace(found, for_good=found.for_good or THEIRS.get(found.cause, "")) if found else None
 
 
 def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:

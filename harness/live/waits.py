@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from harness.live import blocked_by
 from harness.live.attach import Seen
+from harness.live.blocked_by import Blocks
 from harness.machine import descriptors, procfs
 from harness.observe import stacks, waits
 
@@ -24,12 +26,13 @@ class Wait:
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """By (process, thread): `waits`, and `frames`, innermost first. `lost`: by process, the names of (native, Python) threads
-    that its parent has and it lacks. `deep`: native frames are among them."""
+    that its parent has and it lacks. `deep`: native frames are among them. `blocks`: what blocks whom, where one look tells."""
 
     waits: Mapping[tuple[int, int], Wait]
     frames: Mapping[tuple[int, int], tuple[str, ...]]
     lost: Mapping[int, tuple[tuple[str, ...], tuple[str, ...]]]
     deep: bool
+    blocks: Blocks = field(default_factory=Blocks)
 
 
 def look(seen: Seen, *, deep: bool) -> Evidence:
@@ -39,7 +42,12 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
     texts = {pid: _with_native_ids(stacks.text(pid, native=deep), seen.ids.get(pid, {})) for pid in pids}
     frames = {(one.pid, one.tid): stacks.frames_of(texts[one.pid], one.tid) for one in last.stages}
     found = {(one.pid, one.tid): _wait(one.pid, one.tid, frames[one.pid, one.tid]) for one in last.stages}
-    return Evidence(waits=found, frames=frames, lost={pid: _lost(seen, pid) for pid in pids}, deep=deep)
+    blocks = blocked_by.look(seen, frames)
+    owned = {
+        place: replace(wait, owner=blocks.locks[place].holder) if place in blocks.locks and not wait.owner else wait
+        for place, wait in found.items()
+    }
+    return Evidence(waits=owned, frames=frames, lost={pid: _lost(seen, pid) for pid in pids}, deep=deep, blocks=blocks)
 
 
 def _with_native_ids(text: str, ids: Mapping[int, int]) -> str:

@@ -1,0 +1,221 @@
+"""What blocks an executor, if one look tells: its output that nobody reads, the result of another task, a lock of Python's.
+
+`look` gathers it, from /proc, from the process's memory and from frames that are there already; nothing is stopped. `named`
+makes a cause of it. Whether the executor can still go on is for the judge to say, and is not touched here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.judge.blocked import How
+from harness.judge.causes import FORKED, IMPORT_FRAMES, LOCK_DEPTH, SIGNAL_FRAMES, engine_frame
+from harness.live.attach import Seen
+from harness.machine import descriptors, pipes, procfs, python_locks
+from harness.machine.python_locks import PythonLock
+from harness.observe import stacks
+from harness.texts import counted, few
+
+Place = tuple[int, int]  # (process, thread)
+Frames = Sequence[str]  # innermost first
+
+#: the calls that wait for the result of another task (celery/result.py)
+RESULT = re.compile(r"\b(get|join|join_native|iterate|iter_native|collect|get_leaf) \(\S*celery/result\.py")
+TRACED = re.compile(r"celery/app/trace\.py")
+CAPACITY = "65,536 bytes, if nobody has set it (pipe(7))"
+AT_FORK = (How.FUTEX, How.BEREFT, How.OWNER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """A write that waits at the process's own output. `name`: 'standard error'; `leads`: where to, in words; `readers`: who
+    should read it; `idle`: none of them waits to read."""
+
+    name: str
+    leads: str
+    readers: tuple[str, ...] = ()
+    idle: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subtask:
+    """A wait for the result of another task. `frame`: Celery's; `limit`: its `timeout`, as shown, '' if it has none."""
+
+    frame: str
+    limit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A lock of Python's."""
+
+    kind: str
+    #: in words; '' if the lock keeps no holder
+    holder: str = ""
+    #: the holder is a thread of the parent's, and this process has no such thread
+    by_parent: bool = False
+    #: the parent has it, too: it was made before the fork. None: this process was not forked by the worker
+    inherited: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """What blocks whom."""
+
+    outputs: Mapping[Place, Output] = field(default_factory=dict)
+    subtasks: Mapping[Place, Subtask] = field(default_factory=dict)
+    locks: Mapping[Place, Held] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A cause, what supports it, what to do now ('' if nothing special), and what keeps it from coming back."""
+
+    cause: str
+    support: tuple[str, ...]
+    now: str = ""
+    for_good: str = ""
+
+
+def look(seen: Seen, frames: Mapping[Place, Frames]) -> Blocks:
+    """At every executor that is at something."""
+    outputs, subtasks, locks = {}, {}, {}
+    for place in frames:
+        if output := _output(*place):
+            outputs[place] = output
+        elif frame := _result_frame(frames[place]):
+            subtasks[place] = Subtask(frame=frame, limit=_limit(*place))
+        elif lock := python_locks.waited_for(*place):
+            locks[place] = _held(seen, place[0], lock)
+    return Blocks(outputs=outputs, subtasks=subtasks, locks=locks)
+
+
+def _output(pid: int, tid: int) -> Output | None:
+    call = procfs.call(pid, tid)
+    if call is None or call.kind not in ("write", "send"):
+        return None
+    at = call.arguments[0]
+    if not (name := pipes.is_output(pid, at)):
+        return None
+    readers = pipes.readers(pid, at)
+    return Output(
+        name=name, leads=descriptors.leads_to(pid, at), readers=tuple(descriptors.named(one.pid) for one in readers),
+        idle=bool(readers) and not any(one.waits for one in readers),
+    )  # fmt: skip
+
+
+def _result_frame(frames: Frames) -> str:
+    """Celery's frame that waits for a result within a task; '' if none does."""
+    traced = next((number for number, frame in enumerate(frames) if TRACED.search(frame)), 0)
+    return next((frame for frame in frames[:traced] if RESULT.search(frame)), "")
+
+
+def _limit(pid: int, tid: int) -> str:
+    """The time limit of that wait, by the local `timeout` of Celery's own frame; no other local is kept."""
+    for thread in stacks.dumped(pid, "--nonblocking", "--locals") or ():
+        if (thread.get("os_thread_id") or tid) == tid:
+            for frame in thread["frames"]:
+                if RESULT.search(f"{frame['name']} ({frame['filename']}"):
+                    found = [str(one.get("repr") or "") for one in frame.get("locals") or () if one["name"] == "timeout"]
+                    return next((text for text in found if re.fullmatch(r"\d+(\.\d+)?", text)), "")
+    return ""
+
+
+def _held(seen: Seen, pid: int, lock: PythonLock) -> Held:
+    """Who holds it, if it keeps its owner: by the ids that Python gives threads; a forked child has its parent's."""
+    stat = next((one for one in seen.worker.tree() if one.pid == pid), None)
+    parent = stat.parent if stat is not None and stat.forked else 0
+    inherited = python_locks.has(parent, lock) if parent else None
+    if not lock.owner:
+        return Held(kind=lock.kind, inherited=inherited)
+    if own := _thread(pid, lock.owner):
+        return Held(kind=lock.kind, holder=own, inherited=inherited)
+    if parent and (theirs := _thread(parent, lock.owner)):
+        return Held(kind=lock.kind, holder=f"{theirs} of its parent, process {parent}", by_parent=True, inherited=inherited)
+    return Held(kind=lock.kind, holder="a thread that this process does not have", inherited=inherited)
+
+
+def _thread(pid: int, ident: int) -> str:
+    """'thread 12 (Thread-1)' of this process; '' if it has none with this id of Python's."""
+    for one in stacks.dumped(pid, "--nonblocking") or ():
+        if one["thread_id"] == ident:
+            name = f" ({one['thread_name']})" if one.get("thread_name") else ""
+            return f"thread {one.get('os_thread_id') or hex(ident)}{name}"
+    return ""
+
+
+def named(
+    seen: Seen, blocks: Blocks, place: Place, *, how: How | None, frames: Frames, lost: Sequence[str], broker: Mapping[str, Any]
+) -> Named | None:
+    """The cause of what this executor waits for. `how`: of the proof, None if there is none; `lost`: threads that its parent
+    has and it lacks; `broker`: what it holds, see `broker_view`."""
+    if place in blocks.outputs:
+        return _of_output(place[0], blocks.outputs[place])
+    if place in blocks.subtasks:
+        return _of_subtask(seen, blocks, place, broker)
+    if place in blocks.locks and seen.pool == FORKED and how in AT_FORK:
+        return _of_lock(blocks.locks[place], frames, lost)
+    return None
+
+
+def _of_output(pid: int, output: Output) -> Named:
+    first = f"it writes to its {output.name}, {output.leads}, which takes nothing more"
+    support = [first]
+    if output.readers:
+        does = "and does not read it" if output.idle else "and reads it, more slowly than is written"
+        support.append(f"{few(output.readers)} has the other end, {does}; a pipe holds {CAPACITY}")
+    number, now = 2 if output.name == "standard error" else 1, ""
+    if output.readers:
+        now = (
+            f"let {few(output.readers)} read, or end it; or empty the pipe: timeout 5 cat /proc/{pid}/fd/{number} > /dev/null. "
+            "Then the worker goes on. Nothing that it runs is lost, only what it has written"
+        )
+    for_good = "send the output to a file (celery worker --logfile) or to what always reads it, not to a pipe that nobody reads"
+    return Named(cause="output-blocked", support=tuple(support), now=now, for_good=for_good)
+
+
+def _of_subtask(seen: Seen, blocks: Blocks, place: Place, broker: Mapping[str, Any]) -> Named:
+    one = blocks.subtasks[place]
+    limit = f"for {one.limit} s at most" if one.limit else "with no time limit"
+    support = [f"the task waits for the result of another task, a subtask, {limit}: {one.frame}"]
+    many, all_ = len(blocks.subtasks), max(seen.last.executors, len(seen.last.stages))
+    full = many == all_
+    if full:
+        which = "the only executor of this worker waits" if all_ == 1 else f"all {all_} executors of this worker wait"
+        support.append(f"{which} so: none is left here to run what they wait for")
+    else:
+        support.append(f"{many} of {all_} executors wait so; the others may run what they wait for, and so may other workers")
+    if broker.get("answers"):
+        waiting = sum(broker["queues"].values())
+        support.append(f"{waiting} messages wait in the broker, {broker['unacked']} are handed out and not acknowledged")
+    now = ""
+    if full and seen.pool == FORKED:
+        now = (
+            f"kill -9 {place[0]}: that ends this child alone, its task is lost, and the child that replaces it runs what the "
+            "others wait for. Or start a worker of the same queues: it runs those that this one has not taken yet"
+        )
+    for_good = (
+        "wait for no result inside a task: a chain or a chord goes on when it is there; or give the subtasks a queue and a "
+        "worker of their own"
+    )
+    return Named(cause="waits-for-subtask", support=tuple(support), now=now, for_good=for_good)
+
+
+def _of_lock(lock: Held, frames: Frames, lost: Sequence[str]) -> Named | None:
+    """Only if the lock itself is waited for, and not what another thread is to do, or to import: the judge names these."""
+    top = frames[:LOCK_DEPTH]
+    place = (f"the stack ends in {engine_frame(frames)}",) if frames else ()
+    if lock.by_parent:
+        return Named(cause="fork-held-lock", support=(f"it is a {lock.kind}, held by {lock.holder}, at the fork", *place))
+    if lock.inherited is None or lock.holder or any(map(SIGNAL_FRAMES.search, top)) or any(map(IMPORT_FRAMES.search, top)):
+        return None
+    if not lock.inherited:
+        first = f"it waits for a {lock.kind} that its parent does not have: it was made after the fork, or dropped there since"
+        return Named(cause="deadlock", support=(first, *place))
+    if not lost:
+        return None
+    first = f"it waits for a {lock.kind} that its parent has, too, and lacks threads of it that may have held it at the fork"
+    return Named(cause="fork-held-lock", support=(f"{first}: {', '.join(counted(lost))}", *place))

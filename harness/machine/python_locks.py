@@ -1,0 +1,99 @@
+"""Which of Python's own locks a thread waits for, and who holds it: read from the process's memory; nothing is stopped for it.
+
+A `threading.Lock` or `RLock` of CPython is an object that points to a semaphore of its own (Modules/_threadmodule.c, `lockobject`
+and `rlockobject`; Python/thread_pthread.h, USE_SEMAPHORES), and a thread that waits for the lock waits in a futex there. So the
+object is found by that pointer, and recognised by the name of its type. An RLock keeps its owner beside the pointer: the
+thread's pthread_t, which `threading.get_ident` returns. Seen so in 3.7 to 3.13. In newer versions, and if the memory may
+not be read, nothing is found, and nothing is said.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.machine import procfs
+
+POINTER = struct.Struct("=Q")
+#: from the object's beginning: reference count, type, semaphore; of an RLock then owner and count
+OBJECT = struct.Struct("=QQQQQ")
+BEFORE = 16  # bytes of an object before its pointer to the semaphore
+NAME_AT = 24  # of PyTypeObject: reference count, type, size, name (tp_name)
+KINDS = {b"_thread.lock\0": "threading.Lock", b"_thread.RLock\0": "threading.RLock"}
+CHUNK, MOST = 4 << 20, 512 << 20  # bytes read at once, and in all
+MOST_REFERENCES = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonLock:
+    """`kind`: threading.Lock or threading.RLock. `owner`: Python's id of the thread that holds it (its pthread_t); 0 if it
+    keeps none, as a Lock does. `place`, `semaphore`: addresses of the object and of what it points to."""
+
+    kind: str
+    owner: int = 0
+    place: int = 0
+    semaphore: int = 0
+
+
+def waited_for(pid: int, tid: int) -> PythonLock | None:
+    """The lock that a thread waits for; None if it waits for anything else, and if it cannot be told."""
+    call = procfs.call(pid, tid)
+    if call is None or call.kind != "futex" or not call.private or POINTER.size != struct.calcsize("P"):
+        return None
+    return next(_objects(pid, call.arguments[0]), None)
+
+
+def has(pid: int, lock: PythonLock) -> bool:
+    """Whether this process has the same lock at the same place: the parent of a forked one has, if it was made before the fork."""
+    found = _lock(pid, lock.place, lock.semaphore)
+    return found is not None and found.kind == lock.kind
+
+
+def _objects(pid: int, semaphore: int) -> Iterator[PythonLock]:
+    """What points to this semaphore, and is one of Python's locks."""
+    wanted, left = POINTER.pack(semaphore), MOST
+    for begin, end in _writable(pid):
+        for place in range(begin, min(end, begin + left), CHUNK):
+            size = min(CHUNK, end - place)
+            found = procfs.memory(pid, place, size)
+            for offset in _places(found, wanted):
+                if lock := _lock(pid, place + offset - BEFORE, semaphore):
+                    yield lock
+            left -= size
+        if left <= 0:
+            return
+
+
+def _places(memory: bytes, wanted: bytes) -> Iterator[int]:
+    at = memory.find(wanted)
+    while at >= 0:
+        if at % POINTER.size == 0:
+            yield at
+        at = memory.find(wanted, at + 1)
+
+
+def _lock(pid: int, place: int, semaphore: int) -> PythonLock | None:
+    """The object at this place, if it is one."""
+    words = procfs.memory(pid, place, OBJECT.size)
+    if not words:
+        return None
+    references, kind, at, owner, _ = OBJECT.unpack(words)
+    if at != semaphore or not 0 < references <= MOST_REFERENCES:
+        return None
+    name_at = procfs.memory(pid, kind + NAME_AT, POINTER.size)
+    name = procfs.memory(pid, POINTER.unpack(name_at)[0], max(map(len, KINDS))) if name_at else b""
+    known = next((word for start, word in KINDS.items() if name.startswith(start)), "")
+    if not known:
+        return None
+    return PythonLock(kind=known, owner=owner if known == "threading.RLock" else 0, place=place, semaphore=semaphore)
+
+
+def _writable(pid: int) -> Iterator[tuple[int, int]]:
+    """Where objects may lie: writable memory that is no file's and no stack."""
+    for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines():
+        fields = line.split(maxsplit=5)
+        name = fields[5] if len(fields) > 5 else ""
+        if fields[1].startswith("rw") and (not name or name == "[heap]" or name.startswith("[anon")):
+            begin, _, end = fields[0].partition("-")
+            yield int(begin, 16), int(end, 16)
