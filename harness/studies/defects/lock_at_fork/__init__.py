@@ -1,0 +1,1 @@
+"""sentry-python#6149."""

@@ -1,0 +1,1 @@
+"""dagster#29660, deis#359, celery#1784."""
