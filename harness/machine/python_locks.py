@@ -1,8 +1,8 @@
 """Which of Python's own locks a thread waits for, and who holds it: read from the process's memory; nothing is stopped for it.
 
-A `threading.Lock` or `RLock` of CPython is an object that points to a semaphore of its own (Modules/_threadmodule.c, `lockobject`
-and `rlockobject`; Python/thread_pthread.h, USE_SEMAPHORES), and a thread that waits for the lock waits in a futex there. So the
-object is found by that pointer, and recognised by the name of its type. An RLock keeps its owner beside the pointer: the
+A `threading.Lock` or `RLock` of CPython is an object that points to a semaphore of its own (Modules/_threadmodule.c,
+`lockobject` and `rlockobject`; Python/thread_pthread.h, USE_SEMAPHORES). A thread that waits for it waits in a futex there. So
+the object is found by that pointer, and recognised by the name of its type. An RLock keeps its owner beside the pointer: the
 thread's pthread_t, which `threading.get_ident` returns. Seen so in 3.7 to 3.13. In newer versions, and if the memory may
 not be read, nothing is found, and nothing is said.
 """
@@ -45,7 +45,7 @@ def waited_for(pid: int, tid: int) -> PythonLock | None:
 
 
 def has(pid: int, lock: PythonLock) -> bool:
-    """Whether this process has the same lock at the same place: the parent of a forked one has, if it was made before the fork."""
+    """Whether this process has the same lock at the same place: the parent of a forked one has what was made before."""
     found = _lock(pid, lock.place, lock.semaphore)
     return found is not None and found.kind == lock.kind
 

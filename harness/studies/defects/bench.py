@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Bench:
         self.options, self.variables = tuple(options), dict(variables)
         self.broker: OwnedProcess | None = None
         self.worker: OwnedProcess | None = None
+        self.kept = ExitStack()  # what has to stay open as long as the worker is looked at
         self.main = 0  # the worker's main process: the one to ask `why` of
 
     def start(self, *, before: Sequence[str] = ()) -> None:
@@ -125,6 +126,7 @@ def ready(
         try:
             yield bench
         finally:
+            bench.kept.close()
             for one in (bench.worker, bench.broker):
                 if one is not None:
                     one.kill()

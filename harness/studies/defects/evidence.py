@@ -6,14 +6,18 @@ sockets by port; what its event loop is registered for; what is queued and hande
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from typing import Any
+import tempfile
+import time
+from typing import Any, cast
 
 import redis
 
 from harness.machine import descriptors, procfs
 from harness.observe import stacks
-from harness.studies.defects.bench import QUEUE, Bench
+from harness.studies.defects.bench import QUEUE, UNACKED, Bench
 from harness.texts import portable, visible
 
 TOLD = ("addr", "cmd", "flags", "idle", "age", "sub", "psub", "omem", "qbuf")  # of a row of CLIENT LIST
@@ -22,10 +26,18 @@ TOLD = ("addr", "cmd", "flags", "idle", "age", "sub", "psub", "omem", "qbuf")  #
 def gathered(bench: Bench) -> dict[str, Any]:
     """All of it, as JSON takes it."""
     pids = [bench.main, *procfs.children(bench.main)]
-    return {
-        "broker": _broker(bench, pids),
-        "processes": [_process(pid) for pid in pids],
-    }
+    found = {"broker": _broker(bench, pids), "processes": [_process(pid) for pid in pids]}
+    text = json.dumps(found)
+    for place, name in _places(bench):
+        text = text.replace(place, name)
+    plain: dict[str, Any] = json.loads(text)
+    return plain
+
+
+def _places(bench: Bench) -> list[tuple[str, str]]:
+    """This machine's folders, the deeper ones first, and what they are called in a record."""
+    environment = bench.python.parent.parent
+    return [(str(bench.folder), "FOLDER"), (str(environment), "ENVIRONMENT"), (tempfile.gettempdir(), "TMP")]
 
 
 def _broker(bench: Bench, pids: list[int]) -> dict[str, Any]:
@@ -36,11 +48,13 @@ def _broker(bench: Bench, pids: list[int]) -> dict[str, Any]:
         rows = [{name: row.get(name, "") for name in TOLD} for row in client.client_list()]
     except redis.RedisError:
         return {}
+    held = cast(list[tuple[bytes, float]], client.zrange(UNACKED, 0, -1, withscores=True))
     known = {row["addr"] for row in rows}
     port = int(bench.url.rpartition(":")[2].partition("/")[0])
     ends = [one for one in descriptors.sockets(bench.main) if one.remote[1] == port and one.inode in owners]
     return {
         "queue": bench.count(QUEUE), "unacked": bench.unacked(),
+        "handed_out_s": [round(time.time() - since) for _, since in held],
         "connections": [{**row, "process": _owner_of(row["addr"], bench.main, owners)} for row in rows],
         "unknown_to_the_broker": [
             {"port": one.local[1], "state": one.state, "process": owners[one.inode]}
@@ -62,18 +76,30 @@ def _owner_of(address: str, main: int, owners: dict[int, int]) -> int:
 
 def _process(pid: int) -> dict[str, Any]:
     """One process: what each of its threads waits in, its descriptors, its event loops, its Python stacks."""
-    loops, found = {}, {}
+    loops: dict[str, list[int]] = {}
+    found: dict[str, str] = {}
+    known = {f"socket:[{one.inode}]": one.local[1] for one in descriptors.sockets(pid)}
+    ports = {}
     for number in sorted(procfs.numbers(f"/proc/{pid}/fd")):
         leads = descriptors.leads_to(pid, number)
+        if port := known.get(_target(pid, number)):
+            ports[str(number)] = port
         found[str(number)] = visible(portable(leads))
         if "eventpoll" in leads:
             told = procfs.read(f"/proc/{pid}/fdinfo/{number}") or ""
             loops[str(number)] = [int(one) for one in re.findall(r"^tfd:\s*(\d+)", told, re.MULTILINE)]
     threads = [_thread(pid, one.tid) for one in procfs.threads(pid)]
     return {
-        "pid": pid, "threads": threads, "descriptors": found, "epoll": loops,
+        "pid": pid, "threads": threads, "descriptors": found, "ports": ports, "epoll": loops,
         "stacks": visible(stacks.text(pid, native=False)).splitlines(),
     }  # fmt: skip
+
+
+def _target(pid: int, descriptor: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{descriptor}")
+    except OSError:
+        return ""
 
 
 def _thread(pid: int, tid: int) -> dict[str, Any]:

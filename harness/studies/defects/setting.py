@@ -36,3 +36,9 @@ def installed(python: Path) -> dict[str, str]:
         ["pip", "list", "--format", "json", "--python", str(python)], cwd=python.parent, limit_s=INSTALL_LIMIT_S
     )
     return {item["name"]: item["version"] for item in json.loads(listing)}
+
+
+def version(python: Path) -> str:
+    """Of the interpreter itself; '?' if it does not run."""
+    found = interpreters.ask(python)
+    return found.version if found else "?"

@@ -1,5 +1,7 @@
 """Make a server forget one connection without telling the other end: what a firewall, a NAT or a lost power line does.
 
+`forget`: whoever sends on it afterwards is told (a reset). `deafen`: nobody is told, ever; what is sent is taken, and not read.
+
 The socket of the server's is copied out of it (pidfd_getfd(2)), put into repair mode (TCP_REPAIR, linux/tcp.h), and closed on
 both sides: a socket that is closed in repair mode sends nothing (net/ipv4/tcp.c, tcp_close). Both calls need root:
 CAP_SYS_PTRACE and CAP_NET_ADMIN. Only for servers that we have started.
@@ -28,6 +30,14 @@ def forget(server: int, client_port: int, drop: Callable[[], object]) -> None:
         except OSError as error:
             raise _refused(error) from error
         drop()
+
+
+def deafen(server: int, client_port: int, drop: Callable[[], object]) -> socket.socket:
+    """Let the server `drop` its connection to that port, and keep its end of it open: nobody reads what the client sends, until
+    the socket that is returned is closed. Raises NotPermitted."""
+    held = _copy(server, _descriptor(server, client_port))
+    drop()
+    return held
 
 
 def _descriptor(server: int, client_port: int) -> int:

@@ -22,7 +22,7 @@ from harness.studies.defects.defect import Defect, Expected
 from harness.texts import portable
 
 NAMES = (
-    "lost_consumer", "half_open", "full_pipe", "own_subtasks", "poison_message", "lock_at_fork", "second_run",
+    "lost_consumer", "half_open", "full_pipe", "own_subtasks", "poison_message", "lock_at_fork", "second_run", "deaf_control",
 )  # fmt: skip
 TRIES = 50
 WHY_LIMIT_S = 120.0
@@ -81,7 +81,7 @@ def study(name: str, *, home: Path, tries: int = TRIES, python: Path | None = No
 
 
 def _versions(python: Path) -> dict[str, str]:
-    return {"python": setting.PYTHON, **setting.installed(python)} if python.name == "python" else {}
+    return {"python": setting.version(python), **setting.installed(python)}
 
 
 def _once(one: Defect, app: Path, python: Path, outcome: Outcome) -> Outcome:

@@ -1,0 +1,185 @@
+"""What blocks an executor, if one look tells: the causes over plain values, and what they rest on, in this very process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from harness.judge.blocked import How
+from harness.live import blocked_by
+from harness.live.answer import Report, State
+from harness.live.blocked_by import Blocks, Held, Output, Subtask
+from harness.machine import pipes, python_locks
+from harness.observe.roles import Role
+from tests.test_live import CHILD, READS, SECOND, child, said, seen
+from tests.waiting import wait_until
+
+FIRST, OTHER = (CHILD, CHILD), (SECOND, SECOND)
+GET = "AsyncResult.get (celery/result.py:253)"
+TRACER = "trace_task (celery/app/trace.py:477)"
+WRITES = {"waits_in": "write", "private": False}
+LOST = {CHILD: ((), ("Thread-1",))}
+
+
+def output(idle: bool) -> Blocks:
+    told = Output(name="standard error", leads="a pipe to process 7 supervisord", readers=("process 7 supervisord",), idle=idle)
+    return Blocks(outputs={FIRST: told})
+
+
+@pytest.mark.parametrize(("idle", "words"), [(True, "does not read it"), (False, "more slowly than is written")])
+def test_a_task_whose_output_nobody_takes_is_blocked_by_it_and_its_reader_is_named(idle: bool, words: str) -> None:
+    found = said(seen(child(**WRITES)), blocks=output(idle))
+    assert (found.state, found.cause) == (State.WAITING, "output-blocked")
+    assert found.support[0].startswith("it writes to its standard error, a pipe to process 7 supervisord")
+    assert "process 7 supervisord has the other end" in found.support[1]
+    assert words in found.support[1]
+    assert f"cat /proc/{CHILD}/fd/2" in found.now
+    assert "--logfile" in found.for_good
+
+
+def waits_for_results(*places: tuple[int, int], limit: str = "") -> Blocks:
+    return Blocks(subtasks=dict.fromkeys(places, Subtask(frame=GET, limit=limit)))
+
+
+def test_a_worker_whose_every_executor_waits_for_a_subtask_says_that_none_is_left() -> None:
+    both = seen(child(**READS), child(SECOND, **READS))
+    found = said(both, blocks=waits_for_results(FIRST, OTHER))
+    assert (found.state, found.cause) == (State.WAITING, "waits-for-subtask")
+    assert "with no time limit: AsyncResult.get (celery/result.py:253)" in found.support[0]
+    assert found.support[1].startswith("all 2 executors of this worker wait so")
+    assert found.now.startswith(f"kill -9 {CHILD}")
+    assert "a chain or a chord" in found.for_good
+
+
+def test_where_an_executor_is_free_nobody_is_told_to_kill_one() -> None:
+    found = said(seen(child(**READS), child(SECOND, Role.IDLE)), blocks=waits_for_results(FIRST, limit="30"))
+    assert found.cause == "waits-for-subtask"
+    assert "for 30 s at most" in found.support[0]
+    assert found.support[1].startswith("1 of 2 executors wait so")
+    assert "kill" not in found.now
+
+
+def held(lock: Held, frames: tuple[str, ...] = ("add (batcher.py:7)",), lost: bool = True) -> Report:
+    """What is said, without native stacks, of a child that waits for this lock."""
+    return said(
+        seen(child()), deep=False, blocks=Blocks(locks={FIRST: lock}), frames={FIRST: frames}, lost=LOST if lost else {}
+    )
+
+
+def test_a_lock_whose_owner_is_a_thread_of_the_parent_was_held_at_the_fork() -> None:
+    owner = "thread 40 (flusher) of its parent, process 50"
+    found = held(Held(kind="threading.RLock", holder=owner, by_parent=True, inherited=True), lost=False)
+    assert (found.state, found.cause) == (State.STUCK, "fork-held-lock")
+    assert found.support == (f"it is a threading.RLock, held by {owner}, at the fork", "the stack ends in add (batcher.py:7)")
+
+
+def test_a_lock_without_an_owner_was_held_at_the_fork_if_the_parent_has_it_and_has_threads_more() -> None:
+    found = held(Held(kind="threading.Lock", inherited=True))
+    assert (found.state, found.cause) == (State.STUCK, "fork-held-lock")
+    assert "lacks threads of it that may have held it at the fork: 1 x Thread-1" in found.support[0]
+    assert held(Held(kind="threading.Lock", inherited=True), lost=False).cause == "deadlock"
+
+
+def test_a_lock_that_the_parent_does_not_have_is_a_deadlock_of_the_child_alone() -> None:
+    found = held(Held(kind="threading.Lock", inherited=False))
+    assert (found.state, found.cause) == (State.STUCK, "deadlock")
+    assert "its parent does not have" in found.support[0]
+
+
+@pytest.mark.parametrize("frame", ["wait (threading.py:320)", "_ModuleLock.acquire (<frozen importlib._bootstrap>:2)"])
+def test_what_another_thread_is_to_do_or_to_import_is_no_lock_that_was_held(frame: str) -> None:
+    assert "its parent has, too" not in " ".join(held(Held(kind="threading.Lock", inherited=True), (frame,)).support)
+
+
+def test_a_lock_in_a_worker_that_does_not_fork_keeps_the_judges_cause() -> None:
+    blocks = Blocks(locks={FIRST: Held(kind="threading.Lock", inherited=True)})
+    one = seen(child(), pool="solo")
+    assert blocked_by.named(one, blocks, FIRST, how=How.FUTEX, frames=(), lost=("Thread-1",), broker={}) is None
+
+
+@pytest.mark.parametrize(
+    ("frames", "frame"),
+    [
+        (("poll (redis/x.py:1)", GET, "report (app.py:20)", TRACER), GET),
+        (("ResultSet.join_native (celery/result.py:780)", TRACER), "ResultSet.join_native (celery/result.py:780)"),
+        (("RedisBackend.get (celery/backends/redis.py:3)", TRACER), ""),
+        (("get (requests/api.py:3)", TRACER), ""),
+        ((TRACER, GET, "main (script.py:3)"), ""),
+        ((GET, "main (script.py:3)"), ""),
+    ],
+)
+def test_a_result_is_waited_for_inside_a_task_or_it_is_no_subtask(frames: tuple[str, ...], frame: str) -> None:
+    assert blocked_by._result_frame(frames) == frame
+
+
+@contextmanager
+def waiting_for(lock: threading.Lock | threading.RLock) -> Iterator[int]:
+    """The native id of a thread that waits for a lock which another one holds."""
+    take, give = threading.Event(), threading.Event()
+    told: list[int] = []
+
+    def hold() -> None:
+        with lock:
+            take.set()
+            give.wait()
+
+    def want() -> None:
+        told.append(threading.get_native_id())
+        with lock:
+            pass
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=want)]
+    threads[0].start()
+    take.wait()
+    threads[1].start()
+    try:
+        assert wait_until(lambda: told and python_locks.waited_for(os.getpid(), told[0]))  # it may wait for the GIL before
+        yield told[0]
+    finally:
+        give.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="its locks are others, and nothing is said of them")
+def test_pythons_locks_are_found_in_memory_and_an_rlock_names_its_owner() -> None:
+    with waiting_for(threading.RLock()) as tid:
+        found = python_locks.waited_for(os.getpid(), tid)
+        assert found is not None
+        assert found.kind == "threading.RLock"
+        assert found.owner in {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+        assert python_locks.has(os.getpid(), found)
+    with waiting_for(threading.Lock()) as tid:
+        found = python_locks.waited_for(os.getpid(), tid)
+        assert found is not None
+        assert (found.kind, found.owner) == ("threading.Lock", 0)
+        assert not python_locks.has(os.getppid(), found)
+
+
+def test_a_thread_that_waits_for_no_lock_has_none() -> None:
+    assert python_locks.waited_for(os.getpid(), threading.get_native_id()) is None
+
+
+def test_who_should_read_a_pipe_is_known_and_whether_anybody_does() -> None:
+    read_end, write_end = os.pipe()
+    try:
+        assert [(one.pid, one.waits) for one in pipes.readers(os.getpid(), write_end)] == [(os.getpid(), False)]
+        reader = threading.Thread(target=os.read, args=(read_end, 1))
+        reader.start()
+        assert wait_until(lambda: pipes.readers(os.getpid(), write_end)[0].waits)
+        os.write(write_end, b"x")
+        reader.join()
+        assert pipes.is_output(os.getpid(), write_end) == ""
+        copied = os.dup(1)
+        assert pipes.is_output(os.getpid(), copied) in ("standard output", "standard error")  # both may lead to one place
+        os.close(copied)
+    finally:
+        for end in (read_end, write_end):
+            with suppress(OSError):
+                os.close(end)
+    assert pipes.readers(os.getpid(), write_end) == ()
