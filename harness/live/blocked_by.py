@@ -17,6 +17,7 @@ from harness.live.attach import Seen
 from harness.machine import descriptors, pipes, procfs, python_locks
 from harness.machine.python_locks import PythonLock
 from harness.observe import stacks
+from harness.observe.looks import window
 from harness.texts import counted, few
 
 Place = tuple[int, int]  # (process, thread)
@@ -25,6 +26,7 @@ Frames = Sequence[str]  # innermost first
 #: the calls that wait for the result of another task (celery/result.py)
 RESULT = re.compile(r"\b(get|join|join_native|iterate|iter_native|collect|get_leaf) \(\S*celery/result\.py")
 TRACED = re.compile(r"celery/app/trace\.py")
+WRITES = {"write", "send"}
 CAPACITY = "65,536 bytes, if nobody has set it (pipe(7))"
 AT_FORK = (How.FUTEX, How.BEREFT, How.OWNER)
 
@@ -84,7 +86,7 @@ def look(seen: Seen, frames: Mapping[Place, Frames]) -> Blocks:
     """At every executor that is at something."""
     outputs, subtasks, locks = {}, {}, {}
     for place in frames:
-        if output := _output(*place):
+        if output := _output(seen, place):
             outputs[place] = output
         elif frame := _result_frame(frames[place]):
             subtasks[place] = Subtask(frame=frame, limit=_limit(*place))
@@ -93,9 +95,11 @@ def look(seen: Seen, frames: Mapping[Place, Frames]) -> Blocks:
     return Blocks(outputs=outputs, subtasks=subtasks, locks=locks)
 
 
-def _output(pid: int, tid: int) -> Output | None:
+def _output(seen: Seen, place: Place) -> Output | None:
+    """Only if every look of the window has found it in such a call: one look may meet any write."""
+    pid, tid = place
     call = procfs.call(pid, tid)
-    if call is None or call.kind not in ("write", "send"):
+    if call is None or call.kind not in WRITES or not _kinds(seen, place) <= WRITES:
         return None
     at = call.arguments[0]
     if not (name := pipes.is_output(pid, at)):
@@ -105,6 +109,12 @@ def _output(pid: int, tid: int) -> Output | None:
         name=name, leads=descriptors.leads_to(pid, at), readers=tuple(descriptors.named(one.pid) for one in readers),
         idle=bool(readers) and not any(one.waits for one in readers),
     )  # fmt: skip
+
+
+def _kinds(seen: Seen, place: Place) -> set[str]:
+    """What a thread was seen to wait in, over the last window."""
+    processes = [one for look in window(seen.looks) for one in look.processes if one.pid == place[0]]
+    return {thread.waits_in for one in processes for thread in one.threads if thread.tid == place[1]}
 
 
 def _result_frame(frames: Frames) -> str:
