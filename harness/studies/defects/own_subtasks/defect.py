@@ -18,7 +18,7 @@ def provoke(bench: Bench) -> str:
     before = bench.count(DONE)
     if bench.wait(lambda: bench.count(DONE) > before or not bench.alive(), SILENT_S):
         return ""
-    waits = bench.count(QUEUE) + bench.unacked() - EXECUTORS
+    waits = bench.count(QUEUE) + bench.unacked()  # what has begun is acknowledged
     return f"{EXECUTORS} tasks have begun, {waits} subtasks of theirs are not run by anybody for {SILENT_S:g} s"
 
 
