@@ -102,8 +102,8 @@ def _once(one: Defect, app: Path, python: Path, outcome: Outcome) -> Outcome:
 
 
 def _asked(one: Defect, stand: bench.Bench, *, deep: bool) -> Answer:
-    """Run the command as a user would."""
-    argv = [sys.executable, "-m", "harness.cli", "why", str(stand.main), "--json", "--broker", stand.url]
+    """Run the command as a user would. It reads the broker's URL from the worker's own variables."""
+    argv = [sys.executable, "-m", "harness.cli", "why", str(stand.main), "--json"]
     begin = time.monotonic()
     variables = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(CHECKOUT), "HOME": str(stand.folder)}
     done = processes.run([*argv, *(["--deep"] if deep else [])], env=variables, limit_s=WHY_LIMIT_S, cwd=stand.folder)
