@@ -48,6 +48,9 @@ def main() -> int:
         if error.remedy:
             complaints.print(f"  {error.remedy}", soft_wrap=True, markup=False)
         return int(error.exit_code)
+    except KeyboardInterrupt:
+        complaints.print("stopped; the records that were written are kept")
+        return Exit.INTERRUPTED
     return Exit.DONE
 
 
