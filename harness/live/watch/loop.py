@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.live import find, places, quick, screen
 from harness.live.answer import State
+from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.quick import First, Judged
 from harness.live.watch.event import Event, Kind
@@ -21,7 +22,6 @@ from harness.live.watch.names import name_of, same
 from harness.live.watch.pulse import Counters, counters
 from harness.live.watch.worker import Watched
 from harness.machine import procfs
-from harness.observe.eyes import Eyes
 
 SHARE, BURST_S = 0.0012, 2.0  # of a core, and CPU seconds that may be taken beforehand
 LATE_S = 2.0  # beyond the round's time: less is a busy machine's everyday life

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from harness.live.answer import Report, State
+from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.quick import First, Judged
 from harness.live.watch.pulse import Counters, Pulse
-from harness.observe.eyes import Eyes
 
 STILL_S = 10.0  # so long a process stands still before anybody looks, and an executor waits before that is told
 FIRST_AGAIN_S, QUIET_S, ODD_S = 15.0, 60.0, 240.0  # between looks: at first, and at most while all is well, or is not

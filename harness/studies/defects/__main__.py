@@ -9,11 +9,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.display import complaints, console
 from harness.errors import BadInput, Exit, HarnessError
+from harness.machine.system import linux
 from harness.places import home
-from harness.run import preflight
 from harness.studies.defects import page, study
+from harness.terminal import complaints, console
 
 
 def arguments() -> argparse.Namespace:
@@ -33,7 +33,7 @@ def main() -> int:
     """Run the study; the exit code."""
     asked = arguments()
     try:
-        preflight.linux()
+        linux()
         if unknown := [name for name in asked.names if name not in study.NAMES]:
             raise BadInput(f"no defect is called {unknown[0]!r}", remedy=f"there are {', '.join(study.NAMES)}")
         asked.out.mkdir(parents=True, exist_ok=True)
