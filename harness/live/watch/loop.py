@@ -23,7 +23,7 @@ from harness.live.watch.pulse import Counters, counters
 from harness.live.watch.worker import Watched
 from harness.machine import procfs
 
-SHARE, BURST_S = 0.0012, 2.0  # of a core, and CPU seconds that may be taken beforehand
+SHARE, BURST_S = 0.0008, 1.0  # of a core, and CPU seconds that may be taken beforehand
 LATE_S = 2.0  # beyond the round's time: less is a busy machine's everyday life
 YOUNG_ROUNDS = 12  # so many rounds a new process is asked anew whether it is a worker: a shell may become one
 ALL_EVERY = 24  # rounds, and so is every other

@@ -17,7 +17,7 @@ from harness.live.quick import First, Judged
 from harness.live.watch.pulse import Counters, Pulse
 
 STILL_S = 10.0  # so long a process stands still before anybody looks, and an executor waits before that is told
-FIRST_AGAIN_S, QUIET_S, ODD_S = 15.0, 60.0, 240.0  # between looks: at first, and at most while all is well, or is not
+FIRST_AGAIN_S, QUIET_S, ODD_S = 15.0, 60.0, 600.0  # between looks: at first, and at most while all is well, or is not
 Sign = frozenset[tuple[int, int]]  # (thread, its switches): as long as it is the same, none of these threads has run
 
 
@@ -76,12 +76,16 @@ class Watched:
         before, self.eyes, report = self.state, seen.eyes, judged.report
         known = {pid for pid in seen.suspects if self.harmless.get(pid) == sign(seen, pid)}
         self.harmless = {pid: sign(seen, pid) for pid in known | (judged.glanced - judged.busy)}
-        # of what has stood still for less nothing can be said yet: it is new once it has stood for long
-        self.looked_at = {pid: self.pulse.known[pid][0] for pid in self.pulse.still(now_s, STILL_S)}
         self.report, self.state = report, _state(seen, report)
+        # of what has stood still for less nothing can be said yet, if it is not proved: it is new once it has stood for long
+        proved = judged.busy if self.state is State.STUCK else frozenset()
+        done = (self.pulse.still(now_s, STILL_S) | proved) & self.pulse.known.keys()
+        self.looked_at = {pid: self.pulse.known[pid][0] for pid in done}
         changed = before is not self.state
+        longer_s = FIRST_AGAIN_S if changed else max(FIRST_AGAIN_S, 2 * self.again_s)
         most_s = QUIET_S if self.state is State.WORKS else ODD_S
-        self.looked_s, self.again_s = now_s, FIRST_AGAIN_S if changed else min(most_s, max(FIRST_AGAIN_S, 2 * self.again_s))
+        # what is proved stays so until it moves, which its counter tells
+        self.looked_s, self.again_s = now_s, ODD_S if self.state is State.STUCK else min(most_s, longer_s)
         return changed
 
 
