@@ -89,11 +89,14 @@ def _lock(pid: int, place: int, semaphore: int) -> PythonLock | None:
     return PythonLock(kind=known, owner=owner if known == "threading.RLock" else 0, place=place, semaphore=semaphore)
 
 
-def _writable(pid: int) -> Iterator[tuple[int, int]]:
-    """Where objects may lie: writable memory that is no file's and no stack."""
+def _writable(pid: int) -> list[tuple[int, int]]:
+    """Where objects may lie: writable memory that is no file's and no stack. The small areas come first: Python's own are some
+    megabytes, and a library may reserve gigabytes."""
+    found = []
     for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines():
         fields = line.split(maxsplit=5)
         name = fields[5] if len(fields) > 5 else ""
         if fields[1].startswith("rw") and (not name or name == "[heap]" or name.startswith("[anon")):
             begin, _, end = fields[0].partition("-")
-            yield int(begin, 16), int(end, 16)
+            found.append((int(begin, 16), int(end, 16)))
+    return sorted(found, key=lambda area: area[1] - area[0])
