@@ -255,6 +255,17 @@ def test_an_environment_whose_interpreter_has_gone_is_not_found(tiny: Descriptio
     assert find("tiny") is None
 
 
+def test_a_home_that_is_reached_by_a_link_holds_the_same_environments(
+    tiny: Description, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = prepare("tiny")
+    home.with_name("link").symlink_to(home)
+    monkeypatch.setenv("HARNESS_HOME", str(home.with_name("link")))
+    found = find("tiny")
+    assert found is not None
+    assert found.python.resolve() == built.python.resolve()
+
+
 def test_a_moved_environment_is_not_found(tiny: Description, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare("tiny")
     monkeypatch.setenv("HARNESS_HOME", str(home.rename(home.with_name("moved"))))

@@ -91,7 +91,7 @@ def load(description: Description, folder: Path) -> Environment | None:
         marker = json.loads((folder / MARKER).read_text())
     except (OSError, ValueError):
         return None
-    if marker.get("directory") != str(folder):  # a venv does not survive being moved
+    if Path(marker.get("directory", "")).resolve() != folder.resolve():  # a venv does not survive being moved
         return None
     expected = fingerprint(description, marker["interpreter_version"])
     if folder.name != f"{description.name}-{expected}":
