@@ -121,6 +121,20 @@ def test_a_task_on_the_main_thread_is_solos_but_in_a_green_pool_whose_hub_it_blo
     assert attach._shown_pool(Worker(main=MAIN, pool=told), (main,)) == shown
 
 
+def test_a_child_that_has_just_begun_hides_nothing_and_one_that_may_never_be_read_does() -> None:
+    main = child(MAIN, role=Role.MAIN)
+    hidden = replace(child(CHILD), python_tids=None, role=Role.UNKNOWN, tracing=frozenset())
+    idle = child(SECOND, role=Role.IDLE)
+    worker = Worker(main=MAIN, pool="prefork", known=True)
+
+    def blind(*looks: tuple[ProcessLook, ...]) -> tuple[int, ...]:
+        return attach.seen_from(worker, [(NOW_S + i, look) for i, look in enumerate(looks)], {}, {}).blind
+
+    assert blind((main, idle, hidden), (main, idle, hidden)) == (CHILD,)
+    assert blind((main, idle), (main, idle, hidden)) == ()
+    assert blind((main, idle, replace(hidden, python_tids=frozenset())), (main, idle, hidden)) == ()
+
+
 def test_a_young_task_works_whatever_it_waits_in() -> None:
     found = said(seen(child(), since_s=2.0))
     assert (found.state, found.now, found.for_good) == (State.WORKS, "", "")

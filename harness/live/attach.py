@@ -113,7 +113,9 @@ def seen_from(
     since = max((stage.since_s for stage in stages), default=found[-1][0])
     looks = tuple(_look(at_s, processes, stages, since, worker, pool) for at_s, processes in found)
     aside = tuple(replace(look, furniture=_furniture(look.processes, None)) for look in looks)
-    blind = tuple(one.pid for one in last if one.python_tids is None and (one.pid == worker.main or pool == "prefork"))
+    seen = {one.pid for _, processes in found for one in processes if one.python_tids is not None}
+    stayed = {one.pid for one in found[0][1]} & {one.pid for one in last}  # what begins or ends may be missed once
+    blind = tuple(sorted(pid for pid in stayed - seen if pid == worker.main or pool == "prefork"))
     return Seen(
         worker=worker, pool=pool, looks=looks, own_loop_aside=aside, tasks=tuple(stay.values()),
         moved=set(before.items()) != set(after.items()), blind=blind,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness import broker, environments
+from harness.live import find
 from harness.machine import procfs
 from tests.integration.conftest import Harness
 from tests.waiting import wait_until
@@ -53,6 +54,7 @@ def serving(environment: environments.Environment, folder: Path, pool: str, url:
     log = (folder / "worker.log").open("wb")
     with log, subprocess.Popen(argv, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True) as worker:
         try:
+            assert wait_until(lambda: find.is_worker(find.command(worker.pid)))  # not before its program runs
             yield worker
         finally:
             os.killpg(worker.pid, signal.SIGKILL)
