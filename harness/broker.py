@@ -194,11 +194,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def embedded(folder: Path) -> Iterator[Broker]:
-    """A Valkey server for the length of the block; its log and configuration stand in `folder`."""
+def embedded(folder: Path, *, keeps: bool = False) -> Iterator[Broker]:
+    """A Valkey server for the length of the block; its log and configuration stand in `folder`. `keeps`: it writes what it
+    holds to a file there, so that one that is started again has it."""
     folder.mkdir(parents=True, exist_ok=True)
     for _ in range(PORT_TRIES):
-        process, url = _start(folder)
+        process, url = _start(folder, keeps)
         try:
             if _answers(process, url):
                 yield _Broker(url, process)
@@ -219,20 +220,22 @@ def external(url: str) -> Iterator[Broker]:
     yield _Broker(url)
 
 
-def _start(folder: Path) -> tuple[OwnedProcess, str]:
+def _start(folder: Path, keeps: bool) -> tuple[OwnedProcess, str]:
     port, password = free_port(), secrets.token_urlsafe(24)
     configuration = folder / "valkey.conf"
     configuration.touch(mode=0o600)
     configuration.write_text(  # a reader of answers may fall behind; it is cut off at 32 MB otherwise, for which one may do
         f"client-output-buffer-limit pubsub 0 0 0\n"
-        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndaemonize no\n'
+        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndaemonize no\n'
+        f"appendonly {'yes' if keeps else 'no'}\n"
         f'dir "{folder.resolve()}"\nprotected-mode yes\n'
     )
     return restarted(folder), f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 def restarted(folder: Path) -> OwnedProcess:
-    """The server as it is configured in `folder`, started (again): on the same port, with the same password, empty."""
+    """The server as it is configured in `folder`, started (again): on the same port, with the same password, and empty unless
+    it keeps what it holds."""
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
     argv = [str(server_binary()), str((folder / "valkey.conf").resolve())]
     return OwnedProcess(argv, log=(folder / "valkey.log").resolve(), env=environment)

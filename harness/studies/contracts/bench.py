@@ -62,7 +62,8 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Stand:
-    """The place of one measurement. `real_hang`: a predict that hangs here by itself; None where there is none."""
+    """The place of one measurement. `real_hang`: a predict that hangs here by itself, or None. `worker_url`: the broker as the
+    worker is told it, '' if that is `url`."""
 
     environment: Environment
     pool: str
@@ -71,6 +72,7 @@ class Stand:
     evidence: Path
     bundle: Path
     real_hang: Workload | None = None
+    worker_url: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
     steps: list[str] = field(default_factory=list)
     begun_s: float = field(default_factory=time.monotonic)
@@ -109,16 +111,20 @@ class Bench:
         self.queue = f"contracts-{stand.pool}"
         self.events = self.folder / "events"
         self.ids: list[str] = []
-        self.app: Any = Celery("harness-contracts", broker=stand.url, backend=stand.url, set_as_current=False)
-        self.redis: Any = broker.client(stand.url)
+        self.connect()
         cell = Cell(
             backend=workload.backend, environment=stand.environment.name, pool=stand.pool, placement=workload.placement,
             call=workload.call,
         )  # fmt: skip
         told = self._spec(cell, settings)
-        place = Place(environment=stand.environment, folder=self.folder, broker_url=stand.url, spec=told)
+        place = Place(environment=stand.environment, folder=self.folder, broker_url=stand.worker_url or stand.url, spec=told)
         stand.note(f"start of a worker{' ' + name if name else ''}: {workload} {' '.join(arguments)} {dict(settings) or ''}")
         self.worker = LocalWorker(place, command(cell, stand.environment, arguments))
+
+    def connect(self) -> None:
+        """A client with connections of its own."""
+        self.redis: Any = broker.client(url := self.stand.url)
+        self.app: Any = Celery("harness-contracts", broker=url, backend=url, set_as_current=False)
 
     def _spec(self, cell: Cell, settings: Mapping[str, object]) -> dict[str, object]:
         fault = self.workload.fault

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from harness.studies.contracts import measures
+from harness.studies.contracts import fates, measures, outages, reconnect
 from harness.studies.contracts.bench import Stand
 from harness.studies.contracts.measures import IN_FLIGHT_S, STOP_LIMIT_S, ContractAnswer
 
@@ -30,6 +30,9 @@ REJECT: dict[str, object] = {**LATE, "task_reject_on_worker_lost": True}
 TO_ANSWER = "from the request's begin to its answer"
 TO_END = "from the signal to the worker's end"
 TO_FATE = "from the kill to the request's answer"
+TO_TAKEN = "from the broker's return to the first request that the worker takes from it"
+IN_A_ROW = 3  # a consumer that is lost was lost at the second or third restart, as people tell (airflow#26542)
+FURTHER_S = 10.0  # that the request in flight goes on when the broker is back
 
 
 def _contracts() -> Iterator[Contract]:
@@ -71,6 +74,29 @@ def _contracts() -> Iterator[Contract]:
             id=f"ping-{name}", title={"gil": "ping, GIL held"}.get(name, f"ping, {name}"), seconds="median of the replies",
             kept=("answered",), measure=partial(measures.ping, fault=fault), alone=True,
         )  # fmt: skip
+    yield from _reconnects()
+
+
+def _reconnects() -> Iterator[Contract]:
+    """The broker goes away and comes back: for an idle worker, and for a busy one that acknowledges early or late."""
+    for name, title, outage, away_s, in_a_row in (
+        ("blip", "connections closed", outages.blip, 0.0, IN_A_ROW),
+        ("restart-kept", "restart, data kept", partial(outages.restart, keeps=True), outages.DOWN_S, IN_A_ROW),
+        ("restart-lost", "restart, data lost", partial(outages.restart, keeps=False), outages.DOWN_S, IN_A_ROW),
+        ("partition", f"silent for {outages.PARTITION_S:g} s", outages.partition, outages.PARTITION_S, 1),
+    ):
+        forgets = name == "restart-lost"
+        yield Contract(
+            id=f"idle-{name}", title=title, seconds=TO_TAKEN, kept=(fates.AGAIN,),
+            measure=partial(reconnect.idle, outage=outage, in_a_row=in_a_row, forgets=forgets),
+        )  # fmt: skip
+        for suffix, words, settings in (("", "", {}), ("-late", ", acks late", LATE)):
+            yield Contract(
+                id=f"{name}{suffix}", title=f"{title}{words}", seconds=TO_TAKEN, kept=(fates.AGAIN,),
+                measure=partial(
+                    reconnect.busy, outage=outage, run_s=away_s + FURTHER_S, settings=settings, forgets=forgets
+                ),
+            )  # fmt: skip
 
 
 CONTRACTS: dict[str, Contract] = {item.id: item for item in _contracts()}

@@ -1,0 +1,140 @@
+"""Ways in which a broker goes away and comes back, each done to a server of the measurement's own.
+
+`around` gives a stand on that server and a function that strikes. It strikes, waits until the broker is there again, and says
+when that was. Nothing of the worker is looked at here; `reconnect` measures what becomes of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+
+from harness import broker
+from harness.errors import Interrupted
+from harness.machine.processes import OwnedProcess
+from harness.run.interrupt import GO_ON, STOPPED
+from harness.studies.contracts.bench import CannotSay, Stand
+from harness.trial import relay
+
+DOWN_S = 5.0  # how long a restarted server is away
+PARTITION_S = 60.0  # more than the 51 s after which kombu 5.7 drops a connection that owes an answer (its redis transport)
+BACK_LIMIT_S = 15.0
+RELAY_LIMIT_S = 10.0
+LOOK_S = 0.05
+Between = Callable[[], None]  # what is done while the broker is away
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outage:
+    """`stand`: on a server of its own. `strike`, which can be called again, returns when the broker is there again, in seconds
+    of CLOCK_MONOTONIC; meanwhile, if the server itself goes on, it calls what it is given."""
+
+    stand: Stand
+    strike: Callable[[Between], float]
+
+
+@contextmanager
+def blip(stand: Stand) -> Iterator[Outage]:
+    """The server closes every connection there is, and goes on."""
+    with broker.embedded(stand.folder / "own-broker") as own:
+
+        def strike(_: Between) -> float:
+            with broker.client(own.url) as connection:
+                killed = [int(connection.client_kill_filter(_type=kind)) for kind in ("normal", "pubsub")]
+            stand.note(f"the server closed {killed[0]} connections of commands and {killed[1]} of subscribers")
+            return time.monotonic()
+
+        yield Outage(stand=replace(stand, url=own.url), strike=strike)
+
+
+@contextmanager
+def restart(stand: Stand, *, keeps: bool) -> Iterator[Outage]:
+    """SIGKILL to the server, and a new one on the same port, which has its data (`keeps`) or none."""
+    folder = stand.folder / "own-broker"
+    with ExitStack() as stack:
+        own = stack.enter_context(broker.embedded(folder, keeps=keeps))
+        assert own.process is not None
+        servers = [own.process]
+
+        def strike(_: Between) -> float:
+            servers[-1].kill()
+            stand.note("SIGKILL to the server")
+            pause(stand, DOWN_S)
+            servers.append(stack.enter_context(broker.restarted(folder)))
+            return answers_again(stand, own.url)
+
+        yield Outage(stand=replace(stand, url=own.url), strike=strike)
+
+
+@contextmanager
+def partition(stand: Stand) -> Iterator[Outage]:
+    """The network between worker and broker drops everything for a while, and says nothing; then all of it arrives.
+
+    The worker alone connects through a relay of ours, which is stopped by SIGSTOP and continued (as in `trial.outside.cut`).
+    """
+    with broker.embedded(stand.folder / "own-broker") as own, relayed(own.url, stand.folder) as (process, far):
+
+        def strike(meanwhile: Between) -> float:
+            begun_s = time.monotonic()
+            os.kill(process.pid, signal.SIGSTOP)
+            stand.note("the network drops everything from now on")
+            meanwhile()
+            pause(stand, PARTITION_S - (time.monotonic() - begun_s))
+            os.kill(process.pid, signal.SIGCONT)
+            stand.note(f"the network works again, after {time.monotonic() - begun_s:.1f} s")
+            return time.monotonic()
+
+        yield Outage(stand=replace(stand, url=own.url, worker_url=far), strike=strike)
+
+
+@contextmanager
+def relayed(url: str, folder: Path) -> Iterator[tuple[OwnedProcess, str]]:
+    """A relay to this server, and the URL by which one goes through it."""
+    parts, port_file = urlsplit(url), folder / "relay-port"
+    argv = [sys.executable, "-I", "-S", relay.__file__, str(parts.port), str(port_file)]
+    with OwnedProcess(argv, log=folder / "relay.log", env={"PATH": os.environ.get("PATH", "")}) as process:
+        until = time.monotonic() + RELAY_LIMIT_S
+        while not port_file.exists():
+            if time.monotonic() > until or process.poll() is not None:
+                raise CannotSay("the relay between worker and broker did not start")
+            time.sleep(LOOK_S)
+        yield process, parts._replace(netloc=through(parts.netloc, int(port_file.read_text()))).geturl()
+
+
+def through(netloc: str, port: int) -> str:
+    """The same user and password, at a port of this machine.
+
+    >>> through(":secret@127.0.0.1:6379", 7000), through("127.0.0.1:6379", 7000)
+    (':secret@127.0.0.1:7000', '127.0.0.1:7000')
+    """
+    user, at, _ = netloc.rpartition("@")
+    return f"{user}{at}127.0.0.1:{port}"
+
+
+def answers_again(stand: Stand, url: str) -> float:
+    """When the server answered for the first time, with its data read. Raises CannotSay."""
+    until = time.monotonic() + BACK_LIMIT_S
+    while time.monotonic() < until:
+        try:
+            with broker.client(url) as connection:
+                connection.get("any")  # refused while it loads
+            stand.note("the server answers again")
+            return time.monotonic()
+        except redis.RedisError:
+            pause(stand, LOOK_S)
+    raise CannotSay(f"the server did not answer within {BACK_LIMIT_S:g} s of its restart")
+
+
+def pause(stand: Stand, seconds: float) -> None:
+    """Raises Interrupted once the user has stopped the survey."""
+    if stand.stopped.wait(max(0.0, seconds)):
+        raise Interrupted(STOPPED, remedy=GO_ON)
