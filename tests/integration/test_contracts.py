@@ -8,7 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
+from harness import broker
 from harness.errors import Interrupted
 from harness.studies.contracts import rows
 from tests.integration.conftest import HARNESS, Harness, environment_variables
@@ -68,6 +70,37 @@ def test_a_busy_solo_worker_answers_no_ping_and_a_busy_child_leaves_its_worker_f
     found = rows.read(tmp_path / "survey")
     assert found["celery", "solo", "ping-gil"].verdict == "silent"
     assert found["celery", "prefork", "ping-gil"].verdict in ("answered", "partly")
+
+
+def test_a_worker_whose_connections_were_closed_consumes_again(
+    tmp_path: Path, harness: Harness, celery_environment: object
+) -> None:
+    done = harness(*survey("-s", "celery-prefork-idle-blip"))
+    assert done.returncode == 0, done.stderr
+    row = rows.read(tmp_path / "survey")["celery", "prefork", "idle-blip"]
+    assert row.verdict == "consumes again", row
+    assert row.detail.startswith("3 outages in a row")
+    steps = (tmp_path / "survey" / row.evidence).read_text()
+    assert steps.count("the server closed") == 3
+    assert "closed 0 connections" not in steps, "the worker had connections, and none of them was left"
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_server_that_was_killed_has_its_data_if_it_keeps_them(keeps: bool, tmp_path: Path) -> None:
+    with broker.embedded(tmp_path / "broker", keeps=keeps) as own:
+        assert own.process is not None
+        broker.client(own.url).rpush("queue", "message")
+        own.process.kill()
+        with broker.restarted(tmp_path / "broker"):
+            assert wait_until(lambda: answers(own.url))
+            assert broker.client(own.url).llen("queue") == keeps
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(broker.client(url).ping())
+    except redis.RedisError:
+        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

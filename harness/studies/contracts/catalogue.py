@@ -31,6 +31,7 @@ TO_ANSWER = "from the request's begin to its answer"
 TO_END = "from the signal to the worker's end"
 TO_FATE = "from the kill to the request's answer"
 TO_TAKEN = "from the broker's return to the first request that the worker takes from it"
+BUSY_TO_TAKEN = f"{TO_TAKEN}; the one in flight ends some 7 s after the return, so that more says that it had to end first"
 IN_A_ROW = 3  # a consumer that is lost was lost at the second or third restart, as people tell (airflow#26542)
 FURTHER_S = 10.0  # that the request in flight goes on when the broker is back
 
@@ -84,6 +85,7 @@ def _reconnects() -> Iterator[Contract]:
         ("restart-kept", "restart, data kept", partial(outages.restart, keeps=True), outages.DOWN_S, IN_A_ROW),
         ("restart-lost", "restart, data lost", partial(outages.restart, keeps=False), outages.DOWN_S, IN_A_ROW),
         ("partition", f"silent for {outages.PARTITION_S:g} s", outages.partition, outages.PARTITION_S, 1),
+        ("half-open", "connections forgotten", outages.half_open, 0.0, 1),
     ):
         forgets = name == "restart-lost"
         yield Contract(
@@ -92,7 +94,7 @@ def _reconnects() -> Iterator[Contract]:
         )  # fmt: skip
         for suffix, words, settings in (("", "", {}), ("-late", ", acks late", LATE)):
             yield Contract(
-                id=f"{name}{suffix}", title=f"{title}{words}", seconds=TO_TAKEN, kept=(fates.AGAIN,),
+                id=f"{name}{suffix}", title=f"{title}{words}", seconds=BUSY_TO_TAKEN, kept=(fates.AGAIN,),
                 measure=partial(
                     reconnect.busy, outage=outage, run_s=away_s + FURTHER_S, settings=settings, forgets=forgets
                 ),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import redis
@@ -22,6 +23,7 @@ from harness import broker
 from harness.errors import Interrupted
 from harness.machine.processes import OwnedProcess
 from harness.run.interrupt import GO_ON, STOPPED
+from harness.studies.contracts import forgetful
 from harness.studies.contracts.bench import CannotSay, Stand
 from harness.trial import relay
 
@@ -97,10 +99,23 @@ def partition(stand: Stand) -> Iterator[Outage]:
 
 
 @contextmanager
-def relayed(url: str, folder: Path) -> Iterator[tuple[OwnedProcess, str]]:
+def half_open(stand: Stand) -> Iterator[Outage]:
+    """What is between worker and broker forgets the connections that there are, and says nothing; new ones work at once."""
+    with broker.embedded(stand.folder / "own-broker") as own, relayed(own.url, stand.folder, forgetful) as (process, far):
+
+        def strike(_: Between) -> float:
+            os.kill(process.pid, signal.SIGUSR1)
+            stand.note("the network forgets every connection of the worker")
+            return time.monotonic()
+
+        yield Outage(stand=replace(stand, url=own.url, worker_url=far), strike=strike)
+
+
+@contextmanager
+def relayed(url: str, folder: Path, program: ModuleType = relay) -> Iterator[tuple[OwnedProcess, str]]:
     """A relay to this server, and the URL by which one goes through it."""
     parts, port_file = urlsplit(url), folder / "relay-port"
-    argv = [sys.executable, "-I", "-S", relay.__file__, str(parts.port), str(port_file)]
+    argv = [sys.executable, "-I", "-S", str(program.__file__), str(parts.port), str(port_file)]
     with OwnedProcess(argv, log=folder / "relay.log", env={"PATH": os.environ.get("PATH", "")}) as process:
         until = time.monotonic() + RELAY_LIMIT_S
         while not port_file.exists():

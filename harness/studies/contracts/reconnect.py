@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+import redis
 from kombu import pools
 
 from harness.machine import processes
@@ -106,7 +107,10 @@ def ready(stand: Stand, workload: Workload, settings: dict[str, object]) -> Iter
         bench.warm()
         if bench.ping(5.0) is None:
             raise CannotSay("an idle worker did not answer ping within 5 s, before any trouble")
-        yield bench
+        try:
+            yield bench
+        finally:
+            let_go(bench)
 
 
 def met(bench: Bench, away: Outage, batch: Batch, run_s: float, forgets: bool) -> Seen:
@@ -131,13 +135,23 @@ def placed(bench: Bench) -> Batch:
 
 
 def anew(bench: Bench) -> None:
-    """Our own connections have met the outage, too; kombu keeps them by URL, for any app."""
+    """Our own connections have met the outage, too."""
+    let_go(bench)
+    bench.connect()
+
+
+def let_go(bench: Bench) -> None:
+    """Close our own connections to this server; kombu keeps them by URL, for any app, and each server has a URL of its own."""
+    asked = bench.app.connection_for_write()
     for group in (pools.producers, pools.connections):
         with contextlib.suppress(KeyError):
-            del group[bench.app.connection_for_write()]
+            group[asked].force_close_all()
+            del group[asked]
+    with contextlib.suppress(redis.RedisError):
+        bench.app.backend.result_consumer.stop()
+    bench.app.backend.client.connection_pool.disconnect()
     bench.app.close()
-    bench.redis.close()
-    bench.connect()
+    bench.redis.connection_pool.disconnect()
 
 
 def watched(bench: Bench, batch: Batch, back_s: float, run_s: float, forgets: bool) -> Seen:
@@ -148,13 +162,13 @@ def watched(bench: Bench, batch: Batch, back_s: float, run_s: float, forgets: bo
     died = bench.until_ended(0.0)
     replies = None if died else any(bench.ping(PING_LIMIT_S) is not None for _ in range(PINGS))
     fates = {name: [fate(bench, number) for number in numbers] for name, numbers in batch.places.items()}
-    waits = taken is None or any(LEFT["queue"] in words for words in fates.values())
+    if not died and (taken is None or any(LEFT["queue"] in words for words in fates.values())):
+        ask_why(bench)
     bench.stand.note(f"how often each was run: { {number: len(bench.begun(number)) for number in batch.all} }")
     ended_s = None if batch.running is None else first_after(times(bench, contract.TASK_END, batch.running), back_s)
     return Seen(
         taken_s=None if taken is None else taken - back_s, died=died, replies=replies, fates=fates,
-        why=asked_why(bench) if waits and not died else "", server_lost_its_data=forgets,
-        after_the_running_one=bool(taken and ended_s and taken >= ended_s),
+        server_lost_its_data=forgets, after_the_running_one=bool(taken and ended_s and taken >= ended_s),
     )  # fmt: skip
 
 
@@ -212,14 +226,13 @@ def first_after(moments: Sequence[float], begin: float) -> float | None:
     return next((moment for moment in moments if moment > begin), None)
 
 
-def asked_why(bench: Bench) -> str:
-    """What `harness why` says of a worker that takes nothing, as evidence; its first line."""
+def ask_why(bench: Bench) -> None:
+    """Keep, as evidence, what `harness why` says of a worker that takes nothing."""
     variables = {**os.environ, "HARNESS_HOME": str(home()), "WHY_BROKER": bench.stand.url}
     try:
         done = processes.run([sys.executable, "-P", "-c", WHY, str(bench.pid)], env=variables, limit_s=WHY_LIMIT_S)
+        said = portable(done.stdout or done.stderr)
     except subprocess.TimeoutExpired:
-        return f"no answer within {WHY_LIMIT_S:g} s"
-    said = portable(done.stdout or done.stderr)
+        said = f"no answer within {WHY_LIMIT_S:g} s\n"
     bench.stand.evidence.mkdir(parents=True, exist_ok=True)
     (bench.stand.evidence / "why.txt").write_text(said)
-    return next((line.strip() for line in said.splitlines() if line.strip()), "it said nothing")

@@ -29,7 +29,7 @@ TABLES = {
     "Shutdown with work in flight, and a killed process": ("warm-", "cold-", "kill"),
     "Signs of life while the only executor is busy": ("ping-",),
     "The broker goes away from an idle worker and comes back": ("idle-",),
-    "The broker goes away from a busy worker and comes back": ("blip", "restart-", "partition"),
+    "The broker goes away from a busy worker and comes back": ("blip", "restart-", "partition", "half-open"),
 }
 PREFACE = """\
 Made by `harness contracts`; every word was seen with a real worker of concurrency 1, none is from documentation.
