@@ -70,6 +70,10 @@ def test_the_gravest_that_holds_is_the_verdict(word: str) -> None:
     assert verdict(GRAVE[word]) == word
 
 
+def test_a_request_that_was_begun_and_has_no_answer_yet_is_not_called_lost() -> None:
+    assert verdict(fates(in_flight=[NO_ANSWER])) == f"{AGAIN}, leaves requests behind"
+
+
 def test_what_only_the_server_had_is_not_held_against_the_worker_if_the_server_lost_it() -> None:
     queued, held = fates(queued=[LOST], prefetched=[ANSWERED]), fates(queued=[ANSWERED], prefetched=[LOST])
     assert verdict(replace(queued, server_lost_its_data=True)) == AGAIN

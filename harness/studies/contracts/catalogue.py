@@ -32,6 +32,7 @@ TO_END = "from the signal to the worker's end"
 TO_FATE = "from the kill to the request's answer"
 TO_TAKEN = "from the broker's return to the first request that the worker takes from it"
 BUSY_TO_TAKEN = f"{TO_TAKEN}; the one in flight ends some 7 s after the return, so that more says that it had to end first"
+SOCKET_LIMIT_S = 5.0  # more than the second for which kombu lets the server wait for a message
 IN_A_ROW = 3  # a consumer that is lost was lost at the second or third restart, as people tell (airflow#26542)
 FURTHER_S = 10.0  # that the request in flight goes on when the broker is back
 
@@ -90,7 +91,7 @@ def _reconnects() -> Iterator[Contract]:
         forgets = name == "restart-lost"
         yield Contract(
             id=f"idle-{name}", title=title, seconds=TO_TAKEN, kept=(fates.AGAIN,),
-            measure=partial(reconnect.idle, outage=outage, in_a_row=in_a_row, forgets=forgets),
+            measure=partial(reconnect.idle, outage=outage, in_a_row=in_a_row, forgets=forgets, settings={}),
         )  # fmt: skip
         for suffix, words, settings in (("", "", {}), ("-late", ", acks late", LATE)):
             yield Contract(
@@ -99,6 +100,15 @@ def _reconnects() -> Iterator[Contract]:
                     reconnect.busy, outage=outage, run_s=away_s + FURTHER_S, settings=settings, forgets=forgets
                 ),
             )  # fmt: skip
+    yield Contract(
+        id="idle-half-open-limit", title=f"connections forgotten, socket timeouts of {SOCKET_LIMIT_S:g} s", seconds=TO_TAKEN,
+        kept=(fates.AGAIN,), measure=partial(
+            reconnect.idle, outage=outages.half_open, in_a_row=1, forgets=False,
+            settings={
+                "broker_transport_options": {"socket_timeout": SOCKET_LIMIT_S}, "redis_socket_timeout": SOCKET_LIMIT_S,
+            },
+        ),
+    )  # fmt: skip
 
 
 CONTRACTS: dict[str, Contract] = {item.id: item for item in _contracts()}

@@ -51,7 +51,7 @@ def verdict(seen: Seen) -> str:
     blamed = {name: words for name, words in seen.fates.items() if not (seen.server_lost_its_data and name == "queued")}
     found = {word for words in blamed.values() for word in words}
     holds = (
-        bool(seen.died), seen.taken_s is None, bool(found & {LOST, NO_ANSWER}), bool(found & {LEFT["queue"], LEFT["unacked"]}),
+        bool(seen.died), seen.taken_s is None, LOST in found, bool(found & {LEFT["queue"], LEFT["unacked"], NO_ANSWER}),
         TWICE in found, bool(found - {ANSWERED}), seen.replies is False, True,
     )  # fmt: skip
     return next(word for word, is_so in zip(VERDICTS, holds, strict=True) if is_so)

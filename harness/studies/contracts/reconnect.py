@@ -35,6 +35,7 @@ SENT_AFTER = 2
 SETTLED_LIMIT_S = 30.0
 QUIET_S = 6.0  # nothing waits, nothing runs, nothing begins: what has no answer by then gets none
 LOOK_S = 0.2
+ANEW_S = 1.0
 PING_LIMIT_S = 2.0
 WHY_LIMIT_S = 60.0
 #: Asks `harness why` about one worker; the broker's URL has a password, and stands on no command line.
@@ -69,11 +70,16 @@ class Batch:
 
 
 def idle(
-    stand: Stand, *, outage: Callable[[Stand], AbstractContextManager[Outage]], in_a_row: int, forgets: bool
+    stand: Stand,
+    *,
+    outage: Callable[[Stand], AbstractContextManager[Outage]],
+    in_a_row: int,
+    forgets: bool,
+    settings: dict[str, object],
 ) -> ContractAnswer:
     """Outages, one after the other, meet a worker that has nothing to do. `forgets`: the server has lost its data each time."""
     row: list[Seen] = []
-    with outage(stand) as away, ready(away.stand, Workload(), {}) as bench:
+    with outage(stand) as away, ready(away.stand, Workload(), settings) as bench:
         while len(row) < in_a_row and not (row and (row[-1].died or row[-1].taken_s is None)):
             bench.until(lambda: False, SETTLE_S)
             row.append(met(bench, away, Batch(), 0.0, forgets))
@@ -156,7 +162,7 @@ def let_go(bench: Bench) -> None:
 
 def watched(bench: Bench, batch: Batch, back_s: float, run_s: float, forgets: bool) -> Seen:
     """The worker, from the broker's return on until nothing more happens."""
-    taken = taken_at(bench, batch.running, back_s, run_s)
+    taken = taken_at(bench, batch, back_s, run_s)
     if taken is not None:
         settle(bench, batch)
     died = bench.until_ended(0.0)
@@ -172,16 +178,20 @@ def watched(bench: Bench, batch: Batch, back_s: float, run_s: float, forgets: bo
     )  # fmt: skip
 
 
-def taken_at(bench: Bench, running: int | None, back_s: float, run_s: float) -> float | None:
+def taken_at(bench: Bench, batch: Batch, back_s: float, run_s: float) -> float | None:
     """When the worker took the first request after the broker's return, in seconds of CLOCK_MONOTONIC; None if it took none
-    within AWAY_LIMIT_S, which count from the end of the request in flight if that comes later."""
-    until = back_s + run_s + AWAY_LIMIT_S
+    within AWAY_LIMIT_S, which count from the end of the request in flight if that comes later. There is always one to take:
+    the server hands requests to connections that are dead, too, and what is gone is sent anew."""
+    until, running = back_s + run_s + AWAY_LIMIT_S, batch.running
     while time.monotonic() < until and bench.worker.poll() is None:
         if (taken := first_after(times(bench, contract.WORKER_RECEIVED), back_s)) is not None:
             bench.stand.note(f"a request was taken {taken - back_s:.3f} s after the broker's return")
             return taken
         if running is not None and (ended_s := first_after(times(bench, contract.TASK_END, running), 0.0)) is not None:
             until = min(until, max(back_s, ended_s) + AWAY_LIMIT_S)
+        if not any(bench.place_of(number) == "queue" for number in batch.all):
+            batch.after.append(bench.send())
+            bench.until(lambda: False, ANEW_S)
         bench.until(lambda: False, LOOK_S)
     bench.stand.note("no request was taken")
     return None
