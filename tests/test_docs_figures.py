@@ -235,15 +235,27 @@ STUCK_ROWS = {
     "revoke with SIGTERM, in native code": "revoke-native", "revoke with SIGKILL, in native code": "revoke-kill",
 }  # fmt: skip
 ALIVE_ROWS = {"sleeps": "ping-sleep", "computes": "ping-spin", "holds the GIL in C": "ping-gil"}
+BROKER_ROWS = {
+    "closes its connections; the worker is idle": "idle-blip", "closes its connections": "blip",
+    "closes its connections; acks late": "blip-late", "is killed and restarted; idle": "idle-restart-kept",
+    "is killed and restarted": "restart-kept", "is killed and restarted; acks late": "restart-kept-late",
+    "is silent for a minute": "partition", "is silent for a minute; acks late": "partition-late",
+    "is behind a network that forgets; idle": "idle-half-open", "the same, with socket timeouts": "idle-half-open-limit",
+}  # fmt: skip
 WORDS = {
     "cut off": "cut off", "ended": "ended", "n/a": "no such thing", "answered, still stuck": "**still stuck**",
     "not cut off": "**not**", "not ended": "**not**", "not implemented": "**not**",
     "answered": "answered", "silent": "**silent**",
+    "consumes again": "again", "consumes again, repeats requests": "again, **twice**",
+    "consumes again, leaves requests behind": "again, **left**", "consumes again, loses requests": "again, **lost**",
+    "does not consume again": "**never**",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("first", "meant"), [("", STUCK_ROWS), ("while the only executor", ALIVE_ROWS)], ids=["stuck", "alive"]
+    ("first", "meant"),
+    [("", STUCK_ROWS), ("while the only executor", ALIVE_ROWS), ("the broker", BROKER_ROWS)],
+    ids=["stuck", "alive", "broker"],
 )
 def test_what_a_stuck_pool_does_is_what_the_contracts_found(first: str, meant: dict[str, str]) -> None:
     found = table("contracts/contracts.csv").query("backend == 'tensorflow2'").set_index(["contract", "pool"]).verdict
@@ -251,6 +263,28 @@ def test_what_a_stuck_pool_does_is_what_the_contracts_found(first: str, meant: d
     head = f"| {first} | {' | '.join(f'`{pool}`' for pool in POOLS)} |".replace("|  |", "| |")
     shown = [[cell.replace("pings answered", "answered") for cell in row] for row in rows(STUCK, head)]
     assert shown == expected
+
+
+def test_a_worker_is_as_long_without_its_broker_as_the_page_says() -> None:
+    found = table("contracts/contracts.csv").set_index("contract")
+    idle = found.loc[["idle-blip", "idle-restart-kept", "idle-restart-lost"]].query("verdict != 'n/a'")
+    assert set(idle.verdict) == {"consumes again"}
+    assert idle.seconds.max() <= 1.3
+    limited = found.loc["idle-half-open-limit"]
+    new, old = limited.query("backend == 'tensorflow2'"), limited.query("backend == 'tensorflow1'").set_index("pool")
+    assert (new.seconds.min() >= 26, new.seconds.max() <= 52, len(new)) == (True, True, len(POOLS))
+    assert set(old.index[old.verdict == "does not consume again"]) == {"threads", "solo"}
+    assert all("lost" in detail for detail in limited.query("verdict != 'n/a'").detail)
+    assert set(found.loc["idle-half-open"].verdict) == {"does not consume again", "n/a"}
+    said = STUCK.read_text()
+    assert all(words in said for words in ("in 1.3 s or less", "after 26 to 52 s", "`threads` and `solo` still do not"))
+
+
+def test_prefork_alone_leaves_what_it_prefetched_behind_a_restart() -> None:
+    found = table("contracts/contracts.csv").query("contract in ('restart-kept', 'restart-kept-late') and verdict != 'n/a'")
+    left = found[[re.search(r"prefetched: (\d+) of \1 left unacknowledged", detail) is not None for detail in found.detail]]
+    assert set(left.pool) == {"prefork", "prefork-spawn"}
+    assert len(left) == found.pool.str.startswith("prefork").sum()
 
 
 def test_the_search_is_as_near_to_the_best_as_the_page_says() -> None:

@@ -15,6 +15,7 @@ from harness.studies.contracts.fates import (
     LOST,
     NEVER,
     NO_ANSWER,
+    STOPS,
     TWICE,
     VERDICTS,
     Seen,
@@ -56,6 +57,7 @@ def test_a_request_has_one_fate(outcome: str, runs: int, place: str, fate: str) 
 GRAVE = {
     DIED: replace(WELL, died="exit 1", replies=None),
     NEVER: replace(WELL, taken_s=None),
+    STOPS: fates(prefetched=[LOST], queued=["left in the queue"]),
     f"{AGAIN}, loses requests": fates(prefetched=[ANSWERED, LOST, TWICE]),
     f"{AGAIN}, leaves requests behind": fates(prefetched=[ANSWERED, TWICE, "left unacknowledged"]),
     f"{AGAIN}, repeats requests": fates(in_flight=[TWICE], queued=["raised KeyError"]),

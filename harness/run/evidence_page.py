@@ -28,6 +28,7 @@ THREAD = re.compile(r"^Thread (\d+) ", re.MULTILINE)
 LIKE_OURS = re.compile(r"^(?=<|#|`{3})", re.MULTILINE)
 BANNER = re.compile(r" -{14} |-{1,3} \*{2,7} -| {16}\.> ")
 MOST_LINES, MOST_LOG_LINES, MOST_WIDTH = 40, 15, 240
+MOST_LOG_LINES_BESIDE_STEPS = 5  # the steps say what happened
 FENCE = "```"
 
 
@@ -73,8 +74,9 @@ def _blocks(texts: Mapping[str, str], first: str) -> Iterable[str]:
         yield block("The threads that its parent had and it lacks, from fork.txt", lost.partition("\n\n")[0])
     if steps := texts.get("steps.txt", "").strip():
         yield block("What was done and seen, from steps.txt", first_lines(steps, MOST_LINES))
+    most = MOST_LOG_LINES_BESIDE_STEPS if steps else MOST_LOG_LINES
     for path, log in texts.items():
-        if path.endswith(".log") and (tail := last_lines(log, MOST_LOG_LINES)):
+        if path.endswith(".log") and (tail := last_lines(log, most)):
             yield block(f"The log's tail, from {plain(path)}", tail)
 
 

@@ -2,8 +2,7 @@
 
 A `Stand` is the place of one measurement: environment, pool, a broker database of its own, folders. `Stand.worker`
 starts a real worker there (a `Bench`); leaving its `with` block kills whatever is left of it. All waits are bounded and
-end early when the user stops the survey. Requests go through Celery's own client; an answer is read where that client
-would read it.
+end early when the user stops the survey. Requests go and answers are read as with Celery's own client.
 """
 
 from __future__ import annotations

@@ -28,7 +28,10 @@ def contracts(
         bool, typer.Option("--fresh", help="Start over: keep an earlier survey aside, and complete nothing of it.")
     ] = False,
 ) -> None:
-    """Measure what each pool does with time limits, revokes, shutdowns, pings and killed processes while it is busy."""
+    """Measure what each pool does with time limits, revokes, shutdowns, pings and killed processes while it is busy.
+
+    Also what it does when its broker goes away and comes back.
+    """
     from harness.studies.contracts import survey
 
     order = survey.SurveyOrder(
@@ -40,7 +43,7 @@ def contracts(
 
 def contract_line(row: Row) -> Text:
     """A line a contract: the pool, what was measured, the verdict, its seconds, and what was seen."""
-    text = Text(f"{row.backend:<14} {row.pool:<13} {row.contract:<19} ")
+    text = Text(f"{row.backend:<14} {row.pool:<13} {row.contract:<20} ")
     text.append(row.verdict, style={"n/a": "dim", "cannot say": "magenta"}.get(row.verdict, "bold"))
     text.append(f" ({row.seconds} s)" if row.seconds else "")
     return text.append(f"  {row.detail}", style="dim")

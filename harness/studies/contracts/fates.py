@@ -12,9 +12,10 @@ from harness.studies.contracts.measures import counted
 AWAY_LIMIT_S = 75.0
 PINGS = 3
 AGAIN, NEVER, DIED = "consumes again", "does not consume again", "worker died"
+STOPS = "takes some, and stops again"
 #: All verdicts, the gravest first.
 VERDICTS = (
-    DIED, NEVER, f"{AGAIN}, loses requests", f"{AGAIN}, leaves requests behind", f"{AGAIN}, repeats requests",
+    DIED, NEVER, STOPS, f"{AGAIN}, loses requests", f"{AGAIN}, leaves requests behind", f"{AGAIN}, repeats requests",
     f"{AGAIN}, requests fail", f"{AGAIN}, no control", AGAIN,
 )  # fmt: skip
 ANSWERED, TWICE, LOST, NO_ANSWER = "answered", "answered, run more than once", "lost", "begun, no answer"
@@ -51,8 +52,8 @@ def verdict(seen: Seen) -> str:
     blamed = {name: words for name, words in seen.fates.items() if not (seen.server_lost_its_data and name == "queued")}
     found = {word for words in blamed.values() for word in words}
     holds = (
-        bool(seen.died), seen.taken_s is None, LOST in found, bool(found & {LEFT["queue"], LEFT["unacked"], NO_ANSWER}),
-        TWICE in found, bool(found - {ANSWERED}), seen.replies is False, True,
+        bool(seen.died), seen.taken_s is None, LEFT["queue"] in found, LOST in found,
+        bool(found & {LEFT["unacked"], NO_ANSWER}), TWICE in found, bool(found - {ANSWERED}), seen.replies is False, True,
     )  # fmt: skip
     return next(word for word, is_so in zip(VERDICTS, holds, strict=True) if is_so)
 

@@ -32,8 +32,8 @@ from harness.worker import contract
 WAITING = 6  # more than the worker prefetches
 SENT_MEANWHILE = 2
 SENT_AFTER = 2
-SETTLED_LIMIT_S = 30.0
-QUIET_S = 6.0  # nothing waits, nothing runs, nothing begins: what has no answer by then gets none
+SETTLED_LIMIT_S = 180.0
+QUIET_S = 6.0  # nothing is in the queue, nothing runs, nothing begins: what has no answer by then is told without one
 LOOK_S = 0.2
 ANEW_S = 1.0
 PING_LIMIT_S = 2.0
@@ -207,7 +207,9 @@ def settle(bench: Bench, batch: Batch) -> None:
             before, since = begun, time.monotonic()
         held = [bench.place_of(number) for number in batch.all]
         quiet_s = time.monotonic() - since
-        if quiet_s > QUIET_S or (quiet_s > 1.0 and not any(held) and all(map(bench.outcome, batch.all))):
+        if quiet_s > (AWAY_LIMIT_S if "queue" in held else QUIET_S) or (
+            quiet_s > 1.0 and not any(held) and all(map(bench.outcome, batch.all))
+        ):
             return
         bench.until(lambda: False, LOOK_S)
 
