@@ -28,7 +28,7 @@ THREAD = re.compile(r"^Thread (\d+) ", re.MULTILINE)
 LIKE_OURS = re.compile(r"^(?=<|#|`{3})", re.MULTILINE)
 BANNER = re.compile(r" -{14} |-{1,3} \*{2,7} -| {16}\.> ")
 MOST_LINES, MOST_LOG_LINES, MOST_WIDTH = 40, 15, 240
-MOST_LOG_LINES_BESIDE_STEPS = 5  # the steps say what happened
+MOST_LOG_LINES_BESIDE_STEPS = 2  # the steps say what happened
 FENCE = "```"
 
 
