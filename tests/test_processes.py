@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -34,6 +35,23 @@ def test_the_exit_code_and_the_kernels_accounting_come_back(tmp_path: Path) -> N
     assert process.exit_code == 3
     assert process.kernel_cpu_s is not None
     assert (tmp_path / "log").read_text() == "hello\n"
+
+
+def test_a_driver_with_many_open_files_owns_processes_like_any_other(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    if most < 1200:
+        pytest.skip(f"no more than {most} files may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with start("exit 3", tmp_path) as process:
+            assert wait_until(lambda: process.poll() is not None)
+    finally:
+        for one in opened:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert process.exit_code == 3
 
 
 def test_leaving_the_block_kills_even_what_ran_away_into_a_session_of_its_own(tmp_path: Path) -> None:

@@ -133,10 +133,10 @@ class OwnedProcess:
     def _line(self, limit_s: float) -> bytes | None:
         """The keeper's next line, left in the buffer; b'' when the keeper itself died; None when there is none yet."""
         assert self._keeper.stdout is not None
-        until = time.monotonic() + limit_s
+        until, ready = time.monotonic() + limit_s, select.poll()  # select(2) knows no descriptor above 1023
+        ready.register(self._keeper.stdout, select.POLLIN)
         while b"\n" not in self._buffer:
-            remaining = max(0.0, until - time.monotonic())
-            if not select.select([self._keeper.stdout], [], [], remaining)[0]:
+            if not ready.poll(max(0.0, until - time.monotonic()) * 1000):
                 return None
             data = os.read(self._keeper.stdout.fileno(), 4096)
             if not data:
