@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.live import tasks
+from harness.live import limits, tasks
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.tasks import Task
@@ -79,7 +79,7 @@ def watched(
         found.append((clock(), processes))
         before = running(processes, eyes.ids) if before is None else before
         sleep(LOOK_EVERY_S)
-    after = running(found[-1][1], eyes.ids)
+    after = limited(running(found[-1][1], eyes.ids), worker.main)
     return replace(seen_from(worker, found, before or {}, after), ids=eyes.ids)
 
 
@@ -97,6 +97,15 @@ def running(processes: Sequence[ProcessLook], ids: Mapping[int, Mapping[int, int
         for tid in process.tracing:
             found[process.pid, tid] = known.get(tid, Task(pid=process.pid, tid=tid))
     return found
+
+
+def limited(found: Mapping[tuple[int, int], Task], main: int) -> dict[tuple[int, int], Task]:
+    """These tasks, with the worker's own time limits, if they have none."""
+    if all(task.hard_s and task.soft_s for task in found.values()):
+        return dict(found)
+    own = limits.of_worker(main)
+    told = {place: limits.first((task.hard_s, task.soft_s), own) for place, task in found.items()}
+    return {place: replace(task, hard_s=told[place][0], soft_s=told[place][1]) for place, task in found.items()}
 
 
 def seen_from(
@@ -118,8 +127,12 @@ def seen_from(
     blind = tuple(sorted(pid for pid in stayed - seen if pid == worker.main or pool == "prefork"))
     return Seen(
         worker=worker, pool=pool, looks=looks, own_loop_aside=aside, tasks=tuple(stay.values()),
-        moved=set(before.items()) != set(after.items()), blind=blind,
+        moved=_ids(before) != _ids(after), blind=blind,
     )  # fmt: skip
+
+
+def _ids(running: Mapping[tuple[int, int], Task]) -> dict[tuple[int, int], str]:
+    return {place: task.id for place, task in running.items()}
 
 
 def _shown_pool(worker: Worker, processes: Sequence[ProcessLook]) -> str:

@@ -119,7 +119,7 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     """
     worker, at_s = seen.worker, time.monotonic()
     glance = seen.eyes.look(closely=frozenset(suspects))
-    running = attach.running(glance, seen.eyes.ids)
+    running = attach.limited(attach.running(glance, seen.eyes.ids), worker.main)
     after_s, after = time.monotonic(), seen.eyes.look(closely=frozenset())
     if not any(one.pid == worker.main for one in after):
         return None

@@ -10,25 +10,33 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.live import limits
 from harness.observe import stacks
 from harness.observe.roles import TRACER
 
 NAME = re.compile(r'"task": "((?:[^"\\]|\\.)*)"')
 LIMITS = re.compile(r'"timelimit": [\[(]([^\])]*)[\])]')  # (hard, soft), in seconds
 WORDS = ("uuid", "task", "request", "time_start")
+CALLS = "__protected_call__"  # the frame that has the task itself, as `self`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task that a thread runs: '' and None for what is not known. `since_s`: CLOCK_MONOTONIC; `limit_s`: the longer one of
-    its time limits, 0 if it has none."""
+    """A task that a thread runs: '' and None for what is not known. `since_s`: CLOCK_MONOTONIC; `hard_s` and
+    `soft_s`: its time limits in seconds, 0 for none."""
 
     pid: int
     tid: int
     id: str = ""
     name: str = ""
     since_s: float | None = None
-    limit_s: float = 0.0
+    hard_s: float = 0.0
+    soft_s: float = 0.0
+
+    @property
+    def limit_s(self) -> float:
+        """The longer one of its limits; 0 if it has none."""
+        return max(self.hard_s, self.soft_s)
 
 
 def running(pid: int, ids: Mapping[int, int]) -> tuple[Task, ...] | None:
@@ -42,6 +50,10 @@ def _tasks(pid: int, threads: Iterable[Mapping[str, Any]], ids: Mapping[int, int
         frames = [frame for frame in thread["frames"] if TRACER.search(frame["filename"])]
         known = {one["name"]: str(one.get("repr") or "") for frame in frames for one in frame.get("locals") or ()
                  if one["name"] in WORDS and one.get("repr")}  # fmt: skip
+        known["self"] = next(
+            (str(one.get("repr") or "") for frame in reversed(frames) if frame["name"].endswith(CALLS)
+             for one in frame.get("locals") or () if one["name"] == "self"), ""
+        )  # fmt: skip
         tid = thread.get("os_thread_id") or ids.get(thread["thread_id"])
         if frames and tid:
             yield read(pid, tid, known)
@@ -52,17 +64,24 @@ def read(pid: int, tid: int, known: Mapping[str, str]) -> Task:
 
     >>> known = {"uuid": '"8cae"', "time_start": "59145.25", "request": '{"task": "shop.price", "timelimit": [None, 300]}'}
     >>> read(7, 7, known)
-    Task(pid=7, tid=7, id='8cae', name='shop.price', since_s=59145.25, limit_s=300.0)
+    Task(pid=7, tid=7, id='8cae', name='shop.price', since_s=59145.25, hard_s=0.0, soft_s=300.0)
     """
     request, since = known.get("request", ""), known.get("time_start", "")
     named = NAME.search(request)
     name = named[1] if named else _text(known.get("task", ""))
-    limits = LIMITS.search(request)
-    numbers = [float(part) for part in (limits[1].split(",") if limits else ()) if re.fullmatch(r"\s*\d+(\.\d+)?\s*", part)]
+    hard, soft = limits.first(_limits(request), limits.of_task(pid, known.get("self", "")))
     return Task(
         pid=pid, tid=tid, id=_text(known.get("uuid", "")), name=name,
-        since_s=float(since) if re.fullmatch(r"\d+(\.\d+)?", since) else None, limit_s=max(numbers, default=0.0),
+        since_s=float(since) if re.fullmatch(r"\d+(\.\d+)?", since) else None, hard_s=hard, soft_s=soft,
     )  # fmt: skip
+
+
+def _limits(request: str) -> tuple[float, float]:
+    """Those that its message names: hard and soft."""
+    found = LIMITS.search(request)
+    parts = [part.strip() for part in found[1].split(",")] if found else []
+    hard, soft, *_ = [*(float(part) if re.fullmatch(r"\d+(\.\d+)?", part) else 0.0 for part in parts), 0.0, 0.0]
+    return hard, soft
 
 
 def _text(shown: str) -> str:

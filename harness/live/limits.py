@@ -1,0 +1,64 @@
+"""The time limits of a task that its message does not name: those of its class, and those of the worker.
+
+Celery takes a hard and a soft limit, each from the message, else from the task's class, else from the worker's own setting
+(celery/worker/request.py, `execute_using_pool`, and billiard's `Pool.apply_async`). The class is read in the child, where the
+task stands in its own stack; the setting in the main process, whose stack begins with its `WorkController`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harness.live import find
+from harness.machine import python_attributes
+from harness.observe import stacks
+
+NAMES = ("time_limit", "soft_time_limit")
+OBJECT = re.compile(r"^<\S+ at 0x(?P<place>[0-9a-f]+)>$")  # as py-spy shows one
+STARTS, WORKER = re.compile(r"\bstart$"), re.compile(r"celery/worker/worker\.py$")
+Limits = tuple[float, float]  # hard and soft, in seconds; 0: none that is known
+
+
+def of_task(pid: int, task: str) -> Limits:
+    """By the class of a task. `task`: as py-spy shows it."""
+    told = OBJECT.match(task)
+    return _limits(python_attributes.of_class(pid, int(told["place"], 16), NAMES)) if told else (0.0, 0.0)
+
+
+def of_worker(main: int) -> Limits:
+    """By its command line, else by its settings."""
+    words = find.words_of(main)
+    given = (_seconds(find.option(words, long, long)) for long in ("--time-limit", "--soft-time-limit"))
+    place = worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
+    return first(tuple(given), _limits(python_attributes.of_object(main, place, NAMES)) if place else (0.0, 0.0))
+
+
+def worker_in(threads: Iterable[Mapping[str, Any]]) -> int:
+    """The address of the `WorkController` in the stacks of a main process; 0 if it is not there."""
+    for thread in threads:
+        for frame in thread["frames"]:
+            if STARTS.search(frame["name"]) and WORKER.search(frame["filename"]):
+                shown = [str(one.get("repr") or "") for one in frame.get("locals") or () if one["name"] == "self"]
+                if told := OBJECT.match(next(iter(shown), "")):
+                    return int(told["place"], 16)
+    return 0
+
+
+def first(*known: Iterable[float]) -> Limits:
+    """Of each kind the first one that is set.
+
+    >>> first((0.0, 5.0), (300.0, 200.0))
+    (300.0, 5.0)
+    """
+    hard, soft = (next((one for one in each if one), 0.0) for each in zip(*known, strict=True))
+    return hard, soft
+
+
+def _limits(found: Mapping[str, float]) -> Limits:
+    return found.get(NAMES[0], 0.0), found.get(NAMES[1], 0.0)
+
+
+def _seconds(word: str) -> float:
+    return float(word) if re.fullmatch(r"\d+(\.\d+)?", word) else 0.0
