@@ -122,7 +122,7 @@ def test_a_task_on_the_main_thread_is_solos_but_in_a_green_pool_whose_hub_it_blo
 
 
 def test_a_child_that_has_just_begun_hides_nothing_and_one_that_may_never_be_read_does() -> None:
-    main = child(MAIN, role=Role.MAIN)
+    main = replace(child(MAIN, role=Role.MAIN), children=(CHILD, SECOND))
     hidden = replace(child(CHILD), python_tids=None, role=Role.UNKNOWN, tracing=frozenset())
     idle = child(SECOND, role=Role.IDLE)
     worker = Worker(main=MAIN, pool="prefork", known=True)
@@ -133,6 +133,8 @@ def test_a_child_that_has_just_begun_hides_nothing_and_one_that_may_never_be_rea
     assert blind((main, idle, hidden), (main, idle, hidden)) == (CHILD,)
     assert blind((main, idle), (main, idle, hidden)) == ()
     assert blind((main, idle, replace(hidden, python_tids=frozenset())), (main, idle, hidden)) == ()
+    started = replace(hidden, pid=SECOND + 1)  # a program that a task has started
+    assert blind((main, idle, started), (main, idle, started)) == ()
 
 
 def test_a_young_task_works_whatever_it_waits_in() -> None:

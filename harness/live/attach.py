@@ -16,6 +16,7 @@ from harness.live.find import Worker
 from harness.live.tasks import Task
 from harness.machine import procfs
 from harness.machine.since import last_ran_s, started_s
+from harness.observe import children
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
@@ -80,12 +81,14 @@ def watched(
         before = running(processes, eyes.ids) if before is None else before
         sleep(LOOK_EVERY_S)
     after = limited(running(found[-1][1], eyes.ids), worker.main)
-    return replace(seen_from(worker, found, before or {}, after), ids=eyes.ids)
+    seen = seen_from(worker, found, before or {}, after)
+    pool = {worker.main, *_pool(worker)}  # a program that the main process has started is no executor, either
+    return replace(seen, ids=eyes.ids, blind=tuple(pid for pid in seen.blind if pid in pool))
 
 
 def _pool(worker: Worker) -> frozenset[int]:
     """The children of the main process that run Python of its own kind: the pool's, and not what tasks have started."""
-    return frozenset(procfs.children(worker.main))
+    return children.of_pool(worker.main)
 
 
 def running(processes: Sequence[ProcessLook], ids: Mapping[int, Mapping[int, int]] = NO_IDS) -> dict[tuple[int, int], Task]:
@@ -124,11 +127,16 @@ def seen_from(
     aside = tuple(replace(look, furniture=_furniture(look.processes, None)) for look in looks)
     seen = {one.pid for _, processes in found for one in processes if one.python_tids is not None}
     stayed = {one.pid for one in found[0][1]} & {one.pid for one in last}  # what begins or ends may be missed once
-    blind = tuple(sorted(pid for pid in stayed - seen if pid == worker.main or pool == "prefork"))
+    own = {worker.main} | (set(_children(worker.main, last)) if pool == "prefork" else set())
+    blind = tuple(sorted((stayed - seen) & own))  # what a task has started is no executor
     return Seen(
         worker=worker, pool=pool, looks=looks, own_loop_aside=aside, tasks=tuple(stay.values()),
         moved=_ids(before) != _ids(after), blind=blind,
     )  # fmt: skip
+
+
+def _children(main: int, processes: Sequence[ProcessLook]) -> tuple[int, ...]:
+    return next((one.children for one in processes if one.pid == main), ())
 
 
 def _ids(running: Mapping[tuple[int, int], Task]) -> dict[tuple[int, int], str]:
