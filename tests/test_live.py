@@ -305,3 +305,14 @@ def test_limits_and_the_name_are_read_from_what_py_spy_shows(request_: str, limi
 
 def test_locals_that_are_no_text_tell_nothing() -> None:
     assert tasks.read(7, 8, {"uuid": "<x at 0x1>", "time_start": "None", "task": "17"}) == Task(pid=7, tid=8)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("-A worker beat", False), ("-A worker inspect active", False), ("--app=worker flower", False), ("-A beat worker", True),
+        ("worker -A beat", True), ("-A shop -l info worker -Q list", True), ("--workdir worker -A shop events", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_worker_is_told_by_celery_s_command_and_not_by_a_name(line: str, found: bool) -> None:
+    assert find.is_worker(["/v/bin/python3", "/v/bin/celery", *line.split()]) is found

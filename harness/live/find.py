@@ -15,6 +15,12 @@ from harness.machine.procfs import ProcessStat
 TITLE = re.compile(r"^\[celeryd: (?P<name>[^\]]*?):(?P<part>[^\]:]+)\].*?(?:\((?P<arguments>worker .*)\))?$")
 PYTHON = re.compile(r"^(python|pypy)[\d.]*$")
 WITH_VALUE = ("-W", "-X")  # options of Python's own
+#: Celery's options that may stand before its command, with a value (celery/bin/celery.py), which may be a command's name
+CELERYS = ("-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir")
+COMMANDS = frozenset(
+    ("worker", "beat", "events", "flower", "inspect", "control", "status", "multi", "shell", "purge", "list", "call", "migrate",
+     "graph", "report", "result", "upgrade", "logtool", "amqp", "help")
+)  # fmt: skip
 NAMES = {"processes": "prefork", "prefork": "prefork", "threads": "threads", "solo": "solo", "gevent": "gevent",
          "eventlet": "eventlet"}  # fmt: skip
 URLS, RESULTS = ("CELERY_BROKER_URL", "BROKER_URL"), ("CELERY_RESULT_BACKEND", "RESULT_BACKEND")
@@ -100,6 +106,8 @@ def is_worker(argv: Sequence[str]) -> bool:
     (True, True)
     >>> is_worker(["timeout", "60", "celery", "worker"]), is_worker(["/v/bin/python", "-m", "celery", "-A", "shop", "beat"])
     (False, False)
+    >>> [is_worker(["python", "celery", "-A", *words.split()]) for words in ("worker beat", "beat worker", "worker inspect active")]
+    [False, True, False]
     """
     if not argv:
         return False
@@ -111,7 +119,13 @@ def is_worker(argv: Sequence[str]) -> bool:
     while rest and rest[0].startswith("-") and rest[0] != "-m":
         rest = rest[2:] if rest[0] in WITH_VALUE else rest[1:]
     program, words = (rest[1], rest[2:]) if rest[:1] == ["-m"] and len(rest) > 1 else ((rest or [""])[0], rest[1:])
-    return PurePosixPath(program).name == "celery" and "worker" in words
+    return PurePosixPath(program).name == "celery" and command_of(words) == "worker"
+
+
+def command_of(words: Sequence[str]) -> str:
+    """Celery's command in its command line; '' if there is none."""
+    values = {place + 1 for place, word in enumerate(words) if word in CELERYS}
+    return next((word for place, word in enumerate(words) if word in COMMANDS and place not in values), "")
 
 
 def option(words: Sequence[str], short: str, long: str) -> str:
