@@ -180,14 +180,15 @@ def test_a_pool_that_need_not_have_them_is_not_short(changes: dict[str, Any]) ->
     ],
 )
 def test_a_limit_that_has_passed_is_told_with_what_the_pool_makes_of_it(pool: str, since_s: float, said: str) -> None:
-    task = Task(pid=CHILD, tid=CHILD, id="a", name="shop.price", since_s=since_s, limit_s=5.0)
+    task = Task(pid=CHILD, tid=CHILD, id="a", name="shop.price", since_s=since_s, hard_s=5.0)
     told = found(facts(*HEALTHY, pool=pool, tasks=(task,))).get("limit-not-enforced")
     assert ((told.state, said in told.support[0]) == (State.WORKS, True)) if told is not None else not said
 
 
 def test_a_worker_that_was_told_to_end_says_what_it_waits_for() -> None:
     one = found(facts(*HEALTHY, frames=(STOP, STOP), busy=1))["shutting-down"]
-    assert (one.state, one.reason) == (State.WAITING, "it was told to end, and waits for 1 tasks, 2 children")
+    assert (one.state, one.reason) == (State.WAITING, "it was told to end, and waits for 1 task, 2 children")
+    assert "lost, unless it has acks_late" in one.now
 
 
 def test_a_stack_that_may_not_be_read_says_nothing() -> None:

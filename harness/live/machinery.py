@@ -195,12 +195,16 @@ def shutting_down(facts: Facts) -> Finding | None:
     if not facts.frames or not all(map(stopping, facts.frames)):
         return None
     left = sum(state not in ENDED for state in facts.last.children.values())
-    waits = [f"{facts.busy} tasks" for _ in [0] if facts.busy] + [f"{left} children" for _ in [0] if left]
+    waits = [f"{facts.busy} task{'s' if facts.busy > 1 else ''}" for _ in [0] if facts.busy]
+    waits += ["1 child" if left == 1 else f"{left} children" for _ in [0] if left]
     return Finding(
         cause="shutting-down", state=State.WAITING,
         reason=f"it was told to end, and waits for {few(waits) or 'its own machinery'}",
         support=_at(facts.frames),
-        now="wait for the tasks; kill -QUIT ends it at once, or kill -9. What is not acknowledged comes back",
+        now=(
+            "wait for the tasks; kill -QUIT ends it at once, or kill -9: then what it runs is lost, unless it has acks_late. "
+            "What is not acknowledged comes back"
+        ),
         for_good="worker_soft_shutdown_timeout (Celery 5.5) or a time limit for each task",
     )  # fmt: skip
 
