@@ -85,6 +85,7 @@ def test_a_connected_worker_that_asks_for_nothing_while_messages_wait_is_stuck()
         ("prefetch may be full", {"broker": look(BUSY_ONE, unacked=2)}, State.UNKNOWN),
         ("it may be a store of results", {"broker": look(client(command="publish"))}, State.UNKNOWN),
         ("it may have been cancelled", {"broker": look(client(idle_s=60.0))}, State.UNKNOWN),
+        ("what it holds may be under a prefix", {"broker": look(BUSY_ONE, prefixed=True)}, State.UNKNOWN),
         ("greenlets", {"pool": "gevent", "idle": None}, State.UNKNOWN),
     ],
 )
@@ -162,6 +163,11 @@ def test_where_the_broker_knows_no_connection_of_the_worker_nothing_is_half_open
     given = facts(look(OTHER), wires=(wire(), wire(40002)))
     assert found(given) == {}
     assert "something stands between" in causes.hidden(given, "redis://b")[0]
+
+
+def test_queues_under_a_prefix_are_not_counted_and_that_is_told() -> None:
+    assert "have a prefix" in causes.hidden(facts(look(ASKS, prefixed=True)), "redis://b")[0]
+    assert causes.hidden(facts(look(ASKS)), "redis://b") == ()
 
 
 def test_a_control_channel_that_died_leaves_a_worker_that_works() -> None:

@@ -310,8 +310,10 @@ def test_locals_that_are_no_text_tell_nothing() -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("-A worker beat", False), ("-A worker inspect active", False), ("--app=worker flower", False), ("-A beat worker", True),
-        ("worker -A beat", True), ("-A shop -l info worker -Q list", True), ("--workdir worker -A shop events", False), ("", False),
+        ("-A worker beat", False), ("-A worker inspect active", False), ("--app=worker flower", False),
+        ("-A beat worker", True),
+        ("worker -A beat", True), ("-A shop -l info worker -Q list", True), ("--workdir worker -A shop events", False),
+        ("", False),
     ],
 )  # fmt: skip
 def test_a_worker_is_told_by_celery_s_command_and_not_by_a_name(line: str, found: bool) -> None:

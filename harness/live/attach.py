@@ -14,7 +14,6 @@ from harness.live import limits, tasks
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.tasks import Task
-from harness.machine import procfs
 from harness.machine.since import last_ran_s, started_s
 from harness.observe import children
 from harness.observe.looks import Look, ProcessLook

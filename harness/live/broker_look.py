@@ -33,6 +33,7 @@ class Broker:
 
     def __init__(self, url: str, names: Iterable[str] = ()) -> None:
         self.url, self._names, self._bound, self._whole = url, tuple(names), set[str](), True
+        self._prefixed = False
         self._client: redis.Redis | None = None
 
     def look(self) -> BrokerLook:
@@ -62,14 +63,15 @@ class Broker:
         """Find the queues that have been declared."""
         cursor, bound = 0, list[bytes]()
         for _ in range(MOST_SCANS):
-            cursor, keys = cast("tuple[int, list[bytes]]", client.scan(cursor, match=f"{BINDINGS}*", count=SCAN_KEYS))
+            cursor, keys = cast("tuple[int, list[bytes]]", client.scan(cursor, match=f"*{BINDINGS}*", count=SCAN_KEYS))
             bound += keys
             if cursor == 0:
                 break
         self._whole, self._bound = cursor == 0, set(self._names)
+        self._prefixed = any(not key.startswith(BINDINGS.encode()) for key in bound)
         for key in bound:
             exchange = key.decode("utf-8", "replace").removeprefix(BINDINGS)
-            if not exchange.startswith(NOT_WORK) and client.type(key) == b"set":
+            if BINDINGS not in exchange and not exchange.startswith(NOT_WORK) and client.type(key) == b"set":
                 members = cast("set[bytes]", client.smembers(key))
                 self._bound |= {member.split(MARK)[-1].decode("utf-8", "replace") for member in members}
 
@@ -95,6 +97,7 @@ class Broker:
             handed=tuple(_handed(client, oldest)),
             connections=tuple(_connections(clients, client)) if isinstance(clients, list) else (),
             whole=self._whole,
+            prefixed=self._prefixed,
         )
 
 

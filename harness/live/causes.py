@@ -27,6 +27,8 @@ def hidden(facts: Facts, url: str) -> tuple[str, ...]:
         return ("what the broker holds: the application alone knows its URL; --broker tells it",)
     if facts.brokers and asks(facts) is None:
         return ("which of the broker's connections are the worker's: something stands between the two, or there are none",)
+    if facts.brokers and facts.brokers[-1].prefixed:
+        return ("queues of the broker that have a prefix (global_keyprefix in broker_transport_options): not counted",)
     if facts.brokers and not facts.brokers[-1].whole:
         return ("queues that are not among the first keys of a large database",)
     return ()

@@ -35,6 +35,7 @@ from harness.observe.roles import Role
 GIVES_UP = "TCP gives up by itself, after up to 15 minutes"
 NOTICES = "kombu may notice; 5.7 does within a minute, and connects again"
 ELSEWHERE = "nothing shows that it consumes from this broker"
+PREFIXED = "what waits and what it holds may be under a prefix (global_keyprefix), which is not looked under"
 CANCELLED = "a worker whose consumer was cancelled (celery control cancel_consumer) looks the same"
 GREEN = ("gevent", "eventlet")
 NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
@@ -51,7 +52,7 @@ def consumer_lost(facts: Facts) -> Finding | None:
     if held and (not waits or facts.idle is None):
         return None  # what is handed out may be all that it may hold
     doubts = _doubts(facts, held)
-    unsure = bool(held) or facts.idle is None or bool({CANCELLED, ELSEWHERE} & set(doubts))
+    unsure = bool(held) or facts.idle is None or bool({CANCELLED, ELSEWHERE, PREFIXED} & set(doubts))
     support = [
         f"at {len(facts.moments)} looks in {facts.span_s:.0f} s, none of its {len(own(facts.last))} connections that the "
         f"broker knows asked for a message",
@@ -114,6 +115,8 @@ def _doubts(facts: Facts, held: int) -> list[str]:
         found.append("its loop did not turn in that time")
     if not consumes_here(facts):
         found.append(ELSEWHERE)
+    if any(look.prefixed for look in facts.brokers):
+        found.append(PREFIXED)
     if all(any(_is_quiet(*pair) for pair in own(moment)) for moment in facts.moments):
         found.append(CANCELLED)
     if any(wire.unread and wire.watched for wire in _standing(facts)):

@@ -53,6 +53,7 @@ class BrokerLook:
     handed: tuple[Message, ...] = ()  # the oldest of them
     connections: tuple[Connection, ...] = ()  # all but ours
     whole: bool = True  # all of its keys were gone through
+    prefixed: bool = False  # some of its queues are under a prefix (kombu's global_keyprefix), which is not looked under
 
 
 @dataclass(frozen=True, kw_only=True)
