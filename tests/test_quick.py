@@ -154,6 +154,21 @@ def test_a_process_that_is_no_worker_is_a_wrong_option() -> None:
     assert raised.value.exit_code not in (Exit.DONE, Exit.CHECK_FAILED)
 
 
+@pytest.mark.parametrize(("filename", "found"), [("/v/celery/worker/worker.py", True), ("/v/celery/app/base.py", False)])
+def test_a_worker_that_a_script_has_started_is_known_by_its_stack(
+    monkeypatch: pytest.MonkeyPatch, filename: str, found: bool
+) -> None:
+    frames = [{"name": "start", "filename": filename}, {"name": "<module>", "filename": "/srv/run.py"}]
+    monkeypatch.setattr(probe.find, "main_of", lambda pid: 0)
+    monkeypatch.setattr(probe.find, "command", lambda pid: ["/v/bin/python3", "run.py"])
+    monkeypatch.setattr(probe.stacks, "dumped", lambda pid, *options: [{"frames": frames}])
+    if found:
+        assert [one.main for one in probe.chosen([HERE])] == [HERE]
+    else:
+        with pytest.raises(NothingMatches):
+            probe.chosen([HERE])
+
+
 PROGRAM = """
 import socket, sys, threading
 way = sys.argv[1]
