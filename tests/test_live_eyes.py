@@ -1,43 +1,138 @@
-"""Which children of a worker's main process serve its pool."""
+"""What looks at a running worker never stops it, whatever its Python keeps, and knows billiard's own handler of a signal."""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.live import eyes
-from harness.live.eyes import Eyes, serves_pool
-from harness.observe.roles import Role
-from tests.test_live import child
+from harness.live import versions, waits
+from harness.live.eyes import Eyes
+from harness.machine import procfs
+from harness.machine.native_ids import PLACES, native_ids
+from harness.observe import stacks
 
-BEGIN = [("BaseProcess._bootstrap", "/v/billiard/process.py"), ("Popen._launch", "/v/billiard/popen_fork.py")]
-RUN = ("BaseProcess.run", "/v/billiard/process.py")
-
-
-@pytest.mark.parametrize(
-    ("inner", "serves"),
-    [
-        ([("slow", "/app/shop.py"), ("Worker.__call__", "/v/billiard/pool.py"), RUN], True),
-        ([("__call__", "/v/billiard/pool.py"), ("run", "/v/billiard/process.py")], True),
-        ([("Service.start", "/v/celery/beat.py"), ("_Process.run", "/v/celery/beat.py")], False),
-        ([("serve", "/app/metrics.py"), RUN], False),
-        ([("hook", "/app/shop.py"), ("_run_after_forkers", "/v/billiard/util.py")], None),
-        ([RUN], None),
-        ([], None),
-    ],
-)  # fmt: skip
-def test_a_child_serves_the_pool_if_billiard_runs_its_loop(inner: list[tuple[str, str]], serves: bool | None) -> None:
-    assert serves_pool([*inner, *BEGIN]) is serves
+ME = os.getpid()
 
 
-def test_a_child_that_serves_no_pool_does_not_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = [("_Process.run", "/v/celery/beat.py"), *BEGIN]
-    frames = [{"name": name, "filename": file} for name, file in shown]
-    monkeypatch.setattr(eyes.stacks, "dumped", lambda pid, *options: [{"thread_name": "MainThread", "frames": frames}])
-    watcher = Eyes(main=1, tree=list, pool=frozenset, events=None)
-    starting = child(role=Role.STARTING)
-    assert watcher._named(starting) == replace(starting, role=Role.UNKNOWN)
-    monkeypatch.setattr(eyes.stacks, "dumped", lambda pid, *options: None)
-    assert watcher._named(starting).role is Role.UNKNOWN  # it is not asked again
-    assert watcher._named(child(61, Role.STARTING)).role is Role.STARTING
+@contextmanager
+def waiting() -> Iterator[threading.Thread]:
+    """A thread that waits."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_the_kernels_ids_are_read_from_memory() -> None:
+    with waiting() as other:
+        mine, its = threading.get_ident(), other.ident or 0
+        assert native_ids(ME, [mine, its]) == {mine: threading.get_native_id(), its: other.native_id}
+
+
+def test_where_other_words_stand_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = threading.get_ident()
+    monkeypatch.setattr(procfs, "memory", lambda pid, place, size: b"\1\0\0\0")
+    assert native_ids(ME, [mine]) == {}
+    monkeypatch.setattr(procfs, "memory", lambda pid, place, size: threading.get_native_id().to_bytes(4, "little"))
+    assert native_ids(ME, [mine]) == {mine: threading.get_native_id()}
+    assert native_ids(ME, [mine, mine + 1]) == {}  # two threads are never one
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert native_ids(ME, [mine]) == {}
+    assert set(PLACES) == {"x86_64", "aarch64"}
+
+
+def look(monkeypatch: pytest.MonkeyPatch, handle: int, native: int | None = None) -> tuple[Any, list[tuple[str, ...]], Eyes]:
+    """At ourselves, as if py-spy said this of our main thread, and how it was asked."""
+    frames = [{"name": "ask", "filename": "/srv/shop.py", "short_filename": "shop.py", "line": 3}]
+    asked = []
+
+    def dumped(pid: int, *options: str) -> list[dict[str, Any]]:
+        asked.append(options)
+        return [{"thread_id": handle, "os_thread_id": native, "frames": frames, "thread_name": "MainThread"}]
+
+    monkeypatch.setattr(stacks, "dumped", dumped)
+    me = procfs.process(ME)
+    assert me is not None
+    eyes = Eyes(main=ME, tree=lambda: [me], pool=lambda: (), events=None)
+    (found,) = eyes.look(closely=frozenset({ME}))
+    return found, asked, eyes
+
+
+def test_an_old_python_is_looked_into_without_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, asked, eyes = look(monkeypatch, threading.get_ident())
+    assert found.python_tids == {threading.get_native_id()}
+    assert eyes.ids == {ME: {threading.get_ident(): threading.get_native_id()}}
+    assert set(asked) == {("--nonblocking",)}
+
+
+def test_one_whose_threads_cannot_be_told_is_not_looked_into_and_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, asked, _ = look(monkeypatch, 4096)
+    assert found.python_tids is None
+    assert set(asked) == {("--nonblocking",)}
+
+
+def test_one_that_keeps_them_is_asked_for_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, asked, eyes = look(monkeypatch, 4096, native=threading.get_native_id())
+    assert (found.python_tids, eyes.ids) == ({threading.get_native_id()}, {ME: {}})
+    assert len(asked) == 2
+    eyes.look(closely=frozenset({ME}))
+    assert len(asked) == 2  # a glance holds for a while
+
+
+@pytest.mark.parametrize(("version", "left"), [("3.6.4.0", frozenset()), ("4.2.1", {signal.SIGUSR2}), ("", {signal.SIGUSR2})])
+def test_a_handler_that_billiard_3_gives_each_child_is_none_of_the_applications(
+    version: str, left: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(procfs, "caught_signals", lambda pid: frozenset({signal.SIGUSR2}))
+    me = procfs.process(ME)
+    assert me is not None
+    child = replace(me, pid=ME + 1, parent=ME)
+    eyes = Eyes(main=ME, tree=lambda: [me, child], pool=lambda: (), events=None)
+    eyes._billiard = version
+    main, its = eyes.look(closely=frozenset())
+    assert (main.caught, its.caught) == ({signal.SIGUSR2}, left)
+
+
+def test_versions_are_those_installed_beside_the_files_of_the_stacks(tmp_path: Path) -> None:
+    packages = tmp_path / "lib" / "site-packages"
+    for name in ("billiard-3.6.4.0.dist-info", "celery-5.2.7.dist-info", "celery_redbeat-2.dist-info", "acme-1.dist-info"):
+        (packages / name).mkdir(parents=True)
+    files = [f"{packages}/celery/app/trace.py", "/srv/shop.py", "<frozen runpy>"]
+    assert versions.beside(ME, files) == {"billiard": "3.6.4.0", "celery": "5.2.7"}
+    assert versions.beside(ME, ["/srv/shop.py"]) == {}
+
+
+def test_versions_are_told_without_stacks_by_the_environment_of_the_command_and_are_never_guessed(tmp_path: Path) -> None:
+    packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    for name in ("celery-5.2.7-py3.11.egg-info", "kombu-5.2.4.dist-info"):
+        (packages / name).mkdir(parents=True)
+    command = [f"{tmp_path}/bin/celery"]
+    assert versions._places(ME, command).count(str(packages)) == 1
+    assert versions.of(ME, command, [f"{packages}/kombu/x.py"]) == {"celery": "5.2.7", "kombu": "5.2.4"}
+    (packages / "celery-5.2.7-py3.11.egg-info").rmdir()
+    assert versions.beside(ME, [f"{packages}/kombu/x.py"]) == {"kombu": "5.2.4"}
+
+
+def test_of_two_folders_with_a_package_the_one_that_the_stack_is_in_first_counts(tmp_path: Path) -> None:
+    folders = [tmp_path / name / "site-packages" for name in ("a", "b")]
+    for folder, found in zip(folders, ("kombu-5.7.0.dist-info", "kombu-5.2.4.dist-info"), strict=True):
+        (folder / found).mkdir(parents=True)
+    assert versions.beside(ME, [f"{folders[1]}/kombu/x.py", f"{folders[0]}/y.py"]) == {"kombu": "5.2.4"}
+
+
+def test_threads_of_an_old_python_get_the_kernels_ids_in_texts() -> None:
+    text = 'Thread 0x7F00 (idle): "MainThread"\n    ask (shop.py:3)\nThread 0x8 (idle)\n'
+    told = waits._with_native_ids(text, {0x7F00: 12})
+    assert stacks.frames_of(told, 12) == ("ask (shop.py:3)",)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.live.libraries import installed
+from harness.live.versions import beside
 from harness.machine.native_ids import native_ids
 from harness.observe import eyes, stacks
 from harness.observe.looks import ProcessLook
@@ -63,7 +63,7 @@ class Eyes(eyes.Eyes):
                 return {}
             self.ids[look.pid], self._asked[look.pid] = found, tids
             files = (frame["filename"] for thread in threads for frame in thread["frames"])
-            self._billiard = self._billiard or installed(look.pid, files).get("billiard", "")
+            self._billiard = self._billiard or beside(look.pid, files).get("billiard", "")
         known = self._glances.setdefault(look.pid, eyes._Glances())
         before = known.last
         if self.ids[look.pid]:  # a glance takes over those of the one before it

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import harness
-from harness.live import libraries
 from harness.live.attach import Seen
 from harness.live.redact import Names
+from harness.live.versions import beside
 from harness.machine import descriptors, procfs
 from harness.machine.processes import run
 from harness.observe import stacks
@@ -130,5 +130,5 @@ def versions(main: int, dump: Stacks) -> dict[str, Any]:
     return {
         "harness": harness.__version__, "py-spy": told[-1] if told else "", "kernel": platform.release(),
         "machine": platform.machine(), "python": python["version"] if python else "",
-        "libraries": libraries.installed(main, (frame["filename"] for thread in dump for frame in thread["frames"])),
+        "libraries": beside(main, (frame["filename"] for thread in dump for frame in thread["frames"])),
     }  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from harness.live.libraries import PACKAGES
+from harness.live.versions import INSTALLED
 from harness.places import PACKAGE
 from harness.texts import visible
 
@@ -57,7 +57,7 @@ def within(filename: str) -> str:
     >>> within("/srv/acme/shop.py"), within("/srv/acme/lib/python3.11/acme/shop.py"), within("<frozen runpy>")
     ('', '', '<frozen runpy>')
     """
-    if found := PACKAGES.match(filename):
+    if found := INSTALLED.match(filename):
         return found["rest"]
     if (found := STANDARD.match(filename)) and re.split(r"[/.]", found["rest"])[0] in sys.stdlib_module_names:
         return found["rest"]

@@ -1,5 +1,5 @@
-"""Which versions a worker runs, and which known bugs they have: told by the names of folders in its environment. Nothing of
-it is imported.
+"""Which versions of Celery's libraries a worker runs, and which known bugs they have: told by the names of folders in its
+environment. Nothing of it is imported. The process may be in a container, with other folders than ours.
 
 A bug is named only beside a finding that it explains (`known`). Where each fix is was read in the packages themselves:
 kombu 5.4.0 holds #2007; kombu 5.6.2 holds none of #2492, #2590 and #2630, kombu 5.7.0 all three; billiard 4.3.0 holds #451,
@@ -12,14 +12,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from harness.live.facts import Frames
 from harness.machine import procfs
 
-PACKAGES = ("celery", "kombu", "billiard", "redis", "amqp", "gevent", "eventlet")
-INFO = re.compile(r"^(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-]+)\.(dist|egg)-info$")
-PLACE = re.compile(r"(/\S*?/(?:site|dist)-packages)/")
+PACKAGES = ("amqp", "billiard", "celery", "eventlet", "gevent", "greenlet", "kombu", "redis", "vine")
+INFO = re.compile(r"^(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-]+)(-py[\d.]+)?\.(dist|egg)-info$")
+INSTALLED = re.compile(r"^(?P<folder>.*/(?:site|dist)-packages)/(?P<rest>[^/].*)$")
 NUMBERS = re.compile(r"\d+")
 
 
@@ -90,13 +89,20 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(one) for one in NUMBERS.findall(re.split(r"(?:a|b|rc|\.dev|\.post|\+)\d*", version)[0])[:3])
 
 
-def of(pid: int, argv: Iterable[str], frames: Iterable[Frames]) -> dict[str, str]:
-    """The versions of the packages that matter here, in the environment that this process runs in; {} if it cannot be told."""
-    for folder in _places(pid, list(argv), frames):
-        found = parse(_names(f"/proc/{pid}/root{folder}") or _names(folder))
-        if "celery" in found:
-            return found
-    return {}
+def of(pid: int, argv: Iterable[str], files: Iterable[str]) -> dict[str, str]:
+    """By package, in the environment that this process runs in; {} if it cannot be told. `files`: those of its stacks, which
+    tell it best."""
+    if "celery" in (found := beside(pid, files)):
+        return found
+    looked = (parse(_names(f"/proc/{pid}/root{folder}")) for folder in _places(pid, list(argv)))
+    return next((one for one in looked if "celery" in one), {})
+
+
+def beside(pid: int, files: Iterable[str]) -> dict[str, str]:
+    """By package: what is installed in the folders that these files of its stacks are in. The first folder counts."""
+    folders = dict.fromkeys(found["folder"] for file in files if (found := INSTALLED.match(file)))
+    each = [parse(_names(f"/proc/{pid}/root{folder}")) for folder in folders]
+    return {name: version for found in reversed(each) for name, version in found.items()}
 
 
 def parse(names: Iterable[str]) -> dict[str, str]:
@@ -108,10 +114,10 @@ def parse(names: Iterable[str]) -> dict[str, str]:
     return {one["name"].lower(): one["version"] for one in told if one and one["name"].lower() in PACKAGES}
 
 
-def _places(pid: int, argv: list[str], frames: Iterable[Frames]) -> list[str]:
-    """Folders of packages: those of its stack and of its libraries first, then those that its environment has."""
-    found = [told[1] for stack in frames for _, file in stack if "/celery/" in file and (told := PLACE.match(file))]
-    found += [told[1] for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines() if (told := PLACE.search(line))]
+def _places(pid: int, argv: list[str]) -> list[str]:
+    """Folders of packages: those of its libraries first, then those that its environment has."""
+    mapped = (line[line.index("/") :] for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines() if "/" in line)
+    found = [told["folder"] for file in mapped if (told := INSTALLED.match(file))]
     variables = dict(part.partition("=")[::2] for part in (procfs.read(f"/proc/{pid}/environ") or "").split("\0"))
     roots = [variables.get("VIRTUAL_ENV", ""), *(str(PurePosixPath(word).parent.parent) for word in argv[:1] if "/" in word)]
     roots.append(str(PurePosixPath(_link(f"/proc/{pid}/exe")).parent.parent))
@@ -134,6 +140,6 @@ def _link(path: str) -> str:
 
 def _names(folder: str) -> list[str]:
     try:
-        return sorted(one.name for one in Path(folder).iterdir())
+        return sorted(os.listdir(folder))
     except OSError:
         return []

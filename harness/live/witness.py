@@ -61,7 +61,7 @@ def _facts(seen: Seen, queues: tuple[str, ...], url: str, moments: tuple[Moment,
         concurrency=0 if scaled else worker.concurrency, queues=queues, port=broker_look.port(url),
         age_s=moments[-1].at_s - started if started is not None else 0.0, looks=seen.looks, busy=_busy(seen, main),
         idle=_idle(seen, main), tasks=seen.tasks, frames=frames, moments=moments,
-        versions=versions.of(worker.main, find.command(worker.main), frames),
+        versions=versions.of(worker.main, find.command(worker.main), (file for stack in frames for _, file in stack)),
     )  # fmt: skip
 
 
