@@ -287,6 +287,19 @@ def test_one_request_in_two_executors_runs_twice() -> None:
     assert found(facts(look(ASKS, queues={}), tasks=(once,))) == {}
 
 
+@pytest.mark.parametrize("came_back", [True, False])
+def test_of_a_request_that_runs_twice_each_process_is_told_and_whether_its_message_came_back(came_back: bool) -> None:
+    looks = seen(child(role=Role.IDLE)).looks
+    now_s = looks[-1].at_s
+    tasks = tuple(Task(pid=60 + age, tid=60 + age, id="same", since_s=now_s - age) for age in (93, 7))
+    handed = (message("same", redelivered=came_back), message("other", redelivered=True))
+    given = replace(facts(look(ASKS, queues={}, unacked=2, handed=handed), tasks=tasks), looks=looks)
+    one = found(given)["redelivery-loop"]
+    assert one.support[0] == "it runs in process 153 for 93 s, process 67 for 7 s"
+    assert any("redelivered" in text for text in one.support) is came_back
+    assert one.since_s == 7
+
+
 def test_a_worker_is_as_bad_as_the_worst_of_its_tasks_and_its_machinery() -> None:
     works, stuck = said(seen(child(role=Role.IDLE))), said(seen(child()))
     lost = causes.found(facts(look(BUSY_ONE)))

@@ -30,6 +30,7 @@ from harness.live.join import (
     own_backlog,
     reserved,
 )
+from harness.live.tasks import Task
 from harness.live.versions import known
 from harness.observe.roles import Role
 from harness.texts import few
@@ -56,7 +57,10 @@ def poison_unacked(facts: Facts) -> Finding | None:
             "not proved: a rate limit of their task cannot be seen from outside, and a worker that died leaves such, too",
         ),
         since_s=oldest.age_s,
-        now=f"restart the worker: what it holds goes back to its queue. Otherwise it does after {VISIBILITY}",
+        now=(
+            "restart the worker: what it holds goes back to its queue and runs again, and holds the worker up again if it ends "
+            f"the same way. Otherwise it goes back after {VISIBILITY}"
+        ),
         for_good="find out how that task ended: a MemoryError, or an acknowledgement that failed, is in the worker's log",
     )  # fmt: skip
 
@@ -94,15 +98,28 @@ def redelivery_loop(facts: Facts) -> Finding | None:
     if not twice:
         return None
     task = twice[0]
+    copies = [one for one in twice if one.id == task.id]
+    ages = [_ran_s(facts, one) for one in copies]
+    came_back = any(one.id == task.id and one.redelivered for look in facts.brokers for one in look.handed)
+    places = [f"process {one.pid} for {duration(age)}" for one, age in zip(copies, ages, strict=True)]
+    places += ["another worker of this machine" for _ in [0] if task.id in facts.elsewhere]
     return Finding(
         cause="redelivery-loop", state=State.WORKS,
         reason=f"a request runs twice at once: {task.name}[{task.id}]",
         support=(
-            f"a message that is not acknowledged within {VISIBILITY} is handed out again", f"one is in process {task.pid}",
+            f"it runs in {few(places)}",
+            *("its message is marked as one that was handed out before (redelivered)" for _ in [0] if came_back),
+            f"a message that is not acknowledged within {VISIBILITY} is handed out again",
         ),
+        since_s=min((age for age in ages if age is not None), default=None),
         now="let one of both end; ending a worker hands its unacknowledged messages out again",
         for_good="broker_transport_options: a visibility_timeout that is longer than the longest task, or no acks_late for it",
     )  # fmt: skip
+
+
+def _ran_s(facts: Facts, task: Task) -> float | None:
+    """For how long it has run; None if that is not known."""
+    return facts.looks[-1].at_s - task.since_s if facts.looks and task.since_s is not None else None
 
 
 def nobody_consumes(facts: Facts) -> Finding | None:

@@ -37,6 +37,7 @@ NOTICES = "kombu may notice; 5.7 does within a minute, and connects again"
 ELSEWHERE = "nothing shows that it consumes from this broker"
 PREFIXED = "what waits and what it holds may be under a prefix (global_keyprefix), which is not looked under"
 CANCELLED = "a worker whose consumer was cancelled (celery control cancel_consumer) looks the same"
+WITHOUT = "a worker without remote control (worker_enable_remote_control) that has lost another connection looks the same"
 GREEN = ("gevent", "eventlet")
 NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
 
@@ -134,7 +135,7 @@ def half_open(facts: Facts) -> Finding | None:
         return Finding(
             cause="control-plane-dead", state=State.WORKS,
             reason="it consumes, but a connection of its is dead, and on no other one it hears 'celery inspect' and 'control'",
-            support=(_dead(wire), *known("control-plane-dead", facts.versions)),
+            support=(_dead(wire), *known("control-plane-dead", facts.versions), WITHOUT),
             now="restart it if you need inspect and control", for_good="upgrade kombu",
         )  # fmt: skip
     if not silent and (asks(facts) or facts.idle == 0 or held):
