@@ -124,6 +124,20 @@ def test_an_answer_outside_of_the_loop_proves_it_for_versions_that_put_none_asid
     assert found(given)["consumer-lost"].state is state
 
 
+@pytest.mark.parametrize(
+    ("gossips", "others", "state"),
+    [(True, (), State.STUCK), (False, (), State.UNKNOWN), (True, (HEARS,), State.UNKNOWN)],
+)
+def test_a_worker_that_hears_nobody_either_was_not_told_to_stop_consuming(
+    gossips: bool, others: tuple[Connection, ...], state: State
+) -> None:
+    wires = (wire(), wire(40003)) if others else (wire(),)
+    one = found(facts(look(client(idle_s=60.0), *others), wires=wires, gossips=gossips))["consumer-lost"]
+    assert one.state is state
+    assert any("subscribed to nothing" in text for text in one.support) is (state is State.STUCK)
+    assert any("was cancelled" in text for text in one.support) is (state is State.UNKNOWN)
+
+
 def test_one_look_at_which_it_asked_is_enough() -> None:
     given = facts(look(BUSY_ONE))
     moments = (*given.moments[:4], replace(given.moments[4], broker=look(ASKS)), *given.moments[5:])

@@ -38,6 +38,7 @@ ELSEWHERE = "nothing shows that it consumes from this broker"
 PREFIXED = "what waits and what it holds may be under a prefix (global_keyprefix), which is not looked under"
 CANCELLED = "a worker whose consumer was cancelled (celery control cancel_consumer) looks the same"
 WITHOUT = "a worker without remote control (worker_enable_remote_control) that has lost another connection looks the same"
+DEAF = "it is subscribed to nothing either: with its consumer cancelled, it would still hear other workers (gossip)"
 GREEN = ("gevent", "eventlet")
 NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
 
@@ -62,6 +63,7 @@ def consumer_lost(facts: Facts) -> Finding | None:
             f"{wire.unread} bytes of the broker stand unread at port {wire.local[1]}, which its loop does not watch"
             for wire in unread
         ),
+        *([DEAF] if _hears_nobody(facts) else []),
         *known("consumer-lost", facts.versions),
         *(f"not proved: {doubt}" for doubt in doubts),
     ]
@@ -118,11 +120,17 @@ def _doubts(facts: Facts, held: int) -> list[str]:
         found.append(ELSEWHERE)
     if any(look.prefixed for look in facts.brokers):
         found.append(PREFIXED)
-    if all(any(_is_quiet(*pair) for pair in own(moment)) for moment in facts.moments):
+    if all(any(_is_quiet(*pair) for pair in own(moment)) for moment in facts.moments) and not _hears_nobody(facts):
         found.append(CANCELLED)
     if any(wire.unread and wire.watched for wire in _standing(facts)):
         found.append("an answer of the broker is there, which its loop has still to read")
     return found
+
+
+def _hears_nobody(facts: Facts) -> bool:
+    """Whether its loop does not even subscribe to what other workers tell. With its consumer cancelled it would: both are asked
+    for in one place (kombu/transport/redis.py, on_poll_start)."""
+    return facts.gossips and not any(one.subscribed for moment in facts.moments for _, one in own(moment))
 
 
 def half_open(facts: Facts) -> Finding | None:

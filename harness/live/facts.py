@@ -77,6 +77,7 @@ class Facts:
     role: Role  # of the main process
     concurrency: int = 0  # as the command line names it; 0 if it does not, and if the pool scales itself
     queues: tuple[str, ...] = ()  # that the command line names
+    gossips: bool = False  # nothing switches gossip off: a loop that turns is then subscribed to what other workers tell
     port: int = 0  # of the broker
     age_s: float = 0.0  # of the worker
     looks: Sequence[Look] = ()  # over the first seconds, see `live.attach`

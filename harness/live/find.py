@@ -94,6 +94,22 @@ def words_of(pid: int) -> list[str]:
         return (title["arguments"] or "").split()
 
 
+def gossips(argv: Sequence[str], environ: str) -> bool:
+    """Whether it is known that nothing switches a worker's gossip off: Celery takes that from its command line, or from the
+    variable that stands for the option (celery/bin/celery.py, auto_envvar_prefix), and from no setting. A process that shows a
+    title has written it over its variables.
+
+    >>> gossips(["python", "-m", "celery", "worker"], "A=b"), gossips(["celery", "worker", "--without-gossip"], "A=b")
+    (True, False)
+    >>> gossips(["celery", "worker"], "CELERY_WORKER_WITHOUT_GOSSIP=1"), gossips(["celery", "worker"], "")
+    (False, False)
+    >>> gossips(["[celeryd: a@b:MainProcess] -active- (worker -c 2)"], "PATH=/bin"), gossips(["python", "run.py"], "PATH=/bin")
+    (False, False)
+    """
+    told = "worker" in argv and "--without-gossip" not in argv
+    return told and bool(environ) and "CELERY_WORKER_WITHOUT_GOSSIP=" not in environ
+
+
 def command(pid: int) -> list[str]:
     """The command line of a process; [] if it has none, or may not be read."""
     return (procfs.read(f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0")

@@ -55,13 +55,14 @@ def _facts(seen: Seen, queues: tuple[str, ...], url: str, moments: tuple[Moment,
     worker, last = seen.worker, seen.last
     main = next((one for one in last.processes if one.pid == worker.main), None)
     scaled = bool(option(find.words_of(worker.main), "--autoscale", "--autoscale"))
-    started = started_s(worker.main)
+    started, argv = started_s(worker.main), find.command(worker.main)
     return Facts(
         main=worker.main, pool=seen.pool, role=main.role if main else Role.UNKNOWN,
-        concurrency=0 if scaled else worker.concurrency, queues=queues, port=broker_look.port(url),
+        concurrency=0 if scaled else worker.concurrency, queues=queues,
+        gossips=find.gossips(argv, procfs.read(f"/proc/{worker.main}/environ") or ""), port=broker_look.port(url),
         age_s=moments[-1].at_s - started if started is not None else 0.0, looks=seen.looks, busy=_busy(seen, main),
         idle=_idle(seen, main), tasks=seen.tasks, frames=frames, moments=moments,
-        versions=versions.of(worker.main, find.command(worker.main), (file for stack in frames for _, file in stack)),
+        versions=versions.of(worker.main, argv, (file for stack in frames for _, file in stack)),
     )  # fmt: skip
 
 
