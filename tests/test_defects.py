@@ -11,7 +11,10 @@ import pytest
 from harness.studies.defects import page, study
 from harness.studies.defects.study import Answer, Outcome
 
-RESULTS = Path(__file__).resolve().parent.parent / "results" / "defects"
+CHECKOUT = Path(__file__).resolve().parent.parent
+RESULTS, REFERENCE = CHECKOUT / "results" / "defects", CHECKOUT / "docs" / "reference" / "causes.md"
+#: causes beside which the reference says which state they have
+WITH_A_STATE = ("consumer-lost", "half-open", "poison-unacked", "redelivery-loop", "control-plane-dead")
 
 every_defect = pytest.mark.parametrize("name", study.NAMES)
 
@@ -81,7 +84,27 @@ def test_the_table_on_record_is_the_one_that_the_records_make() -> None:
 
 
 @every_defect
+def test_what_is_expected_is_what_the_reference_promises(name: str) -> None:
+    expected = study.defect(name).expected
+    (cause,) = expected.causes
+    rows = [line.strip("| ").split(" | ") for line in REFERENCE.read_text().splitlines() if line.startswith(f"| `{cause}` |")]
+    assert len(rows) == 1
+    if cause in WITH_A_STATE:
+        (state,) = expected.states
+        assert state in re.findall(r"stuck|waiting|cannot-say|works", rows[0][2])
+
+
+@every_defect
 def test_what_is_on_record_is_judged_as_the_defect_says_now(name: str) -> None:
     (record,) = [one for one in page.kept(RESULTS) if one["name"] == study.defect(name).name]
     for answer in record["answers"]:
         assert answer["right"] is study.is_right(study.defect(name).expected, answer["said"])
+
+
+@every_defect
+def test_the_reference_tells_what_why_says_of_it_on_record(name: str) -> None:
+    (record,) = [one for one in page.kept(RESULTS) if one["name"] == study.defect(name).name]
+    said, thread = record["answers"][0]["said"], re.split(r"[ ,]", record["source"])[0]
+    end = f" | `{said['cause']}` | {said['state']} |"
+    rows = [line for line in REFERENCE.read_text().splitlines() if line.startswith(f"| {thread}: ") and line.endswith(end)]
+    assert len(rows) == 1

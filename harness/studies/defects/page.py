@@ -16,7 +16,8 @@ SHOWN = ("celery", "kombu", "billiard", "redis", "sentry-sdk")  # of what is ins
 HEAD = """# Real defects, and what `harness why` says
 
 Made by `python -m harness.studies.defects`, not edited by hand. Each defect is provoked with released versions that have it, up
-to 50 times. The *symptom* is seen at the broker, without our tool. *right*: `why` names state and cause as expected.
+to 50 times. The *symptom* is seen at the broker, without our tool. *right*: `why` names state and cause, and says the words,
+as expected.
 
 | defect | versions | tries | symptom | `why` says | right | seconds |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -71,11 +72,12 @@ def _note(one: Mapping[str, Any]) -> str:
     support = next(
         (" ".join(f"{text}." for text in each["said"]["support"]) for each in one["answers"] if each["said"]["support"]), ""
     )
+    words = "".join(f"; it says {word!r}" for word in expected["words"])
     lines = [
         f"## {one['name']}\n",
         f"{escaped(one['source'])}: {escaped(one['reported'])}.",
         f"*Differs from the thread:* {escaped(one['differs'])}.",
-        f"*Expected:* {' or '.join(expected['states'])}, {' or '.join(expected['causes'])}.",
+        f"*Expected:* {' or '.join(expected['states'])}, {' or '.join(expected['causes'])}{escaped(words)}.",
         *([f"*Support:* {escaped(support)}"] if support else []),
     ]
     return "\n".join(lines) + "\n\n"
