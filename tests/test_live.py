@@ -90,6 +90,12 @@ def test_a_child_that_nobody_can_free_is_stuck_with_its_task_and_what_to_do() ->
     assert [(one.state, one.how, one.task_id) for one in found.executors] == [(State.STUCK, How.FUTEX, "id-60")]
 
 
+def test_what_is_stopped_is_continued_and_not_ended() -> None:
+    found = said(seen(child(state="T")))
+    assert (found.state, found.cause) == (State.STUCK, "stopped")
+    assert found.now.startswith("kill -CONT 60, once it is known who stopped it")
+
+
 def test_two_of_them_are_both_named() -> None:
     found = said(seen(child(), child(SECOND)))
     assert found.reason.startswith("2 of 2 processes stand still")

@@ -259,7 +259,10 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
         return f"if you know of nothing in the application that would end it: {RESTART}"
     if state is State.WAITING:
         return "look at what it waits for; it may still go on by itself"
-    pids = sorted({one.pid for one in executors if one.state is State.STUCK})
+    stuck = [one for one in executors if one.state is State.STUCK]
+    pids = sorted({one.pid for one in stuck})
+    if all(one.how is How.STOPPED for one in stuck):
+        return f"kill -CONT {' '.join(map(str, pids))}, once it is known who stopped it: it goes on where it was"
     if seen.pool == "prefork" and seen.worker.main not in pids:
         whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
         return (
