@@ -143,6 +143,13 @@ def test_a_child_that_has_just_begun_hides_nothing_and_one_that_may_never_be_rea
     assert blind((main, idle, started), (main, idle, started)) == ()
 
 
+def test_solo_runs_one_task_whatever_its_concurrency_is_said_to_be() -> None:
+    main = replace(child(MAIN), role=Role.HELD)
+    worker = Worker(main=MAIN, pool="solo", concurrency=2, known=True)
+    one = attach.seen_from(worker, [(NOW_S + i, (main,)) for i in range(3)], {}, {})
+    assert (one.pool, one.last.executors, said(one).concurrency) == ("solo", 1, 1)
+
+
 def test_a_young_task_works_whatever_it_waits_in() -> None:
     found = said(seen(child(), since_s=2.0))
     assert (found.state, found.now, found.for_good) == (State.WORKS, "", "")

@@ -100,11 +100,11 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
     cause = _named(seen, evidence, worst, broker)
-    children = len(seen.children)
     worker = seen.worker
+    many = len(seen.children) or (1 if seen.pool == "solo" else worker.concurrency)
     return Report(
         pid=worker.main, app=worker.app, hostname=worker.hostname, pool=seen.pool,
-        concurrency=children or worker.concurrency, state=state, reason=_reason(seen, executors, worst, state),
+        concurrency=many, state=state, reason=_reason(seen, executors, worst, state),
         cause=cause.cause if cause else "", support=cause.support if cause else (), since_s=worst.since_s if worst else None,
         now=(cause.now if cause else "") or _now(seen, state, executors), for_good=cause.for_good if cause else "",
         executors=executors,

@@ -194,7 +194,7 @@ def _look(
         stages=stages,
         processes=processes,
         furniture=_furniture(processes, worker.main),
-        executors=children or worker.concurrency or max(1, len(stages)),
+        executors=children or (1 if pool == "solo" else worker.concurrency) or max(1, len(stages)),
         executor_kind=KIND_OF_POOL.get(pool, "processes" if children else "threads"),
     )
 
