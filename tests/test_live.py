@@ -143,6 +143,17 @@ def test_a_child_that_has_just_begun_hides_nothing_and_one_that_may_never_be_rea
     assert blind((main, idle, started), (main, idle, started)) == ()
 
 
+@pytest.mark.parametrize(("pid", "role"), [(MAIN, Role.MAIN), (CHILD, Role.IDLE)])
+def test_a_worker_that_is_stopped_between_two_tasks_is_stuck(monkeypatch: pytest.MonkeyPatch, pid: int, role: Role) -> None:
+    monkeypatch.setattr(attach, "last_ran_s", lambda pid, tid: NOW_S - 60.0)
+    halted = child(pid, role=role, state="T")
+    looks = [(NOW_S + i * STEP_S, (child(MAIN, role=Role.MAIN), halted) if pid != MAIN else (halted,)) for i in range(10)]
+    found = said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), looks, {}, {}))
+    assert (found.state, found.cause, found.executors[0].does) == (State.STUCK, "stopped", "is stopped")
+    aside = [(at_s, (child(MAIN, role=Role.MAIN), replace(halted, role=Role.UNKNOWN, pid=SECOND))) for at_s, _ in looks]
+    assert said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), aside, {}, {})).state is State.WORKS
+
+
 def test_solo_runs_one_task_whatever_its_concurrency_is_said_to_be() -> None:
     main = replace(child(MAIN), role=Role.HELD)
     worker = Worker(main=MAIN, pool="solo", concurrency=2, known=True)

@@ -100,7 +100,7 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
     cause = _named(seen, evidence, worst, broker)
-    worker = seen.worker
+    worker, busy = seen.worker, {one.pid for one in executors}
     many = len(seen.children) or (1 if seen.pool == "solo" else worker.concurrency)
     return Report(
         pid=worker.main, app=worker.app, hostname=worker.hostname, pool=seen.pool,
@@ -108,7 +108,7 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
         cause=cause.cause if cause else "", support=cause.support if cause else (), since_s=worst.since_s if worst else None,
         now=(cause.now if cause else "") or _now(seen, state, executors), for_good=cause.for_good if cause else "",
         executors=executors,
-        idle=sum(one.role is Role.IDLE for one in seen.children), unseen=unseen, broker=broker,
+        idle=sum(one.role is Role.IDLE and one.pid not in busy for one in seen.children), unseen=unseen, broker=broker,
     )  # fmt: skip
 
 

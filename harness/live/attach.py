@@ -120,7 +120,7 @@ def seen_from(
     last = found[-1][1]
     pool = _shown_pool(worker, last)
     limited = KIND_OF_POOL.get(pool) == "processes"  # threads and solo ignore time limits
-    stages = _stages(found[0][0], last, stay, limited)
+    stages = _stages(found[0][0], last, stay, limited, worker.main)
     since = max((stage.since_s for stage in stages), default=found[-1][0])
     looks = tuple(_look(at_s, processes, stages, since, worker, pool) for at_s, processes in found)
     aside = tuple(replace(look, furniture=_furniture(look.processes, None)) for look in looks)
@@ -153,7 +153,7 @@ def _shown_pool(worker: Worker, processes: Sequence[ProcessLook]) -> str:
 
 
 def _stages(
-    begin_s: float, processes: Sequence[ProcessLook], running: Mapping[tuple[int, int], Task], limited: bool
+    begin_s: float, processes: Sequence[ProcessLook], running: Mapping[tuple[int, int], Task], limited: bool, main: int
 ) -> tuple[OpenStage, ...]:
     """What the executors are at: the tasks that ran all the while, and what leaves no task to be seen."""
     found = []
@@ -169,10 +169,16 @@ def _stages(
         elif process.role is Role.HELD:
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind="main", pid=process.pid, tid=process.pid, number=-1, since_s=since))
-        elif process.python_tids is None and process.threads and all(one.state == "T" for one in process.threads):
-            since = _since(process.pid, process.pid, begin_s)  # that it is stopped may be read of anybody's process
+        elif _is_stopped(process, main) and process.pid not in {pid for pid, _ in running}:
+            since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind="stopped", pid=process.pid, tid=process.pid, number=-1, since_s=since))
     return tuple(found)
+
+
+def _is_stopped(process: ProcessLook, main: int) -> bool:
+    """Whether a process of the worker's own is stopped, between two tasks, too; that may be read of anybody's process."""
+    own = process.pid == main or process.role in IN_CHILDREN or process.python_tids is None
+    return own and bool(process.threads) and all(one.state == "T" for one in process.threads)
 
 
 def _since(pid: int, tid: int, begin_s: float) -> float:
