@@ -25,6 +25,7 @@ from harness.studies.contracts.fates import (
     verdict,
 )
 from harness.studies.contracts.reconnect import Batch, first_after
+from harness.trial import outside
 
 WELL = Seen(
     taken_s=0.5, after_the_running_one=False, died="", replies=True, fates={"in flight": [ANSWERED], "queued": [ANSWERED] * 2}
@@ -129,4 +130,4 @@ def test_the_request_in_flight_outlasts_the_outage() -> None:
 
 
 def test_a_relay_keeps_the_user_and_the_password() -> None:
-    assert outages.through("user:p@ss@127.0.0.1:6379", 7000) == "user:p@ss@127.0.0.1:7000"
+    assert outside.through("user:p@ss@127.0.0.1:6379", 7000) == "user:p@ss@127.0.0.1:7000"

@@ -24,11 +24,6 @@ class Reader:
     waits: bool
 
 
-def is_pipe(pid: int, descriptor: int) -> bool:
-    """Whether it leads to a pipe."""
-    return _target(pid, descriptor).startswith("pipe:[")
-
-
 def is_output(pid: int, descriptor: int) -> str:
     """'standard output', 'standard error', if it leads where that of the process does; '' otherwise."""
     target = _target(pid, descriptor)

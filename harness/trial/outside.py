@@ -135,17 +135,32 @@ def cut(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
     or an end. (Without acknowledgements TCP gives up after a quarter of an hour, tcp(7) tcp_retries2; a relay's kernel
     acknowledges, so it would never. A new connection waits for its first answer instead of for its handshake.)
     """
-    parts, port_file = urlsplit(server.url), folder / "relay-port"
-    argv = [sys.executable, "-I", "-S", relay.__file__, str(parts.port or 6379), str(port_file)]
-    with OwnedProcess(argv, log=folder / "relay.log", env={"PATH": os.environ.get("PATH", "")}) as process:
-        port = _port(process, port_file)
+    with relayed(server.url, folder) as (process, far):
 
         def strike(*_: object) -> bool:
             os.kill(process.pid, signal.SIGSTOP)
             return True
 
-        far = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}"
-        yield {"worker_broker_url": parts._replace(netloc=far).geturl(), "outside": Once(strike)}
+        yield {"worker_broker_url": far, "outside": Once(strike)}
+
+
+@contextlib.contextmanager
+def relayed(url: str, folder: Path) -> Iterator[tuple[OwnedProcess, str]]:
+    """A relay to this server, and the URL by which one goes through it. Raises HarnessError if it does not start."""
+    parts, port_file = urlsplit(url), folder / "relay-port"
+    argv = [sys.executable, "-I", "-S", relay.__file__, str(parts.port or 6379), str(port_file)]
+    with OwnedProcess(argv, log=folder / "relay.log", env={"PATH": os.environ.get("PATH", "")}) as process:
+        yield process, parts._replace(netloc=through(parts.netloc, _port(process, port_file))).geturl()
+
+
+def through(netloc: str, port: int) -> str:
+    """The same user and password, at a port of this machine.
+
+    >>> through(":secret@127.0.0.1:6379", 7000), through("127.0.0.1:6379", 7000)
+    (':secret@127.0.0.1:7000', '127.0.0.1:7000')
+    """
+    user, at, _ = netloc.rpartition("@")
+    return f"{user}{at}127.0.0.1:{port}"
 
 
 def _port(process: OwnedProcess, port_file: Path) -> int:

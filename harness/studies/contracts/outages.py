@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
-from urllib.parse import urlsplit
 
 import redis
 
 from harness import broker
-from harness.errors import Interrupted
+from harness.errors import HarnessError, Interrupted
 from harness.machine.processes import OwnedProcess
 from harness.run.interrupt import GO_ON, STOPPED
-from harness.studies.contracts import forgetful
 from harness.studies.contracts.bench import CannotSay, Stand
-from harness.trial import relay
+from harness.trial import outside
 
 DOWN_S = 5.0  # how long a restarted server is away
 PARTITION_S = 60.0  # more than the 51 s after which kombu 5.7 drops a connection that owes an answer (its redis transport)
 BACK_LIMIT_S = 15.0
-RELAY_LIMIT_S = 10.0
 LOOK_S = 0.05
 Between = Callable[[], None]  # what is done while the broker is away
 
@@ -101,7 +96,7 @@ def partition(stand: Stand) -> Iterator[Outage]:
 @contextmanager
 def half_open(stand: Stand) -> Iterator[Outage]:
     """What is between worker and broker forgets the connections that there are, and says nothing; new ones work at once."""
-    with broker.embedded(stand.folder / "own-broker") as own, relayed(own.url, stand.folder, forgetful) as (process, far):
+    with broker.embedded(stand.folder / "own-broker") as own, relayed(own.url, stand.folder) as (process, far):
 
         def strike(_: Between) -> float:
             os.kill(process.pid, signal.SIGUSR1)
@@ -112,27 +107,14 @@ def half_open(stand: Stand) -> Iterator[Outage]:
 
 
 @contextmanager
-def relayed(url: str, folder: Path, program: ModuleType = relay) -> Iterator[tuple[OwnedProcess, str]]:
-    """A relay to this server, and the URL by which one goes through it."""
-    parts, port_file = urlsplit(url), folder / "relay-port"
-    argv = [sys.executable, "-I", "-S", str(program.__file__), str(parts.port), str(port_file)]
-    with OwnedProcess(argv, log=folder / "relay.log", env={"PATH": os.environ.get("PATH", "")}) as process:
-        until = time.monotonic() + RELAY_LIMIT_S
-        while not port_file.exists():
-            if time.monotonic() > until or process.poll() is not None:
-                raise CannotSay("the relay between worker and broker did not start")
-            time.sleep(LOOK_S)
-        yield process, parts._replace(netloc=through(parts.netloc, int(port_file.read_text()))).geturl()
-
-
-def through(netloc: str, port: int) -> str:
-    """The same user and password, at a port of this machine.
-
-    >>> through(":secret@127.0.0.1:6379", 7000), through("127.0.0.1:6379", 7000)
-    (':secret@127.0.0.1:7000', '127.0.0.1:7000')
-    """
-    user, at, _ = netloc.rpartition("@")
-    return f"{user}{at}127.0.0.1:{port}"
+def relayed(url: str, folder: Path) -> Iterator[tuple[OwnedProcess, str]]:
+    """A relay to this server, and the URL by which one goes through it. Raises CannotSay."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(outside.relayed(url, folder))
+        except HarnessError as error:
+            raise CannotSay(str(error)) from error
+        yield found
 
 
 def answers_again(stand: Stand, url: str) -> float:

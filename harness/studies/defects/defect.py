@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from harness.studies.defects.bench import Bench
 
 
+def prefork(processes: int) -> tuple[str, ...]:
+    """The worker's command line, for so many processes."""
+    return ("--pool", "prefork", "--concurrency", str(processes), "--loglevel", "INFO")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Expected:
     """What `harness why` should say: one of these states, one of these causes, and each of these words somewhere."""
@@ -34,7 +39,7 @@ class Defect:
     provoke: Callable[[Bench], str]
     expected: Expected
     #: of the worker's command line, and its variables
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = prefork(2)
     variables: dict[str, str] = field(default_factory=dict)
     #: whether only `why --deep` can name it
     deep: bool = False

@@ -48,5 +48,4 @@ DEFECT = Defect(
         causes=frozenset({"control-plane-dead"}),
         words=("kombu 5.6.2 has a bug that does this (celery#10502", "restart it if you need inspect and control"),
     ),
-    options=("--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO"),
 )

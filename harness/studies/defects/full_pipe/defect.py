@@ -33,5 +33,4 @@ DEFECT = Defect(
     expected=Expected(
         states=frozenset({"stuck", "waiting"}), causes=frozenset({"output-blocked"}), words=("pipe", "does not read")
     ),
-    options=("--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO"),
 )

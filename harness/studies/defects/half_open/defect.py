@@ -38,5 +38,4 @@ DEFECT = Defect(
         causes=frozenset({"half-open"}),
         words=("kombu 5.6.2 has a bug that does this (celery#10502", "restart the worker"),
     ),
-    options=("--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.studies.defects.bench import DONE, Bench
-from harness.studies.defects.defect import Defect, Expected
+from harness.studies.defects.defect import Defect, Expected, prefork
 
 CHILDREN = 4
 SILENT_S = 20.0
@@ -33,5 +33,5 @@ DEFECT = Defect(
     differs="sentry-sdk, whose thread is reported with Celery; the events go nowhere",
     provoke=provoke,
     expected=Expected(states=frozenset({"stuck"}), causes=frozenset({"fork-held-lock"}), words=("_batcher.py",)),
-    options=("--pool", "prefork", "--concurrency", str(CHILDREN), "--loglevel", "INFO"),
+    options=prefork(CHILDREN),
 )

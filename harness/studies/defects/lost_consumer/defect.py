@@ -34,5 +34,4 @@ DEFECT = Defect(
         causes=frozenset({"consumer-lost"}),
         words=("kombu 5.2.4 has a bug that does this (celery#8030", "restart the worker"),
     ),
-    options=("--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.studies.defects.bench import DONE, QUEUE, Bench
-from harness.studies.defects.defect import Defect, Expected
+from harness.studies.defects.defect import Defect, Expected, prefork
 
 EXECUTORS = 2
 SILENT_S = 20.0
@@ -29,5 +29,5 @@ DEFECT = Defect(
     differs="Celery alone, without Dagster; disable_sync_subtasks=False, as Dagster sets it",
     provoke=provoke,
     expected=Expected(states=frozenset({"stuck", "waiting"}), causes=frozenset({"waits-for-subtask"}), words=("subtask",)),
-    options=("--pool", "prefork", "--concurrency", str(EXECUTORS), "--loglevel", "INFO"),
+    options=prefork(EXECUTORS),
 )

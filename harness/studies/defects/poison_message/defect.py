@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.studies.defects.bench import Bench, nothing_runs
-from harness.studies.defects.defect import Defect, Expected
+from harness.studies.defects.defect import Defect, Expected, prefork
 
 PREFETCH = 2  # concurrency times worker_prefetch_multiplier
 SILENT_S = 20.0
@@ -31,5 +31,5 @@ DEFECT = Defect(
         causes=frozenset({"poison-unacked"}),
         words=("billiard 4.2.4 has a bug that does this (celery#10462", "never acknowledged", "restart the worker"),
     ),
-    options=("--pool", "prefork", "--concurrency", str(PREFETCH), "--loglevel", "INFO"),
+    options=prefork(PREFETCH),
 )

@@ -32,5 +32,4 @@ DEFECT = Defect(
         causes=frozenset({"redelivery-loop"}),
         words=("(redelivered)", "visibility_timeout that is longer than the longest task"),
     ),
-    options=("--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO"),
 )
