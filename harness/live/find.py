@@ -161,5 +161,5 @@ def option(words: Sequence[str], short: str, long: str) -> str:
 
 
 def _url(pid: int, names: Sequence[str]) -> str:
-    variables = dict(part.partition("=")[::2] for part in (procfs.read(f"/proc/{pid}/environ") or "").split("\0"))
+    variables = procfs.variables(pid)
     return next((variables[name] for name in names if variables.get(name)), "")

@@ -100,10 +100,8 @@ def _descriptors(pid: int, names: Names) -> Iterator[str]:
     """Where each leads; of an epoll set, what lies in it."""
     sockets = {one.inode: one for one in descriptors.sockets(pid)}
     for number in sorted(procfs.numbers(f"/proc/{pid}/fd")):
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{number}")
-        except OSError:
-            continue
+        if not (target := descriptors.link_of(pid, number)):
+            continue  # it was closed meanwhile
         kind, _, inode = target.partition(":[")
         if kind == "socket" and (one := sockets.get(int(inode[:-1]))):
             ends = [names.of("address", _end(*end)) for end in (one.local, one.remote)]

@@ -9,7 +9,6 @@ judge is that of `harness why`, and so are its words.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -196,10 +195,7 @@ def _at_a_peer(pid: int, tid: int) -> bool:
 
 def _target(pid: int, descriptor: int) -> str:
     """The name of a pipe or a socket; '' for anything else: a file or a terminal is no link between two processes."""
-    try:
-        found = os.readlink(f"/proc/{pid}/fd/{descriptor}")
-    except OSError:
-        return ""
+    found = descriptors.link_of(pid, descriptor)
     return found if found.startswith(("pipe:[", "socket:[")) else ""
 
 

@@ -52,7 +52,7 @@ def findings() -> list[Finding]:
     return [
         rights(os.geteuid(), procfs.read("/proc/self/status") or "", scope),
         hidden(procfs.read("/proc/self/mountinfo") or ""),
-        namespace(_link("/proc/self/ns/pid")),
+        namespace(procfs.link("/proc/self/ns/pid")),
         tools(Path(stacks.py_spy())),
         there(find.workers()),
     ]
@@ -164,10 +164,3 @@ def _cores(pid: int, looks: Iterable[Look]) -> str:
 
 def _warn(name: str, detail: str, cost: str, remedy: str) -> Finding:
     return Finding(name=name, status=Status.WARNING, detail=detail, cost=cost, remedy=remedy)
-
-
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""

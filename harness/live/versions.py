@@ -118,9 +118,9 @@ def _places(pid: int, argv: list[str]) -> list[str]:
     """Folders of packages: those of its libraries first, then those that its environment has."""
     mapped = (line[line.index("/") :] for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines() if "/" in line)
     found = [told["folder"] for file in mapped if (told := INSTALLED.match(file))]
-    variables = dict(part.partition("=")[::2] for part in (procfs.read(f"/proc/{pid}/environ") or "").split("\0"))
+    variables = procfs.variables(pid)
     roots = [variables.get("VIRTUAL_ENV", ""), *(str(PurePosixPath(word).parent.parent) for word in argv[:1] if "/" in word)]
-    roots.append(str(PurePosixPath(_link(f"/proc/{pid}/exe")).parent.parent))
+    roots.append(str(PurePosixPath(procfs.link(f"/proc/{pid}/exe") or "/").parent.parent))
     for root in roots:
         if root.startswith("/"):
             found += [
@@ -129,13 +129,6 @@ def _places(pid: int, argv: list[str]) -> list[str]:
                 if name.startswith("python3")
             ]
     return list(dict.fromkeys(found))
-
-
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return "/"
 
 
 def _names(folder: str) -> list[str]:

@@ -63,7 +63,7 @@ def leads_to(pid: int, descriptor: int) -> str:
 
     'TCP 127.0.0.1:6379 (established, process 12 valkey-server)', 'a pipe from process 7 python', '/var/lock/model.lock'.
     """
-    target = _target(pid, descriptor)
+    target = link_of(pid, descriptor)
     kind, _, rest = target.partition(":[")
     inode = int(rest[:-1]) if rest[:-1].isdigit() else 0
     if kind == "socket":
@@ -81,7 +81,7 @@ def holders_of(pid: int, call: Call) -> frozenset[int]:
     while a descriptor is on its way through a socket of anybody's (SCM_RIGHTS), for it may be one of these.
     """
     at = waited_at(pid, call, MOST + 1)
-    targets = [_target(pid, descriptor) for descriptor in at]
+    targets = [link_of(pid, descriptor) for descriptor in at]
     sockets_too = any(target.startswith("socket:") for target in targets)
     pairs = unix_pairs.peers() if sockets_too else {}
     ends = [_other_end(target, pairs) for target in targets]
@@ -102,7 +102,7 @@ def inherited(parent: int, children: Iterable[int]) -> list[str]:
 
 def socket_inodes(pid: int) -> set[int]:
     """Of the sockets that a process has open."""
-    targets = (_target(pid, descriptor) for descriptor in procfs.numbers(f"/proc/{pid}/fd"))
+    targets = (link_of(pid, descriptor) for descriptor in procfs.numbers(f"/proc/{pid}/fd"))
     return {_inode(target) for target in targets if target.startswith("socket:[")}
 
 
@@ -125,18 +125,16 @@ def in_flight() -> bool:
     """Whether any socket holds descriptors that nobody has taken yet (`scm_fds` of fdinfo; older kernels do not tell)."""
     for pid in procfs.numbers("/proc"):
         for descriptor in procfs.numbers(f"/proc/{pid}/fd"):
-            if _target(pid, descriptor).startswith("socket:"):
+            if link_of(pid, descriptor).startswith("socket:"):
                 found = SCM_FDS.search(procfs.read(f"/proc/{pid}/fdinfo/{descriptor}") or "")
                 if found and found[1] != "0":
                     return True
     return False
 
 
-def _target(pid: int, descriptor: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/fd/{descriptor}")
-    except OSError:
-        return ""
+def link_of(pid: int, descriptor: int) -> str:
+    """What a descriptor leads to: 'pipe:[7]', 'socket:[8]', a path; '' if it cannot be told."""
+    return procfs.link(f"/proc/{pid}/fd/{descriptor}")
 
 
 def _other_end(target: str, pairs: Mapping[int, int]) -> str:
@@ -239,7 +237,7 @@ def _holders(targets: Collection[str]) -> Iterator[tuple[int, int]]:
     """(process, descriptor) of all that have one of these open, as far as they may be looked at."""
     for pid in procfs.numbers("/proc"):
         for descriptor in procfs.numbers(f"/proc/{pid}/fd"):
-            if _target(pid, descriptor) in targets:
+            if link_of(pid, descriptor) in targets:
                 yield pid, descriptor
 
 

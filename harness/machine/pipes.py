@@ -6,12 +6,11 @@ That a write to it waits says that it is full. Opening it from outside would mak
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
 from harness.machine import procfs
-from harness.machine.descriptors import WRITES, waited_at
+from harness.machine.descriptors import WRITES, link_of, waited_at
 
 MODE = 3  # the bits of a descriptor's flags that tell whether it reads or writes
 
@@ -26,19 +25,19 @@ class Reader:
 
 def is_output(pid: int, descriptor: int) -> str:
     """'standard output', 'standard error', if it leads where that of the process does; '' otherwise."""
-    target = _target(pid, descriptor)
+    target = link_of(pid, descriptor)
     names = {2: "standard error", 1: "standard output"}
-    return next((name for number, name in names.items() if target and _target(pid, number) == target), "")
+    return next((name for number, name in names.items() if target and link_of(pid, number) == target), "")
 
 
 def readers(pid: int, descriptor: int) -> tuple[Reader, ...]:
     """Of the pipe that a process writes to, as far as others may be looked at."""
-    target = _target(pid, descriptor)
+    target = link_of(pid, descriptor)
     if not target.startswith("pipe:["):
         return ()
     found = []
     for other in procfs.numbers("/proc"):
-        ends = [one for one in procfs.numbers(f"/proc/{other}/fd") if _target(other, one) == target and not _writes(other, one)]
+        ends = [one for one in procfs.numbers(f"/proc/{other}/fd") if link_of(other, one) == target and not _writes(other, one)]
         if ends:
             found.append(Reader(pid=other, waits=_waits(other, frozenset(ends))))
     return tuple(found)
@@ -52,10 +51,3 @@ def _waits(pid: int, ends: frozenset[int]) -> bool:
 def _writes(pid: int, descriptor: int) -> bool:
     found = re.search(r"^flags:\s*([0-7]+)", procfs.read(f"/proc/{pid}/fdinfo/{descriptor}") or "", re.MULTILINE)
     return bool(found) and int(found[1], 8) & MODE == WRITES if found else False
-
-
-def _target(pid: int, descriptor: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/fd/{descriptor}")
-    except OSError:
-        return ""

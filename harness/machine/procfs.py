@@ -159,6 +159,19 @@ def call(pid: int, tid: int) -> Call | None:
     return found if found.arguments else None
 
 
+def link(path: str) -> str:
+    """Where a link leads; '' if the process has gone or we may not look."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def variables(pid: int) -> dict[str, str]:
+    """The environment that a process began with; {} if it may not be read."""
+    return dict(part.partition("=")[::2] for part in (read(f"/proc/{pid}/environ") or "").split("\0"))
+
+
 def numbers(folder: str) -> list[int]:
     try:
         return [int(name) for name in os.listdir(folder) if name.isdigit()]

@@ -6,7 +6,6 @@ of an epoll set). Nothing is asked of the process, and no socket is touched.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
@@ -42,7 +41,7 @@ class Queue:
 
 def of(pid: int) -> tuple[Wire, ...]:
     """The connections that this process has open; () if that may not be read."""
-    at = {descriptor: _link(pid, descriptor) for descriptor in procfs.numbers(f"/proc/{pid}/fd")}
+    at = {descriptor: descriptors.link_of(pid, descriptor) for descriptor in procfs.numbers(f"/proc/{pid}/fd")}
     places = {int(target[8:-1]): descriptor for descriptor, target in at.items() if target.startswith("socket:[")}
     if not places:
         return ()
@@ -84,10 +83,3 @@ def _watched(pid: int, descriptor: int) -> list[int]:
     """The inodes in an epoll set."""
     told = procfs.read(f"/proc/{pid}/fdinfo/{descriptor}") or ""
     return [int(inode, 16) for _, inode in TARGET.findall(told)]
-
-
-def _link(pid: int, descriptor: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/fd/{descriptor}")
-    except OSError:
-        return ""

@@ -7,7 +7,6 @@ sockets by port; what its event loop is registered for; what is queued and hande
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 import time
@@ -82,7 +81,7 @@ def _process(pid: int) -> dict[str, Any]:
     ports = {}
     for number in sorted(procfs.numbers(f"/proc/{pid}/fd")):
         leads = descriptors.leads_to(pid, number)
-        if port := known.get(_target(pid, number)):
+        if port := known.get(descriptors.link_of(pid, number)):
             ports[str(number)] = port
         found[str(number)] = visible(portable(leads))
         if "eventpoll" in leads:
@@ -93,13 +92,6 @@ def _process(pid: int) -> dict[str, Any]:
         "pid": pid, "threads": threads, "descriptors": found, "ports": ports, "epoll": loops,
         "stacks": visible(stacks.text(pid, native=False)).splitlines(),
     }  # fmt: skip
-
-
-def _target(pid: int, descriptor: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/fd/{descriptor}")
-    except OSError:
-        return ""
 
 
 def _thread(pid: int, tid: int) -> dict[str, Any]:
