@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.errors import BadInput, Exit, NothingMatches
+from harness.machine.system import linux
 from harness.terminal import complaints, console
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ def why(
     Exit code 0: it works, 20: it is stuck, which is proved, 21: it waits for something, 22: that cannot be said. With --task it
     is that of the request: 0 if it is done, 21 while it waits, 22 if it is nowhere to be seen.
     """
-    from harness.machine.system import linux
-
     linux()
     if probe:
         others = (deep, json_, as_markdown, archive is not None, with_names, broker, app, hostname, task)
@@ -65,9 +64,7 @@ def why(
     if json_ and as_markdown:
         raise BadInput("--json and --markdown are two forms of one answer", remedy="give one of them")
     chosen = choose.chosen(pids or (), app, hostname)
-    looked = [found for worker in chosen if (found := _looked(worker, deep, broker, named=bool(pids))) is not None]
-    if not looked:
-        raise NothingMatches("the Celery workers of this machine ended while they were looked at", remedy="try again")
+    looked = _all(chosen, deep, broker, named=bool(pids))
     if archive is not None:
         bundle.write(archive, looked, with_names=with_names)
         complaints.print(f"written: {archive}", markup=False, soft_wrap=True)
@@ -75,6 +72,14 @@ def why(
     url = broker or next((one.broker for one in chosen if one.broker), "")
     place = whereabouts.place(task, reports, url, [one.results for one in chosen if one.results]) if task else None
     raise typer.Exit(said(reports, place, as_json=json_, as_markdown=as_markdown))
+
+
+def _all(workers: Sequence[Worker], deep: bool, broker: str, *, named: bool) -> list[tuple[Seen, Report]]:
+    """What is said of each that has not ended meanwhile. Raises NothingMatches if all have."""
+    found = [one for worker in workers if (one := _looked(worker, deep, broker, named=named)) is not None]
+    if not found:
+        raise NothingMatches("the Celery workers of this machine ended while they were looked at", remedy="try again")
+    return found
 
 
 def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> tuple[Seen, Report] | None:

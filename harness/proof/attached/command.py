@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def ask_from_outside(order: SelftestOrder, *, deep: bool, time_limits: bool) -> None:
     """Run it, and print what is not right and what was promised."""
     from harness.proof.attached import workflow
-    from harness.proof.selftest import report, screen
+    from harness.proof.selftest import judgement, report, screen
 
     with console.status("") as status:
         told = workflow.run(
@@ -34,7 +34,7 @@ def ask_from_outside(order: SelftestOrder, *, deep: bool, time_limits: bool) -> 
     seen = sum(one.found.executors > 0 for one in passing)
     console.print(f"passing faults that still lasted when they were looked at: {seen} of {len(passing)}")
     console.print(f"records: {order.folder}/{workflow.RECORDS}", soft_wrap=True)
-    if any(not one.kept for one in promises if time_limits or not one.of_time):
+    if judgement.broken(promises, time_limits=time_limits):
         raise typer.Exit(Exit.CHECK_FAILED)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from harness.proof.attached.command import ask_from_outside
 from harness.proof.instrument.command import tested
 from harness.proof.selftest import screen
 from harness.terminal import console
+
+if TYPE_CHECKING:
+    from harness.proof.selftest.workflow import SelftestOrder
 
 
 def selftest(
@@ -25,7 +28,9 @@ def selftest(
         list[str] | None, typer.Option(help="Only this fault of the catalogue; can be given several times.")
     ] = None,
     environment: Annotated[str, typer.Option(help="The backend in whose environment the workers run.")] = "celery",
-    out: Annotated[Path | None, typer.Option(help="The self-test's folder: results/selftest, or results/instrument.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The self-test's folder: results/selftest, results/attached or results/instrument.")
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over: keep an earlier self-test aside, and complete nothing of it.")
     ] = False,
@@ -43,8 +48,7 @@ def selftest(
 
     With --instrument: measure what is known beforehand, such as textbook queues. Exit code 1: a figure misses its bound.
     """
-    from harness.proof.selftest import judgement, report
-    from harness.proof.selftest import workflow as tester
+    from harness.proof.selftest.workflow import SelftestOrder
 
     if instrument:
         from harness.proof.instrument.truths import TRUTHS
@@ -54,13 +58,21 @@ def selftest(
     if truth:
         raise BadInput("--truth chooses among the truth tests", remedy="give --instrument, too")
     out = out or Path("results/attached" if attached else "results/selftest")
-    order = tester.SelftestOrder(
+    order = SelftestOrder(
         times=times or 5, jobs=jobs, environment=environment, folder=out, pools=tuple(pool or ()), faults=tuple(fault or ()),
         fresh=fresh,
     )  # fmt: skip
     if attached:
         ask_from_outside(order, deep=deep, time_limits=time_limits)
-        return
+    else:
+        _judge(order, time_limits=time_limits)
+
+
+def _judge(order: SelftestOrder, *, time_limits: bool) -> None:
+    """Run it, and print injected against judged, what is not right and what was promised."""
+    from harness.proof.selftest import judgement, report
+    from harness.proof.selftest import workflow as tester
+
     with console.status("") as status:
         judged = tester.run(
             order,
@@ -69,6 +81,6 @@ def selftest(
         )
     promises = judgement.thresholds(judged)
     screen.verdicts(console, report.matrix(judged), report.misses(judged), [report.promise(one) for one in promises])
-    console.print(f"matrix: {out}/matrix.md, .csv, .json  records: {out}/trials.jsonl", soft_wrap=True)
-    if any(not one.kept for one in promises if time_limits or not one.of_time):
+    console.print(f"matrix: {order.folder}/matrix.md, .csv, .json  records: {order.folder}/trials.jsonl", soft_wrap=True)
+    if judgement.broken(promises, time_limits=time_limits):
         raise typer.Exit(Exit.CHECK_FAILED)

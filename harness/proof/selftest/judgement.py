@@ -171,6 +171,11 @@ def thresholds(judged: Sequence[Judged]) -> list[Threshold]:
     ]  # fmt: skip
 
 
+def broken(promises: Iterable[Threshold], *, time_limits: bool) -> bool:
+    """Whether any is; those of time count only with `time_limits`."""
+    return any(not one.kept for one in promises if time_limits or not one.of_time)
+
+
 def unproved(judged: Iterable[Judged]) -> float | None:
     """The share of the true hangs of which only `waiting` was said; None of a few, which are no sample of the catalogue."""
     outcomes = [one.outcome for one in judged if one.true_hang]
