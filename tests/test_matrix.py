@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.experiment import matrix
+from harness import environments
+from harness.experiment import experiment, matrix
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 
@@ -107,6 +108,24 @@ def test_cells_of_the_same_work_stand_together_after_what_they_are_read_beside()
         "theano-threads-c1-first-task-predict_on_batch",
         "theano-solo-c1-first-task-predict_on_batch",
     ]
+
+
+def test_what_people_ask_first_comes_first_after_its_own_baseline_alone() -> None:
+    blocks = {"backend": ["theano"], "pool": ["threads", "prefork"], "placement": ["first-task", "import"]}
+    parent = {"backend": ["theano"], "pool": ["prefork"], "parent": ["import", "predict"]}
+    ids = [cell.id for cell in matrix.with_controls(matrix.expand([blocks, parent]), cores=2)]
+    assert ids[:3] == [
+        "theano-in-process-c1-import-predict-single",
+        "theano-prefork-c1-import-predict",
+        "theano-prefork-c1-first-task-predict-parent-predict",
+    ]
+    assert ids.index("null@theano-prefork-c1-first-task-predict") < ids.index("theano-prefork-c1-first-task-predict")
+
+
+def test_the_quick_experiment_answers_the_famous_question_second() -> None:
+    spec = experiment.read("quick", backends=list(environments.descriptions()), workloads=["digits-cnn"])
+    ids = [cell.id for cell in matrix.with_controls(spec.expand(), cores=2)]
+    assert ids[:2] == ["tensorflow2-in-process-c1-import-predict-single", "tensorflow2-prefork-c2-import-predict"]
 
 
 def test_setting_the_threads_is_no_other_work() -> None:

@@ -53,6 +53,16 @@ def test_the_first_round_begins_with_the_baselines_and_the_others_spread_them() 
     assert any(one != first for one in others)
 
 
+def test_only_what_people_ask_first_does_not_wait_for_others_baselines() -> None:
+    asked = Cell(backend="tensorflow2", pool="prefork", placement="import")
+    cells = with_controls([*CELLS, asked], cores=2)
+    planned = plan.trials(cells, Settings(repeat=3), environments_ready={}, bundles={})
+    first = [item.cell for item in planned if item.trial == 1]
+    assert first[:2] == [asked.baseline(), asked]
+    assert sorted(cell.id for cell in first) == sorted(cell.id for cell in cells)
+    assert [cell.is_baseline for cell in first[2:]] == sorted((cell.is_baseline for cell in first[2:]), reverse=True)
+
+
 def test_no_cell_always_runs_after_the_same_other() -> None:
     before = {one[one.index(CELLS[-1]) - 1] for one in rounds(10)}
     assert len(before) > 2

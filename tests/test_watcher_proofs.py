@@ -41,14 +41,23 @@ def judged(
     verdicts: Sequence[tuple[float, Verdict]], folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: float
 ) -> tuple[watcher.Seen, float]:
     """A request that never ends, with a judge that says these from these moments on; and the last look."""
+    seen, last_s, _ = heard(verdicts, folder, monkeypatch, **settings)
+    return seen, last_s
+
+
+def heard(
+    verdicts: Sequence[tuple[float, Verdict]], folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: float
+) -> tuple[watcher.Seen, float, list[tuple[float, str]]]:
+    """Likewise, and what was said to the person who waits, and when."""
     one = plain_trial.trial(folder, NEVER_ENDS, settings=cut(**settings))
-    work = replay.assignment(one)
+    said: list[tuple[float, str]] = []
+    work = replay.assignment(one, say=lambda text: said.append((site.clock_s - START_S, text)))
     site = StoredSite(one.history, work)
     monkeypatch.setattr(
-        watcher, "judge", lambda looks: [said for at_s, said in verdicts if looks[-1].at_s - START_S >= at_s - 1e-6][-1]
+        watcher, "judge", lambda looks: [told for at_s, told in verdicts if looks[-1].at_s - START_S >= at_s - 1e-6][-1]
     )
     seen = Watcher(work, site).watch()
-    return seen, site.clock_s - START_S - plain_trial.EVERY_S
+    return seen, site.clock_s - START_S - plain_trial.EVERY_S, said
 
 
 WORKS = Verdict(state=State.WORKING)
@@ -67,6 +76,20 @@ def test_a_proof_goes_on_record_once_it_has_stood(
     assert (seen.ended_by, seen.verdict, seen.withdrawn) == ("verdict", proof, [])
     assert seen.judged_s == pytest.approx(START_S + 3.1, abs=0.11)
     assert last_s == pytest.approx(seen.judged_s - START_S + times * confirm_s, abs=0.21)
+
+
+def test_a_proof_is_told_at_once_and_so_is_that_it_does_not_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proof = replace(HANGS, reason="2 of 2 processes stand still")
+    _, _, said = heard([(0.0, WORKS), (3.0, proof)], tmp_path / "a", monkeypatch, confirm_s=6.0)
+    assert [text for _, text in said] == [
+        "hung: 2 of 2 processes stand still. This is proved; it goes on record if it stands for 6 s more"
+    ]
+    assert said[0][0] == pytest.approx(3.1, abs=0.21)
+    told = [(0.0, WORKS), (3.0, proof), (5.0, UNSURE)]
+    _, _, said = heard(told, tmp_path / "b", monkeypatch, confirm_s=60.0, limit_s=9.0)
+    assert [text for _, text in said[1:]] == ["the proof does not stand: it was not seen any more: cannot tell"]
+    _, _, said = heard([(0.0, WORKS), (3.0, proof)], tmp_path / "c", monkeypatch, confirm_s=0.0)
+    assert said == []
 
 
 @pytest.mark.parametrize("doubt", [WORKS, UNSURE])

@@ -90,6 +90,12 @@ class Cell:
     def is_control(self) -> bool:
         return self.backend in CONTROLS
 
+    @property
+    def is_asked_first(self) -> bool:
+        """Whether it is what people do before they know better, and ask about: a parent that has loaded the model is forked."""
+        loaded = self.placement in ("import", "import-predict") or self.parent in ("load", "predict")
+        return self.pool == "prefork" and loaded and not self.is_control
+
     def null_control(self) -> Cell:
         """The same pool, environment and traffic, with nothing computed."""
         return replace(
@@ -138,15 +144,21 @@ def expand(blocks: Iterable[Mapping[str, Sequence[Any]]]) -> list[Cell]:
 def with_controls(cells: Iterable[Cell], *, cores: int) -> list[Cell]:
     """The cells, in groups of the same work, each after the baselines and null controls that it is read beside.
 
-    A machine drifts: what all baselines did at the beginning of a long run says little of the cells at its end. `cores`: that
-    may be used, rounded up.
+    What people ask first comes first, after its own baseline alone: how it ends is the answer, and its figures, if it has any,
+    can wait for their controls. A machine drifts: what all baselines did at the beginning of a long run says little of the
+    cells at its end. `cores`: that may be used, rounded up.
     """
     found: dict[Cell, None] = {}
     for group in by_work(cells):
         real = [cell for cell in group if not cell.is_control and not cell.is_baseline]
         ceilings = [beside for cell in real for beside in cell.ceilings(cores)]
-        found |= dict.fromkeys([*ceilings, *(cell.null_control() for cell in real), *group])
+        found |= dict.fromkeys([*asked_first(real), *ceilings, *(cell.null_control() for cell in real), *group])
     return list(found)
+
+
+def asked_first(cells: Iterable[Cell]) -> list[Cell]:
+    """Of these, what people ask first, each after its baseline, which tells how long a request takes and whether it waits."""
+    return [each for cell in cells if cell.is_asked_first for each in (cell.baseline(), cell)]
 
 
 def by_work(cells: Iterable[Cell]) -> list[list[Cell]]:

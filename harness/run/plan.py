@@ -111,8 +111,8 @@ def trials(
     """All trials in order: round after round, so that a drift of the machine meets all cells alike.
 
     If repeated, each round is shuffled anew, so that no cell always runs after the same other. In the first the baselines
-    stay in front: they fill the warm compile caches, and say how long a request takes. The dice are for the order alone, see
-    `seeds` for others.
+    stay in front: they fill the warm compile caches, and say how long a request takes; only what people ask first does not wait
+    for others' baselines. The dice are for the order alone, see `seeds` for others.
     """
     dice = seeds.dice("order", settings.seed)
     planned = []
@@ -121,10 +121,17 @@ def trials(
         if settings.repeat > 1:
             order = [order[place] for place in dice.permutation(len(order))]
             if repetition == 1:
-                order.sort(key=lambda cell: not cell.is_baseline)
+                order = _answers_early(order)
         for cell in order:
             planned.append(_planned(cell, repetition, settings, environments_ready, bundles, broker_url))
     return planned
+
+
+def _answers_early(cells: Sequence[Cell]) -> list[Cell]:
+    """What people ask first, then the baselines, then the rest as they stand."""
+    known = set(cells)
+    first = [cell for cell in matrix.asked_first(cells) if cell in known]
+    return list(dict.fromkeys([*first, *(cell for cell in cells if cell.is_baseline), *cells]))
 
 
 def _planned(

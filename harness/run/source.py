@@ -70,6 +70,7 @@ class Slot:
         common: dict[str, Any] = {
             "cell": self.item.cell, "trial": self.item.trial, "settings": self.desk.settings, "broker": self.desk.server,
             "folder": self.folder, "evidence": self.evidence, "interrupted": self.desk.interrupted,
+            "say": lambda text: self.desk.say(f"{self.item.cell.id}: {text}"),
             "baseline_s": self.baseline_s, "baseline_first_s": self.baseline_first_s,
             "baseline_slowest_s": self.baseline_slowest_s, "baseline_waits": self.baseline_waits,
             "loss_shown": self.loss_shown,

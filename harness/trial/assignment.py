@@ -27,7 +27,7 @@ class Outside(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """`folder` is the trial's own scratch folder, `interrupted` tells of a Ctrl-C. `worker_broker_url`: where the worker is
-    to find the broker, if elsewhere than the client.
+    to find the broker, if elsewhere than the client. `say`: to the person who waits, while the trial goes on.
     """
 
     cell: Cell
@@ -48,6 +48,7 @@ class Assignment:
     application: Application | None = None  # somebody's own, instead of ours
     outside: Outside | None = None
     interrupted: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda text: None
 
     @property
     def limit_s(self) -> float:

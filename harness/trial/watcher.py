@@ -232,20 +232,23 @@ class Watcher:
     def _confirmed(self, verdict: Verdict, now: float) -> str:
         """A proof is shown at once, and goes on record once it has stood; any progress withdraws it."""
         self._proved_s, self._lapse = now, ""
+        shown = verdict.how is How.BEREFT and self.work.loss_shown
+        watched_s = (BEREFT_TIMES if verdict.how in LONGER and not shown else 1) * self.work.settings.confirm_s
         if self._shown is None:
             self._first_s = now
+            if watched_s:
+                self.work.say(f"hung: {verdict.reason}. This is proved; it goes on record if it stands for {watched_s:.0f} s more")
         self._shown = verdict
         if self.seen.shown_s is None:
             self.seen.shown_s = now
-        shown = verdict.how is How.BEREFT and self.work.loss_shown
-        times = BEREFT_TIMES if verdict.how in LONGER and not shown else 1
-        return "verdict" if now - self.seen.shown_s >= times * self.work.settings.confirm_s else ""
+        return "verdict" if now - self.seen.shown_s >= watched_s else ""
 
     def _withdraw(self, why: str) -> None:
         """The proof, if there was one, is none; it is kept as what we were wrong about."""
         if self._shown is not None:
             stood_s = self._proved_s - self._first_s
             self.seen.withdrawn.append(f"for {stood_s:.1f} s it was held proved: {self._shown.reason}; {why}")
+            self.work.say(f"the proof does not stand: {why.removeprefix('then ')}")
         self.seen.shown_s = self._shown = None
         self._lapse = ""
 
