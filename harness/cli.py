@@ -27,7 +27,7 @@ VERBS = {
     "pack": ("run", "pack", RUN),
     "recommend": ("decide.advise", "recommend", DECIDE),
     "compare": ("decide.compare", "compare", DECIDE),
-    "tune": ("decide.tune", "tune", DECIDE),
+    "tune": ("applications.tune", "tune", DECIDE),
     "bisect": ("decide.bisect", "bisect", DECIDE),
     "report": ("report", "report", DECIDE),
     "open": ("report", "open_", DECIDE),

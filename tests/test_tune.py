@@ -134,7 +134,7 @@ def test_scores_put_bounds_before_rates() -> None:
 
 def test_only_finalists_whose_workers_differ_too_much_are_measured_more_often(tmp_path: Path) -> None:
     from harness.decide.advise import constraints
-    from harness.decide.tune.tune import TuneOrder, undecided
+    from harness.decide.tune.tune import OfExperiment, TuneOrder, undecided
     from harness.experiment.experiment import Block, Experiment
     from tests.test_advise import FORK, SOLO, SPAWN, THREADS, fleet, written
 
@@ -142,7 +142,8 @@ def test_only_finalists_whose_workers_differ_too_much_are_measured_more_often(tm
     groups = {FORK: (20, 22, 24), SOLO: (20, 20, 20), SPAWN: (20, 20, 50), THREADS: (20, 22, 24)}
     bounds = constraints.parse(latency=["p99=30ms"], max_hang_rate="1%")
     block = Block.model_validate({"backend": ["tensorflow2"], "pool": ["solo"]})
-    order = TuneOrder(experiment=Experiment(name="e", summary="", cells=[block]), grid=list(groups), bounds=bounds, folder=run)
+    ask = OfExperiment(experiment=Experiment(name="e", summary="", cells=[block]))
+    order = TuneOrder(grid=list(groups), settings=ask.experiment.settings, ask=ask, bounds=bounds, folder=run)
     assert undecided(order, [FORK]) == []
     written(run, *(fleet(*p99_ms, cell=cell) for cell, p99_ms in groups.items()))
     assert undecided(order, [FORK, SOLO, SPAWN]) == [FORK], "the others keep the bound, or break it; hangs are another matter"

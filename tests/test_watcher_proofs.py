@@ -82,7 +82,7 @@ def test_a_proof_is_told_at_once_and_so_is_that_it_does_not_stand(tmp_path: Path
     proof = replace(HANGS, reason="2 of 2 processes stand still")
     _, _, said = heard([(0.0, WORKS), (3.0, proof)], tmp_path / "a", monkeypatch, confirm_s=6.0)
     assert [text for _, text in said] == [
-        "hung: 2 of 2 processes stand still. This is proved; it goes on record if it stands for 6 s more"
+        "hung: 2 of 2 processes stand still. This is proved, and goes on record if it stands for 6 s"
     ]
     assert said[0][0] == pytest.approx(3.1, abs=0.21)
     told = [(0.0, WORKS), (3.0, proof), (5.0, UNSURE)]

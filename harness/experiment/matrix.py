@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -21,6 +22,7 @@ CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session")
 OWN_APP, AS_WRITTEN = "app", "as-written"  # backend and placement of somebody's own application
 PARENT_DEEDS = ("nothing", "import", "build", "load", "predict")
 AUTO, ONE_THREAD = "auto", "1x1"
+NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.=]+")  # of a cell's variables: a dash would begin another part of its id
 FAULT = re.compile(
     r"(?P<kind>[a-z-]+)(:(?P<value>\d+(\.\d+)?))?(@(?P<after>\d+))?(x(?P<times>\d+))?"
     r"(%(?P<percent>\d+(\.\d+)?))?(\+(?P<every>\d+))?"
@@ -47,6 +49,7 @@ class Cell:
     start_window_s: float = 0.0  # worker_proc_alive_timeout; 0: raised out of the way
     max_tasks: int = 0  # worker_max_tasks_per_child: a child is replaced after so many; 0: never
     fault: str = ""  # what the faulty backend does, see FAULT
+    variables: str = ""  # of somebody's own application, that this cell has beside its owner's: 'A=1 B=two', see `variables_of`
 
     @property
     def venv(self) -> str:
@@ -68,6 +71,7 @@ class Cell:
             (self.start_window_s, 0.0, "w{:g}"),
             (self.max_tasks, 0, "m{}"),
             (self.fault.replace(":", "="), "", "{}"),
+            (NOT_IN_ID.sub("_", self.variables), "", "{}"),
         )
         return (*parts, *(form.format(value) for value, default, form in optional if value != default))
 
@@ -109,7 +113,7 @@ class Cell:
         return replace(
             self, pool=IN_PROCESS, concurrency=1, parent="nothing", traffic="single",
             placement=AS_WRITTEN if own else "import", engine_threads=AUTO if own else self.engine_threads,
-            prefetch=4, start_window_s=0.0, compile_cache="warm", max_tasks=0,
+            prefetch=4, start_window_s=0.0, compile_cache="warm", max_tasks=0, variables="",
         )  # fmt: skip
 
     def sibling(self) -> Cell:
@@ -223,6 +227,15 @@ def engine_threads(text: str) -> tuple[int | None, int | None]:
         return None, None
     intra, _, inter = text.partition("x")
     return int(intra), int(inter)
+
+
+def variables_of(text: str) -> dict[str, str]:
+    """Those of a cell, by name; quoted as for a shell.
+
+    >>> variables_of("OMP_NUM_THREADS=1 LD_PRELOAD='/usr/lib/a b.so'")
+    {'OMP_NUM_THREADS': '1', 'LD_PRELOAD': '/usr/lib/a b.so'}
+    """
+    return dict(word.split("=", 1) for word in shlex.split(text))
 
 
 def fault_options(text: str) -> dict[str, Any]:

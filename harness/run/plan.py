@@ -26,6 +26,7 @@ from harness.run.bundles import Bundle
 from harness.trial import outside
 
 CONTROL_CALLS = ("predict",)
+ADDED = ("variables",)  # to a cell later: trials without are of the same plan as before
 MEASURED_AS = 3  # raise it when trials measure something else: then earlier ones are of another plan
 
 
@@ -87,7 +88,8 @@ def key(cell: Cell, settings: Settings, **own: object) -> str:
 
     `own`: what the trial's source adds, as values that JSON has.
     """
-    asked = {"schema": MEASURED_AS, "cell": cell.as_dict(), "settings": settings.model_dump(exclude=set(REPEATS)), **own}
+    of_cell = {name: value for name, value in cell.as_dict().items() if name not in ADDED or value}
+    asked = {"schema": MEASURED_AS, "cell": of_cell, "settings": settings.model_dump(exclude=set(REPEATS)), **own}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from harness.worker import contract, own_variables, spec
 WITNESS_LIMIT_S, WITNESS_SHARE = 20.0, 0.3  # of the trial's limit: the serial calls alone take the rest
 VISITOR = "harness.worker.visitor"
 PREFORK_BY_NAME = "processes"
+#: fields of a cell that a search may vary, and the argument of `celery worker` that says each
+VARIED = {"prefetch": "--prefetch-multiplier", "max_tasks": "--max-tasks-per-child"}
 BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 
 
@@ -52,7 +54,8 @@ class Application:
 
     `celery`: its version, (0, 0) while it is not known. `queue`: which queue its worker is to consume, '' for its own choice.
     `queue_key`: the broker's key that its requests are pushed to; `messages`: a file with one message a row; `rows`: a file
-    with the arguments; `settings`: Celery settings of the trial; `witnesses`: processes that make the serial calls at once.
+    with the arguments; `settings`: Celery settings of the trial; `witnesses`: processes that make the serial calls at once;
+    `varied`: fields of a cell that its worker is told of, see `VARIED`.
     """
 
     app: str
@@ -68,6 +71,7 @@ class Application:
     settings: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
     witnesses: int = 2
+    varied: tuple[str, ...] = ()
 
     @property
     def queue_name(self) -> str:
@@ -85,8 +89,9 @@ class Application:
         queues = ["--queues", self.queue] if self.queue else []
         include = ",".join(filter(None, [self.own_variables.get(own_variables.INCLUDE, ""), VISITOR]))
         return [
-            str(self.python), "-m", "celery", "-A", self.app, "worker", *pool_arguments(cell, self.celery), *queues,
-            "--include", include, "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
+            str(self.python), "-m", "celery", "-A", self.app, "worker", *pool_arguments(cell, self.celery),
+            *varied_arguments(cell, self.varied), *queues, "--include", include, "--loglevel", "WARNING", "--without-mingle",
+            "--hostname", "harness@%h",
         ]  # fmt: skip
 
     def serial_command(self, seconds: float, requests: int, result: Path, limit_s: float) -> list[str]:
@@ -126,6 +131,14 @@ def pool_arguments(cell: Cell, celery: tuple[int, ...]) -> list[str]:
     forks = cell.pool == "prefork" and celery >= FIRST_CELERY_WITH_SPAWN
     arguments = [*POOLS[cell.pool].command(cell.concurrency), *(["--pool-start-method", "fork"] if forks else [])]
     return [PREFORK_BY_NAME if argument == "prefork" else argument for argument in arguments]
+
+
+def varied_arguments(cell: Cell, varied: Collection[str]) -> list[str]:
+    """`celery worker`'s, for what a search varies: they beat the application's settings. A child that is never replaced (0) is
+    left to these: no argument says never.
+    """
+    said = [(VARIED[name], getattr(cell, name)) for name in VARIED if name in varied]
+    return [word for option, value in said if value or option != "--max-tasks-per-child" for word in (option, str(value))]
 
 
 def told(path: Path) -> Any:

@@ -237,7 +237,7 @@ class Watcher:
         if self._shown is None:
             self._first_s = now
             if watched_s:
-                self.work.say(f"hung: {verdict.reason}. This is proved; it goes on record if it stands for {watched_s:.0f} s more")
+                self.work.say(f"hung: {verdict.reason}. This is proved, and goes on record if it stands for {watched_s:.0f} s")
         self._shown = verdict
         if self.seen.shown_s is None:
             self.seen.shown_s = now

@@ -37,6 +37,9 @@ Check = Annotated[
     str, typer.Option(help="A Python expression that is true for a right answer; it may use result, args, kwargs and row.")
 ]
 Tolerance = Annotated[float, typer.Option(min=0, help="How far a number may be from that of the serial calls: 0.001 is 0.1 %.")]
+Traffic = Annotated[
+    str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")
+]
 Requests = Annotated[int, typer.Option(min=1, help="Minimum number of requests per pool.")]
 MeasureS = Annotated[float, typer.Option(min=0.1, help="Measuring time per pool, in seconds.")]
 ReadyLimit = Annotated[float, typer.Option(min=1, help="Maximum time until a worker is ready, in seconds.")]
@@ -113,9 +116,7 @@ def probe(
     noise_limit: Annotated[
         float, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
     ] = 0.5,
-    traffic: Annotated[
-        str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")
-    ] = "closed-4",
+    traffic: Traffic = "closed-4",
     repeat: Repeat = None,
     fresh: Fresh = False,
     retry: Retry = "invalid",

@@ -27,7 +27,8 @@ EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list o
 @dataclass(frozen=True, kw_only=True)
 class ProbeOrder:
     """`folder`: where the application is started; `variables`: all that it is started with, of which `own` are those of
-    `env_file`; `rows`: arguments of requests."""
+    `env_file`; `rows`: arguments of requests. `grid`: the cells, if they are others than each of `pools` with each of
+    `concurrency`; `varied`: fields of a cell that the worker is told of, instead of what the application says, see `VARIED`."""
 
     app: str
     task: str
@@ -47,6 +48,8 @@ class ProbeOrder:
     tolerance: float = RTOL
     fresh: bool = False
     retry: frozenset[Outcome] = frozenset()
+    grid: tuple[Cell, ...] = ()
+    varied: tuple[str, ...] = ()
 
     @property
     def workload(self) -> str:
@@ -56,7 +59,7 @@ class ProbeOrder:
 
 def cells(order: ProbeOrder) -> list[Cell]:
     """The serial calls first, then each pool with each concurrency."""
-    real = [
+    real = list(order.grid) or [
         Cell(
             backend=OWN_APP, pool=pool, concurrency=concurrency, placement=AS_WRITTEN, call="task", workload=order.workload,
             traffic=order.traffic,

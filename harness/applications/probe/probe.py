@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from harness.applications.probe import again, learn
+from harness.applications.probe import again, learn, varied
+from harness.applications.probe.header import APPLICATION, from_here
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells
-from harness.applications.probe.source import APPLICATION, ApplicationSource, from_here
+from harness.applications.probe.source import ApplicationSource
 from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.matrix import OWN_APP
@@ -33,9 +34,11 @@ def run(order: ProbeOrder, screen: workflow.Screen) -> pd.DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """An order, as the run loop takes it."""
+    """An order, as the run loop takes it. `known`: the source of an earlier run of the same search, and where this one's is
+    kept for the next; its application is not asked anew, and its serial calls are not made again."""
 
     order: ProbeOrder
+    known: list[ApplicationSource] = field(default_factory=list)
 
     @property
     def terms(self) -> Terms:
@@ -60,18 +63,26 @@ class Probe:
 
     def source(self, desk: Desk) -> ApplicationSource:
         """Ask the application what it is. Raises BadInput or HarnessError with its log."""
-        order = self.order
-        desk.say(f"asking {order.app} what it is")
-        bare = _bare(order, desk)
-        facts = learn.facts(order, bare, desk)
-        for line in facts.said:
-            desk.say(f"settings: {line}")
+        order, bare = self.order, _bare(self.order, desk)
+        before = self.known[-1] if self.known else None
+        facts = before.facts if before else _asked(order, bare, desk)
         whole = _complete(bare, facts, order, desk)
-        return ApplicationSource(
+        found = ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say, rows=len(order.rows),
             call_again=partial(again.calls, whole, desk.server.url, desk.interrupted),
         )  # fmt: skip
+        self.known[:] = [found.goes_on_from(before) if before else found]
+        return self.known[-1]
+
+
+def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> Facts:
+    """What the application is, and what is said of its settings."""
+    desk.say(f"asking {order.app} what it is")
+    found = learn.facts(order, bare, desk)
+    for line in varied.said(found.said, order.varied):
+        desk.say(f"settings: {line}")
+    return found
 
 
 def _bare(order: ProbeOrder, desk: Desk) -> Application:
@@ -89,7 +100,7 @@ def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk) ->
     messages.write_text(json.dumps(list(facts.messages)))
     return replace(
         bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"], celery=facts.celery,
-        limits=facts.limits, witnesses=max([FEWEST_WITNESSES, *order.concurrency]),
+        limits=facts.limits, witnesses=max([FEWEST_WITNESSES, *order.concurrency]), varied=order.varied,
     )  # fmt: skip
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe import checks, code_change, one_thread, patience, results, seen, words
+from harness.applications.probe import checks, code_change, header, one_thread, patience, results, seen, varied, words
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.implicated import implicated
@@ -21,7 +18,7 @@ from harness.applications.probe.order import ProbeOrder, cells
 from harness.applications.probe.seen import Seen
 from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
-from harness.experiment.matrix import OWN_APP, Cell
+from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.judge.causes import LOST_THREADS
 from harness.records.answers import Requests
@@ -36,7 +33,6 @@ from harness.trial.application import Application
 from harness.trial.assignment import Assignment
 from harness.trial.left import Ending, Left
 
-APPLICATION = "application"  # of run.json
 BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
 MOVED = (
@@ -75,9 +71,14 @@ class ApplicationSource:
             for cell in cells(self.order)
         ]
 
+    def goes_on_from(self, before: ApplicationSource) -> ApplicationSource:
+        """With what answers are held against, as the serial calls of an earlier run of the same search settled it."""
+        names = ("check", "checked", "rows", "spoiler", "serial", "notes", "whole", "changes")
+        return replace(self, **{name: getattr(before, name) for name in names})
+
     def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
-        """Its sibling, where the pool was over-subscribed."""
-        return one_thread.follows(item, records, self.one_thread, self._key(item.cell.sibling()))
+        """Its sibling, where the pool was over-subscribed; a search names itself what it varies."""
+        return [] if self.order.grid else one_thread.follows(item, records, self.one_thread, self._key(item.cell.sibling()))
 
     @property
     def one_thread(self) -> dict[str, str]:
@@ -86,6 +87,8 @@ class ApplicationSource:
 
     def again(self, todo: Sequence[Planned]) -> list[Planned]:
         """The serial calls: their answers are the reference, and are not kept."""
+        if self.serial is not None:
+            return []
         serial = next(item for item in self.planned() if item.cell.is_baseline)
         return [serial] if todo and serial not in todo else []
 
@@ -95,13 +98,13 @@ class ApplicationSource:
     @contextmanager
     def assignment(self, slot: Slot) -> Iterator[Assignment]:
         broker.emptied(slot.desk.server.url)
-        cell, application = slot.item.cell, self.application
-        settings = slot.desk.settings.model_copy(update={"limit_s": self._limit_s(cell)})
-        if cell.plain:
-            application = replace(application, own_variables={**application.own_variables, **self.one_thread})
+        settings = slot.desk.settings.model_copy(update={"limit_s": self._limit_s(slot.item.cell)})
         yield slot.assignment(
-            environment=self.environment, bundle=Path(), rows=self.rows, application=application, settings=settings
+            environment=self.environment, bundle=Path(), rows=self.rows, application=self._in(slot.item.cell), settings=settings
         )  # fmt: skip
+
+    def _in(self, cell: Cell) -> Application:
+        return varied.in_cell(self.application, cell, self.one_thread)
 
     def _limit_s(self, cell: Cell) -> float:
         asked = self.order.settings.limit_s
@@ -119,7 +122,7 @@ class ApplicationSource:
         requests = self._checked(left)
         if requests is not None and requests.wrong.any() and self._has_moved(left):
             requests = self._checked(left)
-        self._seen = seen.of(left, requests, self.facts.told.get("expected", {}))
+        self._seen = seen.of(left, requests, varied.expected(self.facts.told.get("expected", {}), self.order.varied))
         return requests
 
     def _checked(self, left: Left) -> Requests | None:
@@ -188,7 +191,7 @@ class ApplicationSource:
         unchecked = self.check is checks.anything
         doubts = [NOT_CHECKED] if unchecked else []
         outcome = Outcome.UNCHECKED if unchecked and record.outcome is Outcome.OK else record.outcome
-        cell, limits = record.as_cell, self.application.limits
+        cell, limits = record.as_cell, self._in(record.as_cell).limits
         coverage = self.check.coverage() if isinstance(self.check, Reference) else ""
         compared = [f"compared: {coverage}"] if coverage and record.answers.ok else []
         alike = [f"{self.spoiler} without Celery, too"] if self.spoiler and record.outcome in BY_A_ROW else []
@@ -199,7 +202,8 @@ class ApplicationSource:
         decides = words.by_settings(record, limits, self.serial)
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         said = [told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
-        notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
+        settings = varied.said(self.facts.said, self.order.varied)
+        notes = [*settings, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
@@ -248,34 +252,9 @@ class ApplicationSource:
         )  # fmt: skip
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        order, known = self.order, self.facts.told
-        changes = [vars(change) for change in self.changes] or before.get(APPLICATION, {}).get("changes", [])
-        return {
-            "experiment": {
-                "name": "probe", "summary": f"{order.task} of {order.app} in every pool", "cells": [],
-                "settings": order.settings.model_dump(),
-            },
-            "environments": {OWN_APP: {"interpreter": known["python"], "installed": dict(self.environment.installed)}},
-            APPLICATION: {
-                "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
-                "rows_digest": _digest(order.rows), "tolerance": order.tolerance, "check": order.check,
-                "from_here": from_here(order), "celery": list(self.application.celery),
-                "consumed": self.application.queue_name, "said": self.facts.said, "told": known["told"],
-                "limits": asdict(self.application.limits),
-                "checked": self.checked, "changes": changes, "one_thread": self.one_thread,
-            },
-        }  # fmt: skip
-
-
-def from_here(order: ProbeOrder) -> dict[str, str]:
-    """Where the application lies, seen from the run's folder: `harness recommend` may be asked from anywhere."""
-    known = {"folder": order.folder, "python": order.python, "env_file": order.env_file}
-    return {name: os.path.relpath(path, order.out) for name, path in known.items() if path is not None}
-
-
-def _digest(rows: Sequence[Any]) -> str:
-    """Of the arguments: other ones are another probe."""
-    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:12]
+        changes = [vars(change) for change in self.changes] or before.get(header.APPLICATION, {}).get("changes", [])
+        found = {"checked": self.checked, "changes": changes, "one_thread": self.one_thread}
+        return header.of(self.order, self.facts, self.application, self.environment.installed, found)
 
 
 def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
@@ -295,4 +274,6 @@ def why_skipped(cell: Cell, facts: Facts) -> str:
         return ""
     if cell.pool in ("gevent", "eventlet") and cell.pool not in facts.told["green"]:
         return f"{cell.pool} is not installed in the application's environment"
+    if cell.max_tasks and POOLS[cell.pool].executors != "processes":
+        return f"{cell.pool} has no child processes to replace"
     return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=facts.celery) or ""

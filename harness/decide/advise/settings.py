@@ -17,9 +17,9 @@ from harness.backends import cookbook
 from harness.backends.cookbook.book import Cookbook
 from harness.backends.cookbook.placements import PLACEMENTS
 from harness.errors import BadInput
-from harness.experiment.matrix import Cell, engine_threads
+from harness.experiment.matrix import Cell, engine_threads, variables_of
 from harness.experiment.pools import POOLS
-from harness.trial.application import pool_arguments
+from harness.trial.application import pool_arguments, varied_arguments
 
 APP = "proj.tasks:app"  # whatever the user's is called
 
@@ -98,12 +98,13 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     python = application.get("python", "")
     celery = (python, "-m", "celery") if python else ("celery",)
     pool = pool_arguments(cell, tuple(application.get("celery", ())))
-    variables = dict(application.get("one_thread", {})) if cell.plain else {}
+    variables = {**(application.get("one_thread", {}) if cell.plain else {}), **variables_of(cell.variables)}
     change = "the command line below needs no change of the application"
+    arguments = [*pool, *varied_arguments(cell, application.get("varied", ())), *queues]
     return Setup(
-        command=(*celery, "--app", application["app"], "worker", *pool, *queues, "--loglevel", "WARNING", "--without-mingle"),
+        command=(*celery, "--app", application["app"], "worker", *arguments, "--loglevel", "WARNING", "--without-mingle"),
         environment=variables, celery={}, code="",
-        change=f"{change}; its native libraries are given one thread each" if variables else change,
+        change=f"{change}; its native libraries are given one thread each" if cell.plain and variables else change,
         folder=application.get("folder", ""), env_file=application.get("env_file", ""),
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ number of executors is best differs from pool to pool. In other dimensions rates
 fast in one pool is faster in all), which is why so few measurements suffice; `harness tune --replay` shows how many on a run
 that has the whole grid.
 
-A grid of few configurations (FEW) is measured whole.
+A grid of few configurations (FEW) is measured whole, and so is one of which all may be measured.
 
 A configuration that keeps every bound is better than one that does not; among those, more rows a second are; of those that
 do not, the one whose broken bound is nearest to being kept.
@@ -25,8 +25,8 @@ SHARE = 0.15  # of the grid, at most
 FEW = 16  # configurations that are all measured: a descent among so few saves little, and may leave out the best
 LEAST = 7  # may be measured, however small the share: about one round of the smallest grid that is shipped
 BLOCKS: tuple[tuple[str, ...], ...] = (
-    ("call",), ("batch",), ("pool", "concurrency"), ("engine_threads",), ("prefetch",), ("placement", "parent"),
-    ("backend", "environment"),
+    ("call",), ("batch",), ("pool", "concurrency"), ("engine_threads",), ("variables",), ("prefetch",), ("max_tasks",),
+    ("placement", "parent"), ("backend", "environment"),
 )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ class Search:
     def run(self) -> Cell:
         """Search; the best that was measured."""
         self._look([self.start])
-        if len(self.grid) <= FEW:
+        if len(self.grid) <= FEW or self.most >= len(self.grid):
             self._look(self.grid)
             return self.best
         best = self.start
@@ -116,7 +116,7 @@ def default(grid: Sequence[Cell], cores: int) -> Cell:
     """
     wishes: tuple[tuple[str, object], ...] = (
         ("pool", "prefork"), ("concurrency", cores), ("call", "predict"), ("batch", 1), ("engine_threads", "auto"),
-        ("prefetch", 4), ("placement", "first-task"),
+        ("variables", ""), ("prefetch", 4), ("max_tasks", 0), ("placement", "first-task"),
     )  # fmt: skip
     return max(grid, key=lambda cell: [getattr(cell, name) == value for name, value in wishes])
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from harness.decide.advise import candidates, constraints
 from harness.decide.advise.candidates import Candidate
@@ -20,8 +21,10 @@ from harness.machine import cores
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import estimate, experiment_source, workflow
+from harness.run import estimate, workflow
+from harness.run.experiment_source import RunOrder
 from harness.run.plan import Planned
+from harness.run.source import Ordered
 
 FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
 TRIALS = 3
@@ -32,18 +35,39 @@ CLOSER = "closer"  # the folder of what is measured with more requests
 CLOSER_LIMIT_S, CLOSER_TIMES, MOST_LIMIT_S = 60.0, 3.0, 3600.0  # a trial's limit there: at least, by its pace, at most
 
 
+class Ask(Protocol):
+    """How cells of the grid are run: an experiment's, or somebody's own application's."""
+
+    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path) -> Ordered:
+        """The order of these cells, each of whose trials is made again if its figures were spoiled."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class TuneOrder:
-    """`experiment`: its cells are the grid. `budget_s`: None for as long as the search takes."""
+class OfExperiment:
+    """Cells of an experiment, in our own workers. `model` and `rows`: the user's own, in place of a workload."""
 
     experiment: Experiment
-    grid: Sequence[Cell]
-    bounds: tuple[Bound, ...]
-    folder: Path
-    share: float = search.SHARE
-    budget_s: float | None = None
     model: Path | None = None
     rows: Path | None = None
+
+    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path) -> RunOrder:
+        return RunOrder(
+            experiment=self.experiment.model_copy(update={"settings": settings}), cells=list(cells), folder=folder,
+            model=self.model, rows=self.rows, retry=frozenset({Outcome.INVALID}),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOrder:
+    """`settings`: of the search's own trials. `budget_s`: None for as long as the search takes."""
+
+    grid: Sequence[Cell]
+    settings: Settings
+    ask: Ask
+    folder: Path
+    bounds: tuple[Bound, ...] = ()
+    share: float = search.SHARE
+    budget_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +131,13 @@ def advised(order: TuneOrder, answer: TuneAnswer) -> list[Candidate]:
 
 def _finals(order: TuneOrder, requests: int, paces_per_s: Sequence[float]) -> TuneOrder:
     """The order for finalists of these paces: with so many requests, and time for them; the order itself if it has as many."""
-    settings = order.experiment.settings
+    settings = order.settings
     if requests <= settings.requests:
         return order
     slowest = min((pace for pace in paces_per_s if pace), default=math.inf)
     limit_s = min(max(settings.limit_s, CLOSER_LIMIT_S, CLOSER_TIMES * requests / slowest), MOST_LIMIT_S)
     more = settings.model_copy(update={"requests": requests, "limit_s": limit_s})
-    return replace(order, folder=order.folder / CLOSER, experiment=order.experiment.model_copy(update={"settings": more}))
+    return replace(order, folder=order.folder / CLOSER, settings=more)
 
 
 def _search(grid: Sequence[Cell], measure: search.Measure, share: float) -> Search:
@@ -133,19 +157,12 @@ def _measured(
     order: TuneOrder, cells: Sequence[Cell], screen: workflow.Screen, until_s: float, *, trials: int = 1
 ) -> dict[Cell, Score]:
     """Run what there is time for. What was spoiled by others is run a second time."""
-    settings = order.experiment.settings.model_copy(update={"repeat": trials, "controls": False})
-    experiment = order.experiment.model_copy(update={"settings": settings})
+    settings = order.settings.model_copy(update={"repeat": trials, "controls": False})
     affordable = _affordable(cells, list(RunFolder(order.folder).current().values()), settings, until_s)
     if not affordable:
         return {}
     for _ in range(2):
-        workflow.run(
-            experiment_source.RunOrder(
-                experiment=experiment, cells=affordable, folder=order.folder, model=order.model, rows=order.rows,
-                retry=frozenset({Outcome.INVALID}),
-            ),
-            screen,
-        )  # fmt: skip
+        workflow.run(order.ask(affordable, settings, order.folder), screen)
         names, ended = {cell.id for cell in affordable}, RunFolder(order.folder).current().values()
         spoiled = any(record.spoiled and record.cell_id in names for record in ended)
         if not spoiled or time.monotonic() >= until_s:

@@ -46,7 +46,9 @@ def _of_workload(replayed: Replay, spec: Experiment, cells: list[Cell], folder: 
     yield at_least(f"{name}, replayed: reached of the best", replayed.reached, REACHED, note=_note(replayed.answer.best, best))
     yield at_most(f"{name}, replayed: share of the grid measured", replayed.answer.share, search.SHARE)
     grid = [cell for cell in cells if (cell.venv, cell.workload) == (best.venv, best.workload)]
-    answer = tune.live(tune.TuneOrder(experiment=spec, grid=grid, bounds=(), folder=folder / f"live-{best.workload}"), Silent())
+    ask, place = tune.OfExperiment(experiment=spec), folder / f"live-{best.workload}"
+    order = tune.TuneOrder(grid=grid, settings=spec.settings, ask=ask, bounds=(), folder=place)
+    answer = tune.live(order, Silent())
     ratio, note = _side_by_side(answer.best, best, spec, folder / f"pair-{best.workload}")
     yield at_least(f"{name}, live: reached of the best", ratio, REACHED, note=f"{_note(answer.best, best)}{note}")
     yield at_most(f"{name}, live: share of the grid measured", answer.share, search.SHARE)

@@ -1,0 +1,43 @@
+"""What a search varies of somebody's own worker: its arguments and its variables, cell by cell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness.experiment.matrix import Cell, variables_of
+from harness.trial.application import Application
+
+#: fields of a cell (`trial.application.VARIED`), and Celery's name of the setting that each replaces
+SETTINGS = {"prefetch": "worker_prefetch_multiplier", "max_tasks": "worker_max_tasks_per_child"}
+
+
+def in_cell(application: Application, cell: Cell, one_thread: Mapping[str, str]) -> Application:
+    """The application as this cell runs it. `one_thread`: the variables of a cell that is another one's sibling."""
+    given = {**(one_thread if cell.plain else {}), **variables_of(cell.variables)}
+    limits = application.limits
+    if "prefetch" in application.varied:
+        limits = replace(limits, prefetch_multiplier=cell.prefetch)
+    if "max_tasks" in application.varied and cell.max_tasks:
+        limits = replace(limits, max_tasks_per_child=cell.max_tasks)
+    return replace(application, own_variables={**application.own_variables, **given}, limits=limits)
+
+
+def settings_of(varied: Collection[str]) -> set[str]:
+    """Celery's names of the settings that are not the application's any more."""
+    return {SETTINGS[name] for name in varied}
+
+
+def said(lines: Sequence[str], varied: Collection[str]) -> list[str]:
+    """What is said of the application's settings, but for those that each cell says for itself.
+
+    >>> said(["worker_prefetch_multiplier is 1, kept: …", "task_acks_late is True, kept: …"], ["prefetch"])
+    ['task_acks_late is True, kept: …']
+    """
+    return [line for line in lines if line.partition(" ")[0] not in settings_of(varied)]
+
+
+def expected(told: Mapping[str, Any], varied: Collection[str]) -> dict[str, Any]:
+    """The settings that a worker was to have, but for those."""
+    return {name: value for name, value in told.items() if name not in settings_of(varied)}

@@ -1,0 +1,1 @@
+"""`harness tune`: the verb, for an experiment's cells and for somebody's own application. The search is `decide.tune`."""

@@ -1,0 +1,173 @@
+"""`harness tune`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.applications.probe import command as probed
+from harness.applications.probe.checks import RTOL
+from harness.applications.probe.command import Check, Cwd, EnvFile, MeasureS, Pools, Python, Queue, Tolerance, Traffic
+from harness.applications.probe.order import EXAMPLE, ProbeOrder
+from harness.applications.tune import grid as grids
+from harness.applications.tune.application import OfApplication
+from harness.decide.advise.command import told
+from harness.decide.options import Cores, Latency, MaxHangRate, Memory, MinThroughput
+from harness.decide.tune import screen
+from harness.decide.tune.tune import OfExperiment, TuneOrder, grid_of
+from harness.errors import BadInput
+from harness.experiment import matrix
+from harness.experiment.matrix import Cell
+from harness.machine import cores as machine_cores
+from harness.run import bundles, options, plan
+from harness.run.options import Model, Rows, Select
+from harness.run.screen import PrintingScreen
+from harness.run.workflow import Screen
+from harness.terminal import console
+
+App = Annotated[
+    str, typer.Option("--app", "-A", help="Search with your own application, as celery -A takes it: proj.tasks:app.")
+]
+Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
+Args = Annotated[
+    Path | None,
+    typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry."),
+]
+Concurrency = Annotated[
+    str, typer.Option(help="Numbers of executors to try: 1,2,4. Default: as many as cores, and twice as many.")
+]
+Prefetch = Annotated[str, typer.Option(help="Prefetch multipliers to try: 1,4. Default: the application's own.")]
+MaxTasks = Annotated[
+    str, typer.Option(help="After how many tasks a child is replaced, to try: 0,100. 0: as the application has it.")
+]
+Vary = Annotated[
+    list[str] | None, typer.Option(help="A variable and values to try: OMP_NUM_THREADS=1,2. Can be given several times.")
+]
+
+
+def tune(
+    name: Annotated[str, typer.Argument(help="An experiment whose cells are the grid, or a .toml file.")] = "grid",
+    app_: App = "",
+    task: Task = "",
+    args: Args = None,
+    python: Python = "python",
+    env_file: EnvFile = None,
+    cwd: Cwd = Path(),
+    pools: Pools = "",
+    concurrency: Concurrency = "",
+    prefetch: Prefetch = "",
+    max_tasks: MaxTasks = "",
+    vary: Vary = None,
+    queue: Queue = "",
+    check: Check = "",
+    tolerance: Tolerance = RTOL,
+    traffic: Traffic = "closed-4",
+    requests: Annotated[int, typer.Option(min=1, help="Minimum number of requests per configuration.")] = 30,
+    measure_s: MeasureS = 3.0,
+    limit_s: probed.Limit = 120.0,
+    noise_limit: Annotated[
+        float, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
+    ] = 0.5,
+    latency: Latency = None,
+    memory: Memory = "",
+    cores: Cores = None,
+    min_throughput: MinThroughput = None,
+    max_hang_rate: MaxHangRate = "",
+    select: Select = None,
+    budget: Annotated[str, typer.Option(help="Maximum time of the search, such as 10m.")] = "",
+    share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Maximum share that is measured of a grid of more than 16 cells; 1: all.")
+    ] = 0.15,
+    replay: Annotated[
+        Path | None, typer.Option(help="Run nothing: search the records of a run that has the whole grid.")
+    ] = None,
+    model: Model = None,
+    rows: Rows = None,
+    out: Annotated[Path | None, typer.Option(help="The search's folder; results/tune-EXPERIMENT if not given.")] = None,
+) -> None:
+    """Search a grid for the best configuration that keeps your limits, and measure only a few of its cells.
+
+    The grid is an experiment's, or of your own application: --app, with what its worker may have.
+    """
+    from harness.decide.advise import constraints, ranking
+    from harness.decide.tune import tune as tuner
+
+    bounds = constraints.parse(
+        latency=latency, memory=memory, cores=cores, min_throughput=min_throughput, max_hang_rate=max_hang_rate
+    )
+    if replay is not None:
+        for each in tuner.replay(replay, bounds, share):
+            screen.replayed(console, each)
+        return
+    within = constraints.seconds("--budget", budget) if budget else None
+    with contextlib.closing(PrintingScreen()) as printing:
+        if app_:
+            settings = options.settings(
+                measure_s=measure_s, requests=requests, limit_s=limit_s, warmup_limit_s=limit_s / 2, noise_limit=noise_limit,
+                controls=False,
+            )  # fmt: skip
+            asked = probed.read(
+                app=app_, task=task, args=_named(args), python=python, env_file=env_file, cwd=cwd, pools=pools,
+                concurrency=concurrency or by_cores(), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
+                settings=settings, out=out or Path("results/tune-app"), fresh=False, retry="invalid",
+            )  # fmt: skip
+            order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing)
+        else:
+            order = of_experiment(name, model, rows, select or [], out)
+        order = replace(order, bounds=bounds, share=share, budget_s=within)
+        answer = tuner.live(order, printing)
+    screen.tuned(console, answer)
+    told(ranking.advise(tuner.advised(order, answer), bounds), constraints.most_memory(bounds))
+
+
+def of_experiment(name: str, model: Path | None, rows: Path | None, select: Sequence[str], out: Path | None) -> TuneOrder:
+    """A search in the cells of an experiment. Raises BadInput."""
+    spec = options.experiment(name, {})
+    known = grid_of(spec, plan.why_skipped, bundles.USER_WORKLOAD if model else "")
+    return TuneOrder(
+        grid=chosen(known, select), settings=spec.settings, ask=OfExperiment(experiment=spec, model=model, rows=rows),
+        folder=out or Path("results") / f"tune-{spec.name}",
+    )  # fmt: skip
+
+
+def of_application(
+    asked: ProbeOrder, prefetch: str, max_tasks: str, vary: Sequence[str], select: Sequence[str], screen: Screen
+) -> TuneOrder:
+    """A search in what an application's worker may have; it is asked what it is. Raises BadInput or HarnessError."""
+    taken, kept = grids.numbers("--prefetch", prefetch, 1), grids.numbers("--max-tasks", max_tasks, 0)
+    cells = grids.cells(
+        asked.workload, asked.traffic, pools=asked.pools, concurrency=asked.concurrency, prefetch=taken, max_tasks=kept,
+        variables=grids.variables(vary),
+    )  # fmt: skip
+    grid = chosen(cells, select)
+    varied = tuple(name for name, values in (("prefetch", taken), ("max_tasks", kept)) if values)
+    ask = OfApplication(order=replace(asked, varied=varied))
+    return TuneOrder(grid=ask.possible(grid, screen), settings=asked.settings, ask=ask, folder=asked.out)
+
+
+def chosen(known: Sequence[Cell], select: Sequence[str]) -> list[Cell]:
+    """The grid. Raises BadInput."""
+    grid = matrix.select(known, select)
+    if len({(cell.venv, cell.workload, cell.traffic) for cell in grid}) != 1:
+        raise BadInput(
+            f"{len(grid)} cells are chosen, and not of one backend, workload and traffic",
+            remedy="--select 'tensorflow2-*' chooses among those of the grid",
+        )
+    return grid
+
+
+def by_cores() -> str:
+    """As many executors as cores that may be used, and twice as many."""
+    count = machine_cores.to_fill()
+    return f"{count},{2 * count}"
+
+
+def _named(args: Path | None) -> Path:
+    if args is None:
+        raise BadInput("--app goes with --task and --args", remedy=f"name the task, and a file of arguments {EXAMPLE}")
+    return args
