@@ -555,6 +555,57 @@ def test_what_celery_costs_per_request_is_said_if_it_decides(call_s: float | Non
     assert ranking.overhead([]) == ""
 
 
+OLD = replace(FORK, backend="tensorflow1")
+
+
+def of_releases(folder: Path, *groups: tuple[list[TrialRecord], str]) -> ranking.Advice:
+    """Each group with the release of TensorFlow that its trials ran on."""
+    return advised(
+        folder, *([one.changed(asked={"versions": {"tensorflow": version}}) for one in group] for group, version in groups)
+    )
+
+
+def test_each_engine_has_its_answer_and_one_past_its_end_of_life_is_never_the_headline(tmp_path: Path) -> None:
+    new = (trials(FORK, 30, 31, 32), "2.21.0"), (trials(SOLO, 20, 20, 21), "2.21.0")
+    old = (trials(OLD, 500, 501, 502), "1.15.5")
+    advice = of_releases(tmp_path, *new, old)
+    assert [one.id for one in advice.best] == [FORK.id]
+    assert advice.runner_up
+    assert advice.runner_up.id == SOLO.id
+    assert [(one.engine, one.best[0].id) for one in advice.engines] == [("tensorflow2", FORK.id), ("tensorflow1", OLD.id)]
+    assert pages.headline(advice) == (
+        f"digits-cnn, closed-4: use {FORK.id}: 31 rows/s, p50 10 ms, 500 MiB in 3 trials; of the engines that are maintained, "
+        "tensorflow2 was measured"
+    )
+    first, second, *_ = pages.lines(advice)
+    assert first.startswith(f"with tensorflow2: use {FORK.id}: 30.99 rows/s (28.6 - 33.58 at 95 %")
+    assert second.startswith(f"with tensorflow1: use {OLD.id}: 501 rows/s (")
+    assert second.endswith("tensorflow 1.15.5 is past its end of life: the last release, 1.15.5, is of January 2021")
+    (told,) = json.loads(data.as_json([advice]))
+    assert [(one["engine"], bool(one["ended"]), one["best"][0]["cell"]) for one in told["engines"]] == [
+        ("tensorflow2", False, FORK.id), ("tensorflow1", True, OLD.id)
+    ]  # fmt: skip
+
+
+def test_an_engine_past_its_end_of_life_is_advised_if_no_other_serves_and_says_so(tmp_path: Path) -> None:
+    hung, old = (trials(FORK, hung=1), "2.21.0"), (trials(OLD, 500, 501, 502), "1.13.1")
+    advice = of_releases(tmp_path, hung, old)
+    assert [one.id for one in advice.best] == [OLD.id]
+    assert pages.lines(advice)[0] == "with tensorflow2: no configuration can be recommended from these data"
+    assert "past its end of life" in pages.lines(advice)[1]
+    (tmp_path / "alone").mkdir()
+    alone = of_releases(tmp_path / "alone", old)
+    assert alone.engines == ()
+    assert any(line.startswith("note: tensorflow 1.13.1 is past its end of life") for line in pages.lines(alone))
+
+
+def test_an_interpreter_past_its_end_of_life_is_noted(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", trials(FORK, 30, 31, 32))
+    (run / "run.json").write_text(json.dumps({"environments": {"tensorflow2": {"interpreter": "3.7.17"}}}))
+    (advice,) = ranking.advise(candidates.read_all([run], ()), ())
+    assert "note: Python 3.7 is past its end of life since June 2023" in pages.lines(advice)
+
+
 def test_no_winner_is_named_if_celerys_overhead_decides(tmp_path: Path) -> None:
     groups = (trials(FORK, 650, 651, 652), trials(SOLO, 160, 161, 162), trials(IMPORT, 1, hung=1))
     known, bounds = measured(tmp_path, *groups, memory="4GiB")
@@ -583,7 +634,7 @@ def test_one_configuration_that_alone_serves_is_the_answer_though_overhead_decid
     known, bounds = measured(tmp_path, trials(FORK, 1, hung=1), trials(SOLO, 160, 161, 162))
     (advice,) = ranking.advise(map(short, known), bounds)
     assert ([one.id for one in advice.best], advice.alike) == ([SOLO.id], ())
-    assert pages.headline(advice) == f"digits-cnn, closed-4: use {SOLO.id}"
+    assert pages.headline(advice) == f"digits-cnn, closed-4: use {SOLO.id}: 161 rows/s, p50 24.8 ms, 500 MiB in 3 trials"
     assert advice.overhead.endswith("and with it 161 are served per second")
 
 

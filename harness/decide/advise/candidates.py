@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from harness.atlas import against, stored
 from harness.certainty.intervals import Span, of_one_more
-from harness.decide.advise import fresh
+from harness.decide.advise import ends, fresh
 from harness.decide.advise.constraints import HANG_RATE, Bound
 from harness.decide.compare.sides import Side, machines_differ, read, same_probe
 from harness.errors import BadInput
@@ -51,6 +52,8 @@ class Candidate:
     atlas: str = ""  # how trials of its kind failed in the atlas, though none of its own did
     application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
     notes: tuple[str, ...] = ()  # of its records: what a reader has to know beside the figures
+    ended: str = ""  # that its engine is past its end of life, in words
+    old: str = ""  # that its interpreter is
     broken: tuple[Bound, ...] = ()
     unknown: tuple[Bound, ...] = ()
 
@@ -150,6 +153,7 @@ def _candidate(
         unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
         doubts=doubts.deciding(trials), application=side.application, notes=tuple(notes.of(trials)),
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
+        ended=ends.engine(trials[0].asked.versions), old=ends.python(side.interpreters.get(cell.venv, ""), date.today()),
     )  # fmt: skip
 
 

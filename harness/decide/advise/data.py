@@ -22,6 +22,10 @@ def _data(one: Advice) -> dict[str, Any]:
         "traffic": one.traffic,
         "bounds": [str(bound) for bound in one.bounds],
         "answer": pages.headline(one),
+        "engines": [
+            {"engine": each.engine, "ended": each.ended, "best": [_candidate(best) for best in each.best]}
+            for each in one.engines
+        ],
         "provisional": one.provisional,
         "overhead": one.overhead,
         "siblings": list(one.siblings),

@@ -28,6 +28,15 @@ UNEVEN = (
 )
 
 
+def shown_s(seconds: float) -> str:
+    """A latency with three digits, in the unit that needs no exponent.
+
+    >>> shown_s(0.00678), shown_s(0.156), shown_s(1.12), shown_s(90.0)
+    ('6.78 ms', '156 ms', '1.12 s', '90 s')
+    """
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
 def figures(one: Candidate) -> str:
     """'531 rows/s (498 - 566 at 95 %; one fresh worker 460 - 613), p50 7.2 ms, 1.2 of 2 cores, 200 MiB, 5 trials'."""
     row = one.row
@@ -40,7 +49,7 @@ def figures(one: Candidate) -> str:
     for name in ("p50", "p95", "p99"):
         if (value := row[f"latency_{name}_s"]) is not None:
             end = row["fresh"][name].end
-            said.append(f"{name} {value * 1e3:.3g} ms{f' (one fresh worker at most {end * 1e3:.3g})' if end else ''}")
+            said.append(f"{name} {shown_s(value)}{f' (one fresh worker at most {shown_s(end)})' if end else ''}")
     if row["cpu_saturation"] is not None and row["cores_available"]:
         said.append(f"{row['cpu_saturation'] * row['cores_available']:.1f} of {row['cores_available']} cores")
     if row["peak_pss_bytes"] is not None:
@@ -63,12 +72,42 @@ def headline(advice: Advice) -> str:
     first = advice.best[0]
     more = len(advice.best) - 1
     others = f" ({more} more {'is' if more == 1 else 'are'} as fast, as far as the data show)" if more else ""
-    return f"{advice.workload}, {advice.traffic}: use {first.id}{others}{asked}"
+    return f"{advice.workload}, {advice.traffic}: use {first.id}{others}{asked}: {_in_short(first)}{_among(advice)}"
+
+
+def _in_short(one: Candidate) -> str:
+    """'35.1 rows/s, p50 109 ms, 762 MiB in 1 trial'."""
+    usual_s, peak = one.row["latency_p50_s"], one.row["peak_pss_bytes"]
+    known = [f"{one.rows_per_s:.3g} rows/s", f"p50 {shown_s(usual_s)}" if usual_s is not None else "",
+             f"{peak / 2**20:.0f} MiB" if peak is not None else ""]  # fmt: skip
+    return f"{', '.join(filter(None, known))} in {len(one.paces)} trial{'s' if len(one.paces) != 1 else ''}"
+
+
+def _among(advice: Advice) -> str:
+    """Of which engines it is the answer, if some that were measured are past their end of life."""
+    maintained = [one.engine for one in advice.engines if not one.ended]
+    if len(maintained) == len(advice.engines) or not advice.shown or advice.shown.ended:
+        return ""
+    return f"; of the engines that are maintained, {few(maintained)} {'was' if len(maintained) == 1 else 'were'} measured"
+
+
+def by_engine(advice: Advice) -> list[str]:
+    """The answer for each engine, if several were measured: who has one can hardly change it."""
+    return [f"with {one.engine}: {_own(one)}{f'; {one.ended}' if one.ended else ''}" for one in advice.engines]
+
+
+def _own(advice: Advice) -> str:
+    if advice.alike:
+        least = advice.alike[0]
+        return f"Celery's own overhead decides; any of {len(advice.alike)} serves, {least.id} with the least memory"
+    if advice.best:
+        return f"use {advice.best[0].id}: {figures(advice.best[0])}"
+    return "no configuration can be recommended from these data"
 
 
 def lines(advice: Advice) -> list[str]:
     """All of it but what to paste, one thought a line."""
-    return [*answer(advice), *vetoes(advice), *noted(advice)]
+    return [*by_engine(advice), *answer(advice), *vetoes(advice), *noted(advice)]
 
 
 def answer(advice: Advice) -> list[str]:
@@ -140,7 +179,8 @@ def noted(advice: Advice) -> list[str]:
         *advice.unused,
     ]
     cells = {one.id: one.notes for one in every}
-    return [f"note: {line}" for line in notes.counted(list(cells.values()))]
+    past = dict.fromkeys(text for one in every for text in (one.old, one.ended if not advice.engines else "") if text)
+    return [f"note: {line}" for line in (*past, *notes.counted(list(cells.values())))]
 
 
 def memory(one: Candidate, bytes_: float | None) -> str:

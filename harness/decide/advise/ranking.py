@@ -5,6 +5,9 @@ The best are a *set*: the fastest that keeps every bound, and all that cannot be
 within FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
 A sibling (one thread for each native library) that brought its pool nothing is not advised.
 
+Hardly anybody can change the engine, so each engine has advice of its own (`engines`); across them, one that is past its end of
+life (`ends`) is not advised if another one serves.
+
 If what Celery costs per request decides (`overhead`) and several serve, there is no best: the paces are those of Celery's own
 work, and a pool that is ahead in it is not ahead for the task.
 """
@@ -68,6 +71,9 @@ class Advice:
     overhead: str = ""
     alike: tuple[Candidate, ...] = ()
     siblings: tuple[str, ...] = ()  # a sentence each: what one thread for each native library brought
+    engine: str = ""  # of one engine's own advice
+    ended: str = ""  # that this engine is past its end of life, in words
+    engines: tuple[Advice, ...] = ()  # if several were measured: of each
 
     @property
     def provisional(self) -> bool:
@@ -85,24 +91,38 @@ def advise(candidates: Iterable[Candidate], bounds: Sequence[Bound]) -> list[Adv
     groups: dict[tuple[str, str], list[Candidate]] = {}
     for one in candidates:
         groups.setdefault(one.question, []).append(one)
-    return [_advice(group, tuple(bounds)) for group in groups.values()]
+    return [_by_engine(group, tuple(bounds)) for group in groups.values()]
 
 
-def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
-    fit = tuple(_useful([one for one in group if one.fit]))
+def _by_engine(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
+    """Of each engine, if there are several, and across them."""
+    engines: dict[str, list[Candidate]] = {}
+    for one in group:
+        engines.setdefault(one.cell.backend, []).append(one)
+    if len(engines) == 1:
+        return _advice(group, group, bounds)
+    maintained = [one for one in group if not one.ended]
+    leading = maintained if any(one.fit for one in maintained) else group
+    each = (replace(_advice(own, own, bounds), engine=name, ended=own[0].ended) for name, own in engines.items())
+    return replace(_advice(leading, group, bounds), engines=tuple(each))
+
+
+def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
+    """`leading`: of the group, those of which one may be advised."""
+    fit = tuple(_useful([one for one in leading if one.fit]))
     alike = tuple(sorted(fit, key=_memory)) if (decides := overhead(fit)) and len(fit) > 1 else ()
     ranked = [] if alike else sorted(fit, key=lambda one: -one.rows_per_s)
     best = sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
     rest = [one for one in ranked if one not in best]
     unknown = tuple(one for one in group if one.measured and one.unknown and not one.broken)
     workload, traffic = group[0].question
-    loosened = () if alike else tuple(_loosened(group, None, bounds))
+    loosened = () if alike else tuple(_loosened(leading, None, bounds))
     return Advice(
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
         slower=tuple(rest[1:]),
         behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=alike,
         siblings=tuple(_siblings(group)),
-        sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else loosened,
+        sensitivity=tuple(_sensitivity(leading, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
         unfit=tuple(one for one in group if one.measured and one.broken),
         unknown=unknown, unused=tuple(one for one in group if one.unused),

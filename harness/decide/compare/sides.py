@@ -29,6 +29,7 @@ class Side:
     figures: Mapping[tuple[str, int], Figures]  # by the record's own cell id and trial, computed where they are not on record
     machine: Mapping[str, Any]
     packages: Mapping[str, Mapping[str, str]]  # environment -> package -> version
+    interpreters: Mapping[str, str] = field(default_factory=dict)  # environment -> version of its Python
     plan: Mapping[str, Any] = field(default_factory=dict)  # the settings, broker and models that it ran with, by name
     started: str = ""
     application: Mapping[str, Any] | None = None  # of a probe: what `applications.probe` says of it, with its paths
@@ -49,6 +50,7 @@ def read(folder: Path) -> Side:
         figures={place: one for place, one in known.items() if one is not None},
         machine=header.get("machine", {}),
         packages={name: one.get("installed", {}) for name, one in header.get("environments", {}).items()},
+        interpreters={name: one.get("interpreter", "") for name, one in header.get("environments", {}).items()},
         plan=_plan(header),
         started=header.get("started", ""),
         application=_placed(header.get("application"), folder),
