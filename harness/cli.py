@@ -12,6 +12,7 @@ import typer
 from harness import __version__, extras
 from harness.errors import Exit, HarnessError, MissingTool
 from harness.terminal import complaints, console
+from harness.texts import without_secrets
 
 RUN, DECIDE, STUDY, PROVE = "Run", "Decide", "Study", "Prove the instrument"
 #: verb -> (the module of its room, the function there, its group), in the order of the help
@@ -133,7 +134,7 @@ def main() -> None:
 
 
 def complain(error: HarnessError) -> None:
-    complaints.print(f"error: {error}", soft_wrap=True, markup=False)
+    complaints.print(f"error: {without_secrets(str(error))}", soft_wrap=True, markup=False)
     if error.remedy:
         complaints.print(f"  {error.remedy}", soft_wrap=True, markup=False)
     if error.evidence:

@@ -1,14 +1,14 @@
 """Texts of others (exceptions, log lines, stacks, model names), made fit to be kept and shown.
 
 `visible`: control characters become what they are; an escape sequence would act on a terminal, and marks of direction would
-hide or reorder what stands beside them on a page. `portable`: this machine's folders become what they are, so that evidence
-can be read, compared and published elsewhere. `escaped`: no markup in a table of Markdown.
+hide or reorder what stands beside them on a page. `portable`: this machine's folders become what they are, and secrets are
+taken out, so that evidence can be read, compared and published elsewhere. `escaped`: no markup in a table of Markdown.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,16 @@ from harness.places import CHECKOUT, home
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # all but tab and newline
 # From the beginning of a word, or a word of a million characters is tried from each of them.
 _INTERPRETER = re.compile(r"(?<![^\s\"'(<])[^\s\"'(<]*\.pyenv/versions/[^/\s]+")
+
+
+#: user and password of a URL, and what its options call a password, token or key
+SECRETS = re.compile(  # bounded, and from the beginning of a word: see _INTERPRETER
+    r"(?P<scheme>(?<!\w)\w{1,30}://)[^/\s@]{0,500}@|(?P<key>[?&;]\w{0,40}(?:pass|token|secret|key)\w{0,40}=)[^&;\s]+",
+    re.IGNORECASE,
+)
+SECRET_NAMES = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|DSN", re.IGNORECASE)  # of variables
+LEAST_SECRET = 6  # characters: a shorter value stands in many innocent words
+_hidden: set[str] = set()
 
 
 def visible(text: str) -> str:
@@ -36,12 +46,29 @@ def _folders() -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found.items(), key=lambda item: -len(item[0])))
 
 
+def hide(variables: Mapping[str, str]) -> None:
+    """From now on, take the values of those variables out of every text whose names say that they are secrets."""
+    _hidden.update(value for name, value in variables.items() if SECRET_NAMES.search(name) and len(value) >= LEAST_SECRET)
+
+
+def without_secrets(text: str) -> str:
+    """The text, without the user and password of a URL, what its options call a password, token or key, and what `hide` named.
+
+    >>> without_secrets("redis://me:secret@b:6379/0 and amqps://b?ssl_password=x&y=1")
+    'redis://***@b:6379/0 and amqps://b?ssl_password=***&y=1'
+    """
+    for value in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return SECRETS.sub(lambda found: f"{found['scheme']}***@" if found["scheme"] else f"{found['key']}***", text)
+
+
 def portable(text: str) -> str:
-    """The text with this machine's folders named: ENVIRONMENTS, CHECKOUT, PYTHON (an interpreter's own), ~."""
+    """The text without secrets, and with this machine's folders named: ENVIRONMENTS, CHECKOUT, PYTHON (an interpreter's own),
+    ~."""
     text = _INTERPRETER.sub("PYTHON", text)
     for folder, name in _folders():
         text = re.sub(rf"{re.escape(folder)}(?=[/\s:)\"']|$)", name, text)
-    return text
+    return without_secrets(text)
 
 
 def escaped(said: object) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import places
+from harness import cli, places, texts
+from harness.errors import BadInput
 from harness.texts import CHECKOUT, portable
 
 
@@ -23,3 +24,37 @@ from harness.texts import CHECKOUT, portable
 )
 def test_folders_of_the_machine_are_named_by_what_they_are(text: str, kept: str) -> None:
     assert portable(text) == kept
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that an application's variables hold."""
+    monkeypatch.setattr(texts, "_hidden", set())
+    texts.hide({
+        "SHOP_DB_PASSWORD": "correct horse", "STRIPE_API_KEY": "sk_live_77", "AWS_SECRET_ACCESS_KEY": "wJalrX/7MD",
+        "SHOP_KEYS": "4242424", "TOKEN": "abc", "SHOP_REGION": "eu-central",
+    })  # fmt: skip
+
+
+def test_secrets_of_the_applications_variables_and_of_urls_stand_in_no_evidence(secrets: None) -> None:
+    said = portable(
+        "OperationalError: FATAL: password 'correct horse' for postgres://shop:hunter2@db.prod:5432/shop?sslpassword=x&a=1 "
+        "(sk_live_77, wJalrX/7MD) in eu-central, 4242424, abc"
+    )
+    assert said == (
+        "OperationalError: FATAL: password '***' for postgres://***@db.prod:5432/shop?sslpassword=***&a=1 "
+        "(***, ***) in eu-central, 4242424, abc"  # what is no secret by its name, or too short to tell, stays
+    )
+
+
+def test_an_error_on_the_terminal_shows_no_secret(secrets: None, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.complain(BadInput("the application failed: no access for amqp://me:hunter2@mq with sk_live_77", remedy="see its log"))
+    told = capsys.readouterr().err
+    assert "amqp://***@mq with ***" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("start", ["", "?", "a://"])
+def test_a_long_word_is_searched_for_secrets_once(start: str) -> None:
+    word = start + "k" * 2_000_000  # read from each of its characters, it would take hours
+    assert texts.without_secrets(word) == word

@@ -9,8 +9,7 @@ import harness
 from harness.judge.singular import of_one
 from harness.live import screen
 from harness.live.answer import Executor, Report, State, duration
-from harness.live.redact import without_secrets
-from harness.texts import escaped
+from harness.texts import escaped, without_secrets
 
 HEAD = ("process", "thread", "state", "what it does", "for", "waits for", "held by")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.live.versions import INSTALLED
 from harness.places import PACKAGE
-from harness.texts import visible
+from harness.texts import visible, without_secrets
 
 STANDARD = re.compile(r"^.*/lib(?:64)?/python3\.\d+t?/(?P<rest>[^/].*)$")
 FROZEN = re.compile(r"^<frozen (?P<rest>[\w.]+)>$")
@@ -30,7 +30,6 @@ ADDRESS = (
     r"|[\w-]+(?:\.[\w-]+)+:\d+)"
 )
 PATH = r"(?P<path>(?<![\w.])[~\w]*/[^\s,;:()\[\]\"']+)"
-SECRETS = re.compile(r"(?P<scheme>\w+://)[^/\s@]*@|(?P<key>[?&;]\w*(?:pass|token|secret|key)\w*=)[^&;\s]+", re.IGNORECASE)
 SYSTEMS = re.compile(r"^(ld-linux|lib(c|m|dl|pthread|rt|stdc\+\+|gcc_s|ssl|crypto|python3[\w.]*))[.-]")  # shared objects
 ROOMS = ("live", "judge", "observe", "machine", "errors.py", "broker.py")  # whose words may stand in an answer
 #: names that tell nothing of anybody
@@ -38,15 +37,6 @@ COMMON = frozenset(
     ("celery", "python", "python3", "valkey-server", "redis-server", "redis", "rediss", "valkey", "amqp", "beam.smp",
      "postgres", "MainThread", "mysqld", "pid", "tid")
 )  # fmt: skip
-
-
-def without_secrets(text: str) -> str:
-    """The text, without the user and password of a URL, and what its options call a password, token or key.
-
-    >>> without_secrets("redis://me:secret@b:6379/0 and amqps://b?ssl_password=x&y=1")
-    'redis://***@b:6379/0 and amqps://b?ssl_password=***&y=1'
-    """
-    return SECRETS.sub(lambda found: f"{found['scheme']}***@" if found["scheme"] else f"{found['key']}***", text)
 
 
 def within(filename: str) -> str:

@@ -19,7 +19,11 @@ from harness.experiment.experiment import Settings
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
+from harness.trial.application import BROKER_VARIABLES
 
+URL = re.compile(r"\w[\w+.-]*://(?:[^/\s@]*@)?(?P<host>[\w.-]+(?::\d+)?)")
+OF_TOOLS = re.compile(r"proxy$|^(pip|uv|npm|conda|cargo|git|ssh|go)", re.IGNORECASE)  # variables that no task asks
+HERE = re.compile(r"(localhost|127\.[\d.]+|0\.0\.0\.0)(:|$)")
 OURS = ("VIRTUAL_ENV", "PYTHONHOME")  # of the environment that the harness itself was started from
 EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list of arguments or an object of named ones'
 
@@ -100,6 +104,20 @@ def variables(own: Mapping[str, str], python: Path) -> dict[str, str]:
     found = {name: value for name, value in os.environ.items() if name not in OURS and not name.startswith("HARNESS_")}
     found |= own
     return {**found, "PATH": os.pathsep.join([str(python.parent), found.get("PATH", os.defpath)])}
+
+
+def hosts(variables: Mapping[str, str]) -> dict[str, str]:
+    """Hosts elsewhere that variables name in a URL, each with the variable.
+
+    >>> hosts({"DB": "postgres://me:pw@db.prod:5432/shop", "CELERY_BROKER_URL": "redis://mq/0", "CACHE": "redis://localhost/1"})
+    {'db.prod:5432': 'DB'}
+    """
+    found: dict[str, str] = {}
+    for name, value in sorted(variables.items()):
+        host = URL.match(value)
+        if host and name not in BROKER_VARIABLES and not OF_TOOLS.search(name) and not HERE.match(host["host"]):
+            found.setdefault(host["host"], name)
+    return found
 
 
 def interpreter(named: str) -> Path:

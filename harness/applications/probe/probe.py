@@ -13,7 +13,7 @@ import pandas as pd
 from harness.applications.probe import again, learn, varied
 from harness.applications.probe.header import APPLICATION, from_here
 from harness.applications.probe.learn import Facts
-from harness.applications.probe.order import ProbeOrder, cells
+from harness.applications.probe.order import ProbeOrder, cells, hosts
 from harness.applications.probe.source import ApplicationSource
 from harness.environments import Environment
 from harness.errors import BadInput
@@ -21,6 +21,7 @@ from harness.experiment.matrix import OWN_APP
 from harness.records.store import RunFolder
 from harness.run import workflow
 from harness.run.source import Desk, Terms
+from harness.texts import few, hide
 from harness.trial.application import Application
 
 FEWEST_WITNESSES = 2  # with other hash seeds each; more, if the busiest cell runs more requests at once
@@ -39,6 +40,10 @@ class Probe:
 
     order: ProbeOrder
     known: list[ApplicationSource] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """What the application's variables call a secret stands in no log, reason or page of the run."""
+        hide(self.order.variables)
 
     @property
     def terms(self) -> Terms:
@@ -78,6 +83,9 @@ class Probe:
 
 def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> Facts:
     """What the application is, and what is said of its settings."""
+    if known := hosts(order.variables):
+        named = few([f"{host} ({name})" for host, name in known.items()])
+        desk.say(f"note: its variables lead to {named}; the task is called for real, and may use what is there")
     desk.say(f"asking {order.app} what it is")
     found = learn.facts(order, bare, desk)
     for line in varied.said(found.said, order.varied):

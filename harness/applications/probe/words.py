@@ -16,7 +16,7 @@ from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
-from harness.texts import visible
+from harness.texts import visible, without_secrets
 from harness.trial.application import Limits
 from harness.trial.left import Ending
 
@@ -51,7 +51,7 @@ def _most_often(check: Reference) -> str:
 
 def _short(value: Any) -> str:
     """A JSON value, as text, of VALUE_MOST characters."""
-    text = visible(json.dumps(value, ensure_ascii=False, default=str))
+    text = without_secrets(visible(json.dumps(value, ensure_ascii=False, default=str)))
     return text if len(text) <= VALUE_MOST else f"{text[: VALUE_MOST - 1]}…"
 
 
