@@ -24,8 +24,8 @@ records are summarised; summaries decide.* The rooms, in the order in which a ru
     atlas           what was measured before, shipped: outcomes by engine, pool, placement, call
     report          a run as a page, as a table, in a notebook
     decide          compare, recommend, tune, bisect
-    applications    somebody's own application: probed, or written out
     studies         claims, incidents, contracts of the pools
+    applications    somebody's own application: probed, tuned, held to contracts, or written out
     proof           the instrument itself on trial
     display, notebook, pytest_plugin    other ways in and out
     errors, places, texts, terminal, extras     what every room may need
@@ -52,7 +52,8 @@ LAYERS = (
     ("run",),
     ("atlas", "live"),
     ("decide",),
-    ("report", "applications", "studies"),
+    ("report", "studies"),
+    ("applications",),
     ("proof", "notebook", "pytest_plugin"),
     ("cli",),
 )

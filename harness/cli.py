@@ -36,7 +36,7 @@ VERBS = {
     "atlas": ("atlas", "atlas", STUDY),
     "claims": ("studies.claims", "claims_", STUDY),
     "incidents": ("studies.claims", "incidents_", STUDY),
-    "contracts": ("studies.contracts", "contracts", STUDY),
+    "contracts": ("applications.contracts", "contracts", STUDY),
     "bundle": ("applications.reproducer", "bundle", STUDY),
     "selftest": ("proof.selftest", "selftest", PROVE),
     "selfcost": ("proof", "selfcost", PROVE),

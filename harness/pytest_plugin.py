@@ -5,6 +5,17 @@
     def test_predict(harness_cell):
         assert harness_cell.outcome == "ok"
 
+Your own application is held to limits in the same way, by `harness_app`:
+
+    @pytest.mark.harness_app(app="proj.tasks:app", task="proj.tasks.predict", args=[[1, 2], [3, 4]], pool="prefork")
+    @pytest.mark.harness_limits(max_p95_s=0.2)
+    def test_predict(harness_app):
+        assert harness_app.outcome == "ok"
+
+Its words are those of `harness probe` (`app`, `task`, `args` as a list or a file, `pool`, `concurrency`, `cwd`, `python`,
+`env_file`, `queue`, `check`, `tolerance`, `traffic`) and the settings; `cwd` is the root folder of the tests and `python` their
+own interpreter, if nothing else is said.
+
 The words of `harness_cell` are the dimensions of a cell and the settings of an experiment (`measure_s`, `requests`, `repeat`
 ...), and `model`, a file of the user's own. The cell runs once, before the test; its figures are attributes of the fixture.
 With pytest-benchmark installed they stand in the `extra_info` of its report, so that `--benchmark-json` keeps them.
@@ -21,9 +32,11 @@ A cell that could not be measured (no such environment here, or a machine that i
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Generator, Mapping
+import sys
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,13 +46,21 @@ import pytest
 if TYPE_CHECKING:  # every session of pytest imports this file: the rest is imported by those that use it
     from harness.decide.advise.fresh import Fresh
 
-CELL, LIMITS = "harness_cell", "harness_limits"
+CELL, APP, LIMITS = "harness_cell", "harness_app", "harness_limits"
 FOLDER = ".harness"
 BOUNDS = ("min_throughput_per_s", "max_p50_s", "max_p95_s", "max_p99_s", "max_cpu_s_per_request", "max_peak_bytes",
           "max_hang_rate")  # fmt: skip # of `decide.advise.limits`
 INFO = ("outcome", "reason", "throughput_per_s", "latency_p50_s", "latency_p95_s", "cpu_s_per_request", "cpu_saturation",
         "cpu_verdict", "peak_pss_bytes", "ready_s", "doubts")  # fmt: skip
+#: words of `harness_app` beside app, task, args and pool, and what they are if nothing is said
+OF_APP: dict[str, Any] = {
+    "concurrency": 2, "cwd": ".", "python": sys.executable, "env_file": "", "queue": "", "check": "", "tolerance": 1e-3,
+    "traffic": "closed-4",
+}  # fmt: skip
 NOT_MEASURED = ("skipped", "invalid", "unchecked")
+
+
+Measure = Callable[[Mapping[str, Any], Path], "MeasuredCell"]  # words of a marker, and the run's folder
 
 
 @dataclass(frozen=True)
@@ -92,27 +113,39 @@ HELD = pytest.StashKey[tuple[MeasuredCell, Mapping[str, Any]]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("harness").addoption(
-        "--harness-out", default=FOLDER, help=f"where runs of harness_cell tests are kept ({FOLDER}, in the root folder)"
+        "--harness-out", default=FOLDER, help=f"where runs of {CELL} and {APP} tests are kept ({FOLDER}, in the root folder)"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{CELL}(backend, pool, ...): the cell that the fixture {CELL} runs")
+    config.addinivalue_line("markers", f"{APP}(app, task, args, pool, ...): the application that the fixture {APP} runs")
     config.addinivalue_line("markers", f"{LIMITS}({', '.join(BOUNDS)}, outcome): what the cell must keep")
 
 
 @pytest.fixture
 def harness_cell(request: pytest.FixtureRequest) -> MeasuredCell:
     """The cell of the test's marker, measured; the test fails, before its first line, if a worker breaks a limit."""
-    words = _words(request, CELL)
+    return _held(request, CELL, "backend=..., pool=...", measure)
+
+
+@pytest.fixture
+def harness_app(request: pytest.FixtureRequest) -> MeasuredCell:
+    """The application of the test's marker, measured in one pool; likewise."""
+    root = request.config.rootpath
+    return _held(request, APP, "app=..., task=..., args=..., pool=...", lambda words, folder: measure_app(words, folder, root))
+
+
+def _held(request: pytest.FixtureRequest, marker: str, example: str, measured: Measure) -> MeasuredCell:
+    words = _words(request, marker)
     if not words:
-        raise pytest.UsageError(f"{request.node.nodeid} has no marker @pytest.mark.{CELL}(backend=..., pool=...)")
+        raise pytest.UsageError(f"{request.node.nodeid} has no marker @pytest.mark.{marker}({example})")
     limits = _words(request, LIMITS)
     if unknown := limits.keys() - {*BOUNDS, "outcome"}:
         raise pytest.UsageError(f"{LIMITS} knows no {', '.join(sorted(unknown))}; choose from outcome, {', '.join(BOUNDS)}")
     name = re.sub(r"[^\w.-]+", "-", request.node.nodeid).strip("-")[-100:]
     folder = request.config.rootpath / request.config.getoption("--harness-out") / name
-    found = _benchmarked(request, words, folder)
+    found = _benchmarked(request, words, folder, measured)
     if found.outcome in NOT_MEASURED and limits.get("outcome") != found.outcome:
         pytest.skip(f"{found.cell} could not be measured: {found.reason}")
     if (why := found.unusable) and limits.keys() - {"outcome"} and found.outcome == limits.get("outcome", "ok"):
@@ -142,13 +175,13 @@ def _words(request: pytest.FixtureRequest, marker: str) -> dict[str, Any]:
     return found
 
 
-def _benchmarked(request: pytest.FixtureRequest, words: Mapping[str, Any], folder: Path) -> MeasuredCell:
+def _benchmarked(request: pytest.FixtureRequest, words: Mapping[str, Any], folder: Path, measured: Measure) -> MeasuredCell:
     """The cell, measured under pytest-benchmark where that is there: its report then holds the figures."""
     if not request.config.pluginmanager.hasplugin("benchmark"):
-        return measure(words, folder)
+        return measured(words, folder)
     benchmark = request.getfixturevalue("benchmark")
-    found: MeasuredCell | None = benchmark.pedantic(measure, args=(words, folder), rounds=1, iterations=1)
-    found = found or measure(words, folder)
+    found: MeasuredCell | None = benchmark.pedantic(measured, args=(words, folder), rounds=1, iterations=1)
+    found = found or measured(words, folder)
     benchmark.extra_info |= {"cell": found.cell, **{name: found.row[name] for name in INFO}}
     return found
 
@@ -156,10 +189,9 @@ def _benchmarked(request: pytest.FixtureRequest, words: Mapping[str, Any], folde
 def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     """Run the one cell that the words describe, afresh. Raises UsageError where they describe none."""
     from harness import environments, workloads
-    from harness.errors import BadInput, Interrupted, NothingMatches
+    from harness.errors import BadInput, NothingMatches
     from harness.experiment import experiment
-    from harness.records.store import RunFolder
-    from harness.run import bundles, experiment_source, plan, workflow
+    from harness.run import bundles, experiment_source, plan
 
     words = dict(words)
     model = words.pop("model", None)
@@ -179,14 +211,71 @@ def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     except (BadInput, NothingMatches) as error:
         raise pytest.UsageError(f"{error}. {error.remedy}") from error
     order = experiment_source.RunOrder(experiment=spec, cells=cells, folder=folder, model=Path(model) if model else None)
-    if RunFolder(folder).has_trials:  # of an earlier session of tests: this one's takes its place
-        shutil.rmtree(folder)
+    _emptied(folder)
+    return _ran(order, folder, cells[0].id)
+
+
+def measure_app(words: Mapping[str, Any], folder: Path, root: Path) -> MeasuredCell:
+    """Probe the one pool of an application that the words describe, afresh. Raises UsageError if they describe none."""
+    from harness.applications.probe import command, probe
+    from harness.applications.probe import order as orders
+    from harness.errors import BadInput
+    from harness.experiment.experiment import Settings
+    from harness.run import options
+
+    words = dict(words)
+    settings = {name: words.pop(name) for name in list(words) if name in Settings.model_fields}
+    unknown = words.keys() - {"app", "task", "args", "pool", *OF_APP}
+    if unknown or not {"app", "task", "args"} <= words.keys():
+        told = f"knows no {', '.join(sorted(unknown))}" if unknown else "needs app, task and args"
+        raise pytest.UsageError(
+            f"the marker {APP} {told}; its words are app, task, args, pool, {', '.join(OF_APP)}, or settings"
+        )
+    known = {name: words.get(name, usual) for name, usual in OF_APP.items()}
+    _emptied(folder)
     try:
-        row = workflow.run(order, workflow.Silent()).iloc[-1]
+        order = command.read(
+            app=words["app"], task=words["task"], args=_rows(words["args"], root, folder), python=known["python"],
+            env_file=root / known["env_file"] if known["env_file"] else None, cwd=root / known["cwd"],
+            pools=words.get("pool", "prefork"), concurrency=str(known["concurrency"]), queue=known["queue"],
+            check=known["check"], tolerance=known["tolerance"], traffic=known["traffic"], fresh=False, retry="", out=folder,
+            settings=options.settings(**{"controls": False, **settings}),
+        )  # fmt: skip
+        real = [cell for cell in orders.cells(order) if not cell.is_baseline]
+        if len(real) != 1:
+            raise BadInput(f"the marker {APP} describes {len(real)} cells, not one", remedy="name one pool and one concurrency")
+    except BadInput as error:
+        raise pytest.UsageError(f"{error}. {error.remedy}") from error
+    return _ran(probe.Probe(order=order), folder, real[0].id)
+
+
+def _rows(args: Any, root: Path, folder: Path) -> Path:
+    """The file of arguments: a marker may hold them itself."""
+    if isinstance(args, str | Path):
+        return root / args
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rows.json"
+    path.write_text(json.dumps(args))
+    return path
+
+
+def _emptied(folder: Path) -> None:
+    """A run of an earlier session of tests gives its place to this one's."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ran(order: Any, folder: Path, cell: str) -> MeasuredCell:
+    """The cell's row, once the order is carried out."""
+    from harness.errors import Interrupted
+    from harness.run import workflow
+
+    try:
+        table = workflow.run(order, workflow.Silent())
     except Interrupted as error:
         raise KeyboardInterrupt from error  # as pytest knows it: no further test begins
+    row = table[table["cell"] == cell].iloc[-1]
     plain = {str(name): None if value != value else value for name, value in row.items()}
-    return MeasuredCell(plain, folder, row["cell"], fresh=_fresh(folder, row["cell"]))
+    return MeasuredCell(plain, folder, cell, fresh=_fresh(folder, cell))
 
 
 def _fresh(folder: Path, cell: str) -> Mapping[str, Fresh]:

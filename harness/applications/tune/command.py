@@ -112,7 +112,7 @@ def tune(
                 controls=False,
             )  # fmt: skip
             asked = probed.read(
-                app=app_, task=task, args=_named(args), python=python, env_file=env_file, cwd=cwd, pools=pools,
+                app=app_, task=task, args=named(args), python=python, env_file=env_file, cwd=cwd, pools=pools,
                 concurrency=concurrency or by_cores(), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
                 settings=settings, out=out or Path("results/tune-app"), fresh=False, retry="invalid",
             )  # fmt: skip
@@ -167,7 +167,7 @@ def by_cores() -> str:
     return f"{count},{2 * count}"
 
 
-def _named(args: Path | None) -> Path:
+def named(args: Path | None) -> Path:
     if args is None:
         raise BadInput("--app goes with --task and --args", remedy=f"name the task, and a file of arguments {EXAMPLE}")
     return args

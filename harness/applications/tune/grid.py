@@ -16,8 +16,8 @@ LARGEST = 500  # configurations: a search that is asked for more has been asked 
 
 
 def cells(
-    workload: str, traffic: str, *, pools: Sequence[str], concurrency: Sequence[int], prefetch: Sequence[int],
-    max_tasks: Sequence[int], variables: Sequence[str],
+    workload: str, traffic: str, *, pools: Sequence[str], concurrency: Sequence[int], prefetch: Sequence[int] = (),
+    max_tasks: Sequence[int] = (), variables: Sequence[str] = (),
 ) -> tuple[Cell, ...]:  # fmt: skip
     """Every combination that can exist. Raises BadInput for too many, and for two whose ids are one.
 

@@ -1,0 +1,82 @@
+"""What is said of requests of somebody's own task that was limited, revoked, shut down or killed: by their fates alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.applications.contracts import measures
+from harness.applications.contracts.measures import (
+    CONTRACTS,
+    killed_verdict,
+    limit_verdict,
+    shutdown_verdict,
+    why_not,
+    worker_verdict,
+)
+from harness.applications.contracts.stand import limited
+from harness.studies.contracts.bench import CannotSay
+
+ANSWERED, BACK, LEFT, LOST = "answered", "back in the queue", "left unacknowledged", "lost (state PENDING)"
+ERROR, TWICE = "raised WorkerLostError", "answered, begun 2 times"
+
+
+@pytest.mark.parametrize(
+    ("fates", "verdict"),
+    [
+        ((ANSWERED, ANSWERED), "finishes"),
+        ((ANSWERED, BACK, BACK), "finishes"),
+        ((BACK, BACK), "requeues"),
+        ((ANSWERED, LEFT), "leaves unacknowledged"),
+        ((TWICE, ANSWERED), "runs requests twice"),
+        ((ANSWERED, ERROR), "ends with an error"),
+        ((ANSWERED, ERROR, LOST), "loses requests"),
+    ],
+)
+def test_of_a_shutdown_the_gravest_fate_of_any_request_is_told(fates: tuple[str, ...], verdict: str) -> None:
+    assert shutdown_verdict(dict(enumerate(fates)), 0) == verdict
+
+
+@pytest.mark.parametrize(
+    ("fates", "killed", "worker"),
+    [
+        ((ERROR, ANSWERED), "error to the caller", "loses none"),
+        ((TWICE, ANSWERED), "runs it again", "loses none"),
+        ((ANSWERED, ANSWERED), "not met", "loses none"),
+        ((ERROR, LEFT), "serves no more", "left unacknowledged"),
+        ((LOST, ANSWERED), "loses requests", "loses requests"),
+    ],
+)
+def test_of_a_kill_the_gravest_fate_of_any_request_is_told(fates: tuple[str, ...], killed: str, worker: str) -> None:
+    found = dict(enumerate(fates))
+    assert (killed_verdict(found), worker_verdict(found)) == (killed, worker)
+
+
+def test_a_limit_that_could_not_strike_says_nothing() -> None:
+    with pytest.raises(CannotSay, match=r"no call ran for longer than 0\.4 s, and the limit is 3 s"):
+        limit_verdict([ANSWERED, ANSWERED], 0.4, 3.0, soft=False)
+    assert limit_verdict([ANSWERED, "SoftTimeLimitExceeded"], 3.1, 3.0, soft=True) == "cut off"
+    assert limit_verdict([ANSWERED], 9.0, 3.0, soft=True) == "not cut off"  # it swallowed the exception, or never got it
+    assert limit_verdict([ANSWERED], 3.2, 3.0, soft=True) == "ends in time"  # it cleaned up, and answered
+    assert limit_verdict([ANSWERED, "no answer"], 9.0, 3.0, soft=False) == "no answer"
+
+
+def test_a_limit_stands_in_the_message_as_celery_writes_it() -> None:
+    message = json.dumps({"headers": {"id": "x", "timelimit": [None, 60]}, "body": "…"})
+    assert json.loads(limited(message, (2.5, None))) == {"headers": {"id": "x", "timelimit": [2.5, None]}, "body": "…"}
+
+
+def test_what_cannot_be_met_is_not_tried() -> None:
+    assert why_not(CONTRACTS["child-killed"], "threads", 9.0) == "the pool has no child processes"
+    assert why_not(CONTRACTS["child-killed"], "prefork", 0.001) == ""
+    short = why_not(CONTRACTS["hard-limit"], "prefork", 0.05)
+    assert short.startswith("a call takes 0.05 s, too short to be met: name rows that take ")
+    assert why_not(CONTRACTS["hard-limit"], "prefork", 9.0) == ""
+
+
+def test_a_burst_is_some_seconds_of_work_whatever_a_call_takes() -> None:
+    for usual_s in (0.001, 0.01, 0.5, 7.0):
+        count = measures.size(usual_s)
+        assert measures.LEAST <= count <= measures.MOST
+        assert count in (measures.LEAST, measures.MOST) or count * usual_s == pytest.approx(measures.LASTS_S, rel=0.05)
