@@ -91,6 +91,13 @@ def test_a_worker_without_the_figure_leaves_the_limit_open_and_names_the_request
     assert "requests=459" in said
 
 
+def test_a_figure_that_too_few_requests_have_is_no_broken_limit() -> None:
+    found = fleet("max_p99_s", 0.02, 0.02, 0.02, latency_p99_s=None)
+    assert found.broken({"max_p99_s": 1.0}) == []
+    hung = fleet("max_p99_s", 0.02, latency_p99_s=None, outcome="hung")
+    assert any("there is no latency_p99_s" in line for line in hung.broken({"max_p99_s": 1.0}))
+
+
 def test_a_hang_rate_takes_as_many_clean_workers_as_recommend_asks_for() -> None:
     assert "repeat=59:" in fleet("max_hang_rate", 1.0, 1.0, 1.0, hang_rate=0.0).left_open({"max_hang_rate": 0.05})[0]
     assert fleet("max_hang_rate", *(1.0,) * 59, hang_rate=0.0).left_open({"max_hang_rate": 0.05}) == []

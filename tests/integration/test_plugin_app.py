@@ -20,14 +20,14 @@ SHOP = {"app": "shop:app", "task": "shop.price", "args": [[3], [5]], "python": "
 
 
 @pytest.mark.harness_app(**SHOP)
-@pytest.mark.harness_limits(max_p95_s=60.0, min_throughput_per_s=0.1)
+@pytest.mark.harness_limits(max_p50_s=60.0, max_p99_s=60.0, min_throughput_per_s=0.01)
 def test_kept_as_far_as_one_worker_tells(harness_app):
     assert harness_app.outcome == "ok"
     assert harness_app.cell == "app-solo-c1-as-written-task-shop.price"
 
 
 @pytest.mark.harness_app(**SHOP)
-@pytest.mark.harness_limits(max_p95_s=1e-9)
+@pytest.mark.harness_limits(max_p50_s=1e-9)
 def test_broken(harness_app):
     raise AssertionError("not reached")
 
@@ -57,7 +57,8 @@ def test_a_project_holds_its_own_application_to_limits(celery_environment: Envir
     ends = {line.split()[0]: line for line in told.splitlines() if line.startswith(("PASSED", "FAILED", "SKIPPED", "ERROR"))}
     assert "test_kept_as_far_as_one_worker_tells" not in ends.get("FAILED", ""), told
     assert "repeat=3" in ends["SKIPPED"], told  # one worker tells of no other
-    assert "max_p95_s=1e-09: latency_p95_s is" in told
+    assert "max_p99_s=60: " in ends["SKIPPED"], told  # so few requests have no p99: that is no broken limit
+    assert "max_p50_s=1e-09: latency_p50_s is" in told
     assert "ended errors, not ok" in told
     assert "the marker harness_app knows no poool" in told
     assert "not reached" not in told.partition("short test summary")[2]

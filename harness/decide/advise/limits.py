@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.decide.advise import constraints, fresh
 from harness.decide.advise.constraints import HANG_RATE, Bound
+from harness.records.outcomes import Outcome
 
 #: limit -> (column of cells.csv, name of the bound, whether it is the least that is allowed)
 LIMITS: Mapping[str, tuple[str, str, bool]] = {
@@ -30,6 +31,8 @@ def broken(row: Mapping[str, Any], limit: str, value: float) -> str:
     """Why the limit is not kept; '' if no worker breaks it. `row`: of the table, with `fresh` (see `fresh.of`)."""
     column, name, least = LIMITS[limit]
     figure = row[column]
+    if figure is None and row["outcome"] == Outcome.OK:
+        return ""  # too few requests for it: nobody knows, see `left_open`
     if figure is None:
         return f"{limit}={value:g}: there is no {column} (ended {row['outcome']}; doubts: {row['doubts'] or 'none'})"
     known = row["fresh"].get(name)
