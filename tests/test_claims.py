@@ -14,7 +14,7 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import CpuUse
 from harness.studies.claims import claim_fork, claims, claims_page
-from harness.studies.claims.cases import RulingWord
+from harness.studies.claims.cases import RulingWord, Stand
 from harness.studies.claims.claims import CLAIMS, Claim, Judgement
 from harness.studies.claims.dossier import Dossier
 from tests.test_store import record
@@ -137,6 +137,20 @@ def test_the_gil_matters_where_threads_leave_cores_idle() -> None:
     found = judged(claim, trials)
     assert found.overall.word is RulingWord.REFUTED
     assert "threads 10.0/s at 50% of all cores" in found.cases[0].seen
+
+
+@pytest.mark.parametrize("spoiled", ["threads", "prefork"])
+def test_figures_that_a_busy_machine_spoiled_decide_no_claim(spoiled: str) -> None:
+    """A run beside other programs had threads at 14 and processes at 3.6 requests per second, and refuted the claim."""
+    claim, why = CLAIMS[8], "machine too noisy: others used 90% of the cores that we may use"
+    trials = [
+        one.changed(certainty={"unusable": why}) if one.as_cell.pool == spoiled else one
+        for one in (record(cell, **pace(10, 0.5)) for cell in CELLS)
+    ]
+    found = judged(claim, trials)
+    assert found.overall.word is RulingWord.CANNOT_SAY
+    assert {case.stand for case in found.cases} == {Stand.UNKNOWN}
+    assert found.cases[0].seen == f"threads: ok 1 of 1; processes: ok 1 of 1; figures that cannot be used: {why}"
 
 
 STACKS = """Process 7: python

@@ -73,7 +73,8 @@ def _of_fix(fix: Fix, groups: Mapping[str, Sequence[TrialRecord]], wrong: Outcom
         return f"* {fix.text}: not measured in this run (`{fix.cell.id}`)"
     good = [record for record in sibling if record.outcome is Outcome.OK]
     if len(good) == len(sibling):
-        paces = [record.pace.measured_requests / record.pace.measured_s for record in good if record.pace.measured_s]
+        known = [record.pace for record in good if record.pace.measured_s and not record.certainty.unusable]
+        paces = [one.measured_requests / (one.measured_s or 1.0) for one in known]
         pace = f", {max(paces):.1f} requests per second" if paces else ""
         return f"* {fix.text}: **measured to work**, {len(good)} of {len(sibling)} ok{pace} (`{fix.cell.id}`)"
     ended = ", ".join(dict.fromkeys(record.outcome.value for record in sibling if record.outcome is not Outcome.OK))

@@ -68,6 +68,7 @@ def _gil(cell: Cell, other: Cell, trials: Trials) -> Case:
     stand = Stand.UNKNOWN
     everything = [*trials.get(cell.id, ()), *trials.get(other.id, ())]
     seen = f"threads: {cases.told(trials.get(cell.id, ()))}; processes: {cases.told(trials.get(other.id, ()))}"
+    seen += spoiled([*ours, *theirs])
     if pace and beside and busy is not None:
         stand = Stand.AGREES if pace >= ALIKE * beside and busy >= BUSY else Stand.CONTRADICTS
         alone = saturation(trials.get(cell.baseline().id, ()))
@@ -94,15 +95,20 @@ def peak_pss_bytes(trials: Sequence[TrialRecord]) -> float | None:
 
 
 def throughput_per_s(trials: Sequence[TrialRecord]) -> float | None:
-    """Median over the trials."""
-    return _median(
-        [r.pace.measured_requests / r.pace.measured_s for r in trials if r.pace.measured_s and r.pace.measured_requests]
-    )
+    """Median over the trials whose figures can be used."""
+    good = (r.pace for r in trials if not r.certainty.unusable)
+    return _median([one.measured_requests / one.measured_s for one in good if one.measured_s and one.measured_requests])
 
 
 def saturation(trials: Sequence[TrialRecord]) -> float | None:
-    """CPU time of the worker's processes over time and usable cores, 0 to 1; median over the trials."""
-    return _median([r.cpu.use.saturation for r in trials if r.cpu.use])
+    """CPU time of the worker's processes over time and usable cores, 0 to 1; median over those trials."""
+    return _median([r.cpu.use.saturation for r in trials if r.cpu.use and not r.certainty.unusable])
+
+
+def spoiled(trials: Sequence[TrialRecord]) -> str:
+    """'; figures that cannot be used: machine too noisy: …', or ''."""
+    why = dict.fromkeys(record.certainty.unusable for record in trials if record.certainty.unusable)
+    return f"; figures that cannot be used: {'; '.join(why)}" if why else ""
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -14,7 +14,7 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.studies.claims import cases
 from harness.studies.claims.cases import Stand
-from harness.studies.claims.claim_figures import throughput_per_s
+from harness.studies.claims.claim_figures import spoiled, throughput_per_s
 from harness.studies.claims.dossier import Dossier, cell_text
 from harness.studies.claims.incidents import ANSWERS, INCIDENTS, Incident, IncidentCheck, Ratio
 
@@ -79,7 +79,7 @@ def _ratio(incident: Incident, ratio: Ratio, dossier: Dossier) -> Seen:
     slow, fast = ([record for record in dossier.trials.get(name, ()) if record.outcome is Outcome.OK] for name in ratio.cells)
     one, two = throughput_per_s(slow), throughput_per_s(fast)
     stand = Stand.UNKNOWN
-    seen = "; ".join(f"{name}: {cases.told(dossier.trials.get(name, ()))}" for name in ratio.cells)
+    seen = "; ".join(f"{name}: {cases.told(dossier.trials.get(name, ()))}" for name in ratio.cells) + spoiled([*slow, *fast])
     if one and two:
         stand = Stand.AGREES if two / one >= ratio.least else Stand.CONTRADICTS
         seen = (
