@@ -28,12 +28,21 @@ def verdicts(
         return {row["contract"]: row["verdict"] for row in csv.DictReader(file)}
 
 
-def test_a_slow_task_in_prefork_obeys_and_a_kill_is_told(
+def test_a_slow_task_in_prefork_obeys_limits_and_a_revoke(
     harness: Harness, celery_environment: Environment, tmp_path: Path
 ) -> None:
-    assert verdicts(harness, celery_environment, tmp_path, "jobs.report", 4.2, "--pool", "prefork") == {
-        "hard-limit": "cut off", "soft-limit": "cut off", "revoke": "ended", "warm-shutdown": "finishes",
-        "child-killed": "error to the caller", "worker-killed": "loses requests",
+    asked = ("--pool", "prefork", "--select", "*-limit", "--select", "revoke")
+    found = verdicts(harness, celery_environment, tmp_path, "jobs.report", 4.2, *asked)
+    assert found == {"hard-limit": "cut off", "soft-limit": "cut off", "revoke": "ended"}
+
+
+def test_what_is_in_flight_is_finished_by_a_shutdown_and_told_or_lost_by_a_kill(
+    harness: Harness, celery_environment: Environment, tmp_path: Path
+) -> None:
+    asked = ("--pool", "prefork", "--select", "warm-*", "--select", "*-killed")
+    found = verdicts(harness, celery_environment, tmp_path, "jobs.report", 0.4, *asked)
+    assert found == {
+        "warm-shutdown": "finishes", "child-killed": "error to the caller", "worker-killed": "loses requests",
     }  # fmt: skip
     steps = (tmp_path / "found/evidence/prefork-child-killed/steps.txt").read_text()
     assert "SIGKILL to process" in steps
