@@ -134,7 +134,9 @@ def test_a_child_that_has_just_begun_hides_nothing_and_one_that_may_never_be_rea
     worker = Worker(main=MAIN, pool="prefork", known=True)
 
     def blind(*looks: tuple[ProcessLook, ...]) -> tuple[int, ...]:
-        return attach.seen_from(worker, [(NOW_S + i, look) for i, look in enumerate(looks)], {}, {}).blind
+        return attach.seen_from(
+            worker, [(NOW_S + i, look) for i, look in enumerate(looks)], {}, {}, {MAIN, CHILD, SECOND}
+        ).blind
 
     assert blind((main, idle, hidden), (main, idle, hidden)) == (CHILD,)
     assert blind((main, idle), (main, idle, hidden)) == ()
@@ -148,16 +150,18 @@ def test_a_worker_that_is_stopped_between_two_tasks_is_stuck(monkeypatch: pytest
     monkeypatch.setattr(attach, "last_ran_s", lambda pid, tid: NOW_S - 60.0)
     halted = child(pid, role=role, state="T")
     looks = [(NOW_S + i * STEP_S, (child(MAIN, role=Role.MAIN), halted) if pid != MAIN else (halted,)) for i in range(10)]
-    found = said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), looks, {}, {}))
+    found = said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), looks, {}, {}, {MAIN, CHILD}))
     assert (found.state, found.cause, found.executors[0].does) == (State.STUCK, "stopped", "is stopped")
     aside = [(at_s, (child(MAIN, role=Role.MAIN), replace(halted, role=Role.UNKNOWN, pid=SECOND))) for at_s, _ in looks]
-    assert said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), aside, {}, {})).state is State.WORKS
+    assert (
+        said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), aside, {}, {}, {MAIN, CHILD})).state is State.WORKS
+    )
 
 
 def test_solo_runs_one_task_whatever_its_concurrency_is_said_to_be() -> None:
     main = replace(child(MAIN), role=Role.HELD)
     worker = Worker(main=MAIN, pool="solo", concurrency=2, known=True)
-    one = attach.seen_from(worker, [(NOW_S + i, (main,)) for i in range(3)], {}, {})
+    one = attach.seen_from(worker, [(NOW_S + i, (main,)) for i in range(3)], {}, {}, {MAIN})
     assert (one.pool, one.last.executors, said(one).concurrency) == ("solo", 1, 1)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from harness.live import versions, waits
+from harness.live import versions
 from harness.live.eyes import Eyes
 from harness.machine import procfs
 from harness.machine.native_ids import PLACES, native_ids
-from harness.observe import stacks
+from harness.observe import eyes, stacks
 
 ME = os.getpid()
 
@@ -53,42 +54,56 @@ def test_where_other_words_stand_nothing_is_told(monkeypatch: pytest.MonkeyPatch
     assert set(PLACES) == {"x86_64", "aarch64"}
 
 
-def look(monkeypatch: pytest.MonkeyPatch, handle: int, native: int | None = None) -> tuple[Any, list[tuple[str, ...]], Eyes]:
-    """At ourselves, as if py-spy said this of our main thread, and how it was asked."""
+def look(
+    monkeypatch: pytest.MonkeyPatch, handle: int, native: int | None = None, *, events: Path | None = None
+) -> tuple[Any, list[bool]]:
+    """At ourselves, as if py-spy said this of our main thread, and whether it was to stop us, each time."""
     frames = [{"name": "ask", "filename": "/srv/shop.py", "short_filename": "shop.py", "line": 3}]
-    asked = []
+    said = [{"thread_id": handle, "os_thread_id": native, "frames": frames, "thread_name": "MainThread"}]
+    stops = []
 
-    def dumped(pid: int, *options: str) -> list[dict[str, Any]]:
-        asked.append(options)
-        return [{"thread_id": handle, "os_thread_id": native, "frames": frames, "thread_name": "MainThread"}]
+    def ask(argv: Sequence[str], limit_s: float) -> tuple[str, str]:
+        stops.append("--nonblocking" not in argv)
+        return json.dumps(said), ""
 
-    monkeypatch.setattr(stacks, "dumped", dumped)
+    monkeypatch.setattr(stacks, "_ask", ask)
     me = procfs.process(ME)
     assert me is not None
-    eyes = Eyes(main=ME, tree=lambda: [me], pool=lambda: (), events=None)
-    (found,) = eyes.look(closely=frozenset({ME}))
-    return found, asked, eyes
+    watching = eyes.Eyes(main=ME, tree=lambda: [me], pool=lambda: (), events=events)
+    (found,) = watching.look(closely=frozenset({ME}))
+    watching.look(closely=frozenset({ME}))  # a glance holds for a while
+    return found, stops
 
 
-def test_an_old_python_is_looked_into_without_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, asked, eyes = look(monkeypatch, threading.get_ident())
+@pytest.mark.parametrize("native", [None, threading.get_native_id()])
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_process_is_looked_into_without_a_stop_whatever_its_python_keeps(
+    native: int | None, ours: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found, stops = look(monkeypatch, threading.get_ident(), native, events=tmp_path if ours else None)
     assert found.python_tids == {threading.get_native_id()}
-    assert eyes.ids == {ME: {threading.get_ident(): threading.get_native_id()}}
-    assert set(asked) == {("--nonblocking",)}
+    assert stops == [False]
 
 
-def test_one_whose_threads_cannot_be_told_is_not_looked_into_and_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, asked, _ = look(monkeypatch, 4096)
+@pytest.mark.parametrize("ours", [True, False])
+def test_one_whose_threads_memory_does_not_tell_is_stopped_only_if_it_is_ours(
+    ours: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found, stops = look(monkeypatch, 4096, events=tmp_path if ours else None)
     assert found.python_tids is None
-    assert set(asked) == {("--nonblocking",)}
+    assert stops[:3] == ([False, False, True] if ours else [False, False, False])[: len(stops)]
+    assert any(stops) is ours
 
 
-def test_one_that_keeps_them_is_asked_for_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, asked, eyes = look(monkeypatch, 4096, native=threading.get_native_id())
-    assert (found.python_tids, eyes.ids) == ({threading.get_native_id()}, {ME: {}})
-    assert len(asked) == 2
-    eyes.look(closely=frozenset({ME}))
-    assert len(asked) == 2  # a glance holds for a while
+def test_a_thread_in_a_container_has_the_number_that_it_has_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    tid = threading.get_native_id()
+    monkeypatch.setattr(procfs, "numbers_here", lambda pid: {1: tid})
+    found, stops = look(monkeypatch, 4096, native=1)
+    assert (found.python_tids, stops) == ({tid}, [False])
+    text = 'Thread 1 (idle): "MainThread"\n    ask (shop.py:3)\nThread 2 (idle)\n    wait (x.py:4)\n'
+    assert stacks.frames_of(stacks._with_ids(ME, text), tid) == ("ask (shop.py:3)",)
+    monkeypatch.setattr(procfs, "memory", lambda pid, place, size: b"\1\0\0\0")
+    assert native_ids(ME, [4096]) == {4096: tid}  # of an old Python, too
 
 
 @pytest.mark.parametrize(("version", "left"), [("3.6.4.0", frozenset()), ("4.2.1", {signal.SIGUSR2}), ("", {signal.SIGUSR2})])
@@ -99,9 +114,9 @@ def test_a_handler_that_billiard_3_gives_each_child_is_none_of_the_applications(
     me = procfs.process(ME)
     assert me is not None
     child = replace(me, pid=ME + 1, parent=ME)
-    eyes = Eyes(main=ME, tree=lambda: [me, child], pool=lambda: (), events=None)
-    eyes._billiard = version
-    main, its = eyes.look(closely=frozenset())
+    watching = Eyes(main=ME, tree=lambda: [me, child], pool=lambda: (), events=None)
+    watching._billiard = version
+    main, its = watching.look(closely=frozenset())
     assert (main.caught, its.caught) == ({signal.SIGUSR2}, left)
 
 
@@ -133,6 +148,7 @@ def test_of_two_folders_with_a_package_the_one_that_the_stack_is_in_first_counts
 
 
 def test_threads_of_an_old_python_get_the_kernels_ids_in_texts() -> None:
-    text = 'Thread 0x7F00 (idle): "MainThread"\n    ask (shop.py:3)\nThread 0x8 (idle)\n'
-    told = waits._with_native_ids(text, {0x7F00: 12})
-    assert stacks.frames_of(told, 12) == ("ask (shop.py:3)",)
+    mine = threading.get_ident()
+    text = f'Thread 0x{mine:X} (idle): "MainThread"\n    ask (shop.py:3)\n'
+    assert stacks.frames_of(stacks._with_ids(ME, text), threading.get_native_id()) == ("ask (shop.py:3)",)
+    assert stacks._with_ids(ME, "Thread 0x8 (idle)\n") == "Thread 0x8 (idle)\n"

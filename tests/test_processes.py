@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine import procfs
+from harness.machine import procfs, syscalls
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe import children
 from tests.waiting import wait_until
@@ -124,7 +124,7 @@ def test_endings_have_names(code: int | None, name: str) -> None:
 )
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="call numbers of x86-64")
 def test_a_system_call_is_named_with_its_limits(text: str, expected: tuple[str, bool, bool]) -> None:
-    assert procfs.parse_syscall(text) == expected
+    assert syscalls.parse(text) == expected
 
 
 POOL = """

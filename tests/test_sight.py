@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.live import places, sight
+from harness.live import sight
 from harness.live.find import Worker
 from harness.live.sight import Finding, Status
+from harness.machine import containers
 from tests.test_live import CHILD, MAIN, child, seen
 
 MAY, MAY_NOT = "CapEff:\t000001ffffffffff\n", "CapEff:\t00000000a80425fb\n"  # of root, and of Docker's default
@@ -62,7 +63,7 @@ def test_a_py_spy_that_is_not_there_is_missing(tmp_path: Path) -> None:
 
 def test_workers_that_may_not_be_looked_at_are_named_with_their_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sight, "may_look", lambda pid: pid != 8)
-    monkeypatch.setattr(places, "owner", lambda pid: 1000)
+    monkeypatch.setattr(containers, "owner", lambda pid: 1000)
     assert sight.there([]).detail == "none is seen now"
     assert sight.there([Worker(main=7)]).status is Status.OK
     found = sight.there([Worker(main=7), Worker(main=8)])
@@ -77,7 +78,7 @@ def test_all_that_is_found_says_what_it_costs_and_what_helps() -> None:
 
 
 def test_a_worker_in_a_container_is_named_by_its_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "inside", lambda pid: {MAIN: 1, CHILD: 9}.get(pid, 0))
+    monkeypatch.setattr(containers, "inside", lambda pid: {MAIN: 1, CHILD: 9}.get(pid, 0))
     (told,) = sight.unseen((), seen(child()).looks)
     assert told == "the worker is in a container, where process 50 is 1, 60 is 9: its own logs name it so"
 
@@ -91,8 +92,8 @@ def test_a_worker_in_a_container_is_named_by_its_own_numbers(monkeypatch: pytest
     ],
 )
 def test_why_it_may_not_be_looked_at_is_told(monkeypatch: pytest.MonkeyPatch, owner: int, may: bool, words: str) -> None:
-    monkeypatch.setattr(places, "owner", lambda pid: owner)
-    monkeypatch.setattr(places, "inside", lambda pid: 0)
+    monkeypatch.setattr(containers, "owner", lambda pid: owner)
+    monkeypatch.setattr(containers, "inside", lambda pid: 0)
     monkeypatch.setattr(sight, "may_look", lambda pid: may)
     (told,) = sight.unseen((MAIN,), seen(child()).looks)
     assert words in told
@@ -105,7 +106,7 @@ def test_a_stopped_process_is_seen_to_be_stopped_whoever_it_belongs_to() -> None
 
 
 def test_places_are_read_of_our_own_process() -> None:
-    assert places.owner(os.getpid()) == os.geteuid()
-    assert places.is_here(os.getpid())
-    assert places.inside(os.getpid()) == 0
-    assert places.owner(2**22 - 1) is None
+    assert containers.owner(os.getpid()) == os.geteuid()
+    assert containers.is_here(os.getpid())
+    assert containers.inside(os.getpid()) == 0
+    assert containers.owner(2**22 - 1) is None

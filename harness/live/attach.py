@@ -7,8 +7,8 @@ that does not serve yet, and a main process in somebody's handler, by their stac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from harness.live import limits, tasks
 from harness.live.eyes import Eyes
@@ -22,7 +22,6 @@ from harness.observe.roles import Role
 
 LOOK_EVERY_S = 0.25
 WATCH_S, LEAST_LOOKS, MOST_S = 2.2, 8, 9.0  # two windows of the judge, and as many looks: a full machine takes its time
-NO_IDS: Mapping[int, Mapping[int, int]] = {}
 IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.RUNNING})
 KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads", "gevent": "greenlets", "eventlet": "greenlets"}
 
@@ -31,8 +30,7 @@ KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads",
 class Seen:
     """What was seen of one worker. `tasks`: those that ran all the while; `moved`: whether others began or ended meanwhile;
     `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be told; `own_loop_aside`: the
-    looks, as if the worker's own loop called nothing of the application's; `ids`: by process, Python's ids of threads to native
-    ones, where Python does not keep these itself."""
+    looks, as if the worker's own loop called nothing of the application's."""
 
     worker: Worker
     pool: str
@@ -41,7 +39,6 @@ class Seen:
     moved: bool
     blind: tuple[int, ...]
     own_loop_aside: tuple[Look, ...] = ()
-    ids: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
 
     @property
     def last(self) -> Look:
@@ -72,12 +69,10 @@ def watched(
         if not any(one.pid == worker.main for one in processes):
             return None
         found.append((clock(), processes))
-        before = running(processes, eyes.ids) if before is None else before
+        before = running(processes) if before is None else before
         sleep(LOOK_EVERY_S)
-    after = limited(running(found[-1][1], eyes.ids), worker.main)
-    seen = seen_from(worker, found, before or {}, after)
-    pool = {worker.main, *_pool(worker)}  # a program that the main process has started is no executor, either
-    return replace(seen, ids=eyes.ids, blind=tuple(pid for pid in seen.blind if pid in pool))
+    after = limited(running(found[-1][1]), worker.main)
+    return seen_from(worker, found, before or {}, after, {worker.main, *_pool(worker)})
 
 
 def _pool(worker: Worker) -> frozenset[int]:
@@ -85,11 +80,11 @@ def _pool(worker: Worker) -> frozenset[int]:
     return children.of_pool(worker.main)
 
 
-def running(processes: Sequence[ProcessLook], ids: Mapping[int, Mapping[int, int]] = NO_IDS) -> dict[tuple[int, int], Task]:
+def running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
     """The tasks that run now, by process and thread."""
     found = {}
     for process in processes:
-        told = tasks.running(process.pid, ids.get(process.pid, {})) if process.tracing else ()
+        told = tasks.running(process.pid) if process.tracing else ()
         known = {one.tid: one for one in told or ()}
         for tid in process.tracing:
             found[process.pid, tid] = known.get(tid, Task(pid=process.pid, tid=tid))
@@ -110,7 +105,9 @@ def seen_from(
     found: Sequence[tuple[float, tuple[ProcessLook, ...]]],
     before: Mapping[tuple[int, int], Task],
     after: Mapping[tuple[int, int], Task],
+    own: Collection[int],
 ) -> Seen:
+    """`own`: the worker's processes whose stacks were to be seen; what a task has started is no executor."""
     stay = {place: task for place, task in after.items() if place in before and before[place].id == task.id}
     last = found[-1][1]
     pool = _shown_pool(worker, last)
@@ -121,16 +118,12 @@ def seen_from(
     aside = tuple(replace(look, furniture=_furniture(look.processes, None)) for look in looks)
     seen = {one.pid for _, processes in found for one in processes if one.python_tids is not None}
     stayed = {one.pid for one in found[0][1]} & {one.pid for one in last}  # what begins or ends may be missed once
-    own = {worker.main} | (set(_children(worker.main, last)) if pool == "prefork" else set())
-    blind = tuple(sorted((stayed - seen) & own))  # what a task has started is no executor
+    executors = set(own) if pool == "prefork" else set(own) & {worker.main}
+    blind = tuple(sorted((stayed - seen) & executors))
     return Seen(
         worker=worker, pool=pool, looks=looks, own_loop_aside=aside, tasks=tuple(stay.values()),
         moved=_ids(before) != _ids(after), blind=blind,
     )  # fmt: skip
-
-
-def _children(main: int, processes: Sequence[ProcessLook]) -> tuple[int, ...]:
-    return next((one.children for one in processes if one.pid == main), ())
 
 
 def _ids(running: Mapping[tuple[int, int], Task]) -> dict[tuple[int, int], str]:

@@ -124,7 +124,7 @@ def versions(main: int, dump: Stacks) -> dict[str, Any]:
     """Of the harness, what it looks with, the kernel, the worker's Python and the libraries that Celery is made of."""
     argv = [stacks.py_spy(), "--version"]
     told = run(argv, env={"PATH": os.environ.get("PATH", "")}, limit_s=VERSION_LIMIT_S).stdout.split()
-    python = PYTHON.search(stacks.text(main, native=False))
+    python = PYTHON.search(stacks.text(main))
     return {
         "harness": harness.__version__, "py-spy": told[-1] if told else "", "kernel": platform.release(),
         "machine": platform.machine(), "python": python["version"] if python else "",

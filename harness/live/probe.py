@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from harness.errors import NothingMatches
-from harness.live import find, places, quick
+from harness.live import find, quick
 from harness.live.answer import WORST, State
 from harness.live.find import Worker
 from harness.live.limits import WORKER
+from harness.machine import containers
 from harness.observe import stacks
 from harness.texts import visible
 
@@ -33,7 +34,7 @@ def chosen(pids: Sequence[int]) -> list[Worker]:
     A process that is named may be a worker that a script of the application's has started (`app.worker_main`): its command line
     does not tell, and a probe that fails for it would have a healthy worker restarted. So its main stack is asked then."""
     if not pids:
-        return [worker for worker in find.workers() if places.is_here(worker.main)]
+        return [worker for worker in find.workers() if containers.is_here(worker.main)]
     mains = {pid: find.main_of(pid) or (pid if _runs_worker(pid) else 0) for pid in pids}
     if strange := [pid for pid, main in mains.items() if not main]:
         raise NothingMatches(

@@ -54,8 +54,8 @@ def first(
     worker: Worker, eyes: Eyes | None = None, *, sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> First | None:  # fmt: skip
-    """Look for a little more than a second; None if the worker has ended. `eyes`: those of an earlier look, which know what an
-    old Python had to be stopped for, see `observe.stacks.glance`.
+    """Look for a little more than a second; None if the worker has ended. `eyes`: those of an earlier look, which know
+    what they have seen.
     """
     if eyes is None:
         eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: frozenset(procfs.children(worker.main)), events=None)
@@ -118,7 +118,7 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     """
     worker, at_s = seen.worker, time.monotonic()
     glance = seen.eyes.look(closely=frozenset(suspects))
-    running = attach.limited(attach.running(glance, seen.eyes.ids), worker.main)
+    running = attach.limited(attach.running(glance), worker.main)
     after_s, after = time.monotonic(), seen.eyes.look(closely=frozenset())
     if not any(one.pid == worker.main for one in after):
         return None
@@ -126,11 +126,11 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     before = [(at_s, tuple(_told(look, known) for look in looks)) for at_s, looks in seen.looks]
     stacks = {one.pid: one for one in glance}
     last = tuple(replace(stacks.get(one.pid, one), threads=_told(one, known).threads, cpu_s=one.cpu_s) for one in after)
-    found = attach.seen_from(worker, [*before, (at_s, glance), (after_s, last)], running, running)
+    found = attach.seen_from(worker, [*before, (at_s, glance), (after_s, last)], running, running, suspects)
     # of the others nothing is known: they are executors, perhaps, and nobody tried to look at their stacks
     many = max(found.last.executors, len(procfs.children(worker.main)) if found.pool == "prefork" else 0)
     looks = tuple(replace(look, executors=many) for look in found.looks)
-    found = replace(found, looks=looks, ids=seen.eyes.ids, blind=tuple(pid for pid in found.blind if pid in suspects))
+    found = replace(found, looks=looks)
     report = answer.report(found, Evidence(waits={}, frames={}, lost={}, deep=False), {})
     if report.state is State.STUCK or (told and report.state is State.WAITING):
         report = answer.report(found, waits.look(found, deep=False), {})

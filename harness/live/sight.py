@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.live import find, places
-from harness.machine import procfs
+from harness.live import find
+from harness.machine import containers, procfs
 from harness.observe import stacks
 from harness.observe.looks import Look
 
@@ -122,7 +122,7 @@ def there(workers: Collection[find.Worker]) -> Finding:
     if not blind:
         told = f"{len(workers)} here, and all may be looked at" if workers else "none is seen now"
         return Finding(name=name, status=Status.OK, detail=told)
-    which = ", ".join(f"{pid} (user {places.owner(pid)})" for pid in blind)
+    which = ", ".join(f"{pid} (user {containers.owner(pid)})" for pid in blind)
     return _warn(name, f"of {len(workers)} here may not be looked at: {which}", HIDES, f"{ALLOW}, or as the user of the worker")
 
 
@@ -137,13 +137,13 @@ def unseen(blind: Collection[int], looks: tuple[Look, ...]) -> Iterator[str]:
         what = f"the Python stacks of process {pid} may not be read"
         why = f": {_why_blind(pid)}" if _why_blind(pid) else ""
         yield f"{what}{why}. That hides {HIDES}. What is seen: {_cores(pid, looks)}"
-    numbers = ((one.pid, places.inside(one.pid)) for one in looks[-1].processes)
+    numbers = ((one.pid, containers.inside(one.pid)) for one in looks[-1].processes)
     if named := [f"{pid} is {number}" for pid, number in numbers if number]:
         yield f"the worker is in a container, where process {', '.join(named)}: its own logs name it so"
 
 
 def _why_blind(pid: int) -> str:
-    owner = places.owner(pid)
+    owner = containers.owner(pid)
     if may_look(pid):
         return ""  # py-spy does not know its Python, or there is none
     if owner is not None and owner != os.geteuid():

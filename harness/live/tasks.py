@@ -39,13 +39,13 @@ class Task:
         return max(self.hard_s, self.soft_s)
 
 
-def running(pid: int, ids: Mapping[int, int]) -> tuple[Task, ...] | None:
-    """The tasks of a process; None if it may not be looked at. `ids`: Python's thread ids to native ones, for old Pythons."""
+def running(pid: int) -> tuple[Task, ...] | None:
+    """The tasks of a process; None if it may not be looked at."""
     threads = stacks.dumped(pid, "--nonblocking", "--locals", "--locals")
-    return None if threads is None else tuple(_tasks(pid, threads, ids))
+    return None if threads is None else tuple(_tasks(pid, threads))
 
 
-def _tasks(pid: int, threads: Iterable[Mapping[str, Any]], ids: Mapping[int, int]) -> Iterable[Task]:
+def _tasks(pid: int, threads: Iterable[Mapping[str, Any]]) -> Iterable[Task]:
     for thread in threads:
         frames = [frame for frame in thread["frames"] if TRACER.search(frame["filename"])]
         known = {one["name"]: str(one.get("repr") or "") for frame in frames for one in frame.get("locals") or ()
@@ -54,7 +54,7 @@ def _tasks(pid: int, threads: Iterable[Mapping[str, Any]], ids: Mapping[int, int
             (str(one.get("repr") or "") for frame in reversed(frames) if frame["name"].endswith(CALLS)
              for one in frame.get("locals") or () if one["name"] == "self"), ""
         )  # fmt: skip
-        tid = thread.get("os_thread_id") or ids.get(thread["thread_id"])
+        tid = thread.get("os_thread_id")
         if frames and tid:
             yield read(pid, tid, known)
 

@@ -4,7 +4,6 @@ since py-spy stops a process for some milliseconds to read them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -39,7 +38,8 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
     """Of every executor that is at something."""
     last = seen.last
     pids = dict.fromkeys(stage.pid for stage in last.stages)
-    texts = {pid: _with_native_ids(stacks.text(pid, native=deep), seen.ids.get(pid, {})) for pid in pids}
+    native = {pid: stacks.native_text(pid) if deep else "" for pid in pids}
+    texts = {pid: native[pid] or stacks.text(pid) for pid in pids}
     frames = {(one.pid, one.tid): stacks.frames_of(texts[one.pid], one.tid) for one in last.stages}
     found = {(one.pid, one.tid): _wait(one.pid, one.tid, frames[one.pid, one.tid]) for one in last.stages}
     blocks = blocked_by.look(seen, frames)
@@ -48,15 +48,6 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
         for place, wait in found.items()
     }
     return Evidence(waits=owned, frames=frames, lost={pid: _lost(seen, pid) for pid in pids}, deep=deep, blocks=blocks)
-
-
-def _with_native_ids(text: str, ids: Mapping[int, int]) -> str:
-    """py-spy names a thread by Python's id where it has no other.
-
-    >>> _with_native_ids('Thread 0x7FBA27987B80 (idle): "MainThread"', {0x7FBA27987B80: 12})
-    'Thread 12 (idle): "MainThread"'
-    """
-    return re.sub(r"^Thread 0x([0-9A-F]+) ", lambda found: f"Thread {ids.get(int(found[1], 16), found[1])} ", text, flags=re.M)
 
 
 def _wait(pid: int, tid: int, frames: tuple[str, ...]) -> Wait:

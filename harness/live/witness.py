@@ -90,7 +90,7 @@ def _elsewhere(main: int, moment: Moment) -> frozenset[str]:
         return frozenset()
     workers = [one for one in find.workers() if one.main != main and _ends(one.main) & known]
     others = [stat.pid for worker in workers for stat in worker.tree()]
-    return frozenset(task.id for pid in others[:MOST_OTHERS] for task in tasks.running(pid, {}) or () if task.id)
+    return frozenset(task.id for pid in others[:MOST_OTHERS] for task in tasks.running(pid) or () if task.id)
 
 
 def _ends(pid: int) -> set[str]:

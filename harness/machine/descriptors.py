@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.machine import procfs, socket_limits, unix_pairs
-from harness.machine.procfs import Call
+from harness.machine.syscalls import Call
 from harness.texts import few
 
 POLL_ENTRY = struct.Struct("=ihh")  # struct pollfd: descriptor, events asked for, events there

@@ -7,32 +7,19 @@ files are read here and nowhere else. Field numbers are those of proc(5).
 from __future__ import annotations
 
 import os
-import platform
 import struct
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+from harness.machine import syscalls
+from harness.machine.syscalls import FUTEX_PRIVATE, Call
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 READ_BYTES = 1 << 16
-FUTEX_PRIVATE = 128
 CPUCLOCK_SCHED = 2
 FORKED = 0x40
 MUTEX = struct.Struct("=IIIII")  # the first words of a pthread_mutex_t on 64 bits: lock, count, owner, users, kind
 MOST_USERS, MOST_KIND = 100_000, 0x3FF  # of a mutex; other memory has other words there
-# System calls in which a thread may wait, x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
-_X86 = {
-    0: "read", 1: "write", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 42: "connect", 43: "accept", 44: "send",
-    45: "recv", 46: "send", 47: "recv", 61: "wait-child", 65: "semop", 72: "fcntl", 73: "flock", 128: "sigwait",
-    130: "sigwait", 202: "futex", 219: "restart", 220: "semop", 230: "sleep", 232: "epoll", 247: "wait-child", 257: "open",
-    270: "select", 271: "poll", 281: "epoll", 288: "accept", 449: "futex",
-}  # fmt: skip
-_ARM = {
-    22: "epoll", 25: "fcntl", 32: "flock", 56: "open", 63: "read", 64: "write", 72: "select", 73: "poll", 95: "wait-child",
-    98: "futex", 101: "sleep", 115: "sleep", 128: "restart", 133: "sigwait", 137: "sigwait", 192: "semop", 193: "semop",
-    202: "accept", 203: "connect", 206: "send", 207: "recv", 211: "send", 212: "recv", 260: "wait-child",
-}  # fmt: skip
-_CALLS = _X86 if platform.machine() == "x86_64" else _ARM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +38,6 @@ class ProcessStat:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """The system call that a thread is in: its kind, as in `Thread.waits_in`, and its six arguments."""
-
-    kind: str
-    timed: bool
-    private: bool
-    arguments: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Thread:
     """One thread at one moment. `waits_in` is a system call's kind ('futex', 'sleep', 'epoll' …), 'running', or
     'unknown' where it may not be read; `timed` says that the wait ends by itself; `private` that only this process
@@ -76,7 +53,8 @@ class Thread:
     private: bool
     wait_channel: str
     wakers: frozenset[int] = frozenset()  # the only processes that could end this wait; none: unknown, see `observe.wakers`
-    owner: int = 0  # the thread that holds the C mutex that this one waits for, as the mutex itself says; 0 if unknown
+    #: the thread that holds the C mutex that this one waits for, as the mutex itself says, by its number here; 0 if unknown
+    owner: int = 0
 
 
 def read(path: str) -> str | None:
@@ -203,9 +181,9 @@ def _thread(pid: int, tid: int) -> Thread | None:
 def _call(base: str) -> Call:
     """The call of a thread, by its folder in /proc; without arguments while it is in none that can be read."""
     text = read(f"{base}/syscall")
-    kind, timed, private = parse_syscall(text)
+    kind, timed, private = syscalls.parse(text)
     named = text is not None and kind not in ("running", "unknown", "blocked")
-    return Call(kind=kind, timed=timed, private=private, arguments=_arguments(text or "") if named else ())
+    return Call(kind=kind, timed=timed, private=private, arguments=syscalls.arguments(text or "") if named else ())
 
 
 def _mutex_owner(pid: int, call: Call) -> int:
@@ -223,7 +201,43 @@ def _mutex_owner(pid: int, call: Call) -> int:
         return 0
     lock, _, owner, users, kind = MUTEX.unpack(words)
     plausible = lock == 2 and 0 < users <= MOST_USERS and kind <= MOST_KIND and owner > 1
-    return int(owner) if plausible else 0
+    return _number_here(pid, int(owner)) if plausible else 0
+
+
+def own_numbers(pid: int | str, tid: int = 0) -> tuple[int, ...]:
+    """The numbers of a process, or of a thread of its, in all PID namespaces that it is seen from, the outermost first (NSpid
+    of proc(5), Linux 4.1); () once it has gone, and where the kernel does not tell."""
+    for line in (read(f"/proc/{pid}/task/{tid}/status" if tid else f"/proc/{pid}/status") or "").splitlines():
+        if line.startswith("NSpid:"):
+            return tuple(map(int, line.split()[1:]))
+    return ()
+
+
+def is_inside(pid: int) -> bool:
+    """Whether a process is in a PID namespace inside our own, as one in a container is for its host: then what it keeps in its
+    memory, and what it tells, has other numbers than we see."""
+    return len(own_numbers(pid)) > max(1, len(own_numbers("self")))
+
+
+def numbers_here(pid: int) -> dict[int, int]:
+    """By the number that each thread of a process has in its own container, the number that it has here; {} if it is in none
+    that is seen from here: then both are one."""
+    if not is_inside(pid):
+        return {}
+    own = {tid: own_numbers(pid, tid) for tid in numbers(f"/proc/{pid}/task")}
+    return {told[-1]: tid for tid, told in own.items() if told}
+
+
+def _number_here(pid: int, owner: int) -> int:
+    """The number here of a thread that a process knows by its own number: a thread of its, or of its parent's. Of any other
+    one, which may have ended, its own number; 0 if another thread of the process has that number here.
+    """
+    here = numbers_here(pid)
+    if not here or owner in here:
+        return here.get(owner, owner)
+    stat = process(pid)
+    theirs = numbers_here(stat.parent).get(owner, 0) if stat is not None else 0
+    return theirs or (owner if owner not in here.values() else 0)
 
 
 def memory(pid: int, place: int, size: int) -> bytes:
@@ -248,48 +262,3 @@ def _switches(base: str) -> int:
         if line.startswith("voluntary_ctxt_switches:"):
             return int(line.split()[1])
     return 0
-
-
-def parse_syscall(text: str | None) -> tuple[str, bool, bool]:
-    """(kind, timed, private) of a /proc/PID/task/TID/syscall line, see proc(5) and futex(2).
-
-    >>> parse_syscall("202 0x7f00 0x189 0x0 0x0 0x0 0xffffffff 0x7ffd 0x7f01")
-    ('futex', False, True)
-    >>> parse_syscall("running")
-    ('running', False, False)
-    """
-    if not text:
-        return "unknown", False, False
-    parts = text.split()
-    if parts[0] == "running":
-        return "running", False, False
-    number = int(parts[0])
-    if number < 0:
-        return "blocked", False, False  # stopped, or in a page fault: no call to name
-    kind = _CALLS.get(number, f"call {number}")
-    arguments = _arguments(text)
-    if kind == "futex":
-        return kind, arguments[3] != 0, bool(arguments[1] & FUTEX_PRIVATE)
-    return kind, _ends_by_itself(kind, number, arguments), False
-
-
-def _arguments(text: str) -> tuple[int, ...]:
-    """The six of such a line."""
-    return tuple(int(part, 16) for part in text.split()[1:7])
-
-
-def _ends_by_itself(kind: str, number: int, arguments: Sequence[int]) -> bool:
-    if kind in ("sleep", "restart"):  # restart_syscall(2) goes on with a wait that has a time limit, after a stop
-        return True
-    if kind == "epoll":
-        return _signed(arguments[3]) >= 0
-    if kind == "poll":
-        return _signed(arguments[2]) >= 0 if number == 7 else arguments[2] != 0
-    if kind == "select":
-        return arguments[4] != 0
-    return False
-
-
-def _signed(value: int) -> int:
-    value &= 0xFFFFFFFF
-    return value - (1 << 32) if value >> 31 else value

@@ -93,7 +93,7 @@ def _stages(subject: Subject) -> list[OpenStage]:
     told = sorted(subject.progress.open.values(), key=lambda stage: stage.since_s)
     known, found = {stage.pid for stage in told}, []
     for pid in subject.first:
-        seen = None if pid in known else glance(pid)
+        seen = None if pid in known else glance(pid, ours=True)
         if seen is not None and seen.role in UNANNOUNCED:
             found.append(OpenStage(kind=seen.role, pid=pid, tid=min(seen.tracing, default=pid), number=-1, since_s=0.0))
     return [*told, *found]
@@ -115,7 +115,7 @@ def _fork(subject: Subject, child: int) -> tuple[tuple[str, ...], tuple[str, ...
     """(native, Python) threads that the child lacked right after the fork, and the text that compares the two."""
     before = subject.at_ready.get(subject.main, ())
     after = subject.at_ready.get(child) or procfs.threads(child)[:1]
-    seen = glance(subject.main)
+    seen = glance(subject.main, ours=True)
     known = frozenset(seen.functions) if seen else frozenset()
     lost = [thread for thread in before if thread.tid != subject.main]
     names = {kind: tuple(t.name for t in lost if (t.tid in known) == (kind == "python")) for kind in ("native", "python")}

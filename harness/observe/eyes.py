@@ -95,7 +95,7 @@ class Eyes:
         now, tids = time.monotonic(), frozenset(thread.tid for thread in look.threads)
         in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in look.threads)
         if now - known.at_s >= GLANCE_EVERY_S or not tids <= known.tids:
-            known.take(stacks.glance(pid, known.last.ids if known.last else None), tids, now)
+            known.take(stacks.glance(pid, known.last.ids if known.last else None, ours=self.events is not None), tids, now)
             # where a C call blocks it, the signal would only disturb what is looked at
             if in_hub and self.events and known.turns.due(now, greenlets.answer_id(self.events, pid)):
                 greenlets.ask(pid)

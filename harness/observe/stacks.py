@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.machine import procfs
+from harness.machine.native_ids import native_ids
 from harness.machine.processes import run
 from harness.observe.roles import Role, is_own, role, tracing
 from harness.texts import portable
 
 STACK_LIMIT_S = 20.0  # native stacks of a TensorFlow process need its symbols: seconds
 GLANCE_LIMIT_S = 5.0
+HEAD = re.compile(r"^Thread (0x)?([0-9A-F]+) ", re.MULTILINE)  # of a thread in py-spy's text
 
 
 def py_spy() -> str:
@@ -51,20 +54,23 @@ class Glance:
     tracing: frozenset[int] = frozenset()
 
 
-def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
+def glance(pid: int, ids: Mapping[int, int] | None = None, *, ours: bool = False) -> Glance | None:
     """Look at the Python stacks without stopping the process; None if it cannot be done.
 
-    Before Python 3.11 an interpreter does not keep the native ids, and py-spy has to stop the process for a moment to
-    find them; that is done once for each new thread, and `ids` brings what was found so.
+    Before Python 3.11 an interpreter does not keep the native ids of its threads; they are read from its memory (`dumped`). If
+    that cannot be done, py-spy finds them by stopping the process for a moment, which wakes each of its waits: only one of
+    `ours` is stopped, once for each new thread, and `ids` brings what was found so.
     """
     known = dict(ids or {})
     threads = dumped(pid, "--nonblocking")
-    if threads and any(not thread.get("os_thread_id") and thread["thread_id"] not in known for thread in threads):
+    if threads and _lacks(threads, known):  # a thread may have begun or ended meanwhile
+        threads = dumped(pid, "--nonblocking")
+    if threads and ours and _lacks(threads, known):
         threads = dumped(pid)
     if not threads:
         return None
     known |= {thread["thread_id"]: thread["os_thread_id"] for thread in threads if thread.get("os_thread_id")}
-    if any(thread["thread_id"] not in known for thread in threads):
+    if _lacks(threads, known):
         return None
     frames = {
         known[thread["thread_id"]]: [(frame["name"], frame["filename"]) for frame in thread["frames"]] for thread in threads
@@ -80,8 +86,14 @@ def glance(pid: int, ids: Mapping[int, int] | None = None) -> Glance | None:
     )
 
 
+def _lacks(threads: Sequence[Mapping[str, Any]], known: Mapping[int, int]) -> bool:
+    """Whether the native id of any thread is not known."""
+    return any(not thread.get("os_thread_id") and thread["thread_id"] not in known for thread in threads)
+
+
 def dumped(pid: int, *options: str) -> list[dict[str, Any]] | None:
-    """What py-spy shows of the threads of a process; None if it cannot."""
+    """What py-spy shows of the threads of a process; None if it cannot. Their native ids are those that they have here: py-spy
+    tells those of the process's own PID namespace, and none where Python keeps none; these are None if memory does not tell."""
     text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--json", *options], GLANCE_LIMIT_S)
     if complaint or not text:
         return None
@@ -89,6 +101,11 @@ def dumped(pid: int, *options: str) -> list[dict[str, Any]] | None:
         threads: list[dict[str, Any]] = json.loads(text)
     except ValueError:
         return None
+    here = procfs.numbers_here(pid)
+    kept = native_ids(pid, [thread["thread_id"] for thread in threads if not thread.get("os_thread_id")])
+    for thread in threads:
+        own = thread.get("os_thread_id")
+        thread["os_thread_id"] = kept.get(thread["thread_id"]) if not own else here.get(own) if here else own
     return threads
 
 
@@ -107,13 +124,31 @@ def frames_of(text: str, tid: int) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.startswith("    "))
 
 
-def text(pid: int, *, native: bool) -> str:
-    """The frames of all threads as py-spy writes them; Python's alone unless native ones are asked for, which stops the process
-    for some milliseconds. '' if it cannot be had."""
-    found, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S) if native else ("", "not asked")
-    if complaint:
-        found, _ = _ask([py_spy(), "dump", "--pid", str(pid), "--nonblocking"], GLANCE_LIMIT_S)
-    return portable(found)
+def text(pid: int) -> str:
+    """The Python frames of all threads as py-spy writes them; '' if it cannot be had."""
+    found, _ = _ask([py_spy(), "dump", "--pid", str(pid), "--nonblocking"], GLANCE_LIMIT_S)
+    return portable(_with_ids(pid, found))
+
+
+def native_text(pid: int) -> str:
+    """The native frames, too, which stops the process for some milliseconds; '' if it cannot be had. py-spy looks for native
+    frames under a thread's own number, which in a container is another one than here, and may be somebody else's."""
+    if procfs.is_inside(pid):
+        return ""
+    found, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S)
+    return "" if complaint else portable(found)
+
+
+def _with_ids(pid: int, text: str) -> str:
+    """py-spy's text, with the native id that each thread has here: it writes Python's own where Python keeps no other."""
+    here = procfs.numbers_here(pid)
+    kept = native_ids(pid, [int(found[2], 16) for found in HEAD.finditer(text) if found[1]])
+
+    def head(found: re.Match[str]) -> str:
+        number = kept.get(int(found[2], 16)) if found[1] else here.get(int(found[2]))
+        return f"Thread {number} " if number else found[0]
+
+    return HEAD.sub(head, text)
 
 
 def stacks(pid: int, told: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from harness.machine import descriptors, procfs
 from harness.machine.descriptors import leads_to, named, waited_at, words
-from harness.machine.procfs import Call
+from harness.machine.syscalls import Call
 
 PYTHON_FRAME = re.compile(r"^\S.* \([^()]*\.pyx?(:\d+)?\)$")
 #: What calls a task, or a handler of worker_process_init: frames from there on are Celery's, or ours

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.machine import descriptors, procfs, shared_memory
-from harness.machine.procfs import Call, Thread
+from harness.machine.procfs import Thread
+from harness.machine.syscalls import Call
 from harness.observe.looks import ProcessLook
 
 LOOK_UP_EVERY_S = 0.9  # shorter than the judge's window, so that each window has one

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness import broker, environments
-from harness.live import places, sight
-from harness.machine import procfs
+from harness.live import sight
+from harness.machine import containers, procfs
 from tests.integration.conftest import ROOT, Harness, environment_variables
 from tests.integration.test_why import send, serving
 from tests.waiting import wait_until
@@ -102,9 +102,9 @@ def test_a_process_in_a_container_has_two_numbers_and_is_none_of_ours() -> None:
             pytest.skip("no PID namespace may be made here")
         try:
             (inner,) = procfs.children(outer.pid)
-            assert (places.inside(inner), places.is_here(inner)) == (1, False)
-            assert (places.inside(outer.pid), places.is_here(outer.pid)) == (0, True)
-            assert places.numbers_of(inner)[0] == inner
+            assert (containers.inside(inner), containers.is_here(inner)) == (1, False)
+            assert (containers.inside(outer.pid), containers.is_here(outer.pid)) == (0, True)
+            assert procfs.own_numbers(inner)[0] == inner
         finally:
             outer.kill()
 

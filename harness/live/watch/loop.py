@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.live import find, places, quick, screen
+from harness.live import find, quick, screen
 from harness.live.answer import State
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
@@ -21,7 +21,7 @@ from harness.live.watch.event import Event, Kind
 from harness.live.watch.names import name_of, same
 from harness.live.watch.pulse import Counters, counters
 from harness.live.watch.worker import Watched
-from harness.machine import procfs
+from harness.machine import containers, procfs
 
 SHARE, BURST_S = 0.0008, 1.0  # of a core, and CPU seconds that may be taken beforehand
 LATE_S = 2.0  # beyond the round's time: less is a busy machine's everyday life
@@ -58,7 +58,7 @@ class Means:
     pids: Callable[[], Collection[int]] = lambda: procfs.numbers("/proc")
     main_of: Callable[[int], int] = lambda pid: find.main_of(pid) if find.is_worker(find.command(pid)) else 0
     described: Callable[[int], Worker] = find.described
-    is_here: Callable[[int], bool] = places.is_here
+    is_here: Callable[[int], bool] = containers.is_here
     counters: Callable[[int], Counters] = counters
     idle: Callable[[int, Collection[int]], Collection[int]] = quick.waiting_for
     first: Callable[[Worker, Eyes | None], First | None] = quick.first

@@ -90,7 +90,7 @@ def _process(pid: int) -> dict[str, Any]:
     threads = [_thread(pid, one.tid) for one in procfs.threads(pid)]
     return {
         "pid": pid, "threads": threads, "descriptors": found, "ports": ports, "epoll": loops,
-        "stacks": visible(stacks.text(pid, native=False)).splitlines(),
+        "stacks": visible(stacks.text(pid)).splitlines(),
     }  # fmt: skip
 
 
