@@ -31,8 +31,8 @@ OWN_LOOP = (
     "(a timer, a reader, a command of the remote control)"
 )
 RESTART = (
-    "restart the worker with kill -9, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has "
-    "acks_late: then it comes back once the broker's visibility timeout has passed"
+    "{how}, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has acks_late: then it comes back "
+    "once the broker's visibility timeout has passed"
 )
 BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.BEREFT_TIMES`
 
@@ -256,7 +256,7 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
     if state is State.UNKNOWN:
         return "ask the worker what it runs: celery -A … inspect active"
     if state is State.WAITING and any(one.doubt == OWN_LOOP for one in executors):
-        return f"if you know of nothing in the application that would end it: {RESTART}"
+        return f"if you know of nothing in the application that would end it: {RESTART.format(how=seen.worker.restart)}"
     if state is State.WAITING:
         return "look at what it waits for; it may still go on by itself"
     stuck = [one for one in executors if one.state is State.STUCK]
@@ -269,7 +269,7 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
             f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. A task there is lost, "
             f"unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, leaves it stuck"
         )
-    return RESTART
+    return RESTART.format(how=seen.worker.restart)
 
 
 def _unseen(seen: Seen) -> tuple[str, ...]:

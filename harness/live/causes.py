@@ -23,8 +23,12 @@ def doubtful(facts: Facts) -> bool:
 
 def hidden(facts: Facts, url: str) -> tuple[str, ...]:
     """What could not be seen of the broker, and so is in no finding."""
+    if not url and facts.apart:
+        return ("what the broker holds: no URL is known that leads to it from this network; --broker tells one",)
     if not url:
         return ("what the broker holds: the application alone knows its URL; --broker tells it",)
+    if facts.apart and not facts.brokers:
+        return ("what the broker holds: the worker reaches it from a network of its own, and we do not from here",)
     if facts.brokers and asks(facts) is None:
         return ("which of the broker's connections are the worker's: something stands between the two, or there are none",)
     if facts.brokers and facts.brokers[-1].prefixed:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from harness.errors import NothingMatches
 from harness.live import find
 from harness.live.find import Worker
+from harness.machine import containers
+from harness.texts import few
 
 
 def chosen(pids: Sequence[int], app: str, hostname: str) -> list[Worker]:
@@ -23,6 +25,16 @@ def chosen(pids: Sequence[int], app: str, hostname: str) -> list[Worker]:
         "no Celery worker's command line has this --app and --hostname",
         remedy=f"the workers that were found are {told}; an application that is set elsewhere is named by its process",
     )
+
+
+def hint(pid: int) -> str:
+    """What helps if this process is no worker: a pidfile, a log or a `docker exec` names one by the number that it has in its
+    container."""
+    all_ = [stat.pid for worker in find.workers() for stat in worker.tree()]
+    if found := containers.named_inside(pid, all_):
+        here = few([str(one) for one in found])
+        return f"in a container, process {pid} is what has the number {here} here: harness why {found[0]}"
+    return "'harness why' finds the workers; of another user's it can as root"
 
 
 def is_of(worker: Worker, app: str, hostname: str) -> bool:

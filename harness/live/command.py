@@ -69,7 +69,7 @@ def why(
         bundle.write(archive, looked, with_names=with_names)
         complaints.print(f"written: {archive}", markup=False, soft_wrap=True)
     reports = [report for _, report in looked]
-    url = broker or next((one.broker for one in chosen if one.broker), "")
+    url = broker or next((one.broker_here for one in chosen if one.broker_here), "")
     place = whereabouts.place(task, reports, url, [one.results for one in chosen if one.results]) if task else None
     raise typer.Exit(said(reports, place, as_json=json_, as_markdown=as_markdown))
 
@@ -85,7 +85,7 @@ def _all(workers: Sequence[Worker], deep: bool, broker: str, *, named: bool) -> 
 def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> tuple[Seen, Report] | None:
     """What was seen of one worker, and what is said of it; None if it ended meanwhile, which of one that was named raises
     NothingMatches."""
-    from harness.live import answer, attach, broker_view, causes, combine, waits, witness
+    from harness.live import answer, attach, broker_view, causes, choose, combine, waits, witness
 
     with console.status(f"looking at process {worker.main}"):
         seen = attach.watched(worker)
@@ -93,10 +93,9 @@ def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> tuple[Se
             if not named:
                 return None
             what = "has ended, or there is none" if seen is None else "is no Celery worker that can be recognised"
-            helps = "'harness why' finds the workers; of another user's it can as root"
-            raise NothingMatches(f"process {worker.main} {what}", remedy=helps)
+            raise NothingMatches(f"process {worker.main} {what}", remedy=choose.hint(worker.main))
         evidence = waits.look(seen, deep=deep)
-        facts = witness.watched(seen, url := broker or worker.broker)
+        facts = witness.watched(seen, url := broker or worker.broker_here)
         view = broker_view.view(facts, url, told=bool(broker))
     one = answer.report(seen, evidence, view)
     return seen, combine.combined(one, causes.found(facts), causes.hidden(facts, url))

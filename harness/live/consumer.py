@@ -203,8 +203,8 @@ def broker_lost(facts: Facts) -> Finding | None:
         return _reconnecting(facts)
     late = "imed out" in last.why or "imeout" in last.why
     elsewhere = any(one.watched and one.state == "established" for one in facts.last.wires if one not in standing)
-    if elsewhere or (standing and (last.refused or not late)):
-        return None  # we may have the wrong URL: the worker is connected
+    if elsewhere or (standing and (last.refused or not late or facts.apart)):
+        return None  # we may have the wrong URL, or another way to it: the worker is connected
     name, what = ("broker-refusing", "refuses it") if last.refused else ("broker-lost", "does not answer")
     ports = f"it has {len(standing) or 'no'} connection{'s' if len(standing) > 1 else ''} to port {facts.port}"
     return Finding(

@@ -75,6 +75,8 @@ class Facts:
     main: int
     pool: str
     role: Role  # of the main process
+    restart: str = "restart the worker with kill -9"  # what does it
+    apart: bool = False  # it is in another network namespace than we
     concurrency: int = 0  # as the command line names it; 0 if it does not, and if the pool scales itself
     queues: tuple[str, ...] = ()  # that the command line names
     gossips: bool = False  # nothing switches gossip off: a loop that turns is then subscribed to what other workers tell

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from harness.machine import procfs
+from harness.machine import containers, procfs
 from harness.machine.procfs import ProcessStat
 
 #: as setproctitle shows a worker and its children (celery/platforms.py, set_process_title)
@@ -23,13 +23,14 @@ COMMANDS = frozenset(
 )  # fmt: skip
 NAMES = {"processes": "prefork", "prefork": "prefork", "threads": "threads", "solo": "solo", "gevent": "gevent",
          "eventlet": "eventlet"}  # fmt: skip
+LOOPBACK = re.compile(r"^[\w+]+://([^@/]*@)?(localhost|127\.[\d.]+|\[::1\])?([:/]|$)")  # also of no host at all
 URLS, RESULTS = ("CELERY_BROKER_URL", "BROKER_URL"), ("CELERY_RESULT_BACKEND", "RESULT_BACKEND")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
     """A worker as its command line describes it: '' and 0 for what that does not say. `broker` and `results`: URLs, with their
-    passwords."""
+    passwords. `first`: it is process 1 of its PID namespace; `apart`: it is in another network namespace than we."""
 
     main: int
     known: bool = False  # it is one by its command line
@@ -39,6 +40,24 @@ class Worker:
     app: str = ""
     broker: str = ""
     results: str = ""
+    first: bool = False
+    apart: bool = False
+
+    @property
+    def restart(self) -> str:
+        """How it is restarted if it does not end when it is asked to."""
+        if not self.first:
+            return "restart the worker with kill -9"
+        inside = self.main == 1  # then it is we who are in there with it
+        return (
+            "restart the worker's container, whose process 1 it is "
+            f"({'kill -9 does nothing to that from inside' if inside else f'kill -9 {self.main} from here does that, too'})"
+        )
+
+    @property
+    def broker_here(self) -> str:
+        """The broker's URL, if it leads to the same place from here."""
+        return "" if self.apart and LOOPBACK.search(self.broker) else self.broker
 
     def tree(self) -> list[ProcessStat]:
         """Its processes now, the main one first; none once it has ended."""
@@ -55,7 +74,7 @@ def workers() -> list[Worker]:
 def main_of(pid: int) -> int:
     """The main process of the worker that this process belongs to; 0 if it belongs to none that is recognised."""
     found, seen = 0, 0
-    while pid > 1 and seen < 8:  # a child, or something that a task has started
+    while pid > 0 and seen < 8:  # a child, or something that a task has started
         if is_worker(command(pid)):
             found = pid
         elif found:
@@ -79,6 +98,8 @@ def described(pid: int) -> Worker:
         app=option(words, "-A", "--app"),
         broker=option(words, "-b", "--broker") or _url(pid, URLS),
         results=option(words, "--result-backend", "--result-backend") or _url(pid, RESULTS),
+        first=containers.is_first(pid),
+        apart=containers.is_apart(pid),
     )
 
 

@@ -90,7 +90,7 @@ def main_blocked(facts: Facts) -> Finding | None:
             f"it hands out no task, and answers no command"
         ),
         support=(*_at(facts.frames), f"at {len(facts.moments)} looks in {facts.span_s:.0f} s", *_queues(wire)),
-        now="look at that server; if it answers others, restart the worker with kill -9",
+        now=f"look at that server; if it answers others, {facts.restart}",
         for_good="socket_timeout in broker_transport_options, redis_socket_timeout of the result backend: they end such a wait",
     )  # fmt: skip
 
@@ -202,8 +202,8 @@ def shutting_down(facts: Facts) -> Finding | None:
         reason=f"it was told to end, and waits for {few(waits) or 'its own machinery'}",
         support=_at(facts.frames),
         now=(
-            "wait for the tasks; kill -QUIT ends it at once, or kill -9: then what it runs is lost, unless it has acks_late. "
-            "What is not acknowledged comes back"
+            f"wait for the tasks; kill -QUIT {facts.main} ends it at once; else {facts.restart}: then what it runs is lost, "
+            "unless it has acks_late. What is not acknowledged comes back"
         ),
         for_good="worker_soft_shutdown_timeout (Celery 5.5) or a time limit for each task",
     )  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from harness.errors import NothingMatches
-from harness.live import find, quick
+from harness.live import choose, find, quick
 from harness.live.answer import WORST, State
 from harness.live.find import Worker
 from harness.live.limits import WORKER
@@ -39,7 +39,7 @@ def chosen(pids: Sequence[int]) -> list[Worker]:
     if strange := [pid for pid, main in mains.items() if not main]:
         raise NothingMatches(
             f"process {strange[0]} is no Celery worker that can be recognised, or there is none",
-            remedy="name a worker's main process or a child of it; without a number --probe finds the workers by itself",
+            remedy=choose.hint(strange[0]),
         )
     return [find.described(main) for main in dict.fromkeys(mains.values())]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from harness.live import blocked_by
 from harness.live.attach import Seen
 from harness.live.blocked_by import Blocks
-from harness.machine import descriptors, procfs
+from harness.machine import descriptors, file_locks, procfs
 from harness.observe import stacks, waits
 
 
@@ -58,7 +58,7 @@ def _wait(pid: int, tid: int, frames: tuple[str, ...]) -> Wait:
         there = owner in procfs.numbers(f"/proc/{pid}/task")
         return Wait(what=what, owner=f"thread {owner}{'' if there else ', which this process does not have'}")
     if call is not None and call.kind in ("flock", "fcntl"):
-        holder = descriptors.holder(descriptors.leads_to(pid, call.arguments[0]))
+        holder = file_locks.holder(pid, call.arguments[0])
         return Wait(what=what, owner=descriptors.named(holder) if holder else "")
     return Wait(what=what)
 

@@ -57,7 +57,7 @@ def _facts(seen: Seen, queues: tuple[str, ...], url: str, moments: tuple[Moment,
     scaled = bool(option(find.words_of(worker.main), "--autoscale", "--autoscale"))
     started, argv = started_s(worker.main), find.command(worker.main)
     return Facts(
-        main=worker.main, pool=seen.pool, role=main.role if main else Role.UNKNOWN,
+        main=worker.main, pool=seen.pool, role=main.role if main else Role.UNKNOWN, restart=worker.restart, apart=worker.apart,
         concurrency=0 if scaled else worker.concurrency, queues=queues,
         gossips=find.gossips(argv, procfs.read(f"/proc/{worker.main}/environ") or ""), port=broker_look.port(url),
         age_s=moments[-1].at_s - started if started is not None else 0.0, looks=seen.looks, busy=_busy(seen, main),

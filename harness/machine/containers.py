@@ -37,6 +37,12 @@ def is_first(pid: int) -> bool:
     return procfs.own_numbers(pid)[-1:] == (1,)
 
 
+def is_apart(pid: int) -> bool:
+    """Whether a process is known to be in another network namespace than we: its 127.0.0.1 is another one than ours."""
+    theirs = procfs.link(f"/proc/{pid}/ns/net")
+    return bool(theirs) and theirs != procfs.link("/proc/self/ns/net")
+
+
 def is_ours(own: tuple[int, ...], number: int, link: str) -> bool:
     """Whether /proc shows the processes by the numbers of our own PID namespace, so that they may be handed to the kernel.
 

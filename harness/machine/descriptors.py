@@ -6,7 +6,6 @@ poll(2), select(2), epoll_ctl(2) for what lies in memory. What may not be read i
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import struct
@@ -144,19 +143,6 @@ def _other_end(target: str, pairs: Mapping[int, int]) -> str:
         return target
     peer = pairs.get(int(rest[:-1]), 0) if kind == "socket" and rest[:-1].isdigit() else 0
     return f"socket:[{peer}]" if peer else ""
-
-
-def holder(path: str) -> int | None:
-    """The process that holds a file lock on this file, by /proc/locks; None if nobody does, or it cannot be told."""
-    try:
-        inode = os.stat(path).st_ino
-    except OSError:
-        return None
-    for line in (procfs.read("/proc/locks") or "").splitlines():
-        fields = line.split()
-        if "->" not in fields and len(fields) >= 6 and fields[5].rpartition(":")[2] == str(inode) and fields[4] != "-1":
-            return int(fields[4])
-    return None
 
 
 def named(pid: int) -> str:

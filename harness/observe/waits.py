@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.machine import descriptors, procfs
+from harness.machine import file_locks, procfs
 from harness.machine.descriptors import leads_to, named, waited_at, words
 from harness.machine.syscalls import Call
 
@@ -29,7 +29,7 @@ def _object(pid: int, call: Call) -> str:
         return "a lock or condition inside its own process" if call.private else "a lock that it shares with other processes"
     if call.kind in ("flock", "fcntl"):
         path = leads_to(pid, call.arguments[0])
-        owner = descriptors.holder(path)
+        owner = file_locks.holder(pid, call.arguments[0])
         return f"a lock on the file {path}{f', held by {named(owner)}' if owner else ''}"
     if call.kind == "wait-child":
         return f"its child processes: {words([named(child) for child in procfs.children(pid)]) or 'it has none'}"
