@@ -209,7 +209,8 @@ def test_what_decides_though_all_answers_were_right_has_its_place_on_the_page() 
 
 @pytest.mark.parametrize(("placement", "said"), [(AS_WRITTEN, True), ("first-task", False)])
 def test_a_wait_of_somebodys_own_application_is_to_be_given_an_end(placement: str, said: bool) -> None:
-    reasons = {"a request waits for TCP 10.0.0.5:5432": END_WAITS, "a request waits for a lock or condition": TAKE_LOCKS}
+    reasons = {f"a request waits for {kind} 10.0.0.5:53": END_WAITS for kind in ("TCP", "UDP")}
+    reasons["a request waits for a lock or condition"] = TAKE_LOCKS
     for reason, text in reasons.items():
         one = record(replace(FORKED, placement=placement), Outcome.WAITING).changed(ended={"reason": reason})
         page = diagnoses.text([one])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine import descriptors, procfs
+from harness.machine import descriptors, procfs, sockets
 from harness.observe import waits
 from tests.waiting import wait_until
 
@@ -61,6 +61,25 @@ WAYS = {
     "time.sleep(600)": ("sleep", "a sleep to end"),
     "child = subprocess.Popen(['sleep', '600']); child.wait()": ("wait-child", "its child processes: process {child} sleep"),
     "a, b = socket.socketpair(); a.recv(1)": ("recv", "a Unix socket, with no time limit"),
+    "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 9)); s.recv(1)": (
+        "recv",
+        "UDP 127.0.0.1:9, with no time limit",
+    ),
+    "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind(('::1', 0)); s.recv(1)": (
+        "recv",
+        "UDP from anybody, at [::1]:",
+    ),
+    "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15); s.recv(1)": ("recv", "a netlink socket, with no time limit"),
+    "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15); s.bind((0, 1)); s.recv(1)": (
+        "recv",
+        "a netlink socket (uevent), with no time limit",
+    ),
+    "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + '.s'); s.listen(); s.accept()": (
+        "accept",
+        "the Unix socket {path}.s, with no time limit",
+    ),
+    "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + '.s'); s.listen(); c = socket.socket(socket.AF_UNIX);"
+    "c.connect(s.getsockname()); a = s.accept(); c.recv(1)": ("recv", "the Unix socket {path}.s, with no time limit"),
     "a, b = os.pipe(); os.read(a, 1)": ("read", "a pipe from itself, with no time limit"),
     "a, b = os.pipe(); os.close(b); c, d = os.pipe(); select.select([c], [], [])": ("select", "a pipe from itself"),
     "a, b = os.pipe(); subprocess.Popen(['sleep', '600'], pass_fds=[b]); os.close(b); os.read(a, 1)": (
@@ -117,7 +136,7 @@ def test_of_a_process_that_is_gone_nothing_is_told() -> None:
 
 def test_addresses_are_read_in_both_families() -> None:
     six = "00000000000000000000000001000000:1F90 0000000000000000FFFF00000100007F:0050"
-    (one,) = descriptors.parse_sockets(f"title\n 0: {six} 0A 0:0 0:0 0 0 0 5 1")
+    (one,) = sockets.parse(f"title\n 0: {six} 0A 0:0 0:0 0 0 0 5 1")
     assert (one.local, one.remote, one.state, one.inode) == (("::1", 8080), ("127.0.0.1", 80), "listening", 5)
 
 
@@ -178,3 +197,24 @@ def test_a_lock_of_pythons_names_nobody(tmp_path: Path) -> None:
     with waiting("lock = threading.Lock(); lock.acquire(); lock.acquire()", tmp_path) as process:
         settled(process.pid, "futex")
         assert [thread.owner for thread in procfs.threads(process.pid)] == [0]
+
+
+def test_every_other_kind_of_socket_is_named_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {
+        "raw": " 1: 00000000:0001 00000000:0000 07 0:0 0:0 0 0 0 11 2 0 0",
+        "packet": "00000000e0918e1a 2 3 0003 0 0 0 0 12",
+        "icmp": " 1: 0100007F:0007 0500000A:0000 01 0:0 0:0 0 0 0 13 2 0 0",
+        "netlink": "0000000005fd0f0e 30 0 00000000 0 0 0 2 0 14",
+        "unix": "00000000b61ad371: 2 0 0 1 3 15 /run/a b.sock",
+    }
+    monkeypatch.setattr(
+        procfs, "read", lambda path: f"title\n{tables[name]}" if (name := path.split("/")[-1]) in tables else ""
+    )
+    monkeypatch.setattr(sockets, "kind_of", lambda pid, descriptor: {1: "VSOCK", 2: "TCP"}.get(descriptor, ""))
+    said = [sockets.other_in_words(7, 0, inode) for inode in range(11, 16)]
+    assert said == [
+        "a raw socket (protocol 1)", "a packet socket, which hears the network", "ping 10.0.0.5:0",
+        "a netlink socket (protocol 30)", "the Unix socket /run/a b.sock",
+    ]  # fmt: skip
+    others = [sockets.other_in_words(7, descriptor, 99) for descriptor in (0, 1, 2)]
+    assert others == ["a socket", "a VSOCK socket", "a TCP socket that is not connected"]

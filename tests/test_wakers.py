@@ -35,6 +35,9 @@ WAITS = {
     SEMAPHORE.format(unlink=False) + "s.acquire()": "",
     "s = socket.create_server(('127.0.0.1', 0)); s.accept()": "",
     "s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); c.recv(1)": "",
+    # anybody may send to these
+    "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0)); s.connect(s.getsockname()); s.recv(1)": "",
+    "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15); s.recv(1)": "",
     # what a limit, a list that is cut off, a number that leads elsewhere now, or a descriptor on its way could hide
     "a, b = socket.socketpair(); a.setsockopt(1, 20, (600).to_bytes(8, 'little') + bytes(8)); a.recv(1)": "",
     "p = select.poll(); [p.register(os.pipe()[0], 1) for _ in range(70)]; p.poll()": "",

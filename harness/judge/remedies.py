@@ -55,7 +55,7 @@ def against_waiting(reason: str) -> str:
         return ""
     if "waits for a lock or condition" in reason:  # see `observe.waits`
         return TAKE_LOCKS
-    return END_WAITS if "waits for TCP" in reason else ""
+    return END_WAITS if "waits for TCP" in reason or "waits for UDP" in reason else ""
 
 
 def fixes(cell: Cell, cause: str) -> list[Fix]:

@@ -15,7 +15,7 @@ import harness
 from harness.live.attach import Seen
 from harness.live.redact import Names
 from harness.live.versions import beside
-from harness.machine import descriptors, procfs
+from harness.machine import descriptors, procfs, sockets
 from harness.machine.processes import run
 from harness.observe import stacks
 
@@ -98,14 +98,16 @@ def _stat(text: str, names: Names) -> str:
 
 def _descriptors(pid: int, names: Names) -> Iterator[str]:
     """Where each leads; of an epoll set, what lies in it."""
-    sockets = {one.inode: one for one in descriptors.sockets(pid)}
+    known = {one.inode: one for one in sockets.tcp(pid)}
     for number in sorted(procfs.numbers(f"/proc/{pid}/fd")):
         if not (target := descriptors.link_of(pid, number)):
             continue  # it was closed meanwhile
         kind, _, inode = target.partition(":[")
-        if kind == "socket" and (one := sockets.get(int(inode[:-1]))):
-            ends = [names.of("address", _end(*end)) for end in (one.local, one.remote)]
+        if kind == "socket" and (one := known.get(int(inode[:-1]))):
+            ends = [names.of("address", sockets.shown(end)) for end in (one.local, one.remote)]
             yield f"{number}: {target} TCP {ends[0]} to {ends[1]}, {one.state}\n"
+        elif kind == "socket":
+            yield f"{number}: {target} {sockets.kind_of(pid, number)}".rstrip() + "\n"
         elif target.startswith("/"):
             yield f"{number}: {names.of('path', target)}\n"
         else:
@@ -113,11 +115,6 @@ def _descriptors(pid: int, names: Names) -> Iterator[str]:
         if target == "anon_inode:[eventpoll]":
             told = (procfs.read(f"/proc/{pid}/fdinfo/{number}") or "").splitlines()
             yield from (f"    {' '.join(line.split())}\n" for line in told)
-
-
-def _end(host: str, port: int) -> str:
-    """As `machine.descriptors` shows it, so that both get one pseudonym."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def versions(main: int, dump: Stacks) -> dict[str, Any]:

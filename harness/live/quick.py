@@ -18,7 +18,7 @@ from harness.live.answer import WORST, Report, State
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.waits import Evidence
-from harness.machine import descriptors, procfs
+from harness.machine import descriptors, procfs, sockets
 from harness.machine.procfs import Thread
 from harness.machine.since import last_ran_s
 from harness.observe.looks import MIN_LOOKS, WINDOW_S, ProcessLook
@@ -190,7 +190,7 @@ def _at_a_peer(pid: int, tid: int) -> bool:
     call = procfs.call(pid, tid)
     at = descriptors.waited_at(pid, call) if call is not None and call.kind in ("read", "recv", "write", "send") else []
     names = {_target(pid, one) for one in at}
-    return bool(names) and names <= {f"socket:[{one.inode}]" for one in descriptors.sockets(pid)}
+    return bool(names) and names <= {f"socket:[{one.inode}]" for one in sockets.tcp(pid)}
 
 
 def _target(pid: int, descriptor: int) -> str:

@@ -7,12 +7,10 @@ poll(2), select(2), epoll_ctl(2) for what lies in memory. What may not be read i
 from __future__ import annotations
 
 import re
-import socket
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from harness.machine import procfs, socket_limits, unix_pairs
+from harness.machine import procfs, socket_limits, sockets, unix_pairs
 from harness.machine.syscalls import Call
 from harness.texts import few
 
@@ -22,20 +20,6 @@ SELECTS = 1024  # FD_SETSIZE of select(2)
 LIMITED = ("read", "recv", "write", "send")  # which a limit of the socket's own ends
 SCM_FDS = re.compile(r"^scm_fds:\s*(\d+)", re.MULTILINE)
 WRITES = 1  # the lowest bits of a descriptor's flags (fcntl.h): 0 reads, 1 writes, 2 both
-STATES = {
-    "01": "established", "02": "connecting", "04": "closing", "05": "closing", "06": "closed", "07": "closed",
-    "08": "closed by the other side", "09": "closing", "0A": "listening", "0B": "closing",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Socket:
-    """A line of /proc/net/tcp or tcp6: addresses are (host, port)."""
-
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    state: str
-    inode: int
 
 
 def waited_at(pid: int, call: Call, most: int = MOST) -> list[int]:
@@ -66,7 +50,7 @@ def leads_to(pid: int, descriptor: int) -> str:
     kind, _, rest = target.partition(":[")
     inode = int(rest[:-1]) if rest[:-1].isdigit() else 0
     if kind == "socket":
-        return _socket_in_words(pid, inode)
+        return _socket_in_words(pid, descriptor, inode)
     if kind == "pipe":
         return _pipe_in_words(pid, descriptor, target)
     if kind == "anon_inode":
@@ -95,8 +79,8 @@ def inherited(parent: int, children: Iterable[int]) -> list[str]:
     """The TCP connections that a process shares with children of its, 'TCP 127.0.0.1:6379': all of them read from one stream,
     so that each may take the answer to another's question."""
     shared = socket_inodes(parent) & {inode for child in children for inode in socket_inodes(child)}
-    known = sockets(parent) if shared else []
-    return sorted({f"TCP {_shown(one.remote)}" for one in known if one.inode in shared and one.state != "listening"})
+    known = sockets.tcp(parent) if shared else []
+    return sorted({f"TCP {sockets.shown(one.remote)}" for one in known if one.inode in shared and one.state != "listening"})
 
 
 def socket_inodes(pid: int) -> set[int]:
@@ -150,58 +134,16 @@ def named(pid: int) -> str:
     return f"process {pid} {(procfs.read(f'/proc/{pid}/comm') or '?').strip()}"
 
 
-def sockets(pid: int) -> list[Socket]:
-    """The TCP sockets of the network namespace that a process is in."""
-    return [one for name in ("tcp", "tcp6") for one in parse_sockets(procfs.read(f"/proc/{pid}/net/{name}") or "")]
-
-
-def parse_sockets(text: str) -> list[Socket]:
-    """Lines of /proc/net/tcp or tcp6, the title left out.
-
-    >>> line = " 0: 0100007F:A1B2 0100007F:18EB 01 00000000:00000000 00:00000000 00000000 0 0 77 1 0 20 4 0 10 -1"
-    >>> parse_sockets("title\\n" + line)[0]
-    Socket(local=('127.0.0.1', 41394), remote=('127.0.0.1', 6379), state='established', inode=77)
-    """
-    found = []
-    for line in text.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 9:
-            state = STATES.get(fields[3], fields[3])
-            found.append(Socket(local=_address(fields[1]), remote=_address(fields[2]), state=state, inode=int(fields[9])))
-    return found
-
-
-def _address(text: str) -> tuple[str, int]:
-    """Each 32-bit word of an address is written in the machine's own byte order."""
-    host, _, port = text.partition(":")
-    words = [struct.pack("=I", int(host[place : place + 8], 16)) for place in range(0, len(host), 8)]
-    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
-    return socket.inet_ntop(family, b"".join(words)).removeprefix("::ffff:"), int(port, 16)
-
-
-def _socket_in_words(pid: int, inode: int) -> str:
-    known = sockets(pid)
+def _socket_in_words(pid: int, descriptor: int, inode: int) -> str:
+    known = sockets.tcp(pid)
     one = next((each for each in known if each.inode == inode), None)
     if one is None:
-        path = _unix_path(pid, inode)
-        return f"the Unix socket {path}" if path else "a Unix socket"
+        return sockets.other_in_words(pid, descriptor, inode)
     if one.state == "listening":
-        return f"connections to TCP {_shown(one.local)}"
+        return f"connections to TCP {sockets.shown(one.local)}"
     peer = next((each.inode for each in known if (each.local, each.remote) == (one.remote, one.local)), 0)
     owner = next(_holders({f"socket:[{peer}]"}), None) if peer else None
-    return f"TCP {_shown(one.remote)} ({one.state}{f', {named(owner[0])}' if owner else ''})"
-
-
-def _shown(address: tuple[str, int]) -> str:
-    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-
-
-def _unix_path(pid: int, inode: int) -> str:
-    for line in (procfs.read(f"/proc/{pid}/net/unix") or "").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 7 and fields[6] == str(inode):
-            return fields[7]
-    return ""
+    return f"TCP {sockets.shown(one.remote)} ({one.state}{f', {named(owner[0])}' if owner else ''})"
 
 
 def _pipe_in_words(pid: int, descriptor: int, target: str) -> str:

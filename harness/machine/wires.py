@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harness.machine import descriptors, procfs
+from harness.machine import descriptors, procfs, sockets
 
 TARGET = re.compile(r"^tfd:\s*(\d+).*?\bino:([0-9a-f]+)", re.MULTILINE)
 TIMERS = {"00": "", "01": "retransmit", "02": "keepalive", "03": "closing", "04": "probe"}
@@ -23,7 +23,7 @@ class Wire:
     descriptor: int
     local: tuple[str, int]
     remote: tuple[str, int]
-    state: str  # as `descriptors.STATES` names it
+    state: str  # as `sockets.STATES` names it
     unread: int = 0  # bytes in the kernel's queue
     unsent: int = 0  # bytes that the other side has not acknowledged
     timer: str = ""  # the kernel's; '' if none runs
@@ -50,7 +50,7 @@ def of(pid: int) -> tuple[Wire, ...]:
     for name in ("tcp", "tcp6"):
         text = procfs.read(f"/proc/{pid}/net/{name}") or ""
         queues = parse_queues(text)
-        for one in descriptors.parse_sockets(text):
+        for one in sockets.parse(text):
             if one.inode in places and one.state != "listening":
                 queue = queues[one.inode]
                 found.append(

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import redis
 
-from harness.machine import descriptors, procfs
+from harness.machine import descriptors, procfs, sockets
 from harness.observe import stacks
 from harness.studies.defects.bench import QUEUE, UNACKED, Bench
 from harness.texts import portable, visible
@@ -50,7 +50,7 @@ def _broker(bench: Bench, pids: list[int]) -> dict[str, Any]:
     held = cast(list[tuple[bytes, float]], client.zrange(UNACKED, 0, -1, withscores=True))
     known = {row["addr"] for row in rows}
     port = int(bench.url.rpartition(":")[2].partition("/")[0])
-    ends = [one for one in descriptors.sockets(bench.main) if one.remote[1] == port and one.inode in owners]
+    ends = [one for one in sockets.tcp(bench.main) if one.remote[1] == port and one.inode in owners]
     return {
         "queue": bench.count(QUEUE), "unacked": bench.unacked(),
         "handed_out_s": [round(time.time() - since) for _, since in held],
@@ -69,7 +69,7 @@ def _owners(main: int, pids: list[int]) -> dict[int, int]:
 
 def _owner_of(address: str, main: int, owners: dict[int, int]) -> int:
     host, _, port = address.rpartition(":")
-    found = (one.inode for one in descriptors.sockets(main) if one.local == (host, int(port)))
+    found = (one.inode for one in sockets.tcp(main) if one.local == (host, int(port)))
     return next((owners[inode] for inode in found if inode in owners), 0)
 
 
@@ -77,7 +77,7 @@ def _process(pid: int) -> dict[str, Any]:
     """One process: what each of its threads waits in, its descriptors, its event loops, its Python stacks."""
     loops: dict[str, list[int]] = {}
     found: dict[str, str] = {}
-    known = {f"socket:[{one.inode}]": one.local[1] for one in descriptors.sockets(pid)}
+    known = {f"socket:[{one.inode}]": one.local[1] for one in sockets.tcp(pid)}
     ports = {}
     for number in sorted(procfs.numbers(f"/proc/{pid}/fd")):
         leads = descriptors.leads_to(pid, number)

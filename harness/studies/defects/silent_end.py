@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 
 from harness.errors import NotPermitted
-from harness.machine import descriptors
+from harness.machine import sockets
 
 PIDFD_GETFD = 438  # the same on all architectures (asm-generic/unistd.h)
 TCP_REPAIR = 19
@@ -42,9 +42,7 @@ def deafen(server: int, client_port: int, drop: Callable[[], object]) -> socket.
 
 def _descriptor(server: int, client_port: int) -> int:
     """The server's descriptor of its connection to that port."""
-    inode = next(
-        one.inode for one in descriptors.sockets(server) if one.remote[1] == client_port and one.state == "established"
-    )
+    inode = next(one.inode for one in sockets.tcp(server) if one.remote[1] == client_port and one.state == "established")
     folder = f"/proc/{server}/fd"
     return next(int(name) for name in os.listdir(folder) if os.readlink(f"{folder}/{name}") == f"socket:[{inode}]")
 
