@@ -179,8 +179,10 @@ def test_where_the_broker_knows_no_connection_of_the_worker_nothing_is_half_open
     assert "something stands between" in causes.hidden(given, "redis://b")[0]
 
 
-def test_queues_under_a_prefix_are_not_counted_and_that_is_told() -> None:
-    assert "have a prefix" in causes.hidden(facts(look(ASKS, prefixed=True)), "redis://b")[0]
+def test_queues_under_one_of_several_prefixes_are_not_counted_and_that_is_told() -> None:
+    assert (
+        "('', 'a:'; global_keyprefix)" in causes.hidden(facts(look(ASKS, prefixed=True, prefixes=("", "a:"))), "redis://b")[0]
+    )
     assert causes.hidden(facts(look(ASKS)), "redis://b") == ()
 
 

@@ -16,6 +16,7 @@ from harness.live.command import CODES
 from harness.live.find import Worker
 from harness.live.tasks import Task
 from harness.live.waits import Evidence, Wait
+from harness.machine import containers
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
@@ -308,6 +309,7 @@ def test_what_a_command_line_says_is_read_in_any_spelling(monkeypatch: pytest.Mo
     }
     monkeypatch.setattr(find, "command", lambda pid: [lines[pid]] if pid == 2 else lines[pid].split())
     monkeypatch.setattr(find, "_url", lambda pid, names: "")
+    monkeypatch.setattr(containers, "is_first", lambda pid: False)
     one, two = find.described(1), find.described(2)
     assert one == Worker(
         main=1, known=True, pool="prefork", concurrency=4, hostname="web@%h", app="shop:app", broker="redis://b"

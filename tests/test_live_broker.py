@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
 
 from harness.errors import NothingMatches
-from harness.live import broker_look, choose, find, message, versions, whereabouts
+from harness.live import broker_look, choose, find, message, screen, versions, whereabouts
 from harness.live.answer import State
 from harness.live.broker_look import Broker
 from harness.live.find import Worker
@@ -30,6 +31,8 @@ class Redis:
     def __init__(self, lists: dict[str, list[str]] | None = None, **more: Any) -> None:
         self.lists, self.handed = lists or {}, more.get("handed", {})
         self.results, self.clients, self.fails = more.get("results", {}), more.get("clients", []), more.get("fails")
+        #: by prefix, the node whose control queue is bound there; the separator; where a scan goes on, if it never ends
+        self.nodes, self.mark, self.cursor = more.get("nodes", {"": ""}), more.get("mark", "\x06\x16"), more.get("cursor", 0)
         self.asked: list[str] = []
         self.queued: list[Any] = []
         self.connection_pool = type("Pool", (), {"connection_kwargs": {"db": 0}})
@@ -37,13 +40,24 @@ class Redis:
     def scan(self, cursor: int, match: str, count: int) -> tuple[int, list[bytes]]:
         if self.fails:
             raise self.fails
-        return 0, [b"_kombu.binding.celery", b"_kombu.binding.celery.pidbox"]
+        keys = [f"{prefix}_kombu.binding.{name}" for prefix in self.nodes for name in ("celery", "celery.pidbox")]
+        keys += self.results if "meta" in match else ()
+        found = [key.encode() for key in keys if match.strip("*") in key]
+        return self.cursor, found
 
     def type(self, key: bytes | str) -> bytes:
         return b"set" if isinstance(key, bytes) else b"string"
 
     def smembers(self, key: bytes) -> set[bytes]:
-        return {b"\x06\x16\x06\x16" + name.encode() for name in self.lists}
+        prefix, mark = key.decode().partition("_kombu")[0], self.mark
+        others = tuple(one for one in self.nodes if len(one) > len(prefix))
+        lists = [name for name in self.lists if name.startswith(prefix) and not (others and name.startswith(others))]
+        names = {name.removeprefix(prefix).partition(mark)[0] for name in lists}
+        return {f"{name}{mark}{mark}{name}".encode() for name in names}
+
+    def sismember(self, key: str, member: str) -> bool:
+        node = self.nodes.get(key.removesuffix("_kombu.binding.celery.pidbox"), "")
+        return bool(node) and member == f"{self.mark}{self.mark}{node}.celery.pidbox"
 
     def llen(self, key: str) -> int:
         return len(self.lists.get(key, ()))
@@ -66,7 +80,7 @@ class Redis:
         return 1000, 0
 
     def exists(self, key: str) -> bool:
-        return key in self.results
+        return key in self.results or key.removesuffix("_kombu.binding.celery") in self.nodes
 
     def strlen(self, key: str) -> int:
         return len(self.results[key])
@@ -86,11 +100,13 @@ class Redis:
 class Pipeline:
     def __init__(self, server: Redis) -> None:
         self.server, self.answers = server, list[Any]()
+        self.keys = server.asked
 
     def client_list(self) -> None:
         self.answers.append(self.server.clients)
 
     def zrange(self, key: str, start: int, end: int, withscores: bool) -> None:
+        self.keys.append(key)
         self.answers.append([(tag.encode(), 900.0) for tag in self.server.handed])
 
     def zcard(self, key: str) -> None:
@@ -113,6 +129,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 URL = "redis://:secret@b:6379/0"
+IDLE = [said(seen(child()))]
 HANDED = {"tag": json.dumps([json.loads(raw()), "", "celery"])}
 
 
@@ -129,6 +146,54 @@ def test_a_look_counts_every_priority_and_names_what_is_handed_out(serve: Any) -
     assert [(one.command, one.blocked, one.near, one.subscribed) for one in look.connections] == [
         ("brpop", True, True, 0), ("get", False, False, 3),
     ]  # fmt: skip
+
+
+def test_the_keys_under_a_prefix_are_counted_there(serve: Any) -> None:
+    lists = {"shop:celery": [raw()], "shop:celery\x06\x165": [raw(), raw()]}
+    server = serve(Redis(lists, handed=HANDED, nodes={"shop:": ""}))
+    look = Broker(URL, ("celery",)).look()
+    assert (dict(look.queues), look.unacked, look.prefixed) == ({"celery": 3}, 1, False)
+    assert server.asked == ["shop:unacked_index"]
+    assert [one.id for one in look.handed] == ["a"]
+    assert whereabouts.place("a", IDLE, URL).where == "handed-out"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "counted"),
+    [
+        ({"": "celery@other", "shop:": "web@box"}, {"celery": 1}),
+        ({"": "web@box", "shop:": "celery@other"}, {"celery": 2}),
+        ({"": "web@box", "shop:": "web@box"}, None),
+        ({"": "", "shop:": ""}, None),
+    ],
+)
+def test_of_several_prefixes_that_counts_under_which_the_workers_node_is_bound(
+    nodes: dict[str, str], counted: Any, serve: Any
+) -> None:
+    serve(Redis({"shop:celery": [raw()], "celery": [raw(), raw()]}, nodes=nodes))
+    look = Broker(URL, ("celery",), ("web@box",)).look()
+    assert (look.prefixed, look.prefixes) == ((False, ()) if counted else (True, ("", "shop:")))
+    assert dict(look.queues) == (counted or {})
+
+
+def test_a_large_database_in_which_no_binding_was_found_has_no_empty_queue(serve: Any) -> None:
+    serve(Redis({"shop:celery": [raw()]}, nodes={}, cursor=7))
+    look = Broker(URL, ("celery",), ("web@box",)).look()
+    assert (look.prefixed, look.whole) == (True, False)
+    serve(Redis({"celery": [raw()]}, nodes={"": "web@box"}, cursor=7))
+    look = Broker(URL, ("celery",), ("web@box",)).look()
+    assert (look.prefixed, look.whole, dict(look.queues)) == (False, False, {"celery": 1})
+
+
+def test_what_cannot_be_counted_is_not_shown_as_nothing() -> None:
+    told = {"url": "redis://b/0", "answers": True, "queues": None, "unacked": None, "asks": True}
+    said_ = screen.broker_of(replace(IDLE[0], broker=told))
+    assert said_ == "redis://b/0: what waits for it cannot be told; the worker asks for work"
+
+
+def test_another_separator_is_told_by_the_bindings(serve: Any) -> None:
+    serve(Redis({"celery": [raw()], "celery:9": [raw(), raw()]}, mark=":"))
+    assert dict(Broker(URL).look().queues) == {"celery": 3}
 
 
 @pytest.mark.parametrize(
@@ -179,9 +244,6 @@ def test_what_is_no_message_is_left_out(text: str) -> None:
     assert message.handed(text, None) is None
 
 
-IDLE = [said(seen(child()))]
-
-
 def test_a_request_that_an_executor_runs_is_told_from_its_report() -> None:
     found = whereabouts.place("id-60", IDLE, "")
     assert (found.where, found.state, "process 60 of worker 50 runs it" in found.said) == ("running", State.STUCK, True)
@@ -219,6 +281,11 @@ def test_of_a_result_the_state_alone_is_told(serve: Any, stored: bytes, where: s
     serve(Redis(results={"celery-task-meta-a": stored}))
     found = whereabouts.place("a", IDLE, URL)
     assert (found.where, found.said.startswith(words), "secret" in found.said) == (where, True, False)
+
+
+def test_a_result_under_a_prefix_is_found(serve: Any) -> None:
+    serve(Redis(results={"shop_celery-task-meta-a": b'{"status": "SUCCESS"}'}))
+    assert whereabouts.place("a", IDLE, URL).where == "done"
 
 
 def test_a_request_that_is_nowhere_is_not_called_lost(serve: Any) -> None:

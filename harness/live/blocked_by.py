@@ -198,7 +198,7 @@ def _of_subtask(seen: Seen, blocks: Blocks, place: Place, broker: Mapping[str, A
         support.append(f"{which} so: none is left here to run what they wait for")
     else:
         support.append(f"{many} of {all_} executors wait so; the others may run what they wait for, and so may other workers")
-    if broker.get("answers"):
+    if broker.get("queues") is not None:
         waiting = sum(broker["queues"].values())
         support.append(f"{waiting} messages wait in the broker, {broker['unacked']} are handed out and not acknowledged")
     now = ""

@@ -23,8 +23,8 @@ def view(facts: Facts, url: str, told: bool) -> dict[str, Any]:
     if not last.answers:
         return {"url": _shown(url), "answers": False, "why": last.why}
     return {
-        "url": _shown(url), "answers": True, "queues": dict(last.queues), "unacked": last.unacked, "asks": asks(facts),
-        "versions": dict(facts.versions),
+        "url": _shown(url), "answers": True, "queues": None if last.prefixed else dict(last.queues),
+        "unacked": None if last.prefixed else last.unacked, "asks": asks(facts), "versions": dict(facts.versions),
     }  # fmt: skip
 
 

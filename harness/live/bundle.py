@@ -74,7 +74,7 @@ def contents(found: Sequence[tuple[Seen, Report]], *, with_names: bool) -> dict[
 
 def known(seen: Seen, report: Report) -> dict[str, str]:
     """Names of the user's that the answer knows as what they are, with their kinds; the gravest kind last."""
-    found = dict.fromkeys(report.broker.get("queues", ()), "queue")
+    found = dict.fromkeys(report.broker.get("queues") or (), "queue")
     found |= {report.app: "app", report.app.partition(":")[0]: "app", seen.worker.app: "app"}
     for name in {report.hostname, seen.worker.hostname, os.uname().nodename}:
         found |= {name: "host", name.partition("@")[2]: "host"}

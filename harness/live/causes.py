@@ -6,6 +6,7 @@ from harness.live import backlog, consumer, machinery
 from harness.live.facts import Facts
 from harness.live.finding import Finding, ordered
 from harness.live.join import asks
+from harness.texts import few
 
 
 def found(facts: Facts) -> tuple[Finding, ...]:
@@ -27,12 +28,17 @@ def hidden(facts: Facts, url: str) -> tuple[str, ...]:
         return ("what the broker holds: no URL is known that leads to it from this network; --broker tells one",)
     if not url:
         return ("what the broker holds: the application alone knows its URL; --broker tells it",)
-    if facts.apart and not facts.brokers:
-        return ("what the broker holds: the worker reaches it from a network of its own, and we do not from here",)
-    if facts.brokers and asks(facts) is None:
-        return ("which of the broker's connections are the worker's: something stands between the two, or there are none",)
-    if facts.brokers and facts.brokers[-1].prefixed:
-        return ("queues of the broker that have a prefix (global_keyprefix in broker_transport_options): not counted",)
-    if facts.brokers and not facts.brokers[-1].whole:
-        return ("queues that are not among the first keys of a large database",)
-    return ()
+    if not facts.brokers:
+        apart = "what the broker holds: the worker reaches it from a network of its own, and we do not from here"
+        return (apart,) if facts.apart else ()
+    found, last = [], facts.brokers[-1]
+    if asks(facts) is None:
+        found.append("which of the broker's connections are the worker's: something stands between the two, or there are none")
+    if last.prefixed:
+        told = few([f"'{one}'" for one in last.prefixes])
+        found.append(
+            f"what waits for it: under which prefix its queues lie ({told}; global_keyprefix) cannot be told from here"
+        )
+    elif not last.whole:
+        found.append("queues that are not among the first keys of a large database")
+    return tuple(found)

@@ -35,7 +35,7 @@ from harness.observe.roles import Role
 GIVES_UP = "TCP gives up by itself, after up to 15 minutes"
 NOTICES = "kombu may notice; 5.7 does within a minute, and connects again"
 ELSEWHERE = "nothing shows that it consumes from this broker"
-PREFIXED = "what waits and what it holds may be under a prefix (global_keyprefix), which is not looked under"
+PREFIXED = "under which prefix (global_keyprefix) its queues lie cannot be told, and so not what waits and what it holds"
 CANCELLED = "a worker whose consumer was cancelled (celery control cancel_consumer) looks the same"
 WITHOUT = "a worker without remote control (worker_enable_remote_control) that has lost another connection looks the same"
 DEAF = "it is subscribed to nothing either: with its consumer cancelled, it would still hear other workers (gossip)"

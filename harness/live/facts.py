@@ -53,7 +53,8 @@ class BrokerLook:
     handed: tuple[Message, ...] = ()  # the oldest of them
     connections: tuple[Connection, ...] = ()  # all but ours
     whole: bool = True  # all of its keys were gone through
-    prefixed: bool = False  # some of its queues are under a prefix (kombu's global_keyprefix), which is not looked under
+    prefixed: bool = False  # nobody can tell under which prefix (kombu's global_keyprefix) the worker's keys lie
+    prefixes: tuple[str, ...] = ()  # those that there are, if so
 
 
 @dataclass(frozen=True, kw_only=True)

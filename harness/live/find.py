@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -53,6 +54,13 @@ class Worker:
             "restart the worker's container, whose process 1 it is "
             f"({'kill -9 does nothing to that from inside' if inside else f'kill -9 {self.main} from here does that, too'})"
         )
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """What its node may be called, 'celery@box': by its title, else by -n and the machine's name, as it is here or in the
+        container, see celery/utils/nodenames.py."""
+        hosts = dict.fromkeys((os.uname().nodename, procfs.variables(self.main).get("HOSTNAME", "")))
+        return tuple(node_of(self.hostname, host) for host in hosts if host)
 
     @property
     def broker_here(self) -> str:
@@ -113,6 +121,20 @@ def words_of(pid: int) -> list[str]:
         return shlex.split(title["arguments"] or "")
     except ValueError:  # a title is cut off where there is no more room
         return (title["arguments"] or "").split()
+
+
+def node_of(given: str, host: str) -> str:
+    """The name of a node, as Celery makes it of `-n` and of the machine's name.
+
+    >>> node_of("", "box.lan"), node_of("web@%h", "box.lan"), node_of("web", "box"), node_of("%n@%d", "box.lan")
+    ('celery@box.lan', 'web@box.lan', 'celery@web', 'box@lan')
+    """
+    machine, _, domain = host.partition(".")
+    name, at, where = given.rpartition("@")
+    whole = f"{name or 'celery'}@{where or host}" if at else f"celery@{given or host}"
+    for short, full in (("%h", host), ("%n", machine), ("%d", domain)):
+        whole = whole.replace(short, full)
+    return whole
 
 
 def gossips(argv: Sequence[str], environ: str) -> bool:

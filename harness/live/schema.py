@@ -44,7 +44,7 @@ class Broker(Part):
     url: str = ""  # without its password
     answers: bool | None = None  # whether it does; if not, 'why' stands beside it, and the other fields are missing
     why: str | None = None  # why it does not answer, in words
-    queues: dict[str, int] | None = None  # messages that wait, by queue; queues without any are left out
+    queues: dict[str, int] | None = None  # messages that wait, by queue, empty ones left out; null if its keys cannot be told
     unacked: int | None = None  # messages that workers were given and have not acknowledged, of all queues
     asks: bool | None = None  # whether this worker waits for a message now; null if its connections cannot be told from others
 

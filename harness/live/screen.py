@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.judge.singular import of_one
@@ -65,10 +65,17 @@ def broker_of(report: Report) -> str:
         return ""
     if not found["answers"]:
         return f"{found['url']} does not answer: {found['why']}"
-    waiting = ", ".join(f"{count} in {name}" for name, count in found["queues"].items()) or "nothing"
     asks = {True: "the worker asks for work", False: "the worker does not ask for work", None: ""}[found["asks"]]
-    said = [f"{waiting} waits", f"{found['unacked']} handed out and not acknowledged", *([asks] if asks else [])]
+    said = [*_held(found), *([asks] if asks else [])]
     return f"{found['url']}: {'; '.join(said)}"
+
+
+def _held(found: Mapping[str, Any]) -> list[str]:
+    """What waits in the broker, and what is handed out."""
+    if found["queues"] is None:
+        return ["what waits for it cannot be told"]
+    waiting = ", ".join(f"{count} in {name}" for name, count in found["queues"].items()) or "nothing"
+    return [f"{waiting} waits", f"{found['unacked']} handed out and not acknowledged"]
 
 
 def of_place(place: Place) -> str:

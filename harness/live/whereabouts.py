@@ -5,6 +5,7 @@ more than some thousands of messages are read.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -15,7 +16,8 @@ import redis
 from harness import broker
 from harness.live import message
 from harness.live.answer import Executor, Report, State, duration
-from harness.live.broker_look import PRIORITIES, Broker
+from harness.live.broker_keys import MOST_SCANS, SCAN_KEYS, Space
+from harness.live.broker_look import Broker
 from harness.live.facts import Message
 from harness.texts import visible
 
@@ -73,8 +75,11 @@ def _asked(task_id: str, url: str, unseen: list[str]) -> Said | None:
         return None
     there = Broker(url, ("celery",))
     try:
-        client, names = there.opened()
-        return _handed(task_id, client, unseen) or _queued(task_id, client, names, unseen)
+        client, keys = there.opened()
+        if not keys.whole:
+            unseen.append("queues that are not among the first keys of a large database")
+        each = (_handed(task_id, client, one, unseen) or _queued(task_id, client, one, unseen) for one in keys.spaces)
+        return next((said for said in each if said), None)
     except (redis.RedisError, OSError, ValueError) as error:
         unseen.append(f"the broker at {broker.shown(url)}: {visible(str(error))}")
         return None
@@ -82,14 +87,14 @@ def _asked(task_id: str, url: str, unseen: list[str]) -> Said | None:
         there.close()
 
 
-def _handed(task_id: str, client: redis.Redis, unseen: list[str]) -> Said | None:
+def _handed(task_id: str, client: redis.Redis, space: Space, unseen: list[str]) -> Said | None:
     cursor, read = 0, 0
     while read < MOST_MESSAGES:
-        cursor, table = cast("tuple[int, dict[bytes, bytes]]", client.hscan("unacked", cursor, count=AT_ONCE))
+        cursor, table = cast("tuple[int, dict[bytes, bytes]]", client.hscan(space.key("unacked"), cursor, count=AT_ONCE))
         for tag, text in table.items():
             found = message.handed(text, None)
             if found is not None and found.id == task_id:
-                return _told(found, client.zscore("unacked_index", tag), client)
+                return _told(found, client.zscore(space.key("unacked_index"), tag), client)
         read += len(table)
         if cursor == 0:
             return None
@@ -105,27 +110,27 @@ def _told(found: Message, since: float | None, client: redis.Redis) -> Said:
     return "handed-out", f"a worker was given it ({found.task}){ago}, and has not acknowledged it: {why}{again}", State.WAITING
 
 
-def _queued(task_id: str, client: redis.Redis, names: Sequence[str], unseen: list[str]) -> Said | None:
+def _queued(task_id: str, client: redis.Redis, space: Space, unseen: list[str]) -> Said | None:
     """From the end that is taken from, so that the place is a place in the line."""
-    for name in names:
+    for name in sorted(space.queues):
         before = 0
-        for key in (f"{name}{one}" for one in PRIORITIES):
+        for key in space.lists(name):
             length = client.llen(key)
             for start in range(0, min(length, MOST_MESSAGES), AT_ONCE):
                 raw = cast("list[bytes]", client.lrange(key, -start - AT_ONCE, -start - 1))
                 for number, text in enumerate(reversed(raw)):
                     found = message.parse(text, name)
                     if found is not None and found.id == task_id:
-                        line = f"it waits in {visible(name)}, place {before + start + number + 1} of {_length(client, name)}"
-                        return "queued", f"{line} ({found.task})", State.WAITING
+                        place = f"place {before + start + number + 1} of {_length(client, space, name)}"
+                        return "queued", f"it waits in {visible(space.key(name))}, {place} ({found.task})", State.WAITING
             if length > MOST_MESSAGES:
                 unseen.append(f"{length - MOST_MESSAGES} messages of {visible(name)}")
             before += length
     return None
 
 
-def _length(client: redis.Redis, name: str) -> int:
-    return sum(client.llen(f"{name}{one}") for one in PRIORITIES)
+def _length(client: redis.Redis, space: Space, name: str) -> int:
+    return sum(client.llen(key) for key in space.lists(name))
 
 
 def _done(task_id: str, urls: Iterable[str], unseen: list[str]) -> Said | None:
@@ -134,8 +139,7 @@ def _done(task_id: str, urls: Iterable[str], unseen: list[str]) -> Said | None:
         there = Broker(url)
         try:
             client, _ = there.opened()
-            key = f"{RESULT}{task_id}"
-            if client.exists(key):
+            if key := _stored(client, f"{RESULT}{task_id}", unseen):
                 status = _status(client, key)
                 if status and status not in ENDED:
                     return "nowhere", f"its state is stored: {status}; no executor is seen at it", State.UNKNOWN
@@ -145,6 +149,22 @@ def _done(task_id: str, urls: Iterable[str], unseen: list[str]) -> Said | None:
         finally:
             there.close()
     return None
+
+
+def _stored(client: redis.Redis, key: str, unseen: list[str]) -> str:
+    """The key of a result, which may have a prefix (global_keyprefix in result_backend_transport_options); '' if there is
+    none."""
+    if client.exists(key):
+        return key
+    cursor, pattern = 0, "*" + re.sub(r"([\\*?\[\]^])", r"\\\1", key)
+    for _ in range(MOST_SCANS):
+        cursor, found = cast("tuple[int, list[bytes]]", client.scan(cursor, match=pattern, count=SCAN_KEYS))
+        if found:
+            return found[0].decode("utf-8", "surrogateescape")
+        if cursor == 0:
+            return ""
+    unseen.append("results that are not among the first keys of a large database")
+    return ""
 
 
 def _status(client: redis.Redis, key: str) -> str:

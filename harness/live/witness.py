@@ -33,7 +33,7 @@ def watched(
     """The facts of this worker, over as many moments as it takes."""
     words = find.words_of(seen.worker.main)
     queues = tuple(name for name in option(words, "-Q", "--queues").split(",") if name)
-    broker = Broker(url, queues or ("celery",)) if url else None
+    broker = Broker(url, queues or ("celery",), seen.worker.nodes) if url else None
     pid = seen.worker.main
     moments, frames = [_moment(pid, broker, clock())], [_frames(pid)]
     facts = _facts(seen, queues, url, tuple(moments), tuple(frames))

@@ -31,6 +31,7 @@ from celery.signals import worker_process_init
 URL, HOW = os.environ["SHOP_URL"], os.environ.get("SHOP_HOW", "")
 app = Celery("shop", broker=URL, backend=os.environ.get("SHOP_RESULTS", URL))
 app.conf.broker_connection_retry_on_startup = True
+app.conf.broker_transport_options = {"global_keyprefix": os.environ.get("SHOP_PREFIX", "")}
 
 
 @app.task
@@ -81,9 +82,10 @@ class Shop:
 
     @contextmanager
     def worker(
-        self, pool: str = "prefork", *options: str, how: str = "", url: str = "", many: int = 2
+        self, pool: str = "prefork", *options: str, how: str = "", url: str = "", many: int = 2, prefix: str = ""
     ) -> Iterator[subprocess.Popen[bytes]]:
-        variables = {**os.environ, "SHOP_URL": url or self.url, "SHOP_RESULTS": self.url, "SHOP_HOW": how}
+        told = {"SHOP_URL": url or self.url, "SHOP_RESULTS": self.url, "SHOP_HOW": how, "SHOP_PREFIX": prefix}
+        variables = {**os.environ, **told}
         argv = [self.python, "-m", "celery", "-A", "shop", "worker", "-P", pool, "-c", str(many), "-l", "WARNING", *options]
         log = (self.folder / "worker.log").open("ab")
         with log, subprocess.Popen(
@@ -95,9 +97,9 @@ class Shop:
             finally:
                 os.killpg(worker.pid, signal.SIGKILL)
 
-    def send(self, seconds: float, queue: str = "celery") -> str:
+    def send(self, seconds: float, queue: str = "celery", prefix: str = "") -> str:
         argv = [self.python, "-c", SEND, str(seconds), queue]
-        variables = {**os.environ, "SHOP_URL": self.url}
+        variables = {**os.environ, "SHOP_URL": self.url, "SHOP_PREFIX": prefix}
         done = subprocess.run(argv, cwd=self.folder, env=variables, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
@@ -185,6 +187,25 @@ def test_a_worker_whose_executors_are_all_busy_is_saturated(shop: Shop) -> None:
         told = shop.asked(worker.pid, "--task", sent[-1])[1]["task"]
         assert (told["where"], "place 2 of 2" in told["said"]) == ("queued", True)
         assert shop.asked(worker.pid, "--task", "no-such-id")[0] == 22
+
+
+def test_what_waits_under_a_prefix_is_counted_for_the_worker_that_has_it(shop: Shop) -> None:
+    with ExitStack() as stack:
+        one = stack.enter_context(shop.worker("threads", "-n", "one@x", many=1, prefix="shop:"))
+        assert shop.serves(one.pid)
+        sent = [shop.send(600.0, prefix="shop:") for _ in range(7)]
+        assert wait_until(lambda: shop.why(one.pid)["broker"]["queues"] == {"celery": 2})
+        assert shop.why(one.pid)["broker"]["unacked"] == 5
+        other = stack.enter_context(shop.worker("threads", "-n", "two@x", many=1, prefix="mail:"))
+        assert shop.serves(other.pid)
+        assert [shop.why(pid)["broker"]["queues"] for pid in (one.pid, other.pid)] == [{"celery": 2}, {}]
+        code, found = shop.asked(other.pid, "--task", sent[-1])
+        assert (code, "shop:celery, place 2 of 2" in found["task"]["said"]) == (21, True)
+        unnamed = stack.enter_context(shop.worker("threads", "-n", "one@x", "--without-mingle", many=1, prefix="third:"))
+        assert wait_until(lambda: shop.why(unnamed.pid)["broker"].get("asks"))
+        told = shop.why(one.pid)
+        assert told["broker"]["queues"] is None
+        assert any("global_keyprefix" in line for line in told["unseen"])
 
 
 def test_children_that_never_serve_are_a_respawn_loop(shop: Shop) -> None:
