@@ -65,7 +65,7 @@ class Moment:
     wires: tuple[Wire, ...] = ()  # of the main process
     main_at: int | None = None  # the one descriptor at which its main thread waits in a read, a write or a connect
     switches: int = 0  # how often its main thread has waited
-    children: Mapping[int, str] = field(default_factory=dict)  # direct ones, with the kernel's letter for their state
+    children: Mapping[int, str] = field(default_factory=dict)  # of the pool, each with the kernel's letter for its state
     broker: BrokerLook | None = None  # None if no URL is known
 
 

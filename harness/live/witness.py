@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from harness.live import broker_look, causes, find, join, tasks, versions
 from harness.live.attach import Seen
 from harness.live.broker_look import Broker
+from harness.live.eyes import of_pool
 from harness.live.facts import Facts, Frames, Moment
 from harness.live.find import option
 from harness.machine import descriptors, procfs, wires
 from harness.machine.since import started_s
-from harness.observe import stacks
+from harness.observe import children, stacks
 from harness.observe.looks import ProcessLook
 from harness.observe.roles import Role
 
@@ -35,13 +36,14 @@ def watched(
     queues = tuple(name for name in option(words, "-Q", "--queues").split(",") if name)
     broker = Broker(url, queues or ("celery",), seen.worker.nodes) if url else None
     pid = seen.worker.main
-    moments, frames = [_moment(pid, broker, clock())], [_frames(pid)]
+    others = strangers(seen)
+    moments, frames = [_moment(pid, broker, clock(), others)], [_frames(pid)]
     facts = _facts(seen, queues, url, tuple(moments), tuple(frames))
     if causes.doubtful(facts):
         until_s = clock() + WATCH_S
         while clock() < until_s:
             sleep(EVERY_S)
-            moments.append(_moment(pid, broker, clock()))
+            moments.append(_moment(pid, broker, clock(), others))
         frames.append(_frames(pid))
         facts = _facts(seen, queues, url, tuple(moments), tuple(frames))
     if facts.tasks or (len(moments) > 1 and any(look.unacked for look in facts.brokers)):
@@ -101,11 +103,24 @@ def _is_idle(processes: tuple[ProcessLook, ...], pid: int) -> bool:
     return any(one.pid == pid and one.role is Role.IDLE for one in processes)
 
 
-def _moment(pid: int, broker: Broker | None, at_s: float) -> Moment:
-    """/proc before the broker: a connection that is new in between is then known to neither."""
+def strangers(seen: Seen) -> frozenset[int]:
+    """The children of the main process that serve no pool: an embedded beat, whatever else was started. Only those are asked
+    for their stacks that were not seen to serve; one of which nobody can tell counts as the pool's."""
+    serve = {one.pid for one in seen.children}
+    return frozenset(pid for pid in procfs.children(seen.worker.main) if pid not in serve and _is_stranger(pid))
+
+
+def _is_stranger(pid: int) -> bool:
+    return not children.is_of_pool(pid) or of_pool(pid) is False
+
+
+def _moment(pid: int, broker: Broker | None, at_s: float, others: Collection[int] = ()) -> Moment:
+    """/proc before the broker: a connection that is new in between is then known to neither. `others`: children that are
+    none of the pool's."""
     found, call = wires.of(pid), procfs.call(pid, pid)
     at = descriptors.waited_at(pid, call) if call is not None and call.kind in BLOCKS else []
-    states = {child: stat.state for child in procfs.children(pid) if (stat := procfs.process(child)) is not None}
+    pool = (child for child in procfs.children(pid) if child not in others)
+    states = {child: stat.state for child in pool if (stat := procfs.process(child)) is not None}
     switches = next((one.switches for one in procfs.threads(pid) if one.tid == pid), 0)
     return Moment(
         at_s=at_s, wires=found, main_at=at[0] if len(at) == 1 else None, switches=switches, children=states,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness import broker, environments
-from harness.live import find
+from harness.live import find, machinery
 from harness.machine import procfs
 from tests import waiting
 from tests.integration.conftest import Harness
@@ -206,6 +206,19 @@ def test_what_waits_under_a_prefix_is_counted_for_the_worker_that_has_it(shop: S
         told = shop.why(one.pid)
         assert told["broker"]["queues"] is None
         assert any("global_keyprefix" in line for line in told["unseen"])
+
+
+def test_a_pool_is_short_by_its_own_children_and_an_embedded_beat_is_none(shop: Shop) -> None:
+    shrink = [shop.python, "-c", "import shop; print(shop.app.control.pool_shrink(1, reply=True, timeout=5))"]
+    with shop.worker("prefork", "-B", "-s", str(shop.folder / "schedule")) as worker:
+        assert wait_until(lambda: len(procfs.children(worker.pid)) == 3)
+        assert shop.serves(worker.pid)
+        time.sleep(machinery.START_S)
+        assert shop.why(worker.pid)["cause"] == ""
+        subprocess.run(shrink, cwd=shop.folder, env={**os.environ, "SHOP_URL": shop.url}, check=True, stdout=subprocess.DEVNULL)
+        assert wait_until(lambda: len(procfs.children(worker.pid)) == 2)
+        told = shop.why(worker.pid)
+        assert (told["cause"], told["reason"].partition(" live")[0]) == ("pool-short", "no task runs now; 1 of the 2 children")
 
 
 def test_children_that_never_serve_are_a_respawn_loop(shop: Shop) -> None:
