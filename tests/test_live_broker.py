@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from harness.errors import NothingMatches
-from harness.live import broker_look, choose, find, message, screen, versions, whereabouts
+from harness.live import broker_look, choose, find, message, screen, scripts, versions, whereabouts
 from harness.live.answer import State
 from harness.live.broker_look import Broker
 from harness.live.find import Worker
@@ -308,9 +308,11 @@ def test_a_broker_that_fails_is_named_without_its_password(serve: Any) -> None:
 def test_workers_are_chosen_by_what_their_command_lines_say(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [Worker(main=1, app="shop", hostname="web@%h"), Worker(main=2, app="mail.app", hostname="")]
     monkeypatch.setattr(find, "workers", lambda: known)
-    assert [one.main for one in choose.chosen((), "", "")] == [1, 2]
-    assert [one.main for one in choose.chosen((), "mail", "")] == [2]
-    assert [one.main for one in choose.chosen((), "", "web@box")] == [1]
+    monkeypatch.setattr(find, "described", lambda main: known[main - 1])
+    monkeypatch.setattr(scripts, "found", lambda mains: scripts.Scripts(mains=()))
+    assert [one.main for one in choose.chosen((), "", "").workers] == [1, 2]
+    assert [one.main for one in choose.chosen((), "mail", "").workers] == [2]
+    assert [one.main for one in choose.chosen((), "", "web@box").workers] == [1]
     with pytest.raises(NothingMatches) as refused:
         choose.chosen((), "shop", "other")
     assert "1: shop, web@%h; 2: mail.app, no -n" in refused.value.remedy

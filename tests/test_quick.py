@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from harness.errors import Exit, NothingMatches
-from harness.live import command, probe, quick
+from harness.live import command, find, probe, quick
 from harness.live.answer import Report, State
 from harness.live.find import Worker
 from harness.live.probe import Verdict
 from harness.live.quick import LOOKS, First, stands_still
 from harness.machine import procfs
 from harness.machine.procfs import Thread
+from harness.observe import stacks
 from harness.observe.eyes import Eyes
 from harness.observe.looks import ProcessLook
 from tests.test_live import CHILD, MAIN, READS, SECOND, SLEEP, child, said, seen
@@ -159,9 +160,9 @@ def test_a_worker_that_a_script_has_started_is_known_by_its_stack(
     monkeypatch: pytest.MonkeyPatch, filename: str, found: bool
 ) -> None:
     frames = [{"name": "start", "filename": filename}, {"name": "<module>", "filename": "/srv/run.py"}]
-    monkeypatch.setattr(probe.find, "main_of", lambda pid: 0)
-    monkeypatch.setattr(probe.find, "command", lambda pid: ["/v/bin/python3", "run.py"])
-    monkeypatch.setattr(probe.stacks, "dumped", lambda pid, *options: [{"frames": frames}])
+    monkeypatch.setattr(find, "main_of", lambda pid: 0)
+    monkeypatch.setattr(os, "getpid", lambda: 2**22 - 1)
+    monkeypatch.setattr(stacks, "dumped", lambda pid, *options: [{"frames": frames}] if pid == HERE else None)
     if found:
         assert [one.main for one in probe.chosen([HERE])] == [HERE]
     else:

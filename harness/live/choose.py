@@ -2,29 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from harness.errors import NothingMatches
-from harness.live import find
+from harness.live import find, scripts
 from harness.live.find import Worker
-from harness.machine import containers
+from harness.machine import containers, descriptors, procfs
 from harness.texts import few
 
+MOST_SAID = 5
+MOST_BELOW = 16  # processes below one whose stacks are asked for
 
-def chosen(pids: Sequence[int], app: str, hostname: str) -> list[Worker]:
+
+class Chosen(NamedTuple):
+    """`notes`: what has to be said of how they were found, a line each."""
+
+    workers: list[Worker]
+    notes: list[str]
+
+
+def chosen(pids: Sequence[int], app: str, hostname: str) -> Chosen:
     """By what their command lines say. Raises NothingMatches."""
-    mains = dict.fromkeys(find.main_of(pid) or pid for pid in pids)
-    known = [find.described(pid) for pid in mains] if mains else find.workers()
+    mains, notes = _named(pids) if pids else _all()
+    known = [find.described(pid) for pid in dict.fromkeys(mains)]
     found = [one for one in known if is_of(one, app, hostname)]
     if found:
-        return found
+        return Chosen(found, notes)
     if not known:
-        raise NothingMatches("no Celery worker was found on this machine", remedy="name its process: harness why PID")
+        remedy = "; ".join([*notes, "name its process: harness why PID"])
+        raise NothingMatches("no Celery worker was found on this machine", remedy=remedy)
     told = "; ".join(f"{one.main}: {one.app or 'no -A'}, {one.hostname or 'no -n'}" for one in known)
     raise NothingMatches(
         "no Celery worker's command line has this --app and --hostname",
         remedy=f"the workers that were found are {told}; an application that is set elsewhere is named by its process",
     )
+
+
+def _named(pids: Iterable[int]) -> tuple[list[int], list[str]]:
+    """The main processes of these, or of those that run below them; a process of which neither is known stands for itself."""
+    mains, notes = list[int](), list[str]()
+    for pid in pids:
+        found = mains_of(pid)
+        mains += found or [pid]
+        if found and set(found) <= {stat.pid for stat in procfs.tree(pid)}:
+            runs = "run workers" if len(found) > 1 else "runs worker"
+            below = few([str(one) for one in found], MOST_SAID)
+            notes.append(f"{descriptors.named(pid)} is no worker itself: below it {runs} {below}")
+    return mains, notes
+
+
+def mains_of(pid: int) -> list[int]:
+    """The main processes that a number may mean: that of the worker which the process belongs to, whoever has
+    started it; else those that run below it, as below a shell, `timeout`, `tini`, supervisord or `uv run`."""
+    above = find.main_of(pid) or scripts.main_of(pid)
+    if above:
+        return [above]
+    below = [stat.pid for stat in procfs.tree(pid)]
+    found = [main for one in below if (main := find.main_of(one))]
+    return list(dict.fromkeys(found or [main for one in below[:MOST_BELOW] if (main := scripts.main_of(one))]))
+
+
+def _all() -> tuple[list[int], list[str]]:
+    known = [one.main for one in find.workers()]
+    more = scripts.found(known)
+    notes = []
+    if more.unasked:
+        which = few([descriptors.named(pid) for pid in more.unasked], MOST_SAID)
+        notes.append(f"not looked into: {which}, which may be workers that a script has started; 'harness why PID' looks")
+    return sorted([*known, *more.mains]), notes
 
 
 def hint(pid: int) -> str:

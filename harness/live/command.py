@@ -13,6 +13,7 @@ import typer
 from harness.errors import BadInput, Exit, NothingMatches
 from harness.machine.system import linux
 from harness.terminal import complaints, console
+from harness.texts import visible
 
 if TYPE_CHECKING:
     from harness.live.answer import Report
@@ -63,7 +64,9 @@ def why(
     bundle.check(archive, with_names=with_names)
     if json_ and as_markdown:
         raise BadInput("--json and --markdown are two forms of one answer", remedy="give one of them")
-    chosen = choose.chosen(pids or (), app, hostname)
+    chosen, notes = choose.chosen(pids or (), app, hostname)
+    for note in notes:
+        complaints.print(visible(note), markup=False, soft_wrap=True)
     looked = _all(chosen, deep, broker, named=bool(pids))
     if archive is not None:
         bundle.write(archive, looked, with_names=with_names)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from harness.errors import NothingMatches
-from harness.live import choose, find, quick
+from harness.live import choose, find, quick, scripts
 from harness.live.answer import WORST, State
 from harness.live.find import Worker
-from harness.live.limits import WORKER
 from harness.machine import containers
-from harness.observe import stacks
 from harness.texts import visible
 
 
@@ -31,25 +28,19 @@ class Verdict:
 def chosen(pids: Sequence[int]) -> list[Worker]:
     """The workers of these processes; all of this container if none is named. Raises NothingMatches: one is no worker's.
 
-    A process that is named may be a worker that a script of the application's has started (`app.worker_main`): its command line
-    does not tell, and a probe that fails for it would have a healthy worker restarted. So its main stack is asked then."""
+    A process that is named may be one above workers (the first of a container: a shell, `tini`), or one that a script of the
+    application's has started (`app.worker_main`): its command line does not tell, and a probe that fails for it would have a
+    healthy worker restarted. Without a number, stacks are asked for only if no command line is a worker's."""
     if not pids:
-        return [worker for worker in find.workers() if containers.is_here(worker.main)]
-    mains = {pid: find.main_of(pid) or (pid if _runs_worker(pid) else 0) for pid in pids}
-    if strange := [pid for pid, main in mains.items() if not main]:
+        known = [worker.main for worker in find.workers()] or scripts.found(()).mains
+        return [find.described(main) for main in known if containers.is_here(main)]
+    mains = {pid: choose.mains_of(pid) for pid in pids}
+    if strange := [pid for pid, found in mains.items() if not found]:
         raise NothingMatches(
             f"process {strange[0]} is no Celery worker that can be recognised, or there is none",
             remedy=choose.hint(strange[0]),
         )
-    return [find.described(main) for main in dict.fromkeys(mains.values())]
-
-
-def _runs_worker(pid: int) -> bool:
-    """Whether Celery's worker stands in a stack of this process."""
-    if not find.PYTHON.match(PurePosixPath(find.command(pid)[0]).name):
-        return False
-    threads = stacks.dumped(pid, "--nonblocking") or ()
-    return any(WORKER.search(frame["filename"]) for thread in threads for frame in thread["frames"])
+    return [find.described(main) for main in dict.fromkeys(main for found in mains.values() for main in found)]
 
 
 def verdict(workers: Sequence[Worker], of: Callable[[Worker], Verdict | None] | None = None) -> Verdict:

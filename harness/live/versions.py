@@ -98,6 +98,12 @@ def of(pid: int, argv: Iterable[str], files: Iterable[str]) -> dict[str, str]:
     return next((one for one in looked if "celery" in one), {})
 
 
+def has_celery(pid: int) -> bool:
+    """Whether Celery is among the packages that a process may import, as far as its files tell."""
+    argv = (procfs.read(f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0")
+    return bool(of(pid, argv, ()))
+
+
 def beside(pid: int, files: Iterable[str]) -> dict[str, str]:
     """By package: what is installed in the folders that these files of its stacks are in. The first folder counts."""
     folders = dict.fromkeys(found["folder"] for file in files if (found := INSTALLED.match(file)))
@@ -119,16 +125,24 @@ def _places(pid: int, argv: list[str]) -> list[str]:
     mapped = (line[line.index("/") :] for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines() if "/" in line)
     found = [told["folder"] for file in mapped if (told := INSTALLED.match(file))]
     variables = procfs.variables(pid)
-    roots = [variables.get("VIRTUAL_ENV", ""), *(str(PurePosixPath(word).parent.parent) for word in argv[:1] if "/" in word)]
-    roots.append(str(PurePosixPath(procfs.link(f"/proc/{pid}/exe") or "/").parent.parent))
-    for root in roots:
-        if root.startswith("/"):
-            found += [
-                f"{root}/lib/{name}/site-packages"
-                for name in _names(f"/proc/{pid}/root{root}/lib")
-                if name.startswith("python3")
-            ]
+    roots = [variables.get("VIRTUAL_ENV", ""), *(_above(word) for word in argv[:1] if "/" in word)]
+    roots += [_above(f"{folder}/{word}") for word in argv[:1] if "/" not in word for folder in _on_path(pid, word, variables)]
+    roots += [_above(procfs.link(f"/proc/{pid}/exe") or "/"), "/usr/local", f"{variables.get('HOME', '')}/.local"]
+    for root in (one for one in roots if one.startswith("/")):
+        names = [name for name in _names(f"/proc/{pid}/root{root}/lib") if name.startswith("python3")]
+        found += [f"{root}/lib/{name}/{kind}-packages" for name in names for kind in ("site", "dist")]
     return list(dict.fromkeys(found))
+
+
+def _above(program: str) -> str:
+    """The environment of an interpreter: /v of /v/bin/python."""
+    return str(PurePosixPath(program).parent.parent)
+
+
+def _on_path(pid: int, word: str, variables: Mapping[str, str]) -> list[str]:
+    """The folder in which a shell has found the program that is called so."""
+    folders = [folder for folder in variables.get("PATH", "").split(":") if folder.startswith("/")]
+    return [folder for folder in folders if word and os.path.lexists(f"/proc/{pid}/root{folder}/{word}")][:1]
 
 
 def _names(folder: str) -> list[str]:
