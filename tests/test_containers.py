@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import NotPermitted
-from harness.live import choose, find
+from harness.live import choose, find, sight
 from harness.live.find import Worker
 from harness.machine import containers, file_locks, procfs, system
 from harness.observe import stacks
@@ -82,7 +82,8 @@ def test_threads_in_stacks_have_the_numbers_of_here_and_no_native_stack_is_asked
         assert glance.foreign == set(procfs.numbers(f"/proc/{pid}/task"))
         assert "<module> (<string>:" in stacks.frames_of(stacks.text(pid), pid)[-1]
         monkeypatch.setattr(stacks, "_ask", lambda argv, limit_s: pytest.fail("py-spy would take other threads for these"))
-        assert stacks.native_text(pid) == ""
+        assert stacks.native(pid) is None
+        assert "ask from within" in sight.no_native(pid)
 
 
 def test_the_holder_of_a_file_lock_is_told_through_the_descriptor(tmp_path: Path) -> None:

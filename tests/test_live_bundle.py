@@ -90,6 +90,32 @@ def test_names_that_are_kept_have_no_secrets_in_them() -> None:
     assert found.frame("ask", "/srv/shop.py", 7) == "ask (/srv/shop.py:7)"
 
 
+NATIVE = [
+    {"name": "sem_wait", "filename": "/usr/lib/libc.so.6", "short_filename": "libc.so.6", "line": 0},
+    {"name": "acme_wait", "filename": "/srv/acme/fast.so", "short_filename": "fast.so", "line": 0},
+]
+
+
+def test_native_frames_of_the_system_are_whole_and_those_of_somebodys_own_library_are_not() -> None:
+    found = names()
+    assert plain.stack_text([{**STACK[0], "frames": NATIVE}], found).splitlines()[1:] == [
+        "    sem_wait (libc.so.6)",
+        "    function-1 (path-1)",
+    ]
+
+
+def test_native_stacks_are_in_the_bundle_if_they_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain, "dumps", lambda seen: {})
+    monkeypatch.setattr(plain, "texts", lambda seen, names: {})
+    monkeypatch.setattr(plain, "versions", lambda main, dump: {})
+    one, natives = seen(child()), {CHILD: [{**STACK[0], "frames": NATIVE}]}
+    for given in ({}, natives):
+        files = bundle.contents([(one, said(one), given)], with_names=False)
+        assert {name for name in files if "native" in name} == {f"processes/{pid}/native.txt" for pid in given}
+    assert "sem_wait (libc.so.6)" in files[f"processes/{CHILD}/native.txt"]
+    assert "acme" not in "".join(files.values())
+
+
 def test_a_stack_shows_frames_of_libraries_whole_and_no_others() -> None:
     assert plain.stack_text(STACK, names()).splitlines() == [
         "thread 7 (thread-1, holds the GIL)",

@@ -95,7 +95,7 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
     """What the looks allow to say of this worker."""
     executors = tuple(_executors(seen, evidence))
     state = min((one.state for one in executors), key=WORST.index, default=State.WORKS)
-    unseen = _unseen(seen)
+    unseen = _unseen(seen, evidence)
     if state is State.WORKS and not seen.moved and (seen.blind or (not executors and _may_hide_greenlets(seen))):
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
@@ -203,8 +203,9 @@ def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:
         Facts(outcome=Outcome.HUNG, pool=seen.pool, how=worst.how, frames=frames, lost_native=lost[0], lost_python=lost[1])
     )
     if found and found.name.startswith("fork-") and worst.how is not How.OWNER and not evidence.deep:
-        text = "it lacks threads that its parent has: a fork may be the cause; --deep looks at native stacks, and says"
-        return Cause(name="unknown", support=(text,))
+        lacks = "it lacks threads that its parent has: a fork may be the cause"
+        says = "its native stacks would say" if worst.pid in evidence.missing else "--deep looks at native stacks, and says"
+        return Cause(name="unknown", support=(f"{lacks}; {says}",))
     return (
         Cause(name=found.name, support=tuple(text for text in found.support if "when it was ready" not in text))
         if found
@@ -272,8 +273,9 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
     return RESTART.format(how=seen.worker.restart)
 
 
-def _unseen(seen: Seen) -> tuple[str, ...]:
+def _unseen(seen: Seen, evidence: Evidence) -> tuple[str, ...]:
     found = list(sight.unseen(seen.blind, seen.looks))
+    found += (f"the native stacks of process {pid}, which --deep asks for: {sight.no_native(pid)}" for pid in evidence.missing)
     if seen.last.executor_kind == "greenlets":
         found.append("which greenlet waits for what: that cannot be read from outside")
     return tuple(found)

@@ -17,14 +17,18 @@ from harness.live import plain, screen
 from harness.live.answer import Report
 from harness.live.attach import Seen
 from harness.live.redact import Names
+from harness.live.waits import Stacks
 
+#: what was seen of a worker, what is said of it, and native stacks by process
+Looked = tuple[Seen, Report, Mapping[int, Stacks]]
 MODE = 0o600  # of the archive, and of what is in it: evidence is for whom one gives it to
 README = """What `harness why` saw of Celery workers, to be sent to somebody who helps.
 
 answer.json      what was said: docs/reference/why.md tells its fields
 versions.json    of the harness, py-spy, the kernel; by worker, of its Python and of Celery's libraries
 processes/PID/   of each process: status, descriptors and epoll sets, threads (stat, wchan, syscall, schedstat, sched), and its
-                 Python stacks; each at one moment, one after the other
+                 Python stacks; each at one moment, one after the other; native.txt, if --deep was given: the native stacks of
+                 those that were at something
 
 No environment variable, command line, local variable, argument of a task or message is in it.
 """
@@ -50,22 +54,24 @@ def check(path: Path | None, *, with_names: bool) -> None:
         raise CannotWrite(f"nothing can be written to {path.parent}", remedy="name a file elsewhere with --bundle")
 
 
-def contents(found: Sequence[tuple[Seen, Report]], *, with_names: bool) -> dict[str, str]:
+def contents(found: Sequence[Looked], *, with_names: bool) -> dict[str, str]:
     """The files of the archive. Looks at the worker's processes once more: all that it tells is of now."""
     names = Names(keep=with_names)
     versions: dict[str, Any] = {}
-    dumped = {seen.worker.main: plain.dumps(seen) for seen, _ in found}
-    for seen, report in found:
+    dumped = {seen.worker.main: plain.dumps(seen) for seen, _, _ in found}
+    for seen, report, _ in found:
         names.learn(known(seen, report), packages=packages(report))
-    for pids in dumped.values():
+    natives = {pid: dump for _, _, each in found for pid, dump in each.items()}
+    for pids in (*dumped.values(), natives):
         for dump in pids.values():
             names.learn_files(plain.files(dump))
     files: dict[str, str] = {}
-    for seen, _ in found:
+    for seen, _, _ in found:
         main = seen.worker.main
         versions[str(main)] = plain.versions(main, dumped[main].get(main, ()))
         files |= plain.texts(seen, names)
-    files["answer.json"] = _json(names.value(screen.as_json([report for _, report in found])))
+    files |= {f"processes/{pid}/native.txt": plain.stack_text(dump, names) for pid, dump in natives.items()}
+    files["answer.json"] = _json(names.value(screen.as_json([report for _, report, _ in found])))
     files["versions.json"] = _json(versions)
     counts = ", ".join(f"{count} x {kind}" for kind, count in sorted(names.counts.items())) or "there were none"
     files["README.txt"] = README + "\n" + (WITH if with_names else WITHOUT.format(counts=counts))
@@ -90,7 +96,7 @@ def packages(report: Report) -> set[str]:
     return {name.partition(":")[0].partition(".")[0] for name in (report.app, *(one.task for one in report.executors))}
 
 
-def write(path: Path, found: Sequence[tuple[Seen, Report]], *, with_names: bool) -> None:
+def write(path: Path, found: Sequence[Looked], *, with_names: bool) -> None:
     """Make the archive. Raises CannotWrite; a file that came there meanwhile is not overwritten."""
     data = packed("why", contents(found, with_names=with_names))
     try:

@@ -17,7 +17,7 @@ from harness.texts import visible
 
 if TYPE_CHECKING:
     from harness.live.answer import Report
-    from harness.live.attach import Seen
+    from harness.live.bundle import Looked
     from harness.live.find import Worker
     from harness.live.whereabouts import Place
 
@@ -71,13 +71,13 @@ def why(
     if archive is not None:
         bundle.write(archive, looked, with_names=with_names)
         complaints.print(f"written: {archive}", markup=False, soft_wrap=True)
-    reports = [report for _, report in looked]
+    reports = [report for _, report, _ in looked]
     url = broker or next((one.broker_here for one in chosen if one.broker_here), "")
     place = whereabouts.place(task, reports, url, [one.results for one in chosen if one.results]) if task else None
     raise typer.Exit(said(reports, place, as_json=json_, as_markdown=as_markdown))
 
 
-def _all(workers: Sequence[Worker], deep: bool, broker: str, *, named: bool) -> list[tuple[Seen, Report]]:
+def _all(workers: Sequence[Worker], deep: bool, broker: str, *, named: bool) -> list[Looked]:
     """What is said of each that has not ended meanwhile. Raises NothingMatches if all have."""
     found = [one for worker in workers if (one := _looked(worker, deep, broker, named=named)) is not None]
     if not found:
@@ -85,9 +85,9 @@ def _all(workers: Sequence[Worker], deep: bool, broker: str, *, named: bool) -> 
     return found
 
 
-def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> tuple[Seen, Report] | None:
-    """What was seen of one worker, and what is said of it; None if it ended meanwhile, which of one that was named raises
-    NothingMatches."""
+def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> Looked | None:
+    """What was seen of one worker, what is said of it, and native stacks, if they were asked for; None if it ended meanwhile,
+    which of one that was named raises NothingMatches."""
     from harness.live import answer, attach, broker_view, causes, choose, combine, waits, witness
 
     with console.status(f"looking at process {worker.main}"):
@@ -101,7 +101,7 @@ def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> tuple[Se
         facts = witness.watched(seen, url := broker or worker.broker_here)
         view = broker_view.view(facts, url, told=bool(broker))
     one = answer.report(seen, evidence, view)
-    return seen, combine.combined(one, causes.found(facts), causes.hidden(facts, url))
+    return seen, combine.combined(one, causes.found(facts), causes.hidden(facts, url)), evidence.natives
 
 
 def said(reports: Sequence[Report], place: Place | None, *, as_json: bool, as_markdown: bool) -> Exit:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import harness
 from harness.live.attach import Seen
 from harness.live.redact import Names
 from harness.live.versions import beside
+from harness.live.waits import Stacks
 from harness.machine import descriptors, procfs, sockets
 from harness.machine.processes import run
 from harness.observe import stacks
@@ -28,7 +29,6 @@ STATUS = frozenset(
 PROGRAM = re.compile(r"^(python[\d.]*|celery|MainThread|pypy[\d.]*)$")  # names of threads and processes that tell nothing
 PYTHON = re.compile(r"^Python v(?P<version>\S+)", re.MULTILINE)
 VERSION_LIMIT_S = 5.0
-Stacks = Sequence[Mapping[str, Any]]
 
 
 def texts(seen: Seen, names: Names) -> dict[str, str]:

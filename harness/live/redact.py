@@ -113,11 +113,12 @@ class Names:
         return "" if re.split(r"[/.]", found)[0] in self._own else found
 
     def frame(self, function: str, filename: str, line: int) -> str:
-        """A frame of a Python stack: whole if a library's, pseudonyms with the line if not."""
-        place = self.library(filename)
+        """A frame of a stack: whole if a library's, pseudonyms with the line if not. Native code has no line."""
+        name, at = filename.rpartition("/")[2], f":{line}" if line else ""
+        place = self.library(filename) or (name if SYSTEMS.match(name) else "")
         if place:
-            return f"{visible(function)} ({visible(place)}:{line})"
-        return f"{self.of('function', function)} ({self.of('path', filename)}:{line})"
+            return f"{visible(function)} ({visible(place)}{at})"
+        return f"{self.of('function', function)} ({self.of('path', filename)}{at})"
 
     def text(self, said: str) -> str:
         """A sentence of ours, or a whole name, without what is the user's in it."""

@@ -142,6 +142,16 @@ def unseen(blind: Collection[int], looks: tuple[Look, ...]) -> Iterator[str]:
         yield f"the worker is in a container, where process {', '.join(named)}: its own logs name it so"
 
 
+def no_native(pid: int) -> str:
+    """Why native stacks could not be had."""
+    if not containers.is_here(pid):
+        return "it is in a container, where its threads have other numbers; ask from within"
+    stat = procfs.process(pid)
+    if stat is not None and stat.state in "Tt":
+        return "it is stopped"
+    return _why_blind(pid) or "py-spy could not read them in time"
+
+
 def _why_blind(pid: int) -> str:
     owner = containers.owner(pid)
     if may_look(pid):

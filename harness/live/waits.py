@@ -4,14 +4,17 @@ since py-spy stops a process for some milliseconds to read them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.live import blocked_by
 from harness.live.attach import Seen
 from harness.live.blocked_by import Blocks
 from harness.machine import descriptors, file_locks, procfs
 from harness.observe import stacks, waits
+
+Stacks = Sequence[Mapping[str, Any]]  # of a process, as `stacks.dumped` has them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +28,16 @@ class Wait:
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """By (process, thread): `waits`, and `frames`, innermost first. `lost`: by process, the names of (native, Python) threads
-    that its parent has and it lacks. `deep`: native frames are among them. `blocks`: what blocks whom, where one look tells."""
+    that its parent has and it lacks. `deep`: native frames are among them, of all; `natives`: by process, the stacks that these
+    are from; `missing`: the processes of which they were asked for, and not had. `blocks`: what blocks whom, where one look
+    tells."""
 
     waits: Mapping[tuple[int, int], Wait]
     frames: Mapping[tuple[int, int], tuple[str, ...]]
     lost: Mapping[int, tuple[tuple[str, ...], tuple[str, ...]]]
     deep: bool
+    natives: Mapping[int, Stacks] = field(default_factory=dict)
+    missing: tuple[int, ...] = ()
     blocks: Blocks = field(default_factory=Blocks)
 
 
@@ -38,16 +45,29 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
     """Of every executor that is at something."""
     last = seen.last
     pids = dict.fromkeys(stage.pid for stage in last.stages)
-    native = {pid: stacks.native_text(pid) if deep else "" for pid in pids}
-    texts = {pid: native[pid] or stacks.text(pid) for pid in pids}
-    frames = {(one.pid, one.tid): stacks.frames_of(texts[one.pid], one.tid) for one in last.stages}
+    natives = {pid: dump for pid in pids if deep and (dump := stacks.native(pid))}
+    texts = {pid: stacks.text(pid) for pid in pids if pid not in natives}
+    frames = {
+        (one.pid, one.tid): stacks.frames_in(natives[one.pid], one.tid)
+        if one.pid in natives
+        else stacks.frames_of(texts[one.pid], one.tid)
+        for one in last.stages
+    }
     found = {(one.pid, one.tid): _wait(one.pid, one.tid, frames[one.pid, one.tid]) for one in last.stages}
     blocks = blocked_by.look(seen, frames)
     owned = {
         place: replace(wait, owner=blocks.locks[place].holder) if place in blocks.locks and not wait.owner else wait
         for place, wait in found.items()
     }
-    return Evidence(waits=owned, frames=frames, lost={pid: _lost(seen, pid) for pid in pids}, deep=deep, blocks=blocks)
+    return Evidence(
+        waits=owned,
+        frames=frames,
+        lost={pid: _lost(seen, pid) for pid in pids},
+        deep=deep and not texts,
+        natives=natives,
+        missing=tuple(texts) if deep else (),
+        blocks=blocks,
+    )
 
 
 def _wait(pid: int, tid: int, frames: tuple[str, ...]) -> Wait:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,10 @@ def _lacks(threads: Sequence[Mapping[str, Any]], known: Mapping[int, int]) -> bo
     return any(not thread.get("os_thread_id") and thread["thread_id"] not in known for thread in threads)
 
 
-def dumped(pid: int, *options: str) -> list[dict[str, Any]] | None:
+def dumped(pid: int, *options: str, limit_s: float = GLANCE_LIMIT_S) -> list[dict[str, Any]] | None:
     """What py-spy shows of the threads of a process; None if it cannot. Their native ids are those that they have here: py-spy
     tells those of the process's own PID namespace, and none where Python keeps none; these are None if memory does not tell."""
-    text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--json", *options], GLANCE_LIMIT_S)
+    text, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--json", *options], limit_s)
     if complaint or not text:
         return None
     try:
@@ -130,13 +130,33 @@ def text(pid: int) -> str:
     return portable(_with_ids(pid, found))
 
 
-def native_text(pid: int) -> str:
-    """The native frames, too, which stops the process for some milliseconds; '' if it cannot be had. py-spy looks for native
-    frames under a thread's own number, which in a container is another one than here, and may be somebody else's."""
-    if procfs.is_inside(pid):
-        return ""
-    found, complaint = _ask([py_spy(), "dump", "--pid", str(pid), "--native"], STACK_LIMIT_S)
-    return "" if complaint else portable(found)
+def native(pid: int) -> list[dict[str, Any]] | None:
+    """The native frames, too, which stops the process for some milliseconds; None if they cannot be had.
+
+    py-spy looks for native frames under a thread's own number, which in a container is another one than here, and may be
+    somebody else's. Of a process that is stopped it would wait for its own stop.
+    """
+    stat = procfs.process(pid)
+    if stat is None or stat.state in "Tt" or procfs.is_inside(pid):
+        return None
+    return dumped(pid, "--native", limit_s=STACK_LIMIT_S)
+
+
+def frames_in(threads: Iterable[Mapping[str, Any]], tid: int) -> tuple[str, ...]:
+    """The frames of one thread as py-spy writes them in its text, innermost first.
+
+    >>> frames = [{"name": "read", "short_filename": "libc.so.6", "line": 0}, {"name": "ask", "filename": "x.py", "line": 3}]
+    >>> frames_in([{"os_thread_id": 7, "frames": frames}], 7)
+    ('read (libc.so.6)', 'ask (x.py:3)')
+    """
+    found: Sequence[Mapping[str, Any]] = next((one["frames"] for one in threads if one.get("os_thread_id") == tid), ())
+    return tuple(
+        portable(f"{one['name']} ({one.get('short_filename') or one['filename']}{_line(one['line'])})") for one in found
+    )
+
+
+def _line(number: int) -> str:
+    return f":{number}" if number else ""  # of native code none is known
 
 
 def _with_ids(pid: int, text: str) -> str:
