@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 import time
 from pathlib import Path
@@ -141,11 +142,21 @@ def test_a_named_semaphore_of_a_process_that_was_killed_is_removed_and_one_in_us
     assert not file.exists()
 
 
-def test_since_when_a_thread_has_not_run_lies_between_its_start_and_now(tmp_path: Path) -> None:
-    with waiting("time.sleep(600)", tmp_path) as process:
+@pytest.mark.parametrize("cpu", sorted(os.sched_getaffinity(0))[:4])
+def test_since_when_a_thread_has_not_run_lies_between_its_start_and_now(cpu: int, tmp_path: Path) -> None:
+    """Whichever CPU it has run on, and whichever we run on: each has a clock of its own."""
+    before = os.sched_getaffinity(0)
+    with waiting(f"os.sched_setaffinity(0, {{{cpu}}}); time.sleep(600)", tmp_path) as process:
         assert wait_until(lambda: procfs.threads(process.pid)[0].waits_in == "sleep")
         started, ran = since.started_s(process.pid), since.last_ran_s(process.pid, process.pid)
+        assert os.sched_getaffinity(0) == before
         assert started is not None
         assert ran is None or started - 2 * procfs.TICK_S <= ran <= time.monotonic()
+        assert (ran is None) is (since._exec_start_s("/proc/thread-self/sched") is None)
     assert since.started_s(process.pid) is None
     assert since.last_ran_s(process.pid, process.pid) is None
+
+
+def test_on_a_cpu_that_is_not_ours_nobody_can_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(since, "_cpu", lambda pid, tid: 2**12 - 1)
+    assert since.last_ran_s(os.getpid(), os.getpid()) is None

@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from harness.machine import procfs
 
+CPU_AT = 36  # of the fields behind a thread's name
+TRIES = 3  # a thread that runs meanwhile may change its CPU
+
 
 def last_ran_s(pid: int, tid: int) -> float | None:
-    """The CLOCK_MONOTONIC second at which a thread was on a CPU last; None where the kernel does not tell.
+    """The CLOCK_MONOTONIC second at which a thread was on a CPU last, or a little later; None where nobody can tell.
 
-    `se.exec_start` is in ms of the scheduler's clock, which leaves out the time that a hypervisor stole: our own thread, which
-    runs now, tells by how much the two differ.
+    `se.exec_start` is in ms of the scheduler's clock of the CPU on which it ran (kernel/sched/core.c, update_rq_clock_task).
+    That leaves out what interrupts took there, and what a hypervisor stole: after a day, the clocks of two CPUs were seen to
+    differ by half a second. So it is compared with our own thread's on the same CPU. What was stolen since then makes the
+    thread seem to have run later than it has, and never earlier.
     """
-    theirs, ours = (_exec_start_s(f"/proc/{path}/sched") for path in (f"{pid}/task/{tid}", "thread-self"))
-    return None if theirs is None or ours is None else time.monotonic() - max(0.0, ours - theirs)
+    for _ in range(TRIES):
+        cpu, theirs = _cpu(pid, tid), _exec_start_s(f"/proc/{pid}/task/{tid}/sched")
+        if cpu is None or theirs is None:
+            return None
+        with _on(cpu) as there:
+            ours, now_s = _exec_start_s("/proc/thread-self/sched") if there else None, time.monotonic()
+        if _cpu(pid, tid) == cpu:
+            return None if ours is None else now_s - max(0.0, ours - theirs)
+    return None
+
+
+@contextmanager
+def _on(cpu: int) -> Iterator[bool]:
+    """Run our own thread there for a moment; False if it may not."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _cpu(pid: int, tid: int) -> int | None:
+    """The CPU on which a thread ran last: field 39 of /proc/PID/task/TID/stat, see proc_pid_stat(5)."""
+    fields = (procfs.read(f"/proc/{pid}/task/{tid}/stat") or "").rpartition(")")[2].split()
+    return int(fields[CPU_AT]) if len(fields) > CPU_AT else None
 
 
 def _exec_start_s(path: str) -> float | None:
