@@ -97,7 +97,7 @@ def test_no_name_of_the_users_is_in_a_bundle_unless_it_is_asked_for(
     ):
         password = server.url.partition("://:")[2].partition("@")[0]
         assert wait_until(lambda: ODD["id"] in harness("why", worker.pid, "--json").stdout)
-        said = harness("why", worker.pid, "--json", "--broker", server.url, "--bundle", plain)
+        said = harness("why", worker.pid, "--json", "--deep", "--broker", server.url, "--bundle", plain)
         told = harness("why", worker.pid, "--broker", server.url, "--bundle", named, "--with-names")
         again = harness("why", worker.pid, "--bundle", plain)
     # that there was something to take out
@@ -119,6 +119,8 @@ def test_no_name_of_the_users_is_in_a_bundle_unless_it_is_asked_for(
     stack = inside[f"why/processes/{one['pid']}/stacks.txt"].decode()
     assert "trace_task (celery/app/trace.py:" in stack
     assert "function-1 (path-" in stack
+    native = inside[f"why/processes/{one['pid']}/native.txt"].decode()
+    assert ("trace_task (celery/app/trace.py:" in native, ".so" in native) == (True, True)
     assert "syscall:" in inside[f"why/processes/{one['pid']}/threads.txt"].decode()
     assert "tfd:" in inside[f"why/processes/{worker.pid}/descriptors.txt"].decode()
     assert json.loads(inside["why/versions.json"])[str(worker.pid)]["libraries"]["celery"]

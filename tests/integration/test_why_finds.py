@@ -59,7 +59,8 @@ def test_a_worker_of_a_script_is_found_by_itself_by_its_child_and_by_what_superv
         assert wait_until(lambda: json.loads(asked().stdout)["workers"][0]["broker"].get("asks"))
         said = asked()
         (told,) = json.loads(said.stdout)["workers"]
-        assert (told["pid"], told["pool"]) == (main, pool)
+        assert told["pid"] == main
+        assert told["pool"] in (pool, "") if pool != "prefork" else told["pool"] == pool  # what shows while nothing runs
         assert f"process {outer} timeout is no worker itself: below it runs worker {main}" in said.stderr
         assert main in [one.main for one in choose.chosen((), "", "").workers]
         assert [choose.mains_of(child) for child in procfs.children(main)] == [[main]] * len(procfs.children(main))
