@@ -179,6 +179,15 @@ def test_where_the_broker_knows_no_connection_of_the_worker_nothing_is_half_open
     assert "something stands between" in causes.hidden(given, "redis://b")[0]
 
 
+def test_a_broker_that_we_do_not_reach_from_another_network_is_not_lost_while_the_worker_is_connected() -> None:
+    assert "broker-lost" in found(facts(SILENT))
+    apart = facts(SILENT, apart=True)
+    assert found(apart) == {}
+    assert "from a network of its own" in causes.hidden(apart, "redis://queue")[0]
+    assert "no URL is known that leads to it" in causes.hidden(replace(apart, moments=()), "")[0]
+    assert found(facts(SILENT, apart=True, wires=()))["broker-lost"].state is State.WAITING
+
+
 def test_queues_under_one_of_several_prefixes_are_not_counted_and_that_is_told() -> None:
     assert (
         "('', 'a:'; global_keyprefix)" in causes.hidden(facts(look(ASKS, prefixed=True, prefixes=("", "a:"))), "redis://b")[0]

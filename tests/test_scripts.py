@@ -98,10 +98,12 @@ def test_a_process_above_workers_stands_for_them_and_that_is_told(machine: Any) 
     assert [choose.mains_of(pid) for pid in (5, 6, 10, 8)] == [[10, 20], [10], [10], []]
     chosen = choose.chosen((5,), "", "")
     assert [worker.main for worker in chosen.workers] == [10, 20]
+    assert chosen.named == frozenset()
     assert chosen.notes == ["process 5 ? is no worker itself: below it run workers 10, 20"]
-    assert choose.chosen((10, 6), "", "").notes == ["process 6 ? is no worker itself: below it runs worker 10"]
+    both = choose.chosen((10, 6), "", "")
+    assert (both.notes, both.named) == (["process 6 ? is no worker itself: below it runs worker 10"], {10})
     assert one.asked.count(10) == 0  # its command line tells
-    assert choose.chosen((8,), "", "") == ([find.described(8)], [])  # whoever looks will say that it is none
+    assert choose.chosen((8,), "", "") == ([find.described(8)], [], {8})  # whoever looks will say that it is none
 
 
 def test_below_a_shell_a_worker_of_a_script_is_found_too(machine: Any) -> None:

@@ -16,19 +16,21 @@ MOST_BELOW = 16  # processes below one whose stacks are asked for
 
 
 class Chosen(NamedTuple):
-    """`notes`: what has to be said of how they were found, a line each."""
+    """`notes`: what has to be said of how they were found, a line each; `named`: the main processes that a number stands for,
+    and not for something above them: of these it has to be said if they are none, or have ended."""
 
     workers: list[Worker]
     notes: list[str]
+    named: frozenset[int] = frozenset()
 
 
 def chosen(pids: Sequence[int], app: str, hostname: str) -> Chosen:
     """By what their command lines say. Raises NothingMatches."""
-    mains, notes = _named(pids) if pids else _all()
+    mains, notes, named = _named(pids) if pids else _all()
     known = [find.described(pid) for pid in dict.fromkeys(mains)]
     found = [one for one in known if is_of(one, app, hostname)]
     if found:
-        return Chosen(found, notes)
+        return Chosen(found, notes, named)
     if not known:
         remedy = "; ".join([*notes, "name its process: harness why PID"])
         raise NothingMatches("no Celery worker was found on this machine", remedy=remedy)
@@ -39,9 +41,9 @@ def chosen(pids: Sequence[int], app: str, hostname: str) -> Chosen:
     )
 
 
-def _named(pids: Iterable[int]) -> tuple[list[int], list[str]]:
+def _named(pids: Iterable[int]) -> tuple[list[int], list[str], frozenset[int]]:
     """The main processes of these, or of those that run below them; a process of which neither is known stands for itself."""
-    mains, notes = list[int](), list[str]()
+    mains, notes, named = list[int](), list[str](), set[int]()
     for pid in pids:
         found = mains_of(pid)
         mains += found or [pid]
@@ -49,7 +51,9 @@ def _named(pids: Iterable[int]) -> tuple[list[int], list[str]]:
             runs = "run workers" if len(found) > 1 else "runs worker"
             below = few([str(one) for one in found], MOST_SAID)
             notes.append(f"{descriptors.named(pid)} is no worker itself: below it {runs} {below}")
-    return mains, notes
+        else:
+            named |= {*(found or [pid])}
+    return mains, notes, frozenset(named)
 
 
 def mains_of(pid: int) -> list[int]:
@@ -63,14 +67,14 @@ def mains_of(pid: int) -> list[int]:
     return list(dict.fromkeys(found or [main for one in below[:MOST_BELOW] if (main := scripts.main_of(one))]))
 
 
-def _all() -> tuple[list[int], list[str]]:
+def _all() -> tuple[list[int], list[str], frozenset[int]]:
     known = [one.main for one in find.workers()]
     more = scripts.found(known)
     notes = []
     if more.unasked:
         which = few([descriptors.named(pid) for pid in more.unasked], MOST_SAID)
         notes.append(f"not looked into: {which}, which may be workers that a script has started; 'harness why PID' looks")
-    return sorted([*known, *more.mains]), notes
+    return sorted([*known, *more.mains]), notes, frozenset()
 
 
 def hint(pid: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,10 +64,10 @@ def why(
     bundle.check(archive, with_names=with_names)
     if json_ and as_markdown:
         raise BadInput("--json and --markdown are two forms of one answer", remedy="give one of them")
-    chosen, notes = choose.chosen(pids or (), app, hostname)
+    chosen, notes, named = choose.chosen(pids or (), app, hostname)
     for note in notes:
         complaints.print(visible(note), markup=False, soft_wrap=True)
-    looked = _all(chosen, deep, broker, named=bool(pids))
+    looked = _all(chosen, deep, broker, named)
     if archive is not None:
         bundle.write(archive, looked, with_names=with_names)
         complaints.print(f"written: {archive}", markup=False, soft_wrap=True)
@@ -77,11 +77,11 @@ def why(
     raise typer.Exit(said(reports, place, as_json=json_, as_markdown=as_markdown))
 
 
-def _all(workers: Sequence[Worker], deep: bool, broker: str, *, named: bool) -> list[Looked]:
+def _all(workers: Sequence[Worker], deep: bool, broker: str, named: Collection[int]) -> list[Looked]:
     """What is said of each that has not ended meanwhile. Raises NothingMatches if all have."""
-    found = [one for worker in workers if (one := _looked(worker, deep, broker, named=named)) is not None]
+    found = [one for worker in workers if (one := _looked(worker, deep, broker, named=worker.main in named)) is not None]
     if not found:
-        raise NothingMatches("the Celery workers of this machine ended while they were looked at", remedy="try again")
+        raise NothingMatches("all Celery workers that were found ended while they were looked at", remedy="try again")
     return found
 
 

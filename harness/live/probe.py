@@ -16,6 +16,8 @@ from harness.live.find import Worker
 from harness.machine import containers
 from harness.texts import visible
 
+AT_MOST = 4  # processes of which stacks are asked to find a worker of a script: a probe costs little
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -32,7 +34,7 @@ def chosen(pids: Sequence[int]) -> list[Worker]:
     application's has started (`app.worker_main`): its command line does not tell, and a probe that fails for it would have a
     healthy worker restarted. Without a number, stacks are asked for only if no command line is a worker's."""
     if not pids:
-        known = [worker.main for worker in find.workers()] or scripts.found(()).mains
+        known = [worker.main for worker in find.workers()] or scripts.found((), AT_MOST).mains
         return [find.described(main) for main in known if containers.is_here(main)]
     mains = {pid: choose.mains_of(pid) for pid in pids}
     if strange := [pid for pid, found in mains.items() if not found]:

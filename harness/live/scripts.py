@@ -30,14 +30,14 @@ class Scripts:
     unasked: tuple[int, ...] = ()
 
 
-def found(known: Collection[int]) -> Scripts:
-    """All of this machine but those that are `known`."""
+def found(known: Collection[int], most: int = MOST) -> Scripts:
+    """All of this machine but those that are `known`; not more than `most` processes are asked."""
     theirs = {os.getpid(), *known, *(stat.pid for main in known for stat in procfs.tree(main))}
     mains, unasked, asked = list[int](), list[int](), 0
     for pid in sorted(procfs.numbers("/proc")):
         if pid in theirs or not _is_python(pid) or not versions.has_celery(pid):
             continue
-        runs = _runs(pid) if asked < MOST else None
+        runs = _runs(pid) if asked < most else None
         asked += 1
         if runs is None:
             unasked.append(pid)
