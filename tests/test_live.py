@@ -237,7 +237,7 @@ def test_without_native_frames_a_fork_is_no_named_cause() -> None:
     engine = {(CHILD, CHILD): ("syscall (libc.so.6)", "Notification::Wait (tf.so)", "predict (shop.py:7)")}
     deep = said(seen(child()), lost=forked, frames=engine)
     shallow = said(seen(child()), deep=False, lost=forked, frames=engine)
-    failed = said(seen(child()), deep=False, missing=(CHILD,), lost=forked, frames=engine)
+    failed = said(seen(child()), missing=(CHILD,), lost=forked, frames=engine)
     assert "its native stacks would say" in failed.support[0]
     assert failed.unseen[0].startswith(f"the native stacks of process {CHILD}, which --deep asks for: ")
     assert deep.cause == "fork-lost-threads"

@@ -202,7 +202,8 @@ def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:
     found = cause_of(
         Facts(outcome=Outcome.HUNG, pool=seen.pool, how=worst.how, frames=frames, lost_native=lost[0], lost_python=lost[1])
     )
-    if found and found.name.startswith("fork-") and worst.how is not How.OWNER and not evidence.deep:
+    unread = not evidence.deep or worst.pid in evidence.missing
+    if found and found.name.startswith("fork-") and worst.how is not How.OWNER and unread:
         lacks = "it lacks threads that its parent has: a fork may be the cause"
         says = "its native stacks would say" if worst.pid in evidence.missing else "--deep looks at native stacks, and says"
         return Cause(name="unknown", support=(f"{lacks}; {says}",))

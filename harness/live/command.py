@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from harness.texts import visible
 if TYPE_CHECKING:
     from harness.live.answer import Report
     from harness.live.bundle import Looked
+    from harness.live.choose import Chosen
     from harness.live.find import Worker
     from harness.live.whereabouts import Place
 
@@ -27,7 +28,9 @@ CODES = {"works": Exit.DONE, "stuck": Exit.STUCK, "waiting": Exit.WAITS, "cannot
 def why(
     pids: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[PID...]", help="Workers, or processes of theirs; all of this machine if none."),
+        typer.Argument(
+            metavar="[PID...]", help="Workers, processes of theirs, or what supervises them; all of this machine if none."
+        ),
     ] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read native stacks, too. That stops each busy process for some milliseconds.")
@@ -64,22 +67,23 @@ def why(
     bundle.check(archive, with_names=with_names)
     if json_ and as_markdown:
         raise BadInput("--json and --markdown are two forms of one answer", remedy="give one of them")
-    chosen, notes, named = choose.chosen(pids or (), app, hostname)
-    for note in notes:
-        complaints.print(visible(note), markup=False, soft_wrap=True)
-    looked = _all(chosen, deep, broker, named)
+    chosen = choose.chosen(pids or (), app, hostname)
+    looked = _all(chosen, deep, broker)
     if archive is not None:
         bundle.write(archive, looked, with_names=with_names)
         complaints.print(f"written: {archive}", markup=False, soft_wrap=True)
     reports = [report for _, report, _ in looked]
-    url = broker or next((one.broker_here for one in chosen if one.broker_here), "")
-    place = whereabouts.place(task, reports, url, [one.results for one in chosen if one.results]) if task else None
+    url = broker or next((one.broker_here for one in chosen.workers if one.broker_here), "")
+    place = whereabouts.place(task, reports, url, [one.results for one in chosen.workers if one.results]) if task else None
     raise typer.Exit(said(reports, place, as_json=json_, as_markdown=as_markdown))
 
 
-def _all(workers: Sequence[Worker], deep: bool, broker: str, named: Collection[int]) -> list[Looked]:
+def _all(chosen: Chosen, deep: bool, broker: str) -> list[Looked]:
     """What is said of each that has not ended meanwhile. Raises NothingMatches if all have."""
-    found = [one for worker in workers if (one := _looked(worker, deep, broker, named=worker.main in named)) is not None]
+    for note in chosen.notes:
+        complaints.print(visible(note), markup=False, soft_wrap=True)
+    looks = (_looked(worker, deep, broker, named=worker.main in chosen.named) for worker in chosen.workers)
+    found = [one for one in looks if one is not None]
     if not found:
         raise NothingMatches("all Celery workers that were found ended while they were looked at", remedy="try again")
     return found

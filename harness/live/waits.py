@@ -28,9 +28,8 @@ class Wait:
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """By (process, thread): `waits`, and `frames`, innermost first. `lost`: by process, the names of (native, Python) threads
-    that its parent has and it lacks. `deep`: native frames are among them, of all; `natives`: by process, the stacks that these
-    are from; `missing`: the processes of which they were asked for, and not had. `blocks`: what blocks whom, where one look
-    tells."""
+    that its parent has and it lacks. `deep`: native frames were asked for; `natives`: by process, the stacks that these are
+    from; `missing`: the processes of which they could not be had. `blocks`: what blocks whom, where one look tells."""
 
     waits: Mapping[tuple[int, int], Wait]
     frames: Mapping[tuple[int, int], tuple[str, ...]]
@@ -63,7 +62,7 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
         waits=owned,
         frames=frames,
         lost={pid: _lost(seen, pid) for pid in pids},
-        deep=deep and not texts,
+        deep=deep,
         natives=natives,
         missing=tuple(texts) if deep else (),
         blocks=blocks,
