@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -138,6 +139,15 @@ def test_versions_are_told_without_stacks_by_the_environment_of_the_command_and_
     assert versions.of(ME, command, [f"{packages}/kombu/x.py"]) == {"celery": "5.2.7", "kombu": "5.2.4"}
     (packages / "celery-5.2.7-py3.11.egg-info").rmdir()
     assert versions.beside(ME, [f"{packages}/kombu/x.py"]) == {"kombu": "5.2.4"}
+
+
+def test_the_interpreter_that_path_names_has_its_packages_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (packages := tmp_path / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+    (program := tmp_path / "bin" / "python").parent.mkdir()
+    program.symlink_to(sys.executable)
+    monkeypatch.setattr(procfs, "variables", lambda pid: {"PATH": f"/nowhere:{program.parent}"})
+    assert str(packages) in versions._places(ME, ["python"])
+    assert str(packages) not in versions._places(ME, ["other"])
 
 
 def test_of_two_folders_with_a_package_the_one_that_the_stack_is_in_first_counts(tmp_path: Path) -> None:

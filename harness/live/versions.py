@@ -101,7 +101,11 @@ def of(pid: int, argv: Iterable[str], files: Iterable[str]) -> dict[str, str]:
 def has_celery(pid: int) -> bool:
     """Whether Celery is among the packages that a process may import, as far as its files tell."""
     argv = (procfs.read(f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0")
-    return bool(of(pid, argv, ()))
+    others = (
+        "/usr/local",
+        f"{procfs.variables(pid).get('HOME', '')}/.local",
+    )  # which an interpreter of the system may use, too
+    return any("celery" in parse(_names(f"/proc/{pid}/root{folder}")) for folder in _places(pid, argv, others))
 
 
 def beside(pid: int, files: Iterable[str]) -> dict[str, str]:
@@ -120,14 +124,14 @@ def parse(names: Iterable[str]) -> dict[str, str]:
     return {one["name"].lower(): one["version"] for one in told if one and one["name"].lower() in PACKAGES}
 
 
-def _places(pid: int, argv: list[str]) -> list[str]:
-    """Folders of packages: those of its libraries first, then those that its environment has."""
+def _places(pid: int, argv: list[str], others: Iterable[str] = ()) -> list[str]:
+    """Folders of packages: those of its libraries first, then those that its environment has, and those in `others`."""
     mapped = (line[line.index("/") :] for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines() if "/" in line)
     found = [told["folder"] for file in mapped if (told := INSTALLED.match(file))]
     variables = procfs.variables(pid)
     roots = [variables.get("VIRTUAL_ENV", ""), *(_above(word) for word in argv[:1] if "/" in word)]
     roots += [_above(f"{folder}/{word}") for word in argv[:1] if "/" not in word for folder in _on_path(pid, word, variables)]
-    roots += [_above(procfs.link(f"/proc/{pid}/exe") or "/"), "/usr/local", f"{variables.get('HOME', '')}/.local"]
+    roots += [_above(procfs.link(f"/proc/{pid}/exe") or "/"), *others]
     for root in (one for one in roots if one.startswith("/")):
         names = [name for name in _names(f"/proc/{pid}/root{root}/lib") if name.startswith("python3")]
         found += [f"{root}/lib/{name}/{kind}-packages" for name in names for kind in ("site", "dist")]
