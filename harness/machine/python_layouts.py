@@ -1,0 +1,99 @@
+"""Where CPython keeps what in its objects: 3.7 to 3.13 on 64 bits, in a release build with the GIL.
+
+Each number is the `offsetof` of the field in the headers of 3.7.16, 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1 and 3.13.0, as a
+C compiler says it: Include/object.h, funcobject.h, code.h, dictobject.h, unicodeobject.h, setobject.h, descrobject.h,
+weakrefobject.h and cellobject.h, and those of `Include/cpython` and `Include/internal`. A debugging build and one without the
+GIL have another header before each object, so that nothing in them is recognised.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from harness.machine import procfs
+
+WORD, FLOAT, DIGIT = struct.Struct("=Q"), struct.Struct("=d"), struct.Struct("=I")
+# the same in all of these versions, in bytes from the object's beginning
+TYPE_AT, SIZE_AT, BODY_AT = 8, 16, 24  # of any object: its type; of one of variable size: how many items, and where they begin
+NAME_AT, BASIC_AT, FLAGS_AT, TYPE_DICT_AT, DICT_OFFSET_AT, MRO_AT = 24, 32, 168, 264, 288, 344  # of a type
+USED_AT, KEYS_AT, VALUES_AT = 16, 32, 40  # of a dict
+SET_USED_AT, SET_MASK_AT, SET_TABLE_AT = 24, 32, 40
+STATE_AT = 32  # of a str: length at SIZE_AT
+METHOD_FUNCTION_AT, METHOD_SELF_AT, BUILTIN_SELF_AT = 16, 24, 24
+PARTIAL_AT = (16, 24, 32)  # func, args, keywords
+MODULE_DICT_AT, REFERENT_AT, CELL_AT = 16, 16, 16
+MEMBER_AT, MEMBER_OFFSET_AT = 40, 16  # of a member's descriptor: its PyMemberDef; in that, where the member is in an object
+# flags of types, Include/object.h
+INLINE_VALUES, MANAGED_DICT, HEAP_TYPE = 1 << 2, 1 << 4, 1 << 9
+LIST, TUPLE, UNICODE, DICT, CLASS = 1 << 25, 1 << 26, 1 << 28, 1 << 29, 1 << 31
+MANAGED_AT, APART_AT = -24, -32  # of an object with a managed dictionary: where that is; in 3.11, its values
+
+
+class Values(Enum):
+    """Where the values are of an object that has no dictionary of its own yet."""
+
+    NONE = "such an object has none"
+    APART = "a pointer leads to them"  # 3.11
+    TAGGED = "the pointer to its dictionary leads to them, less one"  # 3.12
+    BEHIND = "behind the object itself"  # 3.13
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Of one version, in bytes. Of a function: `globals`, `code`, `closure`, `qualname`, `module`."""
+
+    globals: int = 16
+    code: int = 48
+    closure: int = 72
+    qualname: int = 40
+    module: int = 104
+    code_file: int = 112
+    text: int = 48  # where the text of a str begins that is ASCII alone
+    wide_text: int = 72  # and of any other
+    cached_keys: int = 0  # of a class, since 3.11
+    values: Values = Values.NONE
+    values_begin: int = 0  # in the block to which a dictionary's, or an object's, pointer leads
+    new_keys: bool = False  # a block of entries begins as since 3.11
+
+
+_OLD = Layout(globals=24, code=16, closure=48, qualname=104, module=88, code_file=104)
+LAYOUTS = {
+    7: replace(_OLD, code_file=96),
+    8: _OLD,
+    9: _OLD,
+    10: Layout(code_file=104),
+    11: Layout(cached_keys=872, values=Values.APART, new_keys=True),
+    12: Layout(cached_keys=880, values=Values.TAGGED, new_keys=True, text=40, wide_text=56),
+    13: Layout(cached_keys=880, values=Values.BEHIND, values_begin=8, new_keys=True, text=40, wide_text=56),
+}
+NAMED = re.compile(r"python3\.(?P<minor>\d+)(?P<build>[a-z]*)")
+PLAIN = ("", "m")  # 3.7's own names have an `m`; a `d` or a `t` is another build
+
+
+def of_process(pid: int) -> Layout | None:
+    """Of the Python that a process runs, as its program's name tells, else its libraries'; None if it is none of these
+    versions, and if that cannot be told."""
+    lines = (procfs.read(f"/proc/{pid}/maps") or "").splitlines()
+    return named(procfs.link(f"/proc/{pid}/exe"), [line.split(maxsplit=5)[5] for line in lines if "/" in line])
+
+
+def named(program: str, files: Iterable[str]) -> Layout | None:
+    """
+    >>> named("/usr/bin/python3.11", ["/v/lib/python3.9/x.so"]) is LAYOUTS[11]
+    True
+    >>> named("/usr/bin/uwsgi", ["/usr/lib/libpython3.8.so.1.0", "/srv/python3.9"]) is LAYOUTS[8]
+    True
+    >>> named("/usr/bin/python3.13t", []), named("/bin/sh", ["/a/python3.11/x.so", "/a/python3.12/x.so"])
+    (None, None)
+    """
+    known = list(files)
+    groups = ([program.rpartition("/")[2]], [file for file in known if "/libpython" in file], known)
+    told = ({one.groups() for file in group for one in NAMED.finditer(file)} for group in groups)
+    found = next((one for one in told if one), set())
+    minors = {int(minor) for minor, _ in found}
+    plain = all(build in PLAIN for _, build in found)
+    return LAYOUTS.get(min(minors)) if len(minors) == 1 and plain else None

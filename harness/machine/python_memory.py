@@ -1,0 +1,67 @@
+"""The memory of a process at one moment, read page by page, each once: nothing is asked of it, and nothing stopped."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+from harness.machine.python_layouts import WORD
+
+PAGE = 4096  # bytes
+MOST_PAGES = 3000  # of one reading: 12 MB
+LOWEST, HIGHEST = 1 << 16, 1 << 47  # where a process's memory may lie
+
+
+class Unreadable(Exception):
+    """What is there is not what was expected, or may not be read: nobody knows."""
+
+
+class Memory:
+    """What is read stays as it was first seen: it is for one reading. `reads`: pages so far. Raises Unreadable."""
+
+    def __init__(self, pid: int) -> None:
+        self.reads = 0
+        self._pages: dict[int, bytes] = {}
+        try:
+            self._file = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Unreadable(f"the memory of process {pid} may not be read: {error.strerror}") from error
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self._file)
+
+    def read(self, place: int, size: int) -> bytes:
+        """So many, from this address."""
+        if not LOWEST <= place < HIGHEST - size or size < 0:
+            raise Unreadable("an address leads out of the memory")
+        first, last = place // PAGE, (place + size - 1) // PAGE
+        found = b"".join(self._page(number) for number in range(first, last + 1))
+        begin = place - first * PAGE
+        return found[begin : begin + size]
+
+    def word(self, place: int) -> int:
+        """The 8 bytes at this address, as a number or another address."""
+        return int(WORD.unpack(self.read(place, WORD.size))[0])
+
+    def words(self, place: int, count: int) -> list[int]:
+        """So many, one after another."""
+        found = self.read(place, count * WORD.size)
+        return [one[0] for one in WORD.iter_unpack(found)]
+
+    def _page(self, number: int) -> bytes:
+        if (known := self._pages.get(number)) is not None:
+            return known
+        if self.reads >= MOST_PAGES:
+            raise Unreadable("more would have to be read than is worth it")
+        self.reads += 1
+        try:
+            found = os.pread(self._file, PAGE, number * PAGE)
+        except OSError as error:
+            raise Unreadable("no memory is at an address") from error
+        if len(found) != PAGE:
+            raise Unreadable("no memory is at an address")
+        self._pages[number] = found
+        return found
