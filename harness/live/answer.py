@@ -25,7 +25,7 @@ from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
 from harness.records.outcomes import Outcome
 
-#: beside a wait that only the worker's own loop could end, as far as anybody can see
+#: beside a wait that only the worker's own loop could end, as far as anybody can see, if nobody has read what that calls
 OWN_LOOP = (
     "nothing else in the process can end this wait, but Celery's own loop turns in it, and may call code of the application's "
     "(a timer, a reader, a command of the remote control)"
@@ -142,7 +142,7 @@ def _executor(
     state, doubt = _state(seen, stage, answer, since_s)
     how = answer.how if answer and state is State.STUCK else None
     if state is State.WAITING and aside and aside.how and answer and answer.how is None:
-        how, doubt = aside.how, OWN_LOOP
+        how, doubt = aside.how, answer.doubt if any(one.hooks for one in seen.last.processes) else OWN_LOOP
     told = evidence.waits.get((stage.pid, stage.tid))
     return Executor(
         pid=stage.pid, tid=stage.tid, state=state, does=DOES.get(stage.kind, "runs a task"), task_id=task.id if task else "",
@@ -257,7 +257,7 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
         return "look again as root, or with CAP_SYS_PTRACE"
     if state is State.UNKNOWN:
         return "ask the worker what it runs: celery -A … inspect active"
-    if state is State.WAITING and any(one.doubt == OWN_LOOP for one in executors):
+    if state is State.WAITING and any(one.how for one in executors if one.state is state):
         return f"if you know of nothing in the application that would end it: {RESTART.format(how=seen.worker.restart)}"
     if state is State.WAITING:
         return "look at what it waits for; it may still go on by itself"

@@ -1,7 +1,8 @@
 """Look at a worker that runs, for some seconds, and make of it what a trial's watcher sees: looks, with a stage for each task.
 
 Nothing is asked of the worker. What it runs is told by the locals of Celery's tracer (`live.tasks`), also since when; a child
-that does not serve yet, and a main process in somebody's handler, by their stacks.
+that does not serve yet, and a main process in somebody's handler, by their stacks. What the worker's own loop will call of the
+application's is read out of memory, if tasks run beside it (`live.loop_calls`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.live import limits, tasks
+from harness.live import limits, loop_calls, tasks
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
+from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.machine.since import last_ran_s, started_s
 from harness.observe import children
@@ -30,7 +32,7 @@ KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads",
 class Seen:
     """What was seen of one worker. `tasks`: those that ran all the while; `moved`: whether others began or ended meanwhile;
     `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be told; `own_loop_aside`: the
-    looks, as if the worker's own loop called nothing of the application's."""
+    looks, as if the worker's own loop called nothing of the application's, and no task were yet to come."""
 
     worker: Worker
     pool: str
@@ -63,16 +65,17 @@ def watched(
     """Look at a worker for so long; None if it has ended."""
     eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: _pool(worker), events=None)
     found: list[tuple[float, tuple[ProcessLook, ...]]] = []
-    begin_s, before = clock(), None
+    begin_s, before, loop = clock(), None, None
     while not found or found[-1][0] < begin_s + (seconds if len(found) >= LEAST_LOOKS else MOST_S):
         processes = eyes.look(closely=frozenset({worker.main, *_pool(worker)}))
         if not any(one.pid == worker.main for one in processes):
             return None
         found.append((clock(), processes))
-        before = running(processes) if before is None else before
+        if before is None:
+            before, loop = running(processes), loop_calls.begun(worker.main, processes)
         sleep(LOOK_EVERY_S)
     after = limited(running(found[-1][1]), worker.main)
-    return seen_from(worker, found, before or {}, after, {worker.main, *_pool(worker)})
+    return seen_from(worker, found, before or {}, after, {worker.main, *_pool(worker)}, loop.ended() if loop else None)
 
 
 def _pool(worker: Worker) -> frozenset[int]:
@@ -106,8 +109,10 @@ def seen_from(
     before: Mapping[tuple[int, int], Task],
     after: Mapping[tuple[int, int], Task],
     own: Collection[int],
+    loop: LoopCalls | None = None,
 ) -> Seen:
-    """`own`: the worker's processes whose stacks were to be seen; what a task has started is no executor."""
+    """`own`: the worker's processes whose stacks were to be seen; what a task has started is no executor. `loop`: what the
+    worker's own loop will call; None if nobody has read it."""
     stay = {place: task for place, task in after.items() if place in before and before[place].id == task.id}
     last = found[-1][1]
     pool = _shown_pool(worker, last)
@@ -115,7 +120,10 @@ def seen_from(
     stages = _stages(found[0][0], last, stay, limited, worker.main)
     since = max((stage.since_s for stage in stages), default=found[-1][0])
     looks = tuple(_look(at_s, processes, stages, since, worker, pool) for at_s, processes in found)
-    aside = tuple(replace(look, furniture=_furniture(look.processes, None)) for look in looks)
+    aside = tuple(_beside_loop(look, None, ()) for look in looks)
+    if loop is not None:
+        said = loop.beside(sum(pid == worker.main for pid, _ in stay))
+        looks = tuple(_beside_loop(look, worker.main, said) for look in looks)
     seen = {one.pid for _, processes in found for one in processes if one.python_tids is not None}
     stayed = {one.pid for one in found[0][1]} & {one.pid for one in last}  # what begins or ends may be missed once
     executors = set(own) if pool == "prefork" else set(own) & {worker.main}
@@ -193,8 +201,14 @@ def _look(
     )
 
 
+def _beside_loop(look: Look, main: int | None, said: tuple[str, ...]) -> Look:
+    """This look, if the loop that turns in process `main` calls nothing of the application's but what is said."""
+    told = tuple(replace(one, hooks=said if one.pid == main else ()) for one in look.processes)
+    return replace(look, processes=told, furniture=_furniture(told, None))
+
+
 def _furniture(processes: Sequence[ProcessLook], loop: int | None) -> dict[int, str]:
     """What Celery's own threads wait in, which ends no task's wait. In a child they do nothing; in `loop`, the process in which
-    the worker's own loop turns, nobody tells what of the application's it calls (a trial's worker does, `worker.hooks`)."""
+    the worker's own loop turns, they are none until it is known what of the application's it calls."""
     still = [thread for one in processes if one.pid != loop for thread in one.threads if thread.tid in one.own_tids]
     return {thread.tid: thread.waits_in for thread in still}

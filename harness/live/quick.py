@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.live import answer, attach, waits
+from harness.live import answer, attach, loop_calls, waits
 from harness.live.answer import WORST, Report, State
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
@@ -119,6 +119,7 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     worker, at_s = seen.worker, time.monotonic()
     glance = seen.eyes.look(closely=frozenset(suspects))
     running = attach.limited(attach.running(glance), worker.main)
+    loop = loop_calls.begun(worker.main, glance)
     after_s, after = time.monotonic(), seen.eyes.look(closely=frozenset())
     if not any(one.pid == worker.main for one in after):
         return None
@@ -126,7 +127,8 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     before = [(at_s, tuple(_told(look, known) for look in looks)) for at_s, looks in seen.looks]
     stacks = {one.pid: one for one in glance}
     last = tuple(replace(stacks.get(one.pid, one), threads=_told(one, known).threads, cpu_s=one.cpu_s) for one in after)
-    found = attach.seen_from(worker, [*before, (at_s, glance), (after_s, last)], running, running, suspects)
+    every = [*before, (at_s, glance), (after_s, last)]
+    found = attach.seen_from(worker, every, running, running, suspects, loop.ended() if loop else None)
     # of the others nothing is known: they are executors, perhaps, and nobody tried to look at their stacks
     many = max(found.last.executors, len(procfs.children(worker.main)) if found.pool == "prefork" else 0)
     looks = tuple(replace(look, executors=many) for look in found.looks)

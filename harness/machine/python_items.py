@@ -57,7 +57,7 @@ class Items:
         if place not in self._kinds:
             words = self.memory
             flags = words.word(place + at.FLAGS_AT)
-            name = self._name(words.word(place + at.NAME_AT))
+            name = self.c_text(words.word(place + at.NAME_AT))
             self._kinds[place] = Kind(place=place, name=name, flags=flags, basic=words.word(place + at.BASIC_AT))
         return self._kinds[place]
 
@@ -153,11 +153,12 @@ class Items:
         step = size // at.WORD.size
         return list(zip(words[step - 2 :: step], words[step - 1 :: step], strict=True))
 
-    def _name(self, place: int) -> str:
+    def c_text(self, place: int) -> str:
+        """A name as C keeps one, which ends with a zero."""
         found = bytearray()
         while len(found) < MOST_NAME:
             byte = self.memory.read(place + len(found), 1)
             if byte == b"\0":
                 return found.decode("utf-8", "replace")
             found += byte
-        raise Unreadable("it is no type")
+        raise Unreadable("it is no name")

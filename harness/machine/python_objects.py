@@ -121,6 +121,11 @@ class Objects(Items):
             return None
         return self.memory.word(place + at.BUILTIN_SELF_AT)
 
+    def name_of_c(self, place: int) -> str:
+        """The name of such a function."""
+        definition = self.memory.word(place + at.BUILTIN_AT)
+        return self.c_text(self.memory.word(definition))
+
     def partial(self, place: int) -> tuple[int, int, int] | None:
         """(what is called, arguments, keywords) of a functools.partial; None if it is none."""
         if not any(one.name == "functools.partial" for one in self.bases(self.kind(place))):
