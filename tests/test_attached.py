@@ -21,12 +21,15 @@ def said(case: Case, state: str, **more: object) -> Attached:
     return Attached(**{"fault": case.entry.name, "pool": case.pool, "trial": 1, "state": state, **more})
 
 
-@pytest.mark.parametrize("pool", ["prefork", "prefork-spawn", "solo"])
-def test_a_proof_is_promised_of_each_deadlock_but_beside_other_threads_and_greenlets(pool: str) -> None:
+PART = {"deadlock-of-one", "deadlock-of-the-second", "deadlock-late-in-one"}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "prefork-spawn", "solo", "threads"])
+def test_a_proof_is_promised_of_each_deadlock_but_beside_idle_threads_and_greenlets(pool: str) -> None:
     deadlocks = [case for (_, where), case in CASES.items() if case.entry.deadlock and where == pool]
     assert deadlocks
-    assert all(expected.of(case).promised for case in deadlocks)
-    assert not any(expected.of(case).promised for (_, where), case in CASES.items() if where in ("threads", *GREEN))
+    assert {case.entry.name for case in deadlocks if not expected.of(case).promised} == (PART if pool == "threads" else set())
+    assert not any(expected.of(case).promised for (_, where), case in CASES.items() if where in GREEN)
 
 
 def test_a_fault_without_a_promise_says_why_and_a_passing_one_is_never_stuck() -> None:

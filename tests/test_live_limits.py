@@ -28,7 +28,8 @@ class Many:
     [
         ({"time_limit": 500, "soft_time_limit": 450.5}, {"time_limit": 500.0, "soft_time_limit": 450.5}),
         ({"time_limit": None, "soft_time_limit": "60"}, {}),
-        ({"time_limit": 2**40}, {}),
+        ({"time_limit": 2**40, "soft_time_limit": -5}, {"time_limit": 2.0**40}),
+        ({"time_limit": 2**100, "soft_time_limit": True}, {"soft_time_limit": 1.0}),
         ({"time_limits": 5}, {}),
     ],
 )

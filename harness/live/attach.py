@@ -122,7 +122,7 @@ def seen_from(
     looks = tuple(_look(at_s, processes, stages, since, worker, pool) for at_s, processes in found)
     aside = tuple(_beside_loop(look, None, ()) for look in looks)
     if loop is not None:
-        said = loop.beside(sum(pid == worker.main for pid, _ in stay))
+        said = loop.beside([tid for pid, tid in stay if pid == worker.main])
         looks = tuple(_beside_loop(look, worker.main, said) for look in looks)
     seen = {one.pid for _, processes in found for one in processes if one.python_tids is not None}
     stayed = {one.pid for one in found[0][1]} & {one.pid for one in last}  # what begins or ends may be missed once

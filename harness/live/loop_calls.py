@@ -12,12 +12,13 @@ What cannot be read is told of as such, so that nothing is proved beside it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.live import limits
 from harness.live.foreign import Foreign
 from harness.machine import procfs, python_layouts
+from harness.machine.native_ids import native_ids
 from harness.machine.python_layouts import Layout
 from harness.machine.python_memory import Memory, Unreadable
 from harness.machine.python_objects import Objects
@@ -38,22 +39,23 @@ TRIES, AGAIN_S = 5, 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class LoopCalls:
-    """`said`: in words, as `worker.hooks` says it. `threads`: how many its pool may have."""
+    """`said`: in words, as `worker.hooks` says it. `most`: threads that its pool may have; `pool`: those that it has."""
 
     said: tuple[str, ...]
-    threads: int = 0
+    most: int = 0
+    pool: frozenset[int] = frozenset()
     reads: int = 0  # of memory
 
     def and_also(self, other: LoopCalls) -> LoopCalls:
         """What both have found, one after the other."""
         return LoopCalls(
-            said=tuple(dict.fromkeys((*self.said, *other.said))), threads=max(self.threads, other.threads),
-            reads=self.reads + other.reads,
+            said=tuple(dict.fromkeys((*self.said, *other.said))), most=max(self.most, other.most),
+            pool=self.pool & other.pool, reads=self.reads + other.reads,
         )  # fmt: skip
 
-    def beside(self, running: int) -> tuple[str, ...]:
-        """The words, with a task that is yet to come, if the pool has threads beside those that run one."""
-        idle = self.threads - running
+    def beside(self, running: Collection[int]) -> tuple[str, ...]:
+        """The words, with a task that is yet to come, if the pool may have threads beside these, which run one."""
+        idle = self.most - len(self.pool & set(running))
         threads = "1 thread that is idle" if idle == 1 else f"one of {idle} threads that are idle"
         return (*self.said, *((f"the next task, in {threads}",) if idle > 0 else ()))
 
@@ -108,7 +110,8 @@ def _read(pid: int, worker: int, layout: Layout) -> LoopCalls:
     try:
         with Memory(pid) as memory:
             loop = _Loop(Objects(memory, layout), worker)
-            return LoopCalls(said=tuple(dict.fromkeys(map(visible, loop.said()))), threads=loop.threads(), reads=memory.reads)
+            said, most = tuple(dict.fromkeys(map(visible, loop.said()))), loop.most()
+            return LoopCalls(said=said, most=most, pool=loop.threads(pid), reads=memory.reads)
     except Unreadable as error:
         return unread(str(error))
 
@@ -121,11 +124,20 @@ class _Loop:
         self.consumer, self.pool = self._part(worker, "consumer"), self._part(worker, "pool")
         self.hub = self._part(self.consumer, "hub")
 
-    def threads(self) -> int:
-        """How many a pool of threads may have."""
+    def most(self) -> int:
+        """How many threads its pool may have."""
         if not self.foreign.is_one(self.pool, THREADS):
             raise Unreadable("its pool is not known")
         return int(self.objects.number(self._part(self._part(self.pool, "executor"), "_max_workers")))
+
+    def threads(self, pid: int) -> frozenset[int]:
+        """Those that it has, by the kernel's ids: Python 3.7 keeps only its own, as Thread._ident (Lib/threading.py)."""
+        threads = self.objects.members(self._part(self._part(self.pool, "executor"), "_threads"))
+        natives = [self.objects.attribute(one, "_native_id") for one in threads]
+        if all(natives):
+            return frozenset(int(self.objects.number(one)) for one in natives)
+        handles = [int(self.objects.number(self._part(one, "_ident"))) for one in threads]
+        return frozenset(native_ids(pid, handles).values())
 
     def said(self) -> Iterator[str]:
         """All that is found, and what could not be read."""
@@ -185,6 +197,9 @@ class _Loop:
             for called in self.objects.members(self._part(self.hub, name)):
                 if found := self.foreign.of(called):
                     yield f"a callback that calls {found}"
+        together = self.objects.attribute(self.hub, "consolidate_callback")
+        if together and (found := self.foreign.of(together)):
+            yield f"a callback that calls {found}"
 
     def _receivers(self) -> Iterator[str]:
         kinds = self.objects.bases(self.objects.kind(self.consumer))

@@ -19,8 +19,7 @@ MOST_NAME = 256  # bytes of a type's name
 OLD_BEGINS, OLD_COUNT_AT, NEW_BEGINS, NEW_COUNT_AT = 40, 32, 32, 24
 OLD_ENTRY, NEW_ENTRIES = 24, (24, 16, 16)  # of an entry, in bytes; since 3.11 by the block's kind: general, texts alone, shared
 REMOVED = (1 << 64) - 1  # the hash of an entry of a set that was taken out
-ONE_DIGIT = (0, 1, 8)  # of an int of up to 30 bits: how many digits before 3.12; its sign and size since then
-ZERO = 1
+MOST_DIGITS = 3  # of an int: what fits into 64 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +76,20 @@ class Items:
         return found.decode({1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}[width], "replace")
 
     def number(self, place: int) -> float:
-        """Of a float, a bool, and an int from 0 up to 30 bits."""
+        """Of a float, a bool, and an int from 0 up to 64 bits, as near as a float comes."""
         kind = self.kind(place).builtin
         if kind == "float":
             return float(at.FLOAT.unpack(self.memory.read(place + at.SIZE_AT, at.FLOAT.size))[0])
         if kind not in ("int", "bool"):
             raise Unreadable("it is no number")
-        size, digit = self.memory.words(place + at.SIZE_AT, 2)
-        if size == ZERO and self.layout.text == at.LAYOUTS[12].text:  # since 3.12
-            return 0.0
-        if size not in ONE_DIGIT:
+        size = self.memory.word(place + at.SIZE_AT)
+        if self.layout.tagged_int:  # since 3.12: how many digits, and below that the sign
+            size, sign = size >> at.SIGN_BITS, size & at.SIGN
+            size = 0 if sign == at.IS_ZERO else size if sign == 0 else MOST_DIGITS + 1
+        if size > MOST_DIGITS:  # before 3.12, of a negative one too
             raise Unreadable("it is no number that can be read")
-        return float(digit & 0xFFFFFFFF) if size else 0.0
+        digits = at.DIGIT.iter_unpack(self.memory.read(place + at.BODY_AT, size * at.DIGIT.size)) if size else ()
+        return float(sum(digit << at.DIGIT_BITS * number for number, (digit,) in enumerate(digits)))
 
     def items(self, place: int) -> list[int]:
         """Of a list or a tuple, named ones too."""

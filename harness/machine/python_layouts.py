@@ -30,6 +30,7 @@ MEMBER_AT, MEMBER_OFFSET_AT = 40, 16  # of a member's descriptor: its PyMemberDe
 # flags of types, Include/object.h
 INLINE_VALUES, MANAGED_DICT, HEAP_TYPE = 1 << 2, 1 << 4, 1 << 9
 LIST, TUPLE, UNICODE, DICT, CLASS = 1 << 25, 1 << 26, 1 << 28, 1 << 29, 1 << 31
+DIGIT_BITS, SIGN_BITS, SIGN, IS_ZERO = 30, 3, 3, 1  # of an int, Include/cpython/longintrepr.h
 MANAGED_AT, APART_AT = -24, -32  # of an object with a managed dictionary: where that is; in 3.11, its values
 
 
@@ -58,6 +59,7 @@ class Layout:
     values: Values = Values.NONE
     values_begin: int = 0  # in the block to which a dictionary's, or an object's, pointer leads
     new_keys: bool = False  # a block of entries begins as since 3.11
+    tagged_int: bool = False  # an int's sign stands beside its size, as since 3.12
 
 
 _OLD = Layout(globals=24, code=16, closure=48, qualname=104, module=88, code_file=104)
@@ -67,8 +69,8 @@ LAYOUTS = {
     9: _OLD,
     10: Layout(code_file=104),
     11: Layout(cached_keys=872, values=Values.APART, new_keys=True),
-    12: Layout(cached_keys=880, values=Values.TAGGED, new_keys=True, text=40, wide_text=56),
-    13: Layout(cached_keys=880, values=Values.BEHIND, values_begin=8, new_keys=True, text=40, wide_text=56),
+    12: Layout(cached_keys=880, values=Values.TAGGED, new_keys=True, tagged_int=True, text=40, wide_text=56),
+    13: Layout(cached_keys=880, values=Values.BEHIND, values_begin=8, new_keys=True, tagged_int=True, text=40, wide_text=56),
 }
 NAMED = re.compile(r"python3\.(?P<minor>\d+)(?P<build>[a-z]*)")
 PLAIN = ("", "m")  # 3.7's own names have an `m`; a `d` or a `t` is another build

@@ -19,7 +19,7 @@ NOT_PROMISED: Mapping[str, str] = {
     "endless-search": "that a computation has no end shows only beside the time that such requests take",
     "lost-reply": "no task runs: that an answer is missing, its sender alone knows",
 }
-LOOP_BESIDE = "Celery's loop turns in the same process, and what it will call of the application's, nobody tells"
+IDLE_BESIDE = "other threads of the pool are idle, and the next task in one of them may end the wait"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,4 +50,5 @@ def of(case: Case, *, deep: bool = True) -> Expected:
 def _not_seen(case: Case) -> str:
     if case.pool in GREEN:
         return "greenlets cannot be read from outside"
-    return LOOP_BESIDE if case.pool == "threads" else ""
+    hung = case.entry.hung if case.pool == "threads" and case.pool in case.entry.counted_in else None
+    return IDLE_BESIDE if hung and hung[0] < hung[1] else ""
