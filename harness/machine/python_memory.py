@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+from typing import Self
 
 from harness.machine.python_layouts import WORD
 
@@ -28,7 +29,7 @@ class Memory:
         except OSError as error:
             raise Unreadable(f"the memory of process {pid} may not be read: {error.strerror}") from error
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
