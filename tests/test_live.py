@@ -14,6 +14,7 @@ from harness.live.answer import Report, State
 from harness.live.attach import Seen
 from harness.live.command import CODES
 from harness.live.find import Worker
+from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.live.waits import Evidence, Wait
 from harness.machine import containers
@@ -187,6 +188,45 @@ def test_beside_the_workers_own_loop_a_deadlock_is_the_likely_cause_and_no_more(
     assert found.now.startswith("if you know of nothing in the application that would end it: restart")
     other = tuple(replace(look, furniture={}) for look in looks)
     assert said(replace(one, looks=looks, own_loop_aside=other)).cause == ""
+
+
+def beside_the_loop(loop: LoopCalls | None, tasks: int = 2) -> Report:
+    """What is said of a pool of two threads of which so many run a task that waits for a lock."""
+    tids = frozenset(range(CHILD, CHILD + tasks))
+    locked = tuple(replace(FUTEX, tid=tid) for tid in tids)
+    main = ProcessLook(
+        pid=MAIN, cpu_s=1.0, children=(), threads=(LOOP, *locked), python_tids=tids, own_tids=frozenset({MAIN}),
+        role=Role.RUNNING, tracing=tids,
+    )  # fmt: skip
+    running = {(MAIN, tid): Task(pid=MAIN, tid=tid, id=f"id-{tid}", since_s=NOW_S - 60.0) for tid in tids}
+    looks = [(NOW_S + i * STEP_S, (main,)) for i in range(10)]
+    return said(attach.seen_from(Worker(main=MAIN, pool="threads", concurrency=2, known=True), looks, running, running, loop))
+
+
+def test_a_deadlock_beside_the_worker_s_own_loop_is_proved_if_that_calls_nothing_of_the_application_s() -> None:
+    pool = frozenset({CHILD, CHILD + 1})
+    loop = LoopCalls(said=(), most=2, pool=pool)
+    found = beside_the_loop(loop)
+    assert (found.state, found.cause) == (State.STUCK, "deadlock")
+    for changed, many, doubt in (
+        (replace(loop, said=("a timer that calls free",)), 2, "a timer that calls free"),
+        (replace(loop, said=("what could not be read (its timers)",)), 2, "what could not be read (its timers)"),
+        (loop, 1, "the next task, in 1 thread that is idle"),
+        (replace(loop, most=4), 2, "the next task, in one of 2 threads that are idle"),
+        (replace(loop, pool=frozenset({CHILD})), 2, "the next task, in 1 thread that is idle"),  # the other is no thread of it
+    ):
+        found = beside_the_loop(changed, many)
+        assert (found.state, found.cause) == (State.WAITING, "deadlock")
+        assert f"  not proved: the worker's own loop runs {doubt}, which may end the wait" in screen.text(found)
+        assert found.now.startswith("if you know of nothing in the application that would end it: restart")
+    unread = beside_the_loop(None)
+    assert (unread.state, f"  not proved: {answer.OWN_LOOP}" in screen.text(unread)) == (State.WAITING, True)
+
+
+def test_two_readings_of_a_loop_say_what_either_says() -> None:
+    first = LoopCalls(said=("a timer", "a reader"), most=2, pool=frozenset({1, 2}), reads=10)
+    both = first.and_also(LoopCalls(said=("a reader", "a command"), most=2, pool=frozenset({2, 3}), reads=5))
+    assert both == LoopCalls(said=("a timer", "a reader", "a command"), most=2, pool=frozenset({2}), reads=15)
 
 
 def test_of_a_green_pool_that_stands_still_nobody_can_say_what_its_greenlets_wait_for() -> None:
