@@ -119,10 +119,11 @@ class Foreign:
         return self.instance(place) if calls else ""
 
     def _class(self, kind: Kind) -> str:
-        bases = self.objects.bases(kind)
-        modules = [self.objects.module_of(one).partition(".")[0] for one in bases]
-        own = modules[0] in (*PACKAGES, LOGGERS) and all(one in PACKAGES or one in sys.stdlib_module_names for one in modules)
-        return "" if own else kind.name
+        """The name of a class if it is Python's, else of a base that is neither Celery's nor Python's; '' if there is none."""
+        tops = [(one.name, self.objects.module_of(one).partition(".")[0]) for one in self.objects.bases(kind)]
+        if tops[0][1] in sys.stdlib_module_names and tops[0][1] != LOGGERS:
+            return kind.name
+        return next((name for name, top in tops if top not in PACKAGES and top not in sys.stdlib_module_names), "")
 
     def _full(self, kind: Kind) -> str:
         return f"{self.objects.module_of(kind)}.{kind.name}"

@@ -156,6 +156,9 @@ class _Loop:
         for place in (self.worker, self.consumer, self.hub, self.pool, *self._each_timer()):
             if name := self.foreign.instance(place):
                 yield f"an own {name}"
+        for part in ("loop", "on_task_request"):
+            if name := self.foreign.of(self._part(self.consumer, part)):
+                yield f"an own {name}"
 
     def _timers(self) -> Iterator[str]:
         for timer in self._each_timer():

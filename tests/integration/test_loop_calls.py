@@ -77,8 +77,9 @@ FOUND = {
     "own-worker": ("class Own(app.Worker): pass\napp.Worker = Own", "", ["an own Own"]),
     "request": (
         "class Own(Request): pass\nclass Kind(app.Task): Request = Own\n@app.task(base=Kind)\ndef kind(): pass", "",
-        ["Request, when a task shop.kind is received"],
+        ["Own, when a task shop.kind is received"],
     ),
+    "own-loop": ("", "consumer.loop = freeing.free", ["an own Freeing.free"]),
     "served": ("", SERVED, []),
     "consumer": (
         "", f"{CALLS} = functools.partial(Consumer(None, callbacks=[freeing.free])._receive_callback)",
