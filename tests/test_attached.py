@@ -32,6 +32,12 @@ def test_a_proof_is_promised_of_each_deadlock_but_beside_idle_threads_and_greenl
     assert not any(expected.of(case).promised for (_, where), case in CASES.items() if where in GREEN)
 
 
+def test_a_fault_that_ends_by_itself_takes_all_threads_of_a_pool() -> None:
+    assert trial.options_of(CASES["lock-wait", "threads"])["times"] == CASES["lock-wait", "threads"].cell.concurrency == 2
+    assert trial.options_of(CASES["lock-wait", "prefork"])["times"] == 1
+    assert trial.options_of(CASES["deadlock-of-one", "threads"])["times"] == 1
+
+
 def test_a_fault_without_a_promise_says_why_and_a_passing_one_is_never_stuck() -> None:
     found = [(case, expected.of(case)) for case in CASES.values()]
     assert all(bool(one.why) is not one.promised for _, one in found)

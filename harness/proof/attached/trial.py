@@ -80,11 +80,20 @@ def run(case: Case, trial: int, *, environment: Environment, bundle: Path, folde
         return _asked(case, trial, worker.pid, deep=deep, answered=answered, folder=folder)
 
 
+def options_of(case: Case) -> dict[str, Any]:
+    """What the fault is to be. In a pool of threads, one that ends by itself takes them all: beside an idle one nothing is ever
+    called stuck, and so nothing would be tried."""
+    options = fault_options(case.cell.fault)
+    if case.pool == "threads" and case.entry.slow and "times" in options:
+        options["times"] = max(options["times"], case.cell.concurrency)
+    return options
+
+
 @contextlib.contextmanager
 def _worker(
     case: Case, trial: int, environment: Environment, bundle: Path, folder: Path, server: Broker
 ) -> Iterator[OwnedProcess]:
-    options = {**fault_options(case.cell.fault), "trial": trial, "folder": str(folder)}
+    options = {**options_of(case), "trial": trial, "folder": str(folder)}
     variables = {
         **environments.worker_variables(environment), "SERVED_URL": server.url, "SERVED_BUNDLE": str(bundle),
         "SERVED_PLACEMENT": case.cell.placement, "SERVED_OPTIONS": json.dumps(options),
