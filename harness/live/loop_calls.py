@@ -34,7 +34,7 @@ REDIS, AMQP = "kombu.transport.redis.Transport", "kombu.transport.pyamqp.Transpo
 #: (worker/strategy.py, worker/consumer/consumer.py), for a task that is revoked or has expired (worker/request.py)
 SIGNALS = ("heartbeat_sent", "task_received", "task_rejected", "task_unknown", "task_revoked")
 IDLE = ("epoll", "poll", "select")
-TRIES, AGAIN_S = 5, 0.1
+TRIES, AGAIN_S = 8, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,10 +39,11 @@ class Memory:
         """So many, from this address."""
         if not LOWEST <= place < HIGHEST - size or size < 0:
             raise Unreadable("an address leads out of the memory")
-        first, last = place // PAGE, (place + size - 1) // PAGE
-        found = b"".join(self._page(number) for number in range(first, last + 1))
-        begin = place - first * PAGE
-        return found[begin : begin + size]
+        first, begin = divmod(place, PAGE)
+        if begin + size <= PAGE:
+            return self._page(first)[begin : begin + size]
+        last = (place + size - 1) // PAGE
+        return b"".join(self._page(number) for number in range(first, last + 1))[begin : begin + size]
 
     def word(self, place: int) -> int:
         """The 8 bytes at this address, as a number or another address."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from harness.machine import python_layouts as at
 from harness.machine.python_items import Items, Kind
-from harness.machine.python_layouts import Values
-from harness.machine.python_memory import Unreadable
+from harness.machine.python_layouts import Layout, Values
+from harness.machine.python_memory import Memory, Unreadable
 
 WEAK = ("weakref", "weakref.ReferenceType", "weakref.ref")
 
@@ -29,6 +29,10 @@ class Function:
 
 class Objects(Items):
     """Reads the objects of one process. Raises Unreadable."""
+
+    def __init__(self, memory: Memory, layout: Layout) -> None:
+        super().__init__(memory, layout)
+        self._bases: dict[int, list[Kind]] = {}
 
     def attributes(self, place: int) -> dict[str, int]:
         """An object's own, by name, without its reserved members."""
@@ -63,7 +67,9 @@ class Objects(Items):
 
     def bases(self, kind: Kind) -> list[Kind]:
         """A class, its bases and theirs, in the order in which Python looks them through."""
-        return [self.as_kind(one) for one in self.items(self.memory.word(kind.place + at.MRO_AT))]
+        if kind.place not in self._bases:
+            self._bases[kind.place] = [self.as_kind(one) for one in self.items(self.memory.word(kind.place + at.MRO_AT))]
+        return self._bases[kind.place]
 
     def is_class(self, place: int) -> bool:
         return bool(self.kind(place).flags & at.CLASS)
