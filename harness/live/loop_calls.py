@@ -169,6 +169,9 @@ class _Loop:
                     yield f"a timer that calls {name}"
 
     def _readers(self) -> Iterator[str]:
+        transport = self._part(self._part(self.consumer, "connection"), "_transport")
+        if not any(self.foreign.is_one(transport, name) for name in (REDIS, AMQP)):
+            raise Unreadable("its broker is neither Redis nor RabbitMQ")
         for kind in ("readers", "writers"):
             for _, value in self.objects.entries(self._part(self.hub, kind)):
                 if self.objects.is_none(value):

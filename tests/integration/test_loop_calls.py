@@ -34,7 +34,8 @@ def price(): pass
 {before}
 worker = app.Worker(pool_cls="threads", concurrency=2)
 consumer, hub, timer = worker.consumer, worker.hub, worker.timer
-connection = app.connection_for_read()
+connection = consumer.connection = app.connection_for_read()
+connection.transport
 {after}
 consumer.update_strategies()
 print(id(worker), flush=True)
@@ -120,6 +121,12 @@ def test_what_of_the_applications_the_loop_will_call_is_read(celery_environment:
 def test_consumers_are_read_over_amqp_too(celery_environment: environments.Environment, name: str) -> None:
     before, after, said = OVER_AMQP[name]
     assert list(read(celery_environment, AMQP, before, after).said) == said
+
+
+@pytest.mark.parametrize(("url", "after"), [("memory://", ""), (REDIS, "consumer.connection = None")])
+def test_what_other_brokers_will_bring_is_not_read(celery_environment: environments.Environment, url: str, after: str) -> None:
+    (said,) = read(celery_environment, url, "", after).said
+    assert said.startswith("what could not be read (")
 
 
 def test_what_is_no_worker_is_not_read_and_says_so(celery_environment: environments.Environment) -> None:
