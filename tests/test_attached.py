@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.experiment.matrix import fault_options
 from harness.live.answer import State
 from harness.proof.attached import expected, trial, workflow
 from harness.proof.attached.trial import Attached
@@ -32,10 +33,12 @@ def test_a_proof_is_promised_of_each_deadlock_but_beside_idle_threads_and_greenl
     assert not any(expected.of(case).promised for (_, where), case in CASES.items() if where in GREEN)
 
 
-def test_a_fault_that_ends_by_itself_takes_all_threads_of_a_pool() -> None:
-    assert trial.options_of(CASES["lock-wait", "threads"])["times"] == CASES["lock-wait", "threads"].cell.concurrency == 2
-    assert trial.options_of(CASES["lock-wait", "prefork"])["times"] == 1
-    assert trial.options_of(CASES["deadlock-of-one", "threads"])["times"] == 1
+def test_a_fault_that_ends_by_itself_takes_all_threads_of_a_pool_until_it_was_looked_at() -> None:
+    case = CASES["lock-wait", "threads"]
+    assert trial.options_of(case)["times"] == case.cell.concurrency == 2
+    assert trial.options_of(case)["value"] == trial.LASTS_S
+    for other in (CASES["lock-wait", "prefork"], CASES["deadlock-of-one", "threads"], CASES["slow-steady", "threads"]):
+        assert trial.options_of(other) == fault_options(other.cell.fault)
 
 
 def test_a_fault_without_a_promise_says_why_and_a_passing_one_is_never_stuck() -> None:

@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 THREADS = 2
-FREE_S = 25.0  # after which a timer or a heartbeat releases the lock
+FREE_S = 40.0  # after which a timer or a heartbeat releases the lock
 ASK_S = 4.5  # from then on a task is overdue
 SHOP = """
 import os, threading, time
@@ -154,10 +154,9 @@ def test_what_the_worker_s_own_loop_may_end_is_named_and_never_stuck(
             call(celery_environment, tmp_path, variables, f"[shop.price.delay() for _ in range({many})]")
             found = stand(harness, pid, many)
             assert found["state"] == "waiting", found
-            doubt = f"not proved: the worker's own loop runs {said}, which may end the wait"
-            assert doubt in harness("why", pid).stdout
+            assert f"not proved: the worker's own loop runs {said}, which may end the wait" in found["support"]
             if ends:
                 call(celery_environment, tmp_path, variables, ends)
             states = [found["state"]]
-            assert wait_until(lambda: states.append(asked(harness, pid)["state"]) or states[-1] == "works")
+            assert wait_until(lambda: states.append(asked(harness, pid)["state"]) or states[-1] == "works", limit_s=120.0)
             assert "stuck" not in states

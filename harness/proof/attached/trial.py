@@ -35,6 +35,7 @@ TASK = "served.predict"
 REQUESTS = 20
 STILL_S = 3.0  # without an answer: what is to happen has happened
 MOST_S = 15.0  # a worker that goes on answering, slowly, is looked at all the same
+LASTS_S = 60.0  # the worker is ended before that
 START_S = 20.0
 ASK_S = 90.0
 EVERY_S = 0.2
@@ -81,11 +82,12 @@ def run(case: Case, trial: int, *, environment: Environment, bundle: Path, folde
 
 
 def options_of(case: Case) -> dict[str, Any]:
-    """What the fault is to be. In a pool of threads, one that ends by itself takes them all: beside an idle one nothing is ever
-    called stuck, and so nothing would be tried."""
+    """What the fault is to be. In a pool of threads, one that ends by itself takes them all, and lasts until it was looked at:
+    beside an idle thread nothing is ever called stuck, and so nothing would be tried."""
     options = fault_options(case.cell.fault)
     if case.pool == "threads" and case.entry.slow and "times" in options:
         options["times"] = max(options["times"], case.cell.concurrency)
+        options["value"] = max(options.get("value", 0.0), LASTS_S)
     return options
 
 
