@@ -200,7 +200,9 @@ def beside_the_loop(loop: LoopCalls | None, tasks: int = 2) -> Report:
     )  # fmt: skip
     running = {(MAIN, tid): Task(pid=MAIN, tid=tid, id=f"id-{tid}", since_s=NOW_S - 60.0) for tid in tids}
     looks = [(NOW_S + i * STEP_S, (main,)) for i in range(10)]
-    return said(attach.seen_from(Worker(main=MAIN, pool="threads", concurrency=2, known=True), looks, running, running, loop))
+    return said(
+        attach.seen_from(Worker(main=MAIN, pool="threads", concurrency=2, known=True), looks, running, running, {MAIN}, loop)
+    )
 
 
 def test_a_deadlock_beside_the_worker_s_own_loop_is_proved_if_that_calls_nothing_of_the_application_s() -> None:

@@ -135,7 +135,9 @@ class _Loop:
         threads = self.objects.members(self._part(self._part(self.pool, "executor"), "_threads"))
         natives = [self.objects.attribute(one, "_native_id") for one in threads]
         if all(natives):
-            return frozenset(int(self.objects.number(one)) for one in natives)
+            here = procfs.numbers_here(pid)  # in a container they have others
+            own = (int(self.objects.number(one)) for one in natives)
+            return frozenset(here.get(one, 0) if here else one for one in own)
         handles = [int(self.objects.number(self._part(one, "_ident"))) for one in threads]
         return frozenset(native_ids(pid, handles).values())
 
