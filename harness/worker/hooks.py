@@ -1,8 +1,9 @@
 """What of the application's own code a worker's own loop will call, beside its tasks: such a call may end a task's wait.
 
-Timers that a bootstep or a receiver has set, receivers of `heartbeat_sent`, commands of the remote control, readers of the
-loop, and tasks that wait for their time. Told to the driver in words, whenever a task begins and nothing was told for a while.
-Python 3.7, nothing but Celery.
+Timers that a bootstep or a receiver has set, receivers of the signals that the loop sends, commands of the remote control,
+readers of the loop and what it calls soon, consumers of other messages, handlers of events of other workers, own ways of
+receiving a task, and tasks that wait for their time. Told to the driver in words, whenever a task begins and nothing was told
+for a while. Python 3.7, nothing but Celery. `harness.live.loop_calls` reads the same out of a worker's memory.
 """
 
 import json
@@ -14,6 +15,9 @@ from harness.worker.green import LOOP, unwrapped
 
 OWN = ("celery", "kombu", "billiard", "amqp", "redis", "vine", "harness")
 EVERY_S = 0.5
+#: sent while the loop turns: at each heartbeat, for a message that arrives, for a task that is revoked or has expired
+#: (celery/worker/heartbeat.py, strategy.py, consumer/consumer.py, request.py; 4.4 to 5.7)
+SIGNALS = ("heartbeat_sent", "task_received", "task_rejected", "task_unknown", "task_revoked")
 _kept = {
     "consumer": None,
     "pid": 0,
@@ -62,11 +66,64 @@ def found(consumer):
     from celery import signals
     from celery.worker.control import Panel
 
-    said = ["a receiver of heartbeat_sent" for one in _receivers(signals.heartbeat_sent) if not _is_own(one)]
+    said = ["a receiver of %s" % name for name in SIGNALS for one in _receivers(getattr(signals, name)) if not _is_own(one)]
     said += ["the command %s" % name for name, function in Panel.data.items() if not _is_own(function)]
-    said += ["a timer that calls %s" % _named(function) for function in _timers(consumer) if not _is_own(function)]
-    said += ["a reader that calls %s" % _named(function) for function in _readers(consumer) if not _is_own(function)]
+    for words, functions in (
+        ("a timer that calls %s", _timers(consumer)),
+        ("a reader that calls %s", _readers(consumer)),
+        ("a callback that calls %s", _soon(consumer)),
+        ("a consumer of messages, %s", _consumers(consumer)),
+        ("a handler of events that calls %s", _handlers(consumer)),
+        ("%s, when a task is received", _ways(consumer)),
+    ):
+        said += [words % _named(function) for function in functions if not _is_own(function)]
     return sorted(set(said))
+
+
+def _soon(consumer):
+    hub = getattr(consumer, "hub", None)
+    for kind in ("on_tick", "_ready"):
+        for called in list(getattr(hub, kind, None) or ()):
+            yield unwrapped(getattr(called, "fun", called))
+
+
+def _consumers(consumer):
+    """Steps of the consumer that take messages of their own (celery/bootsteps.py, ConsumerStep)."""
+    return [type(step) for step in getattr(consumer, "steps", ()) if hasattr(step, "get_consumers")]
+
+
+def _handlers(consumer):
+    gossip = getattr(consumer, "gossip", None)
+    groups = [vars(getattr(gossip, "on", None) or _Nothing()).values()] if gossip is not None else []
+    called = [one for each in groups for group in each for one in group]
+    for name in ("event_handlers", "election_handlers"):
+        called += (getattr(gossip, name, None) or {}).values()
+    return [unwrapped(one) for one in called + list(getattr(consumer, "on_task_message", None) or ())]
+
+
+def _ways(consumer):
+    """How a message becomes a task: a strategy or a request class of one's own (celery/app/task.py)."""
+    for task in list((getattr(getattr(consumer, "app", None), "tasks", None) or {}).values()):
+        for kind in ("Strategy", "Request"):
+            way = getattr(task, kind, None)
+            if isinstance(way, str):
+                if way.partition(".")[0] not in OWN:
+                    yield _Named(way)
+            elif way is not None:
+                yield way
+
+
+class _Nothing:
+    """It has nothing."""
+
+
+class _Named:
+    """What is known by its name alone."""
+
+    __module__ = "an application's"
+
+    def __init__(self, name):
+        self.__qualname__ = name
 
 
 def _receivers(signal):

@@ -16,7 +16,9 @@ SCRIPT = """
 import sys; sys.path.insert(0, sys.argv[1])
 import functools, json, os, threading, types
 from celery import Celery, signals
+from celery.bootsteps import ConsumerStep
 from celery.worker import control, heartbeat
+from celery.worker.consumer.gossip import Gossip
 from kombu.asynchronous import Hub
 from kombu.asynchronous.timer import Timer
 from harness.worker import hooks
@@ -35,6 +37,21 @@ FOUND = {
     "hub.add_reader(reads, event.set)": ["a reader that calls Event.set"],
     "hub.add_reader(reads, heartbeat.Heart.stop)": [],
     "signals.heartbeat_sent.connect(lambda **_: event.set(), weak=False)": ["a receiver of heartbeat_sent"],
+    "signals.task_received.connect(lambda **_: event.set(), weak=False)": ["a receiver of task_received"],
+    "signals.task_revoked.connect(lambda **_: event.set(), weak=False)": ["a receiver of task_revoked"],
+    "signals.task_prerun.connect(lambda **_: event.set(), weak=False)": [],  # a task's own, in its own executor
+    "hub.on_tick.add(event.set)": ["a callback that calls Event.set"],
+    "hub.call_soon(event.set)": ["a callback that calls Event.set"],
+    "class Own(ConsumerStep): pass\nconsumer.steps = [Own(consumer), object.__new__(Gossip)]": [
+        "a consumer of messages, __main__.Own"
+    ],
+    "consumer.gossip = types.SimpleNamespace(on=None, event_handlers={'x': event.set})": [
+        "a handler of events that calls Event.set"
+    ],
+    "app = consumer.app = Celery()\n@app.task(name='a', Strategy='shop.strategy:default')\ndef one(): pass": [
+        "shop.strategy:default, when a task is received"
+    ],
+    "app = consumer.app = Celery()\n@app.task(name='a')\ndef one(): pass": [],
     "@control.control_command()\ndef free(state): event.set()": ["the command free"],
 }
 
