@@ -18,6 +18,7 @@ RUN, DECIDE, STUDY, PROVE = "Run", "Decide", "Study", "Prove the instrument"
 #: verb -> (the module of its room, the function there, its group), in the order of the help
 VERBS = {
     "run": ("run", "run", RUN),
+    "check": ("applications.check", "check", RUN),
     "probe": ("applications.probe", "probe", RUN),
     "why": ("live", "why", RUN),
     "watch": ("live.watch", "watch", RUN),

@@ -25,6 +25,7 @@ class Exit(IntEnum):
     STUCK = 20
     WAITS = 21
     CANNOT_SAY = 22
+    BREAKS = 23
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -46,6 +47,7 @@ MEANING = {
     Exit.STUCK: "`why`: a worker is stuck, which is proved",
     Exit.WAITS: "`why`: a worker waits for something, and nobody can say that it will not come",
     Exit.CANNOT_SAY: "`why`: whether a worker is stuck cannot be said",
+    Exit.BREAKS: "`check`: an error was found in the application",
     Exit.INTERRUPTED: "stopped on request; what was measured is kept",
     Exit.PIPE_CLOSED: "whoever read the output closed it",
 }

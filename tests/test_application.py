@@ -98,4 +98,4 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:
-    assert said in learn._remedy(failure, "shop.tasks:app")
+    assert said in learn.remedy_of(failure, "shop.tasks:app")

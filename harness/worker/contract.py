@@ -43,6 +43,8 @@ APPLICATION_SPEC_KEYS = ("app", "task", "rows", "prefix", "events_dir", "setting
 
 #: Keys of the file with the question what an application is. rows: the arguments themselves. queue: '' for its own choice.
 FACTS_SPEC_KEYS = ("app", "task", "rows", "queue")
+#: of the question what a fork would lose: "task" is empty if none is to be called; "forks": 0, to call it without any fork
+CHECK_SPEC_KEYS = ("app", "task", "rows", "forks")
 
 APP = "harness.worker.app"
 PREDICT_TASK = "harness.predict"

@@ -1,4 +1,4 @@
-"""What a trial's JSON file holds: one builder for each of the three kinds, so that no key is spelled anywhere else.
+"""What a trial's JSON file holds: one builder for each of the four kinds, so that no key is spelled anywhere else.
 
 The keys and what they mean stand in `contract`. The driver builds, and so do its benches; a worker only reads the file. A
 builder takes each key by its name and gives what a plain worker has for those that are left out. Python 3.7, standard library
@@ -65,3 +65,8 @@ def for_application(
 def for_facts(*, app: str, task: str, rows: Sequence[Any], queue: str = "") -> Spec:
     """Of the question what an application is: `contract.FACTS_SPEC_KEYS`."""
     return {"app": app, "task": task, "rows": list(rows), "queue": queue}
+
+
+def for_check(*, app: str, task: str = "", rows: Sequence[Any] = (), forks: int = 1) -> Spec:
+    """Of the question what a fork would lose: `contract.CHECK_SPEC_KEYS`."""
+    return {"app": app, "task": task, "rows": list(rows), "forks": forks}

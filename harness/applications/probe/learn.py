@@ -108,11 +108,11 @@ def _told(out: Path, log: Path, code: int, app: str) -> dict[str, Any]:
             evidence=str(log),
         ) from error
     if "failed" in found:
-        raise BadInput(str(found["failed"]), remedy=_remedy(str(found["failed"]), app), evidence=str(log))
+        raise BadInput(str(found["failed"]), remedy=remedy_of(str(found["failed"]), app), evidence=str(log))
     return found
 
 
-def _remedy(failure: str, app: str) -> str:
+def remedy_of(failure: str, app: str) -> str:
     """What helps against an application that cannot be imported, or cannot send."""
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
         return REDIS

@@ -1,0 +1,14 @@
+"""`harness check`: what a fork would break in somebody's application, before any worker is started.
+
+    command     the verb
+    check       the order of things: the source, then one import and one fork, then, with a task, calls
+    modules     which source files are the application's
+    static      rules over the source, a module per family; nothing is run
+    asked       the application's own interpreter, asked (`harness.worker.fork_look`)
+    lost        what its answers mean: locks, threads, engines, connections
+    calls       the same call in a forked child and without a fork, compared
+    finding     what is found: rule, level, place, what it is, what to do
+    screen, sarif    the answer as text, JSON and for code scanning
+
+An *error* is only what is sure or was seen: that a request will wait, fail or be wrong in a child of a fork.
+"""

@@ -1,0 +1,245 @@
+"""The same calls in forked children and without a fork, side by side: what returns in one and not in the other is proof.
+
+`Side` is what one process told so far; `waiting`, `judged` are pure. A child has not returned if it is in its call (or in its
+start) for `FACTOR` times what that took without a fork and `LEAST_S` more, and has used no CPU meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.applications.check import asked
+from harness.applications.check.asked import Answers, Question
+from harness.applications.check.finding import Finding, Level
+from harness.applications.probe import checks, results
+from harness.applications.probe.checks import Reference
+from harness.machine import procfs
+from harness.observe import stacks
+from harness.texts import visible
+
+ALONE = -1  # the number of what calls without a fork
+CHILDREN = 2
+FACTOR, LEAST_S, IDLE_S, IDLE_SHARE = 3.0, 5.0, 2.0, 0.05
+LOOK_EVERY_S = 0.1
+TODO = "make what it needs in a function that the first task of each process calls; 'harness probe' shows it in every pool"
+
+
+@dataclass(kw_only=True)
+class Side:
+    """One process that calls. `at`: the row that it is in now, -1 while it starts, None if it is in none. `begun_s`: since when,
+    by our clock. `took_s`: how long each row, and the start (-1), took. `rows`: what came of each."""
+
+    pid: int = 0
+    at: int | None = None
+    begun_s: float = 0.0
+    took_s: dict[int, float] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
+    cpu: list[tuple[float, float]] = field(default_factory=list)  # (when, CPU seconds so far)
+    stuck: bool = False
+    stands: str = ""
+    _said_s: float = 0.0
+
+    def take(self, line: Mapping[str, Any], now_s: float) -> None:
+        """What the process told in one line."""
+        if "starts" in line:
+            self.at, self.begun_s, self._said_s = -1, now_s, line["at_s"]
+        elif "begins" in line:
+            if self.at == -1:
+                self.took_s[-1] = line["at_s"] - self._said_s
+            self.at, self.begun_s = line["begins"], now_s
+        elif "row" in line:
+            self.took_s.setdefault(line["row"], line["took_s"])
+            self.rows.append(dict(line))
+            self.at = None
+        elif "ended" in line:
+            self.ended, self.at = True, None
+        elif "pid" in line:
+            self.pid = line["pid"]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has used no CPU for IDLE_S."""
+        if not self.cpu or self.cpu[-1][0] - self.cpu[0][0] < IDLE_S:
+            return False
+        begin = next(one for one in reversed(self.cpu) if self.cpu[-1][0] - one[0] >= IDLE_S)
+        return self.cpu[-1][1] - begin[1] <= IDLE_SHARE * (self.cpu[-1][0] - begin[0])
+
+
+def limit_s(alone: Side, at: int) -> float | None:
+    """How long a child may be in this row (or its start); None while nobody knows.
+
+    >>> limit_s(Side(took_s={0: 0.5, 1: 10.0}), 0), limit_s(Side(took_s={0: 0.5, 1: 10.0}), 1)
+    (5.5, 30.0)
+    """
+    took = alone.took_s.get(at)
+    return None if took is None else max(FACTOR * took, took + LEAST_S)
+
+
+def is_stuck(child: Side, alone: Side, now_s: float) -> bool:
+    limit = limit_s(alone, child.at) if child.at is not None and not child.ended else None
+    return limit is not None and now_s - child.begun_s >= limit and child.is_idle
+
+
+@dataclass(kw_only=True)
+class Sides:
+    alone: Side
+    children: dict[int, Side]
+
+    def read(self, answers: Iterable[Answers], seen: dict[int, int], now_s: float) -> None:
+        """Take what came since; `seen`: how many lines of each were taken."""
+        for place, one in enumerate(answers):
+            for line in one.lines[seen.get(place, 0) :]:
+                if "child" in line:
+                    number = line["child"]
+                    side = self.alone if number == ALONE else self.children.setdefault(number, Side())
+                    side.take(line, now_s)
+            seen[place] = len(one.lines)
+
+    def look(self, now_s: float) -> None:
+        for child in self.children.values():
+            stat = procfs.process(child.pid) if child.pid and not child.ended else None
+            if stat is not None:
+                child.cpu.append((now_s, stat.own_cpu_s))
+            child.stuck = is_stuck(child, self.alone, now_s)
+
+    @property
+    def decided(self) -> bool:
+        """Whether each child has ended or is stuck, and the other side has ended."""
+        return (
+            self.alone.ended
+            and len(self.children) == CHILDREN
+            and all(one.ended or one.stuck for one in self.children.values())
+        )
+
+
+def compared(forking: Answers, alone: Answers, limit_s: float, now: Callable[[], float] = time.monotonic) -> Sides:
+    """Watch both until it is decided, or for so long; where a stuck child stands is read before they are ended."""
+    sides, seen, end = Sides(alone=Side(), children={}), dict[int, int](), now() + limit_s
+    while now() < end:
+        over = [one.over for one in (forking, alone)]
+        sides.read((forking, alone), seen, now())
+        sides.look(now())
+        if sides.decided or all(over):
+            break
+        time.sleep(LOOK_EVERY_S)
+    for child in sides.children.values():
+        if child.stuck:
+            child.stands = _stands(child.pid)
+    return sides
+
+
+def _stands(pid: int) -> str:
+    """'in wait (threading.py:629), called from predict (tasks.py:33)' of its main thread."""
+    from harness.observe import waits
+
+    return waits.place(stacks.frames_of(stacks.text(pid, native=False), pid))
+
+
+def judged(sides: Sides, task: str, limit_s: float, second: Callable[[], Sequence[tuple[int, Any]]]) -> list[Finding]:
+    """What the two sides mean; `second`: the answers of one more process without a fork, asked for if they differ."""
+    if not sides.alone.rows and not sides.alone.ended:
+        return [_unknown(f"{task} did not return without a fork, either, within {limit_s:g} s: nothing to compare")]
+    stuck = [one for one in sides.children.values() if one.stuck]
+    if stuck:
+        return [_stuck(stuck[0], len(stuck), sides, task)]
+    raised = _raised(sides)
+    if raised:
+        return [raised]
+    differing = _differing(sides, second)
+    if differing:
+        return [differing]
+    if not sides.decided:
+        return [
+            _unknown(f"a forked child had not returned from {task} after {limit_s:g} s, and was not idle: nothing is known")
+        ]
+    return []
+
+
+def _unknown(what: str) -> Finding:
+    todo = "a longer --limit-s, a quicker row, or 'harness probe', which watches for longer"
+    return Finding(rule="call-in-child", level=Level.NOTE, what=visible(what), todo=todo)
+
+
+def _stuck(child: Side, count: int, sides: Sides, task: str) -> Finding:
+    at = child.at if child.at is not None else 0
+    took, cpu = sides.alone.took_s[at], child.cpu[-1][0] - child.begun_s
+    call = "worker_process_init" if at == -1 else f"{task}, row {at + 1},"
+    return Finding(
+        rule="call-in-child", level=Level.ERROR, todo=TODO,
+        what=f"{visible(call)} ended in {took:.2g} s without a fork; {count} of {len(sides.children)} forked children did not come "
+        f"back from it within {cpu:.0f} s, at 0 % CPU",
+        evidence=(f"the child waits {visible(child.stands)}",) if child.stands else (),
+    )  # fmt: skip
+
+
+def _raised(sides: Sides) -> Finding | None:
+    fine = {one["row"] for one in sides.alone.rows if not one["error"]} - {
+        one["row"] for one in sides.alone.rows if one["error"]
+    }
+    for child in sides.children.values():
+        for one in child.rows:
+            if one["error"] and one["row"] in fine:
+                return Finding(
+                    rule="call-in-child", level=Level.ERROR, todo=TODO,
+                    what=f"row {one['row'] + 1} raised in a forked child, and did not without a fork: {visible(one['error'])[:160]}",
+                )  # fmt: skip
+    return None
+
+
+def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]]) -> Finding | None:
+    expected = checks.reference(_answers(sides.alone.rows))
+    given = [answer for child in sides.children.values() for answer in _answers(child.rows)]
+    if not given or not expected.answers or _wrong(expected, given) is None:
+        return None
+    found = _wrong(expected.beside(second()), given)
+    if found is None:
+        return None
+    row, place, wanted, got = found
+    return Finding(
+        rule="call-in-child", level=Level.ERROR, todo=TODO,
+        what=f"row {row + 1} is answered otherwise in a forked child, at {checks.named(place)}: {_short(wanted)} without a fork, "
+        f"{_short(got)} in the child",
+        evidence=("two processes that did not fork agree on it",),
+    )  # fmt: skip
+
+
+def _wrong(expected: Reference, given: Sequence[tuple[int, Any]]) -> tuple[int, checks.Place, Any, Any] | None:
+    expected.begin()
+    for row, answer in given:
+        expected(row, answer)
+    for place, (row, one) in expected.examples.items():
+        return row, place, one.expected, one.got
+    return None
+
+
+def _short(value: Any) -> str:
+    text = visible(repr(value))
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _answers(rows: Iterable[Mapping[str, Any]]) -> list[tuple[int, Any]]:
+    """(row, result) of those that can be read; of a long answer, its digest."""
+    found = []
+    for one in rows:
+        if one["error"] or one["payload"] is None:
+            continue
+        payload = one["payload"]
+        long = isinstance(payload, dict) and "sha256" in payload
+        result = payload["sha256"] if long else results.stored(payload)
+        if result is not results.UNREADABLE:
+            found.append((one["row"], result))
+    return found
+
+
+def once_more(question: Question, scratch: Path, limit_s: float) -> list[tuple[int, Any]]:
+    """The answers of one more process that does not fork."""
+    folder = scratch / "again"
+    folder.mkdir()
+    with asked.asking(question, folder, (0,)) as (one,):
+        asked.until([one], lambda: bool(one.first("done")), limit_s)
+        return _answers(line for line in one.lines if "row" in line)

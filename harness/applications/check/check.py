@@ -1,0 +1,127 @@
+"""The whole check: the source first, then one import and one fork, then, if a task is given, calls with and without a fork."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.applications.check import asked, calls, finding, lost, modules, static
+from harness.applications.check.asked import Question
+from harness.applications.check.finding import Finding, Level
+from harness.applications.check.static import limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """`findings`, gravest first. `imported`: whether the application was imported and forked; `called`: its task, if it was.
+
+    `import_s`, `took_s`: seconds that the import, and all of it, took. `notes`: what to know of the answer itself.
+    """
+
+    app: str
+    findings: tuple[Finding, ...]
+    files: int
+    imported: bool = False
+    called: str = ""
+    import_s: float = 0.0
+    took_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> list[Finding]:
+        return finding.errors(self.findings)
+
+    @property
+    def breaks(self) -> list[Finding]:
+        """The errors that a fork makes."""
+        return [one for one in self.errors if one.is_a_forks]
+
+
+def of_source(app: str, folder: Path) -> Checked:
+    """What the source alone shows. Raises BadInput."""
+    begun = time.monotonic()
+    sources = modules.sources(app, folder)
+    found = finding.sorted_(static.found(sources))
+    return Checked(app=app, findings=tuple(found), files=len(sources), took_s=time.monotonic() - begun)
+
+
+def whole(question: Question, say: Callable[[str], None]) -> Checked:
+    """All of it. Raises BadInput and HarnessError."""
+    begun = time.monotonic()
+    source = of_source(question.app, question.folder)
+    with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
+        scratch = Path(folder)
+        forks = (calls.CHILDREN, 0) if question.task else (1,)
+        with asked.asking(question, scratch, forks) as answers:
+            say(f"importing {question.app}, as a worker does until it forks")
+            told = asked.imported(answers[0], question)
+            looked = asked.looked(answers[0], question.limit_s)
+            found = [*source.findings, *lost.found(looked, question.folder), *_limits(told, question.folder)]
+            if question.task:
+                say(f"calling {question.task} in {calls.CHILDREN} forked children, and without a fork")
+                asked.imported(answers[1], question)
+                sides = calls.compared(answers[0], answers[1], question.limit_s)
+        if question.task:
+            found = _with_calls(found, sides, question, scratch)
+    return replace(
+        source, findings=tuple(finding.sorted_(_once(found))), imported=True, called=question.task, import_s=told["took_s"],
+        took_s=time.monotonic() - begun, notes=_notes(told, looked, question),
+    )  # fmt: skip
+
+
+def _with_calls(found: Sequence[Finding], sides: calls.Sides, question: Question, scratch: Path) -> list[Finding]:
+    """With what the calls showed. A call that came back in each child speaks against what is only known of an engine."""
+    told = calls.judged(
+        sides, question.task, question.limit_s, lambda: calls.once_more(question, scratch, question.limit_s)
+    )  # fmt: skip
+    came_back = sides.decided and not told and all(child.rows for child in sides.children.values())
+    if not came_back:
+        return [*found, *told]
+    but = "; but the calls of this check came back from forked children"
+    return [
+        replace(one, level=Level.WARNING, what=one.what + but)
+        if one.rule == "lost-engine" and one.level is Level.ERROR
+        else one
+        for one in found
+    ]
+
+
+def _once(found: Sequence[Finding]) -> list[Finding]:
+    """Without what the source alone says of a line that the fork has told more of."""
+    seen = {(one.file, one.line) for one in found if one.is_a_forks and one.line}
+    return [one for one in found if not (one.rule in ("thread-at-import", "lock-at-import") and (one.file, one.line) in seen)]
+
+
+def _limits(told: dict[str, Any], folder: Path) -> list[Finding]:
+    """Time limits as the application really has them, wherever they were set."""
+    pool, window = str(told["settings"]["worker_pool"] or ""), told["visibility_timeout"]
+    if window is None and told["broker"] in ("redis", "rediss", "sqs"):
+        window = limits.DEFAULT_S
+    found = []
+    for task in told["tasks"]:
+        file, line, _ = task["code"]
+        place = lost.words.short(file, folder) if file else ""
+        for name, value in (("time_limit", task["hard_s"]), ("soft_time_limit", task["soft_s"])):
+            if isinstance(value, int | float) and pool in limits.KEEPS and name not in limits.KEEPS[pool]:
+                found.append(limits.not_kept(pool, name, value, place, line))
+            if isinstance(value, int | float) and isinstance(window, int | float) and value >= window:
+                found.append(limits.too_short(window, name, value, place, line))
+    return found
+
+
+def _notes(told: dict[str, Any], looked: dict[str, Any], question: Question) -> tuple[str, ...]:
+    said = []
+    if told["pool_settings"]:
+        said.append(f"{told['pool_settings'][0].partition(' and beats')[0]}: it forks only if that is changed")
+    if told["worker_failed"]:
+        said.append(f"its worker could not be made ({told['worker_failed']}), so only its signals were sent")
+    handlers = {where for when, where, _ in looked["at_fork"] if when == "after_in_child"}
+    if handlers:
+        said.append(f"{len(handlers)} handlers of Python's run in a child after the fork")
+    if not question.task:
+        said.append("no task was called: with --task and --args it is called in a forked child and without a fork")
+    return tuple(said)

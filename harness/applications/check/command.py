@@ -1,0 +1,81 @@
+"""`harness check`: the verb."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.applications.probe import order as orders
+from harness.errors import BadInput, Exit
+from harness.machine.system import linux
+from harness.terminal import complaints, console
+
+LIMIT_S = 60.0
+
+App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
+Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
+EnvFile = Annotated[
+    Path | None, typer.Option("--env-file", help="A file with the application's variables, one NAME=value per line.")
+]
+Cwd = Annotated[Path, typer.Option("--cwd", help="The folder from which the application's worker is started.")]
+Task = Annotated[
+    str, typer.Option(help="A task to call, by its name, in two forked children and without a fork. It is called for real.")
+]
+Args = Annotated[Path | None, typer.Option("--args", help="A JSON file: a list with the arguments of one call per entry.")]
+Static = Annotated[bool, typer.Option("--static", help="Read the source only: nothing of the application is imported or run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Sarif = Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write the answer as SARIF 2.1.0.")]
+LimitS = Annotated[float, typer.Option(min=1, help="Maximum time of the import, and of the calls, in seconds.")]
+
+
+def check(
+    app_: App,
+    python: Python = "python",
+    env_file: EnvFile = None,
+    cwd: Cwd = Path(),
+    task: Task = "",
+    args: Args = None,
+    static: Static = False,
+    json_: AsJson = False,
+    sarif: Sarif = None,
+    limit_s: LimitS = LIMIT_S,
+) -> None:
+    """Say in seconds what a fork would break in your Celery application, before any worker is started.
+
+    Reads its source, imports it once in its own interpreter, and forks once. With --task and --args it calls the task, too. Exit
+    code 0: no error was found, 23: an error was found.
+    """
+    from harness.applications.check import asked, modules, screen
+    from harness.applications.check import check as checker
+    from harness.applications.check import sarif as sarifs
+    from harness.records import store
+
+    linux()
+    if not cwd.is_dir():
+        raise BadInput(f"--cwd {cwd}: there is no such folder", remedy="name the folder from which its worker is started")
+    folder = cwd.absolute()
+    if static and task:
+        raise BadInput("--static reads the source only, and --task calls", remedy="give one of them")
+    if bool(task) != (args is not None):
+        raise BadInput("a call needs both, --task and --args", remedy=orders.EXAMPLE)
+    if static:
+        checked = checker.of_source(app_, folder)
+    else:
+        interpreter = orders.interpreter(python)
+        question = asked.Question(
+            app=app_, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if args else (), limit_s=limit_s,
+            variables=orders.variables(orders.own_variables(env_file), interpreter),
+        )  # fmt: skip
+        checked = checker.whole(question, lambda line: complaints.print(line, soft_wrap=True, markup=False))
+    if sarif is not None:
+        with store.writing(sarif):
+            sarif.write_text(json.dumps(sarifs.log(checked, modules.sources(app_, folder)[0].path), indent=1) + "\n")
+    if json_:
+        sys.stdout.write(json.dumps(screen.as_json(checked), indent=1) + "\n")
+    else:
+        console.print(screen.text(checked), soft_wrap=True, markup=False, highlight=False)
+    raise typer.Exit(Exit.BREAKS if checked.errors else Exit.DONE)

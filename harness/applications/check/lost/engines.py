@@ -1,0 +1,74 @@
+"""Native threads that a forked child lacks, by the library whose code they run, and what is known of that library after a fork.
+
+`hangs` is said of those alone that were seen to: TensorFlow in our own runs, GNU's OpenMP in faiss (a team of the parent's is
+waited for in the child's first parallel region). The others are told as a risk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.applications.check.finding import Finding, Level
+from harness.applications.check.lost import linked
+from harness.applications.check.lost.words import FIRST_TASK
+from harness.texts import few, visible
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """`pattern`: of the library's path. `serves`: packages that compute with it, beside those that are linked to it."""
+
+    name: str
+    pattern: re.Pattern[str]
+    hangs: bool = False
+    safe: bool = False
+    serves: tuple[str, ...] = ()
+    measured: str = ""
+
+
+ENGINES = (
+    Engine(name="TensorFlow", pattern=re.compile(r"/tensorflow[^/]*/|/libtensorflow"), hangs=True,
+           serves=("tensorflow", "keras", "tf_keras", "tensorflow_hub"), measured="results/claims/claims.md"),
+    Engine(name="GNU OpenMP", pattern=re.compile(r"/libgomp"), hangs=True),
+    Engine(name="OpenBLAS", pattern=re.compile(r"openblas", re.IGNORECASE), safe=True),
+    Engine(name="JAX", pattern=re.compile(r"/jaxlib/|/jax_"), serves=("jax", "jaxlib", "keras", "flax")),
+    Engine(name="PyTorch", pattern=re.compile(r"/torch/"), serves=("torch", "keras", "transformers", "sentence_transformers")),
+    Engine(name="ONNX Runtime", pattern=re.compile(r"/onnxruntime/"), serves=("onnxruntime",)),
+    Engine(name="gRPC", pattern=re.compile(r"/grpc/|cygrpc"), serves=("grpc", "google")),
+    Engine(name="LLVM's or Intel's OpenMP", pattern=re.compile(r"/lib(iomp5|omp)")),
+    Engine(name="TBB", pattern=re.compile(r"/libtbb")),
+)  # fmt: skip
+TODO = f"{FIRST_TASK}: what starts the engine's threads must not run in the main process"
+
+
+def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
+    threads = Counter(str(one["library"]) for one in looked["native"])
+    return [_of(library, count, looked) for library, count in sorted(threads.items())]
+
+
+def _of(library: str, count: int, looked: Mapping[str, Any]) -> Finding:
+    engine = next((one for one in ENGINES if one.pattern.search(library)), None)
+    shown = visible(Path(library).name) or "a library that cannot be told"
+    names = sorted({str(one["name"]) for one in looked["native"] if one["library"] == library})
+    evidence = (f"{count} native threads of {shown} in the parent, none in the child ({few([visible(one) for one in names])})",)
+    packages = linked.packages(library, looked["libraries"]) | set(engine.serves if engine else ())
+    reached = sorted((root, str(label)) for root, label in looked["packages"].items() if root in packages)
+    name = engine.name if engine else shown
+    if engine is not None and engine.safe:
+        return Finding(
+            rule="lost-engine", level=Level.NOTE, todo="nothing", evidence=evidence,
+            what=f"{count} threads of {name} stay in the main process; it starts new ones after a fork",
+        )  # fmt: skip
+    through = f", which tasks use through {visible(reached[0][1])}" if reached else "; no task is seen to use it"
+    sure = engine is not None and engine.hangs and bool(reached)
+    end = ": a call that needs them waits for ever in a forked child" if sure else ""
+    return Finding(
+        rule="lost-engine", level=Level.ERROR if sure else Level.WARNING if engine or reached else Level.NOTE, todo=TODO,
+        what=f"{count} threads of {name} stay in the main process{through}{end}", evidence=evidence,
+        measured=engine.measured if engine else "",
+    )  # fmt: skip

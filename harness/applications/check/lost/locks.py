@@ -1,0 +1,100 @@
+"""Locks that another thread holds at the fork, and modules that it imports: in the child nobody is there to release them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.applications.check import functions
+from harness.applications.check.finding import Finding, Level
+from harness.applications.check.lost import words
+from harness.texts import visible
+
+TODO = "start the thread in a function that the first task of each process calls, so that each process has its own"
+
+
+def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
+    seen = {one["label"] for one in looked["locks"] if one["ident"]}
+    return [
+        *(finding for one in looked["locks"] if (finding := _lock(one, looked, folder)) is not None),
+        *_may_be_held(looked, folder, seen),
+        *(_import(one, looked, folder) for one in looked["imports"]),
+    ]
+
+
+def _lock(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path) -> Finding | None:
+    label = visible(one["label"]) or f"a lock of {words.short(one['file'], folder)}:{one['line']}"
+    if not one["ident"]:
+        return _of_nobody(one, looked, folder, label)
+    thread = words.thread_of(looked, one["ident"])
+    file, line = words.own_place(thread["by"], folder)
+    where = f" at {words.short(one['file'], folder)}:{one['line']}" if one["file"] else ""
+    child = "and the forked child has it locked" if one["in_child"] else "though not at the moment of our fork"
+    evidence = (f"held by the thread {words.name(thread)}{where} in {one['times']} of {looked['glances']} glances, {child}",)
+    if one["tasks"]:
+        return Finding(
+            rule="held-lock", level=Level.ERROR, file=file, line=line, todo=TODO, evidence=evidence,
+            what=f"the thread {words.name(thread)} holds the lock {label} as the main process forks, and a child that wants it "
+            f"waits for ever: {words.users(one['tasks'], folder)} takes it",
+        )  # fmt: skip
+    return Finding(
+        rule="held-lock", level=Level.WARNING, file=file, line=line, todo=TODO, evidence=evidence,
+        what=f"the thread {words.name(thread)} holds {label} as the main process forks; no task is seen to take it",
+    )  # fmt: skip
+
+
+def _of_nobody(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path, label: str) -> Finding | None:
+    """A lock that is locked, and that no thread is seen to hold: whoever is to release it."""
+    holders = [
+        (thread, shared)
+        for thread in looked["threads"]
+        for shared in thread["shared"]
+        if shared["kind"] == "lock" and shared["label"] == one["label"]
+    ]
+    if not one["in_child"] or not one["tasks"]:
+        return None
+    if not holders:
+        return Finding(
+            rule="held-lock", level=Level.WARNING, todo="release it before the worker forks",
+            what=f"the lock {label} is locked at the fork, and {words.users(one['tasks'], folder)} takes it",
+        )  # fmt: skip
+    thread, shared = holders[0]
+    file, line = words.own_place(thread["by"], folder)
+    return Finding(
+        rule="held-lock", level=Level.ERROR, file=file, line=line, todo=TODO,
+        what=f"the lock {label} is locked at the fork, and the thread {words.name(thread)}, which takes or releases it, stays in "
+        f"the main process: {words.users(one['tasks'], folder)} waits for it for ever",
+        evidence=(f"{words.users(shared['thread'], folder)} of that thread uses it, too",),
+    )  # fmt: skip
+
+
+def _may_be_held(looked: Mapping[str, Any], folder: Path, seen: set[str]) -> Iterator[Finding]:
+    """Locks that a thread and a task take, which were free whenever we looked."""
+    for thread in looked["threads"]:
+        for shared in thread["shared"]:
+            if shared["kind"] != "lock" or shared["label"] in seen or shared["state"].get("locked"):
+                continue
+            if not any(words.is_own(place[0], folder) for place in shared["thread"]):
+                continue
+            file, line = words.own_place(thread["by"], folder)
+            yield Finding(
+                rule="held-lock", level=Level.WARNING, file=file, line=line, todo=TODO,
+                what=f"the thread {words.name(thread)} and {words.users(shared['tasks'], folder)} take the lock "
+                f"{visible(shared['label'])}: a fork while the thread has it makes a child that waits for ever",
+                evidence=(f"it was free in {looked['glances']} glances",),
+            )  # fmt: skip
+
+
+def _import(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path) -> Finding:
+    thread = words.thread_of(looked, one["ident"])
+    file, line = words.own_place(thread["by"], folder)
+    module, sure = visible(one["module"]), bool(one["tasks"]) and functions.known(one["tasks"]) != []
+    child = ", and the forked child has its lock locked" if one["in_child"] else ""
+    who = f": {words.users(one['tasks'], folder)} imports it, too, and waits for ever" if sure else ""
+    return Finding(
+        rule="held-import", level=Level.ERROR if sure else Level.WARNING, file=file, line=line,
+        what=f"the thread {words.name(thread)} is importing {module} as the main process forks{who}",
+        todo=f"import {module} where the module begins, or wait for the thread before the worker starts",
+        evidence=(f"in {one['times']} of {looked['glances']} glances{child}",),
+    )  # fmt: skip

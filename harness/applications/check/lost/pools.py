@@ -1,0 +1,64 @@
+"""Executors, pools of multiprocessing and event loops: their threads stay in the main process, and they do not notice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.applications.check import functions
+from harness.applications.check.finding import Finding, Level
+from harness.applications.check.lost import words
+from harness.texts import visible
+
+COUNTS_IDLE = [3, 8]  # since this Python an executor starts no thread while it believes one to be idle
+HANDED = ("run_coroutine_threadsafe", "call_soon_threadsafe")
+
+
+def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
+    judge = {"Executor": _executor, "Pool": _pool, "loop": _loop}
+    return [one for each in looked["pools"] if each["tasks"] and (one := judge[each["kind"]](each, folder)) is not None]
+
+
+def _finding(each: Mapping[str, Any], folder: Path, level: Level, what: str) -> Finding:
+    file, line, _ = each["tasks"][0]
+    return Finding(
+        rule="lost-pool", level=level, file=words.short(file, folder), line=int(line), todo=words.FIRST_TASK,
+        what=what.format(label=visible(each["label"]), user=words.users(each["tasks"], folder)),
+    )  # fmt: skip
+
+
+def _executor(each: Mapping[str, Any], folder: Path) -> Finding | None:
+    state = each["state"]
+    if state["processes"]:
+        if not state["managed"]:
+            return None
+        what = "the process pool {label} is in use before the fork: in each child {user} waits for its manager thread for ever"
+        return _finding(each, folder, Level.ERROR, what)
+    threads, idle, most = state["threads"], state["idle"] or 0, state["most"] or 0
+    if not threads:
+        return None
+    if threads >= most or (state["python"] >= COUNTS_IDLE and idle > 0):
+        what = (
+            f"the executor {{label}} has {threads} of {most} threads before the fork, {idle} of them idle: it starts no thread in a "
+            "child, and {user} waits for ever"
+        )
+        return _finding(each, folder, Level.ERROR, what)
+    return _finding(
+        each, folder, Level.WARNING, f"the executor {{label}} has {threads} threads before the fork; {{user}} uses it"
+    )
+
+
+def _pool(each: Mapping[str, Any], folder: Path) -> Finding:
+    what = "the pool {label} was made before the fork: in each child {user} waits for its handler threads for ever"
+    return _finding(each, folder, Level.ERROR, what)
+
+
+def _loop(each: Mapping[str, Any], folder: Path) -> Finding | None:
+    if not each["state"]["running"]:
+        return None
+    names = {functions.last(node.func) for one in functions.known(each["tasks"]) for node in functions.calls_at(one)}
+    if names & set(HANDED):
+        what = "the event loop {label} runs in a thread that stays in the main process: {user} waits for it for ever"
+        return _finding(each, folder, Level.ERROR, what)
+    return _finding(each, folder, Level.WARNING, "the event loop {label} runs in a thread of the main process; {user} uses it")

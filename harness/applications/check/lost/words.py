@@ -1,0 +1,65 @@
+"""Places and names of the look, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.texts import few, visible
+
+FIRST_TASK = "make it in a function that the first task of each process calls"
+
+
+def short(file: str, folder: Path) -> str:
+    """Relative to the application's folder, or the last two parts behind site-packages."""
+    path = Path(file)
+    real = folder.resolve()
+    for base in (folder, real):
+        if path.is_relative_to(base):
+            return visible(path.relative_to(base).as_posix())
+    _, mark, rest = file.rpartition("site-packages/")
+    return visible(rest if mark else "/".join(path.parts[-2:]))
+
+
+def is_own(file: str, folder: Path) -> bool:
+    path = Path(file)
+    return (path.is_relative_to(folder) or path.is_relative_to(folder.resolve())) and "site-packages" not in file
+
+
+def own_place(stack: Sequence[Sequence[Any]], folder: Path) -> tuple[str, int]:
+    """(file, line) of the innermost frame that is the application's own; ('', 0) if none is."""
+    return next(((short(file, folder), int(line)) for file, line, _ in stack if is_own(file, folder)), ("", 0))
+
+
+def frame(stack: Sequence[Sequence[Any]], folder: Path) -> str:
+    """'fetch (tasks.py:23)' of the innermost frame that is the application's own, else of the innermost one."""
+    if not stack:
+        return ""
+    chosen = next((one for one in stack if is_own(one[0], folder)), stack[0])
+    return visible(f"{chosen[2]} ({short(chosen[0], folder)}:{chosen[1]})")
+
+
+def at(place: Sequence[Any], folder: Path) -> str:
+    """'predict (tasks.py:33)' of a function."""
+    return visible(f"{place[2]} ({short(place[0], folder)}:{place[1]})")
+
+
+def users(places: Iterable[Sequence[Any]], folder: Path) -> str:
+    return few(sorted({at(place, folder) for place in places}), 2)
+
+
+def name(thread: Mapping[str, Any]) -> str:
+    return repr(visible(str(thread["name"])))
+
+
+def thread_of(looked: Mapping[str, Any], ident: int) -> Mapping[str, Any]:
+    """The thread with this number; one without a name if it has gone meanwhile."""
+    gone: dict[str, Any] = {"name": "a thread that has ended", "by": [], "stands": [], "shared": []}
+    return next((one for one in looked["threads"] if one["ident"] == ident), gone)
+
+
+def begun(thread: Mapping[str, Any], folder: Path) -> str:
+    """', started by connect (shop/bus.py:12)'."""
+    by = frame(thread["by"], folder)
+    return f", started in {by}" if by else ""

@@ -1,0 +1,99 @@
+"""Time limits against the pool that the settings choose, and against the broker's visibility timeout."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from harness.applications.check.finding import Finding, Level
+from harness.applications.check.modules import Source
+from harness.applications.check.static import names
+
+DEFAULT_S = 3600.0  # of a visibility timeout, kombu's for Redis
+KEEPS = {"threads": (), "solo": (), "eventlet": (), "gevent": ("time_limit",)}  # limits that a pool other than prefork keeps
+LIMITS = ("time_limit", "soft_time_limit")
+SETTINGS = ("task_time_limit", "task_soft_time_limit")
+
+
+def found(sources: Sequence[Source]) -> list[Finding]:
+    return [*_not_kept(sources), *_too_short(sources)]
+
+
+def _not_kept(sources: Sequence[Source]) -> Iterator[Finding]:
+    pool = next((str(value) for _, _, value in _settings(sources, ("worker_pool",)) if value in KEEPS), "")
+    if not pool:
+        return
+    for source, line, name, seconds in _limits(sources):
+        if name not in KEEPS[pool]:
+            yield not_kept(pool, name, seconds, source.path, line)
+
+
+def not_kept(pool: str, name: str, seconds: float, file: str, line: int) -> Finding:
+    return Finding(
+        rule="limit-not-kept", level=Level.WARNING, file=file, line=line,
+        what=f"{name} is {seconds:g} s, and the pool {pool!r} of the settings does not keep it",
+        todo="give the call in the task a time limit of its own, or use prefork",
+    )  # fmt: skip
+
+
+def _limits(sources: Sequence[Source]) -> Iterator[tuple[Source, int, str, float]]:
+    """(source, line, name of the limit, seconds) of tasks and settings."""
+    for source in sources:
+        for task in names.tasks(source):
+            for decorator in task.decorator_list:
+                for name in LIMITS:
+                    value = names.option(decorator, name) if isinstance(decorator, ast.Call) else None
+                    if isinstance(value, int | float):
+                        yield source, decorator.lineno, name, float(value)
+    for source, line, value, name in ((s, n, v, w) for w in SETTINGS for s, n, v in _settings(sources, (w,))):
+        if isinstance(value, int | float):
+            yield source, line, name.removeprefix("task_"), float(value)
+
+
+def _settings(sources: Sequence[Source], wanted: Sequence[str]) -> Iterator[tuple[Source, int, object]]:
+    """(source, line, value) of `app.conf.NAME = …`, `conf.update(NAME=…)`, `{"NAME": …}` and a module's `NAME = …`."""
+    spelled = {*wanted, *(name.upper() for name in wanted), *(f"CELERY_{name.upper()}" for name in wanted)}
+    for source in sources:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Assign) and any(ast.unparse(one).rpartition(".")[2] in spelled for one in node.targets):
+                yield source, node.lineno, _plain(node.value)
+            elif isinstance(node, ast.keyword) and node.arg in spelled:
+                yield source, node.value.lineno, _plain(node.value)
+            elif isinstance(node, ast.Dict):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value in spelled:
+                        yield source, value.lineno, _plain(value)
+
+
+def _plain(node: ast.expr) -> object:
+    return node.value if isinstance(node, ast.Constant) else names.number(node)
+
+
+def _too_short(sources: Sequence[Source]) -> Iterator[Finding]:
+    told = [value for _, _, value in _settings(sources, ("visibility_timeout",)) if isinstance(value, int | float)]
+    if not told and not any("redis://" in source.text or "sqs://" in source.text for source in sources):
+        return
+    window = float(told[-1]) if told else DEFAULT_S
+    longest = [(seconds, source, line, name) for source, line, name, seconds in _limits(sources)]
+    longest += [(seconds, source, line, "countdown") for source, line, seconds in _countdowns(sources)]
+    for seconds, source, line, name in longest:
+        if seconds >= window:
+            yield too_short(window, name, seconds, source.path, line)
+
+
+def too_short(window: float, name: str, seconds: float, file: str, line: int) -> Finding:
+    return Finding(
+        rule="visibility-timeout", level=Level.WARNING, file=file, line=line,
+        what=f"{name} is {seconds:g} s and the visibility timeout {window:g} s: the broker delivers a message that is not "
+        "acknowledged by then once more",
+        todo="set broker_transport_options['visibility_timeout'] above the longest task and the longest countdown",
+    )  # fmt: skip
+
+
+def _countdowns(sources: Sequence[Source]) -> Iterator[tuple[Source, int, float]]:
+    for source in sources:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call):
+                value = names.option(node, "countdown")
+                if isinstance(value, int | float):
+                    yield source, node.lineno, float(value)

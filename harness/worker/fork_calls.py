@@ -1,0 +1,115 @@
+"""One task called in forked children, or without any fork: the same calls, so that the two can be compared.
+
+A child begins as one of Celery's does (billiard's notices of a fork, `process_initializer` with worker_process_init), calls its
+rows, and ends by `os._exit`. Nobody waits for it longer than the driver wants. Python 3.7, standard library only.
+"""
+
+import hashlib
+import json
+import os
+import select
+import time
+
+from harness.worker import their_app
+
+FOR_S = 3.0  # no call is begun after so many seconds
+MOST_TEXT = 20000  # characters of an answer that are told; of a longer one, its digest
+TIMES_ALONE = 2  # without a fork each row is called so often: what differs then is not compared
+
+
+def begun_as_child(app):
+    """What a child of Celery's prefork pool runs before its first task."""
+    from celery import signals
+
+    try:
+        from billiard import util
+        from celery.concurrency.prefork import process_initializer
+
+        util._run_after_forkers()
+        process_initializer(app, "harness@check")
+    except ImportError:
+        signals.worker_process_init.send(sender=None)
+
+
+def call_all(app, spec, write, times=1):
+    """Call the rows in turn, and write what each call gave, one dict each."""
+    task, until = their_app.called(app, spec["task"]), time.monotonic() + FOR_S
+    for turn in range(times):
+        for number, row in enumerate(spec["rows"]):
+            if (turn or number) and time.monotonic() > until:
+                return
+            write({"begins": number})
+            begun = time.monotonic()
+            error, payload = their_app.stored(applied(task, row), app.conf.result_serializer)
+            text = json.dumps(payload)
+            if len(text) > MOST_TEXT:
+                payload = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+            write({"row": number, "error": error, "payload": payload, "took_s": time.monotonic() - begun})
+
+
+def applied(task, row):
+    """As `their_app.applied`; a task that ends its process would end this one, too."""
+    try:
+        return their_app.applied(task, row)
+    except BaseException as raised:
+        return Ended(raised)
+
+
+class Ended:
+    """What `EagerResult` says of an exception that Celery lets through."""
+
+    def __init__(self, raised):
+        self.result = raised
+
+    def successful(self):
+        return False
+
+
+def in_children(app, spec, fork, say):
+    """Fork so many children, let them begin together, and pass on what they tell until the last one has ended."""
+    pipes, (gate, opener) = {}, os.pipe()
+    for number in range(spec["forks"]):
+        reader, writer = os.pipe()
+        pid = fork()
+        if pid == 0:
+            os.close(opener)
+            _child(app, spec, writer, gate)
+        os.close(writer)
+        pipes[reader] = number
+        say(child=number, pid=pid)
+    os.close(opener)  # they begin
+    poll, rest = select.poll(), dict.fromkeys(pipes, b"")
+    for reader in pipes:
+        poll.register(reader)
+    while pipes:
+        for reader, _ in poll.poll():
+            data = os.read(reader, 65536)
+            lines = (rest[reader] + data).split(b"\n")
+            rest[reader] = lines.pop()
+            for line in lines:
+                say(child=pipes[reader], **json.loads(line.decode()))
+            if not data:
+                poll.unregister(reader)
+                say(child=pipes.pop(reader), ended=True)
+
+
+def _child(app, spec, writer, gate):
+    try:
+        def write(line):
+            os.write(writer, json.dumps(line).encode() + b"\n")
+
+        write({"starts": True})
+        begun_as_child(app)
+        os.read(gate, 1)  # nobody writes: it ends when the parent closes it
+        call_all(app, spec, write)
+    finally:
+        os._exit(0)
+
+
+def alone(app, spec, say):
+    """The same calls in this process, which forks nothing."""
+    say(child=-1, pid=os.getpid())
+    say(child=-1, starts=True)
+    begun_as_child(app)
+    call_all(app, spec, lambda line: say(child=-1, **line), TIMES_ALONE)
+    say(child=-1, ended=True)

@@ -1,0 +1,248 @@
+"""What a fork of somebody's application would lose: `python -m harness.worker.fork_look SPEC OUT`, in its own interpreter.
+
+The application is brought to where Celery's prefork main process forks: imported, its worker made, the signals sent that a
+worker sends until then. Then this process forks once. The child says which of some locks it finds locked, waits until its
+parent has looked at it, and ends by `os._exit`: it runs nothing of the application's. With a task, further children call it
+(`fork_calls`); with no forks in SPEC it is called here. OUT gets a line (JSON) for each thing that is known, as soon as it is.
+SPEC: contract.CHECK_SPEC_KEYS. Python 3.7, standard library only.
+"""
+
+import json
+import os
+import select
+import sys
+import threading
+import time
+import traceback
+import weakref
+
+from harness.worker import fork_calls, held, own_process, own_settings, reached, recorded, shared_objects, their_app
+
+GLANCES, GLANCE_S = 16, 0.04  # a worker forks about so long after its import
+CHILD_S = 5.0
+MOST_STACK = 14
+SETTINGS = ("worker_pool", "task_time_limit", "task_soft_time_limit", "worker_proc_alive_timeout", "worker_max_tasks_per_child")
+
+
+def as_worker(app):
+    """Make the worker that `celery worker --pool prefork` would, and do not start it; what went wrong, or ''."""
+    from celery import signals
+
+    try:
+        worker = app.Worker(hostname="harness@check", pool="prefork", concurrency=2, loglevel="WARNING", quiet=True)
+        signals.celeryd_after_setup.send(sender=worker.hostname, instance=worker, conf=app.conf)
+    except Exception as error:
+        traceback.print_exc()
+        signals.celeryd_init.send(sender="harness@check", instance=None, conf=app.conf, options={})
+        signals.worker_init.send(sender=None)
+        return "%s: %s" % (type(error).__name__, error)
+    return ""
+
+
+def own_tasks(app, own):
+    """{name: task} of those whose code is the application's own."""
+    found = {}
+    for name, task in app.tasks.items():
+        run = getattr(task, "_orig_run", None) or task.run
+        code = getattr(getattr(run, "__func__", run), "__code__", None)
+        if not name.startswith("celery.") and (code is None or own(code.co_filename)):
+            found[name] = task
+    return found
+
+
+def of_tasks(app, own):
+    """The reach of all tasks, and of what each new child runs first."""
+    from celery import signals
+
+    found = reached.Reach(own)
+    for name, task in own_tasks(app, own).items():
+        found.add(getattr(task, "_orig_run", None) or task.run, name)
+    for _, receiver in list(signals.worker_process_init.receivers):
+        try:
+            found.add(receiver() if isinstance(receiver, weakref.ref) else receiver, "worker_process_init")
+        except TypeError:
+            continue
+    return found
+
+
+def of_thread(thread, own):
+    found = reached.Reach(own)
+    if type(thread).__module__ != "threading":
+        found.add(thread, thread.name)
+    for target in ("_target", "function"):
+        function = getattr(thread, target, None)
+        if function is not None:
+            values = list(getattr(thread, "_args", None) or getattr(thread, "args", None) or ())
+            values += list((getattr(thread, "_kwargs", None) or getattr(thread, "kwargs", None) or {}).values())
+            found.add_call(function, values, thread.name)
+    return found
+
+
+def threads(tasks, own):
+    """[{ident, name, …}] of the threads of Python's that a child would lack."""
+    by, now, found = {id(thread): stack for thread, stack in recorded.STARTED}, sys._current_frames(), []
+    known = {thread.ident: thread for thread in threading.enumerate()}
+    for ident in now:
+        thread = known.get(ident)
+        if ident == threading.get_ident():
+            continue
+        told = {"ident": ident, "name": "a thread without a name", "daemon": True, "kind": "", "by": [], "shared": [],
+                "stands": recorded.stack(now[ident])[:MOST_STACK]}  # fmt: skip
+        if thread is not None:
+            target = getattr(thread, "_target", None) or getattr(thread, "function", None)
+            told.update(
+                name=thread.name, daemon=thread.daemon, kind="%s.%s" % (type(thread).__module__, type(thread).__name__),
+                target=getattr(target, "__qualname__", ""), by=by.get(id(thread), [])[:MOST_STACK],
+                shared=shared_objects.shared(tasks, of_thread(thread, own)),
+            )  # fmt: skip
+        found.append(told)
+    return found
+
+
+def glances(tasks):
+    """What locks others hold, looked at several times: {id: [lock, ident, file, line, times]}, {module: [ident, times]}."""
+    locks = [value for _, value, _ in tasks.objects.values() if type(value) in held.LOCKS]
+    found, imports = {}, {}
+    for _ in range(GLANCES):
+        for lock, ident, file, line in held.held_by_others(locks):
+            entry = found.setdefault(id(lock), [lock, ident, file, line, 0])
+            entry[4] += 1
+        for name, ident in held.imports_of_others().items():
+            imports.setdefault(name, [ident, 0])[1] += 1
+        time.sleep(GLANCE_S)
+    for lock in locks:  # locked, and nobody is seen to hold it
+        if held.is_locked(lock) and held.owner(lock) in (0,):
+            found.setdefault(id(lock), [lock, 0, "", 0, 0])
+    return found, imports
+
+
+def forked_once(fork, locks, before):
+    """What the child of one fork has and shares, seen from its parent; it is ended before this returns."""
+    (answers, answer), (gate, opener) = os.pipe(), os.pipe()
+    parent_threads = own_process.tids("self")
+    pid = fork()
+    if pid == 0:
+        try:
+            states = [held.is_locked(lock) for lock in locks]
+            os.write(answer, json.dumps({"locked": states, "imports": sorted(held.imports_of_others())}).encode())
+            os.close(opener)
+            os.read(gate, 1)
+        finally:
+            os._exit(0)
+    os.close(answer)
+    ready = select.select([answers], [], [], CHILD_S)[0]
+    told = json.loads(os.read(answers, 1 << 20).decode() or "{}") if ready else {}
+    told.update(
+        answered=bool(ready), threads=len(own_process.tids(pid)), parent_threads=len(parent_threads),
+        memory=own_process.memory(pid), parent_memory=own_process.memory("self"),
+        descriptors=shared_objects.opened(before, own_process.descriptors(pid)),
+    )  # fmt: skip
+    for each in (answers, gate, opener):
+        os.close(each)
+    if not ready:
+        os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    return told
+
+
+def look(app, own, fork, before, say):
+    tasks = of_tasks(app, own)
+    python = threads(tasks, own)
+    native = own_process.native_threads()
+    locks, imports = glances(tasks)
+    chosen = list(locks.values())
+    pipes = set(own_process.descriptors("self"))
+    child = forked_once(fork, [entry[0] for entry in chosen], before)
+    opened = {number: where for number, where in child.pop("descriptors").items() if number in pipes}
+    peers = own_process.peers()
+    linked = {number: [where] + peers[where] for number, where in opened.items() if where in peers}
+    by = shared_objects.connections(tasks, set(linked))
+    say(
+        threads=python, native=native, libraries=own_process.libraries(), pools=shared_objects.pools(tasks),
+        packages=tasks.packages, at_fork=recorded.AT_FORK, child=child, glances=GLANCES,
+        imports=[
+            {"module": name, "ident": ident, "times": times, "in_child": name in child.get("imports", ()),
+             "tasks": [shared_objects.place(code) for code in tasks.imports.get(name, {}).values()]}
+            for name, (ident, times) in imports.items()
+        ],
+        locks=[held_lock(entry, locked, tasks) for entry, locked in zip(chosen, child.get("locked", [False] * len(chosen)))],
+        connections=[
+            {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
+        ],
+        files=sorted(where for where in opened.values() if where.startswith("/") and "/site-packages/" not in where),
+    )  # fmt: skip
+
+
+def held_lock(entry, locked, tasks):
+    lock, ident, file, line, times = entry
+    label, _, users = tasks.objects.get(id(lock), ("", None, {}))
+    return {"label": label, "ident": ident, "file": file, "line": line, "times": times, "in_child": locked,
+            "kind": type(lock).__name__, "tasks": [shared_objects.place(code) for code in users.values()]}  # fmt: skip
+
+
+def imported(app, own, worker_failed, took_s):
+    import celery
+
+    conf = app.conf
+    options = dict(conf.get("broker_transport_options") or {})
+    return {
+        "took_s": took_s, "celery": celery.__version__, "python": "%d.%d.%d" % sys.version_info[:3],
+        "worker_failed": worker_failed, "settings": {name: plain(conf.get(name)) for name in SETTINGS},
+        "pool_settings": own_settings.of_pool(conf),
+        "visibility_timeout": plain(options.get("visibility_timeout")), "broker": str(conf.get("broker_url") or "").partition(":")[0],
+        "tasks": [
+            {"name": name, "hard_s": plain(task.time_limit), "soft_s": plain(task.soft_time_limit),
+             "code": code_of(task)}
+            for name, task in sorted(own_tasks(app, own).items())
+        ],
+    }  # fmt: skip
+
+
+def code_of(task):
+    run = getattr(task, "_orig_run", None) or task.run
+    code = getattr(getattr(run, "__func__", run), "__code__", None)
+    return shared_objects.place(code) if code is not None else ["", 0, ""]
+
+
+def plain(value):
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def main(spec_path, out_path):
+    with open(spec_path) as file:
+        spec = json.load(file)
+    recorded.install()
+    fork, before, begun = os.fork, own_process.descriptors("self"), time.monotonic()
+    out = os.open(out_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def say(**told):
+        os.write(out, json.dumps(dict(told, at_s=time.monotonic() - begun), default=str).encode() + b"\n")
+
+    try:
+        app = their_app.found(spec["app"])
+        failed = as_worker(app)
+        own = reached.Own({os.getcwd(), home_of(app)})
+        say(imported=imported(app, own, failed, time.monotonic() - begun))
+        if spec["forks"]:
+            look(app, own, fork, before, say)
+        if spec["task"] and spec["forks"]:
+            fork_calls.in_children(app, spec, fork, say)
+        elif spec["task"]:
+            fork_calls.alone(app, spec, say)
+        say(done=True)
+    except BaseException as error:
+        traceback.print_exc()
+        say(failed="%s: %s" % (type(error).__name__, error))
+    finally:
+        os._exit(0)
+
+
+def home_of(app):
+    """The folder of the package that the application's module is in."""
+    module = sys.modules.get(app.main or "") or sys.modules.get(getattr(app, "__module__", "") or "")
+    file = getattr(module, "__file__", None)
+    return os.path.dirname(os.path.abspath(file)) if file and module.__name__ != "__main__" else os.getcwd()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

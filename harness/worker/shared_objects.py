@@ -1,0 +1,143 @@
+"""What an application's tasks share with its threads, and the connections that they would share with their parent.
+
+Told from two reaches (`reached.Reach`) by identity, and from attributes of the objects; no method of theirs is called, but
+`fileno` of objects written in C. Python 3.7, standard library only.
+"""
+
+import gc
+import os
+import socket
+import sys
+import threading
+import types
+
+from harness.worker import held, reached
+
+MOST_STEPS = 20000
+MOST_DEEP = 8
+FORK_WORDS = ("fork", "checkpid", "check_pid")
+MUTABLE = (dict, list, set)
+
+
+def kind(value):
+    """What it is between threads, '' if it is nothing of the sort."""
+    concurrent, asyncio, pools = (sys.modules.get(name) for name in ("concurrent.futures", "asyncio", "multiprocessing.pool"))
+    if type(value) in held.LOCKS:
+        return "lock"
+    for base in type(value).__mro__:
+        if base.__module__ in ("threading", "queue", "_queue") and base.__name__ in (
+            "Event", "Condition", "Semaphore", "Barrier", "Queue", "SimpleQueue", "Thread",
+        ):  # fmt: skip
+            return base.__name__
+    if concurrent is not None and isinstance(value, concurrent.Executor):
+        return "Executor"
+    if concurrent is not None and isinstance(value, concurrent.Future):
+        return "Future"
+    if pools is not None and isinstance(value, pools.Pool):
+        return "Pool"
+    if asyncio is not None and isinstance(value, asyncio.AbstractEventLoop):
+        return "loop"
+    return "container" if isinstance(value, MUTABLE) or type(value).__name__ == "deque" else ""
+
+
+def state(value):
+    """What of it decides whether somebody waits."""
+    own, what = reached.attributes(value), kind(value)
+    if what == "lock":
+        return {"locked": held.is_locked(value)}
+    if what == "Event":
+        return {"set": bool(own.get("_flag"))}
+    if what in ("Queue", "Semaphore"):
+        return {"most": own.get("maxsize"), "value": own.get("_value")}
+    if what == "Executor":
+        idle = getattr(own.get("_idle_semaphore"), "_value", None)
+        manager = own.get("_executor_manager_thread") or own.get("_queue_management_thread")
+        threads = own.get("_threads") or ()
+        return {"threads": len(threads), "idle": idle, "most": own.get("_max_workers"), "managed": manager is not None,
+                "processes": "_processes" in own, "python": list(sys.version_info[:2])}  # fmt: skip
+    if what == "loop":
+        return {"running": own.get("_thread_id") is not None}
+    return {}
+
+
+def place(code):
+    return [code.co_filename, code.co_firstlineno, code.co_name]
+
+
+def shared(tasks, thread):
+    """[{label, kind, state, tasks, thread}] of what both reach; the last two are the functions that name it."""
+    found = []
+    for number, (label, value, users) in tasks.objects.items():
+        if number not in thread.objects or not kind(value) or not users:
+            continue
+        theirs = thread.objects[number][2]
+        if kind(value) == "container" and not any(thread.own(each.co_filename) for each in theirs.values()):
+            continue
+        found.append({
+            "label": label, "kind": kind(value), "state": state(value),
+            "tasks": [place(each) for each in users.values()], "thread": [place(each) for each in theirs.values()],
+        })  # fmt: skip
+    return found
+
+
+def pools(tasks):
+    """Likewise, of executors, pools and loops that tasks reach: they have threads of their own."""
+    return [
+        {"label": label, "kind": kind(value), "state": state(value), "tasks": [place(each) for each in users.values()]}
+        for label, value, users in tasks.objects.values()
+        if kind(value) in ("Executor", "Pool", "loop")
+    ]
+
+
+def connections(tasks, numbers):
+    """{descriptor: label of what a task reaches it by} of these sockets, as far as no object on the way knows of forks."""
+    sockets = {}
+    for each in gc.get_objects():
+        try:
+            if isinstance(each, socket.socket) and each.fileno() in numbers:
+                sockets[id(each)] = each.fileno()
+        except Exception:  # an object that stands for another one, and raises
+            continue
+    found, steps, seen = {}, 0, set()
+    waiting = [(value, label, 0) for label, value, users in tasks.objects.values() if users]
+    while waiting and steps < MOST_STEPS:
+        value, label, deep = waiting.pop(0)
+        steps += 1
+        if id(value) in seen or deep > MOST_DEEP or skipped(value):
+            continue
+        seen.add(id(value))
+        number = sockets.get(id(value), -1)
+        number = number if number >= 0 else native_fileno(value)
+        if number in numbers:
+            found.setdefault(number, "%s (%s)" % (label, type(value).__name__ if number >= 0 else ""))
+            continue
+        parts = reached.contents(value) if isinstance(value, reached.CONTAINERS) else reached.attributes(value).values()
+        waiting += [(part, label, deep + 1) for part in parts if not isinstance(part, reached.PLAIN)]
+    return found
+
+
+def skipped(value):
+    """Functions, classes and modules lead everywhere; what knows of forks needs no help."""
+    kind_ = type(value)
+    if isinstance(value, (type, types.ModuleType, types.FunctionType, types.MethodType, threading.Thread)):
+        return True
+    if reached.is_celerys(kind_):
+        return True
+    names = [name for base in kind_.__mro__[:-1] for name in vars(base)] + list(reached.attributes(value))
+    return any(word in name.lower() for name in names for word in FORK_WORDS)
+
+
+def native_fileno(value):
+    """Of an object whose `fileno` is written in C, as a database's connection has it; -1 of any other."""
+    method = getattr(type(value), "fileno", None)
+    if isinstance(method, types.MethodDescriptorType) and (type(value).__module__ or "").partition(".")[0] not in ("_io", "io"):
+        try:
+            return int(value.fileno())
+        except Exception:
+            return -1
+    return -1
+
+
+def opened(before, now):
+    """{descriptor: where it leads} of those that came since, but for this process's own notes."""
+    return {number: where for number, where in now.items() if before.get(number) != where and where != os.devnull}
