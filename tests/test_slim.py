@@ -64,6 +64,13 @@ def test_the_probe_runs_and_imports_nothing_of_what_measures() -> None:
     assert not [name for name in (*HEAVY, "redis", "prometheus_client") if name in imported]
 
 
+def test_the_source_of_an_application_is_checked_without_what_measures() -> None:
+    done = slim("check", "--static", "--app", "batcher:app", "--cwd", "tests/forked")
+    assert done.returncode == Exit.DONE, done.stderr
+    assert "1 source file read; not imported" in done.stdout
+    assert not [name for name in HEAVY if name in done.stderr.split()]
+
+
 def test_a_process_that_is_no_worker_is_an_error_as_ever() -> None:
     done = slim("why", str(2**22 - 1))
     assert (done.returncode, "has ended, or there is none" in done.stderr) == (Exit.NOTHING_MATCHES, True)

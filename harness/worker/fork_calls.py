@@ -95,6 +95,7 @@ def in_children(app, spec, fork, say):
 
 def _child(app, spec, writer, gate):
     try:
+
         def write(line):
             os.write(writer, json.dumps(line).encode() + b"\n")
 

@@ -86,13 +86,12 @@ def threads(tasks, own):
         thread = known.get(ident)
         if ident == threading.get_ident():
             continue
-        told = {"ident": ident, "name": "a thread without a name", "daemon": True, "kind": "", "by": [], "shared": [],
+        told = {"ident": ident, "name": "a thread without a name", "daemon": True, "kind": "", "target": "", "by": [], "shared": [],
                 "stands": recorded.stack(now[ident])[:MOST_STACK]}  # fmt: skip
         if thread is not None:
-            target = getattr(thread, "_target", None) or getattr(thread, "function", None)
+            kind, target = who(thread)
             told.update(
-                name=thread.name, daemon=thread.daemon, kind="%s.%s" % (type(thread).__module__, type(thread).__name__),
-                target=getattr(target, "__qualname__", ""), by=by.get(id(thread), [])[:MOST_STACK],
+                name=thread.name, daemon=thread.daemon, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
                 shared=shared_objects.shared(tasks, of_thread(thread, own)),
             )  # fmt: skip
         found.append(told)
@@ -116,15 +115,31 @@ def glances(tasks):
     return found, imports
 
 
-def forked_once(fork, locks, before):
+def in_child(locks, labelled):
+    """What the forked child says of itself: which of these locks are locked, which labels lead to another object now (whoever
+    heard of the fork has made a new one), and which threads of Python's there are."""
+    return {
+        "locked": [held.is_locked(lock) for lock in locks],
+        "imports": sorted(held.imports_of_others()),
+        "renewed": [label for label, value in labelled.items() if shared_objects.resolved(label, value) is not value],
+        "threads": [who(thread) for thread in threading.enumerate() if thread.ident != threading.get_ident()],
+    }
+
+
+def who(thread):
+    """[class, function] of a thread."""
+    target = getattr(thread, "_target", None) or getattr(thread, "function", None)
+    return ["%s.%s" % (type(thread).__module__, type(thread).__name__), getattr(target, "__qualname__", "")]
+
+
+def forked_once(fork, locks, labelled, before):
     """What the child of one fork has and shares, seen from its parent; it is ended before this returns."""
     (answers, answer), (gate, opener) = os.pipe(), os.pipe()
     parent_threads = own_process.tids("self")
     pid = fork()
     if pid == 0:
         try:
-            states = [held.is_locked(lock) for lock in locks]
-            os.write(answer, json.dumps({"locked": states, "imports": sorted(held.imports_of_others())}).encode())
+            os.write(answer, json.dumps(in_child(locks, labelled)).encode())
             os.close(opener)
             os.read(gate, 1)
         finally:
@@ -133,7 +148,7 @@ def forked_once(fork, locks, before):
     ready = select.select([answers], [], [], CHILD_S)[0]
     told = json.loads(os.read(answers, 1 << 20).decode() or "{}") if ready else {}
     told.update(
-        answered=bool(ready), threads=len(own_process.tids(pid)), parent_threads=len(parent_threads),
+        answered=bool(ready), thread_count=len(own_process.tids(pid)), parent_thread_count=len(parent_threads),
         memory=own_process.memory(pid), parent_memory=own_process.memory("self"),
         descriptors=shared_objects.opened(before, own_process.descriptors(pid)),
     )  # fmt: skip
@@ -152,7 +167,8 @@ def look(app, own, fork, before, say):
     locks, imports = glances(tasks)
     chosen = list(locks.values())
     pipes = set(own_process.descriptors("self"))
-    child = forked_once(fork, [entry[0] for entry in chosen], before)
+    labelled = {label: value for label, value, users in tasks.objects.values() if users and shared_objects.kind(value)}
+    child = forked_once(fork, [entry[0] for entry in chosen], labelled, before)
     opened = {number: where for number, where in child.pop("descriptors").items() if number in pipes}
     peers = own_process.peers()
     linked = {number: [where] + peers[where] for number, where in opened.items() if where in peers}
@@ -189,7 +205,8 @@ def imported(app, own, worker_failed, took_s):
         "took_s": took_s, "celery": celery.__version__, "python": "%d.%d.%d" % sys.version_info[:3],
         "worker_failed": worker_failed, "settings": {name: plain(conf.get(name)) for name in SETTINGS},
         "pool_settings": own_settings.of_pool(conf),
-        "visibility_timeout": plain(options.get("visibility_timeout")), "broker": str(conf.get("broker_url") or "").partition(":")[0],
+        "visibility_timeout": plain(options.get("visibility_timeout")),
+        "broker": str(conf.get("broker_url") or "").partition(":")[0],
         "tasks": [
             {"name": name, "hard_s": plain(task.time_limit), "soft_s": plain(task.soft_time_limit),
              "code": code_of(task)}

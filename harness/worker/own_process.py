@@ -88,9 +88,9 @@ def _maps():
 
 
 def libraries():
-    """The files of code that are mapped here, but for the system's."""
+    """The files of installed packages' code that are mapped here, and of the libraries that they share."""
     files = {name for _, _, runs, name in _maps() if runs and name.startswith("/")}
-    return sorted(name for name in files if "libgomp" in name or not SYSTEM.search(name))
+    return sorted(name for name in files if "/lib-dynload/" not in name and not SYSTEM.search(name))
 
 
 def _memory(place, size):

@@ -1,7 +1,8 @@
-"""What a function of an application's can reach: told from the names in its code and the objects that bear them. Nothing is called.
+"""What a function of an application's can reach: told from the names in its code and the objects that bear them.
 
-A name in a function's code is followed to the object that its module has under it; an attribute's name to the attribute of any
-object that the same function reaches. So it is more than what runs, and what a library looks up by a text is not seen.
+Nothing is called. A name in a function's code is followed to the object that its module has under it; an attribute's name to
+the attribute of any object that the same function reaches. So it is more than what runs, and what is looked up by a text is
+not seen.
 `Reach.objects` holds objects, so that two reaches can be compared by identity. Python 3.7, standard library only.
 """
 
@@ -16,10 +17,13 @@ MOST_VALUES = 50  # of a container that are looked at
 MOST_DEPTH = 5  # levels of library code, counted from the application's own
 SILENT = ("celery", "kombu", "billiard", "amqp", "vine", "harness", "builtins")  # they know of forks, or are nobody's
 #: of these nothing inside is looked at: they are what is looked for
-WHOLE = ("threading", "queue", "_queue", "_thread", "concurrent.futures", "multiprocessing", "asyncio", "socket", "ssl", "logging")
+WHOLE = (
+    "threading", "queue", "_queue", "_thread", "concurrent.futures", "multiprocessing", "asyncio", "socket", "ssl", "logging",
+)  # fmt: skip
 PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), type(Ellipsis), range, slice)
 CONTAINERS = (dict, list, tuple, set, frozenset)
-ALWAYS = ("__call__", "__init__", "__enter__", "__exit__", "run")
+ALWAYS = ("__call__", "__enter__", "__exit__")
+MADE = ALWAYS + ("__init__", "__new__")  # of a class that is named: it may be made
 
 
 class Own:
@@ -38,7 +42,7 @@ class Own:
 
 
 class Reach:
-    """`functions`: [file, line, name] by code; `objects`: id -> (label, object, codes that reach it); `imports`: module -> codes;
+    """`functions`: codes by id; `objects`: id -> (label, object, codes that name it, by id); `imports`: module -> codes by id;
     `packages`: root of a library that is reached -> label of what was reached of it."""
 
     def __init__(self, own):
@@ -107,7 +111,7 @@ class Reach:
         file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
         if not self.own(file):
             self.packages.setdefault(root, label)
-        for name in names.union(ALWAYS):
+        for name in names.union(MADE):
             found = vars(kind).get(name)
             if isinstance(found, (types.FunctionType, staticmethod, classmethod)):
                 self._stack.append((found, "%s.%s" % (label, name), names, user, depth))
@@ -130,7 +134,7 @@ class Reach:
         for name in names:
             if name in own:
                 self._stack.append((own[name], "%s.%s" % (label, name), names, user, depth))
-        for name in names.union(ALWAYS):
+        for name in names.union(ALWAYS, ("run",) if of_thread(kind) else ()):
             found = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
             if isinstance(found, property):
                 found = found.fget

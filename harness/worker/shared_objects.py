@@ -60,6 +60,21 @@ def state(value):
     return {}
 
 
+def resolved(label, value):
+    """The object that a label leads to now; the value itself if the label leads nowhere."""
+    parts = label.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        found = sys.modules.get(".".join(parts[:count]))
+        if found is not None:
+            for name in parts[count:]:
+                own = vars(found) if isinstance(found, (type, types.ModuleType)) else reached.attributes(found)
+                if name not in own:
+                    return value
+                found = own[name]
+            return found
+    return value
+
+
 def place(code):
     return [code.co_filename, code.co_firstlineno, code.co_name]
 
@@ -98,8 +113,12 @@ def connections(tasks, numbers):
                 sockets[id(each)] = each.fileno()
         except Exception:  # an object that stands for another one, and raises
             continue
-    found, steps, seen = {}, 0, set()
-    waiting = [(value, label, 0) for label, value, users in tasks.objects.values() if users]
+    found, steps, seen = {}, 0, set()  # begun at what the application names: a library's may lie behind what knows of forks
+    waiting = [
+        (value, label, 0)
+        for label, value, users in tasks.objects.values()
+        if any(tasks.own(code.co_filename) for code in users.values())
+    ]
     while waiting and steps < MOST_STEPS:
         value, label, deep = waiting.pop(0)
         steps += 1
@@ -109,7 +128,7 @@ def connections(tasks, numbers):
         number = sockets.get(id(value), -1)
         number = number if number >= 0 else native_fileno(value)
         if number in numbers:
-            found.setdefault(number, "%s (%s)" % (label, type(value).__name__ if number >= 0 else ""))
+            found.setdefault(number, label)
             continue
         parts = reached.contents(value) if isinstance(value, reached.CONTAINERS) else reached.attributes(value).values()
         waiting += [(part, label, deep + 1) for part in parts if not isinstance(part, reached.PLAIN)]

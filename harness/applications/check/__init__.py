@@ -1,6 +1,7 @@
 """`harness check`: what a fork would break in somebody's application, before any worker is started.
 
     command     the verb
+    answer      what a check says in the end; and the check of the source alone
     check       the order of things: the source, then one import and one fork, then, with a task, calls
     modules     which source files are the application's
     static      rules over the source, a module per family; nothing is run

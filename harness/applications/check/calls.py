@@ -30,8 +30,8 @@ TODO = "make what it needs in a function that the first task of each process cal
 
 @dataclass(kw_only=True)
 class Side:
-    """One process that calls. `at`: the row that it is in now, -1 while it starts, None if it is in none. `begun_s`: since when,
-    by our clock. `took_s`: how long each row, and the start (-1), took. `rows`: what came of each."""
+    """One process that calls. `at`: the row that it is in now, -1 while it starts, None if it is in none; `begun_s`: since
+    when, by our clock. `took_s`: how long each row, and the start (-1), took. `rows`: what came of each."""
 
     pid: int = 0
     at: int | None = None
@@ -167,12 +167,12 @@ def _unknown(what: str) -> Finding:
 
 def _stuck(child: Side, count: int, sides: Sides, task: str) -> Finding:
     at = child.at if child.at is not None else 0
-    took, cpu = sides.alone.took_s[at], child.cpu[-1][0] - child.begun_s
+    took, waited_s = sides.alone.took_s[at], child.cpu[-1][0] - child.begun_s
     call = "worker_process_init" if at == -1 else f"{task}, row {at + 1},"
     return Finding(
         rule="call-in-child", level=Level.ERROR, todo=TODO,
-        what=f"{visible(call)} ended in {took:.2g} s without a fork; {count} of {len(sides.children)} forked children did not come "
-        f"back from it within {cpu:.0f} s, at 0 % CPU",
+        what=f"{visible(call)} ended in {took:.2g} s without a fork, and {count} of {len(sides.children)} forked children did "
+        f"not come back from it within {waited_s:.0f} s, at 0 % CPU",
         evidence=(f"the child waits {visible(child.stands)}",) if child.stands else (),
     )  # fmt: skip
 
@@ -185,9 +185,11 @@ def _raised(sides: Sides) -> Finding | None:
         for one in child.rows:
             if one["error"] and one["row"] in fine:
                 return Finding(
-                    rule="call-in-child", level=Level.ERROR, todo=TODO,
-                    what=f"row {one['row'] + 1} raised in a forked child, and did not without a fork: {visible(one['error'])[:160]}",
-                )  # fmt: skip
+                    rule="call-in-child",
+                    level=Level.ERROR,
+                    todo=TODO,
+                    what=f"row {one['row'] + 1} raised in a forked child alone: {visible(one['error'])[:160]}",
+                )
     return None
 
 
@@ -202,8 +204,8 @@ def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]]) ->
     row, place, wanted, got = found
     return Finding(
         rule="call-in-child", level=Level.ERROR, todo=TODO,
-        what=f"row {row + 1} is answered otherwise in a forked child, at {checks.named(place)}: {_short(wanted)} without a fork, "
-        f"{_short(got)} in the child",
+        what=f"row {row + 1} is answered otherwise in a forked child, at {checks.named(place)}: {_short(wanted)} without a "
+        f"fork, {_short(got)} in the child",
         evidence=("two processes that did not fork agree on it",),
     )  # fmt: skip
 

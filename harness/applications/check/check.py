@@ -1,58 +1,27 @@
-"""The whole check: the source first, then one import and one fork, then, if a task is given, calls with and without a fork."""
+"""The whole check: the source first, then one import and one fork, then, if a task is given, calls with and without one."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import asked, calls, finding, lost, modules, static
+from harness.applications.check import answer, asked, calls, finding, lost
+from harness.applications.check.answer import Checked
 from harness.applications.check.asked import Question
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.static import limits
 
-
-@dataclass(frozen=True, kw_only=True)
-class Checked:
-    """`findings`, gravest first. `imported`: whether the application was imported and forked; `called`: its task, if it was.
-
-    `import_s`, `took_s`: seconds that the import, and all of it, took. `notes`: what to know of the answer itself.
-    """
-
-    app: str
-    findings: tuple[Finding, ...]
-    files: int
-    imported: bool = False
-    called: str = ""
-    import_s: float = 0.0
-    took_s: float = 0.0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def errors(self) -> list[Finding]:
-        return finding.errors(self.findings)
-
-    @property
-    def breaks(self) -> list[Finding]:
-        """The errors that a fork makes."""
-        return [one for one in self.errors if one.is_a_forks]
-
-
-def of_source(app: str, folder: Path) -> Checked:
-    """What the source alone shows. Raises BadInput."""
-    begun = time.monotonic()
-    sources = modules.sources(app, folder)
-    found = finding.sorted_(static.found(sources))
-    return Checked(app=app, findings=tuple(found), files=len(sources), took_s=time.monotonic() - begun)
+AT_IMPORT = ("thread-at-import", "pool-at-import", "client-at-import", "engine-at-import", "model-at-import")
 
 
 def whole(question: Question, say: Callable[[str], None]) -> Checked:
     """All of it. Raises BadInput and HarnessError."""
     begun = time.monotonic()
-    source = of_source(question.app, question.folder)
+    source = answer.of_source(question.app, question.folder)
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         scratch = Path(folder)
         forks = (calls.CHILDREN, 0) if question.task else (1,)
@@ -81,19 +50,19 @@ def _with_calls(found: Sequence[Finding], sides: calls.Sides, question: Question
     came_back = sides.decided and not told and all(child.rows for child in sides.children.values())
     if not came_back:
         return [*found, *told]
-    but = "; but the calls of this check came back from forked children"
-    return [
-        replace(one, level=Level.WARNING, what=one.what + but)
-        if one.rule == "lost-engine" and one.level is Level.ERROR
-        else one
-        for one in found
-    ]
+    return [_spoken_against(one) if one.rule == "lost-engine" and one.level is Level.ERROR else one for one in found]
+
+
+def _spoken_against(one: Finding) -> Finding:
+    return replace(one, level=Level.WARNING, what=f"{one.what}; but the calls of this check came back from forked children")
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:
-    """Without what the source alone says of a line that the fork has told more of."""
+    """Without what the source alone says of a line that the fork has told more of, and of what the fork has looked at."""
     seen = {(one.file, one.line) for one in found if one.is_a_forks and one.line}
-    return [one for one in found if not (one.rule in ("thread-at-import", "lock-at-import") and (one.file, one.line) in seen)]
+    return [
+        one for one in found if one.rule != "lock-at-import" and not (one.rule in AT_IMPORT and (one.file, one.line) in seen)
+    ]
 
 
 def _limits(told: dict[str, Any], folder: Path) -> list[Finding]:

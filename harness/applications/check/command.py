@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.applications.probe import order as orders
-from harness.errors import BadInput, Exit
+from harness.errors import BadInput, CannotWrite, Exit
 from harness.machine.system import linux
 from harness.terminal import complaints, console
+
+if TYPE_CHECKING:
+    from harness.applications.check.answer import Checked
 
 LIMIT_S = 60.0
 
@@ -46,13 +48,10 @@ def check(
 ) -> None:
     """Say in seconds what a fork would break in your Celery application, before any worker is started.
 
-    Reads its source, imports it once in its own interpreter, and forks once. With --task and --args it calls the task, too. Exit
-    code 0: no error was found, 23: an error was found.
+    Reads its source, imports it once in its own interpreter, and forks once. With --task and --args it calls the task, too.
+    Exit code 0: no error was found, 23: an error was found.
     """
-    from harness.applications.check import asked, modules, screen
-    from harness.applications.check import check as checker
-    from harness.applications.check import sarif as sarifs
-    from harness.records import store
+    from harness.applications.check import answer
 
     linux()
     if not cwd.is_dir():
@@ -61,21 +60,45 @@ def check(
     if static and task:
         raise BadInput("--static reads the source only, and --task calls", remedy="give one of them")
     if bool(task) != (args is not None):
-        raise BadInput("a call needs both, --task and --args", remedy=orders.EXAMPLE)
-    if static:
-        checked = checker.of_source(app_, folder)
-    else:
-        interpreter = orders.interpreter(python)
-        question = asked.Question(
-            app=app_, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if args else (), limit_s=limit_s,
-            variables=orders.variables(orders.own_variables(env_file), interpreter),
-        )  # fmt: skip
-        checked = checker.whole(question, lambda line: complaints.print(line, soft_wrap=True, markup=False))
+        raise BadInput("a call needs both, --task and --args", remedy="such as --task proj.tasks.predict --args rows.json")
+    checked = answer.of_source(app_, folder) if static else _whole(app_, python, env_file, folder, task, args, limit_s)
     if sarif is not None:
-        with store.writing(sarif):
-            sarif.write_text(json.dumps(sarifs.log(checked, modules.sources(app_, folder)[0].path), indent=1) + "\n")
-    if json_:
+        _write(sarif, checked, folder)
+    raise typer.Exit(_said(checked, as_json=json_))
+
+
+def _whole(app: str, python: str, env_file: Path | None, folder: Path, task: str, args: Path | None, limit_s: float) -> Checked:
+    from harness.applications.check import asked
+    from harness.applications.check import check as checker
+    from harness.applications.probe import order as orders
+
+    interpreter = orders.interpreter(python)
+    question = asked.Question(
+        app=app, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if args else (), limit_s=limit_s,
+        variables=orders.variables(orders.own_variables(env_file), interpreter),
+    )  # fmt: skip
+    return checker.whole(question, lambda line: complaints.print(line, soft_wrap=True, markup=False))
+
+
+def _write(path: Path, checked: Checked, folder: Path) -> None:
+    """As SARIF. Raises CannotWrite."""
+    from harness.applications.check import modules, sarif
+
+    text = json.dumps(sarif.log(checked, modules.sources(checked.app, folder)[0].path), indent=1) + "\n"
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise CannotWrite(
+            f"--sarif {path}: {error.strerror}", remedy="name a file in a folder that can be written to"
+        ) from error
+
+
+def _said(checked: Checked, *, as_json: bool) -> Exit:
+    """Print the answer; its exit code."""
+    from harness.applications.check import screen
+
+    if as_json:
         sys.stdout.write(json.dumps(screen.as_json(checked), indent=1) + "\n")
     else:
         console.print(screen.text(checked), soft_wrap=True, markup=False, highlight=False)
-    raise typer.Exit(Exit.BREAKS if checked.errors else Exit.DONE)
+    return Exit.BREAKS if checked.errors else Exit.DONE

@@ -33,9 +33,7 @@ class Rule:
 RULES = {
     rule.name: rule
     for rule in (
-        Rule(
-            name="call-in-child", what="A call that returns without a fork does not in a forked child, or is wrong", fork=True
-        ),
+        Rule(name="call-in-child", what="A call that does not return from a forked child, or not the same", fork=True),
         Rule(name="held-lock", what="A lock that tasks take is held by another thread at the fork", fork=True),
         Rule(name="held-import", what="A thread imports a module at the fork", fork=True),
         Rule(name="lost-thread", what="A thread that stays in the main process", fork=True),

@@ -45,9 +45,10 @@ def calls(nodes: Iterable[ast.AST], attributes: Sequence[str], named: str = "") 
     """Calls of these methods, of an object by this name if one is given (the last part: `ready` of `self.ready`)."""
     for node in nodes:
         for each in ast.walk(node):
-            if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr in attributes:
-                if not named or last(each.func.value) == named:
-                    yield each
+            if not isinstance(each, ast.Call) or not isinstance(each.func, ast.Attribute) or each.func.attr not in attributes:
+                continue
+            if not named or last(each.func.value) == named:
+                yield each
 
 
 def last(node: ast.AST) -> str:
@@ -125,3 +126,13 @@ def changes(nodes: Iterable[ast.AST], named: str) -> bool:
 def calls_at(node: ast.AST) -> list[ast.Call]:
     """Every call in a function."""
     return [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+
+
+def bound_at(file: str, name: str) -> int:
+    """The line of the statement at the top of a file that binds this name; 0 if none does."""
+    tree = _tree(file)
+    for node in tree.body if tree is not None else ():
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(each, ast.Name) and each.id == name for target in targets for each in ast.walk(target)):
+            return node.lineno
+    return 0

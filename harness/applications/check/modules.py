@@ -105,12 +105,10 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
 def _named(tree: ast.Module) -> Iterator[str]:
     """Modules that a setting names: Celery(include=["proj.tasks"]), app.conf.imports = (…)."""
     for node in ast.walk(tree):
-        values: list[ast.expr] = []
-        if isinstance(node, ast.keyword) and node.arg in NAMING:
-            values = [node.value]
-        elif isinstance(node, ast.Assign) and any(ast.unparse(each).rpartition(".")[2] in NAMING for each in node.targets):
-            values = [node.value]
-        for value in values:
-            for each in ast.walk(value):
+        named = isinstance(node, ast.keyword) and node.arg in NAMING
+        if isinstance(node, ast.Assign):
+            named = any(ast.unparse(each).rpartition(".")[2] in NAMING for each in node.targets)
+        if named and isinstance(node, ast.keyword | ast.Assign):
+            for each in ast.walk(node.value):
                 if isinstance(each, ast.Constant) and isinstance(each.value, str):
                     yield each.value

@@ -9,7 +9,7 @@ import hashlib
 from typing import Any
 
 from harness import __version__
-from harness.applications.check.check import Checked
+from harness.applications.check.answer import Checked
 from harness.applications.check.finding import PAGE, RULES, Finding
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

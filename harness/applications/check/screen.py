@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import __version__
 from harness.applications.check import finding
-from harness.applications.check.check import Checked
+from harness.applications.check.answer import Checked
 from harness.applications.check.finding import Finding
 
 WIDTH = 80
@@ -66,8 +66,9 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
 def as_json(checked: Checked) -> dict[str, Any]:
     """All of it, plain; schema 1. A field is never removed as long as the number stays."""
     return {
-        "schema": SCHEMA, "harness": __version__, "app": checked.app, "answer": headline(checked), "breaks": bool(checked.breaks),
-        "imported": checked.imported, "called": checked.called, "files": checked.files, "notes": list(checked.notes),
+        "schema": SCHEMA, "harness": __version__, "app": checked.app, "answer": headline(checked),
+        "breaks": bool(checked.breaks), "imported": checked.imported, "called": checked.called, "files": checked.files,
+        "notes": list(checked.notes),
         "import_s": round(checked.import_s, 3), "took_s": round(checked.took_s, 3),
         "findings": [
             {"rule": one.rule, "level": one.level.value, "file": one.file, "line": one.line, "what": one.what, "do": one.todo,

@@ -1,4 +1,4 @@
-"""What a fork would lose, from the look at one: a module per kind of loss, each a function `found(looked, folder) -> findings`."""
+"""What a fork would lose, from the look at one: a module per kind of loss, each with `found(looked, folder) -> findings`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check.finding import Finding
+from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import connections, engines, locks, memory, pools, threads, words
 
 __all__ = ["found", "words"]
@@ -14,4 +14,23 @@ KINDS = (locks.found, threads.found, pools.found, engines.found, connections.fou
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
-    return [one for kind in KINDS for one in kind(looked, folder)]
+    """All of it. That a thread is left behind is not said beside what that does."""
+    lacking = without_renewed(looked)
+    result = [one for kind in KINDS for one in kind(lacking, folder)]
+    told = {(one.file, one.line) for one in result if one.level is not Level.NOTE}
+    return [
+        one for one in result if one.rule != "lost-thread" or one.level is not Level.NOTE or (one.file, one.line) not in told
+    ]
+
+
+def without_renewed(looked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without what the child has anew: some libraries hear of a fork, make new locks, and start their threads again."""
+    renewed, again = set(looked["child"].get("renewed", ())), [tuple(one) for one in looked["child"].get("threads", ())]
+    threads = []
+    for thread in looked["threads"]:
+        if (thread["kind"], thread["target"]) in again:
+            continue
+        shared = [one for one in thread["shared"] if one["label"] not in renewed]
+        threads.append({**thread, "shared": shared})
+    kept = {name: [one for one in looked[name] if one["label"] not in renewed] for name in ("locks", "pools")}
+    return {**looked, "threads": threads, **kept}

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.applications.check.finding import Finding, Level
-from harness.applications.check.lost import linked
-from harness.applications.check.lost.words import FIRST_TASK
+from harness.applications.check.lost import linked, words
 from harness.texts import few, visible
 
 
@@ -43,32 +42,34 @@ ENGINES = (
     Engine(name="LLVM's or Intel's OpenMP", pattern=re.compile(r"/lib(iomp5|omp)")),
     Engine(name="TBB", pattern=re.compile(r"/libtbb")),
 )  # fmt: skip
-TODO = f"{FIRST_TASK}: what starts the engine's threads must not run in the main process"
+TODO = f"{words.FIRST_TASK}: what starts the engine's threads must not run in the main process"
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
     threads = Counter(str(one["library"]) for one in looked["native"])
-    return [_of(library, count, looked) for library, count in sorted(threads.items())]
+    return [_of(library, count, looked, folder) for library, count in sorted(threads.items())]
 
 
-def _of(library: str, count: int, looked: Mapping[str, Any]) -> Finding:
+def _of(library: str, count: int, looked: Mapping[str, Any], folder: Path) -> Finding:
     engine = next((one for one in ENGINES if one.pattern.search(library)), None)
     shown = visible(Path(library).name) or "a library that cannot be told"
     names = sorted({str(one["name"]) for one in looked["native"] if one["library"] == library})
-    evidence = (f"{count} native threads of {shown} in the parent, none in the child ({few([visible(one) for one in names])})",)
+    threads, natives = words.counted(count, "thread"), words.counted(count, "native thread")
+    evidence = (f"{natives} of {shown} in the parent, none in the child ({few([visible(one) for one in names])})",)
     packages = linked.packages(library, looked["libraries"]) | set(engine.serves if engine else ())
     reached = sorted((root, str(label)) for root, label in looked["packages"].items() if root in packages)
     name = engine.name if engine else shown
     if engine is not None and engine.safe:
         return Finding(
             rule="lost-engine", level=Level.NOTE, todo="nothing", evidence=evidence,
-            what=f"{count} threads of {name} stay in the main process; it starts new ones after a fork",
+            what=f"{threads} of {name} in the main process alone; it starts new ones after a fork",
         )  # fmt: skip
     through = f", which tasks use through {visible(reached[0][1])}" if reached else "; no task is seen to use it"
+    file, line = words.made_at(reached[0][1], folder) if reached else ("", 0)
     sure = engine is not None and engine.hangs and bool(reached)
     end = ": a call that needs them waits for ever in a forked child" if sure else ""
     return Finding(
         rule="lost-engine", level=Level.ERROR if sure else Level.WARNING if engine or reached else Level.NOTE, todo=TODO,
-        what=f"{count} threads of {name} stay in the main process{through}{end}", evidence=evidence,
+        what=f"{threads} of {name} in the main process alone{through}{end}", evidence=evidence, file=file, line=line,
         measured=engine.measured if engine else "",
     )  # fmt: skip

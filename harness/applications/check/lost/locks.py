@@ -23,49 +23,46 @@ def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
     ]
 
 
+def _finding(
+    thread: Mapping[str, Any], folder: Path, level: Level, what: str, *evidence: str, rule: str = "held-lock", todo: str = TODO
+) -> Finding:
+    file, line = words.own_place(thread["by"], folder)
+    return Finding(rule=rule, level=level, file=file, line=line, what=what, todo=todo, evidence=evidence)
+
+
 def _lock(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path) -> Finding | None:
     label = visible(one["label"]) or f"a lock of {words.short(one['file'], folder)}:{one['line']}"
     if not one["ident"]:
         return _of_nobody(one, looked, folder, label)
     thread = words.thread_of(looked, one["ident"])
-    file, line = words.own_place(thread["by"], folder)
     where = f" at {words.short(one['file'], folder)}:{one['line']}" if one["file"] else ""
     child = "and the forked child has it locked" if one["in_child"] else "though not at the moment of our fork"
-    evidence = (f"held by the thread {words.name(thread)}{where} in {one['times']} of {looked['glances']} glances, {child}",)
+    evidence = f"held by the thread {words.name(thread)}{where} in {one['times']} of {looked['glances']} glances, {child}"
+    begin = f"the thread {words.name(thread)} holds the lock {label} as the main process forks"
     if one["tasks"]:
-        return Finding(
-            rule="held-lock", level=Level.ERROR, file=file, line=line, todo=TODO, evidence=evidence,
-            what=f"the thread {words.name(thread)} holds the lock {label} as the main process forks, and a child that wants it "
-            f"waits for ever: {words.users(one['tasks'], folder)} takes it",
-        )  # fmt: skip
-    return Finding(
-        rule="held-lock", level=Level.WARNING, file=file, line=line, todo=TODO, evidence=evidence,
-        what=f"the thread {words.name(thread)} holds {label} as the main process forks; no task is seen to take it",
-    )  # fmt: skip
+        what = f"{begin}: a child that wants it waits for ever, and {words.users(one['tasks'], folder)} takes it"
+        return _finding(thread, folder, Level.ERROR, what, evidence)
+    return _finding(thread, folder, Level.WARNING, f"{begin}; no task is seen to take it", evidence)
 
 
 def _of_nobody(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path, label: str) -> Finding | None:
     """A lock that is locked, and that no thread is seen to hold: whoever is to release it."""
-    holders = [
-        (thread, shared)
-        for thread in looked["threads"]
-        for shared in thread["shared"]
-        if shared["kind"] == "lock" and shared["label"] == one["label"]
-    ]
     if not one["in_child"] or not one["tasks"]:
         return None
-    if not holders:
-        return Finding(
-            rule="held-lock", level=Level.WARNING, todo="release it before the worker forks",
-            what=f"the lock {label} is locked at the fork, and {words.users(one['tasks'], folder)} takes it",
-        )  # fmt: skip
-    thread, shared = holders[0]
-    file, line = words.own_place(thread["by"], folder)
+    user = words.users(one["tasks"], folder)
+    for thread in looked["threads"]:
+        for shared in thread["shared"]:
+            if shared["kind"] == "lock" and shared["label"] == one["label"]:
+                what = (
+                    f"the lock {label} is locked at the fork, and the thread {words.name(thread)}, which takes or releases it, "
+                    f"stays in the main process: {user} waits for it for ever"
+                )
+                return _finding(
+                    thread, folder, Level.ERROR, what, f"that thread uses it in {words.users(shared['thread'], folder)}"
+                )
     return Finding(
-        rule="held-lock", level=Level.ERROR, file=file, line=line, todo=TODO,
-        what=f"the lock {label} is locked at the fork, and the thread {words.name(thread)}, which takes or releases it, stays in "
-        f"the main process: {words.users(one['tasks'], folder)} waits for it for ever",
-        evidence=(f"{words.users(shared['thread'], folder)} of that thread uses it, too",),
+        rule="held-lock", level=Level.WARNING, what=f"the lock {label} is locked at the fork, and {user} takes it",
+        todo="release it before the worker forks",
     )  # fmt: skip
 
 
@@ -75,26 +72,22 @@ def _may_be_held(looked: Mapping[str, Any], folder: Path, seen: set[str]) -> Ite
         for shared in thread["shared"]:
             if shared["kind"] != "lock" or shared["label"] in seen or shared["state"].get("locked"):
                 continue
-            if not any(words.is_own(place[0], folder) for place in shared["thread"]):
-                continue
-            file, line = words.own_place(thread["by"], folder)
-            yield Finding(
-                rule="held-lock", level=Level.WARNING, file=file, line=line, todo=TODO,
-                what=f"the thread {words.name(thread)} and {words.users(shared['tasks'], folder)} take the lock "
-                f"{visible(shared['label'])}: a fork while the thread has it makes a child that waits for ever",
-                evidence=(f"it was free in {looked['glances']} glances",),
-            )  # fmt: skip
+            if any(words.is_own(place[0], folder) for place in shared["thread"]):
+                what = (
+                    f"the thread {words.name(thread)} and {words.users(shared['tasks'], folder)} take the lock "
+                    f"{visible(shared['label'])}: a fork while the thread has it makes a child that waits for ever"
+                )
+                yield _finding(thread, folder, Level.WARNING, what, f"it was free in {looked['glances']} glances")
 
 
 def _import(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path) -> Finding:
-    thread = words.thread_of(looked, one["ident"])
-    file, line = words.own_place(thread["by"], folder)
-    module, sure = visible(one["module"]), bool(one["tasks"]) and functions.known(one["tasks"]) != []
+    thread, module = words.thread_of(looked, one["ident"]), visible(one["module"])
+    sure = bool(functions.known(one["tasks"]))
     child = ", and the forked child has its lock locked" if one["in_child"] else ""
     who = f": {words.users(one['tasks'], folder)} imports it, too, and waits for ever" if sure else ""
-    return Finding(
-        rule="held-import", level=Level.ERROR if sure else Level.WARNING, file=file, line=line,
-        what=f"the thread {words.name(thread)} is importing {module} as the main process forks{who}",
-        todo=f"import {module} where the module begins, or wait for the thread before the worker starts",
-        evidence=(f"in {one['times']} of {looked['glances']} glances{child}",),
+    return _finding(
+        thread, folder, Level.ERROR if sure else Level.WARNING,
+        f"the thread {words.name(thread)} is importing {module} as the main process forks{who}",
+        f"in {one['times']} of {looked['glances']} glances{child}",
+        rule="held-import", todo=f"import {module} where the module begins, or wait for the thread before the worker starts",
     )  # fmt: skip

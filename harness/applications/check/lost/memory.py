@@ -16,15 +16,12 @@ def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
     memory = looked["child"].get("memory") or {}
     if not memory:
         return []
-    rss = memory["Rss"]
     shared = memory.get("Shared_Clean", 0) + memory.get("Shared_Dirty", 0)
-    level = Level.NOTE
     worth = ": children made by fork save that much each" if shared > WORTH else ""
-    return [
-        Finding(
-            rule="shared-memory",
-            level=level,
-            what=f"a forked child shares {shared // MIB} of its {rss // MIB} MiB{worth}",
-            todo="worker_max_memory_per_child counts shared memory, too: set it above what a child has at its birth",
-        )  # fmt: skip
-    ]
+    one = Finding(
+        rule="shared-memory",
+        level=Level.NOTE,
+        what=f"a forked child shares {shared // MIB} of its {memory['Rss'] // MIB} MiB{worth}",
+        todo="worker_max_memory_per_child counts shared memory, too: set it above what a child has at its birth",
+    )
+    return [one]

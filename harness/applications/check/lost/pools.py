@@ -21,9 +21,9 @@ def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
 
 
 def _finding(each: Mapping[str, Any], folder: Path, level: Level, what: str) -> Finding:
-    file, line, _ = each["tasks"][0]
+    file, line = words.made_at(each["label"], folder)
     return Finding(
-        rule="lost-pool", level=level, file=words.short(file, folder), line=int(line), todo=words.FIRST_TASK,
+        rule="lost-pool", level=level, file=file, line=line, todo=words.FIRST_TASK,
         what=what.format(label=visible(each["label"]), user=words.users(each["tasks"], folder)),
     )  # fmt: skip
 
@@ -40,8 +40,8 @@ def _executor(each: Mapping[str, Any], folder: Path) -> Finding | None:
         return None
     if threads >= most or (state["python"] >= COUNTS_IDLE and idle > 0):
         what = (
-            f"the executor {{label}} has {threads} of {most} threads before the fork, {idle} of them idle: it starts no thread in a "
-            "child, and {user} waits for ever"
+            f"the executor {{label}} has {threads} of {most} threads before the fork, {idle} of them idle: in a child it "
+            "starts none, and {user} waits for ever"
         )
         return _finding(each, folder, Level.ERROR, what)
     return _finding(

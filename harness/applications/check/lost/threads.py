@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.applications.check import functions
-from harness.applications.check.finding import Finding, Level
+from harness.applications.check.finding import ORDER, Finding, Level
 from harness.applications.check.lost import words
 from harness.texts import visible
 
 TODO = "start the thread in a function that the first task of each process calls, or in worker_process_init"
 TAKES = ("get", "get_nowait", "popleft", "pop")
 ANSWERS = ("set", "set_result", "set_exception", "put", "put_nowait", "notify", "notify_all", "release", "cancel")
-GRAVE = {Level.ERROR: 0, Level.WARNING: 1, Level.NOTE: 2}
+STAYS = "stays in the main process"
+ANSWERED = f"{STAYS}: in each child {{user}} waits for its answer for ever"
+
+Judged = tuple[Level | None, str]  # how grave, and what: a text with {thread}, {label} and {user}
+Nodes = list[ast.AST]
+NOTHING: Judged = (None, "")
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
-    result = []
-    for thread in looked["threads"]:
-        told = [one for shared in thread["shared"] if (one := _shared(thread, shared, folder)) is not None]
-        told.sort(key=lambda one: GRAVE[one.level])
-        result += told[:1] if told and told[0].level is not Level.ERROR else [one for one in told if one.level is Level.ERROR]
-        if not told:
-            result.append(_alone(thread, folder))
-    return result
+    return [one for thread in looked["threads"] for one in _of(thread, folder)]
+
+
+def _of(thread: Mapping[str, Any], folder: Path) -> list[Finding]:
+    """All errors that a thread makes; if it makes none, the gravest of the rest; if nothing, that it stays behind."""
+    told = [one for shared in thread["shared"] if (one := _shared(thread, shared, folder)) is not None]
+    errors = [one for one in told if one.level is Level.ERROR]
+    return errors or sorted(told, key=lambda one: ORDER.index(one.level))[:1] or [_alone(thread, folder)]
 
 
 def _alone(thread: Mapping[str, Any], folder: Path) -> Finding:
     file, line = words.own_place(thread["by"], folder)
     return Finding(
-        rule="lost-thread", level=Level.NOTE, file=file, line=line,
+        rule="lost-thread", level=Level.NOTE, file=file, line=line, evidence=_evidence(thread, folder),
         what=f"the thread {words.name(thread)} runs in the main process alone; no task is seen to wait for it",
         todo="nothing, if it is to run once per worker; if each process needs it, start it in worker_process_init",
-        evidence=_evidence(thread, folder),
     )  # fmt: skip
 
 
@@ -48,24 +52,16 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
     """What the fork does to one object that a task and this thread use; None if nothing."""
     tasks, theirs = functions.known(shared["tasks"]), functions.known(shared["thread"])
     named = str(shared["label"]).rpartition(".")[2].partition(" ")[0]
-    judge = {
-        "Event": _event, "Condition": _condition, "Semaphore": _semaphore, "Queue": _queue, "SimpleQueue": _queue,
-        "container": _container, "Future": _future,
-    }.get(shared["kind"])  # fmt: skip
-    level, what = judge(shared, named, tasks, theirs) if judge is not None else (None, "")
+    level, what = JUDGES[shared["kind"]](shared, named, tasks, theirs) if shared["kind"] in JUDGES else NOTHING
     if level is None:
         return None
     file, line = words.own_place(thread["by"], folder)
-    label, user = visible(str(shared["label"])), words.users(shared["tasks"], folder)
-    return Finding(
-        rule="lost-thread", level=level, file=file, line=line, todo=TODO, evidence=_evidence(thread, folder),
-        what=what.format(thread=words.name(thread), label=label, user=user),
+    told = what.format(
+        thread=words.name(thread), label=visible(str(shared["label"])), user=words.users(shared["tasks"], folder)
     )  # fmt: skip
-
-
-Judged = tuple[Level | None, str]
-Nodes = list[ast.AST]
-NOTHING: Judged = (None, "")
+    return Finding(
+        rule="lost-thread", level=level, file=file, line=line, what=told, todo=TODO, evidence=_evidence(thread, folder)
+    )
 
 
 def _event(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
@@ -73,67 +69,58 @@ def _event(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -
     if shared["state"].get("set") or not waits or not any(functions.calls(theirs, ("set",))):
         return NOTHING
     limits = [limit for one in waits if (limit := functions.limit_s(one)) is not None]
-    how = (
-        f"waits for {{label}} {limits[0]:g} s in vain, each time" if len(limits) == len(waits) else "waits for {label} for ever"
-    )
-    return Level.ERROR, f"the thread {{thread}}, which sets {{label}}, stays in the main process: in each child {{user}} {how}"
+    how = f"{limits[0]:g} s in vain, each time" if len(limits) == len(waits) else "for ever"
+    return Level.ERROR, f"the thread {{thread}}, which sets {{label}}, {STAYS}: in each child {{user}} waits for it {how}"
 
 
-def _condition(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-    if any(functions.calls(tasks, ("wait", "wait_for"), named)) and any(functions.calls(theirs, ("notify", "notify_all"))):
-        return Level.ERROR, "the thread {thread}, which notifies {label}, stays in the main process: {user} waits for it"
-    return NOTHING
+def _told(
+    waits: tuple[str, ...], tells: tuple[str, ...], what: str
+) -> Callable[[Mapping[str, Any], str, Nodes, Nodes], Judged]:
+    """The judge of what a task waits for by one of some methods, and a thread ends that wait by one of some others."""
 
+    def judge(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
+        if any(functions.calls(tasks, waits, named)) and any(functions.calls(theirs, tells)):
+            return Level.ERROR, f"the thread {{thread}}, which {what} {{label}}, {STAYS}: in each child {{user}} waits for it"
+        return NOTHING
 
-def _semaphore(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-    if any(functions.calls(tasks, ("acquire",), named)) and any(functions.calls(theirs, ("release",))):
-        return Level.ERROR, "the thread {thread}, which releases {label}, stays in the main process: {user} waits for it"
-    return NOTHING
-
-
-def _future(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-    if any(functions.calls(tasks, ("result", "exception"), named)) and any(
-        functions.calls(theirs, ("set_result", "set_exception"))
-    ):
-        return Level.ERROR, "the thread {thread}, which ends {label}, stays in the main process: {user} waits for it"
-    return NOTHING
+    return judge
 
 
 def _queue(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-    taken, given = [*functions.calls(theirs, TAKES)], [*functions.calls(theirs, ("put", "put_nowait"))]
+    taken, given = any(functions.calls(theirs, TAKES)), any(functions.calls(theirs, ("put", "put_nowait")))
     puts = [*functions.calls(tasks, ("put",), named)]
-    gets = [one for one in functions.calls(tasks, ("get",), named) if functions.blocks(one)]
-    if taken and (
-        any(functions.waits_for_reply(node, named) for node in tasks) or any(functions.calls(tasks, ("join",), named))
-    ):
-        return Level.ERROR, (
-            "the thread {thread}, which takes from {label} and answers, stays in the main process: in each child {user} waits for "
-            "its answer for ever"
-        )
-    if given and gets:
-        return Level.ERROR, "the thread {thread}, which puts into {label}, stays in the main process: {user} waits for it"
+    replied = any(functions.waits_for_reply(node, named) for node in tasks) or any(functions.calls(tasks, ("join",), named))
     most = shared["state"].get("most")
+    if taken and replied:
+        return Level.ERROR, f"the thread {{thread}}, which takes from {{label}} and answers, {ANSWERED}"
+    if given and any(functions.blocks(one) for one in functions.calls(tasks, ("get",), named)):
+        return Level.ERROR, f"the thread {{thread}}, which puts into {{label}}, {STAYS}: in each child {{user}} waits for it"
     if taken and most and any(functions.blocks(one) for one in puts):
-        return Level.ERROR, (
-            f"the thread {{thread}}, which takes from {{label}}, stays in the main process: in each child {{user}} waits for ever as "
-            f"soon as {most} are in it"
-        )
-    if taken and puts:
-        return Level.WARNING, (
-            "the thread {thread}, which takes from {label}, stays in the main process: what {user} puts there in a child, nobody takes"
+        full = f"in each child {{user}} waits for ever as soon as {most} are in it"
+        return Level.ERROR, f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {full}"
+    if taken and (puts or any(functions.calls(tasks, ("put_nowait",), named))):
+        return (
+            Level.WARNING,
+            f"the thread {{thread}}, which takes from {{label}}, {STAYS}: in a child nobody takes what {{user}} puts",
         )
     return NOTHING
 
 
 def _container(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
     if any(functions.waits_for_reply(node, named) for node in tasks) and any(functions.calls(theirs, ANSWERS)):
-        return Level.ERROR, (
-            "the thread {thread}, which answers what stands in {label}, stays in the main process: in each child {user} waits for "
-            "its answer for ever"
-        )
+        return Level.ERROR, f"the thread {{thread}}, which answers what stands in {{label}}, {ANSWERED}"
     if functions.changes(theirs, named):
-        return Level.WARNING, (
-            "the thread {thread}, which keeps {label} up to date, stays in the main process: each child has it as it was at the "
-            "fork, and {user} reads it"
-        )
+        old = "each child has it as it was at the fork, and {user} reads it"
+        return Level.WARNING, f"the thread {{thread}}, which changes {{label}}, {STAYS}: {old}"
     return NOTHING
+
+
+JUDGES: Mapping[str, Callable[[Mapping[str, Any], str, Nodes, Nodes], Judged]] = {
+    "Event": _event,
+    "Condition": _told(("wait", "wait_for"), ("notify", "notify_all"), "notifies"),
+    "Semaphore": _told(("acquire",), ("release",), "releases"),
+    "Future": _told(("result", "exception"), ("set_result", "set_exception"), "ends"),
+    "Queue": _queue,
+    "SimpleQueue": _queue,
+    "container": _container,
+}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.applications.check import functions
 from harness.texts import few, visible
 
 FIRST_TASK = "make it in a function that the first task of each process calls"
@@ -63,3 +64,23 @@ def begun(thread: Mapping[str, Any], folder: Path) -> str:
     """', started by connect (shop/bus.py:12)'."""
     by = frame(thread["by"], folder)
     return f", started in {by}" if by else ""
+
+
+def made_at(label: str, folder: Path) -> tuple[str, int]:
+    """(file, line) of the statement at a module's top that binds what a label begins with: 'shop.store.STORE.pool'; ('', 0) if
+    none is found."""
+    parts = label.partition(" ")[0].split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        base = folder.joinpath(*parts[:count])
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file() and (line := functions.bound_at(str(path), parts[count])):
+                return short(str(path), folder), line
+    return "", 0
+
+
+def counted(number: int, what: str) -> str:
+    """
+    >>> counted(1, "thread"), counted(2, "thread")
+    ('1 thread', '2 threads')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"

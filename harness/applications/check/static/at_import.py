@@ -72,7 +72,7 @@ def _made(source: Source, call: Call) -> Iterator[Finding]:
         alone = call.name.startswith("redis.") and names.option(call.node, "single_connection_client") is True
         yield Finding(
             rule="client-at-import", level=Level.WARNING if alone else Level.NOTE, file=file, line=line,
-            todo=f"{FIRST_TASK}" if alone else "use it in tasks alone; what is connected before the fork is shared by all children",
+            todo=FIRST_TASK if alone else "use it in tasks alone; a connection from before the fork is shared by all children",
             what=f"{call.name} is made in the main process"
             + (", with one connection for all children" if alone else ": harmless as long as nothing uses it before the fork"),
         )  # fmt: skip
@@ -83,7 +83,8 @@ def _made(source: Source, call: Call) -> Iterator[Finding]:
         )  # fmt: skip
     elif call.name in libraries.LOOPS:
         yield Finding(
-            rule="loop-at-import", level=Level.NOTE, file=file, line=line, todo="use asyncio.run in the task, or make the loop there",
+            rule="loop-at-import", level=Level.NOTE, file=file, line=line,
+            todo="use asyncio.run in the task, or make the loop there",
             what=f"{call.name} makes an event loop in the main process, whose selector all forked children share",
         )  # fmt: skip
 
@@ -93,7 +94,7 @@ def _locks(source: Source, calls: Sequence[Call]) -> Iterator[Finding]:
         if call.name in libraries.LOCKS:
             yield Finding(
                 rule="lock-at-import", level=Level.NOTE, file=source.path, line=call.line,
-                what=f"{call.name} beside a thread of this module: if the thread holds it at the fork, each child waits for ever",
+                what=f"{call.name} beside a thread of this module: if that holds it at the fork, each child waits for ever",
                 todo="run the check without --static, which looks whether a thread holds it",
             )  # fmt: skip
 
@@ -108,7 +109,7 @@ def _in_task_init(source: Source) -> Iterator[Finding]:
                     if libraries.loads(call.name) or call.root in libraries.ENGINES:
                         yield Finding(
                             rule="model-in-task-init", level=Level.WARNING, file=source.path, line=call.line,
-                            what=f"{call.name} in __init__ of the task {node.name}: Celery makes the task once, in the main process",
+                            what=f"{call.name} in __init__ of the task {node.name}: Celery makes it once, in the main process",
                             todo="load it in a property that keeps it, when the task is first called",
                             measured=MEASURED if call.root in TENSORFLOW else "",
                         )  # fmt: skip

@@ -61,7 +61,7 @@ def _starts(source: Source, task: Function) -> Iterator[Finding]:
         if call.name in libraries.PROCESSES:
             yield Finding(
                 rule="processes-in-task", level=Level.WARNING, file=source.path, line=call.line,
-                what=f"the task {task.name} uses {call.name}: a child of prefork is daemonic, and Python lets it start no processes "
-                "(AssertionError)",
+                what=f"the task {task.name} uses {call.name}: a child of prefork is daemonic, and Python lets it start no "
+                "processes (AssertionError)",
                 todo="use billiard in its place, or threads, or several tasks",
             )  # fmt: skip

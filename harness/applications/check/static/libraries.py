@@ -6,8 +6,9 @@ from harness.applications.probe.code_change import LOADERS
 
 #: engines with native threads of their own, by the root of their package; a fork takes none of these along
 ENGINES = frozenset({
-    "tensorflow", "tf_keras", "keras", "torch", "jax", "jaxlib", "onnxruntime", "faiss", "numba", "lightgbm", "xgboost", "openvino",
-    "mxnet", "paddle", "grpc", "tflite_runtime", "ai_edge_litert", "transformers", "sentence_transformers", "spacy", "whisper",
+    "tensorflow", "tf_keras", "keras", "torch", "jax", "jaxlib", "onnxruntime", "faiss", "numba", "lightgbm", "xgboost",
+    "openvino", "mxnet", "paddle", "grpc", "tflite_runtime", "ai_edge_litert", "transformers", "sentence_transformers",
+    "spacy", "whisper",
 })  # fmt: skip
 #: functions and classes that load a model, by their last name; `Session` is of TensorFlow 1 alone
 LOADING = (LOADERS - {"Session", "Sequential", "get_session", "get_default_graph", "set_session"}) | {
@@ -22,13 +23,15 @@ LOADING_FULL = frozenset({
 })  # fmt: skip
 #: what connects as it is made
 CONNECTING = frozenset({
-    "psycopg2.connect", "psycopg.connect", "pymysql.connect", "MySQLdb.connect", "mysql.connector.connect", "pika.BlockingConnection",
-    "kafka.KafkaProducer", "kafka.KafkaConsumer", "ldap3.Connection", "smtplib.SMTP", "ftplib.FTP", "socket.create_connection",
+    "psycopg2.connect", "psycopg.connect", "pymysql.connect", "MySQLdb.connect", "mysql.connector.connect",
+    "pika.BlockingConnection", "kafka.KafkaProducer", "kafka.KafkaConsumer", "ldap3.Connection", "smtplib.SMTP",
+    "ftplib.FTP", "socket.create_connection",
     "grpc.insecure_channel", "grpc.secure_channel", "cx_Oracle.connect", "oracledb.connect", "cassandra.cluster.Cluster",
 })  # fmt: skip
 #: what connects when it is first used
 LAZY = frozenset({
-    "redis.Redis", "redis.StrictRedis", "redis.from_url", "redis.Redis.from_url", "pymongo.MongoClient", "sqlalchemy.create_engine",
+    "redis.Redis", "redis.StrictRedis", "redis.from_url", "redis.Redis.from_url", "pymongo.MongoClient",
+    "sqlalchemy.create_engine",
     "requests.Session", "requests.session", "httpx.Client", "boto3.client", "boto3.resource", "elasticsearch.Elasticsearch",
     "aiohttp.ClientSession", "urllib3.PoolManager", "openai.OpenAI", "minio.Minio",
 })  # fmt: skip

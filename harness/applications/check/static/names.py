@@ -166,9 +166,9 @@ def is_task_class(node: ast.ClassDef) -> bool:
 def handlers(source: Source, signal: str) -> Iterator[Function]:
     """Functions of the file that this signal of Celery's calls: by decorator, or by `signal.connect(function)`."""
     own = functions(source.tree)
-    for node in own.values():
-        if any(signal in ast.unparse(one) for one in node.decorator_list):
-            yield node
+    for function in own.values():
+        if any(signal in ast.unparse(one) for one in function.decorator_list):
+            yield function
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(f"{signal}.connect"):
             for argument in node.args:

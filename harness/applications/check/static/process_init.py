@@ -21,10 +21,10 @@ def found(sources: Sequence[Source]) -> list[Finding]:
             level=Level.WARNING,
             file=source.path,
             line=call.line,
-            what=f"{call.name} in worker_process_init: a child that a pool starts later has {WINDOW_S:g} s to be up, and is replaced "
-            "for ever if it needs longer",
+            what=f"{call.name} in worker_process_init: a child that a pool starts later has {WINDOW_S:g} s to be up, and is "
+            "replaced for ever if it needs longer",
             todo=f"set {SETTING} well above the time that it takes, or load it in the first task",
-        )  # fmt: skip
+        )
         for source in sources
         for handler in names.handlers(source, "worker_process_init")
         for call in names.calls_of(source, handler)

@@ -1,0 +1,44 @@
+"""The answer of a check, and that of the source alone, which needs none of the packages that measure."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.applications.check import finding, modules, static
+from harness.applications.check.finding import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """`findings`, gravest first. `imported`: whether the application was imported and forked; `called`: its task, if it was.
+
+    `import_s`, `took_s`: seconds that the import, and all of it, took. `notes`: what to know of the answer itself.
+    """
+
+    app: str
+    findings: tuple[Finding, ...]
+    files: int
+    imported: bool = False
+    called: str = ""
+    import_s: float = 0.0
+    took_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> list[Finding]:
+        return finding.errors(self.findings)
+
+    @property
+    def breaks(self) -> list[Finding]:
+        """The errors that a fork makes."""
+        return [one for one in self.errors if one.is_a_forks]
+
+
+def of_source(app: str, folder: Path) -> Checked:
+    """What the source alone shows. Raises BadInput."""
+    begun = time.monotonic()
+    sources = modules.sources(app, folder)
+    found = finding.sorted_(static.found(sources))
+    return Checked(app=app, findings=tuple(found), files=len(sources), took_s=time.monotonic() - begun)

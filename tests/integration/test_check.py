@@ -1,0 +1,106 @@
+"""`harness check` of small applications, about half of which a fork breaks: an error for each of those, and for no other.
+
+`tests/forked` holds them; the first word of each module's docstring is its truth.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import Exit
+from tests.integration.conftest import run_harness
+
+pytestmark = pytest.mark.integration
+
+FORKED = Path(__file__).resolve().parent.parent / "forked"
+MODULES = sorted(FORKED.glob("*.py"))
+#: the rule that has to find it
+RULES = {
+    "batcher": "lost-thread", "journal": "lost-thread", "ledger": "held-lock", "loop_thread": "lost-pool",
+    "mailbox": "lost-thread",
+    "old_pool": "lost-pool", "raw_socket": "shared-connection", "signal_started": "lost-thread", "ticker": "lost-thread",
+    "tokens": "lost-thread", "warm_executor": "lost-pool",
+}  # fmt: skip
+#: arguments of one call, and whether the call itself shows what the fork breaks
+CALLS = {
+    "batcher": ([1], True), "loop_thread": ([8], True), "warm_executor": (["word"], True), "tokens": ([50], True),
+    "own_batcher": ([1], False), "hears_of_forks": ([5], False), "child_started": ([3], False), "pooled_store": ([2], False),
+    "matrices": ([300], False),
+}  # fmt: skip
+
+
+def is_broken(path: Path) -> bool:
+    told = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert told.startswith(("Broken", "Fine")), path
+    return told.startswith("Broken")
+
+
+def checked(folder: Path, name: str, *options: object) -> tuple[int, dict[str, Any]]:
+    done = run_harness(
+        folder, "check", "--app", f"{name}:app", "--cwd", FORKED, "--python", sys.executable, "--json", *options,
+        PYTHONDONTWRITEBYTECODE="1",
+    )  # fmt: skip
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def errors(answer: dict[str, Any]) -> list[str]:
+    return [one["rule"] for one in answer["findings"] if one["level"] == "error"]
+
+
+def test_there_are_twenty_modules_and_half_of_them_break() -> None:
+    assert len(MODULES) >= 20
+    assert {path.stem for path in MODULES if is_broken(path)} == set(RULES)
+    assert 10 <= len(RULES) <= len(MODULES) - 10
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_an_error_is_found_in_what_a_fork_breaks_and_in_nothing_else(path: Path, tmp_path: Path) -> None:
+    code, answer = checked(tmp_path, path.stem)
+    found = errors(answer)
+    assert (code, bool(found)) == ((Exit.BREAKS, True) if is_broken(path) else (Exit.DONE, False)), answer["findings"]
+    assert RULES.get(path.stem) in [*found, None]
+    assert answer["breaks"] == is_broken(path)
+    assert answer["imported"]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_that_does_not_come_back_from_a_child_is_proof(name: str, tmp_path: Path) -> None:
+    row, shows = CALLS[name]
+    assert shows == is_broken(FORKED / f"{name}.py")
+    arguments = tmp_path / "rows.json"
+    arguments.write_text(json.dumps([row]))
+    task = task_of(FORKED / f"{name}.py")
+    code, answer = checked(tmp_path, name, "--task", task, "--args", arguments)
+    assert ("call-in-child" in errors(answer)) == shows, answer["findings"]
+    assert code == (Exit.BREAKS if shows else Exit.DONE)
+    assert answer["called"] == task
+
+
+def task_of(path: Path) -> str:
+    keywords = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.keyword) and node.arg == "name"]
+    names = [str(one.value.value) for one in keywords if isinstance(one.value, ast.Constant)]
+    return next(name for name in names if name.startswith(f"{path.stem}."))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--app", "nowhere:app"], Exit.BAD_INPUT, "no module 'nowhere'"),
+        (["--app", "batcher:wrong"], Exit.BAD_INPUT, "wrong"),
+        (["--app", "batcher:app", "--task", "batcher.add"], Exit.BAD_INPUT, "--args"),
+        (["--app", "batcher:app", "--python", "no-such-python"], Exit.BAD_INPUT, "no such program"),
+    ],
+)
+def test_what_cannot_be_checked_is_told_in_a_line(options: Sequence[str], code: Exit, said: str, tmp_path: Path) -> None:
+    done = run_harness(tmp_path, "check", "--cwd", FORKED, "--python", sys.executable, *options)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,311 @@
+"""What `harness check` makes of the look at a fork and of calls, over plain values; and its answer as text, JSON and SARIF."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from harness import cli
+from harness.applications.check import calls, finding, lost, sarif, screen
+from harness.applications.check.answer import Checked
+from harness.applications.check.calls import Side, Sides
+from harness.applications.check.finding import Finding, Level
+from harness.applications.check.lost import linked
+from tests.doc_pages import DOCS
+
+APP = textwrap.dedent(
+    """\
+    READY = make()
+    def fetch():
+        READY.set()
+    def predict(x):
+        READY.wait(timeout=8)
+    """
+)
+
+
+def looked(**more: Any) -> dict[str, Any]:
+    empty: dict[str, Any] = {
+        "threads": [], "native": [], "libraries": [], "pools": [], "packages": {}, "at_fork": [], "child": {}, "glances": 16,
+        "imports": [], "locks": [], "connections": [],
+    }  # fmt: skip
+    return {**empty, **more}
+
+
+def thread(file: Path, **more: Any) -> dict[str, Any]:
+    base = {"ident": 7, "name": "loader", "kind": "threading.Thread", "target": "fetch", "by": [[str(file), 9, "<module>"]]}
+    return {**base, "stands": [[str(file), 3, "fetch"]], "shared": [], **more}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.py"
+    path.write_text(APP)
+    return path
+
+
+def event(file: Path, *, is_set: bool) -> dict[str, Any]:
+    state = {"set": is_set}
+    where = {"tasks": [[str(file), 4, "predict"]], "thread": [[str(file), 2, "fetch"]]}
+    return {"label": "shop.READY", "kind": "Event", "state": state, **where}
+
+
+def test_a_task_that_waits_for_what_a_lost_thread_sets_is_an_error(file: Path) -> None:
+    (found,) = lost.found(looked(threads=[thread(file, shared=[event(file, is_set=False)])]), file.parent)
+    assert (found.rule, found.level, found.place) == ("lost-thread", Level.ERROR, "shop.py:9")
+    assert "8 s in vain" in found.what
+
+
+def test_what_is_set_already_is_no_error(file: Path) -> None:
+    (found,) = lost.found(looked(threads=[thread(file, shared=[event(file, is_set=True)])]), file.parent)
+    assert (found.rule, found.level) == ("lost-thread", Level.NOTE)
+
+
+@pytest.mark.parametrize("child", [{"renewed": ["shop.READY"]}, {"threads": [["threading.Thread", "fetch"]]}])
+def test_what_a_child_makes_anew_is_not_lost(file: Path, child: dict[str, Any]) -> None:
+    found = lost.found(looked(threads=[thread(file, shared=[event(file, is_set=False)])], child=child), file.parent)
+    assert [one for one in found if one.level is Level.ERROR] == []
+
+
+@pytest.mark.parametrize(("tasks", "level"), [(True, Level.ERROR), (False, Level.WARNING)])
+def test_a_held_lock_is_an_error_if_a_task_takes_it(file: Path, tasks: bool, level: Level) -> None:
+    where = [[str(file), 4, "predict"]] if tasks else []
+    lock = {"label": "shop.GUARD", "ident": 7, "file": str(file), "line": 3, "times": 15, "in_child": True, "tasks": where}
+    (found,) = lost.found(looked(threads=[thread(file)], locks=[lock]), file.parent)
+    assert (found.rule, found.level) == ("held-lock", level)
+    assert "15 of 16 glances" in found.evidence[0]
+
+
+@pytest.mark.parametrize(
+    ("library", "packages", "level"),
+    [
+        ("/v/site-packages/tensorflow/libtensorflow_framework.so.2", {"keras": "shop.MODEL"}, Level.ERROR),
+        ("/v/site-packages/tensorflow/libtensorflow_framework.so.2", {"requests": "shop.HTTP"}, Level.WARNING),
+        ("/v/site-packages/torch/lib/libtorch_cpu.so", {"torch": "shop.NET"}, Level.WARNING),
+        ("/v/site-packages/numpy.libs/libscipy_openblas64_.so", {"numpy": "shop.np"}, Level.NOTE),
+        ("/opt/vendor/libdevice.so", {}, Level.NOTE),
+    ],
+)
+def test_only_an_engine_that_was_seen_to_hang_is_an_error(
+    tmp_path: Path, library: str, packages: dict[str, str], level: Level
+) -> None:
+    native = [{"tid": 5, "name": "worker", "library": library}]
+    (found,) = lost.found(looked(native=native, packages=packages), tmp_path)
+    assert (found.rule, found.level) == ("lost-engine", level)
+
+
+def test_a_connection_is_an_error_if_tasks_reach_it(file: Path) -> None:
+    what = ["TCP", "10.0.0.5:6379", "established"]
+    each = [{"descriptor": 4, "what": what, "reached": "shop.READY.sock"}, {"descriptor": 5, "what": what, "reached": ""}]
+    found = lost.found(looked(connections=each), file.parent)
+    assert [(one.level, one.place) for one in found] == [(Level.ERROR, "shop.py:1"), (Level.NOTE, "")]
+
+
+def test_a_file_that_is_no_library_needs_none(file: Path) -> None:
+    assert linked.needed(str(file)) == ()
+
+
+# Calls
+
+
+def side(**more: Any) -> Side:
+    return Side(pid=1, **more)
+
+
+def test_a_child_is_stuck_if_it_waits_for_long_without_any_cpu() -> None:
+    alone = side(took_s={0: 0.1}, ended=True)
+    idle = [(float(second), 1.0) for second in range(10)]
+    busy = [(float(second), 0.5 * second) for second in range(10)]
+    assert calls.is_stuck(side(at=0, begun_s=0.0, cpu=idle), alone, now_s=9.0)
+    assert not calls.is_stuck(side(at=0, begun_s=0.0, cpu=busy), alone, now_s=9.0)
+    assert not calls.is_stuck(side(at=0, begun_s=6.0, cpu=idle), alone, now_s=9.0)
+    assert not calls.is_stuck(side(at=None, begun_s=0.0, cpu=idle), alone, now_s=9.0)
+
+
+def test_a_child_is_not_stuck_while_nobody_knows_how_long_the_call_takes() -> None:
+    idle = [(float(second), 1.0) for second in range(100)]
+    assert not calls.is_stuck(side(at=0, cpu=idle), side(at=0), now_s=99.0)
+
+
+def row(answer: Any, *, error: str = "") -> dict[str, Any]:
+    return {"row": 0, "error": error, "payload": json.dumps({"result": answer}), "took_s": 0.1}
+
+
+def sides(alone: list[dict[str, Any]], child: list[dict[str, Any]]) -> Sides:
+    children = {number: side(rows=child, ended=True) for number in range(calls.CHILDREN)}
+    return Sides(alone=side(rows=alone, ended=True, took_s={0: 0.1}), children=children)
+
+
+def judged(both: Sides, second: Any = None) -> list[Finding]:
+    return calls.judged(both, "shop.predict", 60.0, lambda: [] if second is None else [(0, second)])
+
+
+def test_the_same_answers_say_nothing() -> None:
+    assert judged(sides([row(3), row(3)], [row(3)])) == []
+
+
+def test_another_answer_is_an_error_if_a_second_process_agrees_with_the_first() -> None:
+    (found,) = judged(sides([row({"n": 3}), row({"n": 3})], [row({"n": 4})]), {"n": 3})
+    assert (found.rule, found.level) == ("call-in-child", Level.ERROR)
+    assert judged(sides([row({"n": 3}), row({"n": 3})], [row({"n": 4})]), {"n": 5}) == []
+
+
+def test_what_differs_from_call_to_call_is_not_compared() -> None:
+    assert judged(sides([row(0.1), row(0.2)], [row(0.3)]), 0.1) == []
+
+
+def test_an_error_in_a_child_alone_is_an_error() -> None:
+    (found,) = judged(sides([row(3)], [row(None, error="OSError: closed")]))
+    assert "OSError: closed" in found.what
+    assert judged(sides([row(None, error="OSError: closed")], [row(None, error="OSError: closed")])) == []
+
+
+def test_a_call_that_never_returns_without_a_fork_is_no_error() -> None:
+    both = Sides(alone=side(at=0), children={0: side(at=0)})
+    assert [one.level for one in judged(both)] == [Level.NOTE]
+
+
+# The answer
+
+SARIF: dict[str, Any] = {
+    "type": "object",
+    "required": ["version", "$schema", "runs"],
+    "properties": {
+        "version": {"const": "2.1.0"},
+        "runs": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["tool", "results"],
+                "additionalProperties": False,
+                "properties": {
+                    "tool": {"$ref": "#/$defs/tool"},
+                    "results": {"type": "array", "items": {"$ref": "#/$defs/result"}},
+                },
+            },
+        },
+    },
+    "$defs": {
+        "text": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}}},
+        "tool": {
+            "type": "object",
+            "required": ["driver"],
+            "properties": {
+                "driver": {
+                    "type": "object",
+                    "required": ["name", "rules"],
+                    "properties": {"rules": {"type": "array", "items": {"$ref": "#/$defs/rule"}}},
+                }
+            },
+        },
+        "rule": {
+            "type": "object",
+            "required": ["id", "shortDescription", "help"],
+            "properties": {"shortDescription": {"$ref": "#/$defs/text"}, "help": {"$ref": "#/$defs/text"}},
+        },
+        "result": {
+            "type": "object",
+            "required": ["ruleId", "ruleIndex", "level", "message", "locations", "partialFingerprints"],
+            "additionalProperties": False,
+            "properties": {
+                "ruleId": {"type": "string"},
+                "ruleIndex": {"type": "integer", "minimum": 0},
+                "level": {"enum": ["none", "note", "warning", "error"]},
+                "message": {"$ref": "#/$defs/text"},
+                "partialFingerprints": {"type": "object", "additionalProperties": {"type": "string"}},
+                "locations": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "required": ["physicalLocation"],
+                        "properties": {
+                            "physicalLocation": {
+                                "type": "object",
+                                "required": ["artifactLocation", "region"],
+                                "properties": {
+                                    "artifactLocation": {
+                                        "type": "object",
+                                        "required": ["uri"],
+                                        "properties": {"uri": {"type": "string", "pattern": "^[^/]"}},
+                                    },
+                                    "region": {
+                                        "type": "object",
+                                        "properties": {"startLine": {"type": "integer", "minimum": 1}},
+                                    },
+                                },
+                            }
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+ERROR = Finding(
+    rule="held-lock", level=Level.ERROR, file="shop.py", line=9, what="a lock is held", todo="move it", evidence=("so",)
+)
+NOTE = Finding(rule="shared-memory", level=Level.NOTE, what="memory is shared", todo="nothing")
+WARNING = Finding(rule="result-in-task", level=Level.WARNING, file="shop.py", line=3, what="a task waits", todo="use a chain")
+
+
+def checked(*findings: Finding, imported: bool = True) -> Checked:
+    return Checked(app="shop:app", findings=tuple(finding.sorted_(findings)), files=1, imported=imported)
+
+
+def test_the_sarif_has_what_code_scanning_asks_for() -> None:
+    log = sarif.log(checked(NOTE, ERROR, WARNING), "shop.py")
+    jsonschema.validate(json.loads(json.dumps(log)), SARIF)
+    (run,) = log["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert [rules[one["ruleIndex"]] for one in run["results"]] == [one["ruleId"] for one in run["results"]]
+    assert [one["level"] for one in run["results"]] == ["error", "warning", "note"]
+    assert len({one["partialFingerprints"]["harness/v1"] for one in run["results"]}) == len(run["results"])
+
+
+def test_the_schema_of_the_test_refuses_a_level_that_there_is_not() -> None:
+    log = sarif.log(checked(ERROR), "shop.py")
+    log["runs"][0]["results"][0]["level"] = "grave"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(log, SARIF)
+
+
+@pytest.mark.parametrize(
+    ("answer", "first"),
+    [
+        (checked(ERROR, NOTE), "prefork by fork will break it: a lock is held"),
+        (checked(NOTE, WARNING), "nothing that a fork breaks was found (not a proof)"),
+        (checked(), "nothing that a fork breaks was found (not a proof)"),
+    ],
+)
+def test_the_first_line_is_the_answer(answer: Checked, first: str) -> None:
+    assert screen.text(answer).splitlines()[0] == first
+    assert screen.as_json(answer)["answer"] == first
+
+
+def test_the_text_is_80_columns_wide() -> None:
+    long = Finding(rule="held-lock", level=Level.ERROR, what="much to say " * 30, todo="do it " * 40, evidence=("seen " * 40,))
+    assert max(map(len, screen.text(checked(long)).splitlines())) <= screen.WIDTH
+
+
+def test_each_rule_has_its_heading_on_the_page() -> None:
+    page = (DOCS / "reference" / "check.md").read_text()
+    headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")]
+    assert headings == list(finding.RULES)
+
+
+def test_the_hook_of_pre_commit_is_a_command_that_there_is() -> None:
+    import yaml
+
+    (hook,) = yaml.safe_load((DOCS.parent / ".pre-commit-hooks.yaml").read_text())
+    assert hook["entry"].split()[:2] == ["harness", "check"]
+    assert "--static" in hook["entry"]
+    assert hook["entry"].split()[1] in cli.VERBS
+    assert hook["pass_filenames"] is False

@@ -1,0 +1,142 @@
+"""What `harness check` sees in the source alone: small modules as text, each with the rule that it is about, or with none."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from harness.applications.check import answer, finding, functions, modules, screen, static
+from harness.applications.check.finding import Level
+from harness.applications.check.modules import Source
+from harness.errors import BadInput
+
+CELERY = "from celery import Celery\napp = Celery('shop', broker='redis://localhost')\n"
+
+FOUND = [
+    ("model-at-import", 2, "from tensorflow import keras\nMODEL = keras.models.load_model('m.keras')\n"),
+    ("model-at-import", 4, "import torch\ndef load():\n    return torch.load('w')\nNET = load()\n"),
+    ("model-at-import", 5, "import onnxruntime as ort\nclass Net:\n    def __init__(self):\n"
+     "        self.s = ort.InferenceSession('m')\nNET = Net()\n"),
+    ("engine-at-import", 2, "import faiss\nINDEX = faiss.IndexFlatL2(64)\n"),
+    ("client-at-import", 2, "import psycopg2\nDB = psycopg2.connect('dbname=shop')\n"),
+    ("client-at-import", 2, "from redis import Redis\nSTORE = Redis(single_connection_client=True)\n"),
+    ("pool-at-import", 2, "from concurrent.futures import ThreadPoolExecutor as Pool\nCREW = Pool(4)\n"),
+    ("thread-at-import", 2, "import threading\nthreading.Thread(target=print, daemon=True).start()\n"),
+    ("thread-at-import", 3, "from threading import Timer\nCLOCK = Timer(5, print)\nCLOCK.start()\n"),
+    ("lock-at-import", 2, "import threading\nGUARD = threading.Lock()\nthreading.Thread(target=print).start()\n"),
+    ("loop-at-import", 2, "import asyncio\nLOOP = asyncio.new_event_loop()\n"),
+    ("model-in-task-init", 4, "import joblib, celery\nclass Predict(celery.Task):\n"
+     "    def __init__(self):\n        self.m = joblib.load('m')\n"),
+    ("start-window", 5, "from celery.signals import worker_process_init\nimport joblib\n"
+     "@worker_process_init.connect\ndef load(**_):\n    joblib.load('m')\n"),
+    ("result-in-task", 3, "@app.task\ndef report(x):\n    return part.delay(x).get()\n"),
+    ("result-in-task", 4, "@app.task\ndef report(x):\n    sent = part.apply_async((x,))\n    return sent.get(timeout=5)\n"),
+    ("processes-in-task", 4, "import multiprocessing\n@app.task\ndef spread(x):\n"
+     "    with multiprocessing.Pool(4) as pool:\n        return pool.map(len, x)\n"),
+    ("limit-not-kept", 2, "app.conf.worker_pool = 'threads'\n@app.task(time_limit=30)\ndef slow(x):\n    return x\n"),
+    ("limit-not-kept", 1, "app.conf.update(task_soft_time_limit=9, worker_pool='gevent')\n"),
+    ("visibility-timeout", 1, "@app.task(time_limit=2 * 60 * 60)\ndef long(x):\n    return x\n"),
+    ("visibility-timeout", 3, "app.conf.broker_transport_options = {'visibility_timeout': 600}\n"
+     "def later():\n    part.apply_async((1,), countdown=3600)\n"),
+]  # fmt: skip
+SILENT = [
+    "import tensorflow\n@app.task\ndef predict(x):\n    return tensorflow.keras.models.load_model('m').predict(x)\n",
+    "import torch\nif __name__ == '__main__':\n    NET = torch.load('w')\n",
+    "import threading\nGUARD = threading.Lock()\n@app.task\ndef add(x):\n    with GUARD:\n        return x\n",
+    "@app.task\ndef look_up(x):\n    return {'a': 1}.get(x)\n",
+    "@app.task\ndef later(x):\n    part.delay(x)\n",
+    "def start():\n    import threading\n    threading.Thread(target=print).start()\n",
+    "@app.task(time_limit=30)\ndef slow(x):\n    return x\n",
+    "app.conf.worker_pool = 'gevent'\n@app.task(time_limit=30)\ndef slow(x):\n    return x\n",
+    "app.conf.worker_proc_alive_timeout = 90\nfrom celery.signals import worker_process_init\nimport joblib\n"
+    "@worker_process_init.connect\ndef load(**_):\n    joblib.load('m')\n",
+    "import multiprocessing\n@app.task\ndef spread(x):\n    return multiprocessing.cpu_count()\n",
+]  # fmt: skip
+
+
+def source(text: str, *, head: str = CELERY) -> Source:
+    return Source(path="shop.py", module="shop", text=head + text, tree=ast.parse(head + text))
+
+
+@pytest.mark.parametrize(("rule", "line", "text"), FOUND, ids=[f"{rule}-{place}" for place, (rule, _, _) in enumerate(FOUND)])
+def test_a_rule_finds_its_line(rule: str, line: int, text: str) -> None:
+    found = static.found([source(text)])
+    places = {(one.rule, one.line - CELERY.count("\n")) for one in found}
+    assert (rule, line) in places, found
+
+
+@pytest.mark.parametrize("text", SILENT)
+def test_nothing_is_found_in_what_is_fine(text: str) -> None:
+    assert static.found([source(text)]) == []
+
+
+def test_each_rule_of_the_source_has_an_example() -> None:
+    assert {rule.name for rule in finding.RULES.values() if rule.static} == {rule for rule, _, _ in FOUND}
+
+
+def test_the_source_alone_never_makes_an_error() -> None:
+    assert {one.level for _, _, text in FOUND for one in static.found([source(text)])} <= {Level.WARNING, Level.NOTE}
+
+
+def test_only_the_modules_that_the_application_imports_are_read(tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    (package / "tasks").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "app.py").write_text(
+        "from celery import Celery\nfrom .prices import PRICE\napp = Celery(include=['shop.tasks.daily'])\n"
+    )
+    (package / "prices.py").write_text("from shop import deep\nPRICE = 1\n")
+    (package / "deep.py").write_text("import json\n")
+    (package / "tasks" / "__init__.py").write_text("")
+    (package / "tasks" / "daily.py").write_text("")
+    (package / "unused.py").write_text("")
+    (package / "broken.py").write_text("def (\n")
+    found = {one.path for one in modules.sources("shop.app:app", tmp_path)}
+    assert found == {
+        "shop/__init__.py", "shop/app.py", "shop/prices.py", "shop/deep.py", "shop/tasks/__init__.py", "shop/tasks/daily.py",
+    }  # fmt: skip
+
+
+def test_an_application_without_a_module_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no module 'shop'"):
+        modules.sources("shop:app", tmp_path)
+
+
+def test_the_answer_of_the_source_alone_claims_no_more(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(CELERY + FOUND[0][2])
+    told = screen.text(answer.of_source("shop:app", tmp_path))
+    assert "not imported" in told.splitlines()[0]
+    assert "shop.py:4 [model-at-import]" in told
+    assert max(map(len, told.splitlines())) <= screen.WIDTH
+
+
+REPLIES = [
+    ("def ask(x):\n    reply = Future()\n    INBOX.put((x, reply))\n    return reply.result()\n", True),
+    ("def ask(x):\n    done = Event()\n    INBOX[x] = done\n    done.wait()\n", True),
+    ("def ask(x):\n    reply = Future()\n    INBOX.put((x, reply))\n    return reply\n", True),
+    ("def ask(x):\n    done = Event()\n    OTHER[x] = done\n    done.wait()\n", False),
+    ("def ask(x):\n    INBOX.put(x)\n    return CACHE.get(x)\n", False),
+]
+
+
+@pytest.mark.parametrize(("text", "waits"), REPLIES)
+def test_a_wait_for_an_answer_is_one_for_what_was_handed_over(text: str, waits: bool) -> None:
+    assert functions.waits_for_reply(ast.parse(text).body[0], "INBOX") == waits
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("q.put(x)", True),
+        ("q.put(x, False)", False),
+        ("q.put(x, block=False)", False),
+        ("q.get()", True),
+        ("q.get(False)", False),
+    ],
+)
+def test_what_asks_not_to_wait_does_not(text: str, blocks: bool) -> None:
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert functions.blocks(call) == blocks
