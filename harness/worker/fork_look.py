@@ -86,12 +86,12 @@ def threads(tasks, own):
         thread = known.get(ident)
         if ident == threading.get_ident():
             continue
-        told = {"ident": ident, "name": "a thread without a name", "daemon": True, "kind": "", "target": "", "by": [], "shared": [],
+        told = {"ident": ident, "name": "a thread without a name", "kind": "", "target": "", "by": [], "shared": [],
                 "stands": recorded.stack(now[ident])[:MOST_STACK]}  # fmt: skip
         if thread is not None:
             kind, target = who(thread)
             told.update(
-                name=thread.name, daemon=thread.daemon, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
+                name=thread.name, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
                 shared=shared_objects.shared(tasks, of_thread(thread, own)),
             )  # fmt: skip
         found.append(told)
