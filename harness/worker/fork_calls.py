@@ -76,7 +76,7 @@ def in_children(app, spec, fork, say):
             _child(app, spec, writer, gate)
         os.close(writer)
         pipes[reader] = number
-        say(child=number, pid=pid)
+        say(caller=number, pid=pid)
     os.close(opener)  # they begin
     poll, rest = select.poll(), dict.fromkeys(pipes, b"")
     for reader in pipes:
@@ -87,10 +87,10 @@ def in_children(app, spec, fork, say):
             lines = (rest[reader] + data).split(b"\n")
             rest[reader] = lines.pop()
             for line in lines:
-                say(child=pipes[reader], **json.loads(line.decode()))
+                say(caller=pipes[reader], **json.loads(line.decode()))
             if not data:
                 poll.unregister(reader)
-                say(child=pipes.pop(reader), ended=True)
+                say(caller=pipes.pop(reader), ended=True)
 
 
 def _child(app, spec, writer, gate):
@@ -109,8 +109,8 @@ def _child(app, spec, writer, gate):
 
 def alone(app, spec, say):
     """The same calls in this process, which forks nothing."""
-    say(child=-1, pid=os.getpid())
-    say(child=-1, starts=True)
+    say(caller=-1, pid=os.getpid())
+    say(caller=-1, starts=True)
     begun_as_child(app)
-    call_all(app, spec, lambda line: say(child=-1, **line), TIMES_ALONE)
-    say(child=-1, ended=True)
+    call_all(app, spec, lambda line: say(caller=-1, **line), TIMES_ALONE)
+    say(caller=-1, ended=True)

@@ -92,7 +92,8 @@ def threads(tasks, own):
             kind, target = who(thread)
             told.update(
                 name=thread.name, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
-                shared=shared_objects.shared(tasks, of_thread(thread, own)),
+                shared=shared_objects.shared(tasks, of_thread(thread, own))
+                + shared_objects.owned(tasks, getattr(thread, "_target", None)),
             )  # fmt: skip
         found.append(told)
     return found
@@ -193,7 +194,8 @@ def held_lock(entry, locked, tasks):
     lock, ident, file, line, times = entry
     label, _, users = tasks.objects.get(id(lock), ("", None, {}))
     return {"label": label, "ident": ident, "file": file, "line": line, "times": times, "in_child": locked,
-            "kind": type(lock).__name__, "tasks": [shared_objects.place(code) for code in users.values()]}  # fmt: skip
+            "kind": type(lock).__name__, "tasks": [shared_objects.place(code) for code in users.values()],
+            "aware": shared_objects.looks_at_pids(tasks, users)}  # fmt: skip
 
 
 def imported(app, own, worker_failed, took_s):

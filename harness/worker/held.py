@@ -35,7 +35,7 @@ def held_by_others(reached):
     for ident, frame in list(sys._current_frames().items()):
         depth = 0
         while ident != me and frame is not None and depth < MOST_FRAMES:
-            for lock, line in _entered(frame):
+            for lock, line in _entered(frame, ident):
                 found[id(lock)] = (lock, ident, frame.f_code.co_filename, line)
             frame, depth = frame.f_back, depth + 1
     for lock in reached:
@@ -58,7 +58,7 @@ def imports_of_others():
     return found
 
 
-def _entered(frame):
+def _entered(frame, ident):
     """(lock, line) of the `with` statements in whose body a frame stands, if it is locked."""
     file = frame.f_code.co_filename
     if file.startswith(("<", STDLIB + os.sep)) and "site-packages" not in file:
@@ -67,21 +67,8 @@ def _entered(frame):
         if begin <= frame.f_lineno <= end:
             lock = _named(frame, parts)
             lock = getattr(lock, "_lock", None) if type(lock) is threading.Condition else lock
-            if type(lock) in LOCKS and is_locked(lock) and owner(lock) in (0, _ident(frame)):
+            if type(lock) in LOCKS and is_locked(lock) and owner(lock) in (0, ident):
                 yield lock, line
-
-
-def _ident(frame):
-    inner = [ident for ident, top in sys._current_frames().items() if _has(top, frame)]
-    return inner[0] if inner else 0
-
-
-def _has(top, frame):
-    while top is not None:
-        if top is frame:
-            return True
-        top = top.f_back
-    return False
 
 
 def _named(frame, parts):

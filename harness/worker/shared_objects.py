@@ -79,8 +79,25 @@ def place(code):
     return [code.co_filename, code.co_firstlineno, code.co_name]
 
 
+def looks_at_pids(tasks, users):
+    """Whether these functions, or a library's in the same file, ask for the process's id: they may know of forks."""
+    files = {code.co_filename for code in users.values() if not tasks.own(code.co_filename)}
+    asking = (code for code in tasks.functions.values() if "getpid" in reached.words(code)[0])
+    return any(code.co_filename in files or id(code) in users for code in asking)
+
+
+def owned(tasks, target):
+    """[what `shared` gives] of the object whose method a thread runs, if tasks use it."""
+    owner = getattr(target, "__self__", None)
+    label, _, users = tasks.objects.get(id(owner), ("", None, {})) if owner is not None else ("", None, {})
+    if not users or kind(owner):
+        return []
+    return [{"label": label, "kind": "owner", "state": {}, "tasks": [place(each) for each in users.values()], "thread": [],
+             "aware": looks_at_pids(tasks, users)}]  # fmt: skip
+
+
 def shared(tasks, thread):
-    """[{label, kind, state, tasks, thread}] of what both reach; the last two are the functions that name it."""
+    """[{label, kind, state, tasks, thread, aware}] of what both reach; `tasks` and `thread` are the functions that name it."""
     found = []
     for number, (label, value, users) in tasks.objects.items():
         if number not in thread.objects or not kind(value) or not users:
@@ -91,6 +108,7 @@ def shared(tasks, thread):
         found.append({
             "label": label, "kind": kind(value), "state": state(value),
             "tasks": [place(each) for each in users.values()], "thread": [place(each) for each in theirs.values()],
+            "aware": looks_at_pids(tasks, users),
         })  # fmt: skip
     return found
 

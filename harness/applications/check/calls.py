@@ -94,8 +94,8 @@ class Sides:
         """Take what came since; `seen`: how many lines of each were taken."""
         for place, one in enumerate(answers):
             for line in one.lines[seen.get(place, 0) :]:
-                if "child" in line:
-                    number = line["child"]
+                if "caller" in line:
+                    number = line["caller"]
                     side = self.alone if number == ALONE else self.children.setdefault(number, Side())
                     side.take(line, now_s)
             seen[place] = len(one.lines)

@@ -14,6 +14,7 @@ from harness.applications.check.answer import Checked
 from harness.applications.check.asked import Question
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.static import limits
+from harness.texts import few, visible
 
 AT_IMPORT = ("thread-at-import", "pool-at-import", "client-at-import", "engine-at-import", "model-at-import")
 
@@ -82,15 +83,25 @@ def _limits(told: dict[str, Any], folder: Path) -> list[Finding]:
     return found
 
 
+def _heard(one: Sequence[Any], folder: Path) -> str:
+    return visible(f"{one[1]} ({lost.words.short(one[2][0], folder)}:{one[2][1]})")
+
+
+def _is_no_pythons(file: str, question: Question) -> bool:
+    return "site-packages" in file or lost.words.is_own(file, question.folder)
+
+
 def _notes(told: dict[str, Any], looked: dict[str, Any], question: Question) -> tuple[str, ...]:
     said = []
     if told["pool_settings"]:
         said.append(f"{told['pool_settings'][0].partition(' and beats')[0]}: it forks only if that is changed")
     if told["worker_failed"]:
         said.append(f"its worker could not be made ({told['worker_failed']}), so only its signals were sent")
-    handlers = {where for when, where, _ in looked["at_fork"] if when == "after_in_child"}
-    if handlers:
-        said.append(f"{len(handlers)} handlers of Python's run in a child after the fork")
+    hearing = sorted(
+        {_heard(one, question.folder) for one in looked["at_fork"] if one[2] and _is_no_pythons(one[2][0], question)}
+    )
+    if hearing:
+        said.append(f"asked Python to be told of a fork: {few(hearing)}")
     if not question.task:
         said.append("no task was called: with --task and --args it is called in a forked child and without a fork")
     return tuple(said)

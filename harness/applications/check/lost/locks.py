@@ -39,10 +39,11 @@ def _lock(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path) -> Fi
     child = "and the forked child has it locked" if one["in_child"] else "though not at the moment of our fork"
     evidence = f"held by the thread {words.name(thread)}{where} in {one['times']} of {looked['glances']} glances, {child}"
     begin = f"the thread {words.name(thread)} holds the lock {label} as the main process forks"
-    if one["tasks"]:
+    if one["tasks"] and not one.get("aware"):
         what = f"{begin}: a child that wants it waits for ever, and {words.users(one['tasks'], folder)} takes it"
         return _finding(thread, folder, Level.ERROR, what, evidence)
-    return _finding(thread, folder, Level.WARNING, f"{begin}; no task is seen to take it", evidence)
+    taken = "whoever takes it may know of forks" if one["tasks"] else "no task is seen to take it"
+    return _finding(thread, folder, Level.WARNING, f"{begin}; {taken}", evidence)
 
 
 def _of_nobody(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path, label: str) -> Finding | None:

@@ -55,6 +55,8 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
     level, what = JUDGES[shared["kind"]](shared, named, tasks, theirs) if shared["kind"] in JUDGES else NOTHING
     if level is None:
         return None
+    if shared.get("aware") and level is Level.ERROR:
+        level, what = Level.WARNING, f"{what}, unless it looks at the process's id for that"
     file, line = words.own_place(thread["by"], folder)
     told = what.format(
         thread=words.name(thread), label=visible(str(shared["label"])), user=words.users(shared["tasks"], folder)
@@ -115,6 +117,13 @@ def _container(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Node
     return NOTHING
 
 
+def _owner(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
+    return (
+        Level.WARNING,
+        f"the thread {{thread}} of {{label}} {STAYS}: what it does there for {{user}}, it does not do in a child",
+    )
+
+
 JUDGES: Mapping[str, Callable[[Mapping[str, Any], str, Nodes, Nodes], Judged]] = {
     "Event": _event,
     "Condition": _told(("wait", "wait_for"), ("notify", "notify_all"), "notifies"),
@@ -123,4 +132,5 @@ JUDGES: Mapping[str, Callable[[Mapping[str, Any], str, Nodes, Nodes], Judged]] =
     "Queue": _queue,
     "SimpleQueue": _queue,
     "container": _container,
+    "owner": _owner,
 }
