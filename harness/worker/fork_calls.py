@@ -7,8 +7,11 @@ rows, and ends by `os._exit`. Nobody waits for it longer than the driver wants. 
 import hashlib
 import json
 import os
-import select
-import time
+
+# taken before the application may patch them, as gevent and eventlet do
+from os import fork
+from select import poll
+from time import monotonic
 
 from harness.worker import their_app
 
@@ -33,18 +36,18 @@ def begun_as_child(app):
 
 def call_all(app, spec, write, times=1):
     """Call the rows in turn, and write what each call gave, one dict each."""
-    task, until = their_app.called(app, spec["task"]), time.monotonic() + FOR_S
+    task, until = their_app.called(app, spec["task"]), monotonic() + FOR_S
     for turn in range(times):
         for number, row in enumerate(spec["rows"]):
-            if (turn or number) and time.monotonic() > until:
+            if (turn or number) and monotonic() > until:
                 return
             write({"begins": number})
-            begun = time.monotonic()
+            begun = monotonic()
             error, payload = their_app.stored(applied(task, row), app.conf.result_serializer)
             text = json.dumps(payload)
             if len(text) > MOST_TEXT:
                 payload = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-            write({"row": number, "error": error, "payload": payload, "took_s": time.monotonic() - begun})
+            write({"row": number, "error": error, "payload": payload, "took_s": monotonic() - begun})
 
 
 def applied(task, row):
@@ -65,7 +68,7 @@ class Ended:
         return False
 
 
-def in_children(app, spec, fork, say):
+def in_children(app, spec, say):
     """Fork so many children, let them begin together, and pass on what they tell until the last one has ended."""
     pipes, (gate, opener) = {}, os.pipe()
     for number in range(spec["forks"]):
@@ -78,18 +81,18 @@ def in_children(app, spec, fork, say):
         pipes[reader] = number
         say(caller=number, pid=pid)
     os.close(opener)  # they begin
-    poll, rest = select.poll(), dict.fromkeys(pipes, b"")
+    ready, rest = poll(), dict.fromkeys(pipes, b"")
     for reader in pipes:
-        poll.register(reader)
+        ready.register(reader)
     while pipes:
-        for reader, _ in poll.poll():
+        for reader, _ in ready.poll():
             data = os.read(reader, 65536)
             lines = (rest[reader] + data).split(b"\n")
             rest[reader] = lines.pop()
             for line in lines:
                 say(caller=pipes[reader], **json.loads(line.decode()))
             if not data:
-                poll.unregister(reader)
+                ready.unregister(reader)
                 say(caller=pipes.pop(reader), ended=True)
 
 

@@ -9,12 +9,16 @@ SPEC: contract.CHECK_SPEC_KEYS. Python 3.7, standard library only.
 
 import json
 import os
-import select
 import sys
 import threading
-import time
 import traceback
 import weakref
+
+# taken before the application may patch them, as gevent and eventlet do
+from os import fork, waitpid
+from select import select
+from threading import get_ident
+from time import monotonic, sleep
 
 from harness.worker import fork_calls, held, own_process, own_settings, reached, recorded, shared_objects, their_app
 
@@ -84,7 +88,7 @@ def threads(tasks, own):
     known = {thread.ident: thread for thread in threading.enumerate()}
     for ident in now:
         thread = known.get(ident)
-        if ident == threading.get_ident():
+        if ident == get_ident():
             continue
         told = {"ident": ident, "name": "a thread without a name", "kind": "", "target": "", "by": [], "shared": [],
                 "stands": recorded.stack(now[ident])[:MOST_STACK]}  # fmt: skip
@@ -109,7 +113,7 @@ def glances(tasks):
             entry[4] += 1
         for name, ident in held.imports_of_others().items():
             imports.setdefault(name, [ident, 0])[1] += 1
-        time.sleep(GLANCE_S)
+        sleep(GLANCE_S)
     for lock in locks:  # locked, and nobody is seen to hold it
         if held.is_locked(lock) and held.owner(lock) in (0,):
             found.setdefault(id(lock), [lock, 0, "", 0, 0])
@@ -123,7 +127,7 @@ def in_child(locks, labelled):
         "locked": [held.is_locked(lock) for lock in locks],
         "imports": sorted(held.imports_of_others()),
         "renewed": [label for label, value in labelled.items() if shared_objects.resolved(label, value) is not value],
-        "threads": [who(thread) for thread in threading.enumerate() if thread.ident != threading.get_ident()],
+        "threads": [who(thread) for thread in threading.enumerate() if thread.ident != get_ident()],
     }
 
 
@@ -133,7 +137,7 @@ def who(thread):
     return ["%s.%s" % (type(thread).__module__, type(thread).__name__), getattr(target, "__qualname__", "")]
 
 
-def forked_once(fork, locks, labelled, before):
+def forked_once(locks, labelled, before):
     """What the child of one fork has and shares, seen from its parent; it is ended before this returns."""
     (answers, answer), (gate, opener) = os.pipe(), os.pipe()
     parent_threads = own_process.tids("self")
@@ -146,7 +150,7 @@ def forked_once(fork, locks, labelled, before):
         finally:
             os._exit(0)
     os.close(answer)
-    ready = select.select([answers], [], [], CHILD_S)[0]
+    ready = select([answers], [], [], CHILD_S)[0]
     told = json.loads(os.read(answers, 1 << 20).decode() or "{}") if ready else {}
     told.update(
         answered=bool(ready), thread_count=len(own_process.tids(pid)), parent_thread_count=len(parent_threads),
@@ -157,11 +161,11 @@ def forked_once(fork, locks, labelled, before):
         os.close(each)
     if not ready:
         os.kill(pid, 9)
-    os.waitpid(pid, 0)
+    waitpid(pid, 0)
     return told
 
 
-def look(app, own, fork, before, say):
+def look(app, own, before, say):
     tasks = of_tasks(app, own)
     python = threads(tasks, own)
     native = own_process.native_threads()
@@ -169,7 +173,7 @@ def look(app, own, fork, before, say):
     chosen = list(locks.values())
     pipes = set(own_process.descriptors("self"))
     labelled = {label: value for label, value, users in tasks.objects.values() if users and shared_objects.kind(value)}
-    child = forked_once(fork, [entry[0] for entry in chosen], labelled, before)
+    child = forked_once([entry[0] for entry in chosen], labelled, before)
     opened = {number: where for number, where in child.pop("descriptors").items() if number in pipes}
     peers = own_process.peers()
     linked = {number: [where] + peers[where] for number, where in opened.items() if where in peers}
@@ -231,21 +235,21 @@ def main(spec_path, out_path):
     with open(spec_path) as file:
         spec = json.load(file)
     recorded.install()
-    fork, before, begun = os.fork, own_process.descriptors("self"), time.monotonic()
+    before, begun = own_process.descriptors("self"), monotonic()
     out = os.open(out_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def say(**told):
-        os.write(out, json.dumps(dict(told, at_s=time.monotonic() - begun), default=str).encode() + b"\n")
+        os.write(out, json.dumps(dict(told, at_s=monotonic() - begun), default=str).encode() + b"\n")
 
     try:
         app = their_app.found(spec["app"])
         failed = as_worker(app)
         own = reached.Own({os.getcwd(), home_of(app)})
-        say(imported=imported(app, own, failed, time.monotonic() - begun))
+        say(imported=imported(app, own, failed, monotonic() - begun))
         if spec["forks"]:
-            look(app, own, fork, before, say)
+            look(app, own, before, say)
         if spec["task"] and spec["forks"]:
-            fork_calls.in_children(app, spec, fork, say)
+            fork_calls.in_children(app, spec, say)
         elif spec["task"]:
             fork_calls.alone(app, spec, say)
         say(done=True)

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import threading
+from threading import get_ident  # before the application may patch it
 
 OWNER = re.compile(r"owner=(\d+)")
 LOCKS = (type(threading.Lock()), type(threading.RLock()))
@@ -31,7 +32,7 @@ def owner(lock):
 
 def held_by_others(reached):
     """[(lock, thread's ident, file, line)] of what other threads hold now; `reached`: further locks to ask for their owner."""
-    me, found = threading.get_ident(), {}
+    me, found = get_ident(), {}
     for ident, frame in list(sys._current_frames().items()):
         depth = 0
         while ident != me and frame is not None and depth < MOST_FRAMES:
@@ -53,7 +54,7 @@ def imports_of_others():
     for name, reference in list(getattr(bootstrap, "_module_locks", {}).items()):
         lock = reference()
         whose = getattr(lock, "owner", None)
-        if whose not in (None, threading.get_ident()):
+        if whose not in (None, get_ident()):
             found[name] = whose
     return found
 
