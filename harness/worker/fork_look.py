@@ -244,6 +244,8 @@ def main(spec_path, out_path):
     try:
         app = their_app.found(spec["app"])
         failed = as_worker(app)
+        if spec["task"]:
+            their_app.called(app, spec["task"])  # a wrong name is told before anything else
         own = reached.Own({os.getcwd(), home_of(app)})
         say(imported=imported(app, own, failed, monotonic() - begun))
         if spec["forks"]:

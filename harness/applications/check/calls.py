@@ -89,6 +89,7 @@ def is_stuck(child: Side, alone: Side, now_s: float) -> bool:
 class Sides:
     alone: Side
     children: dict[int, Side]
+    failed: str = ""  # why one of the processes told no more
 
     def read(self, answers: Iterable[Answers], seen: dict[int, int], now_s: float) -> None:
         """Take what came since; `seen`: how many lines of each were taken."""
@@ -98,6 +99,8 @@ class Sides:
                     number = line["caller"]
                     side = self.alone if number == ALONE else self.children.setdefault(number, Side())
                     side.take(line, now_s)
+                elif "failed" in line:
+                    self.failed = str(line["failed"])
             seen[place] = len(one.lines)
 
     def look(self, now_s: float) -> None:
@@ -124,7 +127,7 @@ def compared(forking: Answers, alone: Answers, limit_s: float, now: Callable[[],
         over = [one.over for one in (forking, alone)]
         sides.read((forking, alone), seen, now())
         sides.look(now())
-        if sides.decided or all(over):
+        if sides.decided or sides.failed or all(over):
             break
         time.sleep(LOOK_EVERY_S)
     for child in sides.children.values():
@@ -142,6 +145,8 @@ def _stands(pid: int) -> str:
 
 def judged(sides: Sides, task: str, limit_s: float, second: Callable[[], Sequence[tuple[int, Any]]]) -> list[Finding]:
     """What the two sides mean; `second`: the answers of one more process without a fork, asked for if they differ."""
+    if sides.failed:
+        return [_unknown(f"the calls were not made: a second import of the application failed ({sides.failed})")]
     if not sides.alone.rows and not sides.alone.ended:
         return [_unknown(f"{task} did not return without a fork, either, within {limit_s:g} s: nothing to compare")]
     stuck = [one for one in sides.children.values() if one.stuck]

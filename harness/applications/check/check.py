@@ -33,25 +33,34 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
             found = [*source.findings, *lost.found(looked, question.folder), *_limits(told, question.folder)]
             if question.task:
                 say(f"calling {question.task} in {calls.CHILDREN} forked children, and without a fork")
-                asked.imported(answers[1], question)
                 sides = calls.compared(answers[0], answers[1], question.limit_s)
         if question.task:
-            found = _with_calls(found, sides, question, scratch)
+            found = _with_calls(found, sides, question, scratch, _place(told, question))
     return replace(
         source, findings=tuple(finding.sorted_(_once(found))), imported=True, called=question.task, import_s=told["took_s"],
         took_s=time.monotonic() - begun, notes=_notes(told, looked, question),
     )  # fmt: skip
 
 
-def _with_calls(found: Sequence[Finding], sides: calls.Sides, question: Question, scratch: Path) -> list[Finding]:
+def _with_calls(
+    found: Sequence[Finding], sides: calls.Sides, question: Question, scratch: Path, place: tuple[str, int]
+) -> list[Finding]:
     """With what the calls showed. A call that came back in each child speaks against what is only known of an engine."""
     told = calls.judged(
         sides, question.task, question.limit_s, lambda: calls.once_more(question, scratch, question.limit_s)
     )  # fmt: skip
     came_back = sides.decided and not told and all(child.rows for child in sides.children.values())
     if not came_back:
-        return [*found, *told]
+        return [*found, *(replace(one, file=place[0], line=place[1]) for one in told)]
     return [_spoken_against(one) if one.rule == "lost-engine" and one.level is Level.ERROR else one for one in found]
+
+
+def _place(told: dict[str, Any], question: Question) -> tuple[str, int]:
+    """(file, line) of the task that is called; ('', 0) if nobody knows."""
+    for task in told["tasks"]:
+        if task["name"] == question.task and task["code"][0]:
+            return lost.words.short(task["code"][0], question.folder), int(task["code"][1])
+    return "", 0
 
 
 def _spoken_against(one: Finding) -> Finding:

@@ -17,10 +17,8 @@ def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
     """All of it. That a thread is left behind is not said beside what that does."""
     lacking = without_renewed(looked)
     result = [one for kind in KINDS for one in kind(lacking, folder)]
-    told = {(one.file, one.line) for one in result if one.level is not Level.NOTE}
-    return [
-        one for one in result if one.rule != "lost-thread" or one.level is not Level.NOTE or (one.file, one.line) not in told
-    ]
+    told = {(one.file, one.line) for one in result if one.level is not Level.NOTE and one.rule != "lost-thread"}
+    return [one for one in result if one.rule != "lost-thread" or one.level is Level.ERROR or (one.file, one.line) not in told]
 
 
 def without_renewed(looked: Mapping[str, Any]) -> Mapping[str, Any]:
