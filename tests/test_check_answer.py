@@ -88,6 +88,7 @@ def test_a_held_lock_is_an_error_if_a_task_takes_it(file: Path, tasks: bool, lev
         ("/v/site-packages/tensorflow/libtensorflow_framework.so.2", {"requests": "shop.HTTP"}, Level.WARNING),
         ("/v/site-packages/torch/lib/libtorch_cpu.so", {"torch": "shop.NET"}, Level.WARNING),
         ("/v/site-packages/numpy.libs/libscipy_openblas64_.so", {"numpy": "shop.np"}, Level.NOTE),
+        ("/envs/tensorflow2/lib/site-packages/numpy.libs/libscipy_openblas64_.so", {"keras": "shop.MODEL"}, Level.NOTE),
         ("/opt/vendor/libdevice.so", {}, Level.NOTE),
     ],
 )

@@ -20,7 +20,7 @@ from harness.texts import few, visible
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """`pattern`: of the library's path. `serves`: packages that compute with it, beside those that are linked to it."""
+    """`pattern`: of the library's path below site-packages, else of its name. `serves`: packages that compute with it, beside those that are linked to it."""
 
     name: str
     pattern: re.Pattern[str]
@@ -51,7 +51,8 @@ def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
 
 
 def _of(library: str, count: int, looked: Mapping[str, Any], folder: Path) -> Finding:
-    engine = next((one for one in ENGINES if one.pattern.search(library)), None)
+    installed = "/" + (library.rpartition("/site-packages/")[2] if "/site-packages/" in library else Path(library).name)
+    engine = next((one for one in ENGINES if one.pattern.search(installed)), None)
     shown = visible(Path(library).name) or "a library that cannot be told"
     names = sorted({str(one["name"]) for one in looked["native"] if one["library"] == library})
     threads, natives = words.counted(count, "thread"), words.counted(count, "native thread")
