@@ -7,6 +7,7 @@
     static      rules over the source, a module per family; nothing is run
     asked       the application's own interpreter, asked (`harness.worker.fork_look`)
     lost        what its answers mean: locks, threads, engines, connections
+    changes     the change of code against an error, where it is sure
     calls       the same call in a forked child and without a fork, compared
     finding     what is found: rule, level, place, what it is, what to do
     screen, sarif    the answer as text, JSON and for code scanning

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import answer, asked, calls, finding, lost
+from harness.applications.check import answer, asked, calls, changes, finding, lost, modules
 from harness.applications.check.answer import Checked
 from harness.applications.check.asked import Question
 from harness.applications.check.finding import Finding, Level
@@ -30,7 +30,9 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
             say(f"importing {question.app}, as a worker does until it forks")
             told = asked.imported(answers[0], question)
             looked = asked.looked(answers[0], question.limit_s)
-            found = [*source.findings, *lost.found(looked, question.folder), *_limits(told, question.folder)]
+            sources = modules.sources(question.app, question.folder)
+            seen = changes.proposed(lost.found(looked, question.folder), sources)
+            found = [*source.findings, *seen, *_limits(told, question.folder)]
             if question.task:
                 say(f"calling {question.task} in {calls.CHILDREN} forked children, and without a fork")
                 sides = calls.compared(answers[0], answers[1], question.limit_s)

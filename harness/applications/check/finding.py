@@ -62,7 +62,8 @@ RULES = {
 class Finding:
     """`file`: relative to the application's folder if it lies there, '' if there is no place; `line` from 1, 0 for none.
 
-    `evidence`: what was seen, a line each. `diff`: a change of code, if one is sure. `measured`: where this was measured.
+    `evidence`: what was seen, a line each. `measured`: where this was measured. `made`: the object that is to be made in each
+    process, as 'shop.store.STORE.pool'; `diff`: the change of code that does so, if one is sure.
     """
 
     rule: str
@@ -73,6 +74,7 @@ class Finding:
     line: int = 0
     evidence: tuple[str, ...] = ()
     measured: str = ""
+    made: str = ""
     diff: str = ""
 
     @property

@@ -10,6 +10,7 @@ from harness import __version__
 from harness.applications.check import finding
 from harness.applications.check.answer import Checked
 from harness.applications.check.finding import Finding
+from harness.texts import visible
 
 WIDTH = 80
 SCHEMA = 1
@@ -42,7 +43,9 @@ def _lines(one: Finding) -> Iterator[str]:
     yield from _wrapped(f"do: {one.todo}", "  ")
     if one.measured:
         yield from _wrapped(f"measured: {one.measured}", "  ")
-    yield from one.diff.splitlines()
+    if one.diff:
+        yield from _wrapped("the change, for patch -p1:", "  ")
+        yield from (visible(line) for line in one.diff.splitlines())
     yield ""
 
 

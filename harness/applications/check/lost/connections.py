@@ -29,7 +29,7 @@ def _of(each: Mapping[str, Any], folder: Path) -> Finding | None:
         )
     file, line = words.made_at(label, folder)
     return Finding(
-        rule="shared-connection", level=Level.ERROR, todo=words.FIRST_TASK, file=file, line=line,
+        rule="shared-connection", level=Level.ERROR, todo=words.FIRST_TASK, file=file, line=line, made=label,
         what=f"the connection to {told} was opened before the fork, and tasks use it through {label}: children get each "
         "other's answers, or wait for one that another child has read",
         evidence=(f"descriptor {each['descriptor']} is the same socket in parent and child",),

@@ -20,7 +20,8 @@ from harness.texts import few, visible
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """`pattern`: of the library's path below site-packages, else of its name. `serves`: packages that compute with it, beside those that are linked to it."""
+    """`pattern`: of the library's path below site-packages, else of its name. `serves`: packages that compute
+    with it, beside those that are linked to it."""
 
     name: str
     pattern: re.Pattern[str]
@@ -32,7 +33,8 @@ class Engine:
 
 ENGINES = (
     Engine(name="TensorFlow", pattern=re.compile(r"/tensorflow[^/]*/|/libtensorflow"), hangs=True,
-           serves=("tensorflow", "keras", "tf_keras", "tensorflow_hub"), measured="results/claims/claims.md"),
+           serves=("tensorflow", "keras", "tf_keras", "tensorflow_hub"),
+           measured="results/claims/claims.md, and 'harness atlas --pool prefork --placement import --failed'"),
     Engine(name="GNU OpenMP", pattern=re.compile(r"/libgomp"), hangs=True),
     Engine(name="OpenBLAS", pattern=re.compile(r"openblas", re.IGNORECASE), safe=True),
     Engine(name="JAX", pattern=re.compile(r"/jaxlib/|/jax_"), serves=("jax", "jaxlib", "keras", "flax")),
@@ -72,5 +74,5 @@ def _of(library: str, count: int, looked: Mapping[str, Any], folder: Path) -> Fi
     return Finding(
         rule="lost-engine", level=Level.ERROR if sure else Level.WARNING if engine or reached else Level.NOTE, todo=TODO,
         what=f"{threads} of {name} in the main process alone{through}{end}", evidence=evidence, file=file, line=line,
-        measured=engine.measured if engine else "",
+        measured=engine.measured if engine else "", made=str(reached[0][1]) if reached else "",
     )  # fmt: skip

@@ -24,10 +24,17 @@ def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
 
 
 def _finding(
-    thread: Mapping[str, Any], folder: Path, level: Level, what: str, *evidence: str, rule: str = "held-lock", todo: str = TODO
+    thread: Mapping[str, Any],
+    folder: Path,
+    level: Level,
+    what: str,
+    *evidence: str,
+    rule: str = "held-lock",
+    todo: str = TODO,
+    made: str = "",
 ) -> Finding:
     file, line = words.own_place(thread["by"], folder)
-    return Finding(rule=rule, level=level, file=file, line=line, what=what, todo=todo, evidence=evidence)
+    return Finding(rule=rule, level=level, file=file, line=line, what=what, todo=todo, evidence=evidence, made=made)
 
 
 def _lock(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path) -> Finding | None:
@@ -41,7 +48,7 @@ def _lock(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path) -> Fi
     begin = f"the thread {words.name(thread)} holds the lock {label} as the main process forks"
     if one["tasks"] and not one.get("aware"):
         what = f"{begin}: a child that wants it waits for ever, and {words.users(one['tasks'], folder)} takes it"
-        return _finding(thread, folder, Level.ERROR, what, evidence)
+        return _finding(thread, folder, Level.ERROR, what, evidence, made=one["label"])
     taken = "whoever takes it may know of forks" if one["tasks"] else "no task is seen to take it"
     return _finding(thread, folder, Level.WARNING, f"{begin}; {taken}", evidence)
 

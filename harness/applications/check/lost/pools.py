@@ -23,7 +23,7 @@ def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
 def _finding(each: Mapping[str, Any], folder: Path, level: Level, what: str) -> Finding:
     file, line = words.made_at(each["label"], folder)
     return Finding(
-        rule="lost-pool", level=level, file=file, line=line, todo=words.FIRST_TASK,
+        rule="lost-pool", level=level, file=file, line=line, todo=words.FIRST_TASK, made=each["label"],
         what=what.format(label=visible(each["label"]), user=words.users(each["tasks"], folder)),
     )  # fmt: skip
 

@@ -62,7 +62,14 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
         thread=words.name(thread), label=visible(str(shared["label"])), user=words.users(shared["tasks"], folder)
     )  # fmt: skip
     return Finding(
-        rule="lost-thread", level=level, file=file, line=line, what=told, todo=TODO, evidence=_evidence(thread, folder)
+        rule="lost-thread",
+        level=level,
+        file=file,
+        line=line,
+        what=told,
+        todo=TODO,
+        evidence=_evidence(thread, folder),
+        made=str(shared["label"]),
     )
 
 
