@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import textwrap
 from pathlib import Path
@@ -11,11 +12,12 @@ import jsonschema
 import pytest
 
 from harness import cli
-from harness.applications.check import calls, finding, lost, sarif, screen
+from harness.applications.check import calls, changes, finding, lost, sarif, screen
 from harness.applications.check.answer import Checked
 from harness.applications.check.calls import Side, Sides
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import linked
+from harness.applications.check.modules import Source
 from tests.doc_pages import DOCS
 
 APP = textwrap.dedent(
@@ -111,6 +113,17 @@ def test_a_file_that_is_no_library_needs_none(file: Path) -> None:
     assert linked.needed(str(file)) == ()
 
 
+@pytest.mark.parametrize(
+    ("label", "module", "name"),
+    [("shop.store.STORE.pool", "shop.store", "STORE"), ("shop.APP", "shop", "APP"), ("other.X", None, "")],
+)
+def test_an_object_is_made_by_the_module_with_the_longest_fitting_name(label: str, module: str | None, name: str) -> None:
+    tree = ast.parse("")
+    sources = [Source(path=f"{one}.py", module=one, text="", tree=tree) for one in ("shop", "shop.store")]
+    source, found = changes.made_in(label, sources)
+    assert (source.module if source else None, found) == (module, name)
+
+
 # Calls
 
 
@@ -142,8 +155,8 @@ def sides(alone: list[dict[str, Any]], child: list[dict[str, Any]]) -> Sides:
     return Sides(alone=side(rows=alone, ended=True, took_s={0: 0.1}), children=children)
 
 
-def judged(both: Sides, second: Any = None) -> list[Finding]:
-    return calls.judged(both, "shop.predict", 60.0, lambda: [] if second is None else [(0, second)])
+def judged(both: Sides, second: Any = None, *, supported: bool = True) -> list[Finding]:
+    return calls.judged(both, "shop.predict", 60.0, lambda: [] if second is None else [(0, second)], supported=supported)
 
 
 def test_the_same_answers_say_nothing() -> None:
@@ -156,14 +169,26 @@ def test_another_answer_is_an_error_if_a_second_process_agrees_with_the_first() 
     assert judged(sides([row({"n": 3}), row({"n": 3})], [row({"n": 4})]), {"n": 5}) == []
 
 
+def test_another_answer_alone_is_a_warning_if_the_fork_lost_nothing() -> None:
+    (found,) = judged(sides([row({"s": 0.0}), row({"s": 0.0})], [row({"s": 0.1})]), {"s": 0.0}, supported=False)
+    assert found.level is Level.WARNING
+
+
 def test_what_differs_from_call_to_call_is_not_compared() -> None:
     assert judged(sides([row(0.1), row(0.2)], [row(0.3)]), 0.1) == []
 
 
 def test_an_error_in_a_child_alone_is_an_error() -> None:
     (found,) = judged(sides([row(3)], [row(None, error="OSError: closed")]))
-    assert "OSError: closed" in found.what
+    assert (found.level, "OSError: closed" in found.what) == (Level.ERROR, True)
     assert judged(sides([row(None, error="OSError: closed")], [row(None, error="OSError: closed")])) == []
+
+
+def test_an_error_in_one_of_two_children_may_be_chance() -> None:
+    both = sides([row(3)], [row(3)])
+    both.children[0].rows = [row(None, error="OSError: closed")]
+    assert [one.level for one in judged(both, supported=False)] == [Level.WARNING]
+    assert [one.level for one in judged(both)] == [Level.ERROR]
 
 
 def test_a_call_that_never_returns_without_a_fork_is_no_error() -> None:

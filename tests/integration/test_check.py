@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Exit
-from tests.integration.conftest import run_harness
+from tests.integration.conftest import ROOT, run_harness
 
 pytestmark = pytest.mark.integration
 
@@ -42,9 +45,9 @@ def is_broken(path: Path) -> bool:
     return told.startswith("Broken")
 
 
-def checked(folder: Path, name: str, *options: object) -> tuple[int, dict[str, Any]]:
+def checked(here: Path, name: str, *options: object, folder: Path = FORKED) -> tuple[int, dict[str, Any]]:
     done = run_harness(
-        folder, "check", "--app", f"{name}:app", "--cwd", FORKED, "--python", sys.executable, "--json", *options,
+        here, "check", "--app", f"{name}:app", "--cwd", folder, "--python", sys.executable, "--json", *options,
         PYTHONDONTWRITEBYTECODE="1",
     )  # fmt: skip
     assert done.stdout, done.stderr
@@ -82,6 +85,27 @@ def test_a_call_that_does_not_come_back_from_a_child_is_proof(name: str, tmp_pat
     assert ("call-in-child" in errors(answer)) == shows, answer["findings"]
     assert code == (Exit.BREAKS if shows else Exit.DONE)
     assert answer["called"] == task
+
+
+@pytest.mark.parametrize("name", ["batcher", "loop_thread", "raw_socket", "warm_executor"])
+def test_the_diff_is_the_cure(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copy(FORKED / f"{name}.py", folder)
+    _, before = checked(tmp_path, name, folder=folder)
+    diffs = {one["diff"] for one in before["findings"] if one["diff"]}
+    assert len(diffs) == 1, before["findings"]
+    patched = subprocess.run(["patch", "-p1"], cwd=folder, input=diffs.pop(), text=True, capture_output=True, check=False)
+    assert patched.returncode == 0, patched.stdout
+    code, after = checked(tmp_path, name, folder=folder)
+    assert (code, errors(after)) == (Exit.DONE, []), after["findings"]
+
+
+def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
+    done = run_harness(tmp_path, "check", "--app", "batcher:app", "--cwd", FORKED, "--python", sys.executable)
+    page = (ROOT / "docs" / "how-to" / "check-my-app.md").read_text()
+    shown = re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0]
+    assert done.stdout.startswith(shown)
 
 
 def task_of(path: Path) -> str:

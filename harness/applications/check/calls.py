@@ -143,8 +143,11 @@ def _stands(pid: int) -> str:
     return waits.place(stacks.frames_of(stacks.text(pid, native=False), pid))
 
 
-def judged(sides: Sides, task: str, limit_s: float, second: Callable[[], Sequence[tuple[int, Any]]]) -> list[Finding]:
-    """What the two sides mean; `second`: the answers of one more process without a fork, asked for if they differ."""
+def judged(
+    sides: Sides, task: str, limit_s: float, second: Callable[[], Sequence[tuple[int, Any]]], *, supported: bool
+) -> list[Finding]:
+    """What the two sides mean. `second`: the answers of one more process without a fork, asked for if they differ; `supported`:
+    whether the fork was seen to lose anything that could be the reason."""
     if sides.failed:
         return [_unknown(f"the calls were not made: a second import of the application failed ({sides.failed})")]
     if not sides.alone.rows and not sides.alone.ended:
@@ -152,16 +155,11 @@ def judged(sides: Sides, task: str, limit_s: float, second: Callable[[], Sequenc
     stuck = [one for one in sides.children.values() if one.stuck]
     if stuck:
         return [_stuck(stuck[0], len(stuck), sides, task)]
-    raised = _raised(sides)
-    if raised:
-        return [raised]
-    differing = _differing(sides, second)
-    if differing:
-        return [differing]
+    found = _raised(sides, supported) or _differing(sides, second, supported)
+    if found:
+        return [found]
     if not sides.decided:
-        return [
-            _unknown(f"a forked child had not returned from {task} after {limit_s:g} s, and was not idle: nothing is known")
-        ]
+        return [_unknown(f"a forked child was not back from {task} after {limit_s:g} s: nothing is known of it")]
     return []
 
 
@@ -182,23 +180,25 @@ def _stuck(child: Side, count: int, sides: Sides, task: str) -> Finding:
     )  # fmt: skip
 
 
-def _raised(sides: Sides) -> Finding | None:
-    fine = {one["row"] for one in sides.alone.rows if not one["error"]} - {
-        one["row"] for one in sides.alone.rows if one["error"]
-    }
-    for child in sides.children.values():
-        for one in child.rows:
-            if one["error"] and one["row"] in fine:
-                return Finding(
-                    rule="call-in-child",
-                    level=Level.ERROR,
-                    todo=TODO,
-                    what=f"row {one['row'] + 1} raised in a forked child alone: {visible(one['error'])[:160]}",
-                )
-    return None
+def _raised(sides: Sides, supported: bool) -> Finding | None:
+    """An error of children alone; a chance, perhaps, if not all of them have it and nothing speaks for the fork."""
+    failed = {one["row"] for one in sides.alone.rows if one["error"]}
+    fine = {one["row"] for one in sides.alone.rows} - failed
+    errors = [[one for one in child.rows if one["error"] and one["row"] in fine] for child in sides.children.values()]
+    found = next((each[0] for each in errors if each), None)
+    if found is None:
+        return None
+    sure = supported or all(errors)
+    return Finding(
+        rule="call-in-child",
+        level=Level.ERROR if sure else Level.WARNING,
+        todo=TODO,
+        what=f"row {found['row'] + 1} raised in a forked child alone: {visible(found['error'])[:160]}",
+    )
 
 
-def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]]) -> Finding | None:
+def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], supported: bool) -> Finding | None:
+    """Another answer of a child. It may hang on the time or on the process, and is no error unless the fork lost something."""
     expected = checks.reference(_answers(sides.alone.rows))
     given = [answer for child in sides.children.values() for answer in _answers(child.rows)]
     if not given or not expected.answers or _wrong(expected, given) is None:
@@ -208,10 +208,10 @@ def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]]) ->
         return None
     row, place, wanted, got = found
     return Finding(
-        rule="call-in-child", level=Level.ERROR, todo=TODO,
+        rule="call-in-child", level=Level.ERROR if supported else Level.WARNING, todo=TODO,
         what=f"row {row + 1} is answered otherwise in a forked child, at {checks.named(place)}: {_short(wanted)} without a "
         f"fork, {_short(got)} in the child",
-        evidence=("two processes that did not fork agree on it",),
+        evidence=("two processes that did not fork agree on it" + ("" if supported else "; the fork was not seen to lose anything"),),
     )  # fmt: skip
 
 

@@ -48,8 +48,10 @@ def _with_calls(
     found: Sequence[Finding], sides: calls.Sides, question: Question, scratch: Path, place: tuple[str, int]
 ) -> list[Finding]:
     """With what the calls showed. A call that came back in each child speaks against what is only known of an engine."""
+    supported = any(one.is_a_forks and one.level is not Level.NOTE for one in found)
     told = calls.judged(
-        sides, question.task, question.limit_s, lambda: calls.once_more(question, scratch, question.limit_s)
+        sides, question.task, question.limit_s, lambda: calls.once_more(question, scratch, question.limit_s),
+        supported=supported,
     )  # fmt: skip
     came_back = sides.decided and not told and all(child.rows for child in sides.children.values())
     if not came_back:
