@@ -39,6 +39,7 @@ class Side:
     took_s: dict[int, float] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     ended: bool = False
+    ended_s: float = 0.0
     cpu: list[tuple[float, float]] = field(default_factory=list)  # (when, CPU seconds so far)
     stuck: bool = False
     stands: str = ""
@@ -57,7 +58,7 @@ class Side:
             self.rows.append(dict(line))
             self.at = None
         elif "ended" in line:
-            self.ended, self.at = True, None
+            self.ended, self.at, self.ended_s = True, None, now_s
         elif "pid" in line:
             self.pid = line["pid"]
 
@@ -81,8 +82,10 @@ def limit_s(alone: Side, at: int) -> float | None:
 
 
 def is_stuck(child: Side, alone: Side, now_s: float) -> bool:
+    """Not while the other side runs, nor at once after it: what it holds outside its process, a child may wait for."""
     limit = limit_s(alone, child.at) if child.at is not None and not child.ended else None
-    return limit is not None and now_s - child.begun_s >= limit and child.is_idle
+    free = alone.ended and now_s - alone.ended_s >= LEAST_S
+    return free and limit is not None and now_s - child.begun_s >= limit and child.is_idle
 
 
 @dataclass(kw_only=True)
@@ -211,7 +214,7 @@ def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], su
         rule="call-in-child", level=Level.ERROR if supported else Level.WARNING, todo=TODO,
         what=f"row {row + 1} is answered otherwise in a forked child, at {checks.named(place)}: {_short(wanted)} without a "
         f"fork, {_short(got)} in the child",
-        evidence=("two processes that did not fork agree on it" + ("" if supported else "; the fork was not seen to lose anything"),),
+        evidence=(f"two processes that did not fork agree on it{'' if supported else '; nothing was seen that the fork lost'}",),
     )  # fmt: skip
 
 
