@@ -214,7 +214,7 @@ def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], su
         rule="call-in-child", level=Level.ERROR if supported else Level.WARNING, todo=TODO,
         what=f"row {row + 1} is answered otherwise in a forked child, at {checks.named(place)}: {_short(wanted)} without a "
         f"fork, {_short(got)} in the child",
-        evidence=(f"two processes that did not fork agree on it{'' if supported else '; nothing was seen that the fork lost'}",),
+        evidence=(f"two processes that did not fork agree on it{'' if supported else '; the fork was seen to lose nothing'}",),
     )  # fmt: skip
 
 
