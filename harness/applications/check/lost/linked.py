@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,11 +17,16 @@ def packages(library: str, mapped: Sequence[str]) -> set[str]:
     """The packages below site-packages of which a mapped file needs the library, also through others; and its own."""
     names, found = {Path(library).name}, {library}
     while True:
-        more = {file for file in mapped if file not in found and names & set(needed(file))}
+        more = {file for file in mapped if file not in found and _needs(file, names)}
         if not more:
             return {root for file in found if (root := package(file))}
         found |= more
         names = {Path(file).name for file in found}
+
+
+def _needs(file: str, names: Iterable[str]) -> bool:
+    """Whether it needs one of these files: 'libgomp.so.1' means 'libgomp.so.1.0.0', too."""
+    return any(name.startswith(wanted) for wanted in needed(file) for name in names)
 
 
 def package(file: str) -> str:

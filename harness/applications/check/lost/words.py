@@ -14,13 +14,13 @@ FIRST_TASK = "make it in a function that the first task of each process calls"
 
 def short(file: str, folder: Path) -> str:
     """Relative to the application's folder, or the last two parts behind site-packages."""
-    path = Path(file)
-    real = folder.resolve()
-    for base in (folder, real):
+    path, (_, mark, installed) = Path(file), file.rpartition("site-packages/")
+    if mark:
+        return visible(installed)
+    for base in (folder, folder.resolve()):
         if path.is_relative_to(base):
             return visible(path.relative_to(base).as_posix())
-    _, mark, rest = file.rpartition("site-packages/")
-    return visible(rest if mark else "/".join(path.parts[-2:]))
+    return visible("/".join(path.parts[-2:]))
 
 
 def is_own(file: str, folder: Path) -> bool:
