@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from harness import cli
 from harness.applications.check import answer, finding, functions, modules, screen, static
 from harness.applications.check.finding import Level
 from harness.applications.check.modules import Source
-from harness.errors import BadInput
+from harness.errors import BadInput, Exit
 
 CELERY = "from celery import Celery\napp = Celery('shop', broker='redis://localhost')\n"
 
@@ -140,3 +143,42 @@ def test_what_asks_not_to_wait_does_not(text: str, blocks: bool) -> None:
     call = ast.parse(text, mode="eval").body
     assert isinstance(call, ast.Call)
     assert functions.blocks(call) == blocks
+
+
+def left(monkeypatch: pytest.MonkeyPatch, *words: object) -> object:
+    """What the command line ends with."""
+    monkeypatch.setattr(sys, "argv", ["harness", "check", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as ended:
+        return ended.code or Exit.DONE
+    return Exit.DONE
+
+
+def test_the_verb_writes_sarif_beside_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shop.py").write_text(CELERY + FOUND[0][2])
+    out = tmp_path / "shop.sarif"
+    assert left(monkeypatch, "--static", "--app", "shop:app", "--cwd", tmp_path, "--json", "--sarif", out) == Exit.DONE
+    told, written = json.loads(capsys.readouterr().out), json.loads(out.read_text())
+    assert [one["rule"] for one in told["findings"]] == [one["ruleId"] for one in written["runs"][0]["results"]] != []
+    assert told["imported"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--static", "--app", "shop:app", "--cwd", "nowhere"), Exit.BAD_INPUT),
+        (("--static", "--app", "shop:app", "--task", "shop.add"), Exit.BAD_INPUT),
+        (("--app", "shop:app", "--task", "shop.add"), Exit.BAD_INPUT),
+        (("--static", "--app", "shop:app", "--sarif", "nowhere/shop.sarif"), Exit.CANNOT_WRITE),
+    ],
+)
+def test_bad_input_is_told_as_everywhere(
+    words: tuple[str, ...], code: Exit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shop.py").write_text(CELERY)
+    monkeypatch.chdir(tmp_path)
+    assert left(monkeypatch, *words) == code
+    assert capsys.readouterr().err.startswith("error: ")
