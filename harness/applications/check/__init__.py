@@ -10,6 +10,7 @@
     changes     the change of code against an error, where it is sure
     calls       the same call in a forked child and without a fork, compared
     finding     what is found: rule, level, place, what it is, what to do
+    first       what a probe says before it begins
     screen, sarif    the answer as text, JSON and for code scanning
 
 An *error* is only what is sure or was seen: that a request will wait, fail or be wrong in a child of a fork.

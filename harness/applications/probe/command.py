@@ -120,10 +120,14 @@ def probe(
     repeat: Repeat = None,
     fresh: Fresh = False,
     retry: Retry = "invalid",
+    first_look: Annotated[
+        bool, typer.Option("--first-look/--no-first-look", help="First say what 'harness check' says, after one more import.")
+    ] = True,
     out: Annotated[Path, typer.Option(help="The probe's folder.")] = Path("results/probe"),
     wide: Wide = False,
 ) -> None:
     """Run your own Celery application, unchanged, in every pool, and see how each one ends."""
+    from harness.applications.check import first
     from harness.applications.probe import probe as prober
 
     settings = options.settings(
@@ -134,6 +138,8 @@ def probe(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
         queue=queue, check=check, tolerance=tolerance, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
     )  # fmt: skip
+    if first_look and (told := first.line(order.app, order.python, order.folder, order.variables)):
+        console.print(told, soft_wrap=True, markup=False)
     with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = prober.run(order, screen)
     sum_up(table, out, wide=wide)
