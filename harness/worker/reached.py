@@ -24,6 +24,7 @@ PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), type(Elli
 CONTAINERS = (dict, list, tuple, set, frozenset)
 ALWAYS = ("__call__", "__enter__", "__exit__")
 MADE = ALWAYS + ("__init__", "__new__")  # of a class that is named: it may be made
+_WORDS = {}  # of codes by id; the code is kept, so that its id is no other's
 
 
 class Own:
@@ -190,6 +191,12 @@ class Reach:
 
 def words(code):
     """(the names in a code and in those inside it, the modules that they import)."""
+    if id(code) not in _WORDS:
+        _WORDS[id(code)] = code, _read(code)
+    return _WORDS[id(code)][1]
+
+
+def _read(code):
     names, imports, stack = set(), set(), [code]
     while stack:
         one = stack.pop()

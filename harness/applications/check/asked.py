@@ -22,7 +22,8 @@ from harness.worker import spec
 
 LOOK_EVERY_S = 0.1
 MODULE = "harness.worker.fork_look"
-HASH_SEED = "0"  # alike in all processes, so that an order by hashes is alike, too
+#: the seed: alike in all processes, so that an order by hashes is alike, too. Celery makes no worker with pickle for root
+FIXED = {"PYTHONHASHSEED": "0", "C_FORCE_ROOT": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ def asking(question: Question, scratch: Path, forks: Sequence[int]) -> Iterator[
             app=question.app, task=question.task, python=question.python, folder=question.folder,
             own_variables=question.variables, rows=Path(),
         )  # fmt: skip
-        variables = {**application.variables(server.url), "PYTHONHASHSEED": HASH_SEED}
+        variables = {**application.variables(server.url), **FIXED}
         yield [
             stack.enter_context(_started(question, scratch / f"{place}", count, variables)) for place, count in enumerate(forks)
         ]

@@ -17,10 +17,20 @@ TODO = "start the thread in a function that the first task of each process calls
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
     seen = {one["label"] for one in looked["locks"] if one["ident"]}
     return [
+        *_no_answer(looked),
         *(finding for one in looked["locks"] if (finding := _lock(one, looked, folder)) is not None),
         *_may_be_held(looked, folder, seen),
         *(_import(one, looked, folder) for one in looked["imports"]),
     ]
+
+
+def _no_answer(looked: Mapping[str, Any]) -> Iterator[Finding]:
+    if not looked["child"].get("answered", True):
+        yield Finding(
+            rule="call-in-child", level=Level.WARNING,
+            what="a forked child stood still before anything of a task: what runs in it right after the fork may wait",
+            todo="look at the functions that os.register_at_fork was given, and at the libraries that it is called by",
+        )  # fmt: skip
 
 
 def _finding(
