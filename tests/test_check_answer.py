@@ -335,3 +335,21 @@ def test_the_hook_of_pre_commit_is_a_command_that_there_is() -> None:
     assert "--static" in hook["entry"]
     assert hook["entry"].split()[1] in cli.VERBS
     assert hook["pass_filenames"] is False
+
+
+def test_who_only_looks_at_an_event_does_not_wait(tmp_path: Path) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(APP.replace("timeout=8", "timeout=0"))
+    found = lost.found(looked(threads=[thread(path, shared=[event(path, is_set=False)])]), path.parent)
+    assert [one.level for one in found] == [Level.NOTE]
+
+
+def test_what_a_library_that_looks_at_pids_shares_is_a_warning(file: Path) -> None:
+    shared = {**event(file, is_set=False), "aware": True}
+    (found,) = lost.found(looked(threads=[thread(file, shared=[shared])]), file.parent)
+    assert found.level is Level.WARNING
+
+
+def test_a_child_that_does_not_answer_is_told(file: Path) -> None:
+    (found,) = lost.found(looked(child={"answered": False}), file.parent)
+    assert (found.rule, found.level) == ("call-in-child", Level.WARNING)

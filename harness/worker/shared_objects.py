@@ -52,7 +52,7 @@ def state(value):
     if what == "Executor":
         idle = getattr(own.get("_idle_semaphore"), "_value", None)
         manager = own.get("_executor_manager_thread") or own.get("_queue_management_thread")
-        threads = own.get("_threads") or ()
+        threads = () if own.get("_shutdown") else own.get("_threads") or ()
         return {"threads": len(threads), "idle": idle, "most": own.get("_max_workers"), "managed": manager is not None,
                 "processes": "_processes" in own, "python": list(sys.version_info[:2])}  # fmt: skip
     if what == "loop":

@@ -16,7 +16,9 @@ from typing import Any
 from harness import broker
 from harness.applications.probe.learn import remedy_of
 from harness.errors import BadInput, HarnessError
+from harness.live.redact import without_secrets
 from harness.machine.processes import OwnedProcess, signal_name
+from harness.texts import visible
 from harness.trial.application import Application
 from harness.worker import spec
 
@@ -115,7 +117,7 @@ def imported(one: Answers, question: Question) -> dict[str, Any]:
         found: dict[str, Any] = told["imported"]
         return found
     if failed is not None:
-        said = str(failed["failed"])
+        said = shown(str(failed["failed"]))
         raise BadInput(said, remedy=remedy_of(said, question.app), evidence=evidence)
     if one.process.poll() is None:
         raise HarnessError(
@@ -134,7 +136,7 @@ def looked(one: Answers, limit_s: float) -> dict[str, Any]:
     found = one.first("threads")
     if found is None:
         told = one.first("failed") or {"failed": f"nothing was told within {limit_s:g} s"}
-        raise HarnessError(f"the look at a fork did not end: {told['failed']}", evidence=_last(one.log))
+        raise HarnessError(f"the look at a fork did not end: {shown(str(told['failed']))}", evidence=_last(one.log))
     return found
 
 
@@ -144,4 +146,9 @@ def _last(log: Path) -> str:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    return "its last lines:\n    " + "\n    ".join(lines[-4:]) if lines else ""
+    return "its last lines:\n    " + "\n    ".join(map(shown, lines[-4:])) if lines else ""
+
+
+def shown(text: str) -> str:
+    """What an application says, without passwords and signs that act on a terminal."""
+    return visible(without_secrets(text))

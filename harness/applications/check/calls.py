@@ -152,7 +152,7 @@ def judged(
     """What the two sides mean. `second`: the answers of one more process without a fork, asked for if they differ; `supported`:
     whether the fork was seen to lose anything that could be the reason."""
     if sides.failed:
-        return [_unknown(f"the calls were not made: a second import of the application failed ({sides.failed})")]
+        return [_unknown(f"the calls were not made: a second import of the application failed ({asked.shown(sides.failed)})")]
     if not sides.alone.rows and not sides.alone.ended:
         return [_unknown(f"{task} did not return without a fork, either, within {limit_s:g} s: nothing to compare")]
     stuck = [one for one in sides.children.values() if one.stuck]
@@ -196,7 +196,7 @@ def _raised(sides: Sides, supported: bool) -> Finding | None:
         rule="call-in-child",
         level=Level.ERROR if sure else Level.WARNING,
         todo=TODO,
-        what=f"row {found['row'] + 1} raised in a forked child alone: {visible(found['error'])[:160]}",
+        what=f"row {found['row'] + 1} raised in a forked child alone: {asked.shown(found['error'])[:160]}",
     )
 
 
@@ -228,7 +228,7 @@ def _wrong(expected: Reference, given: Sequence[tuple[int, Any]]) -> tuple[int, 
 
 
 def _short(value: Any) -> str:
-    text = visible(repr(value))
+    text = asked.shown(repr(value))
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 

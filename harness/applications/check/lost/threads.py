@@ -15,6 +15,7 @@ from harness.texts import visible
 TODO = "start the thread in a function that the first task of each process calls, or in worker_process_init"
 TAKES = ("get", "get_nowait", "popleft", "pop")
 ANSWERS = ("set", "set_result", "set_exception", "put", "put_nowait", "notify", "notify_all", "release", "cancel")
+WORTH_S = 0.1  # of a wait: who waits for less only looks
 STAYS = "stays in the main process"
 ANSWERED = f"{STAYS}: in each child {{user}} waits for its answer for ever"
 
@@ -74,12 +75,16 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
 
 
 def _event(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-    waits = [*functions.calls(tasks, ("wait",), named)]
+    waits = [one for one in functions.calls(tasks, ("wait",), named) if _is_long(functions.limit_s(one))]
     if shared["state"].get("set") or not waits or not any(functions.calls(theirs, ("set",))):
         return NOTHING
     limits = [limit for one in waits if (limit := functions.limit_s(one)) is not None]
     how = f"{limits[0]:g} s in vain, each time" if len(limits) == len(waits) else "for ever"
     return Level.ERROR, f"the thread {{thread}}, which sets {{label}}, {STAYS}: in each child {{user}} waits for it {how}"
+
+
+def _is_long(limit_s: float | None) -> bool:
+    return limit_s is None or limit_s >= WORTH_S
 
 
 def _told(
