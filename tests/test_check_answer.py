@@ -14,6 +14,7 @@ import pytest
 from harness import cli
 from harness.applications.check import calls, changes, finding, lost, sarif, screen
 from harness.applications.check.answer import Checked
+from harness.applications.check.asked import Question
 from harness.applications.check.calls import Side, Sides
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import linked
@@ -156,7 +157,9 @@ def sides(alone: list[dict[str, Any]], child: list[dict[str, Any]]) -> Sides:
 
 
 def judged(both: Sides, second: Any = None, *, supported: bool = True) -> list[Finding]:
-    return calls.judged(both, "shop.predict", 60.0, lambda: [] if second is None else [(0, second)], supported=supported)
+    nowhere = Path("/nowhere")
+    question = Question(app="shop:app", python=nowhere, folder=nowhere, variables={}, task="shop.predict")
+    return calls.judged(both, question, lambda: [] if second is None else [(0, second)], supported=supported)
 
 
 def test_the_same_answers_say_nothing() -> None:

@@ -30,7 +30,8 @@ FIXED = {"PYTHONHASHSEED": "0", "C_FORCE_ROOT": "1"}
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """`variables`: all that the application is started with. `task`: '' if none is to be called. `limit_s`: of all of it."""
+    """`variables`: all that the application is started with. `task`: '' if none is to be called. `limit_s`: of the import, and
+    of all calls; `call_s`: of one call without a fork."""
 
     app: str
     python: Path
@@ -39,6 +40,7 @@ class Question:
     task: str = ""
     rows: Sequence[Any] = ()
     limit_s: float = 60.0
+    call_s: float = 10.0
 
 
 @dataclass(kw_only=True)

@@ -123,10 +123,10 @@ class Sides:
         )
 
 
-def compared(forking: Answers, alone: Answers, limit_s: float, now: Callable[[], float] = time.monotonic) -> Sides:
+def compared(forking: Answers, alone: Answers, question: Question, now: Callable[[], float] = time.monotonic) -> Sides:
     """Watch both until it is decided, or for so long; where a stuck child stands is read before they are ended."""
-    sides, seen, end = Sides(alone=Side(), children={}), dict[int, int](), now() + limit_s
-    while now() < end:
+    sides, seen, end = Sides(alone=Side(), children={}), dict[int, int](), now() + question.limit_s
+    while now() < end and not (sides.alone.at is not None and now() - sides.alone.begun_s > question.call_s):
         over = [one.over for one in (forking, alone)]
         sides.read((forking, alone), seen, now())
         sides.look(now())
@@ -147,14 +147,15 @@ def _stands(pid: int) -> str:
 
 
 def judged(
-    sides: Sides, task: str, limit_s: float, second: Callable[[], Sequence[tuple[int, Any]]], *, supported: bool
+    sides: Sides, question: Question, second: Callable[[], Sequence[tuple[int, Any]]], *, supported: bool
 ) -> list[Finding]:
     """What the two sides mean. `second`: the answers of one more process without a fork, asked for if they differ; `supported`:
     whether the fork was seen to lose anything that could be the reason."""
+    task = question.task
     if sides.failed:
         return [_unknown(f"the calls were not made: a second import of the application failed ({asked.shown(sides.failed)})")]
     if not sides.alone.rows and not sides.alone.ended:
-        return [_unknown(f"{task} did not return without a fork, either, within {limit_s:g} s: nothing to compare")]
+        return [_unknown(f"{task} was not back without a fork, either, after {question.call_s:g} s: nothing to compare")]
     stuck = [one for one in sides.children.values() if one.stuck]
     if stuck:
         return [_stuck(stuck[0], len(stuck), sides, task)]
@@ -162,12 +163,12 @@ def judged(
     if found:
         return [found]
     if not sides.decided:
-        return [_unknown(f"a forked child was not back from {task} after {limit_s:g} s: nothing is known of it")]
+        return [_unknown(f"a forked child was not back from {task} in time: nothing is known of it")]
     return []
 
 
 def _unknown(what: str) -> Finding:
-    todo = "a longer --limit-s, a quicker row, or 'harness probe', which watches for longer"
+    todo = "a longer --call-limit-s or --limit-s, a quicker row, or 'harness probe', which watches for longer"
     return Finding(rule="call-in-child", level=Level.NOTE, what=visible(what), todo=todo)
 
 

@@ -35,7 +35,7 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
             found = [*source.findings, *seen, *_limits(told, question.folder)]
             if question.task:
                 say(f"calling {question.task} in {calls.CHILDREN} forked children, and without a fork")
-                sides = calls.compared(answers[0], answers[1], question.limit_s)
+                sides = calls.compared(answers[0], answers[1], question)
         if question.task:
             found = _with_calls(found, sides, question, scratch, _place(told, question))
     return replace(
@@ -50,7 +50,7 @@ def _with_calls(
     """With what the calls showed. A call that came back in each child speaks against what is only known of an engine."""
     supported = any(one.is_a_forks and one.level is not Level.NOTE for one in found)
     told = calls.judged(
-        sides, question.task, question.limit_s, lambda: calls.once_more(question, scratch, question.limit_s),
+        sides, question, lambda: calls.once_more(question, scratch, question.limit_s),
         supported=supported,
     )  # fmt: skip
     came_back = sides.decided and not told and all(child.rows for child in sides.children.values())

@@ -16,7 +16,7 @@ from harness.terminal import complaints, console
 if TYPE_CHECKING:
     from harness.applications.check.answer import Checked
 
-LIMIT_S = 60.0
+LIMIT_S, CALL_LIMIT_S = 60.0, 10.0
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
@@ -31,6 +31,7 @@ Args = Annotated[Path | None, typer.Option("--args", help="A JSON file: a list w
 Static = Annotated[bool, typer.Option("--static", help="Read the source only: nothing of the application is imported or run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Sarif = Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write the answer as SARIF 2.1.0.")]
+CallLimitS = Annotated[float, typer.Option(min=1, help="Maximum time of one call without a fork, in seconds.")]
 LimitS = Annotated[float, typer.Option(min=1, help="Maximum time of the import, and of the calls, in seconds.")]
 
 
@@ -45,6 +46,7 @@ def check(
     json_: AsJson = False,
     sarif: Sarif = None,
     limit_s: LimitS = LIMIT_S,
+    call_limit_s: CallLimitS = CALL_LIMIT_S,
 ) -> None:
     """Say in seconds what a fork would break in your Celery application, before any worker is started.
 
@@ -61,20 +63,28 @@ def check(
         raise BadInput("--static reads the source only, and --task calls", remedy="give one of them")
     if bool(task) != (args is not None):
         raise BadInput("a call needs both, --task and --args", remedy="such as --task proj.tasks.predict --args rows.json")
-    checked = answer.of_source(app_, folder) if static else _whole(app_, python, env_file, folder, task, args, limit_s)
+    checked = (
+        answer.of_source(app_, folder)
+        if static
+        else _whole(app_, python, env_file, folder, task, args, (limit_s, call_limit_s))
+    )
     if sarif is not None:
         _write(sarif, checked, folder)
     raise typer.Exit(_said(checked, as_json=json_))
 
 
-def _whole(app: str, python: str, env_file: Path | None, folder: Path, task: str, args: Path | None, limit_s: float) -> Checked:
+def _whole(
+    app: str, python: str, env_file: Path | None, folder: Path, task: str, args: Path | None, limits_s: tuple[float, float]
+) -> Checked:
+    """`limits_s`: of the import and all calls, and of one call without a fork."""
     from harness.applications.check import asked
     from harness.applications.check import check as checker
     from harness.applications.probe import order as orders
 
     interpreter = orders.interpreter(python)
     question = asked.Question(
-        app=app, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if args else (), limit_s=limit_s,
+        app=app, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if args else (),
+        limit_s=limits_s[0], call_s=limits_s[1],
         variables=orders.variables(orders.own_variables(env_file), interpreter),
     )  # fmt: skip
     return checker.whole(question, lambda line: complaints.print(line, soft_wrap=True, markup=False))
