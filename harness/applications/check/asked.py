@@ -16,9 +16,8 @@ from typing import Any
 from harness import broker
 from harness.applications.probe.learn import remedy_of
 from harness.errors import BadInput, HarnessError
-from harness.live.redact import without_secrets
 from harness.machine.processes import OwnedProcess, signal_name
-from harness.texts import visible
+from harness.texts import visible, without_secrets
 from harness.trial.application import Application
 from harness.worker import spec
 

@@ -143,7 +143,7 @@ def _stands(pid: int) -> str:
     """'in wait (threading.py:629), called from predict (tasks.py:33)' of its main thread."""
     from harness.observe import waits
 
-    return waits.place(stacks.frames_of(stacks.text(pid, native=False), pid))
+    return waits.place(stacks.frames_of(stacks.text(pid), pid))
 
 
 def judged(
