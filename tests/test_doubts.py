@@ -164,3 +164,26 @@ def test_under_a_quota_what_others_took_is_of_the_cores_that_one_may_use() -> No
     (said,) = doubts.of_trial(record(**{**CLEAN, "cpu": quoted}))
     assert (said.name, said.what) == ("others", "other programs used 33% of the 1.5 cores that we may use")
     assert names(cpu=quoted.revised(machine=10.0 + 400.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("sending", "latency", "names_"),
+    [
+        (Sending(few=True), {"p50": 50.0}, ["few requests"]),
+        (Sending(few=True), {"p50": 50.0, "p95": 60.0, "p99": 70.0}, []),
+        (Sending(few=True, unsent=3), {"p50": 50.0}, ["few requests", "cut short"]),
+        (Sending(few=True, cold=True), {"p50": 50.0}, ["few requests", "cold"]),
+    ],
+)
+def test_long_requests_are_doubted_by_what_they_do_not_tell(
+    sending: Sending, latency: dict[str, float], names_: list[str]
+) -> None:
+    told = figures(requests=8, stable=None, latency_s=latency)
+    assert names(figures=told, sending=sending) == names_
+
+
+def test_nobody_is_told_to_send_hundreds_of_long_requests() -> None:
+    one = record(**{**CLEAN, "figures": figures(requests=8, stable=None, latency_s={}), "sending": Sending(few=True)})
+    (doubt,) = doubts.of_trial(one)
+    assert doubt.what == "8 that take long tell a throughput and no p50 and no p95 and no p99"
+    assert "459" not in str(doubt)

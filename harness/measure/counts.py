@@ -1,0 +1,50 @@
+"""Doubts about how many requests the figures rest on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.certainty import intervals, stability
+from harness.measure import figures
+from harness.measure.doubt import Doubt
+from harness.records.sections import Figures
+from harness.records.sending import Sending
+
+
+def of(known: Figures, sending: Sending | None) -> Iterator[Doubt]:
+    """Too few for a percentile, or for windows; sent in part only; or the first of their executors, all of them."""
+    if sending is None or not sending.few:
+        yield from _missing(known)
+        return
+    lacking = [name for name in figures.PERCENTILES if name not in known.latency_s]
+    if lacking:
+        yield Doubt(
+            name="few requests",
+            what=f"{known.requests} that take long tell a throughput and no {' and no '.join(lacking)}",
+            next_step="read the throughput with its interval, or raise --requests",
+        )
+    if sending.unsent:
+        yield Doubt(
+            name="cut short",
+            what=f"for {sending.unsent} of the requests there was no time",
+            next_step="raise --budget or --limit-s",
+        )
+    if sending.cold and not known.cold:
+        yield Doubt(
+            name="cold",
+            what="each request was the first one of its executor and first ones take longer",
+            next_step="raise --requests",
+        )
+
+
+def _missing(known: Figures) -> Iterator[Doubt]:
+    needs = {name: intervals.needed_requests(fraction) for name, fraction in figures.PERCENTILES.items()}
+    needs["stability"] = stability.WINDOWS * stability.LEAST_REQUESTS
+    missing = {name: need for name, need in needs.items() if need > known.requests}
+    if missing:
+        each = " and ".join(f"{need} for {name}" for name, need in sorted(missing.items(), key=lambda item: item[1]))
+        yield Doubt(
+            name="few requests",
+            what=f"{known.requests} a trial, {each} are needed",
+            next_step=f"--requests {max(missing.values())}",
+        )
