@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from harness.applications.probe import one_thread
+from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
 from harness.applications.probe.seen import by_row, too_few
+from harness.applications.probe.sizing import Sizing
 from harness.applications.probe.source import NOT_CHECKED, ApplicationSource
 from harness.client import opaque
 from harness.environments import Environment
@@ -64,11 +66,12 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
     )
     values = {
         "sources": "s",
+        "sizing": Sizing(order=order, budget=Budget(seconds=order.budget_s)),
         "code": {},
         "folder": RunFolder(HERE),
         "rows": len(order.rows),
         "environment": environment,
-        "call_again": lambda folder: [],
+        "call_again": lambda folder, most_s: [],
         **changes,
     }
     return ApplicationSource(
@@ -423,7 +426,7 @@ def test_after_a_trial_that_answers_otherwise_the_serial_calls_are_made_again(
     tmp_path: Path, later: list[Any], wrong: list[bool], checked: str
 ) -> None:
     said: list[str] = []
-    one = source(said=said, call_again=lambda folder: [line(row, each) for row, each in enumerate(later)])
+    one = source(said=said, call_again=lambda folder, most_s: [line(row, each) for row, each in enumerate(later)])
     one.take_reference([line(0, {"minute": 7, "sum": 5}), line(1, {"minute": 7, "sum": 6})], DONE)
     requests = one.read(trial_that_answered(tmp_path, one, [{"minute": 8, "sum": 5}, {"minute": 8, "sum": 6}]))
     assert requests is not None
@@ -439,7 +442,7 @@ def test_after_a_trial_that_answers_otherwise_the_serial_calls_are_made_again(
 
 
 def test_trials_that_answer_alike_call_nothing_again(tmp_path: Path) -> None:
-    one = source(call_again=lambda folder: pytest.fail("called"))
+    one = source(call_again=lambda folder, most_s: pytest.fail("called"))
     one.take_reference([line(0, 5), line(1, 6)], DONE)
     requests = one.read(trial_that_answered(tmp_path, one, [5, 6]))
     assert requests is not None

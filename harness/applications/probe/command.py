@@ -12,11 +12,13 @@ import typer
 from harness import places
 from harness.applications.probe import order as orders
 from harness.applications.probe.checks import RTOL
+from harness.applications.probe.order import DEFAULT_REQUESTS
+from harness.applications.probe.pace import LEAST_LIMIT_S
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
 from harness.run import options, plan
-from harness.run.options import Fresh, Repeat, Retry, StableLimit, Wide
+from harness.run.options import Budget, Fresh, Repeat, Retry, StableLimit, Wide
 from harness.run.screen import PrintingScreen, sum_up
 from harness.terminal import console
 
@@ -37,10 +39,17 @@ Check = Annotated[
     str, typer.Option(help="A Python expression that is true for a right answer; it may use result, args, kwargs and row.")
 ]
 Tolerance = Annotated[float, typer.Option(min=0, help="How far a number may be from that of the serial calls: 0.001 is 0.1 %.")]
-Requests = Annotated[int, typer.Option(min=1, help="Minimum number of requests per pool.")]
+Requests = Annotated[
+    int | None, typer.Option(min=1, help="Requests per pool. Default: 50, and fewer if a call takes seconds or minutes.")
+]
 MeasureS = Annotated[float, typer.Option(min=0.1, help="Measuring time per pool, in seconds.")]
 ReadyLimit = Annotated[float, typer.Option(min=1, help="Maximum time until a worker is ready, in seconds.")]
-Limit = Annotated[float, typer.Option(min=1, help="Maximum time of a trial after the worker is ready, in seconds.")]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        min=1, help="Maximum time of a trial after the worker is ready, in seconds. Default: by how long a call takes."
+    ),
+]
 
 
 def read(
@@ -61,6 +70,9 @@ def read(
     out: Path,
     fresh: bool,
     retry: str,
+    requests: int | None = None,
+    limit_s: float | None = None,
+    budget_s: float | None = None,
 ) -> orders.ProbeOrder:
     """Read and check all of it. Raises BadInput."""
     if not cwd.is_dir():
@@ -68,7 +80,7 @@ def read(
             f"--cwd {cwd}: there is no such folder", remedy="name the folder from which the application's worker is started"
         )
     interpreter = orders.interpreter(python)
-    chosen = tuple(filter(None, pools.split(","))) or tuple(POOLS)
+    chosen = tuple(filter(None, pools.split(","))) or (tuple(POOLS) if budget_s is None else orders.MOST_FIRST)
     for pool in chosen:
         if pool not in POOLS:
             raise BadInput(f"--pools: there is no pool {pool!r}", remedy=f"choose from {', '.join(POOLS)}")
@@ -86,7 +98,7 @@ def read(
         app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
-        tolerance=tolerance, retry=plan.retry_outcomes(retry),
+        tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
     )  # fmt: skip
 
 
@@ -102,10 +114,11 @@ def probe(
     queue: Queue = "",
     check: Check = "",
     tolerance: Tolerance = RTOL,
-    requests: Requests = 50,
+    requests: Requests = None,
     measure_s: MeasureS = 3.0,
     ready_limit_s: ReadyLimit = 120.0,
-    limit_s: Limit = 120.0,
+    limit_s: Limit = None,
+    budget: Budget = "",
     stable_limit_s: StableLimit = None,
     confirm_s: Annotated[
         float, typer.Option(min=0, help="How long a proved hang is watched before it is recorded, in seconds.")
@@ -126,12 +139,14 @@ def probe(
     from harness.applications.probe import probe as prober
 
     settings = options.settings(
-        measure_s=measure_s, requests=requests, ready_limit_s=ready_limit_s, limit_s=limit_s, warmup_limit_s=limit_s / 2,
+        measure_s=measure_s, requests=requests or DEFAULT_REQUESTS, ready_limit_s=ready_limit_s,
+        limit_s=limit_s or LEAST_LIMIT_S, warmup_limit_s=(limit_s or LEAST_LIMIT_S) / 2,
         stable_limit_s=stable_limit_s, noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1, controls=False,
     )  # fmt: skip
     order = read(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
         queue=queue, check=check, tolerance=tolerance, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
+        requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget),
     )  # fmt: skip
     with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = prober.run(order, screen)

@@ -20,6 +20,8 @@ from harness.applications.probe import messages
 from harness.applications.probe.order import ProbeOrder
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe.stacks import stacks
 from harness.run.interrupt import GO_ON, STOPPED
@@ -162,3 +164,12 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
         told={**told, "said": [visible(line) for line in said], "limits": told["limits"] | messages.least(templates)},
         queue_key=ours[0], messages=[one.text for one in templates],
     )  # fmt: skip
+
+
+def why_skipped(cell: Cell, facts: Facts) -> str:
+    """Why this pool cannot serve this application here, or ''."""
+    if cell.is_baseline:
+        return ""
+    if cell.pool in ("gevent", "eventlet") and cell.pool not in facts.told["green"]:
+        return f"{cell.pool} is not installed in the application's environment"
+    return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=facts.celery) or ""

@@ -21,13 +21,17 @@ from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
 
 OURS = ("VIRTUAL_ENV", "PYTHONHOME")  # of the environment that the harness itself was started from
+DEFAULT_REQUESTS = 50  # per pool, if a call is quick and no number was asked for
+#: pools in the order in which each tells most beside those before it: the default, the usual one if a fork fails, …
+MOST_FIRST = ("prefork", "threads", "prefork-spawn", "solo", "gevent", "eventlet")
 EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list of arguments or an object of named ones'
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOrder:
     """`folder`: where the application is started; `variables`: all that it is started with, of which `own` are those of
-    `env_file`; `rows`: arguments of requests."""
+    `env_file`; `rows`: arguments of requests. `requests`, `limit_s`, `budget_s`: None if not asked for; then `settings` hold
+    unless the pace of a call says otherwise (`pace`)."""
 
     app: str
     task: str
@@ -47,6 +51,9 @@ class ProbeOrder:
     tolerance: float = RTOL
     fresh: bool = False
     retry: frozenset[Outcome] = frozenset()
+    requests: int | None = None
+    limit_s: float | None = None
+    budget_s: float | None = None
 
     @property
     def workload(self) -> str:
@@ -55,7 +62,7 @@ class ProbeOrder:
 
 
 def cells(order: ProbeOrder) -> list[Cell]:
-    """The serial calls first, then each pool with each concurrency."""
+    """The serial calls first, then each pool with each concurrency; within a budget, each concurrency with all pools."""
     real = [
         Cell(
             backend=OWN_APP, pool=pool, concurrency=concurrency, placement=AS_WRITTEN, call="task", workload=order.workload,
@@ -64,6 +71,8 @@ def cells(order: ProbeOrder) -> list[Cell]:
         for pool in order.pools
         for concurrency in (order.concurrency if POOLS[pool].executors != "main" else (1,))
     ]  # fmt: skip
+    if order.budget_s is not None:
+        real.sort(key=lambda cell: 0 if cell.pool == "solo" else order.concurrency.index(cell.concurrency))
     return [*dict.fromkeys(cell.baseline() for cell in real), *real]
 
 

@@ -11,9 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from harness.applications.probe import again, learn
+from harness.applications.probe.budget import Budget
+from harness.applications.probe.header import APPLICATION, from_here
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells
-from harness.applications.probe.source import APPLICATION, ApplicationSource, from_here
+from harness.applications.probe.sizing import Sizing
+from harness.applications.probe.source import ApplicationSource
 from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.matrix import OWN_APP
@@ -60,7 +63,7 @@ class Probe:
 
     def source(self, desk: Desk) -> ApplicationSource:
         """Ask the application what it is. Raises BadInput or HarnessError with its log."""
-        order = self.order
+        order, budget = self.order, Budget(seconds=self.order.budget_s)
         desk.say(f"asking {order.app} what it is")
         bare = _bare(order, desk)
         facts = learn.facts(order, bare, desk)
@@ -70,6 +73,7 @@ class Probe:
         return ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say, rows=len(order.rows),
+            sizing=Sizing(order=order, budget=budget),
             call_again=partial(again.calls, whole, desk.server.url, desk.interrupted),
         )  # fmt: skip
 

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe import checks, code_change, one_thread, patience, results, seen, words
+from harness.applications.probe import checks, code_change, header, one_thread, pace, patience, results, seen, words
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.implicated import implicated
-from harness.applications.probe.learn import Facts
+from harness.applications.probe.learn import Facts, why_skipped
 from harness.applications.probe.order import ProbeOrder, cells
 from harness.applications.probe.seen import Seen
+from harness.applications.probe.sizing import Sizing
 from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
-from harness.experiment.matrix import OWN_APP, Cell
+from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.judge.causes import LOST_THREADS
 from harness.records.answers import Requests
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import plan
-from harness.run.plan import Planned
+from harness.run import estimate, plan
+from harness.run.plan import NOT_BOUGHT, Planned
 from harness.run.source import Slot
 from harness.texts import visible
 from harness.trial.application import Application
 from harness.trial.assignment import Assignment
 from harness.trial.left import Ending, Left
 
-APPLICATION = "application"  # of run.json
 BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
 MOVED = (
@@ -57,7 +54,8 @@ class ApplicationSource:
     code: Mapping[str, str]  # text of them, by path below the folder
     folder: RunFolder
     say: Callable[[str], None]
-    call_again: Callable[[Path], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder; their lines
+    call_again: Callable[[Path, float], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder, for so long
+    sizing: Sizing  # how each pool is measured, settled by the serial calls
     rows: int  # that are sent: those, from the first on, that the serial calls came to
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
     check: AnswerCheck = checks.anything
@@ -96,26 +94,45 @@ class ApplicationSource:
     def assignment(self, slot: Slot) -> Iterator[Assignment]:
         broker.emptied(slot.desk.server.url)
         cell, application = slot.item.cell, self.application
-        settings = slot.desk.settings.model_copy(update={"limit_s": self._limit_s(cell)})
+        given = {"limit_s": self._limit_s(cell), **self.sizing.settings(cell)}
+        settings = slot.desk.settings.model_copy(update=given)
         if cell.plain:
             application = replace(application, own_variables={**application.own_variables, **self.one_thread})
         yield slot.assignment(
-            environment=self.environment, bundle=Path(), rows=self.rows, application=application, settings=settings
+            environment=self.environment, bundle=Path(), rows=self.rows, application=application, settings=settings,
+            **self.sizing.assignment(cell),
         )  # fmt: skip
 
     def _limit_s(self, cell: Cell) -> float:
-        asked = self.order.settings.limit_s
-        return asked if cell.is_baseline or cell.id in self.whole else patience.limit_s(self.serial, asked)
+        whole_s = self.sizing.limit_s(cell)
+        return whole_s if cell.is_baseline or cell.id in self.whole else patience.limit_s(self.serial, whole_s)
 
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
-        if item.cell.is_baseline or Outcome.SKIPPED in self.order.retry:
+        if item.cell.is_baseline:
             return ""
         same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
-        return patience.spared(self.serial, [one for one in same if one.trial < item.trial])
+        same = [] if Outcome.SKIPPED in self.order.retry else [one for one in same if one.trial < item.trial]
+        if spared := patience.spared(self.serial, same):
+            return spared
+        later = [one.cell for one in plan.missing(self._real(), _latest(records), frozenset()) if one != item]
+        lacking = self.sizing.why_not(item.cell, later)
+        return f"{NOT_BOUGHT} {lacking}" if lacking else ""
+
+    def left_s(self, todo: Sequence[Planned], records: Sequence[TrialRecord]) -> float | None:
+        if self.sizing.pace is None and any(item.cell.is_baseline for item in todo):
+            return None
+        known = self.sizing.left_s([item.cell for item in todo if not item.skip])
+        return estimate.left_s(todo, records, self.order.settings) if known is None else known
+
+    def _real(self) -> list[Planned]:
+        """The trials that are run by a worker."""
+        return [item for item in self.planned() if not item.cell.is_baseline and not item.skip]
 
     def read(self, left: Left) -> Requests | None:
         if left.cell.is_baseline:
-            self.take_reference(results.serial_lines(left.result), left.ended, results.witnesses(left.result))
+            lines = results.serial_lines(left.result)
+            self.sizing.pace = pace.of(lines)
+            self.take_reference(lines, left.ended, results.witnesses(left.result))
         requests = self._checked(left)
         if requests is not None and requests.wrong.any() and self._has_moved(left):
             requests = self._checked(left)
@@ -133,7 +150,8 @@ class ApplicationSource:
         """
         if left.cell.is_baseline or not isinstance(before := self.check, Reference):
             return False
-        self.check = after = before.after(list(_answers(self.call_again(left.result.parent))))
+        lines = self.call_again(left.result.parent, self.sizing.again_s(self.rows))
+        self.check = after = before.after(list(_answers(lines)))
         if moved := after.later - before.later:
             self._tell([f"not compared from now on: {checks.listed(moved)}. {MOVED}"])
         if not after.usable:
@@ -199,7 +217,8 @@ class ApplicationSource:
         decides = words.by_settings(record, limits, self.serial)
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         said = [told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
-        notes = [*self.facts.said, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
+        sized = self.sizing.note(cell)
+        notes = [*self.facts.said, *self._seen.late, *self.notes, *sized, *self._patience(cell), *words.not_kept(cell, limits)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
@@ -209,8 +228,11 @@ class ApplicationSource:
         self._propose(revised)
         for line in self._seen.late:
             self.say(line)
+        self.sizing.ended(revised)
         if cell.is_baseline:
-            self.serial = revised
+            self.serial, self.sizing.import_s = revised, revised.pace.ready_s or 0.0
+            if announced := self.sizing.said([item.cell for item in self._real()]):
+                self.say(announced)
         return revised
 
     def _propose(self, record: TrialRecord) -> None:
@@ -223,13 +245,13 @@ class ApplicationSource:
 
     def _patience(self, cell: Cell) -> list[str]:
         limit = self._limit_s(cell)
-        shorter = self.serial is not None and limit < self.order.settings.limit_s and self._seen.by == "limit"
+        shorter = self.serial is not None and limit < self.sizing.limit_s(cell) and self._seen.by == "limit"
         return [patience.told(self.serial, limit)] if shorter and self.serial is not None else []
 
     def unsettled(self, record: TrialRecord) -> bool:
         """It made progress under the shorter limit, and was cut off by it."""
         again = self._seen.by == "limit" and record.outcome not in STUCK
-        if again and self._limit_s(record.as_cell) < self.order.settings.limit_s:
+        if again and self._limit_s(record.as_cell) < self.sizing.limit_s(record.as_cell):
             self.whole.add(record.cell_id)
             return True
         return False
@@ -248,34 +270,15 @@ class ApplicationSource:
         )  # fmt: skip
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        order, known = self.order, self.facts.told
-        changes = [vars(change) for change in self.changes] or before.get(APPLICATION, {}).get("changes", [])
-        return {
-            "experiment": {
-                "name": "probe", "summary": f"{order.task} of {order.app} in every pool", "cells": [],
-                "settings": order.settings.model_dump(),
-            },
-            "environments": {OWN_APP: {"interpreter": known["python"], "installed": dict(self.environment.installed)}},
-            APPLICATION: {
-                "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
-                "rows_digest": _digest(order.rows), "tolerance": order.tolerance, "check": order.check,
-                "from_here": from_here(order), "celery": list(self.application.celery),
-                "consumed": self.application.queue_name, "said": self.facts.said, "told": known["told"],
-                "limits": asdict(self.application.limits),
-                "checked": self.checked, "changes": changes, "one_thread": self.one_thread,
-            },
-        }  # fmt: skip
+        changes = [vars(change) for change in self.changes] or before.get(header.APPLICATION, {}).get("changes", [])
+        return header.of(
+            self.order, self.facts, self.application, self.environment, checked=self.checked, changes=changes,
+            one_thread=self.one_thread,
+        )  # fmt: skip
 
 
-def from_here(order: ProbeOrder) -> dict[str, str]:
-    """Where the application lies, seen from the run's folder: `harness recommend` may be asked from anywhere."""
-    known = {"folder": order.folder, "python": order.python, "env_file": order.env_file}
-    return {name: os.path.relpath(path, order.out) for name, path in known.items() if path is not None}
-
-
-def _digest(rows: Sequence[Any]) -> str:
-    """Of the arguments: other ones are another probe."""
-    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:12]
+def _latest(records: Iterable[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:
+    return {(record.cell_id, record.trial): record for record in records}
 
 
 def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
@@ -287,12 +290,3 @@ def _unchecked(found: Reference) -> str:
     why = differ if found.answers else "gave no answer that can be read"
     helps = "; --check 'expression on result' does" if found.answers else ""
     return f"warning: the serial calls {why}: answers are not checked{helps}"
-
-
-def why_skipped(cell: Cell, facts: Facts) -> str:
-    """Why this pool cannot serve this application here, or ''."""
-    if cell.is_baseline:
-        return ""
-    if cell.pool in ("gevent", "eventlet") and cell.pool not in facts.told["green"]:
-        return f"{cell.pool} is not installed in the application's environment"
-    return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=facts.celery) or ""

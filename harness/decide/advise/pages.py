@@ -12,6 +12,7 @@ from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
 from harness.judge.remedies import THEIRS, against_waiting
 from harness.records.outcomes import Outcome
+from harness.run.plan import NOT_BOUGHT
 from harness.summary import notes
 from harness.texts import escaped, few
 
@@ -49,7 +50,12 @@ def figures(one: Candidate) -> str:
 
 
 def headline(advice: Advice) -> str:
-    """The answer in one sentence."""
+    """The answer in one sentence, with what it does not know."""
+    lacking = f"; {NOT_BOUGHT}: {', '.join(advice.unbought)}" if advice.unbought else ""
+    return f"{_answer(advice)}{lacking}"
+
+
+def _answer(advice: Advice) -> str:
     asked = f" that keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
     if advice.alike:
         others = f"any of these {len(advice.alike)} serves it{asked.replace(' that', ' and')}"

@@ -24,6 +24,7 @@ from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
+from harness.run.plan import NOT_BOUGHT
 from harness.summary import sibling
 from harness.summary.hang_rate import HangRate, clean_trials_for
 from harness.texts import few
@@ -67,6 +68,7 @@ class Advice:
     measure: tuple[str, ...]
     overhead: str = ""
     alike: tuple[Candidate, ...] = ()
+    unbought: tuple[str, ...] = ()  # pools, or cells of a pool, for which there was no time within the budget
     siblings: tuple[str, ...] = ()  # a sentence each: what one thread for each native library brought
 
     @property
@@ -101,7 +103,7 @@ def _advice(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
         slower=tuple(rest[1:]),
         behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=alike,
-        siblings=tuple(_siblings(group)),
+        siblings=tuple(_siblings(group)), unbought=tuple(_unbought(group)),
         sensitivity=tuple(_sensitivity(group, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
         unfit=tuple(one for one in group if one.measured and one.broken),
@@ -167,6 +169,13 @@ def _useful(fit: Sequence[Candidate]) -> list[Candidate]:
     """All but the siblings that brought nothing to a cell which is fit, too."""
     beside = [(one, _plain(one, fit)) for one in fit]
     return [one for one, plain in beside if plain is None or sibling.helps(one.paces, plain.paces)]
+
+
+def _unbought(group: Sequence[Candidate]) -> list[str]:
+    """The names of the pools for which there was no time; of the cells, where others of their pool had some."""
+    lacking = [one for one in group if one.outcome is Outcome.SKIPPED and one.reason.startswith(NOT_BOUGHT)]
+    known = {one.cell.pool for one in group if one not in lacking}
+    return list(dict.fromkeys(one.id if one.cell.pool in known else one.cell.pool for one in lacking))
 
 
 def _siblings(group: Sequence[Candidate]) -> Iterable[str]:

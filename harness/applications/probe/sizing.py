@@ -1,0 +1,141 @@
+"""How each pool of a probe is measured, once the serial calls have shown how long a call takes, and within the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from harness.applications.probe import budget, pace
+from harness.applications.probe.budget import Budget, Prices
+from harness.applications.probe.order import ProbeOrder
+from harness.applications.probe.pace import Pace, Size
+from harness.display import duration
+from harness.experiment.matrix import Cell
+from harness.machine import cores
+from harness.records.record import TrialRecord
+from harness.worker import witness
+
+BESIDE_S = 5.0  # of a trial, beside the import of the application and its requests
+USABLE = cores.usable(len(cores.AVAILABLE), cores.quota())
+
+
+@dataclass(kw_only=True)
+class Sizing:
+    """`pace`: of the serial calls of this run; `beside_s`: what its trials took beside their requests."""
+
+    order: ProbeOrder
+    budget: Budget
+    usable: float = USABLE
+    pace: Pace | None = None
+    import_s: float = 0.0
+    beside_s: list[float] = field(default_factory=list)
+    sizes: dict[str, Size] = field(default_factory=dict)  # by cell id
+
+    @property
+    def prices(self) -> Prices:
+        asked = self.order.requests
+        return Prices(
+            cost=self.cost_s,
+            wanted=lambda cell: asked or self._wanted(cell),
+            least=lambda cell: asked or min(pace.least(cell), self._wanted(cell)),
+        )
+
+    def _wanted(self, cell: Cell) -> int:
+        slow = self.pace is not None and self.pace.is_slow
+        return pace.wanted(self.pace, cell, self.usable) if slow and self.pace else self.order.settings.requests
+
+    def size(self, cell: Cell, requests: int) -> Size:
+        assert self.pace is not None
+        return pace.size(self.pace, cell, self.order.settings, requests, self.usable, self.order.limit_s)
+
+    def cost_s(self, cell: Cell, requests: int) -> float:
+        """Of a whole trial."""
+        return self.size(cell, requests).load_s + (median(self.beside_s) if self.beside_s else self.import_s + BESIDE_S)
+
+    def why_not(self, cell: Cell, later: Sequence[Cell]) -> str:
+        """Settle how many requests its trial gets; why it has none, if there is no time for it. `later`: still to be run."""
+        prices = self.prices
+        if self.pace is None:
+            return "" if self.budget.left_s > BESIDE_S else self.budget.too_dear(BESIDE_S)
+        if cell.plain and self.budget.left_s < prices.whole([cell, *later]):
+            return self.budget.too_dear(prices.whole([cell, *later]))
+        count = budget.requests(cell, later, self.budget.left_s, prices)
+        if not count:
+            return self.budget.too_dear(self.cost_s(cell, prices.least(cell)))
+        self.sizes[cell.id] = self.size(cell, count)
+        return ""
+
+    def limit_s(self, cell: Cell) -> float:
+        """How long a trial may take after READY."""
+        if cell.is_baseline:
+            return self.order.limit_s or min(pace.FIRST_CALL_S, self.budget.serial_s)
+        own = self.sizes.get(cell.id)
+        whole_s = own.limit_s if own else self.order.settings.limit_s
+        return min(whole_s, max(BESIDE_S, self.budget.left_s))
+
+    def at_work_s(self, cell: Cell) -> float:
+        """Likewise, for serial calls that compute."""
+        return min(pace.AT_WORK_S, self.budget.serial_s) if cell.is_baseline and not self.order.limit_s else 0.0
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        """What the settings of its trial are otherwise; the time limit aside."""
+        own, left_s = self.sizes.get(cell.id), self.budget.left_s
+        ready = {"ready_limit_s": min(self.order.settings.ready_limit_s, max(BESIDE_S, left_s))}
+        return ready | ({"requests": own.requests} if own else {})
+
+    def assignment(self, cell: Cell) -> dict[str, Any]:
+        """What its trial is given beside its settings: what the serial calls told, and how it is measured."""
+        found: dict[str, Any] = {"at_work_s": self.at_work_s(cell)}
+        if self.pace is None or cell.is_baseline:
+            return found
+        own, known = self.sizes.get(cell.id), self.pace
+        told = {"baseline_s": known.usual_s, "baseline_first_s": known.first_s, "baseline_slowest_s": known.slowest_s}
+        found |= told if known.is_slow else {}
+        if own is None or not own.few:
+            return found
+        once_s = pace.round_s(known, cell, self.usable)
+        return found | {"few": True, "cold": known.cold, "most_s": max(own.load_s, self.limit_s(cell) - once_s)}
+
+    def again_s(self, rows: int) -> float:
+        """How long the serial calls of so many rows may take, once more: no call is begun after that."""
+        took_s = (rows - 0.5) * self.pace.usual_s if self.pace is not None else 0.0
+        return min(max(witness.MOST_S, took_s), max(witness.MOST_S, self.budget.left_s))
+
+    def ended(self, record: TrialRecord) -> None:
+        """Learn from a trial what it takes beside its requests."""
+        own = self.sizes.get(record.cell_id)
+        if own is not None and own.few and record.pace.measured_s:
+            self.beside_s.append(record.ended.seconds - record.pace.measured_s)
+
+    def left_s(self, cells: Sequence[Cell]) -> float | None:
+        """Seconds that these trials will take; None if the pace of a call is not known, or what all trials take tells more."""
+        if self.pace is None or not self.pace.is_slow:
+            return None
+        todo = list(cells)
+        return min(self.budget.left_s, sum(self._expected_s(cell, todo[number + 1 :]) for number, cell in enumerate(todo)))
+
+    def _expected_s(self, cell: Cell, later: Sequence[Cell]) -> float:
+        own = self.sizes.get(cell.id)
+        count = own.requests if own else budget.requests(cell, later, self.budget.left_s, self.prices)
+        return self.cost_s(cell, count) if count else 0.0
+
+    def said(self, cells: Sequence[Cell]) -> str:
+        """What a user has to know before the pools are run, '' if a call is quick."""
+        if self.pace is None or not self.pace.is_slow or not cells:
+            return ""
+        counts = sorted({self.prices.wanted(cell) for cell in cells if not cell.is_baseline})
+        many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+        takes = duration(self.left_s(cells) or 0.0)
+        within = f" within the budget of {duration(self.budget.seconds)}" if self.budget.seconds else ""
+        return (
+            f"a call takes {self.pace.usual_s:.3g} s without Celery: {many} requests per pool are wanted; "
+            f"{len(cells)} trials take about {takes}{within}"
+        )
+
+    def note(self, cell: Cell) -> list[str]:
+        own = self.sizes.get(cell.id)
+        if own is None or not own.few or self.pace is None:
+            return []
+        return [f"a call takes {self.pace.usual_s:.3g} s: {own.requests} requests were measured, without a warm-up"]
