@@ -12,6 +12,7 @@ from harness.applications.probe import learn
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.trial.application import Application
 from harness.worker import contract
+from tests.test_pace import ORDER
 
 HERE = Path("/somewhere")
 SHOP = Application(
@@ -92,10 +93,14 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ("ModuleNotFoundError: No module named 'packaging.version'", "install packaging in the environment of --python"),
         ("ImportError: Missing redis library (pip install redis)", "has no client for it"),
         ("No module named 'redis'", "has no client for it"),
+        ("ImportError: No module named 'redis', which Celery needs to speak Redis", "install celery[redis] there"),
+        ("ImportError: No module named 'packaging', which Celery needs to speak Redis", "pip install --target side packaging'"),
+        ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
+        ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),
         ("KeyError: 'MODEL_PATH'", "check --app"),
         ("ModuleNotFoundError: No module named 'shop.tasks:nope'", "check --app"),
         ("ModuleNotFoundError: No module named 'shop'", "check --app"),
     ],
 )
 def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:
-    assert said in learn._remedy(failure, "shop.tasks:app")
+    assert said in learn._remedy(failure, replace(ORDER, app="shop.tasks:app"))

@@ -124,8 +124,8 @@ def few_requests(traffic: str, *, took_s: float = 30.0, cold: bool = False, said
         "number": number, "row": number, "phase": np.full(8, contract.PHASES.index("measure")), "pid": 7 + number % 2,
         "tid": 7 + number % 2, "error": np.full(8, ""), "answers": np.zeros((8, 1)),
     } | {name: np.round(values * 1e9).astype(np.int64) for name, values in {
-        "intended": np.where(number < 4, 100.0, begin - took_s + 0.01), "published": begin, "sent": begin, "received": end + 0.01,
-        "begin": begin, "predict_begin": begin, "predict_end": end,
+        "intended": np.where(number < 4, 100.0, begin - took_s + 0.01), "published": begin, "sent": begin,
+        "received": end + 0.01, "begin": begin, "predict_begin": begin, "predict_end": end,
     }.items()}  # fmt: skip
     right = np.ones(8, dtype=bool)
     one = Requests(columns=columns, answered=right, right=right, raised=~right, difference=np.zeros(8))

@@ -30,11 +30,15 @@ from harness.texts import visible
 from harness.trial.application import Application, Limits
 from harness.worker import contract, own_variables, spec
 
+NO_CELERY = (
+    "name the interpreter of the application's own environment, such as --python venv/bin/python: {python} has no Celery"
+)
 REMEDY = "check --app, --task, --args, --cwd and --env-file"
 REDIS = (
-    "the private broker speaks Redis, and the application's environment has no client for it: leave it as it is, run "
-    "'uv pip install --target side redis', and put PYTHONPATH=side (the whole path) into --env-file"
+    "the private broker speaks Redis, and the application's environment has no client for it: install celery[redis] there; or "
+    "leave it as it is, run 'uv pip install --target side {package}', and put PYTHONPATH=side (the whole path) into --env-file"
 )
+SPEAKS = re.compile(r"No module named '?(\w+)'?, which Celery needs to speak Redis")
 LOOK_EVERY_S = 0.2
 LIMIT_S = 300.0  # an import may read gigabytes from a cold disk
 
@@ -88,7 +92,7 @@ def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
                 f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),
             )  # fmt: skip
-    return _understood(order, _told(out, log, code, order.app), sent(server.url), server, log)
+    return _understood(order, _told(out, log, code, order), sent(server.url), server, log)
 
 
 def ended(process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float) -> int | None:
@@ -100,7 +104,7 @@ def ended(process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float
     return code
 
 
-def _told(out: Path, log: Path, code: int, app: str) -> dict[str, Any]:
+def _told(out: Path, log: Path, code: int, order: ProbeOrder) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(out.read_text())
     except (OSError, ValueError) as error:
@@ -110,14 +114,21 @@ def _told(out: Path, log: Path, code: int, app: str) -> dict[str, Any]:
             evidence=str(log),
         ) from error
     if "failed" in found:
-        raise BadInput(str(found["failed"]), remedy=_remedy(str(found["failed"]), app), evidence=str(log))
+        raise BadInput(str(found["failed"]), remedy=_remedy(str(found["failed"]), order), evidence=str(log))
     return found
 
 
-def _remedy(failure: str, app: str) -> str:
+def _remedy(failure: str, order: ProbeOrder) -> str:
     """What helps against an application that cannot be imported, or cannot send."""
+    app = order.app
+    if lacks := SPEAKS.search(failure):
+        return REDIS.format(package=lacks[1])
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
-        return REDIS
+        return REDIS.format(package="redis")
+    if "No module named 'celery'" in failure:
+        return NO_CELERY.format(python=order.python)
+    if failure.startswith("LookupError: the "):
+        return "name one that is there: --app module:application, --task as the worker prints it below [tasks]"
     missing = re.search(r"No module named '?([\w.:]+)", failure)
     if missing and ":" not in missing[1] and missing[1].partition(".")[0] != app.partition(":")[0].partition(".")[0]:
         return f"install {missing[1].partition('.')[0]} in the environment of --python, or {REMEDY}"
