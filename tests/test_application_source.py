@@ -28,6 +28,7 @@ from harness.observe.diagnosis import Evidence
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.run import plan
 from harness.run.plan import Planned
 from harness.run.source import Desk, Slot
 from harness.trial.application import Application, Limits
@@ -476,3 +477,20 @@ def test_a_child_that_hangs_by_the_fork_gets_a_change_of_the_object_that_it_is_b
     one.revised(record(outcome=Outcome.HUNG, cause="fork-held-lock"))
     assert [change.statement for change in one.changes] == ["ENCODER = Encoder()"]
     assert "-ENCODER = Encoder()" in (tmp_path / "code-change.diff").read_text()
+
+
+def test_a_task_that_fails_without_celery_too_is_not_run_in_the_pools_unless_it_is_asked_for(tmp_path: Path) -> None:
+    one = source()
+    serial, pool = one.planned()[:2]
+    failed = left(serial.cell, tmp_path)
+    failed.result.parent.mkdir(exist_ok=True)
+    each = {**line(0, None, error="ValueError: no price"), "begin": 0, "end": 1, "phase": 0, "pid": 1, "tid": 1}
+    failed.result.write_text("".join(json.dumps({**each, "number": number}) + "\n" for number in range(3)))
+    one.read(failed)
+    said = one.spared(pool, [])
+    assert said.startswith("not run, for it fails without Celery, too: 3 of 3 serial calls raised, the last one ValueError: no")
+    assert one.spared(serial, []) == ""
+    kept = record(pool.cell, outcome=Outcome.SKIPPED, reason=said, plan_key=pool.key)
+    assert plan.missing([pool], {(pool.cell.id, 1): kept}, frozenset()) == [pool], "once it is mended, it is to be run"
+    one.order = replace(one.order, go_on=True)
+    assert one.spared(pool, []) == ""

@@ -25,7 +25,8 @@ from harness.records.record import TrialRecord
 from harness.run.bundles import Bundle
 from harness.trial import outside
 
-NOT_BOUGHT = "not measured within the budget"  # how the reason of a trial begins for which there was no time
+NOT_BOUGHT = "not measured within the budget"  # how the reason of a trial begins for which there was no time,
+FAILS_ALONE = "not run, for it fails without Celery, too"  # and of one that would show nothing new
 CONTROL_CALLS = ("predict",)
 MEASURED_AS = 3  # raise it when trials measure something else: then earlier ones are of another plan
 
@@ -147,14 +148,14 @@ def _planned(
 def missing(
     planned: Iterable[Planned], done: Mapping[tuple[str, int], TrialRecord], retry: frozenset[Outcome]
 ) -> list[Planned]:
-    """The trials that have no record of the same plan, one whose outcome is to be tried again, or one for lack of time."""
+    """The trials that have no record of the same plan, or one that is to be tried again, or was left out for now."""
     return [
         item
         for item in planned
         if (record := done.get((item.cell.id, item.trial))) is None
         or record.asked.plan_key != item.key
         or record.outcome in retry
-        or record.reason.startswith(NOT_BOUGHT)
+        or record.reason.startswith((NOT_BOUGHT, FAILS_ALONE))
         or (record.spoiled and Outcome.INVALID in retry)
     ]
 

@@ -54,6 +54,7 @@ class ProbeOrder:
     requests: int | None = None
     limit_s: float | None = None
     budget_s: float | None = None
+    go_on: bool = False  # run the pools though every serial call raised
 
     @property
     def workload(self) -> str:

@@ -27,7 +27,7 @@ from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import estimate, plan
-from harness.run.plan import NOT_BOUGHT, Planned
+from harness.run.plan import FAILS_ALONE, NOT_BOUGHT, Planned
 from harness.run.source import Slot
 from harness.texts import visible
 from harness.trial.application import Application
@@ -57,6 +57,7 @@ class ApplicationSource:
     call_again: Callable[[Path, float], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder, for so long
     sizing: Sizing  # how each pool is measured, settled by the serial calls
     rows: int  # that are sent: those, from the first on, that the serial calls came to
+    fails: str = ""  # that every serial call raised, in words
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
@@ -110,6 +111,8 @@ class ApplicationSource:
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
         if item.cell.is_baseline:
             return ""
+        if self.fails and not self.order.go_on:
+            return f"{FAILS_ALONE}: {self.fails}; --go-on runs it all the same"
         same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
         same = [] if Outcome.SKIPPED in self.order.retry else [one for one in same if one.trial < item.trial]
         if spared := patience.spared(self.serial, same):
@@ -131,7 +134,7 @@ class ApplicationSource:
     def read(self, left: Left) -> Requests | None:
         if left.cell.is_baseline:
             lines = results.serial_lines(left.result)
-            self.sizing.pace = pace.of(lines)
+            self.sizing.pace, self.fails = pace.of(lines), results.all_raised(lines)
             self.take_reference(lines, left.ended, results.witnesses(left.result))
         requests = self._checked(left)
         if requests is not None and requests.wrong.any() and self._has_moved(left):

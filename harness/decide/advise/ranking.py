@@ -24,7 +24,7 @@ from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
-from harness.run.plan import NOT_BOUGHT
+from harness.run.plan import FAILS_ALONE, NOT_BOUGHT
 from harness.summary import sibling
 from harness.summary.hang_rate import HangRate, clean_trials_for
 from harness.texts import few
@@ -237,7 +237,10 @@ def _ratio(one: Candidate, other: Candidate) -> str:
 
 def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Sequence[Candidate]) -> Iterable[str]:
     """What would make the advice better, or possible."""
-    if not any(one.measured or one.atlas for one in group):
+    alone = [one.reason for one in group if one.outcome is Outcome.SKIPPED and one.reason.startswith(FAILS_ALONE)]
+    if alone:
+        yield f"{len(alone)} configurations: {alone[0]}"
+    elif not any(one.measured or one.atlas for one in group):
         usable = "with figures that can be used: measure again, --retry invalid" if any(one.answers for one in group) else ""
         yield f"no configuration ended ok {usable or 'with figures: read the outcomes first'}"
     if unchecked := [one.id for one in group if one.outcome is Outcome.UNCHECKED]:
