@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.applications.probe import learn
+from harness.applications.probe import learn, order
+from harness.errors import BadInput
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.trial.application import Application
 from harness.worker import contract
@@ -96,6 +97,7 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ("ImportError: No module named 'redis', which Celery needs to speak Redis", "install celery[redis] there"),
         ("ImportError: No module named 'packaging', which Celery needs to speak Redis", "pip install --target side packaging'"),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
+        ("ValueError: row 0 cannot be sent: TypeError: price() missing 1 required argument", "calls task(image=3)"),
         ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),
         ("KeyError: 'MODEL_PATH'", "check --app"),
         ("ModuleNotFoundError: No module named 'shop.tasks:nope'", "check --app"),
@@ -104,3 +106,11 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
 )
 def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:
     assert said in learn._remedy(failure, replace(ORDER, app="shop.tasks:app"))
+
+
+def test_a_task_without_arguments_needs_no_file(tmp_path: Path) -> None:
+    assert order.rows(None) == [[]]
+    (tmp_path / "rows.json").write_text('[[1], {"a": 2}]')
+    assert order.rows(tmp_path / "rows.json") == [[1], {"a": 2}]
+    with pytest.raises(BadInput):
+        order.rows(tmp_path / "none.json")

@@ -24,7 +24,10 @@ from harness.terminal import console
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
-Args = Annotated[Path, typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry.")]
+Args = Annotated[
+    Path | None,
+    typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry. Default: none are given."),
+]
 Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
 EnvFile = Annotated[
     Path | None, typer.Option("--env-file", help="A file with the application's variables, one NAME=value per line.")
@@ -56,7 +59,7 @@ def read(
     *,
     app: str,
     task: str,
-    args: Path,
+    args: Path | None,
     python: str,
     env_file: Path | None,
     cwd: Path,
@@ -107,7 +110,7 @@ def read(
 def probe(
     app_: App,
     task: Task,
-    args: Args,
+    args: Args = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),

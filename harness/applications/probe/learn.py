@@ -17,7 +17,7 @@ import redis
 
 from harness import broker
 from harness.applications.probe import messages
-from harness.applications.probe.order import ProbeOrder
+from harness.applications.probe.order import DOES_NOT_FIT, ProbeOrder
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.matrix import Cell
@@ -125,6 +125,8 @@ def _remedy(failure: str, order: ProbeOrder) -> str:
         return REDIS.format(package=lacks[1])
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
         return REDIS.format(package="redis")
+    if re.search(r"row \d+ cannot be sent: TypeError", failure):
+        return DOES_NOT_FIT
     if "No module named 'celery'" in failure:
         return NO_CELERY.format(python=order.python)
     if failure.startswith("LookupError: the "):

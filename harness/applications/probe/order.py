@@ -25,6 +25,10 @@ DEFAULT_REQUESTS = 50  # per pool, if a call is quick and no number was asked fo
 #: pools in the order in which each tells most beside those before it: the default, the usual one if a fork fails, …
 MOST_FIRST = ("prefork", "threads", "prefork-spawn", "solo", "gevent", "eventlet")
 EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list of arguments or an object of named ones'
+DOES_NOT_FIT = (
+    'an entry of --args holds the arguments of one request: [1, 2] calls task(1, 2), {"image": 3} calls task(image=3), and a '
+    "task that takes one object or one list is called by [{...}] or [[...]]; without --args it is called without arguments"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +81,10 @@ def cells(order: ProbeOrder) -> list[Cell]:
     return [*dict.fromkeys(cell.baseline() for cell in real), *real]
 
 
-def rows(path: Path) -> list[Any]:
-    """The arguments in a JSON file. Raises BadInput."""
+def rows(path: Path | None) -> list[Any]:
+    """The arguments in a JSON file; one request without any, if none is named. Raises BadInput."""
+    if path is None:
+        return [[]]
     try:
         found = json.loads(path.read_text())
     except OSError as error:
