@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import display
+from harness.certainty.intervals import Span
 from harness.measure import doubts, noise
 from harness.measure.noise import Reading
 from harness.records.outcomes import Outcome
@@ -187,3 +188,14 @@ def test_nobody_is_told_to_send_hundreds_of_long_requests() -> None:
     (doubt,) = doubts.of_trial(one)
     assert doubt.what == "8 that take long tell a throughput and no p50 and no p95 and no p99"
     assert "459" not in str(doubt)
+
+
+@pytest.mark.parametrize(
+    ("span", "doubted"), [((95.0, 105.0), False), ((70.0, 150.0), False), ((20.0, 500.0), True), ((50.0, None), True)]
+)
+def test_a_single_trial_that_hardly_knows_its_throughput_is_doubted(
+    span: tuple[float, float | None], doubted: bool, tmp_path: Path
+) -> None:
+    one = {**CLEAN, "figures": figures(throughput_span_per_s=Span(*span)), "measured_s": 10.0, "measured_requests": 1000}
+    found = [name for name, _ in doubts.parts(summary.table([record(**one)], tmp_path).iloc[0]["doubts"])]
+    assert found == (["1 trial", "wide"] if doubted else ["1 trial"])

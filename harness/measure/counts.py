@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from harness.certainty import intervals, stability
@@ -9,6 +10,8 @@ from harness.measure import figures
 from harness.measure.doubt import Doubt
 from harness.records.sections import Figures
 from harness.records.sending import Sending
+
+WIDE = 1.5  # half an interval of one trial, as a factor
 
 
 def of(known: Figures, sending: Sending | None) -> Iterator[Doubt]:
@@ -35,6 +38,17 @@ def of(known: Figures, sending: Sending | None) -> Iterator[Doubt]:
             what="each request was the first one of its executor and first ones take longer",
             next_step="raise --requests",
         )
+
+
+def width(known: Figures) -> Doubt | None:
+    """Of a single trial: its own requests differ so much that they hardly know its throughput."""
+    low, high = known.throughput_span_per_s
+    if low is None or (high is not None and math.sqrt(high / low) <= WIDE):
+        return None
+    factor = "any factor" if high is None else f"a factor {math.sqrt(high / low):.2g}"
+    return Doubt(
+        name="wide", what=f"its own requests know the throughput within {factor} only", next_step="measure more of them"
+    )
 
 
 def _missing(known: Figures) -> Iterator[Doubt]:

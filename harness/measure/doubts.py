@@ -104,7 +104,8 @@ def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: S
     if not known:
         lost = [doubt for record in trials for doubt in _without_figures(record)]
         return list({doubt.name: doubt for doubt in lost}.values())
-    spread = _one_trial() if len(known) == 1 else _width([one.throughput_per_s for one in known])
+    spread = _width([one.throughput_per_s for one in known])
+    alone = [_one_trial(), counts.width(known[0])] if len(known) == 1 else []
     found: dict[str, tuple[Doubt, int]] = {}
     for record, one in zip(good, known, strict=True):
         for doubt in of_trial(record, one):
@@ -113,7 +114,7 @@ def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: S
                 found.get(doubt.name, (doubt, 0))[1] + 1,
             )
     own = [_counted(doubt, count, len(known)) for doubt, count in found.values()]
-    return [doubt for doubt in (spread, _mixed(trials, good)) if doubt is not None] + own
+    return [doubt for doubt in (*alone, spread, _mixed(trials, good)) if doubt is not None] + own
 
 
 def _counted(doubt: Doubt, count: int, trials: int) -> Doubt:
