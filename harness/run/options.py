@@ -24,6 +24,9 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Start over: keep an earlie
 Retry = Annotated[str, typer.Option(help="Repeat trials with these outcomes: 'failed', or a list such as 'hung,invalid'.")]
 Repeat = Annotated[int | None, typer.Option(min=1, help="Trials per cell, in shuffled order.")]
 StableLimit = Annotated[float | None, typer.Option(min=0.1, help="Maximum warm-up until the pace is stable, in seconds.")]
+NoiseLimit = Annotated[
+    float | None, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
+]
 OwnBroker = Annotated[str, typer.Option("--broker", help="Use your own broker, redis://…, instead of a private one.")]
 Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
 Rows = Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")]

@@ -18,7 +18,7 @@ from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
 from harness.run import options, plan
-from harness.run.options import Budget, Fresh, Repeat, Retry, StableLimit, Wide
+from harness.run.options import Budget, Fresh, NoiseLimit, Repeat, Retry, StableLimit, Wide
 from harness.run.screen import PrintingScreen, sum_up
 from harness.terminal import console
 
@@ -128,9 +128,7 @@ def probe(
     confirm_s: Annotated[
         float, typer.Option(min=0, help="How long a proved hang is watched before it is recorded, in seconds.")
     ] = 15.0,
-    noise_limit: Annotated[
-        float, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
-    ] = 0.5,
+    noise_limit: NoiseLimit = None,
     traffic: Annotated[
         str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")
     ] = "closed-4",
