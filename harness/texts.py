@@ -52,6 +52,16 @@ def escaped(said: object) -> str:
     return plain
 
 
+def milliseconds(seconds: float) -> str:
+    """
+    >>> milliseconds(0.0072), milliseconds(1.12), milliseconds(50.04), milliseconds(0.00001234)
+    ('7.2 ms', '1120 ms', '50 s', '0.0123 ms')
+    """
+    if seconds >= 10.0:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 1.0 else f"{seconds * 1e3:.3g} ms"
+
+
 def few(names: Sequence[str], most: int = 3) -> str:
     """
     >>> few(["a", "b"]), few(["a", "b", "c", "d", "e"])

@@ -664,3 +664,18 @@ def test_what_a_budget_did_not_buy_is_said_in_the_answer(tmp_path: Path) -> None
         f"use {FORK.id}; not measured within the budget: gevent, eventlet, {lacking[-1].cell_id}"
     )
     assert json.loads(data.as_json([advice]))[0]["not_measured_within_the_budget"] == list(advice.unbought)
+
+
+def test_a_unit_names_the_application_that_it_starts() -> None:
+    own = settings.of(replace(THREADS, backend=OWN_APP, placement=AS_WRITTEN), {"app": "shop:app", "queue": ""})
+    assert "Description=Celery worker of shop:app\n" in settings.systemd(own)
+    assert "Description=Celery worker that serves a model\n" in settings.systemd(settings.of(THREADS))
+
+
+def test_seconds_of_latency_are_no_power_of_ten(tmp_path: Path) -> None:
+    slow = [handmade.changed(one, figures=one.certainty.figures.revised(latency_s={"p50": 1.12, "p95": 50.0}))
+            for one in trials(FORK, 100, 101, 99) if one.certainty.figures]  # fmt: skip
+    said = " ".join(pages.lines(advised(tmp_path, slow)))
+    assert "p50 1120 ms" in said
+    assert "p95 50 s" in said
+    assert "e+0" not in said

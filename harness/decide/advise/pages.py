@@ -14,7 +14,7 @@ from harness.judge.remedies import THEIRS, against_waiting
 from harness.records.outcomes import Outcome
 from harness.run.plan import NOT_BOUGHT
 from harness.summary import notes
-from harness.texts import escaped, few
+from harness.texts import escaped, few, milliseconds
 
 MOST = 12  # lines of a list; all are in the JSON
 CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
@@ -41,7 +41,8 @@ def figures(one: Candidate) -> str:
     for name in ("p50", "p95", "p99"):
         if (value := row[f"latency_{name}_s"]) is not None:
             end = row["fresh"][name].end
-            said.append(f"{name} {value * 1e3:.3g} ms{f' (one fresh worker at most {end * 1e3:.3g})' if end else ''}")
+            most_s = f" (one fresh worker at most {milliseconds(end)})" if end else ""
+            said.append(f"{name} {milliseconds(value)}{most_s}")
     if row["cpu_saturation"] is not None and row["cores_available"]:
         said.append(f"{row['cpu_saturation'] * row['cores_available']:.1f} of {row['cores_available']} cores")
     if row["peak_pss_bytes"] is not None:

@@ -27,7 +27,7 @@ from harness.records.outcomes import Outcome
 from harness.run.plan import FAILS_ALONE, NOT_BOUGHT
 from harness.summary import sibling
 from harness.summary.hang_rate import HangRate, clean_trials_for
-from harness.texts import few
+from harness.texts import few, milliseconds
 
 OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
 NULL_SHARE = 0.5  # of what the same pool serves if a request computes nothing: below, the task takes most of the time
@@ -133,7 +133,7 @@ def overhead(fit: Sequence[Candidate]) -> str:
         return ""
     served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
     return (
-        f"what Celery costs per request decides: a call takes {1e3 * calls_s[0]:.2g} ms without it, and with it {served} are "
+        f"what Celery costs per request decides: a call takes {milliseconds(calls_s[0])} without it, and with it {served} are "
         "served per second"
     )
 
