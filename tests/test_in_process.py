@@ -25,10 +25,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
-def made(clock: Clock, *took_s: float, whole_s: float = 90.0, minimum: int = 8) -> dict[str, int]:
+def made(clock: Clock, *took_s: float, whole_s: float = 90.0, minimum: int = 8, most: float = float("inf")) -> dict[str, int]:
     """How many calls each phase has; `took_s`: of one after the other, the last one of all further ones."""
     left, phases = list(took_s), list[int]()
-    for number in in_process.requests(3.0, minimum, 4, 10.0, whole_s):
+    for number in in_process.requests(3.0, minimum, 4, 10.0, whole_s, most):
         phases.append(number)
         clock.now_s += left.pop(0) if len(left) > 1 else left[0]
     return {contract.PHASES[phase]: count for phase, count in Counter(phases).items()}
@@ -51,3 +51,10 @@ def test_slow_calls_are_made_as_far_as_there_is_time(clock: Clock, took_s: tuple
 
 def test_without_a_bound_all_phases_are_run_to_their_end(clock: Clock) -> None:
     assert made(clock, 40.0, whole_s=float("inf")) == {"first": 1, "warmup": 1, "measure": 8}
+
+
+@pytest.mark.parametrize(
+    ("most", "calls"), [(1, {"first": 1}), (3, {"first": 1, "warmup": 2}), (9, {"first": 1, "warmup": 4, "measure": 4})]
+)
+def test_calls_that_are_counted_end_with_the_last_one(clock: Clock, most: int, calls: dict[str, int]) -> None:
+    assert made(clock, 0.01, most=most) == calls

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from harness.applications.probe import budget, pace
+from harness.applications.probe import budget, calls, pace
 from harness.applications.probe.budget import Budget, Prices
 from harness.applications.probe.order import MOST_FIRST, ProbeOrder, cells
 from harness.applications.probe.pace import Pace
 from harness.applications.probe.sizing import Sizing
+from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
@@ -159,7 +160,6 @@ def test_a_quick_call_is_measured_as_ever() -> None:
     assert one.settings(cell())["requests"] == 50
     assert one.limit_s(cell()) == 120.0
     assert one.assignment(cell()) == {"at_work_s": 0.0}
-    assert one.said([cell()]) == ""
     assert one.note(cell()) == []
 
 
@@ -224,3 +224,38 @@ def test_within_a_budget_the_pools_that_tell_most_come_first_and_each_concurrenc
         ("prefork", 4), ("threads", 4), ("prefork-spawn", 4), ("gevent", 4), ("eventlet", 4),
     ]  # fmt: skip
     assert set(MOST_FIRST) == set(POOLS)
+
+
+def test_counted_calls_are_shared_and_none_is_made_for_a_warm_up() -> None:
+    one = sizing(known=of(0.01), max_calls=1000)
+    one.share = calls.shares(1000, rows=2, trials=6).trial
+    assert one.why_not(cell(), []) == ""
+    assert one.settings(cell())["requests"] == 148
+    assert one.assignment(cell())["few"]
+    assert one.note(cell()) == ["--max-calls bounds them: 148 requests were measured, without a warm-up"]
+    slow = sizing(known=of(25.0))
+    slow.share = 148
+    slow.why_not(cell(), [])
+    assert slow.settings(cell())["requests"] == 9, "no more than tell something"
+
+
+def test_calls_are_counted_though_the_serial_ones_never_came_back() -> None:
+    one = sizing(max_calls=100)
+    one.share = 7
+    assert one.why_not(cell(), []) == ""
+    assert one.settings(cell())["requests"] == 7
+    assert one.assignment(cell())["few"]
+
+
+def test_the_shares_are_no_more_than_was_allowed() -> None:
+    for most in (30, 100, 5000):
+        found = calls.shares(most, rows=3, trials=6)
+        assert found.serial + 6 * (found.trial + 3) <= most
+    with pytest.raises(BadInput, match="6 trials of 3 rows need 26 or more"):
+        calls.shares(25, rows=3, trials=6)
+
+
+def test_how_often_a_quick_task_is_called_is_said_before_it_is() -> None:
+    assert sizing(known=of(0.01)).said([cell(), cell("solo")]) == (
+        "2 trials call the task about 1,800 times in all; --max-calls bounds that"
+    )

@@ -122,9 +122,9 @@ def test_an_application_is_started_by_its_own_interpreter(tmp_path: Path) -> Non
     serial = start.command_of(replace(work, cell=CELL.baseline()))
     assert serial[:6] == ["/theirs/bin/python", "-m", "harness.worker.serial", "1.0", "5", result]
     assert serial[6:8] == ["2", "6.0"], "two witnesses beside each other, who may take some of the trial's limit"
-    assert serial[8:] == ["14.0"], "the calls take the rest, if they are slow"
+    assert serial[8:] == ["14.0", "0"], "the calls take the rest, if they are slow"
     patient = replace(work, cell=CELL.baseline(), settings=work.settings.model_copy(update={"limit_s": 400.0}))
-    assert start.command_of(patient)[6:] == ["2", "20.0", "90.0"]
+    assert start.command_of(patient)[6:] == ["2", "20.0", "90.0", "0"]
 
 
 def test_the_plan_says_what_to_send(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.certainty import intervals, stability
+from harness.certainty import few, intervals, stability
 from harness.measure import figures
 from harness.measure.doubt import Doubt
 from harness.records.sections import Figures
@@ -32,7 +32,7 @@ def of(known: Figures, sending: Sending | None) -> Iterator[Doubt]:
             what=f"for {sending.unsent} of the requests there was no time",
             next_step="raise --budget or --limit-s",
         )
-    if sending.cold and not known.cold:
+    if sending.cold and not known.cold and known.requests <= few.MOST:
         yield Doubt(
             name="cold",
             what="each request was the first one of its executor and first ones take longer",

@@ -69,6 +69,7 @@ class Application:
     settings: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
     witnesses: int = 2
+    most_calls: int = 0  # of the serial calls; 0 for as many as are useful
 
     @property
     def queue_name(self) -> str:
@@ -93,7 +94,7 @@ class Application:
     def serial_command(self, seconds: float, requests: int, result: Path, limit_s: float) -> list[str]:
         """One call after the other in one process, see `harness.worker.serial`; `limit_s`: of the whole trial."""
         beside_s = min(WITNESS_LIMIT_S, WITNESS_SHARE * limit_s)
-        numbers = [str(self.witnesses), str(beside_s), str(min(SERIAL_S, limit_s - beside_s))]
+        numbers = [str(self.witnesses), str(beside_s), str(min(SERIAL_S, limit_s - beside_s)), str(self.most_calls)]
         return [str(self.python), "-m", "harness.worker.serial", str(seconds), str(requests), str(result), *numbers]
 
     def spec(self, *, prefix: str, events: Path) -> dict[str, object]:

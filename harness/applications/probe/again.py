@@ -26,7 +26,8 @@ def calls(
     """
     path = folder / LINES
     variables = {**application.variables(broker_url), contract.SPEC: str(folder / contract.SPEC_FILE)}
-    argv = [str(application.python), "-m", "harness.worker.witness", str(path), str(witness.LEAST_S), str(most_s)]
+    least_s = 0.0 if application.most_calls else witness.LEAST_S
+    argv = [str(application.python), "-m", "harness.worker.witness", str(path), str(least_s), str(most_s)]
     with OwnedProcess(argv, log=folder / LOG, env=variables, cwd=application.folder) as process:
         learn.ended(process, interrupted, LIMIT_S + most_s)
     return results.serial_lines(path)

@@ -77,6 +77,7 @@ def read(
     limit_s: float | None = None,
     budget_s: float | None = None,
     go_on: bool = False,
+    max_calls: int | None = None,
 ) -> orders.ProbeOrder:
     """Read and check all of it. Raises BadInput."""
     if not cwd.is_dir():
@@ -103,7 +104,7 @@ def read(
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
-        go_on=go_on,
+        go_on=go_on, max_calls=max_calls,
     )  # fmt: skip
 
 
@@ -132,6 +133,9 @@ def probe(
     traffic: Annotated[
         str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")
     ] = "closed-4",
+    max_calls: Annotated[
+        int | None, typer.Option(min=1, help="How often the task is called at the most, by all trials together.")
+    ] = None,
     go_on: Annotated[bool, typer.Option("--go-on", help="Run the pools though every call without Celery raises.")] = False,
     repeat: Repeat = None,
     fresh: Fresh = False,
@@ -151,6 +155,7 @@ def probe(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
         queue=queue, check=check, tolerance=tolerance, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
         requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget), go_on=go_on,
+        max_calls=max_calls,
     )  # fmt: skip
     with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = prober.run(order, screen)

@@ -58,6 +58,7 @@ class ProbeOrder:
     requests: int | None = None
     limit_s: float | None = None
     budget_s: float | None = None
+    max_calls: int | None = None  # of the task, in all
     go_on: bool = False  # run the pools though every serial call raised
 
     @property

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.applications.probe import again, learn
+from harness.applications.probe import again, calls, learn
 from harness.applications.probe.budget import Budget
+from harness.applications.probe.calls import Shares
 from harness.applications.probe.header import APPLICATION, from_here
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells
@@ -69,11 +70,12 @@ class Probe:
         facts = learn.facts(order, bare, desk)
         for line in facts.said:
             desk.say(f"settings: {line}")
-        whole = _complete(bare, facts, order, desk)
+        shares = _shares(order, facts)
+        whole = replace(_complete(bare, facts, order, desk), most_calls=shares.serial if shares else 0)
         return ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say, rows=len(order.rows),
-            sizing=Sizing(order=order, budget=budget),
+            sizing=Sizing(order=order, budget=budget, share=shares.trial if shares else None),
             call_again=partial(again.calls, whole, desk.server.url, desk.interrupted),
         )  # fmt: skip
 
@@ -95,6 +97,14 @@ def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk) ->
         bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"], celery=facts.celery,
         limits=facts.limits, witnesses=max([FEWEST_WITNESSES, *order.concurrency]),
     )  # fmt: skip
+
+
+def _shares(order: ProbeOrder, facts: Facts) -> Shares | None:
+    """Of the calls, if they are bounded. Raises BadInput."""
+    if order.max_calls is None:
+        return None
+    real = [cell for cell in cells(order) if not cell.is_baseline and not learn.why_skipped(cell, facts)]
+    return calls.shares(order.max_calls, rows=len(order.rows), trials=len(real) * order.settings.repeat)
 
 
 def _environment(order: ProbeOrder, facts: Facts) -> Environment:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from harness.applications.probe import budget, pace
+from harness.applications.probe import budget, calls, pace
 from harness.applications.probe.budget import Budget, Prices
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pace import Pace, Size
@@ -28,6 +28,7 @@ class Sizing:
     order: ProbeOrder
     budget: Budget
     usable: float = USABLE
+    share: int | None = None  # of the calls that a trial may make, if they are bounded
     pace: Pace | None = None
     import_s: float = 0.0
     beside_s: list[float] = field(default_factory=list)
@@ -38,17 +39,23 @@ class Sizing:
         asked = self.order.requests
         return Prices(
             cost=self.cost_s,
-            wanted=lambda cell: asked or self._wanted(cell),
-            least=lambda cell: asked or min(pace.least(cell), self._wanted(cell)),
+            wanted=self._wanted,
+            least=lambda cell: self._wanted(cell) if asked else min(pace.least(cell), self._wanted(cell)),
         )
 
     def _wanted(self, cell: Cell) -> int:
-        slow = self.pace is not None and self.pace.is_slow
-        return pace.wanted(self.pace, cell, self.usable) if slow and self.pace else self.order.settings.requests
+        if self.pace is not None and self.pace.is_slow:
+            wanted = self.order.requests or pace.wanted(self.pace, cell, self.usable)
+        else:
+            wanted = self.order.requests or self.share or self.order.settings.requests
+        return min(wanted, self.share or wanted)
 
     def size(self, cell: Cell, requests: int) -> Size:
-        assert self.pace is not None
-        return pace.size(self.pace, cell, self.order.settings, requests, self.usable, self.order.limit_s)
+        """If calls are bounded, none is made for a warm-up."""
+        if self.pace is None:
+            return Size(requests=requests, few=True, load_s=0.0, limit_s=self.order.settings.limit_s)
+        own = pace.size(self.pace, cell, self.order.settings, requests, self.usable, self.order.limit_s)
+        return replace(own, few=own.few or self.share is not None)
 
     def cost_s(self, cell: Cell, requests: int) -> float:
         """Of a whole trial."""
@@ -58,6 +65,8 @@ class Sizing:
         """Settle how many requests its trial gets; why it has none, if there is no time for it. `later`: still to be run."""
         prices = self.prices
         if self.pace is None:
+            if self.share is not None:
+                self.sizes[cell.id] = self.size(cell, self._wanted(cell))
             return "" if self.budget.left_s > BESIDE_S else self.budget.too_dear(BESIDE_S)
         if cell.plain and self.budget.left_s < prices.whole([cell, *later]):
             return self.budget.too_dear(prices.whole([cell, *later]))
@@ -88,15 +97,15 @@ class Sizing:
     def assignment(self, cell: Cell) -> dict[str, Any]:
         """What its trial is given beside its settings: what the serial calls told, and how it is measured."""
         found: dict[str, Any] = {"at_work_s": self.at_work_s(cell)}
-        if self.pace is None or cell.is_baseline:
-            return found
         own, known = self.sizes.get(cell.id), self.pace
-        told = {"baseline_s": known.usual_s, "baseline_first_s": known.first_s, "baseline_slowest_s": known.slowest_s}
-        found |= told if known.is_slow else {}
+        if known is not None and known.is_slow and not cell.is_baseline:
+            told = {"baseline_s": known.usual_s, "baseline_first_s": known.first_s, "baseline_slowest_s": known.slowest_s}
+            found |= told
         if own is None or not own.few:
             return found
-        once_s = pace.round_s(known, cell, self.usable)
-        return found | {"few": True, "cold": known.cold, "most_s": max(own.load_s, self.limit_s(cell) - once_s)}
+        once_s = pace.round_s(known, cell, self.usable) if known else 0.0
+        cold = known is not None and known.cold
+        return found | {"few": True, "cold": cold, "most_s": max(own.load_s, self.limit_s(cell) - once_s)}
 
     def again_s(self, rows: int) -> float:
         """How long the serial calls of so many rows may take, once more: no call is begun after that."""
@@ -122,9 +131,11 @@ class Sizing:
         return self.cost_s(cell, count) if count else 0.0
 
     def said(self, cells: Sequence[Cell]) -> str:
-        """What a user has to know before the pools are run, '' if a call is quick."""
-        if self.pace is None or not self.pace.is_slow or not cells:
+        """What a user has to know before the pools are run."""
+        if self.pace is None or not cells:
             return ""
+        if not self.pace.is_slow:
+            return self._often(cells)
         counts = sorted({self.prices.wanted(cell) for cell in cells if not cell.is_baseline})
         many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
         takes = duration(self.left_s(cells) or 0.0)
@@ -134,8 +145,19 @@ class Sizing:
             f"{len(cells)} trials take about {takes}{within}"
         )
 
+    def _often(self, cells: Sequence[Cell]) -> str:
+        """How often a quick task is called, roughly."""
+        settings = self.order.settings
+        if self.share is not None or self.pace is None:
+            return ""
+        seconds = settings.measure_s + settings.stable_limit_s
+        each_s = [pace.round_s(self.pace, cell, self.usable) / pace.at_once(cell) for cell in cells]
+        count = sum(calls.expected(one, seconds, settings.requests) for one in each_s)
+        return f"{len(cells)} trials call the task about {count:,} times in all; --max-calls bounds that"
+
     def note(self, cell: Cell) -> list[str]:
         own = self.sizes.get(cell.id)
         if own is None or not own.few or self.pace is None:
             return []
-        return [f"a call takes {self.pace.usual_s:.3g} s: {own.requests} requests were measured, without a warm-up"]
+        why = f"a call takes {self.pace.usual_s:.3g} s" if self.pace.is_slow else "--max-calls bounds them"
+        return [f"{why}: {own.requests} requests were measured, without a warm-up"]

@@ -75,7 +75,9 @@ class ApplicationSource:
         ]
 
     def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
-        """Its sibling, where the pool was over-subscribed."""
+        """Its sibling, where the pool was over-subscribed; none if the calls are counted."""
+        if self.order.max_calls:
+            return []
         return one_thread.follows(item, records, self.one_thread, self._key(item.cell.sibling()))
 
     @property
@@ -253,7 +255,7 @@ class ApplicationSource:
 
     def unsettled(self, record: TrialRecord) -> bool:
         """It made progress under the shorter limit, and was cut off by it."""
-        again = self._seen.by == "limit" and record.outcome not in STUCK
+        again = self._seen.by == "limit" and not self.order.max_calls and record.outcome not in STUCK
         if again and self._limit_s(record.as_cell) < self.sizing.limit_s(record.as_cell):
             self.whole.add(record.cell_id)
             return True
