@@ -259,3 +259,16 @@ def test_how_often_a_quick_task_is_called_is_said_before_it_is() -> None:
     assert sizing(known=of(0.01)).said([cell(), cell("solo")]) == (
         "2 trials call the task about 1,800 times in all; --max-calls bounds that"
     )
+
+
+@pytest.mark.parametrize(
+    ("usual_s", "budget_s", "said"),
+    [
+        (25.0, None, "a call takes 25 s without Celery: 4 trials with 8 to 9 requests each take about 9 min 55 s"),
+        (25.0, 700.0, "4 trials with 8 to 9 requests each take about 9 min 55 s, within the budget of 11 min 40 s"),
+        (300.0, 650.0, "2 of 4 trials with 2 requests each take about 10 min 10 s, within the budget of 10 min 50 s"),
+        (300.0, 200.0, "within the budget, there is no time for a pool"),
+    ],
+)
+def test_what_comes_is_said_before_the_first_pool(usual_s: float, budget_s: float | None, said: str) -> None:
+    assert sizing(budget_s, of(usual_s)).said([cell(pool) for pool in FOUR]).endswith(said)

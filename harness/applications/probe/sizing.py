@@ -122,13 +122,18 @@ class Sizing:
         """Seconds that these trials will take; None if the pace of a call is not known, or what all trials take tells more."""
         if self.pace is None or not self.pace.is_slow:
             return None
-        todo = list(cells)
-        return min(self.budget.left_s, sum(self._expected_s(cell, todo[number + 1 :]) for number, cell in enumerate(todo)))
+        return sum(self.cost_s(cell, count) for cell, count in self._bought(cells))
 
-    def _expected_s(self, cell: Cell, later: Sequence[Cell]) -> float:
-        own = self.sizes.get(cell.id)
-        count = own.requests if own else budget.requests(cell, later, self.budget.left_s, self.prices)
-        return self.cost_s(cell, count) if count else 0.0
+    def _bought(self, cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
+        """Those of these trials, one after the other, for which there will be time, with the number of their requests."""
+        left_s, found = self.budget.left_s, list[tuple[Cell, int]]()
+        for number, cell in enumerate(cells):
+            own = self.sizes.get(cell.id)
+            count = own.requests if own else budget.requests(cell, cells[number + 1 :], left_s, self.prices)
+            if count:
+                found.append((cell, count))
+                left_s -= self.cost_s(cell, count)
+        return found
 
     def said(self, cells: Sequence[Cell]) -> str:
         """What a user has to know before the pools are run."""
@@ -136,13 +141,15 @@ class Sizing:
             return ""
         if not self.pace.is_slow:
             return self._often(cells)
-        counts = sorted({self.prices.wanted(cell) for cell in cells if not cell.is_baseline})
+        if not (bought := self._bought(cells)):
+            return f"a call takes {self.pace.usual_s:.3g} s without Celery: within the budget, there is no time for a pool"
+        counts = sorted({count for _, count in bought})
         many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-        takes = duration(self.left_s(cells) or 0.0)
-        within = f" within the budget of {duration(self.budget.seconds)}" if self.budget.seconds else ""
+        some = f"{len(bought)} of {len(cells)}" if len(bought) < len(cells) else f"{len(cells)}"
+        within = f", within the budget of {duration(self.budget.seconds)}" if self.budget.seconds else ""
         return (
-            f"a call takes {self.pace.usual_s:.3g} s without Celery: {many} requests per pool are wanted; "
-            f"{len(cells)} trials take about {takes}{within}"
+            f"a call takes {self.pace.usual_s:.3g} s without Celery: {some} trials with {many} requests each take about "
+            f"{duration(self.left_s(cells) or 0.0)}{within}"
         )
 
     def _often(self, cells: Sequence[Cell]) -> str:
