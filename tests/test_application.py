@@ -101,7 +101,7 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),
         ("KeyError: 'MODEL_PATH'", "check --app"),
         ("ModuleNotFoundError: No module named 'shop.tasks:nope'", "check --app"),
-        ("ModuleNotFoundError: No module named 'shop'", "check --app"),
+        ("ModuleNotFoundError: No module named 'shop'", "neither /somewhere (--cwd) nor the environment of --python has it"),
     ],
 )
 def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:

@@ -134,6 +134,8 @@ def _remedy(failure: str, order: ProbeOrder) -> str:
     missing = re.search(r"No module named '?([\w.:]+)", failure)
     if missing and ":" not in missing[1] and missing[1].partition(".")[0] != app.partition(":")[0].partition(".")[0]:
         return f"install {missing[1].partition('.')[0]} in the environment of --python, or {REMEDY}"
+    if missing and ":" not in missing[1]:
+        return f"neither {order.folder} (--cwd) nor the environment of --python has it: check --app, --cwd and --python"
     return REMEDY
 
 

@@ -236,7 +236,8 @@ class ApplicationSource:
         self.sizing.ended(revised)
         if cell.is_baseline:
             self.serial, self.sizing.import_s = revised, revised.pace.ready_s or 0.0
-            if announced := self.sizing.said([item.cell for item in self._real()]):
+            announced = self.sizing.said([item.cell for item in self._real()])
+            if announced and (self.order.go_on or not self.fails):
                 self.say(announced)
         return revised
 
