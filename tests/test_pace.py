@@ -19,6 +19,7 @@ from harness.experiment.experiment import Settings
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.observe.looks import patience_s
+from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from tests.test_store import record
 
@@ -191,7 +192,7 @@ def test_what_a_budget_does_not_buy_is_said_with_the_time_that_it_would_take() -
     assert one.settings(cell())["requests"] == 2
     clock.now_s += 310.0
     said = one.why_not(cell("threads"), [])
-    assert said == "of 15 min 00 s: it takes about 5 min 05 s, and 4 min 27 s are left"
+    assert said == "of 15 min 00 s: it takes about 5 min 05 s, and 4 min 24 s are left"
 
 
 def test_a_trial_never_outlasts_the_budget() -> None:
@@ -199,10 +200,22 @@ def test_a_trial_never_outlasts_the_budget() -> None:
     one = sizing(900.0, of(25.0), clock)
     assert one.why_not(cell(), []) == ""
     clock.now_s += 700.0
-    assert one.limit_s(cell()) == 197.0
+    assert one.limit_s(cell()) == 189.0, "a worker takes its time to start and to end"
     assert one.settings(cell())["ready_limit_s"] == 180.0
     clock.now_s += 150.0
-    assert one.settings(cell())["ready_limit_s"] == one.limit_s(cell()) == 47.0
+    assert one.settings(cell())["ready_limit_s"] == 44.0
+    assert one.limit_s(cell()) == 39.0
+
+
+def test_a_trial_that_the_budget_cut_off_is_none_that_was_measured() -> None:
+    clock = Clock()
+    one = sizing(900.0, of(25.0), clock)
+    slow = done(cell(), outcome=Outcome.SLOW)
+    assert one.cut_short(slow) == "", "there is time left: the pool itself was too slow"
+    clock.now_s += 890.0
+    assert one.cut_short(slow) == "not measured within the budget of 15 min 00 s"
+    assert one.cut_short(done(cell(), outcome=Outcome.HUNG)) == one.cut_short(done(cell())) == ""
+    assert sizing(None, of(25.0)).cut_short(slow) == ""
 
 
 def test_what_its_trials_took_beside_their_requests_tells_the_next_ones() -> None:

@@ -133,7 +133,8 @@ def _queued(runs: Runs, counts: Flags, in_flight: int, rate: Span) -> tuple[floa
     values = (runs.received - runs.sent)[counts & (runs.sent >= runs.received.min())]
     if len(values) < LEAST_QUEUED or rate.low is None:
         return None, NOTHING
-    return float(np.median(values)), Span(in_flight / rate.high if rate.high else None, in_flight / rate.low)
+    median = float(np.median(values))  # it holds what a hand-over takes, too, which no executor is busy with
+    return median, Span(min(median, in_flight / rate.high) if rate.high else None, max(median, in_flight / rate.low))
 
 
 def median_span(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) -> Span:

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from harness.client.plan import SENDING
 from harness.experiment.pools import POOLS
 from harness.judge.causes import NEVER_STARTED, Facts, is_at_lock
-from harness.judge.outcome import Observations
+from harness.judge.outcome import SILENCE_FACTOR, Observations
 from harness.measure import waterfall
+from harness.observe.looks import patience_s
 from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting
 from harness.records.outcomes import Outcome
@@ -58,7 +59,7 @@ def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observation
         others_share=cpu.use.others_share if cpu.use else None,
         noise_limit=settings.noise_limit,
         quiet_s=signs.quiet_s,
-        longest_silence_s=signs.longest_silence_s,
+        longest_silence_s=max(signs.longest_silence_s, _usual_silence_s(left)),
         rate_interval_s=left.rate_interval_s,
         limit_s=settings.limit_s if signs.ready_at_s is not None else settings.ready_limit_s,
     )
@@ -135,6 +136,11 @@ def _lost(left: Left, requests: Requests | None) -> int:
     if requests is None:
         return len(lost)
     return sum(int(requests.columns["received"][number]) < 0 for number in lost if number < len(requests))
+
+
+def _usual_silence_s(left: Left) -> float:
+    """The silence that a request makes which is not overdue: as long as that, nobody can say that it made no progress."""
+    return patience_s(left.usual_s) / SILENCE_FACTOR if left.usual_s is not None else 0.0
 
 
 def _work_from_s(left: Left, requests: Requests | None, said: Sending | None) -> float | None:

@@ -7,28 +7,30 @@ as each later one can still be seen to end; if not even that fits, the later one
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.display import duration
 from harness.experiment.matrix import Cell
+from harness.machine import since
 
 GOOD = 4  # requests that tell a pace with an interval
 SERIAL_SHARE = 0.5  # of the budget, that the serial calls may take
-END_S = 3.0  # for the tables, and for what nobody sees
+END_S = 6.0  # for the end of the last worker, and for the tables
 
 
 @dataclass(kw_only=True)
 class Budget:
-    """Seconds of wall time from now on; None for as long as it takes."""
+    """Seconds of wall time since this program was started; None for as long as it takes."""
 
     seconds: float | None = None
     clock: Callable[[], float] = time.monotonic
     began_s: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.began_s = self.clock()
+        self.began_s = (since.started_s(os.getpid()) if self.clock is time.monotonic else None) or self.clock()
 
     @property
     def left_s(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -14,7 +15,9 @@ from harness.applications.probe.pace import Pace, Size
 from harness.display import duration
 from harness.experiment.matrix import Cell
 from harness.machine import cores
+from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.run.plan import NOT_BOUGHT
 from harness.worker import witness
 
 BESIDE_S = 5.0  # of a trial, beside the import of the application and its requests
@@ -59,7 +62,12 @@ class Sizing:
 
     def cost_s(self, cell: Cell, requests: int) -> float:
         """Of a whole trial."""
-        return self.size(cell, requests).load_s + (median(self.beside_s) if self.beside_s else self.import_s + BESIDE_S)
+        return self.size(cell, requests).load_s + self.beside
+
+    @property
+    def beside(self) -> float:
+        """Seconds that a trial takes beside its requests."""
+        return median(self.beside_s) if self.beside_s else self.import_s + BESIDE_S
 
     def why_not(self, cell: Cell, later: Sequence[Cell]) -> str:
         """Settle how many requests its trial gets; why it has none, if there is no time for it. `later`: still to be run."""
@@ -82,7 +90,18 @@ class Sizing:
             return self.order.limit_s or min(pace.FIRST_CALL_S, self.budget.serial_s)
         own = self.sizes.get(cell.id)
         whole_s = own.limit_s if own else self.order.settings.limit_s
-        return min(whole_s, max(BESIDE_S, self.budget.left_s))
+        return min(whole_s, self._left_s)
+
+    @property
+    def _left_s(self) -> float:
+        """What the budget leaves the requests of the next trial; inf without one."""
+        return max(BESIDE_S, float(round(self.budget.left_s - self.beside))) if self.order.budget_s else math.inf
+
+    def cut_short(self, record: TrialRecord) -> str:
+        """That a trial which progressed was cut off since the budget was spent, as `plan.NOT_BOUGHT` has it; or ''."""
+        if record.outcome is not Outcome.SLOW or record.as_cell.is_baseline or self.budget.left_s > self.beside + BESIDE_S:
+            return ""
+        return f"{NOT_BOUGHT} of {duration(self.budget.seconds or 0.0)}"
 
     def at_work_s(self, cell: Cell) -> float:
         """Likewise, for serial calls that compute."""

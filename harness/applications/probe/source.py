@@ -221,7 +221,8 @@ class ApplicationSource:
         beside = words.beside_each_other(record, self.check)
         decides = words.by_settings(record, limits, self.serial)
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
-        said = [told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
+        cut = [self.sizing.cut_short(record)]
+        said = [*filter(None, cut), told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
         sized = self.sizing.note(cell)
         notes = [*self.facts.said, *self._seen.late, *self.notes, *sized, *self._patience(cell), *words.not_kept(cell, limits)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}

@@ -173,7 +173,7 @@ def _useful(fit: Sequence[Candidate]) -> list[Candidate]:
 
 def _unbought(group: Sequence[Candidate]) -> list[str]:
     """The names of the pools for which there was no time; of the cells, where others of their pool had some."""
-    lacking = [one for one in group if one.outcome is Outcome.SKIPPED and one.reason.startswith(NOT_BOUGHT)]
+    lacking = [one for one in group if one.reason.startswith(NOT_BOUGHT)]
     known = {one.cell.pool for one in group if one not in lacking}
     return list(dict.fromkeys(one.id if one.cell.pool in known else one.cell.pool for one in lacking))
 
