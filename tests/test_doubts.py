@@ -199,3 +199,10 @@ def test_a_single_trial_that_hardly_knows_its_throughput_is_doubted(
     one = {**CLEAN, "figures": figures(throughput_span_per_s=Span(*span)), "measured_s": 10.0, "measured_requests": 1000}
     found = [name for name, _ in doubts.parts(summary.table([record(**one)], tmp_path).iloc[0]["doubts"])]
     assert found == (["1 trial", "wide"] if doubted else ["1 trial"])
+
+
+@pytest.mark.parametrize(("idle", "doubted"), [(None, False), (0.02, False), (0.5, True)])
+def test_long_requests_that_waited_beside_a_free_executor_are_doubted(idle: float | None, doubted: bool) -> None:
+    told = figures(requests=8, stable=None, latency_s={"p50": 50.0, "p95": 50.0, "p99": 50.0})
+    assert names(figures=told, sending=Sending(few=True), waited_while_idle=idle) == (["not full"] if doubted else [])
+    assert "not full" not in names(waited_while_idle=idle), "short ones wait for every hand-over"

@@ -11,11 +11,15 @@ from harness.measure.doubt import Doubt
 from harness.records.sections import Figures
 from harness.records.sending import Sending
 
+IDLE_SHARE = 0.1
 WIDE = 1.5  # half an interval of one trial, as a factor
 
 
-def of(known: Figures, sending: Sending | None) -> Iterator[Doubt]:
-    """Too few for a percentile, or for windows; sent in part only; or the first of their executors, all of them."""
+def of(known: Figures, sending: Sending | None, idle: float | None = None) -> Iterator[Doubt]:
+    """Too few for a percentile, or for windows; sent in part only; or the first of their executors, all of them.
+
+    `idle`: share of the time in which requests waited beside a free executor.
+    """
     if sending is None or not sending.few:
         yield from _missing(known)
         return
@@ -31,6 +35,12 @@ def of(known: Figures, sending: Sending | None) -> Iterator[Doubt]:
             name="cut short",
             what=f"for {sending.unsent} of the requests there was no time",
             next_step="raise --budget or --limit-s",
+        )
+    if idle is not None and idle >= IDLE_SHARE:
+        yield Doubt(
+            name="not full",
+            what=f"for {idle:.0%} of the time requests waited while an executor was free",
+            next_step="lower worker_prefetch_multiplier, for one child may hold what another could run",
         )
     if sending.cold and not known.cold and known.requests <= few.MOST:
         yield Doubt(

@@ -52,7 +52,7 @@ def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
         return without
     found = [
         *without,
-        *counts.of(known, record.client.sending),
+        *counts.of(known, record.client.sending, record.pace.waited_while_idle),
         _windows(known),
         _end(record),
         _starved(record),

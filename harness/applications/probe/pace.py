@@ -41,7 +41,7 @@ FIRST_CALL_S, AT_WORK_S = 360.0, 1800.0  # how long the serial calls may take th
 @dataclass(frozen=True, kw_only=True)
 class Pace:
     """Of the serial calls. `usual_s`: the mean of all but the first, or of the only one; `slowest_s`: of those; `cores`: that a
-    call keeps busy."""
+    call keeps busy, or would if it had them."""
 
     calls: int
     usual_s: float
