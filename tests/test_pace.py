@@ -161,7 +161,7 @@ def test_a_quick_call_is_measured_as_ever() -> None:
     assert one.settings(cell())["requests"] == 50
     assert one.limit_s(cell()) == 120.0
     assert one.assignment(cell()) == {"at_work_s": 0.0}
-    assert one.note(cell()) == []
+    assert one.note(record(cell())) == []
 
 
 def test_a_slow_call_is_measured_from_its_first_request_on_and_the_judge_knows_its_pace() -> None:
@@ -171,7 +171,7 @@ def test_a_slow_call_is_measured_from_its_first_request_on_and_the_judge_knows_i
     told = one.assignment(cell())
     assert (told["few"], told["cold"], told["baseline_s"], told["baseline_first_s"]) == (True, True, 25.0, 50.0)
     assert 125.0 <= told["most_s"] < one.limit_s(cell())
-    assert one.note(cell()) == ["a call takes 25 s: 8 requests were measured, without a warm-up"]
+    assert one.note(record(cell())) == ["a call takes 25 s: 8 requests were measured, without a warm-up"]
 
 
 def test_serial_calls_that_compute_may_take_longer_than_those_that_wait() -> None:
@@ -245,7 +245,7 @@ def test_counted_calls_are_shared_and_none_is_made_for_a_warm_up() -> None:
     assert one.why_not(cell(), []) == ""
     assert one.settings(cell())["requests"] == 148
     assert one.assignment(cell())["few"]
-    assert one.note(cell()) == ["--max-calls bounds them: 148 requests were measured, without a warm-up"]
+    assert one.note(record(cell())) == ["--max-calls bounds them: 148 requests were measured, without a warm-up"]
     slow = sizing(known=of(25.0))
     slow.share = 148
     slow.why_not(cell(), [])
@@ -285,3 +285,14 @@ def test_how_often_a_quick_task_is_called_is_said_before_it_is() -> None:
 )
 def test_what_comes_is_said_before_the_first_pool(usual_s: float, budget_s: float | None, said: str) -> None:
     assert sizing(budget_s, of(usual_s)).said([cell(pool) for pool in FOUR]).endswith(said)
+
+
+def test_serial_calls_that_never_came_back_are_told_how_to_get_more_time() -> None:
+    serial = cell().baseline()
+    one = sizing()
+    assert one.note(record(serial, outcome=Outcome.WAITING)) == [
+        "no call came back within 6 min 00 s: if it takes longer, raise --limit-s"
+    ]
+    assert one.note(record(serial, outcome=Outcome.HUNG)) == []
+    one.pace = of(25.0)
+    assert one.note(record(serial, outcome=Outcome.WAITING)) == []

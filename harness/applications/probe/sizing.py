@@ -181,8 +181,11 @@ class Sizing:
         count = sum(calls.expected(one, seconds, settings.requests) for one in each_s)
         return f"{len(cells)} trials call the task about {count:,} times in all; --max-calls bounds that"
 
-    def note(self, cell: Cell) -> list[str]:
-        own = self.sizes.get(cell.id)
+    def note(self, record: TrialRecord) -> list[str]:
+        """What is to be known of how it was measured; of serial calls none of which came back, what gives them more time."""
+        own, cell = self.sizes.get(record.cell_id), record.as_cell
+        if cell.is_baseline and self.pace is None and record.outcome is Outcome.WAITING:
+            return [f"no call came back within {duration(self.limit_s(cell))}: if it takes longer, raise --limit-s"]
         if own is None or not own.few or self.pace is None:
             return []
         why = f"a call takes {self.pace.usual_s:.3g} s" if self.pace.is_slow else "--max-calls bounds them"

@@ -223,7 +223,7 @@ class ApplicationSource:
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         cut = [self.sizing.cut_short(record)]
         said = [*filter(None, cut), told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
-        sized = self.sizing.note(cell)
+        sized = self.sizing.note(record)
         notes = [*self.facts.said, *self._seen.late, *self.notes, *sized, *self._patience(cell), *words.not_kept(cell, limits)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
