@@ -296,3 +296,18 @@ def test_serial_calls_that_never_came_back_are_told_how_to_get_more_time() -> No
     assert one.note(record(serial, outcome=Outcome.HUNG)) == []
     one.pace = of(25.0)
     assert one.note(record(serial, outcome=Outcome.WAITING)) == []
+
+
+def test_a_number_that_was_asked_for_is_bought_whole_or_not_at_all() -> None:
+    its = prices(25.0, 8)
+    assert its.cost(cell(), 8) == 105.0
+    assert budget.requests(cell(), [], 105.0, its) == 8
+    assert budget.requests(cell(), [], 104.0, its) == 0
+
+
+@pytest.mark.parametrize(("limit_s", "most_s"), [(None, 100.0), (60.0, 35.0), (105.0, 100.0), (1000.0, 975.0), (10.0, 25.0)])
+def test_requests_end_before_the_time_limit_if_they_can(limit_s: float | None, most_s: float) -> None:
+    one = sizing(known=of(25.0), requests=8, limit_s=limit_s)
+    assert one.why_not(cell(), []) == ""
+    told = one.assignment(cell())["most_s"]
+    assert (told == most_s) if limit_s else (told > most_s)

@@ -60,13 +60,18 @@ class Prices:
 
 def requests(cell: Cell, later: Sequence[Cell], left_s: float, prices: Prices) -> int:
     """How many the cell's trial gets, before those of `later`; 0 if it cannot be had."""
-    most = prices.wanted(cell)
-    for count in range(most, GOOD - 1, -1):
-        if sum(prices.cost(one, min(count, prices.wanted(one))) for one in (cell, *later)) <= left_s:
-            return max(count, min(prices.least(cell), most))
+    most, least = prices.wanted(cell), prices.least(cell)
+    for count in range(most, max(GOOD, least) - 1, -1):
+        if sum(prices.cost(one, _of(one, count, prices)) for one in (cell, *later)) <= left_s:
+            return count
     outcomes_s = sum(prices.cost(one, prices.least(one)) for one in later)
     for kept_s in (outcomes_s, 0.0):
-        for count in range(max(prices.least(cell), min(GOOD, most)), prices.least(cell) - 1, -1):
+        for count in range(max(least, min(GOOD, most)), least - 1, -1):
             if prices.cost(cell, count) + kept_s <= left_s:
                 return count
     return 0
+
+
+def _of(cell: Cell, count: int, prices: Prices) -> int:
+    """How many requests it gets if each gets `count`."""
+    return max(prices.least(cell), min(count, prices.wanted(cell)))

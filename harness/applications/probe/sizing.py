@@ -123,8 +123,9 @@ class Sizing:
         if own is None or not own.few:
             return found
         once_s = pace.round_s(known, cell, self.usable) if known else 0.0
-        cold = known is not None and known.cold
-        return found | {"few": True, "cold": cold, "most_s": max(own.load_s, self.limit_s(cell) - once_s)}
+        cold, limit_s = known is not None and known.cold, self.limit_s(cell)
+        expected_s = own.load_s if own.load_s <= limit_s else 0.0  # more is sent than is sure to be in time, not than is likely
+        return found | {"few": True, "cold": cold, "most_s": max(expected_s, limit_s - once_s, once_s)}
 
     def again_s(self, rows: int) -> float:
         """How long the serial calls of so many rows may take, once more: no call is begun after that."""
