@@ -93,6 +93,17 @@ def test_requests_that_take_turns_in_one_thread_are_as_fast_as_one() -> None:
     ends: Floats = np.arange(1.0, 9.0) * 25.0
     runs = Runs(sent=np.zeros(8), received=ends, begin=ends - 25.0, end=ends, first=np.arange(8) < 1)
     assert figures(runs, 4, 2).rate_per_s == pytest.approx(1 / 25)
+    two = Runs(sent=np.zeros(2), received=ends[:2], begin=ends[:2] - 25.0, end=ends[:2], first=np.arange(2) < 1)
+    assert figures(two, 2, 2).rate_per_s == pytest.approx(1 / 25), "of two, none ran beside the other"
+
+
+def test_a_child_that_starts_later_than_the_other_is_no_slower() -> None:
+    late = loop(np.array([30.0] * 8), 2, 2)
+    second = np.arange(8) % 2 * 12.0
+    shifted = Runs(
+        sent=late.sent, received=late.received + second, begin=late.begin + second, end=late.end + second, first=late.first
+    )
+    assert figures(shifted, 2, 2).rate_per_s == pytest.approx(2 / 30)
 
 
 def test_first_requests_count_unless_they_are_known_to_take_longer_or_plainly_do() -> None:

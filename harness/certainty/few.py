@@ -7,10 +7,10 @@ request keeps one:
 
     rate = busy / mean(service)
 
-`busy` is the mean number of requests that ran while the loop was full: from the first begin until fewer requests are left than
-it could run at once. `service` is known in whole for each request, for all of them are awaited: a fixed number of requests is
-sent, and which of them count does not depend on how long they took. Two requests that share a thread take turns or slow each
-other down: then `busy` is smaller, or the services are longer.
+`busy` is the mean number of requests that ran while the loop was full: since as many have begun as it can run at once (a child
+may start later than another), until fewer are left. `service` is known in whole for each request, for all of them are awaited:
+a fixed number of requests is sent, and which of them count does not depend on how long they took. Two requests that share a
+thread take turns or slow each other down: then `busy` is smaller, or the services are longer.
 
 Throughput's interval: Student's t on the services. Latency's median, if nobody queues (no more in flight than executors): the
 sign test's interval, interpolated between order statistics (Hettmansperger and Sheather, Confidence intervals based on
@@ -108,7 +108,9 @@ def of(runs: Runs, *, in_flight: int, executors: int, cold: bool = False) -> Loo
 def busy(runs: Runs, at_once: int) -> float:
     """Mean number of requests that ran while the loop was full; `at_once`: as many as it could run."""
     full = min(at_once, len(runs))
-    begin, end = float(runs.begin.min()), float(np.sort(runs.end)[len(runs) - full])
+    begin, end = float(np.sort(runs.begin)[full - 1]), float(np.sort(runs.end)[len(runs) - full])
+    if end <= begin:  # too few to be full at any time
+        begin, end = float(runs.begin.min()), float(runs.end.max())
     ran = np.clip(runs.end, begin, end) - np.clip(runs.begin, begin, end)
     return float(ran.sum()) / (end - begin)
 
