@@ -96,6 +96,10 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ("No module named 'redis'", "has no client for it"),
         ("ImportError: No module named 'redis', which Celery needs to speak Redis", "install celery[redis] there"),
         ("ImportError: No module named 'packaging', which Celery needs to speak Redis", "pip install --target side packaging'"),
+        (
+            "ImportError: No module named 'redis' and 'packaging', which Celery needs to speak Redis",
+            "celery[redis] there, and pack",
+        ),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
         ("ValueError: row 0 cannot be sent: TypeError: price() missing 1 required argument", "calls task(image=3)"),
         ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),

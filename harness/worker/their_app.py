@@ -49,14 +49,17 @@ def misnamed(name):
 
 
 def without_transport():
-    """The package that Celery lacks for speaking Redis; '' if it has all. Raises ImportError if there is no Celery at all."""
+    """The packages that Celery lacks for speaking Redis; none if it has all. Raises ImportError if there is no Celery at all.
+
+    kombu 5.7 imports `packaging` there, which neither it nor celery[redis] brings.
+    """
     import celery  # noqa: F401
 
     try:
         from kombu.transport import redis
     except ImportError as error:
-        return error.name or "redis"
-    return "" if redis.redis is not None else "redis"
+        return [name for name in dict.fromkeys(("redis", error.name or "redis")) if not can_import(name)]
+    return [] if redis.redis is not None else ["redis"]
 
 
 def opened(spec):

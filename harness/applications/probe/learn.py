@@ -35,10 +35,11 @@ NO_CELERY = (
 )
 REMEDY = "check --app, --task, --args, --cwd and --env-file"
 REDIS = (
-    "the private broker speaks Redis, and the application's environment has no client for it: install celery[redis] there; or "
-    "leave it as it is, run 'uv pip install --target side {package}', and put PYTHONPATH=side (the whole path) into --env-file"
+    "the private broker speaks Redis, and the application's environment has no client for it: install celery[redis] "
+    "there{more}; or leave it as it is, run 'uv pip install --target side {packages}', and put PYTHONPATH=side (the whole "
+    "path) into --env-file"
 )
-SPEAKS = re.compile(r"No module named '?(\w+)'?, which Celery needs to speak Redis")
+SPEAKS = re.compile(r"No module named (.*), which Celery needs to speak Redis")
 LOOK_EVERY_S = 0.2
 LIMIT_S = 300.0  # an import may read gigabytes from a cold disk
 
@@ -122,9 +123,10 @@ def _remedy(failure: str, order: ProbeOrder) -> str:
     """What helps against an application that cannot be imported, or cannot send."""
     app = order.app
     if lacks := SPEAKS.search(failure):
-        return REDIS.format(package=lacks[1])
+        names = re.findall(r"'(\w+)'", lacks[1])
+        return REDIS.format(packages=" ".join(names), more="".join(f", and {name}" for name in names if name != "redis"))
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
-        return REDIS.format(package="redis")
+        return REDIS.format(packages="redis", more="")
     if re.search(r"row \d+ cannot be sent: TypeError", failure):
         return DOES_NOT_FIT
     if "No module named 'celery'" in failure:
