@@ -95,3 +95,21 @@ def test_no_slow_request_is_sent_that_would_be_answered_too_late(tmp_path: Path,
     generator = generated(tmp_path, SlowWire(), 2, few=True, requests=8, most_s=26.0)
     assert (len(generator.flow.log), generator.notes().unsent) == (5, 3)
     assert generator.flow.in_flight == 0, "what was sent is awaited"
+
+
+@pytest.mark.parametrize(("at_once", "sent"), [(1, 4), (2, 8)])
+def test_requests_that_run_beside_each_other_are_expected_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, sent: int
+) -> None:
+    """Four in flight, two end every minute: the first answer alone would say that four more take four minutes."""
+
+    class PairWire(EchoWire):
+        def take(self, limit_s: float) -> Taken:
+            now[0] += 60.0 if len(answered) % 2 == 0 else 0.0
+            answered.append(now[0])
+            return super().take(limit_s)
+
+    now, answered = [0.0], list[float]()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    generator = generated(tmp_path, PairWire(), 4, few=True, requests=8, most_s=270.0, at_once=at_once)
+    assert len(generator.flow.log) == sent

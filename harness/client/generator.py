@@ -139,8 +139,12 @@ class Generator:
 
     def _in_time(self, passed_s: float) -> bool:
         """Whether one more request would be answered in time, if all go on as until now."""
-        flow, answered = self.flow, len(self.flow.log) - self.flow.in_flight
-        return not self.plan.most_s or passed_s * (1 + (flow.in_flight + 1) / answered) <= self.plan.most_s
+        if not self.plan.most_s:
+            return True
+        in_flight = self.flow.in_flight
+        half = max(0, min(self.plan.at_once, in_flight) - 1) / 2  # one has just ended: the others that run are half through
+        done, left = len(self.flow.log) - in_flight + half, in_flight + 1 - half
+        return passed_s * (1 + left / done) <= self.plan.most_s
 
     def _measure_closed(self) -> None:
         flow, begun, done = self.flow, time.monotonic(), 0

@@ -19,8 +19,8 @@ class Plan:
     `warmup_limit_s` bounds the wait for them, `stable_limit_s` the warm-up that follows until the pace is stable, `search_s`
     the search for a peak. `few`: requests are so slow that a warm-up would cost more than it tells: exactly `requests` of them
     are sent, all are measured, and each row as often as the others; `cold`: the first one of an executor is known to take
-    longer; `most_s`: no request is sent that would probably be answered later than that, 0 for no such bound.
-    `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
+    longer; `at_once`: how many run beside each other; `most_s`: no request is sent that would probably be answered later than
+    that, 0 for no such bound. `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
     """
 
     url: str
@@ -44,6 +44,7 @@ class Plan:
     few: bool = False
     cold: bool = False
     most_s: float = 0.0
+    at_once: int = 1
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
 
     def write(self, path: Path) -> None:
