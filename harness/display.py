@@ -36,6 +36,7 @@ class Figure:
     rank: int = 0
 
 
+TENTHS = "{:.1f}"
 FIGURES = (
     Figure(title="req/s", column="throughput_per_s", width=8, form="{:.1f}", rank=1),
     Figure(title="±%", column="throughput_within", width=4, form="{:.0f}", factor=1e2, rank=7),
@@ -61,10 +62,15 @@ BOUNDS = (0.05, 0.01)  # hang rates that are worth more workers
 
 
 def number(value: Any, form: str, factor: float) -> str:
-    """A figure, or '-' where there is none."""
+    """A figure, or '-' where there is none; of one below 0.95 that is printed in tenths, two digits.
+
+    >>> number(0.08, "{:.1f}", 1.0), number(531.24, "{:.1f}", 1.0), number(0.96, "{:.1f}", 1.0), number(0.4, "{:.0f}", 1.0)
+    ('0.08', '531.2', '1.0', '0')
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return form.format(float(value) * factor)
+    figure = float(value) * factor
+    return f"{figure:.2g}" if form == TENTHS and 0 < figure < 0.95 else form.format(figure)
 
 
 def within(row: Mapping[str, Any]) -> float | None:

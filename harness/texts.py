@@ -59,7 +59,14 @@ def without_secrets(text: str) -> str:
     """
     for value in sorted(_hidden, key=len, reverse=True):
         text = text.replace(value, "***")
-    return SECRETS.sub(lambda found: f"{found['scheme']}***@" if found["scheme"] else f"{found['key']}***", text)
+    return SECRETS.sub(_masked, text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    if found["key"]:
+        return f"{found['key']}***"
+    own = found[0].removeprefix(found["scheme"])
+    return f"{found['scheme']}***@" if own.strip(":*@") else found[0]  # Celery's own banner has masked it
 
 
 def portable(text: str) -> str:
@@ -77,6 +84,16 @@ def escaped(said: object) -> str:
     for sign in "\\`*_|<>[]":
         plain = plain.replace(sign, f"\\{sign}")
     return plain
+
+
+def milliseconds(seconds: float) -> str:
+    """
+    >>> milliseconds(0.0072), milliseconds(1.12), milliseconds(50.04), milliseconds(0.00001234)
+    ('7.2 ms', '1120 ms', '50 s', '0.0123 ms')
+    """
+    if seconds >= 10.0:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 1.0 else f"{seconds * 1e3:.3g} ms"
 
 
 def few(names: Sequence[str], most: int = 3) -> str:

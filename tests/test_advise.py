@@ -24,6 +24,7 @@ from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, to_line
 from harness.records.sections import CpuUse, Figures
+from harness.run.plan import NOT_BOUGHT
 from harness.worker import own_settings
 from tests import handmade
 
@@ -701,3 +702,30 @@ def test_why_a_pool_fails_is_told_with_its_place(tmp_path: Path) -> None:
             for one in trials(OWN, hung=1, cause="fork-held-lock")]  # fmt: skip
     said = pages.lines(of_own(tmp_path / "run", hung, trials(replace(OWN, pool="threads"), 100)))
     assert "why prefork failed: the child waits for a lock; the stack ends in load (tasks.py:29)" in said
+
+
+def test_what_a_budget_did_not_buy_is_said_in_the_answer(tmp_path: Path) -> None:
+    reason = f"{NOT_BOUGHT} of 15 min 00 s: it takes about 5 min 05 s, and 4 min 27 s are left"
+    lacking = [
+        handmade.record(cell_id=cell.id, cell=cell.as_dict(), outcome=Outcome.SKIPPED, reason=reason)
+        for cell in (replace(THREADS, pool="gevent"), replace(THREADS, pool="eventlet"), replace(FORK, concurrency=4))
+    ]
+    advice = advised(tmp_path, trials(FORK, 100, 101, 99), *([one] for one in lacking))
+    lacks = f"not measured within the budget: gevent, eventlet, {lacking[-1].cell_id}"
+    assert pages.headline(advice).endswith(f"use {FORK.id}: 100 rows/s, p50 10 ms, 500 MiB in 3 trials; {lacks}")
+    assert json.loads(data.as_json([advice]))[0]["not_measured_within_the_budget"] == list(advice.unbought)
+
+
+def test_a_unit_names_the_application_that_it_starts() -> None:
+    own = settings.of(replace(THREADS, backend=OWN_APP, placement=AS_WRITTEN), {"app": "shop:app", "queue": ""})
+    assert "Description=Celery worker of shop:app\n" in settings.systemd(own)
+    assert "Description=Celery worker that serves a model\n" in settings.systemd(settings.of(THREADS))
+
+
+def test_seconds_of_latency_are_no_power_of_ten(tmp_path: Path) -> None:
+    slow = [handmade.changed(one, figures=one.certainty.figures.revised(latency_s={"p50": 1.12, "p95": 50.0}))
+            for one in trials(FORK, 100, 101, 99) if one.certainty.figures]  # fmt: skip
+    said = " ".join(pages.lines(advised(tmp_path, slow)))
+    assert "p50 1120 ms" in said
+    assert "p95 50 s" in said
+    assert "e+0" not in said

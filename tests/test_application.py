@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.applications.probe import learn
+from harness.applications.probe import learn, order
+from harness.errors import BadInput
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.trial.application import Application
 from harness.worker import contract
+from tests.test_pace import ORDER
 
 HERE = Path("/somewhere")
 SHOP = Application(
@@ -92,10 +94,27 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ("ModuleNotFoundError: No module named 'packaging.version'", "install packaging in the environment of --python"),
         ("ImportError: Missing redis library (pip install redis)", "has no client for it"),
         ("No module named 'redis'", "has no client for it"),
+        ("ImportError: No module named 'redis', which Celery needs to speak Redis", "install celery[redis] there"),
+        ("ImportError: No module named 'packaging', which Celery needs to speak Redis", "pip install --target side packaging'"),
+        (
+            "ImportError: No module named 'redis' and 'packaging', which Celery needs to speak Redis",
+            "celery[redis] there, and pack",
+        ),
+        ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
+        ("ValueError: row 0 cannot be sent: TypeError: price() missing 1 required argument", "calls task(image=3)"),
+        ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),
         ("KeyError: 'MODEL_PATH'", "check --app"),
         ("ModuleNotFoundError: No module named 'shop.tasks:nope'", "check --app"),
-        ("ModuleNotFoundError: No module named 'shop'", "check --app"),
+        ("ModuleNotFoundError: No module named 'shop'", "neither /somewhere (--cwd) nor the environment of --python has it"),
     ],
 )
 def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:
-    assert said in learn.remedy_of(failure, "shop.tasks:app")
+    assert said in learn.remedy_of(failure, "shop.tasks:app", ORDER.python, ORDER.folder)
+
+
+def test_a_task_without_arguments_needs_no_file(tmp_path: Path) -> None:
+    assert order.rows(None) == [[]]
+    (tmp_path / "rows.json").write_text('[[1], {"a": 2}]')
+    assert order.rows(tmp_path / "rows.json") == [[1], {"a": 2}]
+    with pytest.raises(BadInput):
+        order.rows(tmp_path / "none.json")

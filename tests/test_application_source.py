@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from harness.applications.probe import one_thread
+from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
 from harness.applications.probe.seen import by_row, too_few
+from harness.applications.probe.sizing import Sizing
 from harness.applications.probe.source import NOT_CHECKED, ApplicationSource
 from harness.client import opaque
 from harness.environments import Environment
@@ -26,6 +28,7 @@ from harness.observe.diagnosis import Evidence
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
+from harness.run import plan
 from harness.run.plan import Planned
 from harness.run.source import Desk, Slot
 from harness.trial.application import Application, Limits
@@ -64,11 +67,12 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
     )
     values = {
         "sources": "s",
+        "sizing": Sizing(order=order, budget=Budget(seconds=order.budget_s)),
         "code": {},
         "folder": RunFolder(HERE),
         "rows": len(order.rows),
         "environment": environment,
-        "call_again": lambda folder: [],
+        "call_again": lambda folder, most_s: [],
         **changes,
     }
     return ApplicationSource(
@@ -423,7 +427,7 @@ def test_after_a_trial_that_answers_otherwise_the_serial_calls_are_made_again(
     tmp_path: Path, later: list[Any], wrong: list[bool], checked: str
 ) -> None:
     said: list[str] = []
-    one = source(said=said, call_again=lambda folder: [line(row, each) for row, each in enumerate(later)])
+    one = source(said=said, call_again=lambda folder, most_s: [line(row, each) for row, each in enumerate(later)])
     one.take_reference([line(0, {"minute": 7, "sum": 5}), line(1, {"minute": 7, "sum": 6})], DONE)
     requests = one.read(trial_that_answered(tmp_path, one, [{"minute": 8, "sum": 5}, {"minute": 8, "sum": 6}]))
     assert requests is not None
@@ -439,7 +443,7 @@ def test_after_a_trial_that_answers_otherwise_the_serial_calls_are_made_again(
 
 
 def test_trials_that_answer_alike_call_nothing_again(tmp_path: Path) -> None:
-    one = source(call_again=lambda folder: pytest.fail("called"))
+    one = source(call_again=lambda folder, most_s: pytest.fail("called"))
     one.take_reference([line(0, 5), line(1, 6)], DONE)
     requests = one.read(trial_that_answered(tmp_path, one, [5, 6]))
     assert requests is not None
@@ -473,3 +477,20 @@ def test_a_child_that_hangs_by_the_fork_gets_a_change_of_the_object_that_it_is_b
     one.revised(record(outcome=Outcome.HUNG, cause="fork-held-lock"))
     assert [change.statement for change in one.changes] == ["ENCODER = Encoder()"]
     assert "-ENCODER = Encoder()" in (tmp_path / "code-change.diff").read_text()
+
+
+def test_a_task_that_fails_without_celery_too_is_not_run_in_the_pools_unless_it_is_asked_for(tmp_path: Path) -> None:
+    one = source()
+    serial, pool = one.planned()[:2]
+    failed = left(serial.cell, tmp_path)
+    failed.result.parent.mkdir(exist_ok=True)
+    each = {**line(0, None, error="ValueError: no price"), "begin": 0, "end": 1, "phase": 0, "pid": 1, "tid": 1}
+    failed.result.write_text("".join(json.dumps({**each, "number": number}) + "\n" for number in range(3)))
+    one.read(failed)
+    said = one.spared(pool, [])
+    assert said.startswith("not run, for it fails without Celery, too: 3 of 3 serial calls raised, the last one ValueError: no")
+    assert one.spared(serial, []) == ""
+    kept = record(pool.cell, outcome=Outcome.SKIPPED, reason=said, plan_key=pool.key)
+    assert plan.missing([pool], {(pool.cell.id, 1): kept}, frozenset()) == [pool], "once it is mended, it is to be run"
+    one.order = replace(one.order, go_on=True)
+    assert one.spared(pool, []) == ""

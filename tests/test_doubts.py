@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import display
+from harness.certainty.intervals import Span
 from harness.measure import doubts, noise
 from harness.measure.noise import Reading
 from harness.records.outcomes import Outcome
@@ -164,3 +165,44 @@ def test_under_a_quota_what_others_took_is_of_the_cores_that_one_may_use() -> No
     (said,) = doubts.of_trial(record(**{**CLEAN, "cpu": quoted}))
     assert (said.name, said.what) == ("others", "other programs used 33% of the 1.5 cores that we may use")
     assert names(cpu=quoted.revised(machine=10.0 + 400.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("sending", "latency", "names_"),
+    [
+        (Sending(few=True), {"p50": 50.0}, ["few requests"]),
+        (Sending(few=True), {"p50": 50.0, "p95": 60.0, "p99": 70.0}, []),
+        (Sending(few=True, unsent=3), {"p50": 50.0}, ["few requests", "cut short"]),
+        (Sending(few=True, cold=True), {"p50": 50.0}, ["few requests", "cold"]),
+    ],
+)
+def test_long_requests_are_doubted_by_what_they_do_not_tell(
+    sending: Sending, latency: dict[str, float], names_: list[str]
+) -> None:
+    told = figures(requests=8, stable=None, latency_s=latency)
+    assert names(figures=told, sending=sending) == names_
+
+
+def test_nobody_is_told_to_send_hundreds_of_long_requests() -> None:
+    one = record(**{**CLEAN, "figures": figures(requests=8, stable=None, latency_s={}), "sending": Sending(few=True)})
+    (doubt,) = doubts.of_trial(one)
+    assert doubt.what == "8 that take long tell a throughput and no p50 and no p95 and no p99"
+    assert "459" not in str(doubt)
+
+
+@pytest.mark.parametrize(
+    ("span", "doubted"), [((95.0, 105.0), False), ((70.0, 150.0), False), ((20.0, 500.0), True), ((50.0, None), True)]
+)
+def test_a_single_trial_that_hardly_knows_its_throughput_is_doubted(
+    span: tuple[float, float | None], doubted: bool, tmp_path: Path
+) -> None:
+    one = {**CLEAN, "figures": figures(throughput_span_per_s=Span(*span)), "measured_s": 10.0, "measured_requests": 1000}
+    found = [name for name, _ in doubts.parts(summary.table([record(**one)], tmp_path).iloc[0]["doubts"])]
+    assert found == (["1 trial", "wide"] if doubted else ["1 trial"])
+
+
+@pytest.mark.parametrize(("idle", "doubted"), [(None, False), (0.02, False), (0.5, True)])
+def test_long_requests_that_waited_beside_a_free_executor_are_doubted(idle: float | None, doubted: bool) -> None:
+    told = figures(requests=8, stable=None, latency_s={"p50": 50.0, "p95": 50.0, "p99": 50.0})
+    assert names(figures=told, sending=Sending(few=True), waited_while_idle=idle) == (["not full"] if doubted else [])
+    assert "not full" not in names(waited_while_idle=idle), "short ones wait for every hand-over"

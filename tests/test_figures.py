@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.certainty import stability
+from harness.certainty import few, stability
 from harness.measure import figures
-from harness.records.answers import Measured
+from harness.records.answers import Measured, Requests
 from harness.records.sections import Figures
+from harness.records.sending import Sending
 from harness.summary import summary
+from harness.worker import contract
 from tests.test_store import CELL, record
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -111,3 +113,42 @@ def test_several_trials_make_one_figure_with_an_interval_from_their_spread(tmp_p
     assert row["throughput_low_per_s"] < 90
     assert row["throughput_high_per_s"] > 110
     assert row["stable"]
+
+
+def few_requests(traffic: str, *, took_s: float = 30.0, cold: bool = False, said: Sending | None = None) -> few.Loop | None:
+    """Eight requests in two children that run one after the other, as a trial's columns."""
+    number = np.arange(8)
+    begin = (number // 2) * took_s + 100.0
+    end = begin + took_s + np.where(cold & (number < 2), took_s / 2, 0.0)
+    columns = {
+        "number": number, "row": number, "phase": np.full(8, contract.PHASES.index("measure")), "pid": 7 + number % 2,
+        "tid": 7 + number % 2, "error": np.full(8, ""), "answers": np.zeros((8, 1)),
+    } | {name: np.round(values * 1e9).astype(np.int64) for name, values in {
+        "intended": np.where(number < 4, 100.0, begin - took_s + 0.01), "published": begin, "sent": begin,
+        "received": end + 0.01, "begin": begin, "predict_begin": begin, "predict_end": end,
+    }.items()}  # fmt: skip
+    right = np.ones(8, dtype=bool)
+    one = Requests(columns=columns, answered=right, right=right, raised=~right, difference=np.zeros(8))
+    return figures.of_loop(one, traffic, 2, said or Sending(few=True, cold=cold))
+
+
+def test_few_requests_are_counted_by_how_long_each_one_keeps_an_executor() -> None:
+    found = few_requests("closed-4")
+    assert found is not None
+    assert found.rate_per_s == pytest.approx(2 / 30)
+    assert found.median_s == pytest.approx(60.0)
+    told = figures.of_few(computed([30.0] * 8), found)
+    assert (told.requests, told.throughput_per_s) == (8, found.rate_per_s)
+    assert told.predict_p50_s == 30.0
+    assert set(told.latency_s) == {"p50"}
+
+
+def test_the_first_request_of_each_executor_is_left_out_where_it_is_known_to_take_longer() -> None:
+    found = few_requests("closed-4", cold=True)
+    assert found is not None
+    assert (found.requests, found.cold, found.service_s) == (6, 2, 30.0)
+
+
+@pytest.mark.parametrize(("traffic", "said"), [("closed-4", Sending()), ("drain", None), ("poisson-2", None)])
+def test_requests_that_were_measured_otherwise_are_counted_otherwise(traffic: str, said: Sending | None) -> None:
+    assert few_requests(traffic, said=said) is None

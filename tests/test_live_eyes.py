@@ -76,7 +76,7 @@ def look(
     return found, stops
 
 
-@pytest.mark.parametrize("native", [None, threading.get_native_id()])
+@pytest.mark.parametrize("native", [None, threading.get_native_id()], ids=["not kept", "kept"])
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_process_is_looked_into_without_a_stop_whatever_its_python_keeps(
     native: int | None, ours: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -241,3 +241,20 @@ def test_the_cause_stands_beside_the_evidence_with_the_versions(left: Left, tmp_
     assert json.loads(text) == {"outcome": "hung", "cause": "deadlock", "support": ["a"], "versions": {"celery": "5.7.0"}}
     assert text.startswith('{\n  "outcome"')
     assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    ("usual_s", "quiet_s", "outcome"),
+    [
+        (100.0, 121.0, Outcome.SLOW),
+        (100.0, 200.0, Outcome.WAITING),
+        (0.1, 121.0, Outcome.WAITING),
+        (None, 121.0, Outcome.WAITING),
+    ],
+)
+def test_a_request_that_is_not_overdue_at_the_limit_is_slow_and_no_wait(
+    left: Left, usual_s: float | None, quiet_s: float, outcome: Outcome
+) -> None:
+    signs = replace(left.signs, quiet_s=quiet_s, dead=frozenset(), lost=frozenset())
+    cut = replace(left, ended=replace(left.ended, by="limit", worker_exit="", partial=None, verdict=None), signs=signs)
+    assert classify(seen(replace(cut, usual_s=usual_s)))[0] is outcome

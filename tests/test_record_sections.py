@@ -98,6 +98,7 @@ EMPTY: list[tuple[BaseModel, dict[str, Any]]] = [
             "requests": 1, "throughput_per_s": 2.0, "throughput_span_per_s": (None, None), "latency_s": {},
             "latency_span_s": {},
             "predict_p50_s": None, "window_throughputs_per_s": [], "window_latencies_s": [], "stable": None,
+            "cold": 0,
         },
     ),
     (

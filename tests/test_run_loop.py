@@ -94,6 +94,9 @@ class Given:
     def unsettled(self, record: TrialRecord) -> bool:
         return False
 
+    def left_s(self, todo: Sequence[Planned], records: Sequence[TrialRecord]) -> float | None:
+        return 60.0 * len(todo)
+
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         return {"given": len(self.cells)}
 
@@ -111,7 +114,7 @@ class Screen:
 
     def heads(self, todo: Sequence[Planned]) -> None: ...
 
-    def begins(self, item: Planned, index: int, total: int, left_s: float) -> None:
+    def begins(self, item: Planned, index: int, total: int, left_s: float | None) -> None:
         self.begun.append(f"{index + 1}/{total} {item.cell.pool}")
 
     def ended(self, record: TrialRecord, row: dict[str, object]) -> None:

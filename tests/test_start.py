@@ -121,9 +121,10 @@ def test_an_application_is_started_by_its_own_interpreter(tmp_path: Path) -> Non
     result = str(tmp_path / "requests.npz")
     serial = start.command_of(replace(work, cell=CELL.baseline()))
     assert serial[:6] == ["/theirs/bin/python", "-m", "harness.worker.serial", "1.0", "5", result]
-    assert serial[6:] == ["2", "6.0"], "two witnesses beside each other, who may take some of the trial's limit"
+    assert serial[6:8] == ["2", "6.0"], "two witnesses beside each other, who may take some of the trial's limit"
+    assert serial[8:] == ["14.0", "0"], "the calls take the rest, if they are slow"
     patient = replace(work, cell=CELL.baseline(), settings=work.settings.model_copy(update={"limit_s": 400.0}))
-    assert start.command_of(patient)[6:] == ["2", "20.0"]
+    assert start.command_of(patient)[6:] == ["2", "20.0", "90.0", "0"]
 
 
 def test_the_plan_says_what_to_send(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_the_plan_says_what_to_send(tmp_path: Path) -> None:
     work = assigned(tmp_path, replace(FULL, traffic="closed-16"), settings=settings, rows=320, trial=4)
     assert load.plan_of(work, queue="harness-1", prefix="abc") == Plan(
         url="redis://127.0.0.1:1/0", queue="harness-1", traffic="closed-16", rows=320, batch=8, measure_s=3.0, requests=40,
-        warmup_limit_s=7.0, stable_limit_s=2.0, search_s=15.0, executors=3, by_thread=False, in_flight_warmup=16,
+        warmup_limit_s=7.0, stable_limit_s=2.0, search_s=15.0, executors=3, by_thread=False, in_flight_warmup=16, at_once=3,
         arrivals_seed=seeds.seed_for("arrivals", 9, 4), rows_seed=seeds.seed_for("rows", 9, 4),
         events_dir=str(tmp_path / "events"), result=str(tmp_path / "requests.npz"), prefix="abc", messages="",
     )  # fmt: skip

@@ -110,7 +110,9 @@ def test_what_is_pasted_holds_what_was_measured() -> None:
 
 def test_a_cell_without_variables_is_of_the_plan_that_it_was_before_there_were_any() -> None:
     plain, given = Cell(backend="app", pool="solo"), Cell(backend="app", pool="solo", variables="A=1")
-    before = {name: value for name, value in plain.as_dict().items() if name != "variables"}
+    before = {name: value for name, value in vars(plain).items() if name != "variables"}
+    assert plain.as_dict() == before
+    assert Cell(**given.as_dict()) == given
     asked = {"schema": plan.MEASURED_AS, "cell": before, "settings": Settings().model_dump(exclude=set(REPEATS))}
     assert plan.key(plain, Settings()) == hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
     assert plan.key(given, Settings()) != plan.key(plain, Settings())

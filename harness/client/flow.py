@@ -67,7 +67,9 @@ class Flow:
 
     def _row(self) -> int:
         if not self._rows:
-            self._rows = self._dice.integers(0, self.plan.rows, ROWS_AT_ONCE).tolist()
+            rows = self.plan.rows
+            dice = self._dice
+            self._rows = (dice.permutation(rows) if self.plan.few else dice.integers(0, rows, ROWS_AT_ONCE)).tolist()
         return self._rows.pop()
 
     def take(self, limit_s: float = POLL_S) -> list[int]:

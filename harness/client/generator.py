@@ -6,6 +6,10 @@
     measure   the traffic that was asked for
     drain     what is still in flight is awaited
 
+Requests that are so slow that the first two would cost more than they tell (`plan.few`) are measured from the first one on: the
+loop is full at once, exactly as many are sent as were asked for, and all of them are awaited. `certainty.few` says what so few
+tell, and which were the first ones of their executors.
+
 The steady traffic of warm-up keeps requests in flight as closed traffic does, also before an open measured phase: its pace
 is the worker's alone, while that of open traffic would differ from window to window by the chance of its arrivals. Open
 traffic then runs for LEAD_S before it is measured, so that the queue is not an empty one.
@@ -51,11 +55,14 @@ class Generator:
 
     def run(self) -> None:
         flow = self.flow
-        flow.begin("first")
-        flow.send(1)
-        flow.settle()
-        self._warm_up()
-        self._measure()
+        if self.plan.few and not self.traffic.is_open:
+            self._measure_few()
+        else:
+            flow.begin("first")
+            flow.send(1)
+            flow.settle()
+            self._warm_up()
+            self._measure()
         flow.begin("drain")
         flow.settle(max(DRAIN_LEAST_S, self.plan.measure_s) if self.traffic.is_open else None)
         flow.begin("done")
@@ -82,6 +89,8 @@ class Generator:
 
     def _until_stable(self) -> None:
         """Steady traffic in windows, until the last ones agree or `stable_limit_s` is over."""
+        if self.plan.stable_limit_s <= 0:
+            return
         flow, throughputs, latencies = self.flow, list[float](), list[float]()
         flow.send(self.traffic.in_flight or self.plan.in_flight_warmup)
         begun = window = time.monotonic()
@@ -115,6 +124,27 @@ class Generator:
         else:
             self._measure_closed()
         self._said(cpu_s=time.process_time() - cpu_s)
+
+    def _measure_few(self) -> None:
+        flow, count, begun, cpu_s = self.flow, self.plan.requests, time.monotonic(), time.process_time()
+        self._said(few=True, cold=self.plan.cold)
+        flow.begin("measure")
+        flow.send(count if self.traffic.backlog else min(self.traffic.in_flight, count))
+        while flow.in_flight and not flow.stopped.is_set():
+            due = min(len(flow.take()), count - len(flow.log))
+            if due and not self._in_time(time.monotonic() - begun):
+                count, due = len(flow.log), 0
+            flow.send(due)
+        self._said(cpu_s=time.process_time() - cpu_s, unsent=self.plan.requests - count)
+
+    def _in_time(self, passed_s: float) -> bool:
+        """Whether one more request would be answered in time, if all go on as until now."""
+        if not self.plan.most_s:
+            return True
+        in_flight = self.flow.in_flight
+        half = max(0, min(self.plan.at_once, in_flight) - 1) / 2  # one has just ended: the others that run are half through
+        done, left = len(self.flow.log) - in_flight + half, in_flight + 1 - half
+        return passed_s * (1 + left / done) <= self.plan.most_s
 
     def _measure_closed(self) -> None:
         flow, begun, done = self.flow, time.monotonic(), 0

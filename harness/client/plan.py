@@ -17,7 +17,10 @@ class Plan:
     """What to send. `executors`: how many distinct executors must have answered in warm-up. Seconds throughout.
 
     `warmup_limit_s` bounds the wait for them, `stable_limit_s` the warm-up that follows until the pace is stable, `search_s`
-    the search for a peak. `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
+    the search for a peak. `few`: requests are so slow that a warm-up would cost more than it tells: exactly `requests` of them
+    are sent, all are measured, and each row as often as the others; `cold`: the first one of an executor is known to take
+    longer; `at_once`: how many run beside each other; `most_s`: no request is sent that would probably be answered later than
+    that, 0 for no such bound. `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
     """
 
     url: str
@@ -38,6 +41,10 @@ class Plan:
     events_dir: str
     result: str
     prefix: str
+    few: bool = False
+    cold: bool = False
+    most_s: float = 0.0
+    at_once: int = 1
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
 
     def write(self, path: Path) -> None:

@@ -22,6 +22,7 @@ CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session")
 OWN_APP, AS_WRITTEN = "app", "as-written"  # backend and placement of somebody's own application
 PARENT_DEEDS = ("nothing", "import", "build", "load", "predict")
 AUTO, ONE_THREAD = "auto", "1x1"
+CAME_LATER = ("variables",)
 NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.=]+")  # of a cell's variables: a dash would begin another part of its id
 FAULT = re.compile(
     r"(?P<kind>[a-z-]+)(:(?P<value>\d+(\.\d+)?))?(@(?P<after>\d+))?(x(?P<times>\d+))?"
@@ -133,7 +134,9 @@ class Cell:
         return tuple(dict.fromkeys((one, replace(one, engine_threads=AUTO), *several)))
 
     def as_dict(self) -> dict[str, Any]:
-        return dict(vars(self))  # all values are plain; asdict copies each, which is felt in tables of 10 000 cells
+        """What stands in records, and makes a plan another one: fields that came later only if they say something."""
+        known = dict(vars(self))  # all values are plain; asdict copies each, which is felt in tables of 10 000 cells
+        return known if self.variables else {name: value for name, value in known.items() if name not in CAME_LATER}
 
 
 def expand(blocks: Iterable[Mapping[str, Sequence[Any]]]) -> list[Cell]:

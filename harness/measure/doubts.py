@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from harness.certainty import intervals, stability
-from harness.measure import figures
+from harness.measure import counts
+from harness.measure.doubt import Doubt
 from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
@@ -28,18 +28,6 @@ FREQUENCY_RATIO = 1.10
 SWAPPED_BYTES = 1 << 20  # less is what any system does now and then
 WIDE = 1.10  # half an interval, as a factor; pyperf warns at 10 %, too
 MOST_TRIALS = 30  # that a next step asks for
-
-
-@dataclass(frozen=True, kw_only=True)
-class Doubt:
-    """`name` in two or three words, `what` was seen, and the `next_step` to take; none of them holds ': ' or '; '."""
-
-    name: str
-    what: str
-    next_step: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.what}, {self.next_step}"
 
 
 def text(doubts: Sequence[Doubt | str]) -> str:
@@ -64,7 +52,7 @@ def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
         return without
     found = [
         *without,
-        _requests(known),
+        *counts.of(known, record.client.sending, record.pace.waited_while_idle),
         _windows(known),
         _end(record),
         _starved(record),
@@ -116,7 +104,8 @@ def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: S
     if not known:
         lost = [doubt for record in trials for doubt in _without_figures(record)]
         return list({doubt.name: doubt for doubt in lost}.values())
-    spread = _one_trial() if len(known) == 1 else _width([one.throughput_per_s for one in known])
+    spread = _width([one.throughput_per_s for one in known])
+    alone = [_one_trial(), counts.width(known[0])] if len(known) == 1 else []
     found: dict[str, tuple[Doubt, int]] = {}
     for record, one in zip(good, known, strict=True):
         for doubt in of_trial(record, one):
@@ -125,7 +114,7 @@ def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: S
                 found.get(doubt.name, (doubt, 0))[1] + 1,
             )
     own = [_counted(doubt, count, len(known)) for doubt, count in found.values()]
-    return [doubt for doubt in (spread, _mixed(trials, good)) if doubt is not None] + own
+    return [doubt for doubt in (*alone, spread, _mixed(trials, good)) if doubt is not None] + own
 
 
 def _counted(doubt: Doubt, count: int, trials: int) -> Doubt:
@@ -161,21 +150,6 @@ def _mixed(trials: Sequence[TrialRecord], good: Sequence[TrialRecord]) -> Doubt 
         name="mixed ends",
         what=f"the figures are those of {len(good)} ok trials and leave {left_out} others out",
         next_step="read the outcomes first",
-    )
-
-
-def _requests(known: Figures) -> Doubt | None:
-    """Too few for a percentile, or for windows."""
-    needs = {name: intervals.needed_requests(fraction) for name, fraction in figures.PERCENTILES.items()}
-    needs["stability"] = stability.WINDOWS * stability.LEAST_REQUESTS
-    missing = {name: need for name, need in needs.items() if need > known.requests}
-    if not missing:
-        return None
-    each = " and ".join(f"{need} for {name}" for name, need in sorted(missing.items(), key=lambda item: item[1]))
-    return Doubt(
-        name="few requests",
-        what=f"{known.requests} a trial, {each} are needed",
-        next_step=f"--requests {max(missing.values())}",
     )
 
 

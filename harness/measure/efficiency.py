@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.experiment.matrix import Cell
 from harness.experiment.traffic import parse
-from harness.measure.doubts import Doubt
+from harness.measure.doubt import Doubt
 
 SATURATED = 0.90  # of the cores: a ceiling that used fewer leaves time that a pool may overlap
 

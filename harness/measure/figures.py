@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.certainty import intervals, stability
+from harness.certainty import few, intervals, stability
+from harness.certainty.few import Loop
 from harness.experiment.traffic import parse
 from harness.records import answers
-from harness.records.answers import Measured
+from harness.records.answers import NS, Measured, Requests
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures, Pace
 from harness.records.sending import Sending
@@ -36,18 +37,56 @@ def of(record: TrialRecord, folder: Path) -> Figures | None:
     return of_trial(measured, record.pace, traffic=record.asked.cell.get("traffic", "single"), sending=record.client.sending)
 
 
-def of_trial(measured: Measured, pace: Pace, *, traffic: str, sending: Sending | None) -> Figures | None:
-    """The figures of a trial's measured requests; None where nothing was measured."""
+def of_trial(
+    measured: Measured, pace: Pace, *, traffic: str, sending: Sending | None, loop: Loop | None = None
+) -> Figures | None:
+    """The figures of a trial's measured requests; None where nothing was measured. `loop`: see `of_loop`."""
     if not (pace.measured_s and pace.measured_requests):
         return None
     kind = parse(traffic)
-    return compute(
+    found = compute(
         measured,
         seconds=pace.measured_s,
         requests=pace.measured_requests,
         backlog=kind.backlog,
         chance=kind.chance,
         cut_off=sending is not None and sending.cut_off > 0,
+    )
+    return of_few(found, loop) if loop is not None else found
+
+
+def of_loop(requests: Requests, traffic: str, executors: int, sending: Sending | None) -> Loop | None:
+    """What few, long requests of closed traffic tell; None if they were measured in another way, or are many."""
+    kind = parse(traffic)
+    if sending is None or not sending.few or not kind.in_flight:
+        return None
+    columns = {name: values[requests.measured()] for name, values in requests.columns.items() if name != "answers"}
+    if not 0 < len(columns["begin"]) <= few.MOST or (columns["begin"] < 0).any():
+        return None
+    who = list(zip(columns["pid"].tolist(), columns["tid"].tolist(), strict=True))
+    first = {who[number]: number for number in np.argsort(columns["begin"], kind="stable")[::-1]}
+    runs = few.Runs(
+        sent=columns["intended"] * NS,
+        received=columns["received"] * NS,
+        begin=columns["begin"] * NS,
+        end=columns["predict_end"] * NS,
+        first=np.isin(np.arange(len(who)), list(first.values())),
+    )
+    return few.of(runs, in_flight=kind.in_flight, executors=executors, cold=sending.cold)
+
+
+def of_few(found: Figures, loop: Loop) -> Figures:
+    """With the figures that hold for few requests, in place of those that count them between two moments."""
+    others = {name: value for name, value in found.latency_s.items() if name != "p50"}
+    p50 = {} if loop.median_s is None else {"p50": loop.median_s}
+    return found.revised(
+        requests=loop.requests,
+        throughput_per_s=loop.rate_per_s,
+        throughput_span_per_s=loop.rate_span,
+        latency_s={**p50, **others},
+        latency_span_s={"p50": loop.median_span} if p50 else {},
+        predict_p50_s=loop.service_s,
+        cold=loop.cold,
     )
 
 

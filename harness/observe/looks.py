@@ -11,7 +11,8 @@ from harness.observe.roles import Role
 
 FAST_PATIENCE_S = 1.5  # for requests that take up to half a second
 UNKNOWN_PATIENCE_S = 4.0  # where no duration is known yet
-PACE_FACTOR = 3.0  # a slower request is overdue after so many of its usual durations
+PACE_FACTOR = 3.0  # a slower request is overdue after so many of its usual durations;
+LONG_FACTOR, LONG_MORE_S = 1.5, 30.0  # one of more than 20 s after so many and so many seconds: it is not three times as late
 WINDOW_S = 1.0  # every look over this long must agree
 MIN_LOOKS = 4
 IDLE_CPU = 0.03  # cores; a hung TensorFlow child with its periodic sleeper was seen at 0.00
@@ -96,12 +97,12 @@ class Look:
 def patience_s(pace_s: float | None) -> float:
     """Seconds after which an open request is overdue.
 
-    >>> patience_s(0.001), patience_s(2.0), patience_s(None)
-    (1.5, 6.0, 4.0)
+    >>> patience_s(0.001), patience_s(2.0), patience_s(300.0), patience_s(None)
+    (1.5, 6.0, 480.0, 4.0)
     """
     if pace_s is None:
         return UNKNOWN_PATIENCE_S
-    return max(FAST_PATIENCE_S, PACE_FACTOR * pace_s)
+    return max(FAST_PATIENCE_S, min(PACE_FACTOR * pace_s, LONG_FACTOR * pace_s + LONG_MORE_S))
 
 
 def window(looks: Sequence[Look]) -> list[Look]:

@@ -178,6 +178,7 @@ class Figures(Frozen):
     window_throughputs_per_s: list[float] = []
     window_latencies_s: list[float] = []  # means
     stable: bool | None = None  # None: too few requests to judge
+    cold: int = 0  # requests that are left out, as the first ones of their executors, see `certainty.few`
 
 
 class Noise(Frozen):

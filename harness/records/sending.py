@@ -24,7 +24,10 @@ class Step(BaseModel):
 
 class Sending(BaseModel):
     """`sends` and `late` count open traffic, a search included; `withdrawn` are requests that were taken back from the
-    queue, as no worker would have answered them in time; `cut_off` are those of the measured phase among them."""
+    queue, as no worker would have answered them in time; `cut_off` are those of the measured phase among them.
+
+    `few`: requests are so slow that they were measured from the first one on, see `certainty.few`; `cold`: then, whether the
+    first one of each executor is known to take longer; `unsent`: those for which there was no time."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,6 +50,9 @@ class Sending(BaseModel):
     peak: str = ""  # what the search came to, in a sentence
     peak_held: bool | None = None  # whether the measured phase kept the bound, too; None: it cannot say
     steps: list[Step] = []
+    few: bool = False
+    cold: bool = False
+    unsent: int = 0
 
 
 def read(path: Path) -> Sending | None:

@@ -13,7 +13,20 @@ from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment
 from harness.records import store
 from harness.run import experiment_source, options, plan, workflow
-from harness.run.options import Folder, Fresh, Model, Name, OwnBroker, Repeat, Retry, Rows, Select, StableLimit, Wide
+from harness.run.options import (
+    Folder,
+    Fresh,
+    Model,
+    Name,
+    NoiseLimit,
+    OwnBroker,
+    Repeat,
+    Retry,
+    Rows,
+    Select,
+    StableLimit,
+    Wide,
+)
 from harness.run.screen import PrintingScreen, sum_up
 from harness.summary import summary
 from harness.terminal import console
@@ -36,6 +49,7 @@ def run(
         float | None, typer.Option(min=1, help="Maximum time of a trial after the worker is ready, in seconds.")
     ] = None,
     stable_limit_s: StableLimit = None,
+    noise_limit: NoiseLimit = None,
     wide: Wide = False,
 ) -> None:
     """Run an experiment with real workers, one cell after the other. The same command completes an earlier run."""
@@ -44,6 +58,7 @@ def run(
         "requests": requests,
         "limit_s": limit_s,
         "stable_limit_s": stable_limit_s,
+        "noise_limit": noise_limit,
         "repeat": repeat,
     }
     spec = options.experiment(name, overrides)

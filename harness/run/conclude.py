@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 from harness import workloads
 from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.judge.causes import Cause, cause_of
 from harness.judge.outcome import Observations, classify, unusable
 from harness.measure import doubts, figures, timeline
@@ -105,9 +106,15 @@ def certainty(cell: Cell, requests: Requests | None, pace: Pace, seen: Observati
     """The figures; or why those that were measured cannot be used."""
     known = None
     if requests is not None:
-        known = figures.of_trial(answers.measured_of(requests), pace, traffic=cell.traffic, sending=seen.sending)
+        loop = figures.of_loop(requests, cell.traffic, executors_of(cell), seen.sending)
+        known = figures.of_trial(answers.measured_of(requests), pace, traffic=cell.traffic, sending=seen.sending, loop=loop)
     why = unusable(seen) if known is not None else ""
     return Certainty(figures=None if why else known, unusable=why)
+
+
+def executors_of(cell: Cell) -> int:
+    """How many requests its pool runs at once at the most."""
+    return 1 if cell.is_baseline or POOLS[cell.pool].executors == "main" else cell.concurrency
 
 
 def answered(seen: Observations, requests_file: str, backlog: Sequence[Backlog] = ()) -> Answers:

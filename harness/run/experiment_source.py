@@ -18,7 +18,7 @@ from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import bundles, conclude, plan
+from harness.run import bundles, conclude, estimate, plan
 from harness.run.bundles import USER_WORKLOAD, Bundle
 from harness.run.plan import Planned
 from harness.run.source import Desk, Slot, Terms
@@ -103,6 +103,9 @@ class ExperimentSource:
 
     def unsettled(self, record: TrialRecord) -> bool:
         return False
+
+    def left_s(self, todo: Sequence[Planned], records: Sequence[TrialRecord]) -> float | None:
+        return estimate.left_s(todo, records, self.order.experiment.settings)
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """What stands there of cells that this plan leaves alone is kept."""

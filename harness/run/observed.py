@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from harness.client.plan import SENDING
 from harness.experiment.pools import POOLS
 from harness.judge.causes import NEVER_STARTED, Facts, is_at_lock
-from harness.judge.outcome import Observations
+from harness.judge.outcome import SILENCE_FACTOR, Observations
 from harness.measure import waterfall
+from harness.observe.looks import patience_s
 from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sections import Backlog, Cpu
+from harness.records.sending import Sending
 from harness.texts import portable
 from harness.trial.left import Left
 
@@ -22,7 +24,8 @@ from harness.trial.left import Left
 def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observations:
     end, signs, settings = left.ended, left.signs, left.settings
     said = sending.read(left.result.with_name(SENDING))
-    waiting = _waiting(left, requests)
+    begin_s = _work_from_s(left, requests, said)
+    waiting = _waiting(left, requests, begin_s)
     return Observations(
         ended_by=end.by,
         verdict=end.verdict,
@@ -50,13 +53,13 @@ def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observation
         errors=_errors(requests) if requests else {},
         max_error=requests.max_error if requests else None,
         waiting=waiting,
-        waited_in=_waited_in(left, requests, waiting),
+        waited_in=_waited_in(left, requests, waiting, begin_s),
         core_wait=cpu.facts.run_queue_wait_s / cpu.facts.span_s if cpu.facts and cpu.facts.span_s else 0.0,
         client_cores=cpu.use.client / cpu.use.window_s if cpu.use else None,
         others_share=cpu.use.others_share if cpu.use else None,
         noise_limit=settings.noise_limit,
         quiet_s=signs.quiet_s,
-        longest_silence_s=signs.longest_silence_s,
+        longest_silence_s=max(signs.longest_silence_s, _usual_silence_s(left)),
         rate_interval_s=left.rate_interval_s,
         limit_s=settings.limit_s if signs.ready_at_s is not None else settings.ready_limit_s,
     )
@@ -135,8 +138,21 @@ def _lost(left: Left, requests: Requests | None) -> int:
     return sum(int(requests.columns["received"][number]) < 0 for number in lost if number < len(requests))
 
 
-def _waiting(left: Left, requests: Requests | None) -> Waiting | None:
+def _usual_silence_s(left: Left) -> float:
+    """The silence that a request makes which is not overdue: as long as that, nobody can say that it made no progress."""
+    return patience_s(left.usual_s) / SILENCE_FACTOR if left.usual_s is not None else 0.0
+
+
+def _work_from_s(left: Left, requests: Requests | None, said: Sending | None) -> float | None:
+    """From when on it is asked whether work waited: where nothing was warmed up, a child may only start as it is measured."""
     begin_s = left.measured_from_s
+    if begin_s is None or requests is None or said is None or not said.few:
+        return begin_s
+    begun = requests.columns["begin"]
+    return max(begin_s, float(begun[begun >= 0].min()) * answers.NS) if (begun >= 0).any() else begin_s
+
+
+def _waiting(left: Left, requests: Requests | None, begin_s: float | None) -> Waiting | None:
     if requests is None or left.cell.is_baseline or begin_s is None:
         return None
     if left.signs.has_put_off or left.rate_interval_s:
@@ -153,9 +169,8 @@ def _surely_free(left: Left) -> int:
     return 1 if POOLS[left.cell.pool].executors == "greenlets" else left.cell.concurrency
 
 
-def _waited_in(left: Left, requests: Requests | None, waiting: Waiting | None) -> str:
+def _waited_in(left: Left, requests: Requests | None, waiting: Waiting | None, begin_s: float | None) -> str:
     """Where requests waited while executors were free, or stand since all stands still; in words, '' if nothing tells."""
-    begin_s = left.measured_from_s
     if requests is None or left.cell.is_baseline:
         return ""
     if left.ended.by == "verdict":

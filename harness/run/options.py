@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,16 +16,22 @@ from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.run import bundles, plan
 
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)")
+UNITS = {"s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 Name = Annotated[str, typer.Argument(help="A shipped experiment, or a .toml file.")]
 Select = Annotated[list[str] | None, typer.Option("--select", "-s", help="Only cells whose id matches, such as 'theano-*'.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over: keep an earlier run aside, and complete nothing of it.")]
 Retry = Annotated[str, typer.Option(help="Repeat trials with these outcomes: 'failed', or a list such as 'hung,invalid'.")]
 Repeat = Annotated[int | None, typer.Option(min=1, help="Trials per cell, in shuffled order.")]
 StableLimit = Annotated[float | None, typer.Option(min=0.1, help="Maximum warm-up until the pace is stable, in seconds.")]
+NoiseLimit = Annotated[
+    float | None, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
+]
 OwnBroker = Annotated[str, typer.Option("--broker", help="Use your own broker, redis://…, instead of a private one.")]
 Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
 Rows = Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")]
 Folder = Annotated[Path, typer.Argument(help="A run's folder.")]
+Budget = Annotated[str, typer.Option(help="Time for all of it, such as 15m or 900s; what it does not buy is said.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Print every column, however wide the terminal is.")]
 
 
@@ -34,6 +41,16 @@ def experiment(name: str, overrides: dict[str, Any]) -> Experiment:
     spec = experiments.read(name, backends=backends, workloads=known)
     chosen = {key: value for key, value in overrides.items() if value is not None}
     return spec.model_copy(update={"settings": settings(**{**spec.settings.model_dump(), **chosen})})
+
+
+def seconds(option: str, text: str) -> float | None:
+    """'15m' -> 900.0; None for ''. Raises BadInput."""
+    if not text:
+        return None
+    found = DURATION.fullmatch(text)
+    if found is None or float(found[1]) <= 0:
+        raise BadInput(f"{option} {text!r}: not a time", remedy="such as 15m, 900s or 1.5h")
+    return float(found[1]) * UNITS[found[2]]
 
 
 def settings(**values: Any) -> Settings:

@@ -25,8 +25,9 @@ from harness.records.record import TrialRecord
 from harness.run.bundles import Bundle
 from harness.trial import outside
 
+NOT_BOUGHT = "not measured within the budget"  # how the reason of a trial begins for which there was no time,
+FAILS_ALONE = "not run, for it fails without Celery, too"  # and of one that would show nothing new
 CONTROL_CALLS = ("predict",)
-ADDED = ("variables",)  # to a cell later: trials without are of the same plan as before
 MEASURED_AS = 3  # raise it when trials measure something else: then earlier ones are of another plan
 
 
@@ -88,8 +89,7 @@ def key(cell: Cell, settings: Settings, **own: object) -> str:
 
     `own`: what the trial's source adds, as values that JSON has.
     """
-    of_cell = {name: value for name, value in cell.as_dict().items() if name not in ADDED or value}
-    asked = {"schema": MEASURED_AS, "cell": of_cell, "settings": settings.model_dump(exclude=set(REPEATS)), **own}
+    asked = {"schema": MEASURED_AS, "cell": cell.as_dict(), "settings": settings.model_dump(exclude=set(REPEATS)), **own}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -155,13 +155,14 @@ def _planned(
 def missing(
     planned: Iterable[Planned], done: Mapping[tuple[str, int], TrialRecord], retry: frozenset[Outcome]
 ) -> list[Planned]:
-    """The trials that have no record of the same plan, or one whose outcome is to be tried again."""
+    """The trials that have no record of the same plan, or one that is to be tried again, or was left out for now."""
     return [
         item
         for item in planned
         if (record := done.get((item.cell.id, item.trial))) is None
         or record.asked.plan_key != item.key
         or record.outcome in retry
+        or record.reason.startswith((NOT_BOUGHT, FAILS_ALONE))
         or (record.spoiled and Outcome.INVALID in retry)
     ]
 

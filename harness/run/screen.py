@@ -12,7 +12,7 @@ from rich.status import Status
 from harness import display
 from harness.display import Layout
 from harness.records.record import TrialRecord
-from harness.run.plan import Planned
+from harness.run.plan import NOT_BOUGHT, Planned
 from harness.terminal import console
 
 
@@ -31,10 +31,11 @@ class PrintingScreen:
         self._layout = display.of_console(console, [item.cell.id for item in todo], wide=self.wide)
         console.print(display.header(self._layout), soft_wrap=True)
 
-    def begins(self, item: Planned, index: int, total: int, left_s: float) -> None:
+    def begins(self, item: Planned, index: int, total: int, left_s: float | None) -> None:
         if item.skip:
             return
-        text = f"{index + 1} of {total}: {item.cell.id}  (about {display.duration(left_s)} left)"
+        left = "" if left_s is None else f"  (about {display.duration(left_s)} left)"
+        text = f"{index + 1} of {total}: {item.cell.id}{left}"
         if not console.is_terminal:
             return
         if self._status is None:
@@ -56,4 +57,6 @@ def sum_up(table: pd.DataFrame, folder: Path, *, wide: bool = False) -> None:
     display.hang_rates(console, table)
     display.doubted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
+    if lacking := [str(row["cell"]) for row in table.to_dict("records") if str(row["reason"]).startswith(NOT_BOUGHT)]:
+        console.print(f"{NOT_BOUGHT}: {', '.join(lacking)}", soft_wrap=True)
     console.print(f"records: {folder}/trials.jsonl  table: {folder}/cells.csv  evidence: {folder}/evidence", soft_wrap=True)

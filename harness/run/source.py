@@ -108,6 +108,9 @@ class Source(Protocol):
     def unsettled(self, record: TrialRecord) -> bool:
         """Whether this trial has to be run once more before it is kept: it was given less than was asked for."""
 
+    def left_s(self, todo: Sequence[Planned], records: Sequence[TrialRecord]) -> float | None:
+        """Seconds that these trials will take; None if nobody can know it yet."""
+
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """Its part of `run.json`; `before`: what stands there."""
 

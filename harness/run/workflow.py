@@ -19,7 +19,7 @@ from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.records.store import now
-from harness.run import estimate, one_trial, opening, plan, preflight, written
+from harness.run import one_trial, opening, plan, preflight, written
 from harness.run.plan import Planned
 from harness.run.source import Desk, Ordered, Source, Terms
 from harness.summary import summary
@@ -35,7 +35,7 @@ class Screen(Protocol):
     def heads(self, todo: Sequence[Planned]) -> None:
         """Rows of these trials are to come."""
 
-    def begins(self, item: Planned, index: int, total: int, left_s: float) -> None: ...
+    def begins(self, item: Planned, index: int, total: int, left_s: float | None) -> None: ...
     def ended(self, record: TrialRecord, row: dict[str, object]) -> None: ...
 
 
@@ -46,7 +46,7 @@ class Silent:
     def heads(self, todo: Sequence[Planned]) -> None:
         """Rows of these trials are to come."""
 
-    def begins(self, item: Planned, index: int, total: int, left_s: float) -> None: ...
+    def begins(self, item: Planned, index: int, total: int, left_s: float | None) -> None: ...
     def ended(self, record: TrialRecord, row: dict[str, object]) -> None: ...
 
 
@@ -94,8 +94,9 @@ def to_run(source: Source, items: Sequence[Planned], known: Known, desk: Desk, r
     if len(todo) < len(items):
         desk.say(f"{len(items) - len(todo)} of {len(items)} trials are on record; --fresh runs them again")
     if todo:
-        left_s = estimate.left_s(todo, list(known.values()), desk.settings)
-        desk.say(f"{len(todo)} trials to run, about {round(left_s / 60) or 1} min")
+        left_s = source.left_s(todo, list(known.values()))
+        takes = "how long they take is known after the first" if left_s is None else f"about {round(left_s / 60) or 1} min"
+        desk.say(f"{len(todo)} trials to run, {takes}")
     return todo
 
 
@@ -107,7 +108,7 @@ def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known
     for index, item in enumerate(queue):  # which grows
         if desk.interrupted():
             return
-        screen.begins(item, index, len(queue), estimate.left_s(queue[index:], list(known.values()), desk.settings))
+        screen.begins(item, index, len(queue), source.left_s(queue[index:], list(known.values())))
         lacking = unsupported.get(_model(item.cell), "")
         reason = item.skip or lacking or source.spared(item, list(known.values()))
         record = one_trial.skipped(source, item, reason) if reason else carry_out(source, desk, item, list(known.values()))

@@ -21,6 +21,7 @@ from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
 from harness.worker import contract, own_variables, spec
 
 WITNESS_LIMIT_S, WITNESS_SHARE = 20.0, 0.3  # of the trial's limit: the serial calls alone take the rest
+SERIAL_S = 90.0  # that serial calls take at the most, if the first one takes no longer: enough to know the pace of slow ones
 VISITOR = "harness.worker.visitor"
 PREFORK_BY_NAME = "processes"
 #: fields of a cell that a search may vary, and the argument of `celery worker` that says each
@@ -72,6 +73,7 @@ class Application:
     limits: Limits = Limits()
     witnesses: int = 2
     varied: tuple[str, ...] = ()
+    most_calls: int = 0  # of the serial calls; 0 for as many as are useful
 
     @property
     def queue_name(self) -> str:
@@ -96,8 +98,9 @@ class Application:
 
     def serial_command(self, seconds: float, requests: int, result: Path, limit_s: float) -> list[str]:
         """One call after the other in one process, see `harness.worker.serial`; `limit_s`: of the whole trial."""
-        witnesses = [str(self.witnesses), str(min(WITNESS_LIMIT_S, WITNESS_SHARE * limit_s))]
-        return [str(self.python), "-m", "harness.worker.serial", str(seconds), str(requests), str(result), *witnesses]
+        beside_s = min(WITNESS_LIMIT_S, WITNESS_SHARE * limit_s)
+        numbers = [str(self.witnesses), str(beside_s), str(min(SERIAL_S, limit_s - beside_s)), str(self.most_calls)]
+        return [str(self.python), "-m", "harness.worker.serial", str(seconds), str(requests), str(result), *numbers]
 
     def spec(self, *, prefix: str, events: Path) -> dict[str, object]:
         """What its processes read from the trial's file."""

@@ -44,6 +44,10 @@ class Assignment:
     baseline_slowest_s: float | None = None  # and the slowest of all its answers
     baseline_waits: bool = False  # the calls waited there as well, without end as far as it went
     loss_shown: bool = False  # a sibling has hung for what a fork takes away, in this run: its proof was watched for long
+    few: bool = False  # requests are so slow that they are measured from the first one on, see `client.plan`
+    cold: bool = False  # then: a first one is known to take longer
+    most_s: float = 0.0  # then: how long the load goes on sending, 0 for as long as it takes
+    at_work_s: float = 0.0  # the time limit of a trial whose overdue request is seen at work, if longer than that of `settings`
     worker_broker_url: str = ""
     application: Application | None = None  # somebody's own, instead of ours
     outside: Outside | None = None

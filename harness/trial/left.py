@@ -90,6 +90,7 @@ class Left:
     result: Path
     events: Path
     baseline_waits: bool = False  # the serial calls of the same cell waited as well
+    usual_s: float | None = None  # of a request, as the calls of its baseline told before; None where they told nothing
     rate_interval_s: float = 0.0  # between two requests, by the task's own rate limit; 0 if it has none
 
     @property

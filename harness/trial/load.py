@@ -39,6 +39,10 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         events_dir=str(work.events),
         result=str(work.result),
         prefix=prefix,
+        few=work.few,
+        cold=work.cold,
+        most_s=work.most_s,
+        at_once=1 if executors == "main" else cell.concurrency,
         messages=str(work.application.messages) if work.application else "",
     )
 

@@ -102,6 +102,7 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
         result=work.result,
         events=work.events,
         baseline_waits=work.baseline_waits,
+        usual_s=work.baseline_s,
         rate_interval_s=work.rate_interval_s,
     )
 

@@ -171,7 +171,8 @@ class Watcher:
             return verdict
         if progress.ready_at_s is None:
             return "ready-limit" if now - self.site.started_s > settings.ready_limit_s else ""
-        late = now - progress.ready_at_s > settings.limit_s
+        at_work = self.seen.verdict is not None and self.seen.verdict.computing
+        late = now - progress.ready_at_s > max(settings.limit_s, self.work.at_work_s if at_work else 0.0)
         if late and self.seen.partial and now - (self.seen.judged_s or now) < settings.confirm_s:
             self.seen.partial = self.seen.judged_s = None  # it has not stood for long enough
         return "limit" if late and self.seen.shown_s is None else ""  # a proof that stands is watched to its end

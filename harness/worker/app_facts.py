@@ -146,6 +146,9 @@ def main(spec_path, out_path):
     with open(spec_path) as file:
         spec = json.load(file)
     try:
+        lacking = their_app.without_transport()
+        if lacking:
+            raise ImportError("No module named %s, which Celery needs to speak Redis" % " and ".join(map(repr, lacking)))
         app, task, found = facts(spec)
         found["made_s"] = publish(task, spec["rows"], spec["queue"])
     except Exception as error:

@@ -26,21 +26,30 @@ def phase(name):
     return number
 
 
-def requests(seconds, minimum, warmup, warmup_limit_s):
+def requests(seconds, minimum, warmup, warmup_limit_s, whole_s=float("inf"), most=float("inf")):
     """The phase's number, once for each request to run: the first, up to `warmup` of them, and those that are measured.
 
-    These are at least `minimum`, and go on for `seconds`. A request is run between one number and the next.
+    These are at least `minimum`, and go on for `seconds`. A request is run between one number and the next. None is begun
+    that would end after `whole_s` if it took as long as the one before; if there is time for two more at most, these are
+    measured. There are `most` at the most.
     """
+    start, took_s, made = time.monotonic(), 0.0, 0
     for name, least, least_s, most_s in (
         ("first", 1, 0.0, 0.0),
         ("warmup", warmup, 0.0, warmup_limit_s),
         ("measure", minimum, seconds, float("inf")),
     ):
-        number = phase(name)
         begun, done, elapsed = time.monotonic(), 0, 0.0
+        if begun - start + took_s > whole_s or made >= most or (name == "warmup" and 3 * took_s > whole_s):
+            continue
+        number = phase(name)
         while done == 0 or elapsed < least_s or (done < least and elapsed < most_s):
+            if made >= most or (done and time.monotonic() - start + took_s > whole_s):
+                break
+            before = time.monotonic()
             yield number
-            done, elapsed = done + 1, time.monotonic() - begun
+            after, made = time.monotonic(), made + 1
+            done, elapsed, took_s = done + 1, after - begun, after - before
     phase("drain")
 
 

@@ -1,9 +1,11 @@
 """One serial call after the other of somebody's own task, in one process and without a worker: the reference of a probe.
 
-`python -m harness.worker.serial SECONDS MINIMUM RESULT WITNESSES LIMIT`: as `harness.worker.baseline`, for an application of
-which nothing is known but its name. `task.apply` runs the task here; `worker_process_init` is sent first, as the pool `solo`
-does, since an application may load its model there. RESULT gets a line (JSON) as each request ends, so that a kill loses none.
-Once they are made, so many witnesses call the same rows at once (`harness.worker.witness`), for LIMIT seconds at most.
+`python -m harness.worker.serial SECONDS MINIMUM RESULT WITNESSES LIMIT WHOLE MOST`: as `harness.worker.baseline`, for an
+application of which nothing is known but its name, not even how long a call takes: none is begun that would end after WHOLE
+seconds, and no more than MOST, if that is not 0. `task.apply` runs the task here; `worker_process_init` is sent first, as the
+pool `solo` does, since an application may load its model there. RESULT gets a line (JSON) as each request ends, so that a kill
+loses none. Once they are made, so many witnesses call the same rows at once (`harness.worker.witness`), for LIMIT seconds at
+most; none if a single call takes so long, or if calls are counted.
 """
 
 import json
@@ -20,33 +22,49 @@ TIMES_EACH = 2  # in a row, so that the time is enough to see whether the answer
 def one(app, task, rows, number, phase_number):
     """Run one request; its line."""
     row = number // TIMES_EACH % len(rows)
-    begin = time.monotonic_ns()
+    begin, spent_s = time.monotonic_ns(), demand_s()
     heartbeat.emit(contract.TASK_BEGIN, number)
     ended = their_app.applied(task, rows[row])
     heartbeat.emit(contract.TASK_END, number)
-    end = time.monotonic_ns()
+    end, spent_s = time.monotonic_ns(), demand_s() - spent_s
     error, payload = their_app.stored(ended, app.conf.result_serializer)
     return {"number": number, "row": row, "phase": phase_number, "begin": begin, "end": end, "pid": os.getpid(),
-            "tid": heartbeat.native_id(), "error": error, "payload": payload}  # fmt: skip
+            "tid": heartbeat.native_id(), "error": error, "payload": payload, "cpu_s": spent_s}  # fmt: skip
 
 
-def measure(app, task, rows, seconds, minimum, file):
-    """Run the three phases; in warm-up each row is asked at least twice, to see whether answers repeat."""
-    for number, phase_number in enumerate(in_process.requests(seconds, minimum, TIMES_EACH * len(rows), WARMUP_LIMIT_S)):
-        file.write(json.dumps(one(app, task, rows, number, phase_number)) + "\n")
+def demand_s():
+    """Core-seconds that this process has used, and in which its main thread was ready and had no core (schedstat, in ns)."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            waited_s = int(file.read().split()[1]) * 1e-9
+    except (OSError, IndexError, ValueError):  # a kernel that does not tell
+        waited_s = 0.0
+    return time.process_time() + waited_s
+
+
+def measure(app, task, rows, seconds, minimum, whole_s, most, file):
+    """Run the three phases; in warm-up each row is asked at least twice, to see whether answers repeat. Seconds of the last."""
+    line, bounds = None, (WARMUP_LIMIT_S, whole_s, most or float("inf"))
+    phases = in_process.requests(seconds, minimum, TIMES_EACH * len(rows), *bounds)
+    for number, phase_number in enumerate(phases):
+        line = one(app, task, rows, number, phase_number)
+        file.write(json.dumps(line) + "\n")
         file.flush()
+    return (line["end"] - line["begin"]) * 1e-9
 
 
-def main(seconds, minimum, result_path, witnesses, limit_s):
+def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):
     spec = in_process.read_spec()
     heartbeat.emit(contract.IMPORT_BEGIN)
     app, task, rows = their_app.opened(spec)
     heartbeat.emit(contract.READY)
     with open(result_path, "w") as file:
-        measure(app, task, rows, seconds, minimum, file)
-    witness.call_all(witnesses, result_path, seconds, limit_s)
+        took_s = measure(app, task, rows, seconds, minimum, whole_s, most, file)
+    if not most and took_s < limit_s / 2:  # beside each other they take longer, and have to import the application
+        witness.call_all(witnesses, result_path, seconds, limit_s)
     in_process.phase("done")
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5]))
+    times = map(float, sys.argv[5:7])
+    main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), *times, most=int(sys.argv[7]))

@@ -14,17 +14,52 @@ COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
 
 
 def found(name):
-    """The application. Whatever its import raises is raised here, too."""
+    """The application. Whatever its import raises is raised here, too; LookupError if what is named is none."""
+    from celery import Celery
     from celery.app.utils import find_app
 
     for ours, celerys in COMMANDS.items():
         if os.environ.get(ours):
             os.environ[celerys] = os.environ[ours]
-    app = find_app(name)
+    try:
+        app = find_app(name)
+    except ImportError:
+        if misnamed(name):
+            raise LookupError(misnamed(name)) from None
+        raise
+    if not isinstance(app, Celery):
+        raise LookupError(misnamed(name) or "%r is no Celery application, but a %s" % (name, type(app).__name__))
     app.set_current()
     app.loader.import_default_modules()
     app.finalize()
     return app
+
+
+def misnamed(name):
+    """What is wrong with 'module:name', if the module was imported and holds nothing of that name, or no application; or ''."""
+    from celery import Celery
+
+    module, _, attribute = name.partition(":")
+    if not attribute or module not in sys.modules or isinstance(getattr(sys.modules[module], attribute, None), Celery):
+        return ""
+    there = sorted(each for each, value in vars(sys.modules[module]).items() if isinstance(value, Celery))
+    has = "no Celery application at its top" if not there else "; ".join("%s:%s" % (module, each) for each in there)
+    what = "is no Celery application" if hasattr(sys.modules[module], attribute) else "is not there"
+    return "the module %s was imported, and %r %s; it has %s" % (module, attribute, what, has)
+
+
+def without_transport():
+    """The packages that Celery lacks for speaking Redis; none if it has all. Raises ImportError if there is no Celery at all.
+
+    kombu 5.7 imports `packaging` there, which neither it nor celery[redis] brings.
+    """
+    import celery  # noqa: F401
+
+    try:
+        from kombu.transport import redis
+    except ImportError as error:
+        return [name for name in dict.fromkeys(("redis", error.name or "redis")) if not can_import(name)]
+    return [] if redis.redis is not None else ["redis"]
 
 
 def opened(spec):

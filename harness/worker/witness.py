@@ -1,8 +1,8 @@
 """Serial calls in several processes at once, each with hash seeds of its own: what differs between them is no wrong answer.
 
 The serial calls (`harness.worker.serial`) start them once they have made theirs; one process tells neither what hangs on its
-hashes, on its pid, nor what takes longer beside others. `python -m harness.worker.witness RESULT [LEAST]` calls each row in
-turn, until each was called and LEAST seconds have passed, for MOST_S at most; it leaves a line (JSON) for each new answer.
+hashes, on its pid, nor what takes longer beside others. `python -m harness.worker.witness RESULT [LEAST [MOST]]` calls each row
+in turn, until each was called and LEAST seconds have passed; none is begun after MOST. Each new answer is a line (JSON).
 """
 
 import json
@@ -52,10 +52,10 @@ def call_all(count, result_path, least_s, limit_s):
         member.wait()
 
 
-def measure(app, task, rows, file, least_s):
+def measure(app, task, rows, file, least_s, most_s):
     known, begun = set(), time.monotonic()
     number, passed_s = 0, 0.0
-    while passed_s < MOST_S and (number < len(rows) or passed_s < least_s):
+    while passed_s < most_s and (number < len(rows) or passed_s < least_s):
         row = number % len(rows)
         _, payload = their_app.stored(their_app.applied(task, rows[row]), app.conf.result_serializer)
         answer = row, str(payload)
@@ -66,13 +66,13 @@ def measure(app, task, rows, file, least_s):
         number, passed_s = number + 1, time.monotonic() - begun
 
 
-def main(path, least_s=LEAST_S):
+def main(path, least_s=LEAST_S, most_s=MOST_S):
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
     app, task, rows = their_app.opened(spec)
     with open(path, "w") as file:
-        measure(app, task, rows, file, least_s)
+        measure(app, task, rows, file, least_s, most_s)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(float, sys.argv[2:3]))
+    main(sys.argv[1], *map(float, sys.argv[2:4]))

@@ -98,7 +98,11 @@ def test_tasks_however_they_are_written(probe: Prober, shop: Path, task: str, an
 
 @pytest.mark.parametrize(("task", "reason"), [("shop.broken", "ValueError: <b>no</b> price for 3"), ("shop.returned", "")])
 def test_a_task_that_raises_or_returns_an_exception_is_errors(probe: Prober, shop: Path, task: str, reason: str) -> None:
-    _, said, records = probe("shop", task, [[3]], "--env-file", "shop.env", "--pools", "prefork", folder=shop)
+    options = ("--env-file", "shop.env", "--pools", "prefork")
+    _, said, records = probe("shop", task, [[3]], *options, folder=shop)
+    assert {pool: record.outcome for pool, record in records.items()} == {"in-process": "errors", "prefork": "skipped"}, said
+    assert "not run, for it fails without Celery, too" in said
+    _, said, records = probe("shop", task, [[3]], *options, "--go-on", folder=shop)
     assert {record.outcome for record in records.values()} == {"errors"}, said
     assert reason in records["prefork"].reason
 
@@ -289,3 +293,44 @@ def test_a_hang_of_the_task_itself_is_paid_for_once(probe: Prober) -> None:
     assert ended["threads", 1].ended.proof == ended["in-process", 1].ended.proof != ""
     assert ended["threads", 2].outcome == "skipped"
     assert "trial 1 hung, the serial calls did, too" in ended["threads", 2].reason
+
+
+def test_a_slow_task_is_measured_from_its_first_request_on_and_no_more_often_than_was_asked_for(probe: Prober) -> None:
+    options = ("--pools", "prefork,threads", "--requests", 4)
+    code, said, records = probe("slow:app", "slow.doubled", [[1], [2]], *options, folder=probe.project("slow"))
+    assert code == 0, said
+    assert "a call takes 1.5 s without Celery: 2 trials with 4 requests each take about" in said
+    for pool in ("prefork", "threads"):
+        one = records[pool]
+        assert (one.outcome, one.answers.requests, one.pace.warmup_requests) == ("ok", 4, 0), said
+        figures = one.certainty.figures
+        assert figures is not None
+        low, high = figures.throughput_span_per_s
+        assert low is not None
+        assert high is not None
+        assert low < figures.throughput_per_s < high
+        assert figures.throughput_per_s < 2 / 1.5, "two executors, and a second and a half for each request"
+        assert one.certainty.notes[-1] == "a call takes 1.5 s: 4 requests were measured, without a warm-up"
+    assert records["prefork"].pace.executors_seen == 2
+
+
+def test_what_a_budget_does_not_buy_is_not_started_and_is_measured_with_a_larger_one(probe: Prober) -> None:
+    folder = probe.project("slow")
+    options = ("--pools", "threads,solo", "--requests", 4, "--budget")
+    code, said, records = probe("slow:app", "slow.doubled", [[1]], *options, "20s", folder=folder)
+    assert code == 0, said
+    assert records["solo"].outcome == "skipped"
+    assert records["solo"].reason.startswith("not measured within the budget of 20 s: it takes about")
+    advice = probe.harness("recommend", "probe")
+    assert "not measured within the budget" in advice.stdout
+    code, said, records = probe("slow:app", "slow.doubled", [[1]], *options, "10m", folder=folder)
+    assert records["solo"].outcome == "ok", said
+    assert records["threads"].outcome == "ok"
+
+
+def test_a_task_is_called_no_more_often_than_is_allowed(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools", "threads,solo", "--requests", 50, "--max-calls", 60)
+    _, said, records = probe("shop", "shop.written", [[3]], *options, folder=shop)
+    assert {record.outcome for record in records.values()} == {"ok"}, said
+    assert {pool: record.answers.requests for pool, record in records.items()} == {"in-process": 6, "threads": 26, "solo": 26}
+    assert len((shop / "receipts.txt").read_text().splitlines()) == 58

@@ -119,7 +119,7 @@ def imported(one: Answers, question: Question) -> dict[str, Any]:
         return found
     if failed is not None:
         said = shown(str(failed["failed"]))
-        raise BadInput(said, remedy=remedy_of(said, question.app), evidence=evidence)
+        raise BadInput(said, remedy=remedy_of(said, question.app, question.python, question.folder), evidence=evidence)
     if one.process.poll() is None:
         raise HarnessError(
             f"the application was not imported within {question.limit_s:g} s",

@@ -13,7 +13,7 @@ from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Check, Cwd, EnvFile, Python, Queue
 from harness.applications.tune import grid
-from harness.applications.tune.command import App, Args, Task, named
+from harness.applications.tune.command import App, Args, Task, needed
 from harness.experiment.pools import POOLS
 from harness.run import options
 from harness.run.screen import PrintingScreen
@@ -56,9 +56,10 @@ def contracts(
     with contextlib.closing(PrintingScreen()) as screen:
         if app_:
             asked = probed.read(
-                app=app_, task=task, args=named(args), python=python, env_file=env_file, cwd=cwd, pools=",".join(pool or POOLS),
-                concurrency="1", queue=queue, check=check, tolerance=RTOL, traffic="closed-4", out=folder, fresh=fresh,
-                retry="", settings=options.settings(measure_s=3.0, requests=10, limit_s=600.0, controls=False),
+                app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd,
+                pools=",".join(pool or POOLS), concurrency="1", queue=queue, check=check, tolerance=RTOL, traffic="closed-4",
+                out=folder, fresh=fresh, retry="",
+                settings=options.settings(measure_s=3.0, requests=10, controls=False),
             )  # fmt: skip
             cells = grid.cells(asked.workload, asked.traffic, pools=asked.pools, concurrency=(1,))
             known = owns.survey(asked, cells, select or [], screen, shown)

@@ -12,17 +12,22 @@ import typer
 from harness import places
 from harness.applications.probe import order as orders
 from harness.applications.probe.checks import RTOL
+from harness.applications.probe.order import DEFAULT_REQUESTS
+from harness.applications.probe.pace import LEAST_LIMIT_S
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
 from harness.run import options, plan
-from harness.run.options import Fresh, Repeat, Retry, StableLimit, Wide
+from harness.run.options import Budget, Fresh, NoiseLimit, Repeat, Retry, StableLimit, Wide
 from harness.run.screen import PrintingScreen, sum_up
 from harness.terminal import console
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
-Args = Annotated[Path, typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry.")]
+Args = Annotated[
+    Path | None,
+    typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry. Default: none are given."),
+]
 Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
 EnvFile = Annotated[
     Path | None, typer.Option("--env-file", help="A file with the application's variables, one NAME=value per line.")
@@ -40,17 +45,24 @@ Tolerance = Annotated[float, typer.Option(min=0, help="How far a number may be f
 Traffic = Annotated[
     str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")
 ]
-Requests = Annotated[int, typer.Option(min=1, help="Minimum number of requests per pool.")]
+Requests = Annotated[
+    int | None, typer.Option(min=1, help="Requests per pool. Default: 50, and fewer if a call takes seconds or minutes.")
+]
 MeasureS = Annotated[float, typer.Option(min=0.1, help="Measuring time per pool, in seconds.")]
 ReadyLimit = Annotated[float, typer.Option(min=1, help="Maximum time until a worker is ready, in seconds.")]
-Limit = Annotated[float, typer.Option(min=1, help="Maximum time of a trial after the worker is ready, in seconds.")]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        min=1, help="Maximum time of a trial after the worker is ready, in seconds. Default: by how long a call takes."
+    ),
+]
 
 
 def read(
     *,
     app: str,
     task: str,
-    args: Path,
+    args: Path | None,
     python: str,
     env_file: Path | None,
     cwd: Path,
@@ -64,6 +76,11 @@ def read(
     out: Path,
     fresh: bool,
     retry: str,
+    requests: int | None = None,
+    limit_s: float | None = None,
+    budget_s: float | None = None,
+    go_on: bool = False,
+    max_calls: int | None = None,
 ) -> orders.ProbeOrder:
     """Read and check all of it. Raises BadInput."""
     if not cwd.is_dir():
@@ -71,7 +88,7 @@ def read(
             f"--cwd {cwd}: there is no such folder", remedy="name the folder from which the application's worker is started"
         )
     interpreter = orders.interpreter(python)
-    chosen = tuple(filter(None, pools.split(","))) or tuple(POOLS)
+    chosen = tuple(filter(None, pools.split(","))) or (tuple(POOLS) if budget_s is None else orders.MOST_FIRST)
     for pool in chosen:
         if pool not in POOLS:
             raise BadInput(f"--pools: there is no pool {pool!r}", remedy=f"choose from {', '.join(POOLS)}")
@@ -89,14 +106,15 @@ def read(
         app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
-        tolerance=tolerance, retry=plan.retry_outcomes(retry),
+        tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
+        go_on=go_on, max_calls=max_calls,
     )  # fmt: skip
 
 
 def probe(
     app_: App,
     task: Task,
-    args: Args,
+    args: Args = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
@@ -105,18 +123,21 @@ def probe(
     queue: Queue = "",
     check: Check = "",
     tolerance: Tolerance = RTOL,
-    requests: Requests = 50,
+    requests: Requests = None,
     measure_s: MeasureS = 3.0,
     ready_limit_s: ReadyLimit = 120.0,
-    limit_s: Limit = 120.0,
+    limit_s: Limit = None,
+    budget: Budget = "",
     stable_limit_s: StableLimit = None,
     confirm_s: Annotated[
         float, typer.Option(min=0, help="How long a proved hang is watched before it is recorded, in seconds.")
     ] = 15.0,
-    noise_limit: Annotated[
-        float, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
-    ] = 0.5,
+    noise_limit: NoiseLimit = None,
     traffic: Traffic = "closed-4",
+    max_calls: Annotated[
+        int | None, typer.Option(min=1, help="How often the task is called at the most, by all trials together.")
+    ] = None,
+    go_on: Annotated[bool, typer.Option("--go-on", help="Run the pools though every call without Celery raises.")] = False,
     repeat: Repeat = None,
     fresh: Fresh = False,
     retry: Retry = "invalid",
@@ -131,12 +152,15 @@ def probe(
     from harness.applications.probe import probe as prober
 
     settings = options.settings(
-        measure_s=measure_s, requests=requests, ready_limit_s=ready_limit_s, limit_s=limit_s, warmup_limit_s=limit_s / 2,
+        measure_s=measure_s, requests=requests or DEFAULT_REQUESTS, ready_limit_s=ready_limit_s,
+        limit_s=limit_s or LEAST_LIMIT_S, warmup_limit_s=(limit_s or LEAST_LIMIT_S) / 2,
         stable_limit_s=stable_limit_s, noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1, controls=False,
     )  # fmt: skip
     order = read(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
         queue=queue, check=check, tolerance=tolerance, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
+        requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget), go_on=go_on,
+        max_calls=max_calls,
     )  # fmt: skip
     if first_look and (told := first.line(order.app, order.python, order.folder, order.variables)):
         console.print(told, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""What `run.json` says of a probe: which application was asked what. Pure."""
+"""What `run.json` says of a probe: what was asked for, what the application is, and where it lies. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def of(
             "rows_digest": _digest(order.rows), "tolerance": order.tolerance, "check": order.check,
             "from_here": from_here(order), "celery": list(application.celery), "consumed": application.queue_name,
             "said": facts.said, "told": known["told"], "limits": asdict(application.limits), "varied": list(order.varied),
-            **found,
+            "budget_s": order.budget_s, **found,
         },
     }  # fmt: skip
 

@@ -17,9 +17,11 @@ import redis
 
 from harness import broker
 from harness.applications.probe import messages
-from harness.applications.probe.order import ProbeOrder
+from harness.applications.probe.order import DOES_NOT_FIT, ProbeOrder
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe.stacks import stacks
 from harness.run.interrupt import GO_ON, STOPPED
@@ -28,11 +30,16 @@ from harness.texts import visible
 from harness.trial.application import Application, Limits
 from harness.worker import contract, own_variables, spec
 
+NO_CELERY = (
+    "name the interpreter of the application's own environment, such as --python venv/bin/python: {python} has no Celery"
+)
 REMEDY = "check --app, --task, --args, --cwd and --env-file"
 REDIS = (
-    "the private broker speaks Redis, and the application's environment has no client for it: leave it as it is, run "
-    "'uv pip install --target side redis', and put PYTHONPATH=side (the whole path) into --env-file"
+    "the private broker speaks Redis, and the application's environment has no client for it: install celery[redis] "
+    "there{more}; or leave it as it is, run 'uv pip install --target side {packages}', and put PYTHONPATH=side (the whole "
+    "path) into --env-file"
 )
+SPEAKS = re.compile(r"No module named (.*), which Celery needs to speak Redis")
 LOOK_EVERY_S = 0.2
 LIMIT_S = 300.0  # an import may read gigabytes from a cold disk
 
@@ -86,7 +93,7 @@ def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
                 f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),
             )  # fmt: skip
-    return _understood(order, _told(out, log, code, order.app), sent(server.url), server, log)
+    return _understood(order, _told(out, log, code, order), sent(server.url), server, log)
 
 
 def ended(process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float) -> int | None:
@@ -98,7 +105,7 @@ def ended(process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float
     return code
 
 
-def _told(out: Path, log: Path, code: int, app: str) -> dict[str, Any]:
+def _told(out: Path, log: Path, code: int, order: ProbeOrder) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(out.read_text())
     except (OSError, ValueError) as error:
@@ -108,17 +115,33 @@ def _told(out: Path, log: Path, code: int, app: str) -> dict[str, Any]:
             evidence=str(log),
         ) from error
     if "failed" in found:
-        raise BadInput(str(found["failed"]), remedy=remedy_of(str(found["failed"]), app), evidence=str(log))
+        raise BadInput(
+            str(found["failed"]),
+            remedy=remedy_of(str(found["failed"]), order.app, order.python, order.folder),
+            evidence=str(log),
+        )
     return found
 
 
-def remedy_of(failure: str, app: str) -> str:
-    """What helps against an application that cannot be imported, or cannot send."""
+def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
+    """What helps against an application that cannot be imported, or cannot send. `python`: its interpreter, `folder`: from
+    which it is started."""
+    if lacks := SPEAKS.search(failure):
+        names = re.findall(r"'(\w+)'", lacks[1])
+        return REDIS.format(packages=" ".join(names), more="".join(f", and {name}" for name in names if name != "redis"))
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
-        return REDIS
+        return REDIS.format(packages="redis", more="")
+    if re.search(r"row \d+ cannot be sent: TypeError", failure):
+        return DOES_NOT_FIT
+    if "No module named 'celery'" in failure:
+        return NO_CELERY.format(python=python)
+    if failure.startswith("LookupError: the "):
+        return "name one that is there: --app module:application, --task as the worker prints it below [tasks]"
     missing = re.search(r"No module named '?([\w.:]+)", failure)
     if missing and ":" not in missing[1] and missing[1].partition(".")[0] != app.partition(":")[0].partition(".")[0]:
         return f"install {missing[1].partition('.')[0]} in the environment of --python, or {REMEDY}"
+    if missing and ":" not in missing[1]:
+        return f"neither {folder} (--cwd) nor the environment of --python has it: check --app, --cwd and --python"
     return REMEDY
 
 
@@ -162,3 +185,14 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
         told={**told, "said": [visible(line) for line in said], "limits": told["limits"] | messages.least(templates)},
         queue_key=ours[0], messages=[one.text for one in templates],
     )  # fmt: skip
+
+
+def why_skipped(cell: Cell, facts: Facts) -> str:
+    """Why this pool cannot serve this application here, or ''."""
+    if cell.is_baseline:
+        return ""
+    if cell.pool in ("gevent", "eventlet") and cell.pool not in facts.told["green"]:
+        return f"{cell.pool} is not installed in the application's environment"
+    if cell.max_tasks and POOLS[cell.pool].executors != "processes":
+        return f"{cell.pool} has no child processes to replace"
+    return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=facts.celery) or ""

@@ -25,14 +25,23 @@ URL = re.compile(r"\w[\w+.-]*://(?:[^/\s@]*@)?(?P<host>[\w.-]+(?::\d+)?)")
 OF_TOOLS = re.compile(r"proxy$|^(pip|uv|npm|conda|cargo|git|ssh|go)", re.IGNORECASE)  # variables that no task asks
 HERE = re.compile(r"(localhost|127\.[\d.]+|0\.0\.0\.0)(:|$)")
 OURS = ("VIRTUAL_ENV", "PYTHONHOME")  # of the environment that the harness itself was started from
+DEFAULT_REQUESTS = 50  # per pool, if a call is quick and no number was asked for
+#: pools in the order in which each tells most beside those before it: the default, the usual one if a fork fails, …
+MOST_FIRST = ("prefork", "threads", "prefork-spawn", "solo", "gevent", "eventlet")
 EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list of arguments or an object of named ones'
+DOES_NOT_FIT = (
+    'an entry of --args holds the arguments of one request: [1, 2] calls task(1, 2), {"image": 3} calls task(image=3), and a '
+    "task that takes one object or one list is called by [{...}] or [[...]]; without --args it is called without arguments"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOrder:
     """`folder`: where the application is started; `variables`: all that it is started with, of which `own` are those of
     `env_file`; `rows`: arguments of requests. `grid`: the cells, if they are others than each of `pools` with each of
-    `concurrency`; `varied`: fields of a cell that the worker is told of, instead of what the application says, see `VARIED`."""
+    `concurrency`; `varied`: fields of a cell that the worker is told of, instead of what the application says, see `VARIED`.
+    `requests`, `limit_s`, `budget_s`: None if not asked for; then `settings` hold unless the pace of a call says otherwise
+    (`pace`)."""
 
     app: str
     task: str
@@ -54,6 +63,11 @@ class ProbeOrder:
     retry: frozenset[Outcome] = frozenset()
     grid: tuple[Cell, ...] = ()
     varied: tuple[str, ...] = ()
+    requests: int | None = None
+    limit_s: float | None = None
+    budget_s: float | None = None
+    max_calls: int | None = None  # of the task, in all
+    go_on: bool = False  # run the pools though every serial call raised
 
     @property
     def workload(self) -> str:
@@ -62,7 +76,7 @@ class ProbeOrder:
 
 
 def cells(order: ProbeOrder) -> list[Cell]:
-    """The serial calls first, then each pool with each concurrency."""
+    """The serial calls first, then each pool with each concurrency; within a budget, each concurrency with all pools."""
     real = list(order.grid) or [
         Cell(
             backend=OWN_APP, pool=pool, concurrency=concurrency, placement=AS_WRITTEN, call="task", workload=order.workload,
@@ -71,11 +85,15 @@ def cells(order: ProbeOrder) -> list[Cell]:
         for pool in order.pools
         for concurrency in (order.concurrency if POOLS[pool].executors != "main" else (1,))
     ]  # fmt: skip
+    if order.budget_s is not None:
+        real.sort(key=lambda cell: 0 if cell.pool == "solo" else order.concurrency.index(cell.concurrency))
     return [*dict.fromkeys(cell.baseline() for cell in real), *real]
 
 
-def rows(path: Path) -> list[Any]:
-    """The arguments in a JSON file. Raises BadInput."""
+def rows(path: Path | None) -> list[Any]:
+    """The arguments in a JSON file; one request without any, if none is named. Raises BadInput."""
+    if path is None:
+        return [[]]
     try:
         found = json.loads(path.read_text())
     except OSError as error:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.applications.probe import again, learn, varied
+from harness.applications.probe import again, calls, learn, varied
+from harness.applications.probe.budget import Budget
+from harness.applications.probe.calls import Shares
 from harness.applications.probe.header import APPLICATION, from_here
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells, hosts
+from harness.applications.probe.sizing import Sizing
 from harness.applications.probe.source import ApplicationSource
 from harness.environments import Environment
 from harness.errors import BadInput
@@ -68,13 +71,15 @@ class Probe:
 
     def source(self, desk: Desk) -> ApplicationSource:
         """Ask the application what it is. Raises BadInput or HarnessError with its log."""
-        order, bare = self.order, _bare(self.order, desk)
+        order, bare, budget = self.order, _bare(self.order, desk), Budget(seconds=self.order.budget_s)
         before = self.known[-1] if self.known else None
         facts = before.facts if before else _asked(order, bare, desk)
-        whole = _complete(bare, facts, order, desk)
+        shares = _shares(order, facts)
+        whole = replace(_complete(bare, facts, order, desk), most_calls=shares.serial if shares else 0)
         found = ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say, rows=len(order.rows),
+            sizing=Sizing(order=order, budget=budget, share=shares.trial if shares else None),
             call_again=partial(again.calls, whole, desk.server.url, desk.interrupted),
         )  # fmt: skip
         self.known[:] = [found.goes_on_from(before) if before else found]
@@ -110,6 +115,14 @@ def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk) ->
         bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"], celery=facts.celery,
         limits=facts.limits, witnesses=max([FEWEST_WITNESSES, *order.concurrency]), varied=order.varied,
     )  # fmt: skip
+
+
+def _shares(order: ProbeOrder, facts: Facts) -> Shares | None:
+    """Of the calls, if they are bounded. Raises BadInput."""
+    if order.max_calls is None:
+        return None
+    real = [cell for cell in cells(order) if not cell.is_baseline and not learn.why_skipped(cell, facts)]
+    return calls.shares(order.max_calls, rows=len(order.rows), trials=len(real) * order.settings.repeat)
 
 
 def _environment(order: ProbeOrder, facts: Facts) -> Environment:

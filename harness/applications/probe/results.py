@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,6 +16,7 @@ from harness.applications.probe.checks import AnswerCheck
 from harness.client import opaque
 from harness.records import stamps
 from harness.records.answers import Requests
+from harness.texts import visible
 from harness.trial.left import Left
 from harness.worker import contract, serial
 
@@ -86,6 +87,17 @@ def row_in_work(ended: int, rows: int) -> int | None:
     (0, 1, 0)
     """
     return ended // serial.TIMES_EACH % rows if rows else None
+
+
+def all_raised(lines: Sequence[Mapping[str, Any]]) -> str:
+    """That each of these serial calls raised, with the last one's exception; '' if one did not.
+
+    >>> all_raised([{"error": "ValueError: 3"}] * 2), all_raised([]), all_raised([{"error": "ValueError"}, {"error": ""}])
+    ('2 of 2 serial calls raised, the last one ValueError: 3', '', '')
+    """
+    if not lines or not all(line["error"] for line in lines):
+        return ""
+    return f"{len(lines)} of {len(lines)} serial calls raised, the last one {visible(lines[-1]['error'])}"
 
 
 def readable(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, int, Any]]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe import checks, code_change, header, one_thread, patience, results, seen, varied, words
+from harness.applications.probe import checks, code_change, header, one_thread, pace, patience, results, seen, varied, words
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.implicated import implicated
-from harness.applications.probe.learn import Facts
+from harness.applications.probe.learn import Facts, why_skipped
 from harness.applications.probe.order import ProbeOrder, cells
 from harness.applications.probe.seen import Seen
+from harness.applications.probe.sizing import Sizing
 from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
 from harness.experiment.matrix import Cell
@@ -25,8 +26,8 @@ from harness.records.answers import Requests
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import plan
-from harness.run.plan import Planned
+from harness.run import estimate, plan
+from harness.run.plan import FAILS_ALONE, NOT_BOUGHT, Planned
 from harness.run.source import Slot
 from harness.texts import visible
 from harness.trial.application import Application
@@ -53,8 +54,10 @@ class ApplicationSource:
     code: Mapping[str, str]  # text of them, by path below the folder
     folder: RunFolder
     say: Callable[[str], None]
-    call_again: Callable[[Path], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder; their lines
+    call_again: Callable[[Path, float], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder, for so long
+    sizing: Sizing  # how each pool is measured, settled by the serial calls
     rows: int  # that are sent: those, from the first on, that the serial calls came to
+    fails: str = ""  # that every serial call raised, in words
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
@@ -73,12 +76,15 @@ class ApplicationSource:
 
     def goes_on_from(self, before: ApplicationSource) -> ApplicationSource:
         """With what answers are held against, as the serial calls of an earlier run of the same search settled it."""
-        names = ("check", "checked", "rows", "spoiler", "serial", "notes", "whole", "changes")
-        return replace(self, **{name: getattr(before, name) for name in names})
+        names = ("check", "checked", "rows", "spoiler", "serial", "notes", "whole", "changes", "fails")
+        known = {name: getattr(before.sizing, name) for name in ("pace", "import_s", "beside_s")}
+        return replace(self, **{name: getattr(before, name) for name in names}, sizing=replace(self.sizing, **known))
 
     def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
-        """Its sibling, where the pool was over-subscribed; a search names itself what it varies."""
-        return [] if self.order.grid else one_thread.follows(item, records, self.one_thread, self._key(item.cell.sibling()))
+        """Its sibling, where the pool was over-subscribed; none if the calls are counted, or in a search."""
+        if self.order.max_calls or self.order.grid:
+            return []
+        return one_thread.follows(item, records, self.one_thread, self._key(item.cell.sibling()))
 
     @property
     def one_thread(self) -> dict[str, str]:
@@ -98,27 +104,49 @@ class ApplicationSource:
     @contextmanager
     def assignment(self, slot: Slot) -> Iterator[Assignment]:
         broker.emptied(slot.desk.server.url)
-        settings = slot.desk.settings.model_copy(update={"limit_s": self._limit_s(slot.item.cell)})
+        cell = slot.item.cell
+        given = {"limit_s": self._limit_s(cell), **self.sizing.settings(cell)}
+        settings = slot.desk.settings.model_copy(update=given)
         yield slot.assignment(
-            environment=self.environment, bundle=Path(), rows=self.rows, application=self._in(slot.item.cell), settings=settings
+            environment=self.environment, bundle=Path(), rows=self.rows, application=self._in(cell), settings=settings,
+            **self.sizing.assignment(cell),
         )  # fmt: skip
 
     def _in(self, cell: Cell) -> Application:
         return varied.in_cell(self.application, cell, self.one_thread)
 
     def _limit_s(self, cell: Cell) -> float:
-        asked = self.order.settings.limit_s
-        return asked if cell.is_baseline or cell.id in self.whole else patience.limit_s(self.serial, asked)
+        whole_s = self.sizing.limit_s(cell)
+        return whole_s if cell.is_baseline or cell.id in self.whole else patience.limit_s(self.serial, whole_s)
 
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
-        if item.cell.is_baseline or Outcome.SKIPPED in self.order.retry:
+        if item.cell.is_baseline:
             return ""
+        if self.fails and not self.order.go_on:
+            return f"{FAILS_ALONE}: {self.fails}; --go-on runs it all the same"
         same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
-        return patience.spared(self.serial, [one for one in same if one.trial < item.trial])
+        same = [] if Outcome.SKIPPED in self.order.retry else [one for one in same if one.trial < item.trial]
+        if spared := patience.spared(self.serial, same):
+            return spared
+        later = [one.cell for one in plan.missing(self._real(), _latest(records), frozenset()) if one != item]
+        lacking = self.sizing.why_not(item.cell, later)
+        return f"{NOT_BOUGHT} {lacking}" if lacking else ""
+
+    def left_s(self, todo: Sequence[Planned], records: Sequence[TrialRecord]) -> float | None:
+        if self.sizing.pace is None and any(item.cell.is_baseline for item in todo):
+            return None
+        known = self.sizing.left_s([item.cell for item in todo if not item.skip])
+        return estimate.left_s(todo, records, self.order.settings) if known is None else known
+
+    def _real(self) -> list[Planned]:
+        """The trials that are run by a worker."""
+        return [item for item in self.planned() if not item.cell.is_baseline and not item.skip]
 
     def read(self, left: Left) -> Requests | None:
         if left.cell.is_baseline:
-            self.take_reference(results.serial_lines(left.result), left.ended, results.witnesses(left.result))
+            lines = results.serial_lines(left.result)
+            self.sizing.pace, self.fails = pace.of(lines), results.all_raised(lines)
+            self.take_reference(lines, left.ended, results.witnesses(left.result))
         requests = self._checked(left)
         if requests is not None and requests.wrong.any() and self._has_moved(left):
             requests = self._checked(left)
@@ -136,7 +164,8 @@ class ApplicationSource:
         """
         if left.cell.is_baseline or not isinstance(before := self.check, Reference):
             return False
-        self.check = after = before.after(list(_answers(self.call_again(left.result.parent))))
+        lines = self.call_again(left.result.parent, self.sizing.again_s(self.rows))
+        self.check = after = before.after(list(_answers(lines)))
         if moved := after.later - before.later:
             self._tell([f"not compared from now on: {checks.listed(moved)}. {MOVED}"])
         if not after.usable:
@@ -201,9 +230,10 @@ class ApplicationSource:
         beside = words.beside_each_other(record, self.check)
         decides = words.by_settings(record, limits, self.serial)
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
-        said = [told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
-        settings = varied.said(self.facts.said, self.order.varied)
-        notes = [*settings, *self._seen.late, *self.notes, *self._patience(cell), *words.not_kept(cell, limits)]
+        cut = [self.sizing.cut_short(record)]
+        said = [*filter(None, cut), told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
+        known = [*varied.said(self.facts.said, self.order.varied), *self._seen.late, *self.notes, *self.sizing.note(record)]
+        notes = [*known, *self._patience(cell), *words.not_kept(cell, limits)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
@@ -213,8 +243,12 @@ class ApplicationSource:
         self._propose(revised)
         for line in self._seen.late:
             self.say(line)
+        self.sizing.ended(revised)
         if cell.is_baseline:
-            self.serial = revised
+            self.serial, self.sizing.import_s = revised, revised.pace.ready_s or 0.0
+            announced = self.sizing.said([item.cell for item in self._real()])
+            if announced and (self.order.go_on or not self.fails):
+                self.say(announced)
         return revised
 
     def _propose(self, record: TrialRecord) -> None:
@@ -227,13 +261,13 @@ class ApplicationSource:
 
     def _patience(self, cell: Cell) -> list[str]:
         limit = self._limit_s(cell)
-        shorter = self.serial is not None and limit < self.order.settings.limit_s and self._seen.by == "limit"
+        shorter = self.serial is not None and limit < self.sizing.limit_s(cell) and self._seen.by == "limit"
         return [patience.told(self.serial, limit)] if shorter and self.serial is not None else []
 
     def unsettled(self, record: TrialRecord) -> bool:
         """It made progress under the shorter limit, and was cut off by it."""
-        again = self._seen.by == "limit" and record.outcome not in STUCK
-        if again and self._limit_s(record.as_cell) < self.order.settings.limit_s:
+        again = self._seen.by == "limit" and not self.order.max_calls and record.outcome not in STUCK
+        if again and self._limit_s(record.as_cell) < self.sizing.limit_s(record.as_cell):
             self.whole.add(record.cell_id)
             return True
         return False
@@ -257,6 +291,10 @@ class ApplicationSource:
         return header.of(self.order, self.facts, self.application, self.environment.installed, found)
 
 
+def _latest(records: Iterable[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:
+    return {(record.cell_id, record.trial): record for record in records}
+
+
 def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
     return ((row, result) for _, row, result in results.readable(lines))
 
@@ -266,14 +304,3 @@ def _unchecked(found: Reference) -> str:
     why = differ if found.answers else "gave no answer that can be read"
     helps = "; --check 'expression on result' does" if found.answers else ""
     return f"warning: the serial calls {why}: answers are not checked{helps}"
-
-
-def why_skipped(cell: Cell, facts: Facts) -> str:
-    """Why this pool cannot serve this application here, or ''."""
-    if cell.is_baseline:
-        return ""
-    if cell.pool in ("gevent", "eventlet") and cell.pool not in facts.told["green"]:
-        return f"{cell.pool} is not installed in the application's environment"
-    if cell.max_tasks and POOLS[cell.pool].executors != "processes":
-        return f"{cell.pool} has no child processes to replace"
-    return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=facts.celery) or ""

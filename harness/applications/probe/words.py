@@ -164,7 +164,10 @@ def loaded_again(record: TrialRecord, serial: TrialRecord | None) -> list[str]:
     first_s, here_s = min(firsts), use.worker_tree / use.requests
     # by the clock a first one takes longer on a full machine, and so does each of these; by CPU they do not
     took_s = (record.certainty.figures.predict_p50_s or 0.0) if record.certainty.figures else 0.0
-    costs = here_s >= AGAIN_SHARE * first_s or (took_s >= AGAIN_SHARE * first_s and here_s >= LOADED_SHARE * first_s)
+    few = record.client.sending is not None and record.client.sending.few  # its CPU is that of the first ones, too
+    costs = (here_s >= AGAIN_SHARE * first_s and not few) or (
+        took_s >= AGAIN_SHARE * first_s and here_s >= LOADED_SHARE * first_s
+    )
     if not costs or first_s < max(AGAIN_S, AGAIN_FACTOR * usual):
         return []
     return [

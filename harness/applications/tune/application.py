@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harness.applications.probe.learn import why_skipped
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.source import ApplicationSource, why_skipped
+from harness.applications.probe.source import ApplicationSource
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.run import workflow

@@ -13,7 +13,7 @@ import typer
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Check, Cwd, EnvFile, MeasureS, Pools, Python, Queue, Tolerance, Traffic
-from harness.applications.probe.order import EXAMPLE, ProbeOrder
+from harness.applications.probe.order import ProbeOrder
 from harness.applications.tune import grid as grids
 from harness.applications.tune.application import OfApplication
 from harness.decide.advise.command import told
@@ -22,6 +22,7 @@ from harness.decide.tune import screen
 from harness.decide.tune.tune import OfExperiment, TuneOrder, grid_of
 from harness.errors import BadInput
 from harness.experiment import matrix
+from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import cores as machine_cores
 from harness.run import bundles, options, plan
@@ -42,6 +43,7 @@ Concurrency = Annotated[
     str, typer.Option(help="Numbers of executors to try: 1,2,4. Default: as many as cores, and twice as many.")
 ]
 Prefetch = Annotated[str, typer.Option(help="Prefetch multipliers to try: 1,4. Default: the application's own.")]
+USUAL_LIMIT_S = Settings().limit_s
 MaxTasks = Annotated[
     str, typer.Option(help="After how many tasks a child is replaced, to try: 0,100. 0: as the application has it.")
 ]
@@ -69,7 +71,7 @@ def tune(
     traffic: Traffic = "closed-4",
     requests: Annotated[int, typer.Option(min=1, help="Minimum number of requests per configuration.")] = 30,
     measure_s: MeasureS = 3.0,
-    limit_s: probed.Limit = 120.0,
+    limit_s: probed.Limit = None,
     noise_limit: Annotated[
         float, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
     ] = 0.5,
@@ -108,13 +110,14 @@ def tune(
     with contextlib.closing(PrintingScreen()) as printing:
         if app_:
             settings = options.settings(
-                measure_s=measure_s, requests=requests, limit_s=limit_s, warmup_limit_s=limit_s / 2, noise_limit=noise_limit,
-                controls=False,
+                measure_s=measure_s, requests=requests, limit_s=limit_s, warmup_limit_s=(limit_s or USUAL_LIMIT_S) / 2,
+                noise_limit=noise_limit, controls=False,
             )  # fmt: skip
             asked = probed.read(
-                app=app_, task=task, args=named(args), python=python, env_file=env_file, cwd=cwd, pools=pools,
+                app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pools,
                 concurrency=concurrency or by_cores(), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
                 settings=settings, out=out or Path("results/tune-app"), fresh=False, retry="invalid",
+                limit_s=limit_s,
             )  # fmt: skip
             order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing)
         else:
@@ -167,7 +170,7 @@ def by_cores() -> str:
     return f"{count},{2 * count}"
 
 
-def named(args: Path | None) -> Path:
-    if args is None:
-        raise BadInput("--app goes with --task and --args", remedy=f"name the task, and a file of arguments {EXAMPLE}")
-    return args
+def needed(task: str) -> str:
+    if not task:
+        raise BadInput("--app goes with --task", remedy="name the task, as the worker prints it below [tasks]")
+    return task

@@ -101,7 +101,7 @@ def latency_bound(name: str, most: float) -> Bound:
         return max((value for value in lower if value is not None), default=None)
 
     few = f"--requests {needed_requests(PERCENTILES[name])}: fewer do not support {name}"
-    return replace(of_workers(name, most, lambda v: f"{v * 1e3:.4g} ms", few), at_least=at_least)
+    return replace(of_workers(name, most, lambda v: f"{v * 1e3:.4g} ms" if v < 10 else f"{v:.4g} s", few), at_least=at_least)
 
 
 def of_workers(

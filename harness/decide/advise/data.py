@@ -28,6 +28,7 @@ def _data(one: Advice) -> dict[str, Any]:
         ],
         "provisional": one.provisional,
         "overhead": one.overhead,
+        "not_measured_within_the_budget": list(one.unbought),
         "siblings": list(one.siblings),
         "best": [_candidate(best) for best in one.best],
         "alike": [_candidate(each) for each in one.alike],

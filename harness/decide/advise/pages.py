@@ -12,8 +12,9 @@ from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
 from harness.judge.remedies import THEIRS, against_waiting
 from harness.records.outcomes import Outcome
+from harness.run.plan import NOT_BOUGHT
 from harness.summary import notes
-from harness.texts import escaped, few
+from harness.texts import escaped, few, milliseconds
 
 MOST = 12  # lines of a list; all are in the JSON
 CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
@@ -28,15 +29,6 @@ UNEVEN = (
 )
 
 
-def shown_s(seconds: float) -> str:
-    """A latency with three digits, in the unit that needs no exponent.
-
-    >>> shown_s(0.00678), shown_s(0.156), shown_s(1.12), shown_s(90.0)
-    ('6.78 ms', '156 ms', '1.12 s', '90 s')
-    """
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
-
-
 def figures(one: Candidate) -> str:
     """'531 rows/s (498 - 566 at 95 %; one fresh worker 460 - 613), p50 7.2 ms, 1.2 of 2 cores, 200 MiB, 5 trials'."""
     row = one.row
@@ -49,7 +41,8 @@ def figures(one: Candidate) -> str:
     for name in ("p50", "p95", "p99"):
         if (value := row[f"latency_{name}_s"]) is not None:
             end = row["fresh"][name].end
-            said.append(f"{name} {shown_s(value)}{f' (one fresh worker at most {shown_s(end)})' if end else ''}")
+            most_s = f" (one fresh worker at most {milliseconds(end)})" if end else ""
+            said.append(f"{name} {milliseconds(value)}{most_s}")
     if row["cpu_saturation"] is not None and row["cores_available"]:
         said.append(f"{row['cpu_saturation'] * row['cores_available']:.1f} of {row['cores_available']} cores")
     if row["peak_pss_bytes"] is not None:
@@ -58,7 +51,12 @@ def figures(one: Candidate) -> str:
 
 
 def headline(advice: Advice) -> str:
-    """The answer in one sentence."""
+    """The answer in one sentence, with what it does not know."""
+    lacking = f"; {NOT_BOUGHT}: {', '.join(advice.unbought)}" if advice.unbought else ""
+    return f"{_answer(advice)}{lacking}"
+
+
+def _answer(advice: Advice) -> str:
     asked = f" that keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
     if advice.alike:
         others = f"any of these {len(advice.alike)} serves it{asked.replace(' that', ' and')}"
@@ -78,7 +76,7 @@ def headline(advice: Advice) -> str:
 def _in_short(one: Candidate) -> str:
     """'35.1 rows/s, p50 109 ms, 762 MiB in 1 trial'."""
     usual_s, peak = one.row["latency_p50_s"], one.row["peak_pss_bytes"]
-    known = [f"{one.rows_per_s:.3g} rows/s", f"p50 {shown_s(usual_s)}" if usual_s is not None else "",
+    known = [f"{one.rows_per_s:.3g} rows/s", f"p50 {milliseconds(usual_s)}" if usual_s is not None else "",
              f"{peak / 2**20:.0f} MiB" if peak is not None else ""]  # fmt: skip
     return f"{', '.join(filter(None, known))} in {len(one.paces)} trial{'s' if len(one.paces) != 1 else ''}"
 

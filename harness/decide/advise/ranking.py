@@ -27,9 +27,10 @@ from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
+from harness.run.plan import FAILS_ALONE, NOT_BOUGHT
 from harness.summary import sibling
 from harness.summary.hang_rate import HangRate, clean_trials_for
-from harness.texts import few
+from harness.texts import few, milliseconds
 
 OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
 NULL_SHARE = 0.5  # of what the same pool serves if a request computes nothing: below, the task takes most of the time
@@ -70,6 +71,7 @@ class Advice:
     measure: tuple[str, ...]
     overhead: str = ""
     alike: tuple[Candidate, ...] = ()
+    unbought: tuple[str, ...] = ()  # pools, or cells of a pool, for which there was no time within the budget
     siblings: tuple[str, ...] = ()  # a sentence each: what one thread for each native library brought
     engine: str = ""  # of one engine's own advice
     ended: str = ""  # that this engine is past its end of life, in words
@@ -121,7 +123,7 @@ def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tu
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
         slower=tuple(rest[1:]),
         behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=alike,
-        siblings=tuple(_siblings(group)),
+        siblings=tuple(_siblings(group)), unbought=tuple(_unbought(group)),
         sensitivity=tuple(_sensitivity(leading, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
         unfit=tuple(one for one in group if one.measured and one.broken),
@@ -151,7 +153,7 @@ def overhead(fit: Sequence[Candidate]) -> str:
         return ""
     served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
     return (
-        f"what Celery costs per request decides: a call takes {1e3 * calls_s[0]:.2g} ms without it, and with it {served} are "
+        f"what Celery costs per request decides: a call takes {milliseconds(calls_s[0])} without it, and with it {served} are "
         "served per second"
     )
 
@@ -187,6 +189,13 @@ def _useful(fit: Sequence[Candidate]) -> list[Candidate]:
     """All but the siblings that brought nothing to a cell which is fit, too."""
     beside = [(one, _plain(one, fit)) for one in fit]
     return [one for one, plain in beside if plain is None or sibling.helps(one.paces, plain.paces)]
+
+
+def _unbought(group: Sequence[Candidate]) -> list[str]:
+    """The names of the pools for which there was no time; of the cells, where others of their pool had some."""
+    lacking = [one for one in group if one.reason.startswith(NOT_BOUGHT)]
+    known = {one.cell.pool for one in group if one not in lacking}
+    return list(dict.fromkeys(one.id if one.cell.pool in known else one.cell.pool for one in lacking))
 
 
 def _siblings(group: Sequence[Candidate]) -> Iterable[str]:
@@ -248,7 +257,10 @@ def _ratio(one: Candidate, other: Candidate) -> str:
 
 def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Sequence[Candidate]) -> Iterable[str]:
     """What would make the advice better, or possible."""
-    if not any(one.measured or one.atlas for one in group):
+    alone = [one.reason for one in group if one.outcome is Outcome.SKIPPED and one.reason.startswith(FAILS_ALONE)]
+    if alone:
+        yield f"{len(alone)} configurations: {alone[0]}"
+    elif not any(one.measured or one.atlas for one in group):
         usable = "with figures that can be used: measure again, --retry invalid" if any(one.answers for one in group) else ""
         yield f"no configuration ended ok {usable or 'with figures: read the outcomes first'}"
     if unchecked := [one.id for one in group if one.outcome is Outcome.UNCHECKED]:

@@ -38,6 +38,7 @@ class Setup:
     change: str  # in words
     folder: str = ""  # of somebody's own application: where it is started
     env_file: str = ""  # likewise: its variables
+    title: str = "Celery worker that serves a model"
 
     @property
     def shell(self) -> str:
@@ -106,6 +107,7 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
         environment=variables, celery={}, code="",
         change=f"{change}; its native libraries are given one thread each" if cell.plain and variables else change,
         folder=application.get("folder", ""), env_file=application.get("env_file", ""),
+        title=f"Celery worker of {application['app']}",
     )  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def systemd(setup: Setup) -> str:
         variables += f"EnvironmentFile={setup.env_file if setup.folder else f'/PATH/TO/{PurePath(setup.env_file).name}'}\n"
     line = setup.line if setup.command[0] != "celery" else f"/PATH/TO/VENV/bin/{setup.line}"
     return (
-        "[Unit]\nDescription=Celery worker that serves a model\nAfter=network.target\n\n[Service]\nUser=USER\n"
+        f"[Unit]\nDescription={setup.title}\nAfter=network.target\n\n[Service]\nUser=USER\n"
         f"WorkingDirectory={setup.folder or '/PATH/TO/PROJECT'}\n{variables}ExecStart={line}\n"
         "KillMode=mixed\nTimeoutStopSec=60\nRestart=on-failure\n\n[Install]\nWantedBy=multi-user.target\n"
     )

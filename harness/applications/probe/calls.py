@@ -1,0 +1,51 @@
+"""How often a probe calls the task: what is to be expected, and how many calls each trial gets if they are bounded. Pure.
+
+A task may write to a file or a database at each call. With `--max-calls`, a tenth of them are serial calls, and the pools share
+the rest; no warm-up is made, no witness is started, and no pool is measured a second time. Kept back is one call for each row
+and trial: if answers differ, the serial calls are made once more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.errors import BadInput
+
+SERIAL_SHARE = 0.1
+LEAST_SERIAL = 2
+QUICKEST_S = 1e-3  # of a request, whatever a call takes: what Celery costs with two executors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """Of the calls: for the serial calls, and for each trial of a pool."""
+
+    serial: int
+    trial: int
+
+
+def shares(most: int, *, rows: int, trials: int) -> Shares:
+    """Raises BadInput if there are too few.
+
+    >>> shares(1000, rows=2, trials=6)
+    Shares(serial=100, trial=148)
+    """
+    serial = max(LEAST_SERIAL, int(SERIAL_SHARE * most))
+    trial = (most - serial - rows * trials) // max(1, trials)
+    if trial < 1:
+        least = LEAST_SERIAL + (rows + 1) * trials
+        raise BadInput(
+            f"--max-calls {most}: {trials} trials of {rows} rows need {max(least, most + 1)} or more",
+            remedy="raise it, or name fewer --pools or rows",
+        )
+    return Shares(serial=serial, trial=trial)
+
+
+def expected(each_s: float, seconds: float, least: int) -> int:
+    """How many calls a trial makes in so many seconds, two digits of it; `each_s`: from one to the next, in the pool.
+
+    >>> expected(0.004, 6.0, 50), expected(0.0, 6.0, 50), expected(1.0, 6.0, 50)
+    (1500, 6000, 50)
+    """
+    count = max(least, round(seconds / max(each_s, QUICKEST_S)))
+    return int(float(f"{count:.2g}"))

@@ -1,0 +1,55 @@
+"""Somebody's application, found by its name; and what is said of a name that is none."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+from celery import Celery
+
+from harness.worker import their_app
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module that holds an application, and other things."""
+    module = ModuleType("a_shop")
+    module.__dict__.update(celery_app=Celery("a_shop", set_as_current=False), price=3)
+    monkeypatch.setitem(sys.modules, "a_shop", module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a_shop:app", "the module a_shop was imported, and 'app' is not there; it has a_shop:celery_app"),
+        ("a_shop:price", "the module a_shop was imported, and 'price' is no Celery application; it has a_shop:celery_app"),
+    ],
+)
+def test_a_name_that_is_none_is_told_with_the_applications_that_are_there(shop: ModuleType, name: str, said: str) -> None:
+    with pytest.raises(LookupError, match="the module") as raised:
+        their_app.found(name)
+    assert str(raised.value) == said
+
+
+def test_a_module_without_an_application_says_so(shop: ModuleType) -> None:
+    del shop.celery_app
+    assert their_app.misnamed("a_shop:app").endswith("it has no Celery application at its top")
+
+
+def test_a_module_that_is_not_there_is_told_as_such() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        their_app.found("no_such_shop:app")
+
+
+def test_an_application_is_found_by_its_name_or_by_its_modules(shop: ModuleType) -> None:
+    assert their_app.found("a_shop:celery_app") is their_app.found("a_shop") is shop.celery_app
+
+
+def test_what_celery_lacks_for_speaking_redis_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kombu.transport import redis
+
+    assert their_app.without_transport() == []
+    monkeypatch.setattr(redis, "redis", None)
+    assert their_app.without_transport() == ["redis"]
