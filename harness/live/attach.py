@@ -65,15 +65,17 @@ def watched(
     """Look at a worker for so long; None if it has ended."""
     eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: _pool(worker), events=None)
     found: list[tuple[float, tuple[ProcessLook, ...]]] = []
-    begin_s, before, loop = clock(), None, None
+    before, loop, begin_s = None, None, clock()
+    next_s = begin_s
     while not found or found[-1][0] < begin_s + (seconds if len(found) >= LEAST_LOOKS else MOST_S):
+        sleep(max(0.0, next_s - clock()))
+        next_s = clock() + LOOK_EVERY_S
         processes = eyes.look(closely=frozenset({worker.main, *_pool(worker)}))
         if not any(one.pid == worker.main for one in processes):
             return None
         found.append((clock(), processes))
         if before is None:
             before, loop = running(processes), loop_calls.begun(worker.main, processes)
-        sleep(LOOK_EVERY_S)
     after = limited(running(found[-1][1]), worker.main)
     return seen_from(worker, found, before or {}, after, {worker.main, *_pool(worker)}, loop.ended() if loop else None)
 
