@@ -32,6 +32,7 @@ def as_worker(app):
     """Make the worker that `celery worker --pool prefork` would, and do not start it; what went wrong, or ''."""
     from celery import signals
 
+    signals.worker_init.connect(_leave_state, weak=False)
     try:
         worker = app.Worker(hostname="harness@check", pool="prefork", concurrency=2, loglevel="WARNING", quiet=True)
         signals.celeryd_after_setup.send(sender=worker.hostname, instance=worker, conf=app.conf)
@@ -41,6 +42,12 @@ def as_worker(app):
         signals.worker_init.send(sender=None)
         return "%s: %s" % (type(error).__name__, error)
     return ""
+
+
+def _leave_state(sender, **_):
+    """The owner's state file (`worker_state_db`) is neither read nor written: a worker opens it right after this signal."""
+    if sender is not None:
+        sender.statedb = None
 
 
 def own_tasks(app, own):
