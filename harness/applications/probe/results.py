@@ -89,13 +89,19 @@ def row_in_work(ended: int, rows: int) -> int | None:
     return ended // serial.TIMES_EACH % rows if rows else None
 
 
+#: exceptions by which a task tells its worker something (celery/exceptions.py): without one they are no failure
+ON_PURPOSE = ("Ignore", "Reject", "Retry")
+
+
 def all_raised(lines: Sequence[Mapping[str, Any]]) -> str:
-    """That each of these serial calls raised, with the last one's exception; '' if one did not.
+    """That each of these serial calls raised, with the last one's exception; '' if one did not, or raised on purpose.
 
     >>> all_raised([{"error": "ValueError: 3"}] * 2), all_raised([]), all_raised([{"error": "ValueError"}, {"error": ""}])
     ('2 of 2 serial calls raised, the last one ValueError: 3', '', '')
+    >>> all_raised([{"error": "Ignore: "}])
+    ''
     """
-    if not lines or not all(line["error"] for line in lines):
+    if not lines or any(not line["error"] or line["error"].partition(":")[0] in ON_PURPOSE for line in lines):
         return ""
     return f"{len(lines)} of {len(lines)} serial calls raised, the last one {visible(lines[-1]['error'])}"
 
