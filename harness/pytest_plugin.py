@@ -239,6 +239,7 @@ def measure_app(words: Mapping[str, Any], folder: Path, root: Path) -> MeasuredC
             env_file=root / known["env_file"] if known["env_file"] else None, cwd=root / known["cwd"],
             pools=words.get("pool", "prefork"), concurrency=str(known["concurrency"]), queue=known["queue"],
             check=known["check"], tolerance=known["tolerance"], traffic=known["traffic"], fresh=False, retry="", out=folder,
+            go_on=True,
             settings=options.settings(**{"controls": False, **settings}),
         )  # fmt: skip
         real = [cell for cell in orders.cells(order) if not cell.is_baseline]

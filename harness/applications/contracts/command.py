@@ -59,7 +59,7 @@ def contracts(
                 app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd,
                 pools=",".join(pool or POOLS), concurrency="1", queue=queue, check=check, tolerance=RTOL, traffic="closed-4",
                 out=folder, fresh=fresh, retry="",
-                settings=options.settings(measure_s=3.0, requests=10, controls=False),
+                settings=options.settings(measure_s=1.0, requests=3, controls=False),
             )  # fmt: skip
             cells = grid.cells(asked.workload, asked.traffic, pools=asked.pools, concurrency=(1,))
             known = owns.survey(asked, cells, select or [], screen, shown)
