@@ -479,18 +479,26 @@ def test_a_child_that_hangs_by_the_fork_gets_a_change_of_the_object_that_it_is_b
     assert "-ENCODER = Encoder()" in (tmp_path / "code-change.diff").read_text()
 
 
-def test_a_task_that_fails_without_celery_too_is_not_run_in_the_pools_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_task_that_raises_without_celery_is_tried_in_one_pool_before_it_is_given_up(tmp_path: Path) -> None:
     one = source()
-    serial, pool = one.planned()[:2]
+    serial, pool, other = one.planned()[:3]
     failed = left(serial.cell, tmp_path)
     failed.result.parent.mkdir(exist_ok=True)
     each = {**line(0, None, error="ValueError: no price"), "begin": 0, "end": 1, "phase": 0, "pid": 1, "tid": 1}
     failed.result.write_text("".join(json.dumps({**each, "number": number}) + "\n" for number in range(3)))
     one.read(failed)
-    said = one.spared(pool, [])
-    assert said.startswith("not run, for it fails without Celery, too: 3 of 3 serial calls raised, the last one ValueError: no")
-    assert one.spared(serial, []) == ""
-    kept = record(pool.cell, outcome=Outcome.SKIPPED, reason=said, plan_key=pool.key)
-    assert plan.missing([pool], {(pool.cell.id, 1): kept}, frozenset()) == [pool], "once it is mended, it is to be run"
+    assert one.spared(pool, []) == "", "a task that replaces itself raises without a worker, and in no pool"
+    works = record(pool.cell, outcome=Outcome.OK, plan_key=pool.key, requests=3, ok=3)
+    assert one.spared(other, [works]) == ""
+    raised = record(pool.cell, outcome=Outcome.ERRORS, plan_key=pool.key, requests=3)
+    of_another_plan = record(pool.cell, outcome=Outcome.ERRORS, plan_key="other", requests=3)
+    assert one.spared(other, [of_another_plan]) == ""
+    said = one.spared(other, [raised])
+    assert said.startswith(
+        f"not run, for every call raised, without Celery and in {pool.cell.pool}: 3 of 3 serial calls raised"
+    )
+    assert one.spared(serial, [raised]) == ""
+    kept = record(other.cell, outcome=Outcome.SKIPPED, reason=said, plan_key=other.key)
+    assert plan.missing([other], {(other.cell.id, 1): kept}, frozenset()) == [other], "once it is mended, it is to be run"
     one.order = replace(one.order, go_on=True)
-    assert one.spared(pool, []) == ""
+    assert one.spared(other, [raised]) == ""

@@ -26,7 +26,7 @@ from harness.run.bundles import Bundle
 from harness.trial import outside
 
 NOT_BOUGHT = "not measured within the budget"  # how the reason of a trial begins for which there was no time,
-FAILS_ALONE = "not run, for it fails without Celery, too"  # and of one that would show nothing new
+FAILS_ALONE = "not run, for every call raised"  # and of one that would show nothing new
 CONTROL_CALLS = ("predict",)
 MEASURED_AS = 3  # raise it when trials measure something else: then earlier ones are of another plan
 

@@ -23,7 +23,7 @@ from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.judge.causes import LOST_THREADS
 from harness.records.answers import Requests
-from harness.records.outcomes import STUCK, Outcome
+from harness.records.outcomes import NOT_JUDGED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import estimate, plan
@@ -122,8 +122,8 @@ class ApplicationSource:
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
         if item.cell.is_baseline:
             return ""
-        if self.fails and not self.order.go_on:
-            return f"{FAILS_ALONE}: {self.fails}; --go-on runs it all the same"
+        if self.fails and not self.order.go_on and (pool := self._fails_in(records)):
+            return f"{FAILS_ALONE}, without Celery and in {pool}: {self.fails}; --go-on runs it all the same"
         same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
         same = [] if Outcome.SKIPPED in self.order.retry else [one for one in same if one.trial < item.trial]
         if spared := patience.spared(self.serial, same):
@@ -131,6 +131,13 @@ class ApplicationSource:
         later = [one.cell for one in plan.missing(self._real(), _latest(records), frozenset()) if one != item]
         lacking = self.sizing.why_not(item.cell, later)
         return f"{NOT_BOUGHT} {lacking}" if lacking else ""
+
+    def _fails_in(self, records: Sequence[TrialRecord]) -> str:
+        """A pool that was tried in which every request raised, too, if none was better: some tasks need a worker's request."""
+        known = {(item.cell.id, item.key) for item in self._real()}
+        tried = [one for one in records if (one.cell_id, one.asked.plan_key) in known and one.outcome not in NOT_JUDGED]
+        fails = all(one.outcome is Outcome.ERRORS and not one.answers.ok for one in tried)
+        return tried[0].as_cell.pool if tried and fails else ""
 
     def left_s(self, todo: Sequence[Planned], records: Sequence[TrialRecord]) -> float | None:
         if self.sizing.pace is None and any(item.cell.is_baseline for item in todo):
