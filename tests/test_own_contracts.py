@@ -71,7 +71,7 @@ def test_what_cannot_be_met_is_not_tried() -> None:
     assert why_not(CONTRACTS["child-killed"], "threads", 9.0) == "the pool has no child processes"
     assert why_not(CONTRACTS["child-killed"], "prefork", 0.001) == ""
     short = why_not(CONTRACTS["hard-limit"], "prefork", 0.05)
-    assert short.startswith("a call takes 0.05 s, too short to be met: name rows that take ")
+    assert short.startswith("the longest call takes 0.05 s, too short to be met: name rows that take ")
     assert why_not(CONTRACTS["hard-limit"], "prefork", 9.0) == ""
 
 

@@ -41,4 +41,7 @@ def of_source(app: str, folder: Path) -> Checked:
     begun = time.monotonic()
     sources = modules.sources(app, folder)
     found = finding.sorted_(static.found(sources))
-    return Checked(app=app, findings=tuple(found), files=len(sources), took_s=time.monotonic() - begun)
+    unread = tuple(
+        f"{one.path} cannot be read here ({one.unread}): no rule was held against it" for one in sources if one.unread
+    )
+    return Checked(app=app, findings=tuple(found), files=len(sources), took_s=time.monotonic() - begun, notes=unread)

@@ -40,7 +40,7 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
             found = _with_calls(found, sides, question, scratch, _place(told, question))
     return replace(
         source, findings=tuple(finding.sorted_(_once(found))), imported=True, called=question.task, import_s=told["took_s"],
-        took_s=time.monotonic() - begun, notes=_notes(told, looked, question),
+        took_s=time.monotonic() - begun, notes=(*source.notes, *_notes(told, looked, question)),
     )  # fmt: skip
 
 

@@ -17,16 +17,17 @@ NAMING = ("include", "imports", "CELERY_IMPORTS", "CELERY_INCLUDE")  # what name
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """`path`: relative to the application's folder."""
+    """`path`: relative to the application's folder. `unread`: why its `tree` is empty, for newer Python or none."""
 
     path: str
     module: str
     text: str
     tree: ast.Module
+    unread: str = ""
 
 
 def sources(app: str, folder: Path) -> list[Source]:
-    """The application's module first. Raises BadInput if there is none, or it is no Python."""
+    """The application's module first. Raises BadInput if there is none."""
     module = app.partition(":")[0]
     found: dict[str, Source] = {}
     waiting = _candidates(module)
@@ -34,10 +35,7 @@ def sources(app: str, folder: Path) -> list[Source]:
         name = waiting.pop(0)
         if name in found or (path := _file(folder, name)) is None:
             continue
-        one = _read(path, folder, name)
-        if one is None:
-            continue
-        found[name] = one
+        found[name] = one = _read(path, folder, name)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         waiting += [*_packages(name), *_imported(one.tree, package), *_named(one.tree)]
         if "autodiscover_tasks" in one.text:
@@ -79,13 +77,14 @@ def _dotted(path: Path, folder: Path) -> str:
     return ".".join(path.relative_to(folder).with_suffix("").parts)
 
 
-def _read(path: Path, folder: Path, module: str) -> Source | None:
-    text = path.read_text(errors="replace")
+def _read(path: Path, folder: Path, module: str) -> Source:
+    """The application's interpreter may be a newer one: what ours cannot parse, its import will tell."""
+    text, unread = path.read_text(errors="replace"), ""
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    return Source(path=path.relative_to(folder).as_posix(), module=module, text=text, tree=tree)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        tree, unread = ast.parse(""), f"{type(error).__name__}: {error}"
+    return Source(path=path.relative_to(folder).as_posix(), module=module, text=text, tree=tree, unread=unread)
 
 
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:

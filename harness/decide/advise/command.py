@@ -38,7 +38,10 @@ def recommend(
     known = candidates.read_all(runs, bounds)
     chosen = [one for one in known if not select or any(matrix.matches(one.cell, pattern) for pattern in select)]
     if not chosen:
-        raise BadInput("no configuration that was measured fits", remedy="name runs of real cells, or another --select")
+        raise BadInput(
+            "no configuration that was measured fits",
+            remedy="name runs of real cells, or another --select: a * stands for whole parts of an id, such as '*-threads-*'",
+        )
     advice = ranking.advise(chosen, bounds)
     most = constraints.most_memory(bounds)
     for path, text in ((json_, data.as_json(advice)), (markdown, pages.markdown(advice, most))):

@@ -274,7 +274,7 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
         yield f"whether {few(names)} keep{'s' if len(names) == 1 else ''} {bound} cannot be said: {lacks}"
     single = [one.id for one in best if len(one.paces) < LEAST]
     if single:
-        yield f"one trial only of {few(single)}: --repeat {REPEAT} tells how much fresh workers differ"
+        yield f"fewer than {LEAST} trials of {few(single)}: --repeat {REPEAT} tells how much fresh workers differ"
 
 
 def _unseen(best: Sequence[Candidate], bounds: Sequence[Bound]) -> Iterable[str]:

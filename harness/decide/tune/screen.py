@@ -12,7 +12,11 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
     """What the search did, and how much better the best is than the default."""
     share = f"{answer.measured} of {answer.grid} configurations measured ({answer.share:.0%})"
     console.print(Text(f"{share}{f'; {answer.stopped}' if answer.stopped else ''}"), soft_wrap=True)
-    gain = f"{answer.gain:.2f} times the rows per second of the default" if answer.gain else "the default gave no answer"
+    gain = (
+        f"{answer.gain:.2f} times the rows per second of the default"
+        if answer.gain
+        else "the default has no figures to compare with"
+    )
     same = "the default itself is the best" if answer.best == answer.default else gain
     if not answer.answers:
         console.print(Text(f"nothing that was measured ended ok; the default: {answer.default.id}", "bold red"), soft_wrap=True)
