@@ -23,7 +23,7 @@ from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
 
 LOOK_EVERY_S = 0.25
-WATCH_S, LEAST_LOOKS, MOST_S = 2.2, 8, 9.0  # two windows of the judge, and as many looks: a full machine takes its time
+WATCH_S, LEAST_LOOKS, MOST_S = 2.0, 8, 9.0  # two windows of the judge, and as many looks: a full machine takes its time
 IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.RUNNING})
 KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads", "gevent": "greenlets", "eventlet": "greenlets"}
 
