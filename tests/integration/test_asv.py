@@ -158,8 +158,8 @@ def compared(asv: Asv, before: str, after: str) -> str:
 
 
 def test_a_slow_workload_and_a_hang_are_flagged_and_a_hang_blocks_nothing(asv: Asv) -> None:
-    slowed(asv.folder, "time.sleep(0.030)")
-    slow = commit(asv.folder, "half as slow again")
+    slowed(asv.folder, "time.sleep(0.100)")
+    slow = commit(asv.folder, "five times as slow")
     told = asv("continuous", "--bench", "quick", "--factor", "1.25", asv.good, slow, codes=(1,))
     assert worsened(told) >= {"Latency.track_p50", "Throughput.track_seconds_per_1000"}
     assert "Outcome.track_code" not in worsened(told)
