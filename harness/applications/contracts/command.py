@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
-from harness.applications.probe.command import Check, Cwd, EnvFile, Python, Queue
 from harness.applications.tune import grid
-from harness.applications.tune.command import App, Args, Task, needed
+from harness.applications.tune.command import needed
 from harness.experiment.pools import POOLS
 from harness.run import options
 from harness.run.screen import PrintingScreen

@@ -17,23 +17,21 @@ from harness.applications.contracts.stand import OwnBench, OwnStand
 from harness.experiment.pools import POOLS
 from harness.studies.contracts.bench import CannotSay
 from harness.studies.contracts.measures import CHILD_LOST_S, LIMIT_ERRORS, ContractAnswer, counted, fate
+from harness.studies.contracts.rows import Column
 
 LASTS_S, LEAST, MOST = 3.0, 4, 500  # of a burst: so much work, so few requests, so many
 LIMIT_SHARE = 0.4  # of what the longest call takes: a limit that strikes in it
 SHORTEST_LIMIT_S = 1.0  # a shorter limit cannot be told from the end of the call
 LATE_S = 1.5  # that a limit may strike late: of some pools billiard looks once a second (billiard/pool.py, TimeoutHandler)
+LOSES, TWICE = "loses requests", ", begun"  # a verdict; and what stands behind the fate of a request that was run again
 MOST_ROWS = 20  # that are sent with a limit, each once
 PATIENCE_S, PATIENCE_TIMES = 20.0, 3.0  # for what is under way to end: so much, and so many of the longest call
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnContract:
-    """`kept`: the verdicts that a user would hope for. `needs_s`: how long a call has to take at the least for it to be met."""
+class OwnContract(Column):
+    """`needs_s`: how long a call has to take at the least for it to be met."""
 
-    id: str
-    title: str
-    seconds: str
-    kept: tuple[str, ...]
     measure: Callable[[OwnStand], ContractAnswer]
     needs_s: float = 0.0
     children_only: bool = False
@@ -69,8 +67,17 @@ def fates(bench: OwnBench, numbers: Sequence[int]) -> dict[int, str]:
     found = {}
     for number in numbers:
         times = len(bench.begun(number))
-        found[number] = fate(bench, number) + (f", begun {times} times" if times > 1 else "")
+        found[number] = fate(bench, number) + (f"{TWICE} {times} times" if times > 1 else "")
     return found
+
+
+def verdict_of(found: Mapping[int, str], gravest: Mapping[str, str], otherwise: str) -> str:
+    """By the gravest fate of any request. `gravest`: how a fate begins, or TWICE in it, and the verdict; the gravest first."""
+    words = found.values()
+    for mark, said in gravest.items():
+        if any(word.startswith(mark) or (mark == TWICE and TWICE in word) for word in words):
+            return said
+    return otherwise
 
 
 def told(found: Mapping[int, str], running: int) -> str:
@@ -99,16 +106,10 @@ def shutdown_verdict(found: Mapping[int, str], running: int) -> str:
     >>> shutdown_verdict({1: "raised WorkerLostError", 2: "left unacknowledged"}, 1)
     'ends with an error'
     """
-    words = list(found.values())
-    if any(word.startswith("lost") for word in words):
-        return "loses requests"
-    if any(word.startswith("raised") for word in words):
-        return "ends with an error"
-    if any("begun" in word for word in words):
-        return "runs requests twice"
-    if any(word.startswith("left") for word in words):
-        return "leaves unacknowledged"
-    return "finishes" if found[running].startswith("answered") else "requeues"
+    gravest = {
+        "lost": LOSES, "raised": "ends with an error", TWICE: "runs requests twice", "left": "leaves unacknowledged"
+    }  # fmt: skip
+    return verdict_of(found, gravest, "finishes" if found[running].startswith("answered") else "requeues")
 
 
 def child_killed(stand: OwnStand) -> ContractAnswer:
@@ -131,14 +132,9 @@ def killed_verdict(found: Mapping[int, str]) -> str:
     >>> killed_verdict({1: "answered", 2: "answered"}), killed_verdict({1: "lost (state PENDING)", 2: "answered"})
     ('not met', 'loses requests')
     """
-    words = list(found.values())
-    if any(word.startswith("lost") for word in words):
-        return "loses requests"
-    if any(word.startswith(("left", "back")) for word in words):
-        return "serves no more"
-    if any(word.startswith("raised") for word in words):
-        return "error to the caller"
-    return "runs it again" if any("begun" in word for word in words) else "not met"
+    stops = "serves no more"
+    gravest = {"lost": LOSES, "left": stops, "back": stops, "raised": "error to the caller", TWICE: "runs it again"}
+    return verdict_of(found, gravest, "not met")
 
 
 def worker_killed(stand: OwnStand) -> ContractAnswer:
@@ -164,10 +160,7 @@ def worker_verdict(found: Mapping[int, str]) -> str:
     >>> worker_verdict({1: "left unacknowledged", 2: "answered"}), worker_verdict({1: "lost (state PENDING)", 2: "answered"})
     ('left unacknowledged', 'loses requests')
     """
-    words = list(found.values())
-    if any(word.startswith("lost") for word in words):
-        return "loses requests"
-    return "left unacknowledged" if any(word.startswith("left") for word in words) else "loses none"
+    return verdict_of(found, {"lost": LOSES, "left": "left unacknowledged"}, "loses none")
 
 
 def limit(stand: OwnStand, *, soft: bool) -> ContractAnswer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness import broker
@@ -20,17 +19,16 @@ from harness.records.outcomes import ANSWERED
 from harness.records.store import RunFolder, now
 from harness.run import opening, workflow
 from harness.run.opening import Opened
-from harness.studies.contracts import rows
-from harness.studies.contracts.bench import CannotSay, emptied
+from harness.studies.contracts import lanes, rows
 from harness.studies.contracts.measures import ContractAnswer
-from harness.studies.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Column, Row
+from harness.studies.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Row
+from harness.studies.contracts.survey import STOPPING, selected
 from harness.trial import supervisor
 
 PREFACE = """\
 Made by `harness contracts --app`: every word was seen with a real worker of your application with one executor. A burst of
 requests, some seconds of work, was sent to each; what was done met one of them, and the fates of all were counted. A call
 takes {usual} s without Celery. **Bold** is not what one would hope for; the notes say what was seen."""
-STOPPING = "stopping; what was measured is kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], scre
            measured: Callable[[Row], None]) -> dict[tuple[str, str, str], Row]:  # fmt: skip
     """Ask the application, call it without Celery, and measure what is not on record; all rows of the folder. Raises BadInput,
     NothingMatches, HarnessError, Interrupted."""
-    chosen = [one for one in measures.CONTRACTS.values() if _selected(one.id, select)]
+    chosen = [one for one in measures.CONTRACTS.values() if selected([one.id], select)]
     if not chosen:
         raise NothingMatches(
             f"no contract matches {' or '.join(map(repr, select))}", remedy=f"contracts are {', '.join(measures.CONTRACTS)}"
@@ -80,10 +78,6 @@ def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], scre
     return known
 
 
-def _selected(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
 def pace(folder: Path) -> tuple[float, float]:
     """(usual, longest) seconds of a call without Celery, by the record of these. Raises BadInput if none was answered."""
     (serial,) = (record for record in RunFolder(folder).latest().values() if record.as_cell.is_baseline)
@@ -99,35 +93,19 @@ def pace(folder: Path) -> tuple[float, float]:
 def _row(task: Task, source: ApplicationSource, opened: Opened, url: str, usual_s: float, longest_s: float) -> Row:
     celery = source.environment.installed.get("celery", "")
     if reason := measures.why_not(task.contract, task.cell.pool, longest_s):
-        return _of(task, celery, ContractAnswer(verdict=NOT_APPLICABLE, detail=reason), "")
+        return lanes.row(task.key, celery, ContractAnswer(verdict=NOT_APPLICABLE, detail=reason), "")
     evidence = opened.folder.path.resolve() / "evidence" / task.id
-    emptied(url)
     stand = OwnStand(
         environment=source.environment, pool=task.cell.pool, url=url, bundle=Path(), stopped=opened.stopped,
         folder=supervisor.fresh_folder(opened.scratch.resolve() / "worker"), evidence=supervisor.fresh_folder(evidence),
         application=source.application, cell=task.cell, messages=source.facts.messages[: source.rows], usual_s=usual_s,
         longest_s=longest_s,
     )  # fmt: skip
-    try:
-        answer = task.contract.measure(stand)
-    except CannotSay as reason:
-        answer = ContractAnswer(verdict=CANNOT_SAY, detail=str(reason))
-    finally:
-        stand.keep_steps()
-    return _of(task, celery, answer, f"evidence/{task.id}/steps.txt")
-
-
-def _of(task: Task, celery: str, answer: ContractAnswer, evidence: str) -> Row:
-    seconds = "" if answer.seconds is None else f"{answer.seconds:.3g}"
-    return Row(
-        backend=OWN_APP, pool=task.cell.pool, celery=celery, contract=task.contract.id, verdict=answer.verdict, seconds=seconds,
-        detail=answer.detail, evidence=evidence,
-    )  # fmt: skip
+    return lanes.row(task.key, celery, lanes.answered(task.contract.measure, stand), f"evidence/{task.id}/steps.txt")
 
 
 def _write(opened: Opened, known: dict[tuple[str, str, str], Row], usual_s: float) -> None:
-    columns = [Column(id=one.id, title=one.title, seconds=one.seconds, kept=one.kept) for one in measures.CONTRACTS.values()]
-    groups = {"Limits, revokes, shutdowns and killed processes": columns}
+    groups = {"Limits, revokes, shutdowns and killed processes": list(measures.CONTRACTS.values())}
     opened.folder.replace(rows.TABLE, rows.table(known.values()))
     opened.folder.replace("contracts.md", rows.markdown(known, groups, PREFACE.format(usual=f"{usual_s:.2g}")))
     before = {name: told for name, told in opened.folder.read_json("run.json").items() if name not in ("machine", "started")}

@@ -10,16 +10,13 @@ from functools import partial
 from harness.studies.contracts import fates, measures, outages, reconnect
 from harness.studies.contracts.bench import Stand
 from harness.studies.contracts.measures import IN_FLIGHT_S, STOP_LIMIT_S, ContractAnswer
+from harness.studies.contracts.rows import Column
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contract:
-    """`kept`: the verdicts that a user would hope for. `alone`: is not measured beside busy or starting workers."""
+class Contract(Column):
+    """`alone`: is not measured beside busy or starting workers."""
 
-    id: str
-    title: str
-    seconds: str
-    kept: tuple[str, ...]
     measure: Callable[[Stand], ContractAnswer]
     alone: bool = False
     children_only: bool = False

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from harness import broker, environments
 from harness.environments import Environment
@@ -27,6 +28,7 @@ from harness.studies.contracts.measures import ContractAnswer
 from harness.studies.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Row
 from harness.trial import supervisor
 
+S = TypeVar("S", bound=Stand)
 WORKLOAD = "digits-cnn"
 #: Where a real predict hangs by itself in prefork, and by which call: the parent loaded the model, the child uses it.
 REAL_HANGS = {"tensorflow2": "predict", "tensorflow1": "graph", "tensorflow1_15": "graph"}
@@ -130,23 +132,32 @@ def _in_lanes(todo: Sequence[Task], place: Place, jobs: int, stopped: threading.
 
 
 def measure(task: Task, stand: Stand) -> Row:
-    """One row; what did not come about is its own answer."""
-    emptied(stand.url)
-    try:
-        answer = task.contract.measure(stand)
-    except CannotSay as reason:
-        answer = ContractAnswer(verdict=CANNOT_SAY, detail=str(reason))
-    finally:
-        stand.keep_steps()
+    answer = answered(task.contract.measure, stand)
     return row_of(task, stand.environment.installed["celery"], answer, f"evidence/{task.id}/steps.txt")
 
 
+def answered(measure: Callable[[S], ContractAnswer], stand: S) -> ContractAnswer:
+    """What is measured at this stand; what did not come about is its own answer."""
+    emptied(stand.url)
+    try:
+        return measure(stand)
+    except CannotSay as reason:
+        return ContractAnswer(verdict=CANNOT_SAY, detail=str(reason))
+    finally:
+        stand.keep_steps()
+
+
 def row_of(task: Task, celery: str, answer: ContractAnswer, evidence: str) -> Row:
-    celery = celery or ".".join(map(str, plan.celery_version(task.backend)))
+    return row(task.key, celery or ".".join(map(str, plan.celery_version(task.backend))), answer, evidence)
+
+
+def row(key: tuple[str, str, str], celery: str, answer: ContractAnswer, evidence: str) -> Row:
+    """`key`: of the row, see `rows.Row.key`."""
+    backend, pool, contract = key
     seconds = "" if answer.seconds is None else f"{answer.seconds:.3g}"
     return Row(
-        backend=task.backend, pool=task.pool.name, celery=celery, contract=task.contract.id, verdict=answer.verdict,
-        seconds=seconds, detail=answer.detail, evidence=evidence,
+        backend=backend, pool=pool, celery=celery, contract=contract, verdict=answer.verdict, seconds=seconds,
+        detail=answer.detail, evidence=evidence,
     )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def table(rows: Iterable[Row]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One contract as the tables show it, see `catalogue.Contract`."""
+    """One contract as the tables show it. `seconds`: what these are, in words; `kept`: verdicts that a user would hope for."""
 
     id: str
     title: str

@@ -20,7 +20,7 @@ from harness.run.opening import Opened
 from harness.studies.contracts import lanes, rows
 from harness.studies.contracts.catalogue import CONTRACTS
 from harness.studies.contracts.lanes import Task
-from harness.studies.contracts.rows import CANNOT_SAY, Column, Row
+from harness.studies.contracts.rows import CANNOT_SAY, Row
 
 CONTROL_ENVIRONMENT = "celery"  # Celery alone, for tests
 BACKENDS = [name for name in environments.descriptions() if name != CONTROL_ENVIRONMENT]
@@ -68,7 +68,7 @@ def tasks(order: SurveyOrder) -> list[Task]:
         for pool in order.pools
         for contract in CONTRACTS.values()
     ]
-    chosen = [task for task in everything if _selected(task, order.select)]
+    chosen = [task for task in everything if selected((task.id, task.contract.id), order.select)]
     if not chosen:
         raise NothingMatches(
             f"no contract matches {' or '.join(map(repr, order.select))}", remedy=f"contracts are {', '.join(CONTRACTS)}"
@@ -76,8 +76,9 @@ def tasks(order: SurveyOrder) -> list[Task]:
     return chosen
 
 
-def _selected(task: Task, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns for name in (task.id, task.contract.id))
+def selected(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether one of these names is asked for; all are, if there is no pattern."""
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
 def survey(order: SurveyOrder, say: Say, measured: Callable[[Row], None]) -> dict[tuple[str, str, str], Row]:
@@ -117,6 +118,5 @@ def arranged(known: dict[tuple[str, str, str], Row]) -> dict[tuple[str, str, str
 
 
 def page(known: dict[tuple[str, str, str], Row], jobs: int) -> str:
-    columns = [Column(id=item.id, title=item.title, seconds=item.seconds, kept=item.kept) for item in CONTRACTS.values()]
-    groups = {title: [column for column in columns if column.id.startswith(heads)] for title, heads in TABLES.items()}
+    groups = {title: [one for one in CONTRACTS.values() if one.id.startswith(heads)] for title, heads in TABLES.items()}
     return rows.markdown(known, groups, PREFACE.format(jobs=jobs))
