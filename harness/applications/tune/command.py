@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
-from harness.applications.probe.command import Check, Cwd, EnvFile, MeasureS, Pools, Python, Queue, Tolerance, Traffic
+from harness.applications.probe.command import Limit, MeasureS, Pools, Tolerance, Traffic
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.tune import grid as grids
 from harness.applications.tune.application import OfApplication
@@ -26,19 +27,11 @@ from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import cores as machine_cores
 from harness.run import bundles, options, plan
-from harness.run.options import Model, Rows, Select
+from harness.run.options import Model, NoiseLimit, Rows, Select
 from harness.run.screen import PrintingScreen
 from harness.run.workflow import Screen
 from harness.terminal import console
 
-App = Annotated[
-    str, typer.Option("--app", "-A", help="Search with your own application, as celery -A takes it: proj.tasks:app.")
-]
-Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
-Args = Annotated[
-    Path | None,
-    typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry."),
-]
 Concurrency = Annotated[
     str, typer.Option(help="Numbers of executors to try: 1,2,4. Default: as many as cores, and twice as many.")
 ]
@@ -71,10 +64,8 @@ def tune(
     traffic: Traffic = "closed-4",
     requests: Annotated[int, typer.Option(min=1, help="Minimum number of requests per configuration.")] = 30,
     measure_s: MeasureS = 3.0,
-    limit_s: probed.Limit = None,
-    noise_limit: Annotated[
-        float, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
-    ] = 0.5,
+    limit_s: Limit = None,
+    noise_limit: NoiseLimit = None,
     latency: Latency = None,
     memory: Memory = "",
     cores: Cores = None,
@@ -106,7 +97,7 @@ def tune(
         for each in tuner.replay(replay, bounds, share):
             screen.replayed(console, each)
         return
-    within = constraints.seconds("--budget", budget) if budget else None
+    within = options.seconds("--budget", budget)
     with contextlib.closing(PrintingScreen()) as printing:
         if app_:
             settings = options.settings(

@@ -17,7 +17,6 @@ from harness.summary.hang_rate import clean_trials_for
 
 NUMBER = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[a-zA-Zµ%]*)")
 SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
-TIMES = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
 BYTES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 HANG_RATE = "hang rate"
 SHARES = {"%": 0.01, "": 1.0}
@@ -132,11 +131,6 @@ def needed(bounds: Sequence[Bound]) -> tuple[int, int]:
 def most_memory(bounds: Sequence[Bound]) -> float | None:
     """Bytes, where memory is bounded."""
     return next((bound.value for bound in bounds if bound.name == "memory"), None)
-
-
-def seconds(option: str, text: str) -> float:
-    """'90s', '10m' or '1h' in seconds. Raises BadInput."""
-    return _quantity(option, text, TIMES)
 
 
 def _latency(text: str) -> Bound:

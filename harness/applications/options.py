@@ -1,0 +1,27 @@
+"""What verbs ask of somebody's own application, on the command line. Options stand once; a verb names those it takes.
+
+Light: `harness check --static` works where nothing that measures is installed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
+Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
+Args = Annotated[
+    Path | None,
+    typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry. Default: none are given."),
+]
+Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
+EnvFile = Annotated[
+    Path | None, typer.Option("--env-file", help="A file with the application's variables, one NAME=value per line.")
+]
+Cwd = Annotated[Path, typer.Option("--cwd", help="The folder from which the application's worker is started.")]
+Queue = Annotated[str, typer.Option(help="The queue to use instead of the application's own choice.")]
+Check = Annotated[
+    str, typer.Option(help="A Python expression that is true for a right answer; it may use result, args, kwargs and row.")
+]
