@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.applications.check import finding, modules, static
 from harness.applications.check.finding import Finding
+from harness.applications.check.modules import Source
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """`findings`, gravest first. `imported`: whether the application was imported and forked; `called`: its task, if it was.
+    """`findings`, gravest first. `root`: the file of the application's module, below its folder.
 
+    `imported`: whether the application was imported and forked; `called`: its task, if it was.
     `import_s`, `took_s`: seconds that the import, and all of it, took. `notes`: what to know of the answer itself.
     """
 
     app: str
     findings: tuple[Finding, ...]
     files: int
+    root: str = ""
     imported: bool = False
     called: str = ""
     import_s: float = 0.0
@@ -39,9 +43,13 @@ class Checked:
 def of_source(app: str, folder: Path) -> Checked:
     """What the source alone shows. Raises BadInput."""
     begun = time.monotonic()
-    sources = modules.sources(app, folder)
+    return replace(of_sources(app, modules.sources(app, folder)), took_s=time.monotonic() - begun)
+
+
+def of_sources(app: str, sources: Sequence[Source]) -> Checked:
+    """The same of files that have been read, the application's module first."""
     found = finding.sorted_(static.found(sources))
     unread = tuple(
         f"{one.path} cannot be read here ({one.unread}): no rule was held against it" for one in sources if one.unread
     )
-    return Checked(app=app, findings=tuple(found), files=len(sources), took_s=time.monotonic() - begun, notes=unread)
+    return Checked(app=app, findings=tuple(found), root=sources[0].path, files=len(sources), notes=unread)

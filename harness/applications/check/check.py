@@ -22,7 +22,8 @@ AT_IMPORT = ("thread-at-import", "pool-at-import", "client-at-import", "engine-a
 def whole(question: Question, say: Callable[[str], None]) -> Checked:
     """All of it. Raises BadInput and HarnessError."""
     begun = time.monotonic()
-    source = answer.of_source(question.app, question.folder)
+    sources = modules.sources(question.app, question.folder)
+    source = answer.of_sources(question.app, sources)
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         scratch = Path(folder)
         forks = (calls.CHILDREN, 0) if question.task else (1,)
@@ -30,7 +31,6 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
             say(f"importing {question.app}, as a worker does until it forks")
             told = asked.imported(answers[0], question)
             looked = asked.looked(answers[0], question.limit_s)
-            sources = modules.sources(question.app, question.folder)
             seen = changes.proposed(lost.found(looked, question.folder), sources)
             found = [*source.findings, *seen, *_limits(told, question.folder)]
             if question.task:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.applications.options import App, Cwd, EnvFile, Python
 from harness.errors import BadInput, CannotWrite, Exit
 from harness.machine.system import linux
 from harness.terminal import complaints, console
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 
 LIMIT_S, CALL_LIMIT_S = 60.0, 10.0
 
-App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
-Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
-EnvFile = Annotated[
-    Path | None, typer.Option("--env-file", help="A file with the application's variables, one NAME=value per line.")
-]
-Cwd = Annotated[Path, typer.Option("--cwd", help="The folder from which the application's worker is started.")]
 Task = Annotated[
     str, typer.Option(help="A task to call, by its name, in two forked children and without a fork. It is called for real.")
 ]
@@ -69,7 +64,7 @@ def check(
         else _whole(app_, python, env_file, folder, task, args, (limit_s, call_limit_s))
     )
     if sarif is not None:
-        _write(sarif, checked, folder)
+        _write(sarif, checked)
     raise typer.Exit(_said(checked, as_json=json_))
 
 
@@ -90,11 +85,11 @@ def _whole(
     return checker.whole(question, lambda line: complaints.print(line, soft_wrap=True, markup=False))
 
 
-def _write(path: Path, checked: Checked, folder: Path) -> None:
+def _write(path: Path, checked: Checked) -> None:
     """As SARIF. Raises CannotWrite."""
-    from harness.applications.check import modules, sarif
+    from harness.applications.check import sarif
 
-    text = json.dumps(sarif.log(checked, modules.sources(checked.app, folder)[0].path), indent=1) + "\n"
+    text = json.dumps(sarif.log(checked, checked.root), indent=1) + "\n"
     try:
         path.write_text(text)
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from harness import places
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
 from harness.applications.probe import order as orders
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.order import DEFAULT_REQUESTS
@@ -22,25 +23,10 @@ from harness.run.options import Budget, Fresh, NoiseLimit, Repeat, Retry, Stable
 from harness.run.screen import PrintingScreen, sum_up
 from harness.terminal import console
 
-App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
-Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
-Args = Annotated[
-    Path | None,
-    typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry. Default: none are given."),
-]
-Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
-EnvFile = Annotated[
-    Path | None, typer.Option("--env-file", help="A file with the application's variables, one NAME=value per line.")
-]
-Cwd = Annotated[Path, typer.Option("--cwd", help="The folder from which the application's worker is started.")]
 Pools = Annotated[
     str, typer.Option(help="Pools to try, comma-separated: prefork,threads. Default: all that the application can have.")
 ]
 Concurrency = Annotated[str, typer.Option(help="Number of executors: 2, or several to try, 1,2,4.")]
-Queue = Annotated[str, typer.Option(help="The queue to use instead of the application's own choice.")]
-Check = Annotated[
-    str, typer.Option(help="A Python expression that is true for a right answer; it may use result, args, kwargs and row.")
-]
 Tolerance = Annotated[float, typer.Option(min=0, help="How far a number may be from that of the serial calls: 0.001 is 0.1 %.")]
 Traffic = Annotated[
     str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")

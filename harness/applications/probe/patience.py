@@ -50,6 +50,13 @@ def spared(serial: TrialRecord | None, before: Sequence[TrialRecord]) -> str:
     return ""
 
 
+def fails_in(tried: Sequence[TrialRecord]) -> str:
+    """A pool in which every request raised, as every serial call did, if none that was tried was better; '' if one was: some
+    tasks need a worker's request."""
+    fails = all(one.outcome is Outcome.ERRORS and not one.answers.ok for one in tried)
+    return tried[0].as_cell.pool if tried and fails else ""
+
+
 def _proof(record: TrialRecord) -> tuple[Outcome, str]:
     return record.outcome, record.ended.proof
 

@@ -44,10 +44,6 @@ class Probe:
     order: ProbeOrder
     known: list[ApplicationSource] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        """What the application's variables call a secret stands in no log, reason or page of the run."""
-        hide(self.order.variables)
-
     @property
     def terms(self) -> Terms:
         order = self.order
@@ -70,7 +66,9 @@ class Probe:
             )
 
     def source(self, desk: Desk) -> ApplicationSource:
-        """Ask the application what it is. Raises BadInput or HarnessError with its log."""
+        """Ask the application what it is. What its variables call a secret stands in no log, reason or page from now on. Raises
+        BadInput or HarnessError with its log."""
+        hide(self.order.variables)
         order, bare, budget = self.order, _bare(self.order, desk), Budget(seconds=self.order.budget_s)
         before = self.known[-1] if self.known else None
         facts = before.facts if before else _asked(order, bare, desk)

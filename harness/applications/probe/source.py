@@ -122,7 +122,7 @@ class ApplicationSource:
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
         if item.cell.is_baseline:
             return ""
-        if self.fails and not self.order.go_on and (pool := self._fails_in(records)):
+        if self.fails and not self.order.go_on and (pool := patience.fails_in(self._tried(records))):
             return f"{FAILS_ALONE}, without Celery and in {pool}: {self.fails}; --go-on runs it all the same"
         same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
         same = [] if Outcome.SKIPPED in self.order.retry else [one for one in same if one.trial < item.trial]
@@ -132,12 +132,10 @@ class ApplicationSource:
         lacking = self.sizing.why_not(item.cell, later)
         return f"{NOT_BOUGHT} {lacking}" if lacking else ""
 
-    def _fails_in(self, records: Sequence[TrialRecord]) -> str:
-        """A pool that was tried in which every request raised, too, if none was better: some tasks need a worker's request."""
+    def _tried(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """The pools' trials of this plan that were judged."""
         known = {(item.cell.id, item.key) for item in self._real()}
-        tried = [one for one in records if (one.cell_id, one.asked.plan_key) in known and one.outcome not in NOT_JUDGED]
-        fails = all(one.outcome is Outcome.ERRORS and not one.answers.ok for one in tried)
-        return tried[0].as_cell.pool if tried and fails else ""
+        return [one for one in records if (one.cell_id, one.asked.plan_key) in known and one.outcome not in NOT_JUDGED]
 
     def left_s(self, todo: Sequence[Planned], records: Sequence[TrialRecord]) -> float | None:
         if self.sizing.pace is None and any(item.cell.is_baseline for item in todo):
