@@ -45,6 +45,7 @@ import pytest
 
 if TYPE_CHECKING:  # every session of pytest imports this file: the rest is imported by those that use it
     from harness.decide.advise.fresh import Fresh
+    from harness.run.source import Ordered
 
 CELL, APP, LIMITS = "harness_cell", "harness_app", "harness_limits"
 FOLDER = ".harness"
@@ -265,7 +266,7 @@ def _emptied(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _ran(order: Any, folder: Path, cell: str) -> MeasuredCell:
+def _ran(order: Ordered, folder: Path, cell: str) -> MeasuredCell:
     """The cell's row, once the order is carried out."""
     from harness.errors import Interrupted
     from harness.run import workflow

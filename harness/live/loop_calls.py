@@ -25,14 +25,12 @@ from harness.machine.python_objects import Objects
 from harness.observe import stacks
 from harness.observe.looks import ProcessLook
 from harness.texts import visible
+from harness.worker.hooks import SIGNALS
 
 CONSUMERS = "celery.worker.consumer.consumer"
 CONTROL = "celery.worker.consumer.control.Control"
 THREADS = "celery.concurrency.thread.TaskPool"
 REDIS, AMQP = "kombu.transport.redis.Transport", "kombu.transport.pyamqp.Transport"
-#: those that the main process sends while its loop turns: at each heartbeat (worker/heartbeat.py), for a message that arrives
-#: (worker/strategy.py, worker/consumer/consumer.py), for a task that is revoked or has expired (worker/request.py)
-SIGNALS = ("heartbeat_sent", "task_received", "task_rejected", "task_unknown", "task_revoked")
 IDLE = ("epoll", "poll", "select")
 TRIES, AGAIN_S = 8, 0.1
 

@@ -20,8 +20,11 @@ TID = struct.Struct("=I")
 def native_ids(pid: int, handles: Iterable[int]) -> dict[int, int]:
     """Of each `pthread_t` of a process, the thread's id as it is here (of one in a container the memory has another); {} unless
     all of them are threads that the process has, each another one: with another C library, other words stand there."""
-    place, here = PLACES.get(platform.machine()), procfs.numbers_here(pid)
+    place = PLACES.get(platform.machine())
     own = {handle: _read(pid, handle + place) for handle in handles} if place else {}
+    if not own:
+        return {}
+    here = procfs.numbers_here(pid)
     found = {handle: here.get(tid, 0) if here else tid for handle, tid in own.items()}
     known = set(found.values())
     return found if len(known) == len(found) and known <= set(procfs.numbers(f"/proc/{pid}/task")) else {}

@@ -74,9 +74,9 @@ def found(consumer):
         ("a callback that calls %s", _soon(consumer)),
         ("a consumer of messages, %s", _consumers(consumer)),
         ("a handler of events that calls %s", _handlers(consumer)),
-        ("%s, when a task is received", _ways(consumer)),
     ):
         said += [words % _named(function) for function in functions if not _is_own(function)]
+    said += ["%s, when a task is received" % way for way in _ways(consumer)]
     return sorted(set(said))
 
 
@@ -94,36 +94,21 @@ def _consumers(consumer):
 
 def _handlers(consumer):
     gossip = getattr(consumer, "gossip", None)
-    groups = [vars(getattr(gossip, "on", None) or _Nothing()).values()] if gossip is not None else []
-    called = [one for each in groups for group in each for one in group]
+    joined = getattr(gossip, "on", None)  # sets of functions, by name
+    called = [one for group in (vars(joined).values() if joined is not None else ()) for one in group]
     for name in ("event_handlers", "election_handlers"):
         called += (getattr(gossip, name, None) or {}).values()
     return [unwrapped(one) for one in called + list(getattr(consumer, "on_task_message", None) or ())]
 
 
 def _ways(consumer):
-    """How a message becomes a task: a strategy or a request class of one's own (celery/app/task.py)."""
+    """How a message becomes a task: names of a strategy or a request class of one's own (celery/app/task.py)."""
     for task in list((getattr(getattr(consumer, "app", None), "tasks", None) or {}).values()):
         for kind in ("Strategy", "Request"):
             way = getattr(task, kind, None)
-            if isinstance(way, str):
-                if way.partition(".")[0] not in OWN:
-                    yield _Named(way)
-            elif way is not None:
-                yield way
-
-
-class _Nothing:
-    """It has nothing."""
-
-
-class _Named:
-    """What is known by its name alone."""
-
-    __module__ = "an application's"
-
-    def __init__(self, name):
-        self.__qualname__ = name
+            own = way.partition(".")[0] in OWN if isinstance(way, str) else way is None or _is_own(way)
+            if not own:
+                yield way if isinstance(way, str) else _named(way)
 
 
 def _receivers(signal):
