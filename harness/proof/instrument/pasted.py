@@ -28,7 +28,7 @@ from harness.applications.reproducer import archive
 from harness.backends import cookbook
 from harness.certainty import intervals
 from harness.client import opaque
-from harness.decide.advise import candidates, pages, ranking
+from harness.decide.advise import candidates, in_words, pages, ranking
 from harness.decide.advise.candidates import Candidate
 from harness.environments import Environment
 from harness.errors import HarnessError
@@ -83,8 +83,8 @@ def served(folder: Path, backend: str = BACKEND) -> list[Finding]:
             name="rows per second of a worker that was pasted from the recommendation", figure=figure,
             bound=f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "none: the run has too few trials",
             passed=inside and right,
-            note=f"{best.id}; {WORKERS} workers: {', '.join(f'{rate:.4g}' for rate in rates)}; the run: {pages.figures(best)}; "
-            f"{'all answers right' if right else 'answers WRONG or missing'}",
+            note=f"{best.id}; {WORKERS} workers: {', '.join(f'{rate:.4g}' for rate in rates)}; "
+            f"the run: {in_words.figures(best)}; {'all answers right' if right else 'answers WRONG or missing'}",
         )
     ]  # fmt: skip
 
