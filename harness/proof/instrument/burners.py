@@ -34,6 +34,7 @@ from harness.trial.watcher import SAMPLE_EVERY_S
 BOUND = 0.01
 SECONDS = 4.0
 SETTLE_S = 0.5
+NOTED_LIMIT_S = 30.0  # a burner of a full machine gets its turn within that
 SHORT_LIVED = -0.4  # negative: by children that live for 20 ms
 TIMES, TIMES_WITHIN = 2, 0.1  # endless loops a core, and how far the verdict's number may be off
 DUTIES = ((0.25,), (0.5,), (1.0,), (0.25, 0.5), (1.0, 1.0), (SHORT_LIVED,))  # of one core, each burner
@@ -103,8 +104,20 @@ def program(kind: str, *values: float) -> Iterator[tuple[OwnedProcess, Path]]:
         with OwnedProcess(argv, log=folder / "log", env={"PATH": os.environ.get("PATH", "")}, cwd=folder) as process:
             while not (folder / "up").exists() and process.poll() is None:
                 time.sleep(0.01)
+            if kind == "burners":
+                wait_for_notes(folder, len(values), time.monotonic())
             time.sleep(SETTLE_S)
             yield process, folder
+
+
+def wait_for_notes(folder: Path, count: int, after_s: float) -> None:
+    """Until each of `count` burners has noted its clock later than that; a full machine may not let it begin at once."""
+    until = time.monotonic() + NOTED_LIMIT_S
+    while time.monotonic() < until:
+        notes = [np.fromfile(path, dtype=CLOCKS) for path in folder.glob("*.clock")]
+        if sum(len(each) > 0 and each["at_ns"][-1] > after_s * 1e9 for each in notes) >= count:
+            return
+        time.sleep(0.01)
 
 
 def watch(process: OwnedProcess, seconds: float) -> Watched:
@@ -127,8 +140,8 @@ def saturation(seconds: float = SECONDS, sets: Sequence[Sequence[float]] = DUTIE
 def _saturation(duties: Sequence[float], seconds: float) -> Finding:
     with program("burners", *duties) as (process, folder):
         watched = watch(process, seconds)
-        time.sleep(SETTLE_S)  # until every burner has noted its clock once more
         first, last = watched.samples[0], watched.samples[-1]
+        wait_for_notes(folder, len(duties), last.at_s)
         said_s = sum(used_s(np.fromfile(path, dtype=CLOCKS), first.at_s, last.at_s) for path in folder.glob("*.clock"))
     use = cpu_facts.use(first, last, requests=0)
     seen, said = (part_s / (use.window_s * use.usable) for part_s in (use.worker_tree, said_s))
