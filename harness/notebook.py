@@ -63,7 +63,7 @@ class Run:
         from harness.report import charts, content
 
         drawn = charts.all_of(content.read(self.folder))
-        return {name: altair.Chart.from_dict(spec) for name, (_, spec) in drawn.items()}
+        return {one.name: altair.Chart.from_dict(one.spec) for one in drawn}
 
     @cached_property
     def drawn(self) -> dict[str, str]:

@@ -695,6 +695,10 @@ def test_what_answers_rightly_and_has_no_figures_is_no_hidden_fault(tmp_path: Pa
     assert f"not used: {OWN.id}: ok, it ok; its figures cannot be used: {why}" in said
     assert "to measure: no configuration ended ok with figures that can be used: measure again, --retry invalid" in said
     assert "note: the task's rate_limit '6/m' is kept" in said
+    beside = of_own(tmp_path / "beside", silent, trials(replace(OWN, pool="threads"), 20))
+    assert beside.shown is not None
+    assert beside.shown.cell.pool == "threads"
+    assert pages.headline(beside).endswith("; not compared: prefork (all answers right, no figures that can be used)")
 
 
 def test_why_a_pool_fails_is_told_with_its_place(tmp_path: Path) -> None:
@@ -729,3 +733,26 @@ def test_seconds_of_latency_are_no_power_of_ten(tmp_path: Path) -> None:
     assert "p50 1120 ms" in said
     assert "p95 50 s" in said
     assert "e+0" not in said
+
+
+def test_what_the_answer_rests_on_is_counted_over_all_engines(tmp_path: Path) -> None:
+    old = replace(FORK, backend="theano", environment="theano")
+    advice = advised(
+        tmp_path, trials(FORK, 100, 101, 99), trials(SPAWN, 60), trials(IMPORT, 1, end=Outcome.HUNG), trials(old, 300, 301)
+    )
+    assert pages.lines(advice)[-1] == (
+        "compared: 4 configurations of tensorflow2, theano in prefork, prefork-spawn; 3 with figures (1 to 3 trials each), "
+        "1 not to be used"
+    )
+
+
+def test_what_check_said_stands_in_the_advice_without_its_notes(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", trials(OWN, 100, 101, 99))
+    rule = {"rule": "lost-pool", "file": "shop.py", "line": 6, "what": "a pool stays behind", "do": "make it later"}
+    look = {"answer": "prefork will break it", "findings": [{**rule, "level": "error"}, {**rule, "level": "note"}]}
+    told = {"app": "shop:app", "queue": "", "celery": [5, 7], "changes": [], "one_thread": {}, "first_look": look}
+    (run / "run.json").write_text(json.dumps({"machine": {"cores_available": 2}, "application": told}))
+    (advice,) = ranking.advise(candidates.read_all([run], ()), ())
+    assert [line for line in pages.lines(advice) if line.startswith("check: ")] == [
+        "check: prefork will break it", "check: error shop.py:6 [lost-pool]: a pool stays behind; do: make it later",
+    ]  # fmt: skip

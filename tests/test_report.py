@@ -20,7 +20,7 @@ from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, to_line
 from harness.records.store import RunFolder
-from harness.report import content, excerpts, exports, frames, page
+from harness.report import charts, content, excerpts, exports, frames, page
 from tests import handmade
 from tests.test_advise import FORK, IMPORT, SPAWN, trials
 
@@ -198,6 +198,25 @@ def test_the_command_to_run_a_cell_again_names_what_it_needs(header: dict[str, o
     assert ("--repeat 3" in again) == ("mine" in command)
 
 
+def test_the_candidates_are_drawn_with_their_intervals_and_what_the_advice_says_of_each(tmp_path: Path) -> None:
+    near = replace(FORK, concurrency=4)
+    (advice,) = content.read(
+        made(tmp_path / "run", trials(FORK, 100, 101, 99, mib=300), trials(near, 100, 101, 99), trials(SPAWN, 60, 61, 59))
+    ).advice
+    found = frames.candidates(advice)
+    assert dict(zip(found["cell"], found["end"], strict=True)) == {FORK.id: "advised", near.id: "as good", SPAWN.id: "slower"}
+    assert found["rows_per_s"].is_monotonic_decreasing
+    assert ((found["low"] < found["rows_per_s"]) & (found["rows_per_s"] < found["high"])).all()
+
+
+def test_one_candidate_alone_is_not_drawn(tmp_path: Path) -> None:
+    names = {
+        number: [one.name for one in charts.all_of(content.read(made(tmp_path / f"{number}", *groups)))]
+        for number, groups in enumerate([[trials(FORK, 100, 101, 99)], [trials(FORK, 100, 101, 99), trials(SPAWN, 60)]])
+    }
+    assert names == {0: [], 1: ["candidates-1", "pareto"]}
+
+
 def test_the_front_holds_what_nothing_beats() -> None:
     rates, latencies = np.array([100.0, 80.0, 60.0, 90.0]), np.array([10.0, 5.0, 6.0, 10.0])
     assert frames.on_front(rates, latencies).tolist() == [True, True, False, False]
@@ -221,6 +240,7 @@ def test_every_form_is_written(run: Path) -> None:
     assert "<script>alert" not in (run / "report.md").read_text().replace("\\<script\\>alert", "")
     assert "\\begin{longtable}" in (run / "report.tex").read_text()
     assert (run / "report-pareto.svg").read_text().startswith("<svg")
+    assert (run / "report-candidates-1.svg").read_text().startswith("<svg")
     assert CliRunner().invoke(cli.command_line(), ["report", str(run), "--form", "pdf"]).exception
 
 

@@ -5,45 +5,98 @@ Text and axes are of a grey that is read on light and on dark; colours are told 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from harness.decide.advise.ranking import Advice
 from harness.report import frames
 from harness.report.content import Content
 
 GREY = "#808080"
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#999999"]
+ENDS = dict(zip(frames.CANDIDATES, ("#009E73", "#56B4E9", "#E69F00", "#999999"), strict=True))
 WIDTH, HEIGHT = 640, 320
+FULL = "container"  # as wide as the page has room
 MOST_BARS = 60
 Spec = dict[str, Any]
 
 
-def all_of(content: Content) -> dict[str, tuple[str, Spec]]:
-    """name -> (what it shows, specification); charts without data are left out."""
-    found: dict[str, tuple[str, Spec]] = {}
-    for name, title, frame, draw in (
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A chart: its name, the same in a few words, what it shows, its specification; `question`: the place of the piece of
+    advice that it belongs to, None of the whole run."""
+
+    name: str
+    short: str
+    title: str
+    spec: Spec
+    question: int | None = None
+
+
+def all_of(content: Content, width: int | str = WIDTH) -> list[Drawn]:
+    """Those that have data. `width`: pixels, or FULL."""
+    found = [one for place, advice in enumerate(content.advice) if (one := _candidates(place, advice, width))]
+    for name, short, title, frame, draw in (
         (
             "pareto",
+            "Throughput and latency",
             "Throughput against latency; a line is the Pareto front of one model under one traffic",
             frames.figures(content),
             pareto,
         ),
         (
             "latency",
+            "Latency",
             "Latency of a cell's requests: the share that is answered within a time",
             frames.distributions(content),
             latency,
         ),
-        ("cpu", "Cores in use over a trial, by role", frames.timelines(content), cpu),
-        ("stages", "Where a request's time goes: the median of each stage", frames.stages(content), stages),
-        ("memory", "Peak memory by role, and what sharing pages saves", frames.memory(content), memory),
+        ("cpu", "Cores", "Cores in use over a trial, by role", frames.timelines(content), cpu),
+        ("stages", "Stages", "Where a request's time goes: the median of each stage", frames.stages(content), stages),
+        ("memory", "Memory", "Peak memory by role, and what sharing pages saves", frames.memory(content), memory),
     ):
-        if len(frame):
-            with alt.data_transformers.enable("default", max_rows=None):  # frames are thinned by `content`, to a bounded size
-                found[name] = (title, _configured(draw(frame)).to_dict())
+        if len(frame) >= (2 if name == "pareto" else 1):  # one point is beside nothing
+            found.append(Drawn(name=name, short=short, title=title, spec=_drawn(draw, frame, width)))
     return found
+
+
+def _candidates(place: int, advice: Advice, width: int | str) -> Drawn | None:
+    frame = frames.candidates(advice)
+    if len(frame) < 2:  # nothing is beside it
+        return None
+    return Drawn(
+        name=f"candidates-{place + 1}", short="Candidates", title="What was measured, with 95 % intervals",
+        spec=_drawn(candidates, frame, width), question=place,
+    )  # fmt: skip
+
+
+def _drawn(draw: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, width: int | str) -> Spec:
+    with alt.data_transformers.enable("default", max_rows=None):  # frames are thinned by `content`, to a bounded size
+        spec: Spec = _configured(draw(frame).properties(width=width)).to_dict()
+    return spec
+
+
+def candidates(frame: pd.DataFrame) -> Any:
+    y = alt.Y("cell:N", sort=None, title=None, axis=alt.Axis(labelLimit=360))
+    there = {end: colour for end, colour in ENDS.items() if (frame["end"] == end).any()}
+    colour = alt.Color("end:N", scale=alt.Scale(domain=list(there), range=list(there.values())), title=None)
+    scale = alt.Scale(zero=True)
+    span = alt.Chart(frame).mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=scale), x2="high:Q", y=y, color=colour)
+    point = (
+        alt.Chart(frame)
+        .mark_point(filled=True, size=70, opacity=1)
+        .encode(
+            x=alt.X("rows_per_s:Q", scale=scale, title="rows per second"),
+            y=y,
+            color=colour,
+            tooltip=["cell:N", "end:N", "rows_per_s:Q", "low:Q", "high:Q"],
+        )
+    )
+    return (span + point).properties(height=20 * len(frame))
 
 
 def pareto(frame: pd.DataFrame) -> Any:
@@ -61,7 +114,7 @@ def pareto(frame: pd.DataFrame) -> Any:
         )
     )
     front = alt.Chart(frame[frame["front"]]).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y, detail="question:N")
-    return (front + points).properties(width=WIDTH, height=HEIGHT)
+    return (front + points).properties(height=HEIGHT)
 
 
 def latency(frame: pd.DataFrame) -> Any:
@@ -77,7 +130,7 @@ def latency(frame: pd.DataFrame) -> Any:
         )
         .add_params(chosen)
         .transform_filter(chosen)
-        .properties(width=WIDTH, height=HEIGHT)
+        .properties(height=HEIGHT)
     )
 
 
@@ -94,7 +147,7 @@ def cpu(frame: pd.DataFrame) -> Any:
         )
         .add_params(chosen)
         .transform_filter(chosen)
-        .properties(width=WIDTH, height=HEIGHT)
+        .properties(height=HEIGHT)
     )
 
 
@@ -118,7 +171,7 @@ def _bars(frame: pd.DataFrame, value: str, title: str, part: str, parts: list[st
             order="rank:Q",
             tooltip=["cell:N", f"{part}:N", value],
         )
-        .properties(width=WIDTH, height=alt.Step(14))
+        .properties(height=14 * frame["cell"].nunique())
     )
 
 

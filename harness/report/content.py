@@ -80,7 +80,12 @@ class Content:
     @property
     def real(self) -> list[CellView]:
         """Without controls and baselines."""
-        return [one for one in self.cells if not (one.trials[0].as_cell.is_control or one.trials[0].as_cell.is_baseline)]
+        return [one for one in self.cells if _measured(one.trials[0])]
+
+    @property
+    def controls(self) -> list[CellView]:
+        """And baselines."""
+        return [one for one in self.cells if not _measured(one.trials[0])]
 
     @cached_property
     def outcomes(self) -> list[tuple[str, int]]:

@@ -76,8 +76,8 @@ def latex(content: Content) -> str:
 
 def _plots(content: Content, form: str, path: Path) -> list[Path]:
     written = []
-    for name, (_, spec) in charts.all_of(content).items():
-        target = path.with_name(f"{path.stem}-{name}.{form}")
+    for one in charts.all_of(content):
+        spec, target = one.spec, path.with_name(f"{path.stem}-{one.name}.{form}")
         if form == "svg":
             target.write_text(vl_convert.vegalite_to_svg(json.dumps(spec)))
         else:

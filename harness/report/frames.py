@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from harness.decide.advise.ranking import Advice
 from harness.experiment.pools import IN_PROCESS
 from harness.measure import waterfall
 from harness.records import answers
@@ -34,6 +36,28 @@ def figures(content: Content) -> pd.DataFrame:
         on = on_front(group["rows_per_s"].to_numpy(float), group["latency_ms"].to_numpy(float))
         found.loc[group.index, "front"] = on
     return found
+
+
+CANDIDATES = ("advised", "as good", "slower", "outside the bounds")
+MOST_CANDIDATES = 12
+
+
+def candidates(advice: Advice) -> pd.DataFrame:
+    """(cell, end, rows_per_s, low, high), the fastest first: what was measured for one question, with its 95 % interval where
+    there is one; `end` is one of CANDIDATES."""
+    shown = [advice.shown] if advice.shown else []
+    groups = (shown, [*advice.best, *advice.alike], [*filter(None, [advice.runner_up]), *advice.slower], advice.unfit)
+    found: dict[str, dict[str, Any]] = {}
+    for end, group in zip(CANDIDATES, groups, strict=True):
+        for one in group:
+            low, high = (one.row[f"throughput_{side}_per_s"] for side in ("low", "high"))
+            known = low is not None and high is not None
+            span = _short([low * one.cell.batch, high * one.cell.batch]) if known else [None, None]
+            rate = _short([one.rows_per_s])[0]
+            found.setdefault(one.id, {"cell": one.id, "end": end, "rows_per_s": rate, "low": span[0], "high": span[1]})
+    columns = ["cell", "end", "rows_per_s", "low", "high"]
+    ranked = sorted(found.values(), key=lambda row: -row["rows_per_s"])
+    return pd.DataFrame(ranked[:MOST_CANDIDATES], columns=columns)
 
 
 def on_front(rates: np.ndarray, latencies: np.ndarray) -> np.ndarray:
@@ -86,7 +110,7 @@ def stages(content: Content) -> pd.DataFrame:
     """(cell, stage, order, ms): the median of each stage of a request, of cells that have stamps."""
     rows = [
         {"cell": one.id, "stage": stage, "order": place, "ms": round(value * 1e3, 4)}
-        for one in content.cells
+        for one in (*content.real, *content.controls)
         for place, stage in enumerate(waterfall.STAGES)
         if (value := one.row[f"stage_{stage}_p50_s"]) is not None
     ]

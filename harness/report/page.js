@@ -55,6 +55,25 @@
     document.documentElement.dataset.theme = dark ? "light" : "dark";
   });
 
+  async function copied(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+  document.querySelectorAll("button.copy").forEach(button => button.addEventListener("click", async () => {
+    const block = button.parentElement.querySelector("pre");
+    if (await copied(block.textContent)) {
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    } else {
+      getSelection().selectAllChildren(block);
+      button.textContent = "Selected: press Ctrl+C";
+    }
+  }));
+
   const specs = JSON.parse(document.getElementById("specs").textContent);
   const drawn = [...document.querySelectorAll("[data-chart]")].map(place =>
     vegaEmbed(place, specs[place.dataset.chart], { actions: false, renderer: "svg" }));

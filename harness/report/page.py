@@ -13,6 +13,7 @@ import vl_convert
 from markupsafe import Markup
 
 from harness import __version__, display
+from harness.decide.advise import basis
 from harness.decide.advise import pages as advised
 from harness.display import Figure
 from harness.measure import doubts
@@ -33,16 +34,17 @@ def render(found: Content, *, relative: str = "") -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, finalize=_text
     )
-    drawn = charts.all_of(found)
+    drawn = charts.all_of(found, charts.FULL)
+    general = [one for one in drawn if one.question is None]
     sections = [
-        ("answer", "The answer"), ("outcomes", "How it ended"), *((f"chart-{name}", name) for name in drawn),
+        ("answer", "The answer"), ("outcomes", "How it ended"), *((f"chart-{one.name}", one.short) for one in general),
         ("cells", "Cells"), ("details", "Evidence"), ("doubts", "Doubts"), ("machine", "Machine"),
     ]  # fmt: skip
     return environment.get_template("page.html.j2").render(
-        content=found, advised=advised, matrix=content.matrix(found), anchor=anchor, href=evidence.href,
+        content=found, advised=advised, basis=basis, matrix=content.matrix(found), anchor=anchor, href=evidence.href,
         relative=relative, version=__version__,
-        charts=[(name, title, None) for name, (title, _) in drawn.items()], columns=_columns(), sections=sections,
-        specs=_script_json({name: spec for name, (_, spec) in drawn.items()}), again=content.again(found.header),
+        charts=general, candidates={one.question: one for one in drawn if one.question is not None}, columns=_columns(),
+        sections=sections, specs=_script_json({one.name: one.spec for one in drawn}), again=content.again(found.header),
         library=_ours(_closed(vl_convert.javascript_bundle(LIBRARY)) if drawn else ""),
         style=_ours((HERE / "page.css").read_text()), script=_ours((HERE / "page.js").read_text()),
     )  # fmt: skip

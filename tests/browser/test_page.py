@@ -107,6 +107,24 @@ def test_a_link_opens_the_evidence(opened: webdriver.Chrome) -> None:
     assert Path(link.get_attribute("href").removeprefix("file://")).is_file()
 
 
+def test_charts_are_as_wide_as_the_page(opened: webdriver.Chrome) -> None:
+    wide = opened.execute_script(
+        "return [...document.querySelectorAll('.chart')].map(one => one.querySelector('svg').clientWidth / one.clientWidth)"
+    )
+    assert len(wide) >= 2
+    assert all(0.95 < one <= 1.0 for one in wide)
+
+
+def test_what_to_paste_is_copied_by_its_button(opened: webdriver.Chrome) -> None:
+    opened.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
+    button = opened.find_element(By.CSS_SELECTOR, ".advice .copy")
+    button.click()
+    WebDriverWait(opened, 10).until(lambda it: button.text == "Copied")
+    text = opened.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
+    assert text.startswith("export ")
+    assert "celery --app" in text
+
+
 def test_light_and_dark_differ(opened: webdriver.Chrome) -> None:
     def ground() -> str:
         return str(opened.execute_script("return getComputedStyle(document.body).backgroundColor"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.applications.check import check, screen
 from harness.applications.check.asked import Question
@@ -12,13 +13,13 @@ from harness.errors import HarnessError
 LIMIT_S = 30.0
 
 
-def line(app: str, python: Path, folder: Path, variables: Mapping[str, str]) -> str:
-    """The answer in a line; '' if there is none within LIMIT_S. What is wrong with the application is the probe's to tell."""
+def look(app: str, python: Path, folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """As `screen.as_json`; {} if there is none within LIMIT_S. What is wrong with the application is the probe's to tell."""
     question = Question(app=app, python=python, folder=folder, variables=variables, limit_s=LIMIT_S)
     try:
-        return f"check: {screen.headline(check.whole(question, _silently))}"
+        return screen.as_json(check.whole(question, _silently))
     except HarnessError:
-        return ""
+        return {}
 
 
 def _silently(told: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -148,8 +149,9 @@ def probe(
         requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget), go_on=go_on,
         max_calls=max_calls,
     )  # fmt: skip
-    if first_look and (told := first.line(order.app, order.python, order.folder, order.variables)):
-        console.print(told, soft_wrap=True, markup=False)
+    if first_look and (told := first.look(order.app, order.python, order.folder, order.variables)):
+        console.print(f"check: {told['answer']}", soft_wrap=True, markup=False)
+        order = replace(order, first_look=told)
     with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = prober.run(order, screen)
     sum_up(table, out, wide=wide)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ class ProbeOrder:
     budget_s: float | None = None
     max_calls: int | None = None  # of the task, in all
     go_on: bool = False  # run the pools though every serial call raised
+    first_look: Mapping[str, Any] = field(default_factory=dict)  # what `check` said, see `check.screen.as_json`
 
     @property
     def workload(self) -> str:

@@ -291,8 +291,10 @@ class ApplicationSource:
         )  # fmt: skip
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        changes = [vars(change) for change in self.changes] or before.get(header.APPLICATION, {}).get("changes", [])
-        found = {"checked": self.checked, "changes": changes, "one_thread": self.one_thread}
+        known = before.get(header.APPLICATION, {})
+        changes = [vars(change) for change in self.changes] or known.get("changes", [])
+        first_look = dict(self.order.first_look) or known.get("first_look", {})
+        found = {"checked": self.checked, "changes": changes, "one_thread": self.one_thread, "first_look": first_look}
         return header.of(self.order, self.facts, self.application, self.environment.installed, found)
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.decide.advise import ranking, settings
+from harness.decide.advise import basis, ranking, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.in_words import figures, in_short
 from harness.decide.advise.ranking import Advice
@@ -33,7 +33,16 @@ UNEVEN = (
 def headline(advice: Advice) -> str:
     """The answer in one sentence, with what it does not know."""
     lacking = f"; {NOT_BOUGHT}: {', '.join(advice.unbought)}" if advice.unbought else ""
-    return f"{_answer(advice)}{lacking}"
+    return f"{_answer(advice)}{_not_compared(advice)}{lacking}"
+
+
+def _not_compared(advice: Advice) -> str:
+    """Which pools may be as good: they answered rightly, and no figure of theirs can be used."""
+    if not advice.shown:
+        return ""  # then that is the answer
+    known = {one.cell.pool for one in basis.every(advice) if one.measured}
+    pools = dict.fromkeys(one.cell.pool for one in advice.unused if one.answers and one.cell.pool not in known)
+    return f"; not compared: {few(list(pools))} (all answers right, no figures that can be used)" if pools else ""
 
 
 def _answer(advice: Advice) -> str:
@@ -77,7 +86,14 @@ def _own(advice: Advice) -> str:
 
 def lines(advice: Advice) -> list[str]:
     """All of it but what to paste, one thought a line."""
-    return [*by_engine(advice), *answer(advice), *vetoes(advice), *noted(advice)]
+    return [
+        *by_engine(advice),
+        *answer(advice),
+        *vetoes(advice),
+        *basis.checked(advice),
+        *noted(advice),
+        basis.compared(advice),
+    ]
 
 
 def answer(advice: Advice) -> list[str]:
@@ -138,16 +154,7 @@ def _beside(one: Candidate) -> str:
 
 def noted(advice: Advice) -> list[str]:
     """What a reader has to know of the configurations beside their figures, each note once."""
-    every = [
-        *advice.best,
-        *advice.alike,
-        *([advice.runner_up] if advice.runner_up else []),
-        *advice.vetoed,
-        *advice.unfit,
-        *advice.unknown,
-        *advice.slower,
-        *advice.unused,
-    ]
+    every = basis.every(advice)
     cells = {one.id: one.notes for one in every}
     past = dict.fromkeys(text for one in every for text in (one.old, one.ended if not advice.engines else "") if text)
     return [f"note: {line}" for line in (*past, *notes.counted(list(cells.values())))]
