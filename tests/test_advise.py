@@ -368,7 +368,7 @@ def test_the_command_writes_everything_and_fails_where_there_is_no_advice(tmp_pa
     told = CliRunner().invoke(cli.command_line(), ["recommend", str(run), "--memory", "4GiB", *files])
     assert told.exit_code == 0, told.stdout
     assert told.stdout.startswith(f"digits-cnn, closed-4: use {FORK.id} that keeps memory <= 4096 MiB")
-    assert "8 fit into 4096 MiB" in told.stdout
+    assert "8 would fit into 4096 MiB" in told.stdout
     (data,) = json.loads((tmp_path / "a.json").read_text())
     assert data["best"][0]["cell"] == FORK.id
     assert "celery --app proj.tasks:app worker --pool prefork --concurrency 2" in (tmp_path / "a.md").read_text()

@@ -68,6 +68,7 @@ def read(
     budget_s: float | None = None,
     go_on: bool = False,
     max_calls: int | None = None,
+    curve: bool = False,
 ) -> orders.ProbeOrder:
     """Read and check all of it. Raises BadInput."""
     if not cwd.is_dir():
@@ -87,6 +88,8 @@ def read(
         raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
     if not math.isfinite(tolerance):
         raise BadInput(f"--tolerance {tolerance}: not a share", remedy="such as 0.001")
+    if curve and max_calls is not None:
+        raise BadInput("--curve adds trials, and --max-calls counts them beforehand", remedy="give one of them")
     places.home().mkdir(parents=True, exist_ok=True)
     own = orders.own_variables(env_file)
     return orders.ProbeOrder(
@@ -94,7 +97,7 @@ def read(
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
-        go_on=go_on, max_calls=max_calls,
+        go_on=go_on, max_calls=max_calls, curve=curve,
     )  # fmt: skip
 
 
@@ -125,6 +128,9 @@ def probe(
         int | None, typer.Option(min=1, help="How often the task is called at the most, by all trials together.")
     ] = None,
     go_on: Annotated[bool, typer.Option("--go-on", help="Run the pools though every call without Celery raises.")] = False,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Then run the fastest pool with 1, 4, 8, … executors, until more bring nothing.")
+    ] = False,
     repeat: Repeat = None,
     fresh: Fresh = False,
     retry: Retry = "invalid",
@@ -147,7 +153,7 @@ def probe(
         app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
         queue=queue, check=check, tolerance=tolerance, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
         requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget), go_on=go_on,
-        max_calls=max_calls,
+        max_calls=max_calls, curve=curve,
     )  # fmt: skip
     if first_look and (told := first.look(order.app, order.python, order.folder, order.variables)):
         console.print(f"check: {told['answer']}", soft_wrap=True, markup=False)

@@ -68,6 +68,7 @@ class ProbeOrder:
     budget_s: float | None = None
     max_calls: int | None = None  # of the task, in all
     go_on: bool = False  # run the pools though every serial call raised
+    curve: bool = False  # measure the fastest pool with other numbers of executors, too
     first_look: Mapping[str, Any] = field(default_factory=dict)  # what `check` said, see `check.screen.as_json`
 
     @property

@@ -8,8 +8,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from harness import broker
-from harness.applications.probe import checks, code_change, header, one_thread, pace, patience, results, seen, varied, words
+from harness.applications.probe import (
+    checks,
+    code_change,
+    curve,
+    header,
+    one_thread,
+    pace,
+    patience,
+    results,
+    seen,
+    varied,
+    words,
+)
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.implicated import implicated
@@ -81,10 +95,16 @@ class ApplicationSource:
         return replace(self, **{name: getattr(before, name) for name in names}, sizing=replace(self.sizing, **known))
 
     def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
-        """Its sibling, where the pool was over-subscribed; none if the calls are counted, or in a search."""
+        """Its sibling, where the pool was over-subscribed, and the fastest pool with other numbers of executors, if that was
+        asked for; none if the calls are counted, or in a search."""
         if self.order.max_calls or self.order.grid:
             return []
-        return one_thread.follows(item, records, self.one_thread, self._key(item.cell.sibling()))
+        sibling = one_thread.follows(item, records, self.one_thread, self._key(item.cell.sibling()))
+        if not self.order.curve:
+            return sibling
+        mine = [one for one in records if one.asked.plan_key == self._key(one.as_cell)]
+        more = curve.cells(self._real(), mine, psutil.virtual_memory().available)
+        return [*sibling, *(Planned(cell=cell, trial=1, key=self._key(cell)) for cell in more)]
 
     @property
     def one_thread(self) -> dict[str, str]:

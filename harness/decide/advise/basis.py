@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from harness.decide.advise import ranking
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
 from harness.texts import few
@@ -37,6 +39,32 @@ def compared(advice: Advice) -> str:
     without = f", {unused} without figures" if unused else ""
     what = "configuration" if len(known) == 1 else "configurations"
     return f"compared: {len(known)} {what}{engines} in {few(pools, 6)}; {len(measured)} with figures{trials}{failed}{without}"
+
+
+def curve(advice: Advice) -> list[str]:
+    """How many executors help, and what they take: of what is advised, as far as it was measured with other numbers of them."""
+    shown = advice.shown
+    if shown is None:
+        return []
+    alike = [
+        one for one in every(advice) if one.measured and replace(one.cell, concurrency=shown.cell.concurrency) == shown.cell
+    ]
+    if len(alike) < 2:
+        return []
+    alike.sort(key=lambda one: one.cell.concurrency)
+    each = "; ".join(f"{one.cell.concurrency}: {one.rows_per_s:.3g} rows/s{_mib(one)}" for one in alike)
+    enough = next(
+        one for place, one in enumerate(alike) if not any(ranking.told_apart(more, one) for more in alike[place + 1 :])
+    )
+    last = alike[-1]
+    if enough is last:
+        return [f"executors of {shown.cell.pool}: {each}; more may help: {last.cell.concurrency} is the most that was measured"]
+    return [f"executors of {shown.cell.pool}: {each}; more than {enough.cell.concurrency} bring nothing that can be told"]
+
+
+def _mib(one: Candidate) -> str:
+    peak = one.row["peak_pss_bytes"]
+    return f", {peak / 2**20:.0f} MiB" if peak is not None else ""
 
 
 def every(advice: Advice) -> list[Candidate]:

@@ -109,6 +109,7 @@ def answer(advice: Advice) -> list[str]:
     if advice.runner_up is not None and advice.behind is not None:
         ratio = f"{advice.runner_up.rows_per_s / advice.best[0].rows_per_s:.2f} x the best"
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
+    said += basis.curve(advice)
     own = [one for one in advice.slower if one.application]  # the table of an experiment has them all
     said += [f"slower: {one.id}: {one.rows_per_s / advice.best[0].rows_per_s:.2g} x the best; {figures(one)}" for one in own]
     said += seen(advice)
@@ -165,9 +166,9 @@ def memory(one: Candidate, bytes_: float | None) -> str:
     peak = one.row["peak_pss_bytes"]
     if peak is None:
         return "memory is not known"
-    each = ", ".join(f"{count} x {peak * count / 2**20:.0f} MiB" for count in WORKERS)
-    fit = f"; {int(bytes_ // peak)} fit into {bytes_ / 2**20:.0f} MiB" if bytes_ else ""
-    return f"workers and their memory: {each}{fit}"
+    each = ", ".join(f"{count} x {peak * count / 2**20:.0f} MiB" for count in WORKERS[1:])
+    fit = f"; {int(bytes_ // peak)} would fit into {bytes_ / 2**20:.0f} MiB" if bytes_ else ""
+    return f"memory of such a worker: {peak / 2**20:.0f} MiB; of several, multiplied and not measured: {each}{fit}"
 
 
 def change(one: Candidate, advice: Advice) -> list[str]:
