@@ -30,7 +30,7 @@ VERBS = {
     "recommend": ("decide.advise", "recommend", DECIDE),
     "compare": ("decide.compare", "compare", DECIDE),
     "tune": ("applications.tune", "tune", DECIDE),
-    "bisect": ("decide.bisect", "bisect", DECIDE),
+    "bisect": ("applications.bisect", "bisect", DECIDE),
     "report": ("report", "report", DECIDE),
     "open": ("report", "open_", DECIDE),
     "waterfall": ("report", "waterfall_", DECIDE),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -65,3 +69,19 @@ def test_what_bounds_a_child_is_told() -> None:
 )
 def test_a_setting_that_would_start_another_pool_is_said(settings: dict[str, str], said: list[str]) -> None:
     assert own_settings.of_pool(settings) == [f"{text}: overridden in the trial" for text in said]
+
+
+def test_sources_in_the_folder_are_told_from_those_elsewhere_and_installed_ones_are_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"shop/own.py": "a_shop", "lib/more.py": "a_lib", "venv/lib/site-packages/dep.py": "a_dep"}
+    for path, name in names.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+        module = ModuleType(name)
+        module.__file__ = str(tmp_path / path)
+        monkeypatch.setitem(sys.modules, name, module)
+    inside, elsewhere = app_facts.own_files(str(tmp_path / "shop"))
+    assert inside == [str(tmp_path / "shop/own.py")]
+    assert [path for path in elsewhere if path.startswith(str(tmp_path))] == [str(tmp_path / "lib/more.py")]
+    assert not [path for path in elsewhere if path in (json.__file__, app_facts.__file__)]

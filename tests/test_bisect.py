@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.decide.bisect.search import Measured, search
+from harness.decide.bisect.measured import Measured
+from harness.decide.bisect.search import search
 from harness.environments import releases
 from harness.errors import BadInput
 from harness.records.outcomes import Outcome

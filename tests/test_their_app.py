@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -53,3 +54,12 @@ def test_what_celery_lacks_for_speaking_redis_is_named(monkeypatch: pytest.Monke
     assert their_app.without_transport() == []
     monkeypatch.setattr(redis, "redis", None)
     assert their_app.without_transport() == ["redis"]
+
+
+def test_of_two_installed_versions_the_one_that_is_imported_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, version in (("first", "2.0"), ("second", "1.0")):
+        folder = tmp_path / place / f"shelf_{place}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Shelf\nVersion: {version}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "second"), *sys.path])
+    assert their_app.installed()["shelf"] == "2.0"

@@ -17,6 +17,7 @@ from harness.worker import contract, own_settings, own_variables, their_app
 
 ML = ("keras", "tensorflow", "theano", "torch", "jax")
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
+OURS = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))  # the package of the harness, as far as it is here
 OF_OTHER_BROKERS = ("sep", "global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
         "worker_proc_alive_timeout", "result_serializer", "task_track_started")  # fmt: skip
@@ -70,14 +71,17 @@ def option(setting):
 
 
 def own_files(folder):
-    """Source files of the modules that came with the application: below the folder, and not installed."""
-    found = []
-    for module in list(sys.modules.values()):
-        path = os.path.realpath(getattr(module, "__file__", None) or "")
-        inside = path.startswith(os.path.realpath(folder) + os.sep)
-        if inside and path.endswith(".py") and "site-packages" not in path and "dist-packages" not in path:
-            found.append(path)
-    return sorted(set(found))
+    """(source files of the modules that came with the application, below the folder; of those that lie elsewhere, and are
+    neither installed nor a part of Python or of ours)."""
+    paths = [os.path.realpath(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())]
+    known = sorted({path for path in paths if path.endswith(".py") and not _installed(path)})
+    inside = [path for path in known if path.startswith(os.path.realpath(folder) + os.sep)]
+    others = tuple(os.path.realpath(place) + os.sep for place in (os.path.dirname(os.__file__), OURS))
+    return inside, [path for path in known if path not in inside and not path.startswith(others)]
+
+
+def _installed(path):
+    return "site-packages" in path or "dist-packages" in path
 
 
 def facts(spec):
@@ -95,6 +99,7 @@ def facts(spec):
         said.append("track_started is off in the trial: results in %s cannot be told from it" % app.conf.result_serializer)
         app.conf.task_track_started = changed["task_track_started"] = task.track_started = False
     pools = own_settings.of_pool(app.conf)
+    files, elsewhere = own_files(os.getcwd())
     import celery
 
     return app, task, {
@@ -113,7 +118,8 @@ def facts(spec):
         "read_from": app.connection_for_read().as_uri(),
         "backend": str(app.conf.result_backend or "").split("@")[-1],
         "installed": their_app.installed(),
-        "files": own_files(os.getcwd()),
+        "files": files,
+        "elsewhere": elsewhere,
         "imported": [name for name in ML if name in sys.modules],
         "green": [name for name in ("gevent", "eventlet") if their_app.can_import(name)],
     }  # fmt: skip

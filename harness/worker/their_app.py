@@ -120,7 +120,7 @@ def stored(ended, serializer):
 
 
 def installed():
-    """Every distribution that this interpreter sees, and its version."""
+    """Every distribution that this interpreter sees, and its version; of two, the one that comes first on its path."""
     try:
         from importlib import metadata
     except ImportError:  # Python 3.7
@@ -128,8 +128,12 @@ def installed():
             import importlib_metadata as metadata
         except ImportError:
             return {}
-    found = ((each.metadata["Name"], each.version) for each in metadata.distributions())
-    return {name.lower(): version for name, version in found if name}
+    found = {}
+    for each in metadata.distributions():
+        name = each.metadata["Name"]
+        if name:
+            found.setdefault(name.lower(), each.version)
+    return found
 
 
 def can_import(name):

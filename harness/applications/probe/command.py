@@ -97,7 +97,7 @@ def read(
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
-        go_on=go_on, max_calls=max_calls, curve=curve,
+        go_on=go_on, max_calls=max_calls, curve=curve, args=args,
     )  # fmt: skip
 
 

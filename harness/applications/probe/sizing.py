@@ -180,7 +180,8 @@ class Sizing:
         seconds = settings.measure_s + settings.stable_limit_s
         each_s = [pace.round_s(self.pace, cell, self.usable) / pace.at_once(cell) for cell in cells]
         count = sum(calls.expected(one, seconds, settings.requests) for one in each_s)
-        more = "; --curve adds trials of the fastest pool" if self.order.curve else "; --max-calls bounds that"
+        bounds = "" if self.order.grid else "; --max-calls bounds that"  # a search has no such option
+        more = "; --curve adds trials of the fastest pool" if self.order.curve else bounds
         return f"{len(cells)} trials call the task about {count:,} times in all{more}"
 
     def note(self, record: TrialRecord) -> list[str]:

@@ -86,6 +86,7 @@ class ApplicationSource:
             Planned(cell=cell, trial=trial, key=self._key(cell), skip=why_skipped(cell, self.facts))
             for trial in range(1, self.order.settings.repeat + 1)
             for cell in cells(self.order)
+            if trial == 1 or not (cell.is_baseline and self.order.grid)  # a search makes the serial calls once
         ]
 
     def goes_on_from(self, before: ApplicationSource) -> ApplicationSource:
