@@ -12,6 +12,8 @@ from harness.worker import in_process
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
 
+RETURNED = "returned "  # what is told of an exception that a task returns begins so
+
 
 def found(name):
     """The application. Whatever its import raises is raised here, too; LookupError if what is named is none."""
@@ -112,7 +114,7 @@ def stored(ended, serializer):
     if not ended.successful():
         return in_process.described(ended.result), None
     if isinstance(ended.result, BaseException):
-        return "returned %s" % in_process.described(ended.result), None
+        return RETURNED + in_process.described(ended.result), None
     try:
         return "", encoded(ended.result, serializer)
     except Exception as raised:  # a worker cannot store such a result either
