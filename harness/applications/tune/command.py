@@ -115,8 +115,10 @@ def tune(
             order = of_experiment(name, model, rows, select or [], out)
         order = replace(order, bounds=bounds, share=share, budget_s=within)
         answer = tuner.live(order, printing)
-    screen.tuned(console, answer)
-    told(ranking.advise(tuner.advised(order, answer), bounds), constraints.most_memory(bounds))
+    known = tuner.advised(order, answer)
+    advice = ranking.advise(known, bounds)
+    screen.tuned(console, tuner.as_advised(answer, advice[0], known) if advice else answer)
+    told(advice, constraints.most_memory(bounds))
 
 
 def of_experiment(name: str, model: Path | None, rows: Path | None, select: Sequence[str], out: Path | None) -> TuneOrder:

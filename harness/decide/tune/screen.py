@@ -12,6 +12,8 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
     """What the search did, and how much better the best is than the default."""
     share = f"{answer.measured} of {answer.grid} configurations measured ({answer.share:.0%})"
     console.print(Text(f"{share}{f'; {answer.stopped}' if answer.stopped else ''}"), soft_wrap=True)
+    if answer.alike:  # the advice says so, and why
+        return
     gain = (
         f"{answer.gain:.2f} times the rows per second of the default"
         if answer.gain
