@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from celery import Celery
 
+from harness.applications.probe.learn import remedy_of
 from harness.worker import their_app
 
 
@@ -53,3 +55,34 @@ def test_what_celery_lacks_for_speaking_redis_is_named(monkeypatch: pytest.Monke
     assert their_app.without_transport() == []
     monkeypatch.setattr(redis, "redis", None)
     assert their_app.without_transport() == ["redis"]
+
+
+PARSES = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--model", required=True)
+OPTIONS = parser.parse_args([])
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "import sys\n\nsys.exit('no model')\n",
+            r"the application called sys.exit('no model') when it was imported, at exits.py:3",
+        ),
+        ("raise SystemExit\n", "the application called sys.exit() when it was imported, at exits.py:1"),
+        (PARSES, "the application called sys.exit(2) when it was imported, at exits.py:5"),
+    ],
+)
+def test_an_application_that_exits_when_it_is_imported_is_told_with_its_line(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exits.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError) as raised:
+        their_app.found("exits:app")
+    assert str(raised.value) == said
+    assert "__main__" in remedy_of(f"ImportError: {said}", "exits:app", Path("python"), tmp_path)
