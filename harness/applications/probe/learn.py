@@ -123,7 +123,7 @@ def _told(out: Path, log: Path, code: int, order: ProbeOrder) -> dict[str, Any]:
     if "failed" in found:
         raise BadInput(
             str(found["failed"]),
-            remedy=remedy_of(str(found["failed"]), order.app, order.python, order.folder),
+            remedy=remedy_of(str(found["failed"]), order.app, order.python, order.home),
             evidence=str(log),
         )
     return found

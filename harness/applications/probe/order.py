@@ -68,6 +68,12 @@ class ProbeOrder:
     budget_s: float | None = None
     max_calls: int | None = None  # of the task, in all
     go_on: bool = False  # run the pools though every serial call raised
+    origin: Path | None = None  # the user's own folder, if `folder` is a copy of it
+
+    @property
+    def home(self) -> Path:
+        """The user's own folder."""
+        return self.origin or self.folder
 
     @property
     def workload(self) -> str:

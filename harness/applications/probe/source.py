@@ -304,7 +304,7 @@ class ApplicationSource:
         order = self.order
         return plan.key(
             cell, order.settings, app=order.app, task=order.task, rows=order.rows, queue=order.queue, check=order.check,
-            environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own), folder=str(order.folder),
+            environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own), folder=str(order.home),
             tolerance=order.tolerance,
         )  # fmt: skip
 
