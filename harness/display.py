@@ -121,7 +121,12 @@ def _that_fit(room: int) -> tuple[Figure, ...]:
 
 def of_console(to: Console, ids: Iterable[str], *, wide: bool = False) -> Layout:
     """The layout for a terminal's width; all columns where the output is no terminal, or `wide` is asked for."""
-    return layout(ids, to.width if to.is_terminal and not wide else None)
+    return layout(ids, None if wide else width_of(to))
+
+
+def width_of(to: Console) -> int | None:
+    """Columns that lines have to keep; None if the output is no terminal: who reads it there wants whole lines."""
+    return to.width if to.is_terminal else None
 
 
 def header(form: Layout) -> Text:

@@ -32,10 +32,8 @@ A cell that could not be measured (no such environment here, or a machine that i
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,11 +51,6 @@ BOUNDS = ("min_throughput_per_s", "max_p50_s", "max_p95_s", "max_p99_s", "max_cp
           "max_hang_rate")  # fmt: skip # of `decide.advise.limits`
 INFO = ("outcome", "reason", "throughput_per_s", "latency_p50_s", "latency_p95_s", "cpu_s_per_request", "cpu_saturation",
         "cpu_verdict", "peak_pss_bytes", "ready_s", "doubts")  # fmt: skip
-#: words of `harness_app` beside app, task, args and pool, and what they are if nothing is said
-OF_APP: dict[str, Any] = {
-    "concurrency": 2, "cwd": ".", "python": sys.executable, "env_file": "", "queue": "", "check": "", "tolerance": 1e-3,
-    "traffic": "closed-4",
-}  # fmt: skip
 NOT_MEASURED = ("skipped", "invalid", "unchecked")
 
 
@@ -138,15 +131,18 @@ def harness_app(request: pytest.FixtureRequest) -> MeasuredCell:
 
 
 def _held(request: pytest.FixtureRequest, marker: str, example: str, measured: Measure) -> MeasuredCell:
-    words = _words(request, marker)
-    if not words:
-        raise pytest.UsageError(f"{request.node.nodeid} has no marker @pytest.mark.{marker}({example})")
-    limits = _words(request, LIMITS)
-    if unknown := limits.keys() - {*BOUNDS, "outcome"}:
-        raise pytest.UsageError(f"{LIMITS} knows no {', '.join(sorted(unknown))}; choose from outcome, {', '.join(BOUNDS)}")
+    from harness.errors import HarnessError
+
     name = re.sub(r"[^\w.-]+", "-", request.node.nodeid).strip("-")[-100:]
     folder = request.config.rootpath / request.config.getoption("--harness-out") / name
-    found = _benchmarked(request, words, folder, measured)
+    found, failed = None, ""
+    try:
+        words, limits = _words(request, marker, example), checked_limits(_words(request, LIMITS))
+        found = _benchmarked(request, words, folder, measured)
+    except HarnessError as error:
+        failed = "\n  ".join(filter(None, (f"{marker}: {error}", error.remedy, error.evidence)))
+    if found is None:  # what somebody can act on is told without the frames that lead here
+        pytest.fail(failed, pytrace=False)
     if found.outcome in NOT_MEASURED and limits.get("outcome") != found.outcome:
         pytest.skip(f"{found.cell} could not be measured: {found.reason}")
     if (why := found.unusable) and limits.keys() - {"outcome"} and found.outcome == limits.get("outcome", "ok"):
@@ -168,12 +164,41 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return done
 
 
-def _words(request: pytest.FixtureRequest, marker: str) -> dict[str, Any]:
-    """Of all markers of this name; the one nearest to the test wins."""
+def _words(request: pytest.FixtureRequest, marker: str, example: str = "") -> dict[str, Any]:
+    """Of all markers of this name; the one nearest to the test wins. `example`: if there has to be one. Raises BadInput."""
+    from harness.errors import BadInput
+
     found: dict[str, Any] = {}
     for one in reversed(list(request.node.iter_markers(marker))):
+        if one.args:
+            told = ", ".join(map(repr, one.args))
+            raise BadInput(
+                f"the marker takes words by name, and not {told}", remedy=f"@pytest.mark.{marker}({example or '...'})"
+            )
         found |= one.kwargs
+    if example and not found:
+        raise BadInput(f"{request.node.nodeid} has no such marker", remedy=f"@pytest.mark.{marker}({example})")
     return found
+
+
+def checked_limits(limits: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The limits of a marker. Raises BadInput."""
+    from harness.errors import BadInput
+    from harness.records.outcomes import Outcome
+
+    if unknown := limits.keys() - {*BOUNDS, "outcome"}:
+        names = ", ".join(sorted(unknown))
+        raise BadInput(f"the marker {LIMITS} knows no {names}", remedy=f"choose from outcome, {', '.join(BOUNDS)}")
+    for name, value in limits.items():
+        if name == "outcome" and value not in set(Outcome):
+            raise BadInput(f"{LIMITS}: there is no outcome {value!r}", remedy=f"choose from {', '.join(Outcome)}")
+        if name != "outcome" and not _is_number(value):
+            raise BadInput(f"{LIMITS}: {name}={value!r} is no number", remedy=f"such as {name}=0.2")
+    return limits
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _benchmarked(request: pytest.FixtureRequest, words: Mapping[str, Any], folder: Path, measured: Measure) -> MeasuredCell:
@@ -188,9 +213,9 @@ def _benchmarked(request: pytest.FixtureRequest, words: Mapping[str, Any], folde
 
 
 def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
-    """Run the one cell that the words describe, afresh. Raises UsageError where they describe none."""
+    """Run the one cell that the words describe, afresh. Raises BadInput or NothingMatches if they describe none."""
     from harness import environments, workloads
-    from harness.errors import BadInput, NothingMatches
+    from harness.errors import BadInput
     from harness.experiment import experiment
     from harness.run import bundles, experiment_source, plan
 
@@ -199,66 +224,30 @@ def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     settings = {name: words.pop(name) for name in list(words) if name in experiment.Settings.model_fields}
     block = {name: value if isinstance(value, list) else [value] for name, value in words.items()}
     data = {"name": "pytest", "summary": "one cell", "settings": {"controls": False, **settings}, "cells": [block]}
-    try:
-        spec = experiment.checked(
-            data,
-            f"the marker {CELL}",
-            backends=list(environments.descriptions()),
-            workloads=[*workloads.NAMES, bundles.USER_WORKLOAD],
-        )
-        if len(spec.expand()) != 1:
-            raise BadInput(f"the marker {CELL} describes {len(spec.expand())} cells, not one")
-        cells = plan.chosen_cells(spec, [], workload=bundles.USER_WORKLOAD if model else "")
-    except (BadInput, NothingMatches) as error:
-        raise pytest.UsageError(f"{error}. {error.remedy}") from error
+    if not isinstance(model, str | Path | None):
+        raise BadInput(f"model={model!r} is no file", remedy='such as model="model.keras"')
+    spec = experiment.checked(
+        data,
+        f"the marker {CELL}",
+        backends=list(environments.descriptions()),
+        workloads=[*workloads.NAMES, bundles.USER_WORKLOAD],
+    )
+    if len(spec.expand()) != 1:
+        raise BadInput(f"the marker describes {len(spec.expand())} cells, not one", remedy="give one value per word")
+    cells = plan.chosen_cells(spec, [], workload=bundles.USER_WORKLOAD if model else "")
     order = experiment_source.RunOrder(experiment=spec, cells=cells, folder=folder, model=Path(model) if model else None)
     _emptied(folder)
     return _ran(order, folder, cells[0].id)
 
 
 def measure_app(words: Mapping[str, Any], folder: Path, root: Path) -> MeasuredCell:
-    """Probe the one pool of an application that the words describe, afresh. Raises UsageError if they describe none."""
-    from harness.applications.probe import command, probe
-    from harness.applications.probe import order as orders
-    from harness.errors import BadInput
-    from harness.experiment.experiment import Settings
-    from harness.run import options
+    """Probe the one pool of an application that the words describe, afresh. Raises BadInput if they describe none."""
+    from harness.applications import marker
+    from harness.applications.probe import probe
 
-    words = dict(words)
-    settings = {name: words.pop(name) for name in list(words) if name in Settings.model_fields}
-    unknown = words.keys() - {"app", "task", "args", "pool", *OF_APP}
-    if unknown or not {"app", "task", "args"} <= words.keys():
-        told = f"knows no {', '.join(sorted(unknown))}" if unknown else "needs app, task and args"
-        raise pytest.UsageError(
-            f"the marker {APP} {told}; its words are app, task, args, pool, {', '.join(OF_APP)}, or settings"
-        )
-    known = {name: words.get(name, usual) for name, usual in OF_APP.items()}
     _emptied(folder)
-    try:
-        order = command.read(
-            app=words["app"], task=words["task"], args=_rows(words["args"], root, folder), python=known["python"],
-            env_file=root / known["env_file"] if known["env_file"] else None, cwd=root / known["cwd"],
-            pools=words.get("pool", "prefork"), concurrency=str(known["concurrency"]), queue=known["queue"],
-            check=known["check"], tolerance=known["tolerance"], traffic=known["traffic"], fresh=False, retry="", out=folder,
-            go_on=True,
-            settings=options.settings(**{"controls": False, **settings}),
-        )  # fmt: skip
-        real = [cell for cell in orders.cells(order) if not cell.is_baseline]
-        if len(real) != 1:
-            raise BadInput(f"the marker {APP} describes {len(real)} cells, not one", remedy="name one pool and one concurrency")
-    except BadInput as error:
-        raise pytest.UsageError(f"{error}. {error.remedy}") from error
-    return _ran(probe.Probe(order=order), folder, real[0].id)
-
-
-def _rows(args: Any, root: Path, folder: Path) -> Path:
-    """The file of arguments: a marker may hold them itself."""
-    if isinstance(args, str | Path):
-        return root / args
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "rows.json"
-    path.write_text(json.dumps(args))
-    return path
+    order, cell = marker.read(words, folder, root)
+    return _ran(probe.Probe(order=order), folder, cell.id)
 
 
 def _emptied(folder: Path) -> None:

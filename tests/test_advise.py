@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 from harness import cli
 from harness.backends import cookbook
 from harness.certainty.intervals import Span
-from harness.decide.advise import candidates, constraints, data, pages, ranking, settings
+from harness.decide.advise import candidates, constraints, data, pages, ranking, screen, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.constraints import Bound
 from harness.errors import BadInput, Exit
@@ -74,6 +75,20 @@ def advised(folder: Path, *groups: list[TrialRecord], **options: object) -> rank
     run = written(folder / "run", *groups)
     (advice,) = ranking.advise(candidates.read_all([run], bounds), bounds)
     return advice
+
+
+def test_advice_keeps_the_width_of_a_terminal_and_is_whole_lines_elsewhere(tmp_path: Path) -> None:
+    advice = advised(tmp_path, trials(FORK, 100, 101, 99), trials(SPAWN, 60, 61, 59), trials(THREADS, hung=2))
+    printed = {}
+    for terminal in (True, False):
+        console = Console(force_terminal=terminal, width=80, highlight=False, color_system=None)
+        with console.capture() as found:
+            screen.advice(console, [advice], None)
+        printed[terminal] = found.get()
+    pasted = {line for _, block in pages.blocks(advice.best[0])[:3] for line in block.splitlines()}
+    assert [line for line in printed[True].splitlines() if len(line) > 80 and line.strip() not in pasted] == []
+    assert "".join(printed[True].split()) == "".join(printed[False].split())
+    assert all(line in printed[False].splitlines() for line in (pages.headline(advice), f"  {pages.lines(advice)[0]}"))
 
 
 def test_the_fastest_that_keeps_the_bounds_is_the_answer(tmp_path: Path) -> None:

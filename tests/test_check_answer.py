@@ -184,7 +184,27 @@ def test_what_differs_from_call_to_call_is_not_compared() -> None:
 def test_an_error_in_a_child_alone_is_an_error() -> None:
     (found,) = judged(sides([row(3)], [row(None, error="OSError: closed")]))
     assert (found.level, "OSError: closed" in found.what) == (Level.ERROR, True)
-    assert judged(sides([row(None, error="OSError: closed")], [row(None, error="OSError: closed")])) == []
+
+
+def test_a_call_that_raises_on_both_sides_is_told_once_and_as_a_note() -> None:
+    failed = row(None, error="OSError: no \x1b[31mmodel")
+    (found,) = judged(sides([failed, failed], [failed, failed]))
+    assert (found.rule, found.level) == ("call-raises", Level.NOTE)
+    assert found.what == r"1 of 1 row raised in forked children, and without a fork, too; row 1: OSError: no \x1b[31mmodel"
+    assert judged(sides([row(None, error="Retry: later")], [row(None, error="Retry: later")])) == []
+
+
+def test_of_many_rows_that_raise_the_first_is_told_and_beside_it_what_only_the_child_does() -> None:
+    def at(number: int, error: str) -> dict[str, Any]:
+        return {**row(None if error else 3, error=error), "row": number}
+
+    both = sides([at(0, ""), at(1, "A: 1"), at(2, "B: 2")], [at(0, "OSError: closed"), at(1, "A: 1"), at(2, "B: 2")])
+    alone, alike = judged(both)
+    assert (alone.rule, alone.level) == ("call-in-child", Level.ERROR)
+    assert alike.what.startswith("2 of 3 rows raised") and alike.what.endswith("row 2: A: 1")  # noqa: PT018
+    assert not calls.answered(both)
+    assert calls.answered(sides([at(0, "")], [at(0, ""), at(1, "A: 1")]))
+    assert not calls.answered(sides([], [at(1, "A: 1")])), "calls that raised say nothing of an engine"
 
 
 def test_an_error_in_one_of_two_children_may_be_chance() -> None:

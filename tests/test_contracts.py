@@ -185,6 +185,15 @@ def test_a_survey_keeps_its_machine_and_begins_and_ends_like_every_verb(tmp_path
     said: list[str] = []
     assert survey.survey(asked, said.append, told.append) == known
     assert said == ["1 of 1 answers are on record; --fresh measures them again"]
+    assert told == [*known.values()] * 2, "who asks again is answered again"
+
+
+def test_what_could_not_be_said_is_asked_again_and_all_else_is_kept() -> None:
+    sure, unsure = row(), row(contract="ping", verdict=CANNOT_SAY)
+    known = {one.key: one for one in (sure, unsure)}
+    wanted = [unsure.key, ("b", "threads", "new"), sure.key]
+    assert rows.kept(wanted, known) == {sure.key: sure}
+    assert rows.kept([], known) == {}
 
 
 def test_a_survey_of_another_machine_is_not_completed_and_two_do_not_write_to_one_folder(tmp_path: Path) -> None:

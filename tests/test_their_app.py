@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 from celery import Celery
 
+from harness.applications.probe.learn import remedy_of
 from harness.worker import their_app
 
 
@@ -63,3 +64,34 @@ def test_of_two_installed_versions_the_one_that_is_imported_counts(tmp_path: Pat
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Shelf\nVersion: {version}\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "second"), *sys.path])
     assert their_app.installed()["shelf"] == "2.0"
+
+
+PARSES = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--model", required=True)
+OPTIONS = parser.parse_args([])
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "import sys\n\nsys.exit('no model')\n",
+            r"the application called sys.exit('no model') when it was imported, at exits.py:3",
+        ),
+        ("raise SystemExit\n", "the application called sys.exit() when it was imported, at exits.py:1"),
+        (PARSES, "the application called sys.exit(2) when it was imported, at exits.py:5"),
+    ],
+)
+def test_an_application_that_exits_when_it_is_imported_is_told_with_its_line(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exits.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError) as raised:
+        their_app.found("exits:app")
+    assert str(raised.value) == said
+    assert "__main__" in remedy_of(f"ImportError: {said}", "exits:app", Path("python"), tmp_path)

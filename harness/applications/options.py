@@ -25,3 +25,7 @@ Queue = Annotated[str, typer.Option(help="The queue to use instead of the applic
 Check = Annotated[
     str, typer.Option(help="A Python expression that is true for a right answer; it may use result, args, kwargs and row.")
 ]
+Copy = Annotated[
+    bool, typer.Option("--copy", help="Work on a copy of --cwd, so that files which the task writes there are not yours.")
+]
+CopyLimit = Annotated[int, typer.Option("--copy-limit-mib", min=1, help="Maximum size of that copy, in MiB.")]

@@ -29,7 +29,8 @@ class PrintingScreen:
 
     def heads(self, todo: Sequence[Planned]) -> None:
         self._layout = display.of_console(console, [item.cell.id for item in todo], wide=self.wide)
-        console.print(display.header(self._layout), soft_wrap=True)
+        if todo:
+            console.print(display.header(self._layout), soft_wrap=True)
 
     def begins(self, item: Planned, index: int, total: int, left_s: float | None) -> None:
         if item.skip:

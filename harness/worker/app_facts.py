@@ -157,6 +157,9 @@ def main(spec_path, out_path):
             raise ImportError("No module named %s, which Celery needs to speak Redis" % " and ".join(map(repr, lacking)))
         app, task, found = facts(spec)
         found["made_s"] = publish(task, spec["rows"], spec["queue"])
+    except SystemExit as error:
+        traceback.print_exc()
+        found = {"failed": "SystemExit: " + their_app.exited(error, "before its task was sent")}
     except Exception as error:
         traceback.print_exc()
         found = {"failed": "%s: %s" % (type(error).__name__, error)}

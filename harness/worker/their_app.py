@@ -5,16 +5,44 @@ import copy
 import importlib.util
 import json
 import os
+import re
 import sys
+import traceback
 
 from harness.worker import in_process
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
 
+#: code that exits for others: Python's own, and ours
+NOT_THEIRS = tuple(os.path.realpath(each) for each in (os.path.dirname(os.__file__), os.path.dirname(__file__)))
+INSTALLED = re.compile(r"/(site|dist)-packages/|^<").search
+
+RETURNED = "returned "  # what is told of an exception that a task returns begins so
+
 
 def found(name):
-    """The application. Whatever its import raises is raised here, too; LookupError if what is named is none."""
+    """The application. What its import raises is raised here, too, SystemExit as ImportError; LookupError if what is named is
+    none."""
+    try:
+        return _found(name)
+    except SystemExit as error:
+        raise ImportError(exited(error, "when it was imported")) from error
+
+
+def exited(error, when):
+    """What is told of a SystemExit: 'the application called sys.exit(2) when it was imported, at shop.py:12'.
+
+    The place is the innermost one that is neither Python's nor installed: argparse exits for whoever calls it.
+    """
+    code = "" if error.code is None else repr(error.code)
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [place for place in places if not os.path.realpath(place[0]).startswith(NOT_THEIRS) and not INSTALLED(place[0])]
+    at = ", at %s:%d" % (os.path.relpath(own[-1][0]), own[-1][1]) if own else ""
+    return "the application called sys.exit(%s) %s%s" % (code, when, at)
+
+
+def _found(name):
     from celery import Celery
     from celery.app.utils import find_app
 
@@ -112,7 +140,7 @@ def stored(ended, serializer):
     if not ended.successful():
         return in_process.described(ended.result), None
     if isinstance(ended.result, BaseException):
-        return "returned %s" % in_process.described(ended.result), None
+        return RETURNED + in_process.described(ended.result), None
     try:
         return "", encoded(ended.result, serializer)
     except Exception as raised:  # a worker cannot store such a result either

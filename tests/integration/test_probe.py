@@ -96,6 +96,15 @@ def test_tasks_however_they_are_written(probe: Prober, shop: Path, task: str, an
     assert (shop / "receipts.txt").exists() == (task == "shop.written")
 
 
+def test_a_copy_takes_what_the_task_writes(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools", "solo", "--copy", "--max-calls", "60")
+    code, said, records = probe("shop", "shop.written", [[3]], *options, folder=shop)
+    assert (code, records["solo"].outcome) == (0, "ok"), said
+    assert "copy: below its folder the application wrote receipts.txt; now removed" in said
+    assert "the task is called 60 times at the most" in said
+    assert not (shop / "receipts.txt").exists()
+
+
 @pytest.mark.parametrize(("task", "reason"), [("shop.broken", "ValueError: <b>no</b> price for 3"), ("shop.returned", "")])
 def test_a_task_that_raises_or_returns_an_exception_is_errors(probe: Prober, shop: Path, task: str, reason: str) -> None:
     options = ("--env-file", "shop.env", "--pools", "prefork,threads")

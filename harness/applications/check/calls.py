@@ -20,6 +20,7 @@ from harness.applications.probe.checks import Reference
 from harness.machine import procfs
 from harness.observe import stacks
 from harness.texts import visible
+from harness.worker import serial
 
 ALONE = -1  # the number of what calls without a fork
 CHILDREN = 2
@@ -159,12 +160,13 @@ def judged(
     stuck = [one for one in sides.children.values() if one.stuck]
     if stuck:
         return [_stuck(stuck[0], len(stuck), sides, task)]
+    alike = _raised_alike(sides)
     found = _raised(sides, supported) or _differing(sides, second, supported)
     if found:
-        return [found]
+        return [found, *alike]
     if not sides.decided:
-        return [_unknown(f"a forked child was not back from {task} in time: nothing is known of it")]
-    return []
+        return [_unknown(f"a forked child was not back from {task} in time: nothing is known of it"), *alike]
+    return alike
 
 
 def _unknown(what: str) -> Finding:
@@ -199,6 +201,33 @@ def _raised(sides: Sides, supported: bool) -> Finding | None:
         todo=TODO,
         what=f"row {found['row'] + 1} raised in a forked child alone: {asked.shown(found['error'])[:160]}",
     )
+
+
+def _raised_alike(sides: Sides) -> list[Finding]:
+    """That rows raise in forked children and without a fork, once: of these, the calls show nothing."""
+    alone = {one["row"]: one["error"] for one in sides.alone.rows if _failed(one)}
+    forked = {one["row"] for child in sides.children.values() for one in child.rows if _failed(one)}
+    both, rows = sorted(alone.keys() & forked), {one["row"] for one in sides.alone.rows}
+    if not both:
+        return []
+    first = f"row {both[0] + 1}: {asked.shown(alone[both[0]])[:160]}"
+    return [
+        Finding(
+            rule="call-raises", level=Level.NOTE, todo="give rows that the task answers: of these, the calls prove nothing",
+            what=f"{len(both)} of {len(rows)} row{'s' if len(rows) > 1 else ''} raised in forked children, and without a fork, "
+            f"too; {first}",
+        )
+    ]  # fmt: skip
+
+
+def _failed(one: Mapping[str, Any]) -> bool:
+    """Whether a call raised, and not to tell its worker something."""
+    return results.kind(one["error"]) not in ("", *serial.ON_PURPOSE)
+
+
+def answered(sides: Sides) -> bool:
+    """Whether each forked child came back from its calls, and from one at least with an answer."""
+    return sides.decided and all(any(not one["error"] for one in child.rows) for child in sides.children.values())
 
 
 def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], supported: bool) -> Finding | None:

@@ -47,16 +47,18 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
 def _with_calls(
     found: Sequence[Finding], sides: calls.Sides, question: Question, scratch: Path, place: tuple[str, int]
 ) -> list[Finding]:
-    """With what the calls showed. A call that came back in each child speaks against what is only known of an engine."""
+    """With what the calls showed. A call that was answered in each child speaks against what is only known of an engine."""
     supported = any(one.is_a_forks and one.level is not Level.NOTE for one in found)
     told = calls.judged(
         sides, question, lambda: calls.once_more(question, scratch, question.limit_s),
         supported=supported,
     )  # fmt: skip
-    came_back = sides.decided and not told and all(child.rows for child in sides.children.values())
-    if not came_back:
-        return [*found, *(replace(one, file=place[0], line=place[1]) for one in told)]
-    return [_spoken_against(one) if one.rule == "lost-engine" and one.level is Level.ERROR else one for one in found]
+    placed = [replace(one, file=place[0], line=place[1]) for one in told]
+    if not calls.answered(sides) or any(one.rule == "call-in-child" for one in told):
+        return [*found, *placed]
+    return [
+        *(_spoken_against(one) if one.rule == "lost-engine" and one.level is Level.ERROR else one for one in found), *placed
+    ]  # fmt: skip
 
 
 def _place(told: dict[str, Any], question: Question) -> tuple[str, int]:

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
+from harness.applications import copied
+from harness.applications.copied import LIMIT_MIB, needs_app
+from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
 from harness.applications.tune import grid
@@ -33,6 +35,8 @@ def contracts(
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
+    copy: Copy = False,
+    copy_limit_mib: CopyLimit = LIMIT_MIB,
     queue: Queue = "",
     check: Check = "",
     out: Annotated[
@@ -62,8 +66,10 @@ def contracts(
                 settings=options.settings(measure_s=1.0, requests=3, controls=False),
             )  # fmt: skip
             cells = grid.cells(asked.workload, asked.traffic, pools=asked.pools, concurrency=(1,))
-            known = owns.survey(asked, cells, select or [], screen, shown)
+            with copied.worked_in(asked, copy=copy, limit_mib=copy_limit_mib, say=screen.say) as asked:
+                known = owns.survey(asked, cells, select or [], screen, shown)
         else:
+            needs_app(copy=copy)
             order = survey.SurveyOrder(
                 folder=folder, backends=backend or survey.BACKENDS, pools=pool or list(POOLS), select=select or [], jobs=jobs,
                 fresh=fresh,

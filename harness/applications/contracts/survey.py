@@ -21,8 +21,8 @@ from harness.run import opening, workflow
 from harness.run.opening import Opened
 from harness.studies.contracts import lanes, rows
 from harness.studies.contracts.measures import ContractAnswer
-from harness.studies.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Row
-from harness.studies.contracts.survey import STOPPING, selected
+from harness.studies.contracts.rows import NOT_APPLICABLE, Row
+from harness.studies.contracts.survey import STOPPING, selected, shown_again
 from harness.trial import supervisor
 
 PREFACE = """\
@@ -49,8 +49,9 @@ class Task:
 
 def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], screen: workflow.Screen,
            measured: Callable[[Row], None]) -> dict[tuple[str, str, str], Row]:  # fmt: skip
-    """Ask the application, call it without Celery, and measure what is not on record; all rows of the folder. Raises BadInput,
-    NothingMatches, HarnessError, Interrupted."""
+    """Ask the application, call it without Celery, and measure what is not on record; all rows of the folder. `measured` is
+    told of each answer that is asked for, of those on record first. Raises BadInput, NothingMatches, HarnessError, Interrupted.
+    """
     chosen = [one for one in measures.CONTRACTS.values() if selected([one.id], select)]
     if not chosen:
         raise NothingMatches(
@@ -62,8 +63,10 @@ def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], scre
     usual_s, longest_s = pace(order.out)
     with opening.opened(order.out, "survey", screen.say, sight=False, stopping=STOPPING) as opened:
         known = rows.read(order.out)
-        todo = [Task(cell=cell, contract=one) for cell in possible for one in chosen]
-        todo = [task for task in todo if task.key not in known or known[task.key].verdict == CANNOT_SAY]
+        wanted = [Task(cell=cell, contract=one) for cell in possible for one in chosen]
+        kept = rows.kept((task.key for task in wanted), known)
+        todo = [task for task in wanted if task.key not in kept]
+        shown_again(kept.values(), len(wanted), screen.say, measured)
         try:
             with broker.embedded(opened.scratch / "broker") as server:
                 for task in todo:

@@ -41,6 +41,18 @@ def shares(most: int, *, rows: int, trials: int) -> Shares:
     return Shares(serial=serial, trial=trial)
 
 
+def announced(most: int | None, *, search: bool) -> str:
+    """How often the task will be called at the most, before its first call. `search`: by a verb that cannot bound it.
+
+    >>> announced(1000, search=False)
+    'the task is called 1,000 times at the most, for real'
+    """
+    if most is not None:
+        return f"the task is called {most:,} times at the most, for real"
+    often = "the task is called for real, without Celery for some seconds first, and then by each pool"
+    return f"{often}, as often as it answers in its time" if search else f"{often}; --max-calls bounds how often"
+
+
 def expected(each_s: float, seconds: float, least: int) -> int:
     """How many calls a trial makes in so many seconds, two digits of it; `each_s`: from one to the next, in the pool.
 

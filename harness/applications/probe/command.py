@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from harness import places
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
+from harness.applications import copied
+from harness.applications.copied import LIMIT_MIB
+from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task
 from harness.applications.probe import order as orders
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.order import DEFAULT_REQUESTS
@@ -108,6 +110,8 @@ def probe(
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
+    copy: Copy = False,
+    copy_limit_mib: CopyLimit = LIMIT_MIB,
     pools: Pools = "",
     concurrency: Concurrency = "2",
     queue: Queue = "",
@@ -155,10 +159,13 @@ def probe(
         requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget), go_on=go_on,
         max_calls=max_calls, curve=curve,
     )  # fmt: skip
-    if first_look and (told := first.look(order.app, order.python, order.folder, order.variables)):
-        console.print(f"check: {told['answer']}", soft_wrap=True, markup=False)
-        order = replace(order, first_look=told)
-    with contextlib.closing(PrintingScreen(wide=wide)) as screen:
+    with (
+        contextlib.closing(PrintingScreen(wide=wide)) as screen,
+        copied.worked_in(order, copy=copy, limit_mib=copy_limit_mib, say=screen.say) as order,
+    ):
+        if first_look and (told := first.look(order.app, order.python, order.folder, order.variables)):
+            screen.say(f"check: {told['answer']}")
+            order = replace(order, first_look=told)
         table = prober.run(order, screen)
     sum_up(table, out, wide=wide)
     console.print(f"'harness recommend {out}' says which pool to use, and what to change", soft_wrap=True)

@@ -33,6 +33,7 @@ def of(
             "rows_digest": digest(order.rows), "tolerance": order.tolerance, "check": order.check,
             "from_here": from_here(order), "celery": list(application.celery), "consumed": application.queue_name,
             "said": facts.said, "told": known["told"], "limits": asdict(application.limits), "varied": list(order.varied),
+            "copied": order.origin is not None,
             "budget_s": order.budget_s, **found,
         },
     }  # fmt: skip
@@ -40,7 +41,7 @@ def of(
 
 def from_here(order: ProbeOrder) -> dict[str, str]:
     """Where the application lies, seen from the run's folder: `harness recommend` may be asked from anywhere."""
-    known = {"folder": order.folder, "python": order.python, "env_file": order.env_file, "args": order.args}
+    known = {"folder": order.home, "python": order.python, "env_file": order.env_file, "args": order.args}
     return {name: os.path.relpath(path, order.out) for name, path in known.items() if path is not None}
 
 

@@ -39,6 +39,12 @@ REDIS = (
     "there{more}; or leave it as it is, run 'uv pip install --target side {packages}', and put PYTHONPATH=side (the whole "
     "path) into --env-file"
 )
+EXITED = (
+    "its import must not end Python: code that reads the command line goes below if __name__ == '__main__'; if it ends because "
+    "a variable is missing, put that into --env-file"
+)
+TOLD_NOTHING = "its log says why: is Celery 4.4 or later installed there, and does --app import in --cwd?"
+EMPTY = "its log is empty: most likely the application, or a library of it, called os._exit when it was imported"
 SPEAKS = re.compile(r"No module named (.*), which Celery needs to speak Redis")
 LOOK_EVERY_S = 0.2
 LIMIT_S = 300.0  # an import may read gigabytes from a cold disk
@@ -111,13 +117,13 @@ def _told(out: Path, log: Path, code: int, order: ProbeOrder) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInput(
             f"the application's interpreter ended with {signal_name(code)} before it told anything",
-            remedy="its log says why: is Celery 4.4 or later installed there, and does --app import in --cwd?",
+            remedy=TOLD_NOTHING if log.exists() and log.read_text(errors="replace").strip() else EMPTY,
             evidence=str(log),
         ) from error
     if "failed" in found:
         raise BadInput(
             str(found["failed"]),
-            remedy=remedy_of(str(found["failed"]), order.app, order.python, order.folder),
+            remedy=remedy_of(str(found["failed"]), order.app, order.python, order.home),
             evidence=str(log),
         )
     return found
@@ -131,6 +137,8 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
         return REDIS.format(packages=" ".join(names), more="".join(f", and {name}" for name in names if name != "redis"))
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
         return REDIS.format(packages="redis", more="")
+    if "called sys.exit(" in failure:
+        return EXITED
     if re.search(r"row \d+ cannot be sent: TypeError", failure):
         return DOES_NOT_FIT
     if "No module named 'celery'" in failure:

@@ -71,6 +71,12 @@ class ProbeOrder:
     go_on: bool = False  # run the pools though every serial call raised
     curve: bool = False  # measure the fastest pool with other numbers of executors, too
     first_look: Mapping[str, Any] = field(default_factory=dict)  # what `check` said, see `check.screen.as_json`
+    origin: Path | None = None  # the user's own folder, if `folder` is a copy of it
+
+    @property
+    def home(self) -> Path:
+        """The user's own folder."""
+        return self.origin or self.folder
 
     @property
     def workload(self) -> str:

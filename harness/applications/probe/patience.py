@@ -1,5 +1,8 @@
 """A hang is paid for once: how long a pool runs after the serial calls hung or waited, and which repeats are spared. Pure.
 
+So is a task that always raises. If every serial call raised, a pool is looked at first, with few requests: only if these do
+not all raise alike, too, is it measured as it was asked for, and the others at once.
+
 The serial calls are the first trial. If they hang, or wait to their limit, the task itself does so: each pool is still run,
 since its truth may differ, but not for the whole limit. A pool that makes progress under the shorter one is run again with the
 whole one. A repeat of what hung with the same proof twice (or once, and the serial calls did, too) would show nothing new.
@@ -9,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.applications.probe import results
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
+from harness.worker.their_app import RETURNED
 
 LEAST_S = 30.0  # a worker's first task may take so long where a serial call does not: imports, a fork
 TIMES = 3  # the time after which the serial calls' verdict came
@@ -50,11 +55,25 @@ def spared(serial: TrialRecord | None, before: Sequence[TrialRecord]) -> str:
     return ""
 
 
-def fails_in(tried: Sequence[TrialRecord]) -> str:
-    """A pool in which every request raised, as every serial call did, if none that was tried was better; '' if one was: some
-    tasks need a worker's request."""
-    fails = all(one.outcome is Outcome.ERRORS and not one.answers.ok for one in tried)
-    return tried[0].as_cell.pool if tried and fails else ""
+def fails_in(tried: Sequence[TrialRecord], serial_kind: str) -> str:
+    """A pool in which every request raised what every serial call did, if none that was tried was better; '' if one was: some
+    tasks need a worker's request. `serial_kind`: the name of that exception."""
+    return tried[0].as_cell.pool if tried and all(raises(one, serial_kind) for one in tried) else ""
+
+
+def raises(record: TrialRecord, serial_kind: str) -> bool:
+    """Whether every request raised that exception. Of an answer that is pickled its name is not known, and what a worker makes
+    of an exception that is returned hangs on its serialiser."""
+    answers = record.answers
+    if record.outcome is not Outcome.ERRORS or answers.ok or answers.wrong:
+        return False
+    alike = {results.kind(text) for text in answers.errors} <= {serial_kind, results.kind(results.PICKLED)}
+    return alike or serial_kind.startswith(RETURNED)
+
+
+def looks_first(serial_kind: str, tried: Sequence[TrialRecord]) -> bool:
+    """Whether a pool gets few requests first: every serial call raised, and none of the pools that were tried answers."""
+    return bool(serial_kind) and not any(one.answers.ok or one.answers.wrong for one in tried)
 
 
 def _proof(record: TrialRecord) -> tuple[Outcome, str]:

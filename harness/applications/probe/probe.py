@@ -28,6 +28,10 @@ from harness.texts import few, hide
 from harness.trial.application import Application
 
 FEWEST_WITNESSES = 2  # with other hash seeds each; more, if the busiest cell runs more requests at once
+OUTSIDE = (
+    "copy: no module of the application is imported from the copy (it is installed, or on PYTHONPATH): what the task writes "
+    "beside its own files is not in the copy"
+)
 SOURCE_MOST = 2_000_000  # bytes of a module that is read
 
 
@@ -91,8 +95,11 @@ def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> Facts:
         desk.say(f"note: its variables lead to {named}; the task is called for real, and may use what is there")
     desk.say(f"asking {order.app} what it is")
     found = learn.facts(order, bare, desk)
+    if order.origin and not found.told["files"]:
+        desk.say(OUTSIDE)
     for line in varied.said(found.said, order.varied):
         desk.say(f"settings: {line}")
+    desk.say(calls.announced(order.max_calls, search=bool(order.grid)))
     return found
 
 

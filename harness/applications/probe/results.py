@@ -89,8 +89,13 @@ def row_in_work(ended: int, rows: int) -> int | None:
     return ended // serial.TIMES_EACH % rows if rows else None
 
 
-#: exceptions by which a task tells its worker something (celery/exceptions.py): without one they are no failure
-ON_PURPOSE = ("Ignore", "Reject", "Retry")
+def kind(error: str) -> str:
+    """The name of an exception.
+
+    >>> kind("ValueError: 3")
+    'ValueError'
+    """
+    return error.partition(":")[0]
 
 
 def all_raised(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -101,7 +106,7 @@ def all_raised(lines: Sequence[Mapping[str, Any]]) -> str:
     >>> all_raised([{"error": "Ignore: "}])
     ''
     """
-    if not lines or any(not line["error"] or line["error"].partition(":")[0] in ON_PURPOSE for line in lines):
+    if not lines or any(kind(line["error"]) in ("", *serial.ON_PURPOSE) for line in lines):
         return ""
     return f"{len(lines)} of {len(lines)} serial calls raised, the last one {visible(lines[-1]['error'])}"
 

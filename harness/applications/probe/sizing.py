@@ -14,13 +14,16 @@ from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pace import Pace, Size
 from harness.display import duration
 from harness.experiment.matrix import Cell
+from harness.experiment.traffic import parse
 from harness.machine import cores
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.run.plan import NOT_BOUGHT
 from harness.worker import witness
+from harness.worker.serial import ALIKE
 
 BESIDE_S = 5.0  # of a trial, beside the import of the application and its requests
+LOOK, LOOK_S = ALIKE, 0.1  # requests of a look, and how long open traffic lasts in one
 USABLE = cores.usable(len(cores.AVAILABLE), cores.quota())
 
 
@@ -36,6 +39,7 @@ class Sizing:
     import_s: float = 0.0
     beside_s: list[float] = field(default_factory=list)
     sizes: dict[str, Size] = field(default_factory=dict)  # by cell id
+    looks: set[str] = field(default_factory=set)  # ids of cells that get no more than LOOK requests, for now
 
     @property
     def prices(self) -> Prices:
@@ -109,14 +113,28 @@ class Sizing:
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         """What the settings of its trial are otherwise; the time limit aside."""
-        own, left_s = self.sizes.get(cell.id), self.budget.left_s
+        own, left_s = self._own(cell), self.budget.left_s
         ready = {"ready_limit_s": min(self.order.settings.ready_limit_s, max(BESIDE_S, left_s))}
-        return ready | ({"requests": own.requests} if own else {})
+        brief = {"measure_s": LOOK_S, "stable_limit_s": 0.0} if cell.id in self.looks else {}  # of open traffic
+        return ready | brief | ({"requests": own.requests} if own else {})
+
+    def look(self, cell: Cell) -> None:
+        """Its next trial is to show how a few requests end. Not where few are sent anyway, or their rate is searched for."""
+        own, few = self.sizes.get(cell.id), max(LOOK, pace.least(cell))
+        if own is not None and self.share is None and not parse(cell.traffic).is_peak and (own.requests > few or not own.few):
+            self.looks.add(cell.id)
+
+    def _own(self, cell: Cell) -> Size | None:
+        """How it is measured now."""
+        own = self.sizes.get(cell.id)
+        if own is None or cell.id not in self.looks:
+            return own
+        return replace(own, requests=min(own.requests, max(LOOK, pace.least(cell))), few=True)
 
     def assignment(self, cell: Cell) -> dict[str, Any]:
         """What its trial is given beside its settings: what the serial calls told, and how it is measured."""
         found: dict[str, Any] = {"at_work_s": self.at_work_s(cell)}
-        own, known = self.sizes.get(cell.id), self.pace
+        own, known = self._own(cell), self.pace
         if known is not None and known.is_slow and not cell.is_baseline:
             told = {"baseline_s": known.usual_s, "baseline_first_s": known.first_s, "baseline_slowest_s": known.slowest_s}
             found |= told

@@ -37,7 +37,7 @@ from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.judge.causes import LOST_THREADS
 from harness.records.answers import Requests
-from harness.records.outcomes import NOT_JUDGED, STUCK, Outcome
+from harness.records.outcomes import ANSWERED, NOT_JUDGED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import estimate, plan
@@ -50,6 +50,7 @@ from harness.trial.left import Ending, Left
 
 BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
+LOOKED = "each raised what every call without Celery does, so no more were sent (--fresh --go-on does)"
 MOVED = (
     "The serial calls gave other answers after a trial than before it: these depend on the time, or on what the trial changed "
     "(a file, a database)"
@@ -72,6 +73,7 @@ class ApplicationSource:
     sizing: Sizing  # how each pool is measured, settled by the serial calls
     rows: int  # that are sent: those, from the first on, that the serial calls came to
     fails: str = ""  # that every serial call raised, in words
+    raised: str = ""  # then: the name of the exception
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
@@ -91,7 +93,7 @@ class ApplicationSource:
 
     def goes_on_from(self, before: ApplicationSource) -> ApplicationSource:
         """With what answers are held against, as the serial calls of an earlier run of the same search settled it."""
-        names = ("check", "checked", "rows", "spoiler", "serial", "notes", "whole", "changes", "fails")
+        names = ("check", "checked", "rows", "spoiler", "serial", "notes", "whole", "changes", "fails", "raised")
         known = {name: getattr(before.sizing, name) for name in ("pace", "import_s", "beside_s")}
         return replace(self, **{name: getattr(before, name) for name in names}, sizing=replace(self.sizing, **known))
 
@@ -143,7 +145,8 @@ class ApplicationSource:
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
         if item.cell.is_baseline:
             return ""
-        if self.fails and not self.order.go_on and (pool := patience.fails_in(self._tried(records))):
+        tried, serial_kind = self._tried(records), "" if self.order.go_on else self.raised
+        if serial_kind and (pool := patience.fails_in(tried, serial_kind)):
             return f"{FAILS_ALONE}, without Celery and in {pool}: {self.fails}; --go-on runs it all the same"
         same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
         same = [] if Outcome.SKIPPED in self.order.retry else [one for one in same if one.trial < item.trial]
@@ -151,6 +154,8 @@ class ApplicationSource:
             return spared
         later = [one.cell for one in plan.missing(self._real(), _latest(records), frozenset()) if one != item]
         lacking = self.sizing.why_not(item.cell, later)
+        if patience.looks_first(serial_kind, tried):
+            self.sizing.look(item.cell)
         return f"{NOT_BOUGHT} {lacking}" if lacking else ""
 
     def _tried(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -172,6 +177,7 @@ class ApplicationSource:
         if left.cell.is_baseline:
             lines = results.serial_lines(left.result)
             self.sizing.pace, self.fails = pace.of(lines), results.all_raised(lines)
+            self.raised = results.kind(lines[-1]["error"]) if self.fails else ""
             self.take_reference(lines, left.ended, results.witnesses(left.result))
         requests = self._checked(left)
         if requests is not None and requests.wrong.any() and self._has_moved(left):
@@ -257,7 +263,16 @@ class ApplicationSource:
         decides = words.by_settings(record, limits, self.serial)
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         cut = [self.sizing.cut_short(record)]
-        said = [*filter(None, cut), told, *alike, *why, *compared, *([one_thread.said(self.one_thread)] if cell.plain else [])]
+        brief = [LOOKED] if cell.id in self.sizing.looks and patience.raises(record, self.raised) else []
+        said = [
+            *filter(None, cut),
+            told,
+            *alike,
+            *brief,
+            *why,
+            *compared,
+            *([one_thread.said(self.one_thread)] if cell.plain else []),
+        ]
         known = [*varied.said(self.facts.said, self.order.varied), *self._seen.late, *self.notes, *self.sizing.note(record)]
         notes = [*known, *self._patience(cell), *words.not_kept(cell, limits)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
@@ -291,7 +306,10 @@ class ApplicationSource:
         return [patience.told(self.serial, limit)] if shorter and self.serial is not None else []
 
     def unsettled(self, record: TrialRecord) -> bool:
-        """It made progress under the shorter limit, and was cut off by it."""
+        """It made progress under the shorter limit, and was cut off by it; or not all requests of a look raised alike."""
+        if record.cell_id in self.sizing.looks and record.outcome in (*ANSWERED, Outcome.WRONG, Outcome.ERRORS, Outcome.SLOW):
+            self.sizing.looks.discard(record.cell_id)
+            return not patience.raises(record, self.raised)
         again = self._seen.by == "limit" and not self.order.max_calls and record.outcome not in STUCK
         if again and self._limit_s(record.as_cell) < self.sizing.limit_s(record.as_cell):
             self.whole.add(record.cell_id)
@@ -307,7 +325,7 @@ class ApplicationSource:
         order = self.order
         return plan.key(
             cell, order.settings, app=order.app, task=order.task, rows=order.rows, queue=order.queue, check=order.check,
-            environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own), folder=str(order.folder),
+            environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own), folder=str(order.home),
             tolerance=order.tolerance,
         )  # fmt: skip
 

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
+from harness.applications import copied
+from harness.applications.copied import LIMIT_MIB, needs_app
+from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Limit, MeasureS, Pools, Tolerance, Traffic
@@ -53,6 +55,8 @@ def tune(
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
+    copy: Copy = False,
+    copy_limit_mib: CopyLimit = LIMIT_MIB,
     pools: Pools = "",
     concurrency: Concurrency = "",
     prefetch: Prefetch = "",
@@ -98,7 +102,7 @@ def tune(
             screen.replayed(console, each)
         return
     within = options.seconds("--budget", budget)
-    with contextlib.closing(PrintingScreen()) as printing:
+    with contextlib.closing(PrintingScreen()) as printing, contextlib.ExitStack() as stack:
         if app_:
             settings = options.settings(
                 measure_s=measure_s, requests=requests, limit_s=limit_s, warmup_limit_s=(limit_s or USUAL_LIMIT_S) / 2,
@@ -110,13 +114,17 @@ def tune(
                 settings=settings, out=out or Path("results/tune-app"), fresh=False, retry="invalid",
                 limit_s=limit_s,
             )  # fmt: skip
+            asked = stack.enter_context(copied.worked_in(asked, copy=copy, limit_mib=copy_limit_mib, say=printing.say))
             order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing)
         else:
+            needs_app(copy=copy)
             order = of_experiment(name, model, rows, select or [], out)
         order = replace(order, bounds=bounds, share=share, budget_s=within)
         answer = tuner.live(order, printing)
-    screen.tuned(console, answer)
-    told(ranking.advise(tuner.advised(order, answer), bounds), constraints.most_memory(bounds))
+    known = tuner.advised(order, answer)
+    advice = ranking.advise(known, bounds)
+    screen.tuned(console, tuner.as_advised(answer, advice[0], known) if advice else answer)
+    told(advice, constraints.most_memory(bounds))
 
 
 def of_experiment(name: str, model: Path | None, rows: Path | None, select: Sequence[str], out: Path | None) -> TuneOrder:

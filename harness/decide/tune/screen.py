@@ -6,12 +6,15 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.decide.tune.tune import Replay, TuneAnswer
+from harness.display import width_of, wrapped
 
 
 def tuned(console: Console, answer: TuneAnswer) -> None:
     """What the search did, and how much better the best is than the default."""
     share = f"{answer.measured} of {answer.grid} configurations measured ({answer.share:.0%})"
-    console.print(Text(f"{share}{f'; {answer.stopped}' if answer.stopped else ''}"), soft_wrap=True)
+    _say(console, f"{share}{f'; {answer.stopped}' if answer.stopped else ''}")
+    if answer.alike:  # the advice says so, and why
+        return
     gain = (
         f"{answer.gain:.2f} times the rows per second of the default"
         if answer.gain
@@ -19,14 +22,18 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
     )
     same = "the default itself is the best" if answer.best == answer.default else gain
     if not answer.answers:
-        console.print(Text(f"nothing that was measured ended ok; the default: {answer.default.id}", "bold red"), soft_wrap=True)
+        _say(console, f"nothing that was measured ended ok; the default: {answer.default.id}", "bold red")
         return
     word = "best" if answer.kept else "nothing is known to keep what you ask for; nearest"
     style = "bold green" if answer.kept else "bold red"
-    console.print(Text(f"{word}: {answer.best.id} ({same}, {answer.default.id})", style=style), soft_wrap=True)
+    _say(console, f"{word}: {answer.best.id} ({same}, {answer.default.id})", style)
 
 
 def replayed(console: Console, one: Replay) -> None:
     """How near a search came to the best of a recorded grid."""
     tuned(console, one.answer)
-    console.print(Text(f"{one.reached:.1%} of the exhaustive best, {one.exhaustive.id}", style="bold"), soft_wrap=True)
+    _say(console, f"{one.reached:.1%} of the exhaustive best, {one.exhaustive.id}", "bold")
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(wrapped(text, width_of(console), ""), style=style), soft_wrap=True)

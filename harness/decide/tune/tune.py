@@ -12,6 +12,7 @@ from typing import Protocol
 from harness.decide.advise import candidates, constraints
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.constraints import HANG_RATE, Bound
+from harness.decide.advise.ranking import Advice
 from harness.decide.tune import search
 from harness.decide.tune.search import NOTHING, Score, Search
 from harness.errors import BadInput
@@ -73,7 +74,7 @@ class TuneOrder:
 @dataclass(frozen=True, kw_only=True)
 class TuneAnswer:
     """What the search found. `gain`: rows a second over the default's, None where the default gave none; `answers`: whether
-    the best ended ok; `kept`: whether it is known to keep all bounds."""
+    the best ended ok; `kept`: whether it is known to keep all bounds; `alike`: no one is best, see `advise.ranking`."""
 
     best: Cell
     default: Cell
@@ -83,6 +84,7 @@ class TuneAnswer:
     gain: float | None
     answers: bool
     kept: bool
+    alike: bool = False
     cells: frozenset[str]  # that were measured
     closely: frozenset[str] = frozenset()  # of these, the ones that were measured with more requests, too
 
@@ -127,6 +129,18 @@ def advised(order: TuneOrder, answer: TuneAnswer) -> list[Candidate]:
             if one.id in answer.closely and not found[one.id].vetoed and (one.measured or one.vetoed):
                 found[one.id] = one
     return list(found.values())
+
+
+def as_advised(answer: TuneAnswer, advice: Advice, known: Sequence[Candidate]) -> TuneAnswer:
+    """With what is advised as the best: of those that cannot be told from the fastest, another one may need less memory.
+
+    `known`: what the advice rests on. If nothing is advised, the best is what came nearest, as the search has it.
+    """
+    if (shown := advice.shown) is None:
+        return answer
+    default = next((one for one in known if one.cell == answer.default and one.measured), None)
+    gain = shown.rows_per_s / default.rows_per_s if default and default.rows_per_s else None
+    return replace(answer, best=shown.cell, gain=gain, answers=True, kept=True, alike=not advice.best)
 
 
 def _finals(order: TuneOrder, requests: int, paces_per_s: Sequence[float]) -> TuneOrder:

@@ -65,6 +65,11 @@ def read(folder: Path) -> dict[tuple[str, str, str], Row]:
         return {}
 
 
+def kept(keys: Iterable[tuple[str, str, str]], known: Mapping[tuple[str, str, str], Row]) -> dict[tuple[str, str, str], Row]:
+    """The answers to these that are on record. What could not be said is asked again."""
+    return {key: known[key] for key in keys if key in known and known[key].verdict != CANNOT_SAY}
+
+
 def append(folder: Path, row: Row) -> None:
     """Write one row through to the disk. Raises CannotWrite."""
     path = folder / TABLE

@@ -5,7 +5,7 @@ How they are measured, a few at a time, is in `lanes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -20,7 +20,7 @@ from harness.run.opening import Opened
 from harness.studies.contracts import lanes, rows
 from harness.studies.contracts.catalogue import CONTRACTS
 from harness.studies.contracts.lanes import Task
-from harness.studies.contracts.rows import CANNOT_SAY, Row
+from harness.studies.contracts.rows import Row
 
 CONTROL_ENVIRONMENT = "celery"  # Celery alone, for tests
 BACKENDS = [name for name in environments.descriptions() if name != CONTROL_ENVIRONMENT]
@@ -82,13 +82,14 @@ def selected(names: Sequence[str], patterns: Sequence[str]) -> bool:
 
 
 def survey(order: SurveyOrder, say: Say, measured: Callable[[Row], None]) -> dict[tuple[str, str, str], Row]:
-    """Measure what is asked for and not yet known; all rows of the folder. Raises Interrupted with everything kept."""
+    """Measure what is asked for and not yet known; all rows of the folder. `measured` is told of each answer that is asked for,
+    of those on record first. Raises Interrupted with everything kept."""
     wanted = tasks(order)
     with opening.opened(order.folder, "survey", say, fresh=order.fresh, sight=False, stopping=STOPPING) as opened:
         known = rows.read(order.folder)
-        todo = [task for task in wanted if task.key not in known or known[task.key].verdict == CANNOT_SAY]
-        if len(todo) < len(wanted):
-            say(f"{len(wanted) - len(todo)} of {len(wanted)} answers are on record; --fresh measures them again")
+        kept = rows.kept((task.key for task in wanted), known)
+        todo = [task for task in wanted if task.key not in kept]
+        shown_again(kept.values(), len(wanted), say, measured)
         opened.folder.write_header(ended="", interrupted=opened.stopped.is_set())
         try:
             with closing(lanes.answers(todo, opened, say, jobs=order.jobs)) as found:
@@ -100,6 +101,14 @@ def survey(order: SurveyOrder, say: Say, measured: Callable[[Row], None]) -> dic
             known = arranged(known)
             write(opened, known, order.jobs)
     return known
+
+
+def shown_again(kept: Collection[Row], wanted: int, say: Say, shown: Callable[[Row], None]) -> None:
+    """What is on record is shown as it was when it was measured."""
+    if kept:
+        say(f"{len(kept)} of {wanted} answers are on record; --fresh measures them again")
+    for row in kept:
+        shown(row)
 
 
 def write(opened: Opened, known: dict[tuple[str, str, str], Row], jobs: int) -> None:

@@ -1,0 +1,78 @@
+"""The words of the pytest marker `harness_app`, read into an order of one pool."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.applications.probe import command
+from harness.applications.probe import order as orders
+from harness.applications.probe.order import ProbeOrder
+from harness.errors import BadInput
+from harness.experiment.experiment import Settings
+from harness.experiment.matrix import Cell
+from harness.run import options
+
+NEEDED = ("app", "task", "args")
+#: the other words, and what they are if nothing is said
+OTHERS: dict[str, Any] = {
+    "pool": "prefork", "concurrency": 2, "cwd": ".", "python": sys.executable, "env_file": "", "queue": "", "check": "",
+    "tolerance": 1e-3, "traffic": "closed-4",
+}  # fmt: skip
+#: what they may be, if not a text
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "args": ((list, str, Path), "a list or a file"), "concurrency": ((int,), "a number of executors"),
+    "tolerance": ((int, float), "a share"),
+    **dict.fromkeys(("cwd", "python", "env_file"), ((str, Path), "a path")),
+}  # fmt: skip
+
+
+def read(words: Mapping[str, Any], folder: Path, root: Path) -> tuple[ProbeOrder, Cell]:
+    """The order, and the cell that it is for. `folder`: the run's; paths are relative to `root`. Raises BadInput."""
+    settings = {name: value for name, value in words.items() if name in Settings.model_fields}
+    known = checked({name: value for name, value in words.items() if name not in settings})
+    order = command.read(
+        app=known["app"], task=known["task"], args=_rows(known["args"], root, folder), python=str(known["python"]),
+        env_file=root / known["env_file"] if known["env_file"] else None, cwd=root / known["cwd"], pools=known["pool"],
+        concurrency=str(known["concurrency"]), queue=known["queue"], check=known["check"], tolerance=known["tolerance"],
+        traffic=known["traffic"], fresh=False, retry="", out=folder, go_on=True,
+        settings=options.settings(**{"controls": False, **settings}),
+    )  # fmt: skip
+    real = [cell for cell in orders.cells(order) if not cell.is_baseline]
+    if len(real) != 1:
+        raise BadInput(
+            f"the marker harness_app describes {len(real)} cells, not one", remedy="name one pool and one concurrency"
+        )
+    return order, real[0]
+
+
+def checked(words: Mapping[str, Any]) -> dict[str, Any]:
+    """The words, with what is usual for the others. Raises BadInput."""
+    unknown, lacking = words.keys() - {*NEEDED, *OTHERS}, [name for name in NEEDED if name not in words]
+    if unknown or lacking:
+        told = f"knows no {', '.join(sorted(unknown))}" if unknown else f"needs {', '.join(lacking)}"
+        raise BadInput(f"the marker harness_app {told}", remedy=f"its words are {', '.join((*NEEDED, *OTHERS))}, or settings")
+    for name, value in words.items():
+        kinds, what = KINDS.get(name, ((str,), "a text"))
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise BadInput(
+                f"{name}={value!r} is not {what}", remedy='such as app="proj.tasks:app", args=[[1, 2]], concurrency=2'
+            )
+    return {**OTHERS, **words}
+
+
+def _rows(args: Any, root: Path, folder: Path) -> Path:
+    """The file of arguments: a marker may hold them itself. Raises BadInput."""
+    if isinstance(args, str | Path):
+        return root / args
+    try:
+        text = json.dumps(args)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"args cannot be written as JSON: {error}", remedy="texts, numbers, lists and objects can") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rows.json"
+    path.write_text(text)
+    return path

@@ -1,0 +1,151 @@
+"""A task that always raises is called a few times before that is said; one that raises sometimes is measured."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.exceptions import Reject
+
+from harness.applications.probe import pace, patience, results
+from harness.applications.probe.sizing import LOOK
+from harness.applications.probe.source import LOOKED, ApplicationSource
+from harness.records.outcomes import Outcome
+from harness.records.record import TrialRecord
+from harness.run.plan import Planned
+from harness.worker import heartbeat, serial
+from tests.plain_left import left_in
+from tests.test_application_source import ORDER, line, source
+from tests.test_store import record
+
+MINIMUM = 40  # measured calls, if nothing ends them before
+
+
+def calls(task: Callable[[int], Any], rows: int, folder: Path) -> list[dict[str, Any]]:
+    """The lines of the serial calls of this function, as a task of Celery's."""
+    heartbeat.open_in(str(folder))
+    app, file = Celery("raises", set_as_current=False), io.StringIO()
+    serial.measure(app, app.task(task, name="raises.task"), [[row] for row in range(rows)], 0.0, MINIMUM, 60.0, 0, file)
+    return [json.loads(line) for line in file.getvalue().splitlines()]
+
+
+def always(row: int) -> None:
+    raise ValueError(f"no price of {row}")
+
+
+@pytest.mark.parametrize(("rows", "made"), [(1, 20), (10, 20), (25, 50), (1000, 60)])
+def test_serial_calls_that_all_raise_alike_end_early_and_ask_each_row_before(rows: int, made: int, tmp_path: Path) -> None:
+    lines = calls(always, rows, tmp_path)
+    assert len(lines) == made
+    assert results.all_raised(lines).startswith(f"{made} of {made} serial calls raised")
+
+
+def test_serial_calls_of_which_one_does_not_raise_go_on(tmp_path: Path) -> None:
+    def sometimes(row: int, seen: list[int] = []) -> int:  # noqa: B006 - kept from call to call
+        seen.append(row)
+        if len(seen) != serial.ALIKE:
+            raise ValueError("no price")
+        return row
+
+    assert len(calls(sometimes, 1, tmp_path)) > MINIMUM
+
+
+def test_serial_calls_that_raise_different_exceptions_go_on(tmp_path: Path) -> None:
+    def by_row(row: int) -> None:
+        raise (KeyError if row else ValueError)("no price")
+
+    assert len(calls(by_row, 2, tmp_path)) > MINIMUM
+
+
+def test_what_a_task_raises_to_tell_its_worker_something_is_no_failure(tmp_path: Path) -> None:
+    def rejects(row: int) -> None:
+        raise Reject("later")
+
+    assert len(calls(rejects, 1, tmp_path)) > MINIMUM
+
+
+def after_failing_calls(tmp_path: Path, **order: Any) -> tuple[ApplicationSource, list[Planned]]:
+    """A source whose serial calls all raised ValueError, and its trials."""
+    one = source(replace(ORDER, **order))
+    first, *pools = one.planned()
+    failed = replace(left_in(tmp_path), cell=first.cell)
+    each = {**line(0, None, error="ValueError: no price"), "begin": 0, "end": 1, "phase": 0, "pid": 1, "tid": 1}
+    failed.result.parent.mkdir(exist_ok=True)
+    failed.result.write_text("".join(json.dumps({**each, "number": number}) + "\n" for number in range(20)))
+    one.read(failed)
+    return one, [item for item in pools if not item.skip]
+
+
+def of(item: Planned, **changes: Any) -> TrialRecord:
+    values = {
+        "outcome": Outcome.ERRORS,
+        "plan_key": item.key,
+        "requests": 20,
+        "errors": {"ValueError: no price": 20},
+        **changes,
+    }
+    return record(item.cell, **values)
+
+
+def test_a_pool_is_looked_at_first_and_that_is_its_trial_if_it_raises_alike(tmp_path: Path) -> None:
+    one, (pool, other, *_) = after_failing_calls(tmp_path)
+    assert one.spared(pool, []) == ""
+    assert one.sizing.settings(pool.cell)["requests"] == LOOK
+    assert one.sizing.assignment(pool.cell)["few"], "no warm-up is made, which would call it, too"
+    raised = one.revised(of(pool))
+    assert LOOKED in raised.reason
+    assert not one.unsettled(raised)
+    assert one.spared(other, [raised]).startswith("not run, for every call raised")
+
+
+@pytest.mark.parametrize(
+    "better",
+    [
+        {"outcome": Outcome.OK, "ok": 20, "errors": {}},
+        {"ok": 3, "errors": {"ValueError: no price": 17}},
+        {"errors": {"ConnectionError: reset": 20}},
+    ],
+)
+def test_a_pool_that_answers_or_raises_otherwise_is_measured_as_it_was_asked_for(
+    better: dict[str, Any], tmp_path: Path
+) -> None:
+    one, (pool, *_) = after_failing_calls(tmp_path)
+    one.spared(pool, [])
+    seen = one.revised(of(pool, **better))
+    assert LOOKED not in seen.reason
+    assert one.unsettled(seen), "it is run once more"
+    assert one.sizing.settings(pool.cell)["requests"] == ORDER.settings.requests
+    assert "few" not in one.sizing.assignment(pool.cell)
+    assert not one.unsettled(seen), "and only once"
+
+
+def test_once_a_pool_answered_the_others_are_measured_at_once(tmp_path: Path) -> None:
+    one, (pool, other, *_) = after_failing_calls(tmp_path)
+    assert one.spared(other, [of(pool, outcome=Outcome.OK, ok=20, errors={})]) == ""
+    assert one.sizing.settings(other.cell)["requests"] == ORDER.settings.requests
+
+
+def test_pools_that_raise_otherwise_say_nothing_of_those_that_were_not_tried(tmp_path: Path) -> None:
+    one, (pool, other, *_) = after_failing_calls(tmp_path)
+    assert one.spared(other, [of(pool, errors={"ConnectionError: reset": 20})]) == ""
+    assert one.spared(other, [of(pool, errors={results.PICKLED: 20})]), "a pickle's name is not known"
+
+
+def test_who_wants_all_of_it_gets_all_of_it(tmp_path: Path) -> None:
+    one, (pool, *_) = after_failing_calls(tmp_path, go_on=True)
+    assert one.spared(pool, [of(pool)]) == ""
+    assert one.sizing.settings(pool.cell)["requests"] == ORDER.settings.requests
+
+
+def test_a_task_whose_calls_take_long_is_sent_few_requests_anyway(tmp_path: Path) -> None:
+    one, (pool, *_) = after_failing_calls(tmp_path)
+    one.sizing.pace = pace.Pace(calls=2, usual_s=30.0, first_s=30.0, slowest_s=30.0, cores=1.0)
+    one.spared(pool, [])
+    assert pool.cell.id not in one.sizing.looks
+    assert patience.raises(of(pool), "ValueError")
