@@ -198,7 +198,8 @@ class Sizing:
         seconds = settings.measure_s + settings.stable_limit_s
         each_s = [pace.round_s(self.pace, cell, self.usable) / pace.at_once(cell) for cell in cells]
         count = sum(calls.expected(one, seconds, settings.requests) for one in each_s)
-        return f"{len(cells)} trials call the task about {count:,} times in all; --max-calls bounds that"
+        often = f"{len(cells)} trials call the task about {count:,} times in all"
+        return often if self.order.grid else f"{often}; --max-calls bounds that"  # a search has no such option
 
     def note(self, record: TrialRecord) -> list[str]:
         """What is to be known of how it was measured; of serial calls none of which came back, what gives them more time."""
