@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from harness.applications.contracts import measures
+from harness.applications.contracts import measures, survey
 from harness.applications.contracts.measures import (
     CONTRACTS,
     killed_verdict,
@@ -16,7 +17,10 @@ from harness.applications.contracts.measures import (
     worker_verdict,
 )
 from harness.applications.contracts.stand import limited
+from harness.records.store import RunFolder
+from harness.studies.contracts import rows
 from harness.studies.contracts.bench import CannotSay
+from tests.test_contracts import row
 
 ANSWERED, BACK, LEFT, LOST = "answered", "back in the queue", "left unacknowledged", "lost (state PENDING)"
 ERROR, TWICE = "raised WorkerLostError", "answered, begun 2 times"
@@ -80,3 +84,17 @@ def test_a_burst_is_some_seconds_of_work_whatever_a_call_takes() -> None:
         count = measures.size(usual_s)
         assert measures.LEAST <= count <= measures.MOST
         assert count in (measures.LEAST, measures.MOST) or count * usual_s == pytest.approx(measures.LASTS_S, rel=0.05)
+
+
+def test_answers_of_other_code_are_set_aside_and_not_shown_as_those_of_this_one(tmp_path: Path) -> None:
+    folder, said = RunFolder(tmp_path), list[str]()
+    assert survey.on_record(folder, "old", said.append) == {}
+    rows.append(tmp_path, kept := row())
+    assert survey.on_record(folder, "old", said.append) == {kept.key: kept}
+    assert said == []
+    assert survey.on_record(folder, "new", said.append) == {}
+    assert said[0].startswith("the answers on record are of other code, rows or variables: set aside")
+    assert rows.read(tmp_path) == {}
+    assert rows.from_text((tmp_path / survey.BEFORE).read_text()) == {kept.key: kept}
+    assert survey.on_record(folder, "new", said.append) == {}
+    assert len(said) == 1

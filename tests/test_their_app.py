@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from celery import Celery
+from celery import Celery, _state
 
 from harness.applications.probe.learn import remedy_of
 from harness.worker import their_app
@@ -95,3 +95,19 @@ def test_an_application_that_exits_when_it_is_imported_is_told_with_its_line(
         their_app.found("exits:app")
     assert str(raised.value) == said
     assert "__main__" in remedy_of(f"ImportError: {said}", "exits:app", Path("python"), tmp_path)
+
+
+def test_modules_that_the_workers_line_includes_are_imported_before_a_task_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "included_shop.py").write_text(
+        "from celery import Celery\napp = Celery('included_shop', set_as_current=False)\n"
+    )
+    (tmp_path / "included_more.py").write_text(
+        "from included_shop import app\n\n@app.task(name='more.price', shared=False)\ndef price(): ...\n"
+    )
+    monkeypatch.setattr(_state._tls, "current_app", None)  # as it was, in the end
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CELERY_WORKER_INCLUDE", "included_more")
+    assert their_app.called(their_app.found("included_shop:app"), "more.price").name == "more.price"

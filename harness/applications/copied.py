@@ -69,12 +69,12 @@ def copied(order: ProbeOrder, limit_mib: int, say: Callable[[str], None]) -> Ite
     with tempfile.TemporaryDirectory(prefix="harness-copy-", ignore_cleanup_errors=True) as place:
         target = Path(place).resolve() / (home.name or "root")
         _room(target.parent, known.bytes)
+        for line in said(order, known, target):
+            say(line)
         try:
             marks = carry_over(home, target, known)
         except OSError as error:
             raise CannotWrite(f"--copy: {error.filename or target}: {error.strerror}", remedy=NO_ROOM) from error
-        for line in said(order, known, target):
-            say(line)
         try:
             yield replace(order, folder=target, origin=order.folder)
         finally:

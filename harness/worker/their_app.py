@@ -9,7 +9,7 @@ import re
 import sys
 import traceback
 
-from harness.worker import in_process
+from harness.worker import in_process, own_variables
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
@@ -59,6 +59,8 @@ def _found(name):
         raise LookupError(misnamed(name) or "%r is no Celery application, but a %s" % (name, type(app).__name__))
     app.set_current()
     app.loader.import_default_modules()
+    for module in filter(None, os.environ.get(own_variables.INCLUDE, "").split(",")):
+        app.loader.import_module(module)  # a worker does so, too
     app.finalize()
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from harness.studies.contracts.rows import NOT_APPLICABLE, Row
 from harness.studies.contracts.survey import STOPPING, selected, shown_again
 from harness.trial import supervisor
 
+OF, BEFORE = "contracts-of.json", "contracts-before.csv"
 PREFACE = """\
 Made by `harness contracts --app`: every word was seen with a real worker of your application with one executor. A burst of
 requests, some seconds of work, was sent to each; what was done met one of them, and the fates of all were counted. A call
@@ -62,7 +64,7 @@ def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], scre
     source = ask.known[-1]
     usual_s, longest_s = pace(order.out)
     with opening.opened(order.out, "survey", screen.say, sight=False, stopping=STOPPING) as opened:
-        known = rows.read(order.out)
+        known = on_record(opened.folder, source.planned()[0].key, screen.say)
         wanted = [Task(cell=cell, contract=one) for cell in possible for one in chosen]
         kept = rows.kept((task.key for task in wanted), known)
         todo = [task for task in wanted if task.key not in kept]
@@ -78,6 +80,21 @@ def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], scre
                     measured(row)
         finally:
             _write(opened, known, usual_s)
+    return known
+
+
+def on_record(folder: RunFolder, key: str, say: Callable[[str], None]) -> dict[tuple[str, str, str], Row]:
+    """The answers of the folder, if they are of this application as it is now; those of another one are set aside.
+
+    `key`: of its serial calls, see `plan.key`: of its source, rows, variables and environment.
+    """
+    known = rows.read(folder.path)
+    if known and folder.read_json(OF).get("key") != key:
+        folder.replace(BEFORE, rows.table(known.values()))
+        say(f"the answers on record are of other code, rows or variables: set aside in {folder.path / BEFORE}")
+        known = {}
+        folder.replace(rows.TABLE, rows.table(()))
+    folder.replace(OF, json.dumps({"key": key}) + "\n")
     return known
 
 

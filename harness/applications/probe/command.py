@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +16,11 @@ from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB
 from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task
 from harness.applications.probe import order as orders
+from harness.applications.probe import pasted, worker_line
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.order import DEFAULT_REQUESTS
 from harness.applications.probe.pace import LEAST_LIMIT_S
+from harness.applications.probe.worker_line import WorkerLine
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
@@ -29,7 +32,11 @@ from harness.terminal import console
 Pools = Annotated[
     str, typer.Option(help="Pools to try, comma-separated: prefork,threads. Default: all that the application can have.")
 ]
-Concurrency = Annotated[str, typer.Option(help="Number of executors: 2, or several to try, 1,2,4.")]
+Concurrency = Annotated[str, typer.Option(help="Number of executors: 2, or several to try, 1,2,4. Default: 2.")]
+Worker = Annotated[
+    str,
+    typer.Option(help="Your worker's own line, in quotation marks: its application, pool, options and variables are taken."),
+]
 Tolerance = Annotated[float, typer.Option(min=0, help="How far a number may be from that of the serial calls: 0.001 is 0.1 %.")]
 Traffic = Annotated[
     str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")
@@ -71,6 +78,7 @@ def read(
     go_on: bool = False,
     max_calls: int | None = None,
     curve: bool = False,
+    line: WorkerLine | None = None,
 ) -> orders.ProbeOrder:
     """Read and check all of it. Raises BadInput."""
     if not cwd.is_dir():
@@ -78,7 +86,8 @@ def read(
             f"--cwd {cwd}: there is no such folder", remedy="name the folder from which the application's worker is started"
         )
     interpreter = orders.interpreter(python)
-    chosen = tuple(filter(None, pools.split(","))) or (tuple(POOLS) if budget_s is None else orders.MOST_FIRST)
+    every = tuple(POOLS) if budget_s is None else orders.MOST_FIRST
+    chosen = tuple(filter(None, pools.split(","))) or (pasted.first(every, line) if line else every)
     for pool in chosen:
         if pool not in POOLS:
             raise BadInput(f"--pools: there is no pool {pool!r}", remedy=f"choose from {', '.join(POOLS)}")
@@ -93,19 +102,20 @@ def read(
     if curve and max_calls is not None:
         raise BadInput("--curve adds trials, and --max-calls counts them beforehand", remedy="give one of them")
     places.home().mkdir(parents=True, exist_ok=True)
-    own = orders.own_variables(env_file)
+    own = {**orders.own_variables(env_file), **(line.variables if line else {})}
     return orders.ProbeOrder(
         app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
-        go_on=go_on, max_calls=max_calls, curve=curve, args=args,
+        go_on=go_on, max_calls=max_calls, curve=curve, args=args, line=line,
     )  # fmt: skip
 
 
 def probe(
-    app_: App,
     task: Task,
+    app_: App = "",
+    worker: Worker = "",
     args: Args = None,
     python: Python = "python",
     env_file: EnvFile = None,
@@ -113,7 +123,7 @@ def probe(
     copy: Copy = False,
     copy_limit_mib: CopyLimit = LIMIT_MIB,
     pools: Pools = "",
-    concurrency: Concurrency = "2",
+    concurrency: Concurrency = "",
     queue: Queue = "",
     check: Check = "",
     tolerance: Tolerance = RTOL,
@@ -127,7 +137,7 @@ def probe(
         float, typer.Option(min=0, help="How long a proved hang is watched before it is recorded, in seconds.")
     ] = 15.0,
     noise_limit: NoiseLimit = None,
-    traffic: Traffic = "closed-4",
+    traffic: Traffic = "",
     max_calls: Annotated[
         int | None, typer.Option(min=1, help="How often the task is called at the most, by all trials together.")
     ] = None,
@@ -153,9 +163,13 @@ def probe(
         limit_s=limit_s or LEAST_LIMIT_S, warmup_limit_s=(limit_s or LEAST_LIMIT_S) / 2,
         stable_limit_s=stable_limit_s, noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1, controls=False,
     )  # fmt: skip
+    line = worker_line.parse(worker) if worker else None
+    given = pasted.Given(app=app_, python=python, cwd=cwd, pools=pools, concurrency=concurrency, traffic=traffic)
+    asked = (pasted.completed(given, line, os.cpu_count() or 1) if line else given).whole
     order = read(
-        app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
-        queue=queue, check=check, tolerance=tolerance, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
+        app=asked.app, task=task, args=args, python=asked.python, env_file=env_file, cwd=asked.cwd, pools=pools,
+        concurrency=asked.concurrency, queue=queue, check=check, tolerance=tolerance, traffic=asked.traffic,
+        settings=settings, out=out, fresh=fresh, retry=retry, line=line,
         requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget), go_on=go_on,
         max_calls=max_calls, curve=curve,
     )  # fmt: skip
@@ -163,6 +177,8 @@ def probe(
         contextlib.closing(PrintingScreen(wide=wide)) as screen,
         copied.worked_in(order, copy=copy, limit_mib=copy_limit_mib, say=screen.say) as order,
     ):
+        for each in pasted.said(line, given, asked) if line else ():
+            screen.say(each)
         if first_look and (told := first.look(order.app, order.python, order.folder, order.variables)):
             screen.say(f"check: {told['answer']}")
             order = replace(order, first_look=told)

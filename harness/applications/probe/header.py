@@ -11,7 +11,9 @@ from typing import Any
 
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
+from harness.applications.probe.worker_line import CALLED, variable
 from harness.experiment.matrix import OWN_APP
+from harness.texts import SECRET_NAMES, without_secrets
 from harness.trial.application import Application
 
 APPLICATION = "application"  # of run.json
@@ -33,10 +35,20 @@ def of(
             "rows_digest": digest(order.rows), "tolerance": order.tolerance, "check": order.check,
             "from_here": from_here(order), "celery": list(application.celery), "consumed": application.queue_name,
             "said": facts.said, "told": known["told"], "limits": asdict(application.limits), "varied": list(order.varied),
-            "copied": order.origin is not None,
+            "copied": order.origin is not None, "worker": _pasted(order),
             "budget_s": order.budget_s, **found,
         },
     }  # fmt: skip
+
+
+def _pasted(order: ProbeOrder) -> dict[str, Any]:
+    """What of a pasted line holds in each pool; what its variables call a secret is not kept. --queue wins over its queues."""
+    if (line := order.line) is None:
+        return {}
+    arguments = (line.without("--queues") if order.queue else line).arguments
+    called = {variable(name): value for name, value in line.options.items() if name in CALLED}
+    shown = {name: "***" if SECRET_NAMES.search(name) else without_secrets(value) for name, value in line.assigned.items()}
+    return {"arguments": arguments, "variables": {**shown, **called}}
 
 
 def from_here(order: ProbeOrder) -> dict[str, str]:

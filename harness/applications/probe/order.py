@@ -14,6 +14,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from harness.applications.probe.checks import RTOL
+from harness.applications.probe.worker_line import WorkerLine
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
@@ -71,6 +72,7 @@ class ProbeOrder:
     go_on: bool = False  # run the pools though every serial call raised
     curve: bool = False  # measure the fastest pool with other numbers of executors, too
     first_look: Mapping[str, Any] = field(default_factory=dict)  # what `check` said, see `check.screen.as_json`
+    line: WorkerLine | None = None  # the worker's own, as it was pasted
     origin: Path | None = None  # the user's own folder, if `folder` is a copy of it
 
     @property

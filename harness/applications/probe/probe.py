@@ -26,6 +26,7 @@ from harness.run import workflow
 from harness.run.source import Desk, Terms
 from harness.texts import few, hide
 from harness.trial.application import Application
+from harness.worker import own_variables
 
 FEWEST_WITNESSES = 2  # with other hash seeds each; more, if the busiest cell runs more requests at once
 OUTSIDE = (
@@ -99,6 +100,11 @@ def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> Facts:
         desk.say(OUTSIDE)
     for line in varied.said(found.said, order.varied):
         desk.say(f"settings: {line}")
+    if order.line and order.line.options and found.celery < own_variables.FIRST:
+        lost = " ".join(order.line.arguments)
+        desk.say(
+            f"worker line: Celery {found.told['celery']} reads options from the line alone, so these do not hold here: {lost}"
+        )
     desk.say(calls.announced(order.max_calls, search=bool(order.grid)))
     return found
 

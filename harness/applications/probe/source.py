@@ -50,7 +50,7 @@ from harness.trial.left import Ending, Left
 
 BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
-LOOKED = "each raised what every call without Celery does, so no more were sent (--fresh --go-on does)"
+LOOKED = "each raised what every call without Celery does, so no more were sent"
 MOVED = (
     "The serial calls gave other answers after a trial than before it: these depend on the time, or on what the trial changed "
     "(a file, a database)"
@@ -147,7 +147,8 @@ class ApplicationSource:
             return ""
         tried, serial_kind = self._tried(records), "" if self.order.go_on else self.raised
         if serial_kind and (pool := patience.fails_in(tried, serial_kind)):
-            return f"{FAILS_ALONE}, without Celery and in {pool}: {self.fails}; --go-on runs it all the same"
+            said = f"{FAILS_ALONE}, without Celery and in {pool}: {self.fails}"
+            return said if self.order.grid else f"{said}; --go-on runs it all the same"  # a search has no such option
         same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
         same = [] if Outcome.SKIPPED in self.order.retry else [one for one in same if one.trial < item.trial]
         if spared := patience.spared(self.serial, same):
@@ -263,7 +264,11 @@ class ApplicationSource:
         decides = words.by_settings(record, limits, self.serial)
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         cut = [self.sizing.cut_short(record)]
-        brief = [LOOKED] if cell.id in self.sizing.looks and patience.raises(record, self.raised) else []
+        brief = (
+            [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")]
+            if cell.id in self.sizing.looks and patience.raises(record, self.raised)
+            else []
+        )
         said = [
             *filter(None, cut),
             told,

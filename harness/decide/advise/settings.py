@@ -101,10 +101,11 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     pool = pool_arguments(cell, tuple(application.get("celery", ())))
     variables = {**(application.get("one_thread", {}) if cell.plain else {}), **variables_of(cell.variables)}
     change = "the command line below needs no change of the application"
-    arguments = [*pool, *varied_arguments(cell, application.get("varied", ())), *queues]
+    pasted = application.get("worker") or {}
+    arguments = [*pool, *varied_arguments(cell, application.get("varied", ())), *pasted.get("arguments", ()), *queues]
     return Setup(
         command=(*celery, "--app", application["app"], "worker", *arguments, "--loglevel", "WARNING", "--without-mingle"),
-        environment=variables, celery={}, code="",
+        environment={**pasted.get("variables", {}), **variables}, celery={}, code="",
         change=f"{change}; its native libraries are given one thread each" if cell.plain and variables else change,
         folder=application.get("folder", ""), env_file=application.get("env_file", ""),
         title=f"Celery worker of {application['app']}",

@@ -20,6 +20,7 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
         if answer.gain
         else "the default has no figures to compare with"
     )
+    gain = "with no more memory as fast, as far as the data show, as the default" if answer.as_fast else gain
     same = "the default itself is the best" if answer.best == answer.default else gain
     if not answer.answers:
         _say(console, f"nothing that was measured ended ok; the default: {answer.default.id}", "bold red")

@@ -74,7 +74,8 @@ class TuneOrder:
 @dataclass(frozen=True, kw_only=True)
 class TuneAnswer:
     """What the search found. `gain`: rows a second over the default's, None where the default gave none; `answers`: whether
-    the best ended ok; `kept`: whether it is known to keep all bounds; `alike`: no one is best, see `advise.ranking`."""
+    the best ended ok; `kept`: whether it is known to keep all bounds; `alike`: no one is best, see `advise.ranking`;
+    `as_fast`: the default cannot be told from the best, which needs no more memory."""
 
     best: Cell
     default: Cell
@@ -85,6 +86,7 @@ class TuneAnswer:
     answers: bool
     kept: bool
     alike: bool = False
+    as_fast: bool = False
     cells: frozenset[str]  # that were measured
     closely: frozenset[str] = frozenset()  # of these, the ones that were measured with more requests, too
 
@@ -140,7 +142,8 @@ def as_advised(answer: TuneAnswer, advice: Advice, known: Sequence[Candidate]) -
         return answer
     default = next((one for one in known if one.cell == answer.default and one.measured), None)
     gain = shown.rows_per_s / default.rows_per_s if default and default.rows_per_s else None
-    return replace(answer, best=shown.cell, gain=gain, answers=True, kept=True, alike=not advice.best)
+    as_fast = shown.cell != answer.default and any(one.cell == answer.default for one in advice.best)
+    return replace(answer, best=shown.cell, gain=gain, answers=True, kept=True, alike=not advice.best, as_fast=as_fast)
 
 
 def _finals(order: TuneOrder, requests: int, paces_per_s: Sequence[float]) -> TuneOrder:

@@ -1,0 +1,75 @@
+"""What a pasted worker's line puts in the place of the options that were not given. Pure, but for `~`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.applications.probe.worker_line import WorkerLine
+from harness.errors import BadInput
+from harness.experiment.pools import POOLS
+
+PYTHON, CONCURRENCY, TRAFFIC = "python", "2", "closed-4"  # if neither an option nor a line says otherwise
+
+MANY = 8  # processes: more of them may be too many for a machine on which so many greenlets are none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """Options of the verb, as they were given; '' if they were not. `python` and `cwd`: as typer has them then."""
+
+    app: str = ""
+    python: str = PYTHON
+    cwd: Path = Path()
+    pools: str = ""
+    concurrency: str = ""
+    traffic: str = ""
+
+    @property
+    def whole(self) -> Given:
+        """With what is usual. Raises BadInput if no application is named."""
+        if not self.app:
+            raise BadInput(
+                "no application is named", remedy="--app proj.tasks:app, or your worker's own line: --worker 'celery …'"
+            )
+        return replace(self, concurrency=self.concurrency or CONCURRENCY, traffic=self.traffic or TRAFFIC)
+
+
+def completed(given: Given, line: WorkerLine, cores: int) -> Given:
+    """The options, and what the line says beside them; `cores`: of this machine, which Celery starts as many executors as."""
+    cwd = Path(line.folder).expanduser() if line.folder and given.cwd == Path() else given.cwd
+    python = given.python if given.python != PYTHON or not line.python else line.python
+    if python is line.python and "/" in python:
+        python = str(Path(cwd, Path(python).expanduser()))
+    count = given.concurrency or str(line.concurrency or cores)
+    most = max((int(each) for each in count.split(",") if each.isdigit()), default=0)
+    return replace(
+        given, app=given.app or line.app, python=python, cwd=cwd, concurrency=count,
+        traffic=given.traffic or f"closed-{max(4, most)}",
+    )  # fmt: skip
+
+
+def first(pools: tuple[str, ...], line: WorkerLine) -> tuple[str, ...]:
+    """All pools, the line's before the others."""
+    return tuple(sorted(pools, key=lambda pool: pool != line.pool))
+
+
+def said(line: WorkerLine, given: Given, whole: Given) -> list[str]:
+    """What became of the line; `given`: the options as they were, `whole`: as they are."""
+    count = f"{whole.concurrency} executors" if whole.concurrency != "1" else "1 executor"
+    why = "" if line.concurrency or given.concurrency else ", as many as this machine has cores"
+    pools = "" if given.pools else f"{line.pool} first and the other pools beside it, " if line.pool else "all pools, "
+    lines = [f"worker line: {whole.app}, {pools}{count}{why}; requests are sent as {whole.traffic}"]
+    if line.arguments:
+        lines.append(f"worker line: kept in each pool: {' '.join(line.arguments)}")
+    if line.assigned:
+        lines.append(f"worker line: variables of it: {', '.join(line.assigned)}")
+    unfilled = [name for name, value in line.assigned.items() if "$" in value]
+    lines += [f"worker line: {name} holds a $, which no shell fills in here: it is taken as it stands" for name in unfilled]
+    lines += [f"worker line: {each}" for each in line.left_out]
+    greenlets = not given.pools and line.pool in POOLS and POOLS[line.pool].executors != "processes"
+    if greenlets and whole.concurrency.isdigit() and int(whole.concurrency) > MANY:
+        lines.append(
+            f"worker line: prefork gets {whole.concurrency} processes, each with memory of its own: --pools leaves it out"
+        )
+    return lines

@@ -1,0 +1,313 @@
+"""A worker's own line, pasted: what is taken over, what is left out, and what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.applications.probe import command, header, pasted, worker_line
+from harness.applications.probe.pasted import Given
+from harness.applications.probe.worker_line import FLAGS, VALUED, WorkerLine, parse
+from harness.decide.advise import settings
+from harness.errors import BadInput
+from harness.experiment.experiment import Settings
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.experiment.pools import POOLS
+from harness.worker import own_variables
+from tests.test_application_source import ORDER
+
+APP = Celery("pasted", set_as_current=False)  # for Celery's own command
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "celery -A proj worker --pool gevent -c 50",
+        "celery --app proj worker -P gevent --concurrency 50",
+        "celery --app=proj worker --pool=gevent --concurrency=50",
+        "celery worker -A proj -Pgevent -c50",
+        "celery -Aproj worker -c50 -Pgevent",
+        "  celery   -A 'proj' worker\t--pool \"gevent\" -c 50\n",
+        "celery -A proj worker \\\n    --pool gevent \\\n    -c 50",
+        "$ celery -A proj worker --pool gevent -c 50 &",
+        "exec celery -A proj worker --pool gevent -c 50",
+        "nohup celery -A proj worker --pool gevent -c 50 &",
+        "ExecStart=/usr/bin/env celery -A proj worker --pool gevent -c 50",
+        "celery -A proj worker -c 2 --pool gevent -c 50",
+        "celery -q -C --skip-checks -A proj worker --without-mingle --pool gevent -c 50",
+    ],
+)
+def test_the_same_worker_is_read_however_it_is_spelt(text: str) -> None:
+    assert parse(text) == WorkerLine(app="proj", pool="gevent", concurrency=50)
+
+
+@pytest.mark.parametrize(
+    ("text", "python", "folder"),
+    [
+        ("celery -A p worker", "", ""),
+        ("/srv/venv/bin/celery -A p worker", "/srv/venv/bin/python", ""),
+        ("venv/bin/celery -A p worker", "venv/bin/python", ""),
+        ("python -m celery -A p worker", "python", ""),
+        ("/srv/venv/bin/python3.11 -m celery -A p worker", "/srv/venv/bin/python3.11", ""),
+        ("pypy3 -m celery -A p worker", "pypy3", ""),
+        ("cd /srv/p && celery -A p worker", "", "/srv/p"),
+        ("cd /srv && cd p && venv/bin/celery -A p worker", "/srv/p/venv/bin/python", "/srv/p"),
+        ("source /srv/venv/bin/activate && celery -A p worker", "/srv/venv/bin/python", ""),
+        ("cd /srv/p && . venv/bin/activate && python -m celery -A p worker", "/srv/p/venv/bin/python", "/srv/p"),
+        ("celery -A p --workdir /srv/p worker", "", "/srv/p"),
+        ("ExecStart=-/srv/venv/bin/celery -A p worker", "/srv/venv/bin/python", ""),
+        ("ExecStart = @/srv/venv/bin/celery -A p worker", "/srv/venv/bin/python", ""),
+    ],
+)
+def test_the_interpreter_is_that_beside_the_program_and_the_folder_that_of_the_line(
+    text: str, python: str, folder: str
+) -> None:
+    found = parse(text)
+    assert (found.python, found.folder) == (python, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "pool", "left_out"),
+    [
+        ("", "prefork", ""),
+        ("-P prefork", "prefork", ""),
+        ("-P processes", "prefork", ""),
+        ("-P threads", "threads", ""),
+        ("-P eventlet", "eventlet", ""),
+        ("-P solo", "solo", ""),
+        ("--pool-start-method spawn", "prefork-spawn", ""),
+        ("--pool prefork --pool-start-method=fork", "prefork", ""),
+        ("--pool-start-method forkserver", "prefork", "--pool-start-method forkserver is left out"),
+        ("--pool custom", "", "--pool custom is left out"),
+        ("--pool proj.pools:Mine", "", "--pool proj.pools:Mine is left out"),
+    ],
+)
+def test_pools_are_called_as_we_call_them(text: str, pool: str, left_out: str) -> None:
+    found = parse(f"celery -A p worker {text}")
+    assert found.pool == pool
+    assert [each.startswith(left_out) for each in found.left_out] == ([True] if left_out else [])
+
+
+def test_variables_in_front_are_taken_with_their_quotation_marks() -> None:
+    found = parse("export A=1 B='two words' && OMP_NUM_THREADS=1 URL='redis://x/0?a=b' EMPTY= env C=3 celery -A p worker")
+    assert found.assigned == {
+        "A": "1", "B": "two words", "OMP_NUM_THREADS": "1", "URL": "redis://x/0?a=b", "EMPTY": "", "C": "3"
+    }  # fmt: skip
+
+
+KEPT = (
+    "--prefetch-multiplier 1 --max-tasks-per-child 100 --max-memory-per-child 200000 --time-limit 300 --soft-time-limit 240.5 "
+    "--queues a,b --exclude-queues c --include proj.more --optimization fair --task-events --without-gossip "
+    "--without-heartbeat --heartbeat-interval 5 --disable-prefetch"
+)
+
+
+def test_what_is_kept_is_what_celery_reads_from_the_variables() -> None:
+    """By Celery itself: its own command, given the variables, has the options as if they stood on the line."""
+    from celery.bin.celery import celery
+    from celery.bin.worker import worker
+
+    def options(words: list[str], variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        monkeypatch.setattr(worker, "callback", lambda **given: seen.update(given))
+        done = CliRunner().invoke(
+            celery, ["-A", "tests.test_worker_line:APP", "worker", *words], env=variables, auto_envvar_prefix="CELERY"
+        )
+        assert done.exception is None, done.output
+        return {name: value for name, value in seen.items() if name not in ("hostname", "pool")}
+
+    found = parse(f"celery -A p worker {KEPT}")
+    assert found.arguments == KEPT.split()
+    assert found.left_out == ()
+    with pytest.MonkeyPatch.context() as patch:
+        said, plain, nothing = (
+            options(words, given, patch) for words, given in ((found.arguments, {}), ([], found.variables), ([], {}))
+        )
+    assert plain == said
+    assert sum(said[name] != nothing[name] for name in said) == len(found.options)
+
+
+def test_old_spellings_are_known() -> None:
+    found = parse("celery worker -A p --maxtasksperchild=7 --maxmemperchild 100 --events --discard --schedule x")
+    assert found.options == {"--max-tasks-per-child": "7", "--max-memory-per-child": "100", "--task-events": ""}
+    assert len(found.left_out) == 2
+
+
+def test_what_cannot_hold_in_a_trial_is_named_with_its_reason() -> None:
+    found = parse(
+        "celery -b redis://:secret@mq/0 --result-backend redis://:secret@mq/1 -A p worker -BED -l INFO -f w.log "
+        "--pidfile=/run/%n.pid -n w1@%h -S state --purge --scheduler x:Y -s beat.db --uid 7 --gid 8 --umask 022 --executable x "
+        "--autoscale=10,3"
+    )
+    assert found.options == {"--task-events": ""}
+    assert found.concurrency == 10, "the most that it scales to"
+    said = "\n".join(found.left_out)
+    for name in (
+        "broker", "result-backend", "beat", "detach", "loglevel INFO", "logfile w.log", "pidfile /run/%n.pid", "hostname w1@%h",
+        "statedb state", "purge", "scheduler x:Y", "schedule-filename beat.db", "uid 7", "gid 8", "umask 022", "executable x",
+        "autoscale 10,3",
+    ):  # fmt: skip
+        assert f"--{name} is left out: " in said
+    assert "secret" not in said
+
+
+def test_every_option_of_this_celerys_worker_is_known() -> None:
+    from celery.bin.celery import celery
+    from celery.bin.worker import worker
+
+    names = {name for one in (*celery.params, *worker.params) for name in one.opts} - {"--version"}
+    assert names <= worker_line.SPELT.keys()
+    flags = {name for one in (*celery.params, *worker.params) if one.is_flag or one.name == "beat" for name in one.opts}  # type: ignore[attr-defined]
+    assert {name for name in names if worker_line.SPELT[name] in FLAGS} == flags - {"--version"}
+
+
+def test_no_option_is_silently_neither_kept_nor_left_out() -> None:
+    own = {"--app", "--workdir", "--concurrency", "--pool", "--pool-start-method", "--autoscale"}
+    for name in sorted({*VALUED, *FLAGS} - own):
+        value = " 1" if name in VALUED else ""
+        found = parse(f"celery -A p worker {name}{value}")
+        assert (name in found.options) + bool(found.left_out) + (name in worker_line.OF_NO_MATTER) == 1, name
+    left_out = {worker_line.variable(name) for name in own} & own_variables.LEFT_OUT.keys()
+    assert left_out == {f"CELERY_WORKER_{name}" for name in ("CONCURRENCY", "POOL", "POOL_START_METHOD", "AUTOSCALE")}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no command line"),
+        ("   ", "there is no command line"),
+        ("celery -A 'p worker", "quotation mark is not closed"),
+        ("gunicorn proj.wsgi", "does not begin with celery, but with 'gunicorn'"),
+        ("python manage.py celery worker", "does not begin with celery, but with 'python'"),
+        ("OMP_NUM_THREADS=1", "does not begin with celery, but with 'nothing'"),
+        ("celery -A p", "names no verb of celery"),
+        ("celery -A p beat", "calls celery beat"),
+        ("celery multi start w1 -A p", "calls celery multi start w1"),
+        ("celery -A p worker --pool", "--pool lacks its value"),
+        ("celery -A p worker --frob 3", "--frob is no option of celery worker"),
+        ("celery -A p worker --beat=yes", "--beat takes no value"),
+        ("celery -A p worker -c many", "-c 'many' is no number"),
+        ("celery -A p worker -c 0", "'0' is no number of executors"),
+        ("celery -A p worker -c 2.5", "'2.5' is no number of executors"),
+        ("celery -A p worker --prefetch-multiplier=x", "--prefetch-multiplier 'x' is no number"),
+        ("celery -A $APP worker", r"nobody has filled in \$APP of -A"),
+        ("celery -A ${APP} worker", r"nobody has filled in \$\{APP of -A"),
+        ("celery -A p worker -Q %i", "nobody has filled in %i of -Q"),
+        ("celery -A p worker --help", "the line holds --help"),
+        ("celery --version", "the line holds --version"),
+        ("celery -A p worker > w.log 2>&1", "the line holds '>'"),
+        ("celery -A p worker | tee w.log", r"the line holds '\|'"),
+        ("celery -A p worker; echo done", "the line holds ';'"),
+        ("celery -A p worker &&", "there is no command line"),
+        ("ulimit -n 9 && celery -A p worker", "'ulimit -n 9' is not understood"),
+    ],
+)
+def test_a_line_that_is_none_is_refused_and_shown_how(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=f"--worker: .*{said}") as raised:
+        parse(text)
+    assert raised.value.remedy
+
+
+WORDS = (*VALUED, *FLAGS, "celery", "worker", "-A", "p", "-c", "2", "&&", "=", "'")
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join))
+def test_whatever_is_pasted_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(BadInput):
+        assert parse(text).concurrency != 0
+
+
+# What becomes of the options of the verb
+
+
+def test_the_line_fills_in_what_no_option_says() -> None:
+    line = parse("cd /srv/p && venv/bin/celery -A p worker -P gevent -c 50")
+    found = pasted.completed(Given(), line, 4)
+    assert (found.app, found.python, found.cwd) == ("p", "/srv/p/venv/bin/python", Path("/srv/p"))
+    assert (found.concurrency, found.traffic) == ("50", "closed-50")
+    asked = Given(app="q", python="/x/python", cwd=Path("/elsewhere"), concurrency="2,8", traffic="drain")
+    assert pasted.completed(asked, line, 4) == asked
+
+
+def test_a_relative_interpreter_lies_below_the_folder_and_one_by_name_on_path() -> None:
+    line = parse("venv/bin/celery -A p worker")
+    assert pasted.completed(Given(cwd=Path("/srv/p")), line, 4).python == "/srv/p/venv/bin/python"
+    assert pasted.completed(Given(cwd=Path("/srv/p")), parse("python3 -m celery -A p worker"), 4).python == "python3"
+    assert pasted.completed(Given(), parse("celery -A p worker"), 4).python == "python"
+
+
+def test_without_a_concurrency_it_is_as_many_as_cores_as_celery_has_it() -> None:
+    line = parse("celery -A p worker")
+    whole = pasted.completed(Given(), line, 6)
+    assert (whole.concurrency, whole.traffic) == ("6", "closed-6")
+    assert "6 executors, as many as this machine has cores" in pasted.said(line, Given(), whole)[0]
+
+
+def test_without_a_line_all_is_as_usual_and_an_application_has_to_be_named() -> None:
+    whole = Given(app="p").whole
+    assert (whole.concurrency, whole.traffic, whole.python) == ("2", "closed-4", "python")
+    with pytest.raises(BadInput, match="no application is named") as raised:
+        _ = Given().whole
+    assert "--worker" in raised.value.remedy
+
+
+def test_what_became_of_the_line_is_said() -> None:
+    line = parse("HOME_DIR=$HOME/x celery -A p worker -P gevent -c 50 --prefetch-multiplier 1 --detach")
+    whole = pasted.completed(Given(), line, 2)
+    assert pasted.said(line, Given(), whole) == [
+        "worker line: p, gevent first and the other pools beside it, 50 executors; requests are sent as closed-50",
+        "worker line: kept in each pool: --prefetch-multiplier 1",
+        "worker line: variables of it: HOME_DIR",
+        "worker line: HOME_DIR holds a $, which no shell fills in here: it is taken as it stands",
+        "worker line: --detach is left out: the trial watches the worker",
+        "worker line: prefork gets 50 processes, each with memory of its own: --pools leaves it out",
+    ]
+    assert "prefork gets" not in "\n".join(pasted.said(line, Given(pools="gevent"), whole))
+
+
+def read(text: str, tmp_path: Path, **changes: Any) -> Any:
+    line = parse(text)
+    whole = pasted.completed(Given(python="python3", cwd=tmp_path), line, 2)
+    asked: dict[str, Any] = {
+        "app": whole.app, "task": "p.predict", "args": None, "python": whole.python, "env_file": None, "cwd": whole.cwd,
+        "pools": "", "concurrency": whole.concurrency, "queue": "", "check": "", "tolerance": 0.1, "traffic": whole.traffic,
+        "settings": Settings(), "out": tmp_path, "fresh": False, "retry": "", "line": line, **changes,
+    }  # fmt: skip
+    return command.read(**asked)
+
+
+@pytest.mark.parametrize("budget_s", [None, 60.0])
+def test_the_pasted_pool_is_measured_first_and_every_other_one_beside_it(budget_s: float | None, tmp_path: Path) -> None:
+    found = read("celery -A p worker -P eventlet", tmp_path, budget_s=budget_s)
+    assert found.pools[0] == "eventlet"
+    assert set(found.pools) == set(POOLS)
+    assert read("celery -A p worker -P eventlet", tmp_path, pools="solo,threads").pools == ("solo", "threads")
+
+
+def test_variables_of_the_line_win_over_those_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("MODE=slow\nOTHER=1\n")
+    found = read("MODE=fast celery -A p worker --max-tasks-per-child 9", tmp_path, env_file=tmp_path / "env")
+    assert found.own == {"MODE": "fast", "OTHER": "1", "CELERY_WORKER_MAX_TASKS_PER_CHILD": "9"}
+    assert found.own.items() <= found.variables.items()
+
+
+def test_advice_has_what_was_kept_of_the_line_and_no_secret() -> None:
+    line = parse("OMP_NUM_THREADS=1 DB_PASSWORD=hunter2 celery --config proj.conf -A p worker -Q a,b --prefetch-multiplier 1")
+    kept = header._pasted(replace(ORDER, line=line))
+    assert kept["variables"] == {"OMP_NUM_THREADS": "1", "DB_PASSWORD": "***", "CONFIG_MODULE": "proj.conf"}
+    cell = Cell(
+        backend=OWN_APP, pool="threads", concurrency=3, placement=AS_WRITTEN, call="task", workload="w", traffic="drain"
+    )
+    setup = settings.of(cell, {"app": "p", "queue": "", "celery": [5, 7], "worker": kept})
+    assert setup.line.startswith("celery --app p worker --pool threads --concurrency 3 --queues a,b --prefetch-multiplier 1 ")
+    assert setup.environment["OMP_NUM_THREADS"] == "1"
+    assert header._pasted(replace(ORDER, line=line, queue="b"))["arguments"] == ["--prefetch-multiplier", "1"]
+    assert header._pasted(ORDER) == {}
