@@ -13,6 +13,7 @@ import pytest
 from harness.applications.probe import one_thread
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
+from harness.applications.probe.expected import Expected
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
@@ -70,14 +71,14 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
         "sizing": Sizing(order=order, budget=Budget(seconds=order.budget_s)),
         "code": {},
         "folder": RunFolder(HERE),
-        "rows": len(order.rows),
         "environment": environment,
         "call_again": lambda folder, most_s: [],
         **changes,
     }
+    say = (said if said is not None else []).append
     return ApplicationSource(
-        order=order, application=application, facts=Facts(told=told, queue_key="celery", messages=[]),
-        say=(said if said is not None else []).append, **values,
+        order=order, application=application, facts=Facts(told=told, queue_key="celery", messages=[]), say=say,
+        expected=Expected(order=order, say=say, rows=len(order.rows)), **values,
     )  # fmt: skip
 
 
@@ -125,9 +126,9 @@ def test_more_repetitions_or_another_seed_are_the_same_probe() -> None:
 def test_what_the_serial_calls_gave_is_what_answers_are_held_against() -> None:
     said: list[str] = []
     one = source(said=said)
-    one.take_reference([line(0, 7)], DONE)
-    assert isinstance(one.check, Reference)
-    assert one.rows == 1
+    one.expected.settle([line(0, 7)], DONE)
+    assert isinstance(one.expected.check, Reference)
+    assert one.expected.rows == 1
     assert said == [ONE_ROW, "the serial calls had time for the first 1 of 2 rows: these are sent"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers match those of serial calls", [])
@@ -135,15 +136,15 @@ def test_what_the_serial_calls_gave_is_what_answers_are_held_against() -> None:
 
 def test_a_users_own_check_is_what_the_record_speaks_of() -> None:
     one = source(replace(ORDER, check="result == 7"))
-    one.take_reference([line(0, 7), line(1, 8)], DONE)
-    assert isinstance(one.check, Expression)
+    one.expected.settle([line(0, 7), line(1, 8)], DONE)
+    assert isinstance(one.expected.check, Expression)
     assert one.revised(record(reason="3 answers differ from the reference by up to inf")).reason == "3 answers fail the check"
 
 
 def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     said: list[str] = []
     one = source(said=said)
-    one.take_reference([line(0, None, error="ValueError"), line(1, None, error="ValueError")], DONE)
+    one.expected.settle([line(0, None, error="ValueError"), line(1, None, error="ValueError")], DONE)
     assert said == ["warning: the serial calls gave no answer that can be read: answers are not checked"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers came", [NOT_CHECKED])
@@ -154,7 +155,7 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
 def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:
     one = source()
     one.facts.told["pool_settings"] = ["worker_pool is 'threads'"]  # type: ignore[index]
-    one.take_reference([line(0, 7), line(1, 8)], DONE)
+    one.expected.settle([line(0, 7), line(1, 8)], DONE)
     assert one.revised(record(replace(CELL, pool="prefork"))).reason == "fine; worker_pool is 'threads'"
     assert one.revised(record(CELL)).reason == "fine"
 
@@ -163,7 +164,7 @@ def test_what_was_said_of_settings_and_of_the_comparison_is_on_record() -> None:
     said: list[str] = []
     one = source(said=said)
     one.facts.told["said"] = ["worker_concurrency is 8"]  # type: ignore[index]
-    one.take_reference([line(0, {"\x1b[31mat": 1, "sum": 5}), line(0, {"\x1b[31mat": 2, "sum": 5})], DONE)
+    one.expected.settle([line(0, {"\x1b[31mat": 1, "sum": 5}), line(0, {"\x1b[31mat": 2, "sum": 5})], DONE)
     told = one.revised(record()).certainty.notes
     assert told == [
         "worker_concurrency is 8",
@@ -372,30 +373,30 @@ def test_the_header_says_what_was_probed() -> None:
 def test_a_row_that_ends_the_serial_calls_is_sent_to_the_pools_all_the_same(ended: Ending, said: str) -> None:
     order = replace(ORDER, rows=[[1], [2], [3]])
     one = source(order)
-    one.take_reference([line(0, 7), line(0, 7)], ended)
-    assert one.rows == 2
-    assert f"{said}: it is sent to the pools as well, and its answers are compared with nothing" in one.notes
-    assert one.check(0, 8)[0] is False
-    assert one.check(1, "whatever")[0] is True
+    one.expected.settle([line(0, 7), line(0, 7)], ended)
+    assert one.expected.rows == 2
+    assert f"{said}: it is sent to the pools as well, and its answers are compared with nothing" in one.expected.notes
+    assert one.expected.check(0, 8)[0] is False
+    assert one.expected.check(1, "whatever")[0] is True
     for outcome, told in ((Outcome.CRASHED, True), (Outcome.HUNG, True), (Outcome.OK, False)):
         assert (f"; {said} without Celery, too" in one.revised(record(CELL).changed(ended={"outcome": outcome})).reason) is told
 
 
 def test_a_row_that_the_serial_calls_had_no_time_for_is_no_spoiler() -> None:
     one = source(replace(ORDER, rows=[[1], [2], [3]]))
-    one.take_reference([line(0, 7), line(0, 7)], DONE)
-    assert (one.rows, one.spoiler) == (1, "")
-    one.take_reference([], Ending(by="verdict"))
-    assert one.spoiler == ""
+    one.expected.settle([line(0, 7), line(0, 7)], DONE)
+    assert (one.expected.rows, one.expected.spoiler) == (1, "")
+    one.expected.settle([], Ending(by="verdict"))
+    assert one.expected.spoiler == ""
 
 
 def test_what_other_processes_answer_otherwise_is_left_out_and_said_of_every_trial() -> None:
     one = source()
     lines = [line(0, {"label": "a", "tags": [1, 2]}), line(1, {"label": "b", "tags": [1, 2]})]
-    one.take_reference(lines, DONE, [line(0, {"label": "a", "tags": [2, 1]}), line(1, None, error="OSError")])
-    assert isinstance(one.check, Reference)
-    assert one.check(0, {"label": "a", "tags": [9, 9]}) == (True, 0.0)
-    assert one.check(1, {"label": "a", "tags": [1, 2]})[0] is False
+    one.expected.settle(lines, DONE, [line(0, {"label": "a", "tags": [2, 1]}), line(1, None, error="OSError")])
+    assert isinstance(one.expected.check, Reference)
+    assert one.expected.check(0, {"label": "a", "tags": [9, 9]}) == (True, 0.0)
+    assert one.expected.check(1, {"label": "a", "tags": [1, 2]})[0] is False
     told = one.revised(record(reason="all 2 answers match the reference", ok=2))
     left_out = "left out, for they differ from process to process, or under load: result.tags.*"
     assert told.answers.coverage == f"1 of 2 fields in 2 of 2 answers; {left_out}"
@@ -428,14 +429,14 @@ def test_after_a_trial_that_answers_otherwise_the_serial_calls_are_made_again(
 ) -> None:
     said: list[str] = []
     one = source(said=said, call_again=lambda folder, most_s: [line(row, each) for row, each in enumerate(later)])
-    one.take_reference([line(0, {"minute": 7, "sum": 5}), line(1, {"minute": 7, "sum": 6})], DONE)
+    one.expected.settle([line(0, {"minute": 7, "sum": 5}), line(1, {"minute": 7, "sum": 6})], DONE)
     requests = one.read(trial_that_answered(tmp_path, one, [{"minute": 8, "sum": 5}, {"minute": 8, "sum": 6}]))
     assert requests is not None
     assert requests.wrong.tolist() == wrong
-    assert one.checked == checked
+    assert one.expected.checked == checked
     moved = [text for text in said if "gave other answers after a trial than before it" in text]
     assert bool(moved) is not any(wrong)
-    assert all(text in one.notes for text in moved)
+    assert all(text in one.expected.notes for text in moved)
     told = one.revised(record(reason="2 of 2 answers differ from the reference by up to 1", outcome=Outcome.WRONG))
     agree = "agree on it, in all their processes" + (", and again after this trial" if later else "")
     example = f"result.minute in 2, such as: for row 1, 7 was expected and 8 came; the serial calls {agree}"
@@ -444,7 +445,7 @@ def test_after_a_trial_that_answers_otherwise_the_serial_calls_are_made_again(
 
 def test_trials_that_answer_alike_call_nothing_again(tmp_path: Path) -> None:
     one = source(call_again=lambda folder, most_s: pytest.fail("called"))
-    one.take_reference([line(0, 5), line(1, 6)], DONE)
+    one.expected.settle([line(0, 5), line(1, 6)], DONE)
     requests = one.read(trial_that_answered(tmp_path, one, [5, 6]))
     assert requests is not None
     assert requests.right.all()

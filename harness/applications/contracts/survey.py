@@ -118,7 +118,7 @@ def _row(task: Task, source: ApplicationSource, opened: Opened, url: str, usual_
     stand = OwnStand(
         environment=source.environment, pool=task.cell.pool, url=url, bundle=Path(), stopped=opened.stopped,
         folder=supervisor.fresh_folder(opened.scratch.resolve() / "worker"), evidence=supervisor.fresh_folder(evidence),
-        application=source.application, cell=task.cell, messages=source.facts.messages[: source.rows], usual_s=usual_s,
+        application=source.application, cell=task.cell, messages=source.facts.messages[: source.expected.rows], usual_s=usual_s,
         longest_s=longest_s,
     )  # fmt: skip
     return lanes.row(task.key, celery, lanes.answered(task.contract.measure, stand), f"evidence/{task.id}/steps.txt")

@@ -13,6 +13,7 @@ import pandas as pd
 from harness.applications.probe import again, calls, learn, varied
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.calls import Shares
+from harness.applications.probe.expected import Expected
 from harness.applications.probe.header import APPLICATION, from_here
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells, hosts
@@ -81,7 +82,8 @@ class Probe:
         whole = replace(_complete(bare, facts, order, desk), most_calls=shares.serial if shares else 0)
         found = ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
-            sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say, rows=len(order.rows),
+            sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say,
+            expected=Expected(order=order, say=desk.say, rows=len(order.rows)),
             sizing=Sizing(order=order, budget=budget, share=shares.trial if shares else None),
             call_again=partial(again.calls, whole, desk.server.url, desk.interrupted),
         )  # fmt: skip

@@ -12,7 +12,6 @@ import psutil
 
 from harness import broker
 from harness.applications.probe import (
-    checks,
     code_change,
     curve,
     header,
@@ -24,8 +23,8 @@ from harness.applications.probe import (
     varied,
     words,
 )
-from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.code_change import Change
+from harness.applications.probe.expected import Expected
 from harness.applications.probe.implicated import implicated
 from harness.applications.probe.learn import Facts, why_skipped
 from harness.applications.probe.order import ProbeOrder, cells
@@ -43,23 +42,18 @@ from harness.records.store import RunFolder
 from harness.run import estimate, plan
 from harness.run.plan import FAILS_ALONE, NOT_BOUGHT, Planned
 from harness.run.source import Slot
-from harness.texts import visible
 from harness.trial.application import Application
 from harness.trial.assignment import Assignment
-from harness.trial.left import Ending, Left
+from harness.trial.left import Left
 
 BY_A_ROW = (Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING)
 NOT_CHECKED = "answers: not checked, for the serial calls gave nothing to compare"
 LOOKED = "each raised what every call without Celery does, so no more were sent"
-MOVED = (
-    "The serial calls gave other answers after a trial than before it: these depend on the time, or on what the trial changed "
-    "(a file, a database)"
-)
 
 
 @dataclass(kw_only=True)
 class ApplicationSource:
-    """An application that told what it is. `check`, `checked` and `rows` are settled by the serial calls."""
+    """An application that told what it is."""
 
     order: ProbeOrder
     application: Application
@@ -71,14 +65,10 @@ class ApplicationSource:
     say: Callable[[str], None]
     call_again: Callable[[Path, float], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder, for so long
     sizing: Sizing  # how each pool is measured, settled by the serial calls
-    rows: int  # that are sent: those, from the first on, that the serial calls came to
+    expected: Expected  # what answers are held against, settled by the serial calls
     fails: str = ""  # that every serial call raised, in words
     raised: str = ""  # then: the name of the exception
-    spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
-    check: AnswerCheck = checks.anything
-    checked: str = ""  # what answers are held against, in words
     serial: TrialRecord | None = None  # of the serial calls of this run
-    notes: list[str] = field(default_factory=list)  # of the comparison, settled by the serial calls
     whole: set[str] = field(default_factory=set)  # ids of the cells that get the whole limit after all
     changes: Sequence[Change] = ()  # of its code, that would help against what was seen
     _seen: Seen = field(default_factory=Seen)
@@ -93,9 +83,11 @@ class ApplicationSource:
 
     def goes_on_from(self, before: ApplicationSource) -> ApplicationSource:
         """With what answers are held against, as the serial calls of an earlier run of the same search settled it."""
-        names = ("check", "checked", "rows", "spoiler", "serial", "notes", "whole", "changes", "fails", "raised")
+        names = ("serial", "whole", "changes", "fails", "raised")
+        expected = replace(before.expected, order=self.order, say=self.say)
         known = {name: getattr(before.sizing, name) for name in ("pace", "import_s", "beside_s")}
-        return replace(self, **{name: getattr(before, name) for name in names}, sizing=replace(self.sizing, **known))
+        own = {name: getattr(before, name) for name in names}
+        return replace(self, **own, expected=expected, sizing=replace(self.sizing, **known))
 
     def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
         """Its sibling, where the pool was over-subscribed, and the fastest pool with other numbers of executors, if that was
@@ -131,7 +123,7 @@ class ApplicationSource:
         given = {"limit_s": self._limit_s(cell), **self.sizing.settings(cell)}
         settings = slot.desk.settings.model_copy(update=given)
         yield slot.assignment(
-            environment=self.environment, bundle=Path(), rows=self.rows, application=self._in(cell), settings=settings,
+            environment=self.environment, bundle=Path(), rows=self.expected.rows, application=self._in(cell), settings=settings,
             **self.sizing.assignment(cell),
         )  # fmt: skip
 
@@ -179,88 +171,28 @@ class ApplicationSource:
             lines = results.serial_lines(left.result)
             self.sizing.pace, self.fails = pace.of(lines), results.all_raised(lines)
             self.raised = results.kind(lines[-1]["error"]) if self.fails else ""
-            self.take_reference(lines, left.ended, results.witnesses(left.result))
-        requests = self._checked(left)
-        if requests is not None and requests.wrong.any() and self._has_moved(left):
-            requests = self._checked(left)
+            self.expected.settle(lines, left.ended, results.witnesses(left.result))
+        requests = self.expected.compared(left)
+        if requests is not None and requests.wrong.any() and not left.cell.is_baseline:
+            again_s = self.sizing.again_s(self.expected.rows)
+            if self.expected.has_moved(lambda: self.call_again(left.result.parent, again_s)):
+                requests = self.expected.compared(left)
         self._seen = seen.of(left, requests, varied.expected(self.facts.told.get("expected", {}), self.order.varied))
         return requests
-
-    def _checked(self, left: Left) -> Requests | None:
-        if isinstance(self.check, Reference):
-            self.check.begin()
-        return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
-
-    def _has_moved(self, left: Left) -> bool:
-        """Whether the serial calls, made once more after a trial that answers otherwise, answer otherwise, too; if so, what
-        answers are held against is less from now on.
-        """
-        if left.cell.is_baseline or not isinstance(before := self.check, Reference):
-            return False
-        lines = self.call_again(left.result.parent, self.sizing.again_s(self.rows))
-        self.check = after = before.after(list(_answers(lines)))
-        if moved := after.later - before.later:
-            self._tell([f"not compared from now on: {checks.listed(moved)}. {MOVED}"])
-        if not after.usable:
-            self.check, self.checked = checks.anything, "came"
-            self._tell([_unchecked(after)])
-        return bool(moved)
-
-    def _tell(self, notes: Sequence[str]) -> None:
-        """Keep what is said of the comparison, and say it."""
-        for text in map(visible, notes):
-            self.notes.append(text)
-            self.say(text)
-
-    def take_reference(
-        self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = ()
-    ) -> None:
-        """Decide what answers are held against: the user's expression, or what the serial calls gave; `beside`: lines of others
-        that called the same rows at once.
-
-        A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
-        """
-        order, self.notes = self.order, []
-        came_to = max((line["row"] for line in lines), default=-1) + 1  # they are gone through in order
-        if lines and (spoiler := results.row_in_work(len(lines), len(order.rows))) is not None and ended.by != "done":
-            came_to = max(came_to, spoiler + 1)
-            how = f"ended the serial calls ({words.last_words(ended)})" if ended.by == "worker-exit" else "never came back"
-            self.spoiler = f"row {spoiler + 1} {how}"
-        found = checks.reference(_answers(lines), order.tolerance).beside(_answers(beside))
-        if order.check and (found.answers or all(line["error"] for line in lines)):
-            self.check, self.checked = Expression(text=order.check, rows=order.rows), "pass the check"
-        elif found.usable:
-            self.check, self.checked = found, "match those of serial calls"
-            self.rows = came_to
-            self._tell([text for text in (*found.said(), self._some_rows(), self._spoiled()) if text])
-        else:
-            self.check, self.checked = checks.anything, "came"
-            self._tell([_unchecked(found)])
-
-    def _some_rows(self) -> str:
-        if self.rows == (every := len(self.order.rows)):
-            return ""
-        came = "came to" if self.spoiler else "had time for"
-        return f"the serial calls {came} the first {self.rows} of {every} rows: these are sent"
-
-    def _spoiled(self) -> str:
-        told = "it is sent to the pools as well, and its answers are compared with nothing"
-        return f"{self.spoiler}: {told}" if self.spoiler else ""
 
     def revised(self, record: TrialRecord) -> TrialRecord:
         """The reason, by what answers were held against here, and what the settings say of this pool; and a doubt where answers
         were held against nothing."""
-        unchecked = self.check is checks.anything
-        doubts = [NOT_CHECKED] if unchecked else []
-        outcome = Outcome.UNCHECKED if unchecked and record.outcome is Outcome.OK else record.outcome
+        expected = self.expected
+        doubts = [NOT_CHECKED] if expected.nothing else []
+        outcome = Outcome.UNCHECKED if expected.nothing and record.outcome is Outcome.OK else record.outcome
         cell, limits = record.as_cell, self._in(record.as_cell).limits
-        coverage = self.check.coverage() if isinstance(self.check, Reference) else ""
-        compared = [f"compared: {coverage}"] if coverage and record.answers.ok else []
-        alike = [f"{self.spoiler} without Celery, too"] if self.spoiler and record.outcome in BY_A_ROW else []
+        compared = [f"compared: {expected.coverage}"] if expected.coverage and record.answers.ok else []
+        alike = [f"{expected.spoiler} without Celery, too"] if expected.spoiler and record.outcome in BY_A_ROW else []
         if outcome is Outcome.STALLED and record.answers.died and words.replaced(record, limits):
             outcome = Outcome.SLOW  # it waits for children that a setting of its own replaces
-        told = words.reworded(record.reason, self.order.check, self.checked, self.check)
-        beside = words.beside_each_other(record, self.check)
+        told = words.reworded(record.reason, self.order.check, expected.checked, expected.check)
+        beside = words.beside_each_other(record, expected.check)
         decides = words.by_settings(record, limits, self.serial)
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         cut = [self.sizing.cut_short(record)]
@@ -278,12 +210,12 @@ class ApplicationSource:
             *compared,
             *([one_thread.said(self.one_thread)] if cell.plain else []),
         ]
-        known = [*varied.said(self.facts.said, self.order.varied), *self._seen.late, *self.notes, *self.sizing.note(record)]
+        known = [*varied.said(self.facts.said, self.order.varied), *self._seen.late, *expected.notes, *self.sizing.note(record)]
         notes = [*known, *self._patience(cell), *words.not_kept(cell, limits)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
-            answers={"coverage": coverage},
+            answers={"coverage": expected.coverage},
             certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
         )
         self._propose(revised)
@@ -338,20 +270,9 @@ class ApplicationSource:
         known = before.get(header.APPLICATION, {})
         changes = [vars(change) for change in self.changes] or known.get("changes", [])
         first_look = dict(self.order.first_look) or known.get("first_look", {})
-        found = {"checked": self.checked, "changes": changes, "one_thread": self.one_thread, "first_look": first_look}
+        found = {"checked": self.expected.checked, "changes": changes, "one_thread": self.one_thread, "first_look": first_look}
         return header.of(self.order, self.facts, self.application, self.environment.installed, found)
 
 
 def _latest(records: Iterable[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:
     return {(record.cell_id, record.trial): record for record in records}
-
-
-def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
-    return ((row, result) for _, row, result in results.readable(lines))
-
-
-def _unchecked(found: Reference) -> str:
-    differ = f"differ {checks.LATER}" if found.later else f"differ {checks.CALLS}"
-    why = differ if found.answers else "gave no answer that can be read"
-    helps = "; --check 'expression on result' does" if found.answers else ""
-    return f"warning: the serial calls {why}: answers are not checked{helps}"

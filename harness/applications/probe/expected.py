@@ -1,0 +1,111 @@
+"""What the answers of somebody's own application are held against: the user's expression, or what the serial calls gave.
+
+It is settled by the serial calls, and becomes less if they give other answers later. `notes` say how far it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.applications.probe import checks, results, words
+from harness.applications.probe.checks import AnswerCheck, Expression, Reference
+from harness.applications.probe.order import ProbeOrder
+from harness.records.answers import Requests
+from harness.texts import visible
+from harness.trial.left import Ending, Left
+
+MOVED = (
+    "The serial calls gave other answers after a trial than before it: these depend on the time, or on what the trial changed "
+    "(a file, a database)"
+)
+
+
+@dataclass(kw_only=True)
+class Expected:
+    """Before the serial calls, nothing."""
+
+    order: ProbeOrder
+    say: Callable[[str], None]
+    rows: int  # that are sent: those, from the first on, that the serial calls came to
+    spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
+    check: AnswerCheck = checks.anything
+    checked: str = ""  # what answers are held against, in words
+    notes: list[str] = field(default_factory=list)  # of the comparison
+
+    @property
+    def nothing(self) -> bool:
+        return self.check is checks.anything
+
+    @property
+    def coverage(self) -> str:
+        return self.check.coverage() if isinstance(self.check, Reference) else ""
+
+    def compared(self, left: Left) -> Requests | None:
+        """The requests of a trial, each answer held against what is expected."""
+        if isinstance(self.check, Reference):
+            self.check.begin()
+        return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
+
+    def has_moved(self, call_again: Callable[[], Sequence[Mapping[str, Any]]]) -> bool:
+        """Whether the serial calls, made once more after a trial that answers otherwise, answer otherwise, too; if so, less is
+        expected from now on."""
+        if not isinstance(before := self.check, Reference):
+            return False
+        self.check = after = before.after(list(_answers(call_again())))
+        if moved := after.later - before.later:
+            self._tell([f"not compared from now on: {checks.listed(moved)}. {MOVED}"])
+        if not after.usable:
+            self.check, self.checked = checks.anything, "came"
+            self._tell([_unchecked(after)])
+        return bool(moved)
+
+    def settle(self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Decide what is expected. `lines`: of the serial calls; `beside`: of others that called the same rows at once.
+
+        A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
+        """
+        order, self.notes = self.order, []
+        came_to = max((line["row"] for line in lines), default=-1) + 1  # they are gone through in order
+        if lines and (spoiler := results.row_in_work(len(lines), len(order.rows))) is not None and ended.by != "done":
+            came_to = max(came_to, spoiler + 1)
+            how = f"ended the serial calls ({words.last_words(ended)})" if ended.by == "worker-exit" else "never came back"
+            self.spoiler = f"row {spoiler + 1} {how}"
+        found = checks.reference(_answers(lines), order.tolerance).beside(_answers(beside))
+        if order.check and (found.answers or all(line["error"] for line in lines)):
+            self.check, self.checked = Expression(text=order.check, rows=order.rows), "pass the check"
+        elif found.usable:
+            self.check, self.checked = found, "match those of serial calls"
+            self.rows = came_to
+            self._tell([text for text in (*found.said(), self._some_rows(), self._spoiled()) if text])
+        else:
+            self.check, self.checked = checks.anything, "came"
+            self._tell([_unchecked(found)])
+
+    def _some_rows(self) -> str:
+        if self.rows == (every := len(self.order.rows)):
+            return ""
+        came = "came to" if self.spoiler else "had time for"
+        return f"the serial calls {came} the first {self.rows} of {every} rows: these are sent"
+
+    def _spoiled(self) -> str:
+        told = "it is sent to the pools as well, and its answers are compared with nothing"
+        return f"{self.spoiler}: {told}" if self.spoiler else ""
+
+    def _tell(self, notes: Sequence[str]) -> None:
+        """Keep what is said of the comparison, and say it."""
+        for text in map(visible, notes):
+            self.notes.append(text)
+            self.say(text)
+
+
+def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
+    return ((row, result) for _, row, result in results.readable(lines))
+
+
+def _unchecked(found: Reference) -> str:
+    differ = f"differ {checks.LATER}" if found.later else f"differ {checks.CALLS}"
+    why = differ if found.answers else "gave no answer that can be read"
+    helps = "; --check 'expression on result' does" if found.answers else ""
+    return f"warning: the serial calls {why}: answers are not checked{helps}"
