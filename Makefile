@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Byte code is written once; several hundred processes would each compile this code anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup run test docs lint lock clean
 
