@@ -13,7 +13,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.applications.probe import command, header, pasted, worker_line
+from harness.applications.probe import command, header, learn, pasted, worker_line
+from harness.applications.probe import probe as prober
+from harness.applications.probe.learn import Facts
+from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pasted import Given
 from harness.applications.probe.worker_line import FLAGS, VALUED, WorkerLine, parse
 from harness.decide.advise import settings
@@ -21,8 +24,11 @@ from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
+from harness.records.store import RunFolder
+from harness.run.source import Desk
 from harness.worker import own_variables
-from tests.test_application_source import ORDER
+from tests.test_application_source import ORDER, source
+from tests.test_run_loop import NoBroker
 
 APP = Celery("pasted", set_as_current=False)  # for Celery's own command
 
@@ -311,3 +317,37 @@ def test_advice_has_what_was_kept_of_the_line_and_no_secret() -> None:
     assert setup.environment["OMP_NUM_THREADS"] == "1"
     assert header._pasted(replace(ORDER, line=line, queue="b"))["arguments"] == ["--prefetch-multiplier", "1"]
     assert header._pasted(ORDER) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "queue", "celery", "sent"),
+    [
+        ("-Q images,mail", "", "5.7.0", ["", "images"]),
+        ("-Q images,mail", "", "4.4.7", [""]),  # it reads no variables, so its worker does not consume them
+        ("-Q mail,celery", "", "5.7.0", [""]),
+        ("-Q images", "celery", "5.7.0", ["celery"]),
+        ("", "", "5.7.0", [""]),
+    ],
+)
+def test_requests_are_sent_to_a_queue_that_the_pasted_worker_consumes(
+    text: str, queue: str, celery: str, sent: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    said: list[str] = []
+
+    def facts(order: ProbeOrder, *_: object) -> Facts:
+        asked.append(order.queue)
+        told = {"celery": celery, "said": [], "files": ["p.py"]}
+        return Facts(told=told, queue_key=f"{order.queue or 'celery'}\x06\x163", messages=[])
+
+    monkeypatch.setattr(learn, "facts", facts)
+    desk = Desk(
+        folder=RunFolder(tmp_path), scratch=tmp_path, server=NoBroker(), settings=Settings(), say=said.append,  # type: ignore[arg-type]
+        interrupted=lambda: False,
+    )  # fmt: skip
+    order = replace(ORDER, queue=queue, line=parse(f"celery -A p worker {text}"))
+    found = prober._asked(order, source(order).application, desk)
+    assert asked == sent
+    assert found.queue_key.startswith(sent[-1] or "celery")
+    assert any("requests are sent to 'images'" in line for line in said) == (len(sent) > 1)
+    assert any("Celery 4.4.7 reads options from the line alone" in line for line in said) == (celery == "4.4.7")

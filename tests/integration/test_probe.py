@@ -96,6 +96,19 @@ def test_tasks_however_they_are_written(probe: Prober, shop: Path, task: str, an
     assert (shop / "receipts.txt").exists() == (task == "shop.written")
 
 
+def test_a_workers_own_line_stands_for_options(probe: Prober, shop: Path) -> None:
+    line = "SHOP_FACTOR=2 celery -A shop:app worker --pool solo -c 1 -Q rare --prefetch-multiplier 1 --beat"
+    _, said, records = probe("", "shop.routed", [[3]], "--worker", line, "--pools", "solo", "--max-calls", "60", folder=shop)
+    assert records["solo"].outcome == "ok", said
+    assert "worker line: --beat is left out: no beat runs" in said
+    known = json.loads((probe.folder / "probe/run.json").read_text())["application"]
+    assert (known["app"], known["consumed"]) == ("shop:app", "rare")
+    assert known["limits"]["prefetch_multiplier"] == 1
+    assert known["worker"] == {
+        "arguments": ["--queues", "rare", "--prefetch-multiplier", "1"], "variables": {"SHOP_FACTOR": "2"}
+    }  # fmt: skip
+
+
 def test_a_copy_takes_what_the_task_writes(probe: Prober, shop: Path) -> None:
     options = ("--env-file", "shop.env", "--pools", "solo", "--copy", "--max-calls", "60")
     code, said, records = probe("shop", "shop.written", [[3]], *options, folder=shop)

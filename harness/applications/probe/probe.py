@@ -98,6 +98,12 @@ def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> Facts:
         desk.say(f"note: its variables lead to {named}; the task is called for real, and may use what is there")
     desk.say(f"asking {order.app} what it is")
     found = learn.facts(order, bare, desk)
+    queues = order.line.queues if order.line and not order.queue and found.celery >= own_variables.FIRST else []
+    if queues and (own := replace(bare, queue_key=found.queue_key).queue_name) not in queues:
+        desk.say(
+            f"worker line: the task's own route leads to {own!r}, which it does not consume: requests are sent to {queues[0]!r}"
+        )
+        found = learn.facts(replace(order, queue=queues[0]), bare, desk)
     if order.origin and not found.told["files"]:
         desk.say(OUTSIDE)
     for line in varied.said(found.said, order.varied):

@@ -88,6 +88,11 @@ class WorkerLine:
         given = {name: value for name, value in self.options.items() if name not in CALLED}
         return [word for name, value in given.items() for word in ((name, value) if value else (name,))]
 
+    @property
+    def queues(self) -> list[str]:
+        """Those that the worker consumes; none if the line does not say."""
+        return [each.strip() for each in self.options.get("--queues", "").split(",") if each.strip()]
+
     def without(self, option: str) -> WorkerLine:
         return replace(self, options={name: value for name, value in self.options.items() if name != option})
 
