@@ -57,10 +57,10 @@ def within(filename: str) -> str:
 
 
 @cache
-def own_words() -> frozenset[str]:
+def own_words(rooms: tuple[str, ...] = ROOMS) -> frozenset[str]:
     """The words that texts of this package are made of, and the system's own errors, in small letters; docstrings are not."""
     texts = [os.strerror(number) for number in errno.errorcode]
-    files = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py") if "." not in room else [PACKAGE / room])]
+    files = [path for room in rooms for path in sorted((PACKAGE / room).rglob("*.py") if "." not in room else [PACKAGE / room])]
     for path in files:
         tree = ast.parse(path.read_text())
         said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -70,15 +70,13 @@ def own_words() -> frozenset[str]:
     return frozenset(word.strip(".-") for text in texts for word in re.findall(WORD, text.lower()))
 
 
-def _are_ours(words: Iterable[str]) -> bool:
-    return all(word.lower() in own_words() or word in COMMON for word in words)
-
-
 class Names:
-    """Pseudonyms, given out in order of appearance. `keep`: names stay as they are, and secrets alone are taken out."""
+    """Pseudonyms, given out in order of appearance. `keep`: names stay as they are, and secrets alone are taken out. `rooms`:
+    those of this package whose words may stand; `common`: further ones."""
 
-    def __init__(self, *, keep: bool = False) -> None:
+    def __init__(self, *, keep: bool = False, rooms: tuple[str, ...] = ROOMS, common: Iterable[str] = ()) -> None:
         self.keep = keep
+        self._ours = own_words(rooms) | {word.lower() for word in common}
         self.counts: dict[str, int] = {}
         self._given: dict[tuple[str, str], str] = {}
         self._known: dict[str, str] = {}  # name -> kind
@@ -140,9 +138,12 @@ class Names:
 
     def _compiled(self) -> re.Pattern[str]:
         """One pattern, so that nothing is replaced twice. A name that is one of our words stays in our sentences."""
-        known = sorted((name for name in self._known if name.lower() not in own_words()), key=len, reverse=True)
+        known = sorted((name for name in self._known if name.lower() not in self._ours), key=len, reverse=True)
         named = rf"(?P<known>(?<![\w-])(?:{'|'.join(map(re.escape, known))})(?![\w-]))" if known else "(?P<known>(?!))"
         return re.compile("|".join((FRAME, URL, named, ADDRESS, PATH, f"(?P<word>{WORD})")))
+
+    def _are_ours(self, words: Iterable[str]) -> bool:
+        return all(word.lower() in self._ours or word in COMMON for word in words)
 
     def _replaced(self, found: re.Match[str]) -> str:
         groups = found.groupdict()
@@ -152,8 +153,8 @@ class Names:
             return self.of(self._known[groups["known"]], groups["known"])
         if groups["word"]:
             bare = groups["word"].strip(".-")
-            return groups["word"] if _are_ours([bare]) else groups["word"].replace(bare, self.of("name", bare), 1)
-        if groups["path"] and not groups["path"].startswith(("/", "~")) and _are_ours(groups["path"].split("/")):
+            return groups["word"] if self._are_ours([bare]) else groups["word"].replace(bare, self.of("name", bare), 1)
+        if groups["path"] and not groups["path"].startswith(("/", "~")) and self._are_ours(groups["path"].split("/")):
             return groups["path"]  # 'and/or'
         return next(self.of(kind, groups[kind]) for kind in ("url", "address", "path") if groups[kind])
 

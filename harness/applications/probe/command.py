@@ -94,6 +94,7 @@ def read(
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
         go_on=go_on, max_calls=max_calls,
+        args=args,
     )  # fmt: skip
 
 

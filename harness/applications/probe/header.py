@@ -30,7 +30,7 @@ def of(
         "environments": {OWN_APP: {"interpreter": known["python"], "installed": dict(installed)}},
         APPLICATION: {
             "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
-            "rows_digest": _digest(order.rows), "tolerance": order.tolerance, "check": order.check,
+            "rows_digest": digest(order.rows), "tolerance": order.tolerance, "check": order.check,
             "from_here": from_here(order), "celery": list(application.celery), "consumed": application.queue_name,
             "said": facts.said, "told": known["told"], "limits": asdict(application.limits), "varied": list(order.varied),
             "budget_s": order.budget_s, **found,
@@ -40,10 +40,10 @@ def of(
 
 def from_here(order: ProbeOrder) -> dict[str, str]:
     """Where the application lies, seen from the run's folder: `harness recommend` may be asked from anywhere."""
-    known = {"folder": order.folder, "python": order.python, "env_file": order.env_file}
+    known = {"folder": order.folder, "python": order.python, "env_file": order.env_file, "args": order.args}
     return {name: os.path.relpath(path, order.out) for name, path in known.items() if path is not None}
 
 
-def _digest(rows: Sequence[Any]) -> str:
+def digest(rows: Sequence[Any]) -> str:
     """Of the arguments: other ones are another probe."""
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:12]

@@ -66,6 +66,7 @@ class ProbeOrder:
     requests: int | None = None
     limit_s: float | None = None
     budget_s: float | None = None
+    args: Path | None = None  # the file that the rows are from
     max_calls: int | None = None  # of the task, in all
     go_on: bool = False  # run the pools though every serial call raised
 

@@ -1,5 +1,7 @@
-"""One cell as an archive that stands alone, to report to those who maintain Celery, Keras or an engine: `harness bundle`.
+"""One cell as an archive that stands alone, to report to those who maintain what is to blame: `harness bundle`.
 
-`archive` puts it together, `application` writes its Celery application. `reproduce` is copied into it as it is: it starts the
-worker, sends requests and says how they ended; nothing in an archive imports `harness`.
+`archive` puts that of a cell of ours together, `application` writes its Celery application. `own` does so for a probe of
+somebody's own application, whose source (`sources`) is copied only on request; `anonymous` takes what is theirs out. Copied as
+they are: `reproduce` and `particulars`, which start the worker, send requests and say how they ended. Nothing in an archive
+imports `harness`.
 """

@@ -10,11 +10,51 @@ from __future__ import annotations
 from harness.backends import cookbook
 from harness.experiment.matrix import Cell, engine_threads
 
-CONNECTION = '''"""Where messages and results go; reproduce.py says it by variables."""
+PARTICULARS = '''"""What reproduce.py has to know of this application; where messages and results go, it says by variables."""
 
 import os
 
 from celery import Celery
+
+MATCH = "match the reference"
+
+
+def options(parser):
+    """None of its own."""
+
+
+def folder(case, asked):
+    return os.path.dirname(os.path.abspath(__file__))
+
+
+def command(case):
+    return ["-A", "tasks", "worker"] + case["pool_arguments"]
+
+
+def prepare(case, place, variables):
+    """Nothing: the answers that are right are in cell.json."""
+
+
+def send(app, case, row):
+    return app.send_task("tasks.predict", args=[row])
+
+
+def is_right(case, row, answer):
+    expected, rtol, atol = case["reference"][row], case["rtol"], case["atol"]
+    return len(answer) == len(expected) and all(
+        abs(a - b) <= atol + rtol * abs(b) for a, b in zip(answer, expected)
+    )  # a NaN is never right
+
+
+def clean(app):
+    """Take this run's queue off the server: declared, for a connection deletes no queue that it does not know."""
+    try:
+        with app.connection() as connection:
+            queue = app.amqp.queues[app.conf.task_default_queue](connection.default_channel)
+            queue.declare()
+            queue.delete()
+    except Exception as error:
+        print("the queue %s is left behind: %s" % (app.conf.task_default_queue, error))
 
 
 def make_app():
@@ -39,7 +79,7 @@ import os
 import threading
 
 from celery import signals
-from connection import make_app
+from particulars import make_app
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BATCH = {batch}

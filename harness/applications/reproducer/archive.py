@@ -87,7 +87,7 @@ def _fill(
 ) -> None:
     save_model(cell, environment, bundle, place / cookbook.of(cell.backend).model_file)
     shutil.copy(SCRIPT, place / "reproduce.py")
-    (place / "connection.py").write_text(application.CONNECTION)
+    (place / "particulars.py").write_text(application.PARTICULARS)
     (place / "tasks.py").write_text(application.tasks(cell))
     np.save(place / "inputs.npy", np.load(bundle.folder / "inputs.npy", allow_pickle=False)[:ROWS])
     (place / "cell.json").write_text(json.dumps(_told(cell, worst, bundle), indent=2) + "\n")
@@ -169,7 +169,7 @@ server is needed: messages go through files. `--broker redis://…` uses a serve
 {stalls}
 ## What is here
 
-* `tasks.py`, `connection.py`: the Celery application; `reproduce.py`: starts it and asks it
+* `tasks.py`, `particulars.py`: the Celery application; `reproduce.py`: starts it and asks it
 * the model as Keras saved it, `inputs.npy`, and in `cell.json` the answers that are right
 * `requirements.txt`: the exact environment, with hashes; `environment.json`: its variables (folders are named, not given)
 * `record.json`: all that was measured; `evidence`: stacks, threads, logs

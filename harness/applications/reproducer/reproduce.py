@@ -1,8 +1,9 @@
 """Start the worker of this folder, send it requests, and say how they ended: `python reproduce.py`.
 
-Run it with the interpreter of an environment that has what requirements.txt lists. Without --broker, messages go through files
-in a folder of its own (kombu's filesystem transport), so that no server is needed; --broker redis://… uses yours, which
-matters where a queue stalls. Exit 0: it ended as it did when it was measured (see cell.json). 1: otherwise.
+Run it with the interpreter of an environment that has what requirements.txt lists. `particulars.py` knows the application: how
+it is found, and which answers are right. Without --broker, messages go through files in a folder of its own (kombu's filesystem
+transport), so that no server is needed; --broker redis://… uses yours, which matters where a queue stalls. Exit 0: it ended as
+it did when it was measured (see cell.json). 1: otherwise.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections import Counter
 HERE = os.path.dirname(os.path.abspath(__file__))
 POLL_S = 0.05
 IDLE_S, IDLE_CPU = 3.0, 0.1  # a worker that hangs uses less than so many cores for so many seconds
+WARNED = ("--loglevel", "WARNING", "--without-mingle", "--without-gossip")
 SLOW_TIMES = 10  # a silence so many times as long as patience ends the run, whatever the worker computes
 
 
@@ -49,12 +51,11 @@ def environment(cell, folder, broker):
     return found
 
 
-def start_worker(cell, folder, variables):
-    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker"] + cell["pool_arguments"]
-    command += ["--loglevel", "WARNING", "--without-mingle", "--without-gossip"]
+def start_worker(arguments, place, folder, variables):
+    command = [sys.executable, "-m", "celery"] + arguments + list(WARNED)
     print("$ " + " ".join(command))
     log = open(os.path.join(folder, "worker.log"), "w")
-    return subprocess.Popen(command, cwd=HERE, env=variables, stdout=log, stderr=log, start_new_session=True)
+    return subprocess.Popen(command, cwd=place, env=variables, stdout=log, stderr=log, start_new_session=True)
 
 
 def wait_ready(worker, folder, limit_s):
@@ -69,8 +70,8 @@ def wait_ready(worker, folder, limit_s):
 class Client:
     """Keeps so many requests in flight until all are sent; `counts` says how they ended."""
 
-    def __init__(self, app, cell, requests):
-        self.app, self.cell, self.left = app, cell, requests
+    def __init__(self, app, cell, requests, particulars):
+        self.app, self.cell, self.left, self.particulars = app, cell, requests, particulars
         self.lost = 0
         self.open, self.counts, self.errors = {}, Counter(), Counter()
         self.number = 0
@@ -80,7 +81,7 @@ class Client:
         """Send what is due, and take what is there; whether there was any answer."""
         while self.left and len(self.open) < self.cell["in_flight"]:
             row = self.number % self.cell["rows"]
-            self.open[self.number] = (row, self.app.send_task("tasks.predict", args=[row]))
+            self.open[self.number] = (row, self.particulars.send(self.app, self.cell, row))
             self.number, self.left = self.number + 1, self.left - 1
         answered = False
         for number, (row, result) in list(self.open.items()):
@@ -96,11 +97,7 @@ class Client:
             self.lost += type(result.result).__name__ == "WorkerLostError"
             self.errors["%s: %s" % (type(result.result).__name__, result.result)] += 1
             return
-        expected, rtol, atol = self.cell["reference"][row], self.cell["rtol"], self.cell["atol"]
-        answer = result.result
-        right = len(answer) == len(expected) and all(
-            abs(a - b) <= atol + rtol * abs(b) for a, b in zip(answer, expected)
-        )  # a NaN is never right
+        right = self.particulars.is_right(self.cell, row, result.result)
         self.counts["ok" if right else "wrong"] += 1
 
 
@@ -166,7 +163,7 @@ def watch(client, worker, patience_s, total):
         return "wrong", "%d of %d answers differ from the reference" % (client.counts["wrong"], total)
     if client.counts["errors"]:
         return "errors", "; ".join("%d x %s" % (count, text) for text, count in client.errors.most_common(2))
-    return "ok", "%d of %d answers match the reference" % (client.counts["ok"], total)
+    return "ok", "%d of %d answers %s" % (client.counts["ok"], total, client.particulars.MATCH)
 
 
 def dump_stacks(worker):
@@ -195,50 +192,48 @@ def stop(worker):
     worker.wait()
 
 
-def clean(app):
-    """Take this run's queue off the server: declared, for a connection deletes no queue that it does not know."""
-    try:
-        with app.connection() as connection:
-            queue = app.amqp.queues[app.conf.task_default_queue](connection.default_channel)
-            queue.declare()
-            queue.delete()
-    except Exception as error:
-        print("the queue %s is left behind: %s" % (app.conf.task_default_queue, error))
-
-
 def main():
+    import particulars
+
+    cell = read_cell()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--broker", default="", help="redis://… instead of files")
-    parser.add_argument("--requests", type=int, default=20)
+    parser.add_argument("--requests", type=int, default=cell.get("requests", 20))
     parser.add_argument("--patience", type=float, default=0.0, help="seconds without an answer that count as a hang")
+    particulars.options(parser)
     asked = parser.parse_args()
-    cell = read_cell()
+    place = particulars.folder(cell, asked)
     folder = tempfile.mkdtemp(prefix="reproduce-")
     variables = environment(cell, folder, asked.broker)
-    worker, app = start_worker(cell, folder, variables), None
+    worker = app = None
     try:
+        particulars.prepare(cell, place, variables)
+        worker = start_worker(particulars.command(cell), place, folder, variables)
         if not wait_ready(worker, folder, 180):
             outcome, reason = "refused", "the worker was not ready within 180 s"
         else:
             os.environ.update(variables)
-            from connection import make_app
-
-            app = make_app()
-            client = Client(app, cell, asked.requests)
+            app = particulars.make_app()
+            client = Client(app, cell, asked.requests, particulars)
             outcome, reason = watch(client, worker, asked.patience or cell["patience_s"], asked.requests)
         if outcome == "hung":
             dump_stacks(worker)
         if outcome in ("refused", "crashed"):
             with open(os.path.join(folder, "worker.log"), errors="replace") as log:
                 print(log.read()[-3000:])
+    except KeyboardInterrupt:
+        outcome, reason = "stopped", "on request"
     finally:
-        stop(worker)
+        if worker is not None:
+            stop(worker)
         if app is not None and asked.broker:
-            clean(app)
+            particulars.clean(app)
         shutil.rmtree(folder, ignore_errors=True)
     print("outcome: %s (%s)" % (outcome, reason))
     print("when it was measured: %s (%s)" % (cell["outcome"], cell["reason"]))
-    return 0 if outcome == cell["outcome"] else 1
+    if outcome == "stopped":
+        return 130
+    return 0 if outcome == cell.get("called", cell["outcome"]) else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,256 @@
+"""The archive of somebody's own application: which cell it is of, what is in it, and what is not."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from harness.applications.probe.header import digest
+from harness.applications.reproducer import anonymous, application, own, particulars, reproduce, sources
+from harness.applications.reproducer.command import check_options
+from harness.errors import BadInput, NothingMatches
+from harness.experiment.matrix import Cell
+from harness.records.outcomes import Outcome
+from harness.records.store import RunFolder
+from tests.handmade import record
+
+ROWS: list[Any] = [["Erika Mustermann", 123456789012], {"kunde": "quux-7"}]
+SOURCE = """
+from celery import Celery
+from acmelib.keys import sign
+
+app = Celery("acmeshop", broker="redis://user:brokerpw1@prod/0")
+API_KEY = "live-key-424242"
+DATABASES = {"default": {"PASSWORD": 'pw-9-of-the-db', "HOST": "db"}}
+app.conf["redis_password"] = b"rpw-0-1"
+
+
+@app.task
+def price(kunde, n=1):
+    return sign(n, secret="ünï-code-1")
+"""
+KEYS = '''
+def sign(n, *, secret="def-secret-5", mode="fast"):
+    """Not live-key-424242."""
+    return get("TOKEN", "fallback-tok-1") or n
+'''
+SECRETS = ("brokerpw1", "live-key-424242", "pw-9-of-the-db", "rpw-0-1", "code-1", "def-secret-5", "fallback-tok-1", "s3cr3t-77")
+STACK = """Process 12118: /srv/acme/venv/bin/python -m celery -A acmeshop:app worker
+Thread 12118 (idle): "acme-poller"
+    _epoll.poll (kombu/utils/eventio.py:83)
+    quote_zebra (acmelib/keys.py:3)
+    wait (threading.py:320)
+    internal_walrus (zebracorp/http.py:9)
+"""
+
+
+def cell(pool: str) -> Cell:
+    return Cell(backend="app", pool=pool, concurrency=2, placement="as-written", call="task", workload="acmeshop.price")
+
+
+def probe(folder: Path, ends: Mapping[str, Outcome], reason: str = "") -> Path:
+    """A probe's folder with one trial for each pool, its evidence, and an application beside it."""
+    place, run = folder / "acme", RunFolder(folder / "probe")
+    (place / "acmelib").mkdir(parents=True)
+    run.path.mkdir()
+    (place / "acmeshop.py").write_text(SOURCE)
+    (place / "acmelib" / "__init__.py").touch()
+    (place / "acmelib" / "keys.py").write_text(KEYS)
+    (folder / "rows.json").write_text(json.dumps(ROWS))
+    (folder / "acme.env").write_text("ACME_TOKEN=s3cr3t-77\nACME_MODE=turbo\nDB=postgres://me:s3cr3t-77@db/x\n")
+    application = {
+        "app": "acmeshop:app", "task": "acmeshop.price", "queue": "", "consumed": "celery", "celery": [5, 7], "varied": [],
+        "rows_digest": digest(ROWS), "one_thread": {},
+        "from_here": {"folder": "../acme", "args": "../rows.json", "env_file": "../acme.env"},
+    }  # fmt: skip
+    installed = {"celery": "5.7.0", "kombu": "5.7.0", "zebracorp": "1.0"}
+    run.write_header(application=application, environments={"app": {"installed": installed, "interpreter": "3.11.7"}})
+    for pool, outcome in ends.items():
+        one = cell(pool)
+        at = f"evidence/{one.id}.1"
+        (run.path / at).mkdir(parents=True)
+        (run.path / at / "stacks-12118.txt").write_text(STACK)
+        (run.path / at / "worker.log").write_text("Erika Mustermann bought a giraffe\n")
+        run.append(
+            record(cell=one.as_dict(), cell_id=one.id, outcome=outcome, reason=reason, evidence=f"{at}/worker.log", requests=3)
+        )
+    return run.path
+
+
+def case(folder: Path, pool: str) -> own.Case:
+    return own.read(folder, cell(pool).id, None)
+
+
+def test_the_pool_that_failed_is_taken(tmp_path: Path) -> None:
+    folder = probe(tmp_path, {"solo": Outcome.OK, "prefork": Outcome.HUNG, "threads": Outcome.SKIPPED})
+    assert own.is_probe(folder)
+    assert not own.is_probe(tmp_path)
+    assert own.chosen(folder, []) == cell("prefork").id
+    assert own.chosen(folder, ["*-solo-*"]) == cell("solo").id
+    with pytest.raises(NothingMatches, match="no cell of"):
+        own.chosen(folder, ["*-gevent-*"])
+
+
+def test_if_nothing_failed_or_several_pools_did_that_is_said(tmp_path: Path) -> None:
+    fine = probe(tmp_path / "fine", {"solo": Outcome.OK, "threads": Outcome.UNCHECKED})
+    with pytest.raises(NothingMatches, match="nothing failed in") as caught:
+        own.chosen(fine, [])
+    assert "--select" in caught.value.remedy
+    both = probe(tmp_path / "both", {"solo": Outcome.ERRORS, "prefork": Outcome.HUNG})
+    with pytest.raises(BadInput, match=r"2 cells failed: app-solo\S* \(errors\), app-prefork\S* \(hung\)"):
+        own.chosen(both, [])
+
+
+def test_what_was_not_run_and_other_arguments_are_refused(tmp_path: Path) -> None:
+    folder = probe(tmp_path, {"threads": Outcome.SKIPPED, "solo": Outcome.ERRORS})
+    with pytest.raises(BadInput, match="was not run"):
+        case(folder, "threads")
+    (tmp_path / "rows.json").write_text("[[1]]")
+    with pytest.raises(BadInput, match=r"rows\.json does not hold what the probe sent") as caught:
+        case(folder, "solo")
+    assert "--args" in caught.value.remedy
+
+
+def test_the_archive_names_the_worker_the_call_and_where_the_source_is(tmp_path: Path) -> None:
+    folder = probe(tmp_path, {"prefork": Outcome.WAITING}, reason="it waits")
+    files = own.contents(case(folder, "prefork"), source=False)
+    told = json.loads(files["cell.json"])
+    assert told["worker_arguments"] == ["--pool", "processes", "--concurrency", "2", "--pool-start-method", "fork"]
+    assert (told["app"], told["task"], told["args"]) == ("acmeshop:app", "acmeshop.price", ROWS)
+    assert (told["outcome"], told["called"]) == ("waiting", "hung")  # the script proves nothing, and says what it sees
+    assert told["variables"] == {"ACME_MODE": "turbo", "ACME_TOKEN": "***", "DB": "postgres://***@db/x"}
+    assert "celery --app acmeshop:app worker --pool processes" in files["README.md"]
+    assert str(tmp_path / "acme") in told["project"]
+    assert files["evidence/trial-1/stacks-12118.txt"] == STACK
+    assert not [name for name in files if name.startswith("source/")]
+
+
+def test_the_source_is_copied_on_request_and_no_secret_of_it_is_in_any_file(tmp_path: Path) -> None:
+    folder = probe(tmp_path, {"solo": Outcome.ERRORS}, reason="ValueError: no such key: live-key-424242")
+    plain, copied = (own.contents(case(folder, "solo"), source=source) for source in (False, True))
+    assert sorted(set(copied) - set(plain)) == ["source/acmelib/__init__.py", "source/acmelib/keys.py", "source/acmeshop.py"]
+    assert 'DATABASES = {"default": {"PASSWORD": \'***\', "HOST": "db"}}' in copied["source/acmeshop.py"]
+    for files in (plain, copied):
+        assert not [(name, secret) for name, text in files.items() for secret in SECRETS if secret in text]
+        assert "no such key: ***" in files["README.md"]
+    for name in ("source/acmelib/keys.py", "source/acmeshop.py"):
+        ast.parse(copied[name])
+
+
+def test_a_word_that_is_a_secret_somewhere_may_stand_elsewhere() -> None:
+    text = "password = 'password'\nPASSWORD = TOKEN = 'x'\nkey = f'{token}'\nlogin(password=password, secret_key=None)\n"
+    assert sources.without(text) == text.replace("'password'", "'***'").replace("'x'", "'***'")
+    assert sources.without("def broken(:") == "def broken(:"
+
+
+def test_nothing_of_the_user_s_is_in_any_byte_of_an_anonymous_archive(tmp_path: Path) -> None:
+    reason = "3 of 3 requests raised: ValueError: giraffe Erika Mustermann 99887766 in /srv/acme/x.py"
+    folder = probe(tmp_path, {"prefork": Outcome.ERRORS}, reason=reason)
+    out = own.make(case(folder, "prefork"), tmp_path / "a.tar.gz", source=False, without_names=True)
+    assert out.stat().st_mode & 0o077 == 0
+    raw = gzip.decompress(out.read_bytes())
+    gone = (
+        "acme", "Erika", "Mustermann", "123456789012", "kunde", "quux", "zebra", "giraffe", "walrus", "99887766", "s3cr3t",
+        "turbo", str(tmp_path), "/srv",
+    )  # fmt: skip
+    assert not [word for word in gone if word.lower().encode() in raw.lower()]
+    with tarfile.open(out) as archive:
+        names = archive.getnames()
+        stacks = archive.extractfile("app-prefork-c2/evidence/trial-1/stacks-12118.txt")
+        assert stacks is not None
+        text = stacks.read().decode()
+    assert not [name for name in names if name.endswith((".log", ".py"))]
+    assert "_epoll.poll (kombu/utils/eventio.py:83)" in text
+    assert "wait (threading.py:320)" in text
+    assert "ValueError" in raw.decode(errors="replace")
+
+
+def test_an_archive_is_not_overwritten(tmp_path: Path) -> None:
+    folder = probe(tmp_path, {"solo": Outcome.ERRORS})
+    (tmp_path / "a.tar.gz").write_text("mine")
+    with pytest.raises(BadInput, match="is not overwritten"):
+        own.make(case(folder, "solo"), tmp_path / "a.tar.gz", source=False, without_names=False)
+    assert (tmp_path / "a.tar.gz").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"what": ""}, {"app": "shop:app"}, {"with_source": True, "anonymous": True}],
+    ids=["nothing", "both", "opposite"],
+)
+def test_options_that_do_not_go_together_are_refused(changes: dict[str, Any]) -> None:
+    fits = {"what": "results/probe", "app": "", "with_source": False, "anonymous": False}
+    check_options(**cast(Any, fits))
+    with pytest.raises(BadInput) as caught:
+        check_options(**cast(Any, {**fits, **changes}))
+    assert caught.value.remedy
+
+
+def test_the_scripts_are_read_by_python_3_7_and_import_nothing_of_ours() -> None:
+    texts = [Path(module.__file__ or "").read_text() for module in (reproduce, particulars)]
+    for text in [*texts, application.PARTICULARS]:
+        tree = ast.parse(text, feature_version=(3, 7))
+        imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        imported += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        assert not [name for name in imported if name.startswith("harness")]
+
+
+def test_both_kinds_of_archive_have_what_the_script_asks_for() -> None:
+    asked = {
+        node.attr
+        for node in ast.walk(ast.parse(Path(reproduce.__file__).read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("particulars")
+    }
+    defined = {node.name for node in ast.parse(application.PARTICULARS).body if isinstance(node, ast.FunctionDef)} | {"MATCH"}
+    assert asked <= defined
+    assert not [name for name in asked if not hasattr(particulars, name)]
+
+
+def test_variables_of_the_script_lead_to_its_broker_and_a_secret_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OWN_SECRET", "known")
+    found = {
+        "BROKER_URL": "filesystem://", "RESULT_URL": "file:///r", "RESULT_BACKEND": "redis://prod", "OWN_SECRET": "known",
+        "CELERY_WORKER_POOL": "solo",
+    }  # fmt: skip
+    given = {"MODE": "fast", "TOKEN": "***", "OWN_SECRET": "***", "CELERY_BROKER_URL": "redis://***@prod/0"}
+    particulars.complete({"variables": given, "left_out": ["CELERY_WORKER_POOL"]}, "/srv/shop", found)
+    assert found["MODE"] == "fast"
+    assert found["OWN_SECRET"] == "known"
+    assert {found[name] for name in particulars.URLS if "RESULT" not in name} == {"filesystem://"}
+    assert found["RESULT_BACKEND"] == found["CELERY_RESULT_BACKEND"] == "file:///r"
+    assert "CELERY_WORKER_POOL" not in found
+    said = capsys.readouterr().out
+    assert "TOKEN is a secret" in said
+    assert "OWN_SECRET" not in said
+
+
+def test_answers_are_compared_with_those_of_calls_without_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(particulars, "EXPECTED", {0: {"a": [1.0, "x"]}})
+    assert particulars.is_right({}, 0, {"a": (1.0001, "x")})
+    assert not particulars.is_right({}, 0, {"a": [1.1, "x"]})
+    assert not particulars.is_right({}, 0, {"a": [1.0]})
+    assert not particulars.is_right({}, 0, {})
+    assert particulars.is_right({}, 1, "whatever")
+
+
+def test_a_project_that_is_not_there_is_asked_for(tmp_path: Path) -> None:
+    class Asked:
+        project = str(tmp_path / "none")
+
+    with pytest.raises(SystemExit, match="name its folder: --project"):
+        particulars.folder({"project": "~"}, Asked)
+    with pytest.raises(SystemExit, match="only Redis"):
+        particulars.check_broker("amqp://host")
+
+
+def test_the_name_of_an_anonymous_archive_is_its_pool() -> None:
+    assert anonymous.name(cell("threads")) == "app-threads-c2"
