@@ -85,7 +85,10 @@ def _packed(folder: Path, cell: str, args: Path | None, out: Path | None, *, wit
 
     if not own.is_probe(folder):
         if anonymous or with_source:
-            raise BadInput(f"{folder} holds cells of ours, which have no names of yours", remedy="leave the option out")
+            raise BadInput(
+                f"--with-source and --anonymous are for a probe of your own application, and {folder} is none",
+                remedy="leave the option out: an archive of our cells has nothing of yours in it",
+            )
         path = out or folder / f"{cell}.tar.gz"
         with store.writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
