@@ -240,6 +240,10 @@ def test_answers_are_compared_with_those_of_calls_without_celery(monkeypatch: py
     assert not particulars.is_right({}, 0, {"a": [1.0]})
     assert not particulars.is_right({}, 0, {})
     assert particulars.is_right({}, 1, "whatever")
+    checked = {"check": "result['a'] == [kwargs['n']] and row == 0", "args": [{"n": 2}]}
+    assert particulars.is_right(checked, 0, {"a": [2]})
+    assert not particulars.is_right(checked, 0, {"a": [3]})
+    assert not particulars.is_right(checked, 0, None)
 
 
 def test_a_project_that_is_not_there_is_asked_for(tmp_path: Path) -> None:

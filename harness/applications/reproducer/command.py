@@ -11,13 +11,14 @@ import typer
 from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
-from harness.applications.probe.command import Concurrency, Pools
+from harness.applications.probe.command import Concurrency, Limit, Pools
 from harness.applications.probe.order import DEFAULT_REQUESTS, ProbeOrder
 from harness.applications.probe.pace import LEAST_LIMIT_S
 from harness.applications.reproducer import anonymous as nameless
 from harness.applications.reproducer import own
 from harness.applications.tune.command import needed
 from harness.errors import BadInput
+from harness.experiment.experiment import Settings
 from harness.records import store
 from harness.run import options
 from harness.run.options import NoiseLimit, Select
@@ -42,6 +43,7 @@ def bundle(
     concurrency: Concurrency = "2",
     queue: Queue = "",
     check: Check = "",
+    limit_s: Limit = None,
     noise_limit: NoiseLimit = None,
     select: Select = None,
     with_source: Annotated[
@@ -64,11 +66,7 @@ def bundle(
             probed.read(
                 app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pools,
                 concurrency=concurrency, queue=queue, check=check, tolerance=RTOL, traffic="closed-4", out=folder, fresh=False,
-                retry="invalid",
-                settings=options.settings(
-                    measure_s=3.0, requests=DEFAULT_REQUESTS, ready_limit_s=120.0, limit_s=LEAST_LIMIT_S,
-                    warmup_limit_s=LEAST_LIMIT_S / 2, noise_limit=noise_limit, confirm_s=15.0, repeat=1, controls=False,
-                ),
+                retry="invalid", limit_s=limit_s, settings=as_probed(limit_s or LEAST_LIMIT_S, noise_limit),
             )
         )  # fmt: skip
         cell = own.chosen(folder, select or [])
@@ -87,7 +85,10 @@ def _packed(folder: Path, cell: str, args: Path | None, out: Path | None, *, wit
 
     if not own.is_probe(folder):
         if anonymous or with_source:
-            raise BadInput(f"{folder} holds cells of ours, which have no names of yours", remedy="leave the option out")
+            raise BadInput(
+                f"--with-source and --anonymous are for a probe of your own application, and {folder} is none",
+                remedy="leave the option out: an archive of our cells has nothing of yours in it",
+            )
         path = out or folder / f"{cell}.tar.gz"
         with store.writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +98,14 @@ def _packed(folder: Path, cell: str, args: Path | None, out: Path | None, *, wit
     with store.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         return own.make(case, path, source=with_source, without_names=anonymous)
+
+
+def as_probed(limit_s: float, noise_limit: float | None) -> Settings:
+    """Those of a probe without further options: what it has on record is not run again."""
+    return options.settings(
+        measure_s=3.0, requests=DEFAULT_REQUESTS, ready_limit_s=120.0, limit_s=limit_s, warmup_limit_s=limit_s / 2,
+        noise_limit=noise_limit, confirm_s=15.0, repeat=1, controls=False,
+    )  # fmt: skip
 
 
 def check_options(*, what: str, app: str, with_source: bool, anonymous: bool) -> None:

@@ -210,7 +210,9 @@ def main():
         particulars.prepare(cell, place, variables)
         worker = start_worker(particulars.command(cell), place, folder, variables)
         if not wait_ready(worker, folder, 180):
-            outcome, reason = "refused", "the worker was not ready within 180 s"
+            ended = worker.poll()
+            late = "the worker was not ready within 180 s"
+            outcome, reason = "refused", late if ended is None else "the worker ended with code %d as it started" % ended
         else:
             os.environ.update(variables)
             app = particulars.make_app()
