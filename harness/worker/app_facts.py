@@ -10,12 +10,14 @@ stands in `own_settings`.
 import json
 import os
 import sys
+import sysconfig
 import time
 import traceback
 
 from harness.worker import contract, own_settings, own_variables, their_app
 
 ML = ("keras", "tensorflow", "theano", "torch", "jax")
+STDLIB = os.path.realpath(sysconfig.get_path("stdlib"))
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OF_OTHER_BROKERS = ("sep", "global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
@@ -69,15 +71,20 @@ def option(setting):
     return own_variables.number(os.environ, setting) if reads else None
 
 
-def own_files(folder):
-    """Source files of the modules that came with the application: below the folder, and not installed."""
-    found = []
+def loaded():
+    """Source files of the modules that are neither installed nor Python's own."""
+    found = set()
     for module in list(sys.modules.values()):
         path = os.path.realpath(getattr(module, "__file__", None) or "")
-        inside = path.startswith(os.path.realpath(folder) + os.sep)
-        if inside and path.endswith(".py") and "site-packages" not in path and "dist-packages" not in path:
-            found.append(path)
-    return sorted(set(found))
+        theirs = "site-packages" in path or "dist-packages" in path or path.startswith(STDLIB + os.sep)
+        if path.endswith(".py") and not theirs:
+            found.add(path)
+    return sorted(found)
+
+
+def own_files(folder):
+    """Source files of the modules that came with the application: below the folder, and not installed."""
+    return [path for path in loaded() if path.startswith(os.path.realpath(folder) + os.sep)]
 
 
 def facts(spec):
@@ -114,6 +121,8 @@ def facts(spec):
         "backend": str(app.conf.result_backend or "").split("@")[-1],
         "installed": their_app.installed(),
         "files": own_files(os.getcwd()),
+        "loaded": loaded(),
+        "pool": own_settings.pool(app.conf),
         "imported": [name for name in ML if name in sys.modules],
         "green": [name for name in ("gevent", "eventlet") if their_app.can_import(name)],
     }  # fmt: skip

@@ -1,0 +1,61 @@
+"""A small project in a git repository of its own: a Celery application that computes, its next commit slower or stuck.
+
+What is planted is in the source and nowhere else, so a gate has to find it as it would find a user's own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOPS = 60_000  # of a multiplication and an addition: some milliseconds of a core
+APP, TASK = "jobs:app", "jobs.price"
+SOURCE = '''"""A price that takes some milliseconds of arithmetic."""
+
+from celery import Celery
+
+app = Celery("jobs")
+
+
+@app.task(name="jobs.price")
+def price(amount):
+    {before}total = amount
+    for number in range({loops}):
+        total = (total * 31 + number) % 1000003
+    return {{"price": total}}
+'''
+#: it waits for a lock that nobody gives back, from the first request on
+STUCK = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()\n    "
+SAME, STUCK_NAME = "same", "stuck"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """`rows`: the arguments, for --args. The commit before what was planted is HEAD~1."""
+
+    folder: Path
+    rows: Path
+
+
+def made(folder: Path, planted: str) -> Project:
+    """The project in `folder`, which is made; `planted`: 'same', 'stuck', or by how much the pace falls, such as '0.1'."""
+    folder.mkdir(parents=True)
+    _git(folder, "init", "--quiet")
+    _commit(folder, SOURCE.format(before="", loops=LOOPS), "a price")
+    loops = LOOPS if planted in (SAME, STUCK_NAME) else round(LOOPS / (1 - float(planted)))
+    text = SOURCE.format(before=STUCK if planted == STUCK_NAME else "", loops=loops)
+    _commit(folder, f"{text}\n# another commit\n", f"planted: {planted}")
+    rows = folder / "rows.json"
+    rows.write_text("[[1], [2], [3], [4]]")
+    return Project(folder=folder, rows=rows)
+
+
+def _commit(folder: Path, text: str, subject: str) -> None:
+    (folder / "jobs.py").write_text(text)
+    _git(folder, "add", "jobs.py")
+    _git(folder, "-c", "user.name=gate", "-c", "user.email=gate@localhost", "commit", "--quiet", "--message", subject)
+
+
+def _git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
