@@ -46,6 +46,18 @@ def test_both_commits_are_checked_out_and_the_repository_stays_as_it_was(made: p
     assert everything(made.folder) == before
 
 
+def test_a_commit_without_a_branch_in_a_shallow_repository_is_checked_out(made: project.Project, tmp_path: Path) -> None:
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{made.folder}", str(shallow))
+    git(shallow, "checkout", "--quiet", "--detach")
+    (shallow / "jobs.py").write_text("a = 1\n")
+    project.commit(shallow, "jobs.py", "on no branch")
+    repository = checkouts.repository(shallow)
+    for place, name in enumerate(("HEAD", "HEAD~1")):
+        side = repository.checkout(repository.commit("--head", name), tmp_path / str(place), ())
+        assert git(side, "log", "--format=%s").splitlines() == ["on no branch", "planted: 0.1"][place:]
+
+
 def test_hooks_of_the_user_do_not_run(made: project.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hooks = tmp_path / "hooks"
     hooks.mkdir()
@@ -133,7 +145,7 @@ def test_a_side_that_runs_the_users_own_files_is_refused(tmp_path: Path) -> None
 
 
 def test_options_that_make_no_sense_are_refused() -> None:
-    assert rule_of(3, 10) == Rule()
+    assert rule_of(2, 10) == Rule()
     with pytest.raises(BadInput, match="is not below"):
         rule_of(10, 10)
     with pytest.raises(BadInput, match="no pace of the worker"):

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Variance of the mixture over effects in standard deviations. A slow-down that matters is several of them, as pairs by turns
-#: differ by a few per cent; a larger one gives the first end a value or two earlier, and wider ones later.
-SCALE = 4.0
+#: Variance of the mixture over effects in standard deviations: a larger one makes intervals narrower after 5 values, and wider
+#: after 30. Beside other programs it takes 30, so a small one; on a quiet machine both come to an end after 5 to 7.
+SCALE = 1.0
 
 
 class Sequence95(NamedTuple):
@@ -48,7 +48,7 @@ def half_width(count: int, confidence: float) -> float:
     and r = 1 + n SCALE; it is 1 / (1 - confidence) at the ends.
 
     >>> [round(half_width(count, 0.95), 2) for count in (3, 4, 6, 10, 40)]
-    [inf, 3.6, 1.93, 1.26, 0.56]
+    [inf, 6.15, 2.22, 1.27, 0.52]
     """
     ratio = 1 + count * SCALE
     reached = (math.sqrt(ratio) / (1 - confidence)) ** (2 / count)

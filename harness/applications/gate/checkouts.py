@@ -1,7 +1,7 @@
 """The two sides of a gate: checkouts of two commits of the user's repository, in a folder of ours. Their `.git` is only read.
 
-A side is a clone that borrows the objects of the user's repository (`git clone --shared`); `git worktree add` would write to
-it. Hooks and templates of the user do not run.
+A side is a repository of its own that borrows the objects of the user's (`objects/info/alternates`): `git worktree add` would
+write to theirs, and `git clone` takes neither a shallow one nor a commit that no branch has. Hooks and templates do not run.
 """
 
 from __future__ import annotations
@@ -68,10 +68,13 @@ class Repository:
     def checkout(self, commit: Commit, folder: Path, links: Sequence[Path]) -> Path:
         """The commit's files in `folder`, which must not be there yet, with `links` in their places; where the application is
         started in it. Raises BadInput."""
-        _done(
-            "clone",
-            _git(self.root, "clone", "--quiet", "--shared", "--no-checkout", "--template=", str(self.root), str(folder)),
-        )
+        folder.mkdir(parents=True)
+        kind = _git(self.root, "rev-parse", "--show-object-format").stdout.strip()
+        _done("init", _git(folder, "init", "--quiet", "--template=", f"--object-format={kind}"))
+        (folder / ".git" / "objects" / "info").mkdir(parents=True, exist_ok=True)
+        (folder / ".git" / "objects" / "info" / "alternates").write_text(f"{self._place('objects')}\n")
+        if (shallow := self._place("shallow")).exists():
+            (folder / ".git" / "shallow").write_bytes(shallow.read_bytes())
         plain = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
         _done("checkout", _git(folder, *plain, "checkout", "--quiet", "--detach", commit.digest))
         for link in links:
@@ -85,6 +88,10 @@ class Repository:
                 f"{commit.named} ({commit.short}) has no folder {self.below}", remedy="--cwd has to be in both commits"
             )
         return folder / self.below
+
+    def _place(self, name: str) -> Path:
+        """Of this file or folder of the user's `.git`, also if the working tree is one of several."""
+        return (self.root / _git(self.root, "rev-parse", "--git-path", name).stdout.strip()).resolve()
 
     def linked(self, names: Sequence[Path]) -> list[Path]:
         """These files or folders of the working tree, as whole paths. Raises BadInput."""

@@ -53,7 +53,7 @@ def gate(
     rtol: Annotated[float, typer.Option(min=0, help="How far a number of an answer may be off: 0.001 is 0.1 %.")] = RTOL,
     traffic: Traffic = "closed-4",
     budget: Within = "10m",
-    tolerance: Slower = 3.0,
+    tolerance: Slower = 2.0,
     matters: Matters = 10.0,
     requests: Annotated[int | None, typer.Option(min=1, help="Requests per trial, at least.")] = None,
     measure_s: Annotated[float, typer.Option(min=0.1, help="Measuring time per trial, in seconds.")] = 4.0,
@@ -99,7 +99,7 @@ def rule_of(tolerance: float, matters: float) -> Rule:
     """Raises BadInput."""
     if tolerance >= matters:
         raise BadInput(
-            f"--tolerance {tolerance:g} is not below --matters {matters:g}", remedy="tolerate less than what matters: 3 and 10"
+            f"--tolerance {tolerance:g} is not below --matters {matters:g}", remedy="tolerate less than what matters: 2 and 10"
         )
     return Rule(tolerance=tolerance / 100, matters=matters / 100)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from harness.applications.gate.order import BASE, HEAD, NAMES, GateOrder
 from harness.applications.gate.rule import Decision, Pair, Rule, Trial, Word
 from harness.applications.gate.sides import Side
 from harness.applications.probe.order import ProbeOrder
+from harness.errors import Interrupted
 from harness.experiment import seeds
 from harness.records.store import now
 from harness.run import opening, workflow
@@ -60,6 +62,16 @@ class GateAnswer:
 
 def run(order: GateOrder, screen: Screen) -> GateAnswer:
     """Raises BadInput, HarnessError; Interrupted after a Ctrl-C, with the trials kept."""
+    try:
+        return _run(order, screen)
+    except Interrupted as error:
+        where = ", ".join(str(order.out / name) for name in NAMES)
+        raise Interrupted(
+            "stopped on request, so nothing was decided", remedy=f"a gate begins anew; its trials: {where}"
+        ) from error
+
+
+def _run(order: GateOrder, screen: Screen) -> GateAnswer:
     began, started = time.monotonic(), now()
     repository = checkouts.repository(order.probe.folder)
     base, head = repository.commit("--base", order.base), repository.commit("--head", order.head)
@@ -68,6 +80,8 @@ def run(order: GateOrder, screen: Screen) -> GateAnswer:
     for note in notes:
         screen.say(f"note: {note}")
     with opening.opened(order.out, "gate", screen.say, fresh=True) as opened:
+        if opened.folder.moved_to:  # its checkouts, if it was killed
+            shutil.rmtree(opened.folder.moved_to / opened.scratch.name, ignore_errors=True)
         opened.folder.write_json(FILE, {"decision": None, "started": started})
         orders = _orders(order, repository, {BASE: base, HEAD: head}, links, opened)
         with (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPS = 60_000  # of a multiplication and an addition: some milliseconds of a core
-APP, TASK = "jobs:app", "jobs.price"
+FILE, APP, TASK = "jobs.py", "jobs:app", "jobs.price"
 SOURCE = '''"""A price that takes some milliseconds of arithmetic."""
 
 from celery import Celery
@@ -52,8 +52,13 @@ def made(folder: Path, planted: str) -> Project:
 
 
 def _commit(folder: Path, text: str, subject: str) -> None:
-    (folder / "jobs.py").write_text(text)
-    _git(folder, "add", "jobs.py")
+    (folder / FILE).write_text(text)
+    commit(folder, FILE, subject)
+
+
+def commit(folder: Path, name: str, subject: str) -> None:
+    """Commit this file as it is now."""
+    _git(folder, "add", name)
     _git(folder, "-c", "user.name=gate", "-c", "user.email=gate@localhost", "commit", "--quiet", "--message", subject)
 
 

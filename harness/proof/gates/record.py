@@ -41,6 +41,7 @@ while True:
 
 def recorded(folder: Path, seconds: float, screen: gate.Screen, loads: Sequence[float] = LOADS) -> pd.DataFrame:
     """Pairs for so many seconds beside each load, in all pools by turns; `folder` is made, and takes all that runs leave."""
+    folder.mkdir(parents=True)
     made = project.made(folder / "project", project.SAME)
     found = []
     for load in loads:
