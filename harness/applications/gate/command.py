@@ -56,7 +56,7 @@ def gate(
     tolerance: Slower = 2.0,
     matters: Matters = 10.0,
     requests: Annotated[int | None, typer.Option(min=1, help="Requests per trial, at least.")] = None,
-    measure_s: Annotated[float, typer.Option(min=0.1, help="Measuring time per trial, in seconds.")] = 4.0,
+    measure_s: Annotated[float, typer.Option(min=0.1, help="Measuring time per trial, in seconds.")] = 2.0,
     ready_limit_s: ReadyLimit = 120.0,
     limit_s: Limit = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Write the decision to this file as JSON.")] = None,

@@ -215,7 +215,7 @@ def _span(logs: sequential.Sequence95, share: Callable[[float], float], confiden
 
 def _open(pairs: Sequence[Pair], values: Sequence[float]) -> str:
     if len(pairs) == len(values):
-        return f"{len(values)} pairs of trials are too few"
+        return f"too few pairs of trials: {len(values)}"
     spoiled = next(
         (one.unusable or one.reason for pair in pairs for one in (pair.base, pair.head) if one.pace_per_s is None), ""
     )

@@ -61,7 +61,7 @@ def _row(load: float, pool: str, pair: Pair) -> dict[str, object]:
 def order(made: project.Project, out: Path, pools: Sequence[str], rule: Rule, budget_s: float) -> GateOrder:
     """A gate of the project's last commit against the one before it."""
     settings = options.settings(
-        measure_s=4.0, requests=50, limit_s=60.0, warmup_limit_s=30.0, stable_limit_s=1.0, noise_limit=100.0, controls=False
+        measure_s=2.0, requests=50, limit_s=60.0, warmup_limit_s=30.0, stable_limit_s=1.0, noise_limit=100.0, controls=False
     )
     probe = probed.read(
         app=project.APP, task=project.TASK, args=made.rows, python=str(environments.prepare("celery").python), env_file=None,
