@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from harness.applications.gate import gate, rule
 from harness.applications.gate.gate import PoolAnswer
 from harness.applications.gate.rule import Pair, Rule, Trial, Word, decide
 from harness.certainty import sequential
+from harness.experiment import seeds
 from harness.records.outcomes import Outcome
 from harness.run.workflow import Silent
 
@@ -174,7 +176,7 @@ def run(
     class Screen(Silent):
         def paired(self, *_: object) -> None: ...
 
-    gate.until_decided(answers, one, Rule(), lambda: budget_s - spent[0], 1, Screen())
+    gate.until_decided(answers, gate.by_turns(one, seeds.dice("turns", 1)), Rule(), lambda: budget_s - spent[0], Screen())
     return answers, turns
 
 
@@ -183,8 +185,25 @@ def test_sides_take_turns_in_an_order_that_chance_makes() -> None:
     (answer,), turns = run(lambda *_: trial(100.0 * math.exp(dice.normal(0, 0.5))))
     assert len(turns) == 60, "the budget"
     assert all({turns[place], turns[place + 1]} == {"base", "head"} for place in range(0, 60, 2))
-    assert {pair.head_first for pair in answer.pairs} == {True, False}
+    assert {pair.first for pair in answer.pairs} == {"base", "head"}
     assert answer.decision.word is Word.CANNOT_SAY
+
+
+def test_trials_at_once_begin_together_and_what_one_raises_is_raised() -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def one(side: str, _: int, number: int) -> Trial:
+        both.wait()  # breaks unless both have begun
+        if number == 2 and side == "base":
+            raise ZeroDivisionError
+        return trial(seconds=10.0 if side == "base" else 12.0)
+
+    run_pair = gate.at_once(one)
+    pair = run_pair(0, 1)
+    assert pair is not None
+    assert (pair.first, pair.seconds) == ("both", 12.0)
+    with pytest.raises(ZeroDivisionError):
+        run_pair(0, 2)
 
 
 def test_a_hang_ends_the_gate_after_two_pairs_and_other_pools_are_not_run_on() -> None:

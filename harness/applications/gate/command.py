@@ -20,6 +20,7 @@ from harness.run import options
 
 CODES = {Word.PASSES: Exit.DONE, Word.WORSE: Exit.WORSE, Word.CANNOT_SAY: Exit.UNDECIDED}
 USUAL_LIMIT_S = 60.0
+MEASURE_S = {False: 2.0, True: 4.0}  # by turns: the more pairs, the better; at once: as much of both at the same time as can be
 Base = Annotated[str, typer.Option(help="The commit to compare with, such as origin/main.")]
 Head = Annotated[str, typer.Option(help="The commit that may be worse.")]
 Within = Annotated[str, typer.Option("--budget", help="Time for all of it, such as 10m; the gate ends as soon as it can say.")]
@@ -56,7 +57,15 @@ def gate(
     tolerance: Slower = 2.0,
     matters: Matters = 10.0,
     requests: Annotated[int | None, typer.Option(min=1, help="Requests per trial, at least.")] = None,
-    measure_s: Annotated[float, typer.Option(min=0.1, help="Measuring time per trial, in seconds.")] = 2.0,
+    at_once: Annotated[
+        bool,
+        typer.Option(
+            "--at-once", help="Run both commits at the same time: sees more beside other programs. Needs more memory."
+        ),
+    ] = False,
+    measure_s: Annotated[
+        float | None, typer.Option(min=0.1, help="Measuring time per trial, in seconds. Default: 2; 4 with --at-once.")
+    ] = None,
     ready_limit_s: ReadyLimit = 120.0,
     limit_s: Limit = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Write the decision to this file as JSON.")] = None,
@@ -70,8 +79,9 @@ def gate(
 
     rule = rule_of(tolerance, matters)
     settings = options.settings(
-        measure_s=measure_s, requests=requests or 50, ready_limit_s=ready_limit_s, limit_s=limit_s or USUAL_LIMIT_S,
-        warmup_limit_s=(limit_s or USUAL_LIMIT_S) / 2, stable_limit_s=1.0, noise_limit=100.0, controls=False,
+        measure_s=measure_s or MEASURE_S[at_once], requests=requests or 50, ready_limit_s=ready_limit_s,
+        limit_s=limit_s or USUAL_LIMIT_S, warmup_limit_s=(limit_s or USUAL_LIMIT_S) / 2, stable_limit_s=1.0,
+        noise_limit=100.0, controls=False,
     )  # fmt: skip
     named = tuple(dict.fromkeys(filter(None, pools.split(","))))
     probe = probed.read(
@@ -83,7 +93,15 @@ def gate(
     if seconds is None:
         raise BadInput("--budget: a gate needs one", remedy="such as 10m")
     order = GateOrder(
-        probe=probe, base=base, head=head, pools=named, links=tuple(link or ()), rule=rule, budget_s=seconds, out=out
+        probe=probe,
+        base=base,
+        head=head,
+        pools=named,
+        links=tuple(link or ()),
+        rule=rule,
+        budget_s=seconds,
+        out=out,
+        at_once=at_once,
     )
     places = pages.Places(json=json_, markdown=markdown, history=history)
     places.check()

@@ -1,18 +1,26 @@
-"""A whole gate: two checkouts, two sides, pairs of trials by turns until the rule has seen enough or the time is used up."""
+"""A whole gate: two checkouts, two sides, pairs of trials until the rule has seen enough or the time is used up.
+
+The trials of a pair take turns, in an order that chance makes; each has the machine as a worker of the user's would have it. Or
+they run at once: then both meet the same neighbours at the same moment, and much smaller slow-downs are seen beside them. But
+they share the cores with each other, and a side with more threads than the other gets more of them.
+"""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from harness.applications.gate import checkouts, rule, sides
 from harness.applications.gate.checkouts import Commit, Repository
-from harness.applications.gate.order import BASE, HEAD, NAMES, GateOrder
-from harness.applications.gate.rule import Decision, Pair, Rule, Trial, Word
+from harness.applications.gate.order import NAMES, GateOrder
+from harness.applications.gate.rule import BASE, BOTH, HEAD, Decision, Pair, Rule, Trial, Word
 from harness.applications.gate.sides import Side
 from harness.applications.probe.order import ProbeOrder
 from harness.errors import Interrupted
@@ -23,6 +31,7 @@ from harness.run.opening import Opened
 
 FILE = "gate.json"
 RunTrial = Callable[[str, int, int], Trial | None]  # of a side, in the pool of this place, with this number
+RunPair = Callable[[int, int], Pair | None]  # in the pool of this place, with this number
 
 
 class Screen(workflow.Screen, Protocol):
@@ -84,10 +93,7 @@ def _run(order: GateOrder, screen: Screen) -> GateAnswer:
             shutil.rmtree(opened.folder.moved_to / opened.scratch.name, ignore_errors=True)
         opened.folder.write_json(FILE, {"decision": None, "started": started})
         orders = _orders(order, repository, {BASE: base, HEAD: head}, links, opened)
-        with (
-            workflow.open_broker("", opened.scratch) as server,
-            sides.opened(orders, order.pools, opened, server, screen) as both,
-        ):
+        with sides.opened(orders, order.pools, opened, screen) as both:
             for side in both:
                 sides.check_origin(side, repository.root, _top(opened, side.name))
             pools = _measured(order, both, began, screen, opened.stopped.is_set)
@@ -136,7 +142,8 @@ def _measured(
     def left_s() -> float:
         return order.budget_s - (time.monotonic() - began_s)
 
-    until_decided(pools, trial, order.rule, left_s, order.probe.settings.seed, screen)
+    dice = seeds.dice("turns", order.probe.settings.seed)
+    until_decided(pools, at_once(trial) if order.at_once else by_turns(trial, dice), order.rule, left_s, screen)
     return pools
 
 
@@ -145,19 +152,17 @@ def _named(base: str, head: str) -> str:
 
 
 def until_decided(
-    pools: Sequence[PoolAnswer], trial: RunTrial, wanted: Rule, left_s: Callable[[], float], seed: int, screen: Screen
+    pools: Sequence[PoolAnswer], run_pair: RunPair, wanted: Rule, left_s: Callable[[], float], screen: Screen
 ) -> None:
     """Run pairs, pool after pool in turn, until each pool is decided, one is worse, or there is no time for one more pair."""
-    own, dice = wanted.among(len(pools)), seeds.dice("turns", seed)
-    number = 0
+    own, number = wanted.among(len(pools)), 0
     while todo := [place for place, one in enumerate(pools) if not one.decision.decided]:
         number += 1
         for place in todo:
             one = pools[place]
-            needed_s = max((pair.base.seconds + pair.head.seconds for pair in one.pairs), default=0.0)
-            if left_s() < needed_s:
+            if left_s() < max((pair.seconds for pair in one.pairs), default=0.0):
                 return
-            pair = _pair(trial, place, number, head_first=bool(dice.integers(2)))
+            pair = run_pair(place, number)
             if pair is None:
                 return
             one.pairs.append(pair)
@@ -167,14 +172,31 @@ def until_decided(
                 return
 
 
-def _pair(trial: RunTrial, place: int, number: int, *, head_first: bool) -> Pair | None:
-    found: dict[str, Trial] = {}
-    for name in (HEAD, BASE) if head_first else (BASE, HEAD):
-        ended = trial(name, place, number)
-        if ended is None:
-            return None
-        found[name] = ended
-    return Pair(base=found[BASE], head=found[HEAD], head_first=head_first)
+def by_turns(trial: RunTrial, dice: np.random.Generator) -> RunPair:
+    """One after the other; chance says which is first."""
+
+    def run_pair(place: int, number: int) -> Pair | None:
+        first = (BASE, HEAD)[int(dice.integers(2))]
+        found = {name: trial(name, place, number) for name in (first, HEAD if first == BASE else BASE)}
+        return _paired(found, first)
+
+    return run_pair
+
+
+def at_once(trial: RunTrial) -> RunPair:
+    """Both at the same time. What one raises is raised after the other has ended."""
+
+    def run_pair(place: int, number: int) -> Pair | None:
+        with ThreadPoolExecutor(len(NAMES)) as threads:
+            begun = {name: threads.submit(trial, name, place, number) for name in NAMES}
+        return _paired({name: one.result() for name, one in begun.items()}, BOTH)
+
+    return run_pair
+
+
+def _paired(found: Mapping[str, Trial | None], first: str) -> Pair | None:
+    base, head = found[BASE], found[HEAD]
+    return Pair(base=base, head=head, first=first) if base and head else None
 
 
 def overall(pools: Sequence[PoolAnswer]) -> Word:

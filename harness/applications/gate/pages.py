@@ -85,7 +85,7 @@ def as_data(answer: GateAnswer) -> dict[str, Any]:
         "decision": answer.word.value, "reason": reason(answer), "app": order.probe.app, "task": order.probe.task,
         "base": _commit(answer.base), "head": _commit(answer.head),
         "rule": {"tolerance": order.rule.tolerance, "matters": order.rule.matters, "confidence": order.rule.confidence},
-        "budget_s": order.budget_s, "notes": list(answer.notes), "machine": identity.facts(),
+        "budget_s": order.budget_s, "at_once": order.at_once, "notes": list(answer.notes), "machine": identity.facts(),
         "pools": [_pool(one) for one in answer.pools],
     }  # fmt: skip
 
@@ -113,7 +113,7 @@ def _span(one: Span | None) -> dict[str, float] | None:
 
 
 def _pair(pair: Pair) -> dict[str, Any]:
-    return {"first": "head" if pair.head_first else "base", "base": _trial(pair.base), "head": _trial(pair.head)}
+    return {"first": pair.first, "base": _trial(pair.base), "head": _trial(pair.head)}
 
 
 def _trial(one: Trial) -> dict[str, Any]:
@@ -147,12 +147,21 @@ def markdown(answer: GateAnswer) -> str:
         *map(_row, answer.pools),
         "",
         *(f"Note: {escaped(note)}.  " for note in answer.notes),
-        f"<sub>Trials of both commits by turns, on one machine, in {duration(answer.seconds)} of "
-        f"{duration(order.budget_s)}. Worse: a graver outcome, twice, or a pace that is lower by more than "
-        f"{percent(order.rule.tolerance)}. Passes: no slow-down of {percent(order.rule.matters)} or more. The interval "
-        f"({percent(order.rule.confidence)}) may be looked at after each pair.</sub>",
+        f"<sub>{_how(answer)}</sub>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _how(answer: GateAnswer) -> str:
+    """How it was measured, and when it would have been which word."""
+    order, limits = answer.order, answer.order.rule
+    turns = "at once" if order.at_once else "by turns"
+    return (
+        f"Trials of both commits {turns}, on one machine, in {duration(answer.seconds)} of {duration(order.budget_s)}. Worse: "
+        f"a graver outcome, twice, or more than {percent(limits.tolerance)} slower, or as much more CPU per request. Passes: "
+        f"no slow-down of {percent(limits.matters)} or more. Intervals ({percent(limits.confidence)} for all together) may be "
+        "looked at after each pair."
+    )
 
 
 def _row(one: PoolAnswer) -> str:

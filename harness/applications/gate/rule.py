@@ -24,6 +24,7 @@ from harness.certainty import sequential
 from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 
 CONFIRMED = 2  # trials of each side that end alike before an outcome decides
+BASE, HEAD, BOTH = "base", "head", "both"
 FIGURES = 2  # of each pool, that can make it worse: pace and CPU time
 MOST_UNJUDGED = 3  # trials of a side of which nobody can say how they ended, before the gate gives up
 
@@ -50,7 +51,8 @@ class Rule:
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """`pace_per_s`: requests per second; None if it was not answered, or its figures cannot be used (`unusable`).
-    `cpu_s`: the worker's core-seconds per request; `others_share`: of the cores, that others kept from us; None likewise."""
+    `cpu_s`: the worker's core-seconds per request; `others_share`: of the cores, that others kept from us, and
+    `ours_share`, that the trial used itself; None likewise."""
 
     outcome: Outcome
     reason: str = ""
@@ -59,6 +61,7 @@ class Trial:
     pace_per_s: float | None = None
     cpu_s: float | None = None
     others_share: float | None = None
+    ours_share: float | None = None
     unusable: str = ""
 
     @property
@@ -72,11 +75,17 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two trials, one right after the other. `head_first`: in which order they ran."""
+    """Two trials, one right after the other, or both at once. `first`: the side that ran first, or `BOTH`."""
 
     base: Trial
     head: Trial
-    head_first: bool = False
+    first: str = BASE
+
+    @property
+    def seconds(self) -> float:
+        """Of wall time, that the pair took."""
+        each = self.base.seconds, self.head.seconds
+        return max(each) if self.first == BOTH else sum(each)
 
     @property
     def slowdown(self) -> float | None:

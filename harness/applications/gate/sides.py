@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.applications.gate.order import BASE
-from harness.applications.gate.rule import Trial
+from harness import broker
+from harness.applications.gate.rule import BASE, Trial
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
 from harness.applications.probe.source import ApplicationSource
@@ -63,6 +63,7 @@ class Side:
             pace_per_s=found.throughput_per_s if found else None, unusable=record.certainty.unusable,
             cpu_s=use.worker_tree / use.requests if use and use.requests else None,
             others_share=use.others_share if use else None,
+            ours_share=use.ours / (use.window_s * use.usable) if use else None,
         )  # fmt: skip
 
     def write(self) -> None:
@@ -79,13 +80,15 @@ class Side:
 
 @contextmanager
 def opened(
-    orders: Mapping[str, ProbeOrder], pools: tuple[str, ...], at: Opened, server: Broker, screen: workflow.Screen
+    orders: Mapping[str, ProbeOrder], pools: tuple[str, ...], at: Opened, screen: workflow.Screen
 ) -> Iterator[list[Side]]:
-    """Ask both what they are; when it ends, however it does, their tables are written. Raises BadInput, HarnessError."""
+    """Ask both what they are, each beside a broker of its own; when it ends, however it does, their tables are written. Raises
+    BadInput, HarnessError."""
     with ExitStack() as held:
         found = []
         for name, order in orders.items():
             folder = held.enter_context(RunFolder(order.out).opened())
+            server = held.enter_context(broker.embedded(at.scratch / f"broker-{name}"))
             side = _side(name, order, pools, _desk(name, order, folder, at, server, screen), held)
             found.append(side)
         yield found

@@ -28,6 +28,7 @@ def arguments() -> argparse.Namespace:
     asked.add_argument(
         "--loads", type=float, nargs="+", default=record.LOADS, help="shares of the cores that are kept busy beside"
     )
+    asked.add_argument("--at-once", action="store_true", help="record pairs whose trials run at the same time")
     asked.add_argument("--gates", type=int, default=resample.GATES, help=f"gates per row of the table ({resample.GATES})")
     asked.add_argument("--out", type=Path, default=Path("results/gate"), help="folder for pairs and table (results/gate)")
     return asked.parse_args()
@@ -41,7 +42,9 @@ def main() -> int:
         with store.writing(asked.out):
             asked.out.mkdir(parents=True, exist_ok=True)
         if asked.record:
-            found = record.recorded(asked.out / f"runs-{store.now()}", asked.record, GateScreen(), asked.loads)
+            found = record.recorded(
+                asked.out / f"runs-{store.now()}", asked.record, GateScreen(), asked.loads, at_once=asked.at_once
+            )
             with store.writing(path):
                 found.to_csv(path, mode="a", index=False, header=not path.exists())
         kinds = resample.kinds(pd.read_csv(path)) | resample.modelled()

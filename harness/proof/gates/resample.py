@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from harness.applications.gate import rule
-from harness.applications.gate.rule import Pair, Rule, Trial, Word
+from harness.applications.gate.rule import BASE, BOTH, Pair, Rule, Trial, Word
 from harness.records.outcomes import Outcome
 
 BUDGET_S = 600.0
@@ -47,11 +47,12 @@ HUNG_S = 30.0  # of a trial that hangs: until it is proved, and watched on
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """Two trials that ran one after the other: requests per second, core-seconds per request, seconds of each."""
+    """Two trials of a pair: requests per second, core-seconds per request, seconds of each; `first` as of a `Pair`."""
 
     paces_per_s: tuple[float, float]
     cpu_s: tuple[float, float]
     seconds: tuple[float, float]
+    first: str = BASE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +73,21 @@ def read(table: pd.DataFrame) -> list[Recorded]:
     columns = [[f"{side}_{name}" for side in ("base", "head")] for name in ("pace_per_s", "cpu_s", "seconds")]
     whole = table.dropna(subset=[name for pair in columns for name in pair])
     return [
-        Recorded(paces_per_s=(row[0], row[1]), cpu_s=(row[2], row[3]), seconds=(row[4], row[5]))
-        for row in whole[[name for pair in columns for name in pair]].itertuples(index=False, name=None)
+        Recorded(paces_per_s=(row[0], row[1]), cpu_s=(row[2], row[3]), seconds=(row[4], row[5]), first=row[6])
+        for row in whole[[*(name for pair in columns for name in pair), "first"]].itertuples(index=False, name=None)
     ]
 
 
 def kinds(table: pd.DataFrame) -> dict[str, list[Recorded]]:
     """The pairs by the share of the cores that others took from both trials; without bands of a few pairs."""
+    at_once = table["first"] == BOTH
     shares = table[["base_others_share", "head_others_share"]].mean(axis=1)
-    found = {name: read(table[(shares >= low) & (shares < high)]) for name, low, high in BANDS}
+    shares -= at_once * table[["base_ours_share", "head_ours_share"]].mean(axis=1).fillna(0.0)  # neither side is foreign
+    found = {
+        f"{how}, {name}": read(table[(shares >= low) & (shares < high) & mode])
+        for how, mode in (("by turns", ~at_once), ("at once", at_once))
+        for name, low, high in BANDS
+    }
     return {name: pairs for name, pairs in found.items() if len(pairs) >= LEAST_PAIRS}
 
 
@@ -135,8 +142,8 @@ def one_gate(
     while True:
         one, turned = pairs[int(dice.integers(len(pairs)))], int(dice.integers(2))
         base, head = (_trial(one, side) for side in (turned, 1 - turned))
-        pair = Pair(base=base, head=plant(head))
-        left_s -= pair.base.seconds + pair.head.seconds
+        pair = Pair(base=base, head=plant(head), first=one.first)
+        left_s -= pair.seconds
         if left_s < 0:
             return Word.CANNOT_SAY, len(drawn)
         drawn.append(pair)
