@@ -42,7 +42,7 @@ def test_both_commits_are_checked_out_and_the_repository_stays_as_it_was(made: p
     here, there = (repository.checkout(one, tmp_path / one.short, ()) for one in (base, head))
     assert (head.named, head.subject) == ("HEAD", "planted: 0.1")
     assert "range(60000)" in (here / "jobs.py").read_text()
-    assert "range(66667)" in (there / "jobs.py").read_text()
+    assert "range(73333)" in (there / "jobs.py").read_text()
     assert everything(made.folder) == before
 
 
@@ -218,3 +218,6 @@ def test_a_gate_that_cannot_say_tells_what_would_help(tmp_path: Path) -> None:
     assert "⚠️ It cannot be said" in page
     assert "there was no time for a pair of trials. More time" in page
     assert answer(tmp_path, PoolAnswer(name="prefork")).word is Word.CANNOT_SAY
+    both = pages.markdown(answer(tmp_path, pool("prefork", *ended((HUNG, HUNG), (HUNG, HUNG)))))
+    assert "both sides fail" in both
+    assert "'harness probe' shows how each side ends" in both

@@ -27,11 +27,9 @@ TITLES = {
     Word.WORSE: "Serving is worse",
     Word.CANNOT_SAY: "It cannot be said whether serving is worse",
 }
-NEXT = {
-    Word.PASSES: "",
-    Word.WORSE: "",
-    Word.CANNOT_SAY: "More time (--budget) or a quieter machine tells more.",
-}
+MORE = "More time (--budget) or a quieter machine tells more"
+AT_ONCE = ", and so may both commits at the same time (--at-once)"
+FAILING = "'harness probe' shows how each side ends, and why; mend that first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +94,16 @@ def reason(answer: GateAnswer) -> str:
     return f"{one.name}: {one.decision.reason}"
 
 
+def next_step(answer: GateAnswer) -> str:
+    """What would tell more, if nothing can be said."""
+    found = answer.decides.decision
+    if answer.word is not Word.CANNOT_SAY:
+        return ""
+    if found.by == "outcome" and found.decided:
+        return f"{FAILING}."
+    return f"{MORE}{'' if answer.order.at_once else AT_ONCE}."
+
+
 def _commit(one: Any) -> dict[str, str]:
     return {"named": one.named, "commit": one.digest, "subject": one.subject}
 
@@ -140,7 +148,7 @@ def markdown(answer: GateAnswer) -> str:
         f"### {MARKS[answer.word]} {TITLES[answer.word]}",
         "",
         f"`{answer.base.short}` ({escaped(answer.base.named)}) → `{answer.head.short}` ({escaped(answer.head.named)}), "
-        f"`{order.probe.task}`: {escaped(reason(answer))}. {NEXT[answer.word]}".rstrip(),
+        f"`{order.probe.task}`: {escaped(reason(answer))}. {next_step(answer)}".rstrip(),
         "",
         "| pool | decision | slower | more CPU | pairs | base | head |",
         "| --- | --- | --- | --- | --- | --- | --- |",

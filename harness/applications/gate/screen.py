@@ -46,6 +46,6 @@ def decided(answer: GateAnswer) -> None:
         ),
         soft_wrap=True,
     )
-    if more := pages.NEXT[answer.word]:
+    if more := pages.next_step(answer):
         console.print(more, soft_wrap=True)
     console.print(f"records: {answer.order.out}/{{base,head}}  decision: {answer.order.out}/gate.json", soft_wrap=True)

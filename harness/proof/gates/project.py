@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPS = 60_000  # of a multiplication and an addition: some milliseconds of a core
+LOOPS_SHARE = 0.5  # of the CPU time of a request, that the loops take; the rest is Celery's
 FILE, APP, TASK = "jobs.py", "jobs:app", "jobs.price"
 SOURCE = '''"""A price that takes some milliseconds of arithmetic."""
 
@@ -43,7 +44,8 @@ def made(folder: Path, planted: str) -> Project:
     folder.mkdir(parents=True)
     _git(folder, "init", "--quiet")
     _commit(folder, SOURCE.format(before="", loops=LOOPS), "a price")
-    loops = LOOPS if planted in (SAME, STUCK_NAME) else round(LOOPS / (1 - float(planted)))
+    slower = 0.0 if planted in (SAME, STUCK_NAME) else float(planted)
+    loops = round(LOOPS * (1 + slower / (1 - slower) / LOOPS_SHARE))
     text = SOURCE.format(before=STUCK if planted == STUCK_NAME else "", loops=loops)
     _commit(folder, f"{text}\n# another commit\n", f"planted: {planted}")
     rows = folder / "rows.json"

@@ -35,10 +35,9 @@ PLANTED: dict[str, tuple[float | None, str]] = {
 BANDS = (
     ("others took less than 25 %", 0.0, 0.25),
     ("others took 25 to 50 %", 0.25, 0.50),
-    ("others took 50 to 75 %", 0.50, 0.75),
-    ("others took more than 75 %", 0.75, 1.01),
+    ("others took more than 50 %", 0.50, 1.01),
 )
-LEAST_PAIRS = 12  # of a band, or its gates would be made of a few pairs again and again
+LEAST_PAIRS = 20  # of a band, or its gates would be made of a few pairs again and again
 #: (of the pace, of the CPU time) of pairs that are made up
 SPREADS = ((0.02, 0.02), (0.05, 0.03), (0.10, 0.05), (0.20, 0.08))
 MADE_UP_PAIRS = 2000
