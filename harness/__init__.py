@@ -25,7 +25,7 @@ records are summarised; summaries decide.* The rooms, in the order in which a ru
     report          a run as a page, as a table, in a notebook
     decide          compare, recommend, tune, bisect
     studies         claims, incidents, contracts of the pools
-    applications    somebody's own application: checked, probed, tuned, held to contracts
+    applications    somebody's own application: checked, probed, tuned, gated, held to contracts
     proof           the instrument itself on trial
     display, notebook, pytest_plugin    other ways in and out
     errors, places, texts, terminal, extras     what every room may need

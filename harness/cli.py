@@ -29,6 +29,7 @@ VERBS = {
     "pack": ("run", "pack", RUN),
     "recommend": ("decide.advise", "recommend", DECIDE),
     "compare": ("decide.compare", "compare", DECIDE),
+    "gate": ("applications.gate", "gate", DECIDE),
     "tune": ("applications.tune", "tune", DECIDE),
     "bisect": ("applications.bisect", "bisect", DECIDE),
     "report": ("report", "report", DECIDE),

@@ -26,6 +26,8 @@ class Exit(IntEnum):
     WAITS = 21
     CANNOT_SAY = 22
     BREAKS = 23
+    WORSE = 24
+    UNDECIDED = 25
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -48,6 +50,8 @@ MEANING = {
     Exit.WAITS: "`why`: a worker waits for something, and nobody can say that it will not come",
     Exit.CANNOT_SAY: "`why`: whether a worker is stuck cannot be said",
     Exit.BREAKS: "`check`: an error was found in the application",
+    Exit.WORSE: "`gate`: the change makes serving worse",
+    Exit.UNDECIDED: "`gate`: within the budget, it cannot be said whether serving is worse",
     Exit.INTERRUPTED: "stopped on request; what was measured is kept",
     Exit.PIPE_CLOSED: "whoever read the output closed it",
 }

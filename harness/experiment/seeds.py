@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-PURPOSES = ("order", "arrivals", "rows")  # append only: the place is the key
+PURPOSES = ("order", "arrivals", "rows", "turns")  # append only: the place is the key
 
 
 def seed_for(purpose: str, seed: int, trial: int = 0) -> int:

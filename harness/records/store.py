@@ -26,7 +26,7 @@ from harness.records.record import TrialRecord, from_line, to_line
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 LOCK = ".lock"
 RECORDS, PACKED_RECORDS = "trials.jsonl", "trials.jsonl.gz"
-OURS = (RECORDS, PACKED_RECORDS, "contracts.csv", "findings.csv")  # what tells a folder of ours from anybody's
+OURS = (RECORDS, PACKED_RECORDS, "contracts.csv", "findings.csv", "gate.json")  # what tells a folder of ours from anybody's
 NO_RECORDS = "name the folder of a run, such as results/quick; 'harness run' and 'harness probe' write them"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 #: what the kernel's errors of writing mean to a reader; others are told in its own words

@@ -120,6 +120,7 @@ def facts(spec):
         "installed": their_app.installed(),
         "files": files,
         "elsewhere": elsewhere,
+        "pool": own_settings.pool(app.conf),
         "imported": [name for name in ML if name in sys.modules],
         "green": [name for name in ("gevent", "eventlet") if their_app.can_import(name)],
     }  # fmt: skip

@@ -187,6 +187,13 @@ def of_pool(conf):
     return said
 
 
+def pool(conf):
+    """The pool that the settings start, as `celery worker --pool` names it; prefork if they name a class of somebody's own."""
+    chosen = conf.get("worker_pool")
+    spawns = conf.get("worker_pool_start_method") == "spawn"
+    return chosen if chosen in ("threads", "gevent", "eventlet", "solo") else "prefork-spawn" if spawns else "prefork"
+
+
 def options(task, conf, celerys):
     """A sentence for each option of the task that differs from the setting, or from Celery's own class."""
     lines = []

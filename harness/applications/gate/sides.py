@@ -1,0 +1,139 @@
+"""The two sides while a gate runs: each an application that was asked what it is, whose trials are run one at a time.
+
+A side's folder (`OUT/base`, `OUT/head`) holds a probe like any other: `harness compare OUT/base OUT/head` reads both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness import broker
+from harness.applications.gate.rule import BASE, Trial
+from harness.applications.probe.order import ProbeOrder
+from harness.applications.probe.probe import Probe
+from harness.applications.probe.source import ApplicationSource
+from harness.broker import Broker
+from harness.errors import BadInput
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.experiment.pools import POOLS
+from harness.measure import figures
+from harness.records.outcomes import ANSWERED
+from harness.records.store import RunFolder, now
+from harness.run import one_trial, workflow, written
+from harness.run.opening import Opened
+from harness.run.plan import Planned
+from harness.run.source import Desk
+from harness.trial import supervisor
+
+NOTE = "note:"  # how that begins what everybody has to read, of all that a source says
+
+
+@dataclass(kw_only=True)
+class Side:
+    """`cells`: one per pool, in the order of the pools; `said`: what its source said, for the page."""
+
+    name: str
+    probe: Probe
+    desk: Desk
+    source: ApplicationSource
+    cells: tuple[Cell, ...]
+    said: list[str]
+    known: workflow.Known = field(default_factory=dict)
+
+    def serial(self) -> None:
+        """The calls without Celery, which say what a right answer is."""
+        self._run(self._items(baseline=True)[0])
+
+    def trial(self, place: int, number: int) -> Trial | None:
+        """One trial in the pool of this place; None if the user interrupted it."""
+        cell = self.cells[place]
+        item = next(one for one in self._items(baseline=False) if one.cell == cell)
+        self._run(replace(item, trial=number))
+        record = self.known.get((cell.id, number))
+        if record is None:
+            return None
+        found = figures.of(record, self.desk.folder.path) if record.outcome in ANSWERED else None
+        where = f"{self.name}/{record.ended.evidence}" if record.ended.evidence else ""
+        use = record.cpu.use if found else None
+        return Trial(
+            outcome=record.outcome, reason=record.reason, evidence=where, seconds=record.ended.seconds,
+            pace_per_s=found.throughput_per_s if found else None, unusable=record.certainty.unusable,
+            cpu_s=use.worker_tree / use.requests if use and use.requests else None,
+            others_share=use.others_share if use else None,
+            ours_share=use.ours / (use.window_s * use.usable) if use else None,
+        )  # fmt: skip
+
+    def write(self) -> None:
+        """What a probe writes beside its records."""
+        written.header(self.probe.terms, self.desk, self.source, ended=now())
+        written.tables(self.desk.folder, self._items(baseline=True) + self._items(baseline=False))
+
+    def _items(self, *, baseline: bool) -> list[Planned]:
+        return [item for item in self.source.planned() if item.cell.is_baseline is baseline]
+
+    def _run(self, item: Planned) -> None:
+        workflow.run_trials(self.source, self.desk, [item], self.known, workflow.Silent(), one_trial.carried_out)
+
+
+@contextmanager
+def opened(
+    orders: Mapping[str, ProbeOrder], pools: tuple[str, ...], at: Opened, screen: workflow.Screen
+) -> Iterator[list[Side]]:
+    """Ask both what they are, each beside a broker of its own; when it ends, however it does, their tables are written. Raises
+    BadInput, HarnessError."""
+    with ExitStack() as held:
+        found = []
+        for name, order in orders.items():
+            folder = held.enter_context(RunFolder(order.out).opened())
+            server = held.enter_context(broker.embedded(at.scratch / f"broker-{name}"))
+            side = _side(name, order, pools, _desk(name, order, folder, at, server, screen), held)
+            found.append(side)
+        yield found
+
+
+def _desk(name: str, order: ProbeOrder, folder: RunFolder, at: Opened, server: Broker, screen: workflow.Screen) -> Desk:
+    def say(text: str) -> None:
+        if text.startswith(NOTE) and name == BASE:
+            screen.say(text)
+
+    return Desk(
+        folder=folder, scratch=supervisor.fresh_folder(at.scratch / name), server=server, settings=order.settings, say=say,
+        interrupted=at.stopped.is_set,
+    )  # fmt: skip
+
+
+def _side(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held: ExitStack) -> Side:
+    known = list[ApplicationSource]()
+    first = Probe(order=order, known=known).source(desk)  # asked what it is; what is run is known after that
+    cells = tuple(_cell(order, pool) for pool in pools or (str(first.facts.told["pool"]),))
+    probe = Probe(order=replace(order, grid=cells), known=known)
+    side = Side(name=name, probe=probe, desk=desk, source=probe.source(desk), cells=cells, said=first.facts.said)
+    held.callback(side.write)
+    return side
+
+
+def _cell(order: ProbeOrder, pool: str) -> Cell:
+    concurrency = 1 if POOLS[pool].executors == "main" else order.concurrency[0]
+    return Cell(
+        backend=OWN_APP, pool=pool, concurrency=concurrency, placement=AS_WRITTEN, call="task", workload=order.workload,
+        traffic=order.traffic,
+    )  # fmt: skip
+
+
+def check_origin(side: Side, root: Path, checkout: Path) -> None:
+    """Raise BadInput if the code that was loaded is not the checkout's: then both sides would be the same code."""
+    told = side.source.facts.told
+    loaded = [Path(path) for path in (*told["files"], *told["elsewhere"])]
+    inside = [path for path in loaded if checkout.resolve() in path.parents]
+    stray = [path for path in loaded if root.resolve() in path.parents and path not in inside]
+    if inside and not stray:
+        return
+    seen = f"it loaded {stray[0]}" if stray else "no module of it was loaded from there"
+    raise BadInput(
+        f"the application is not run from the checkout of {side.name}: {seen}",
+        remedy="both sides would be the same code. Is it installed (pip install -e) in the interpreter, or is its folder in "
+        "PYTHONPATH? Uninstall it there, and name with --cwd the folder from which its modules are imported, such as src",
+    )  # fmt: skip

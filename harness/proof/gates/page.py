@@ -1,0 +1,65 @@
+"""The table of made-up gates, with what each row is held to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.proof.gates import resample
+from harness.proof.gates.resample import Recorded, Row
+
+MOST_FALSE, LEAST_FOUND = 0.01, 0.90
+PREFACE = """\
+# Gates made of recorded pairs
+
+Made by `python -m harness.proof.gates`: {gates} gates per row, each of pairs drawn from [pairs.csv](pairs.csv), with a budget
+of {budget:.0f} min. Both trials of a recorded pair were of commits that differ in a comment; what is planted is planted in the
+figures of the head. *Made up*: of pairs with a normal spread, since the machine was never as quiet as that. *Spread* is the
+standard deviation between the trials of a pair, in per cent: what a gate has to see through.
+
+| recorded | pairs | spread of the pace | spread of the CPU time |
+| --- | --- | --- | --- |
+"""
+TABLE = """
+| recorded | planted in the head | worse | passes | cannot say | pairs, in the middle | bound | kept |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def bound(row: Row) -> str:
+    if row.planted == "nothing":
+        return f"worse <= {MOST_FALSE:.0%}"
+    return "worse always" if resample.PLANTED[row.planted][0] is None else f"worse >= {LEAST_FOUND:.0%}"
+
+
+def kept(row: Row) -> bool:
+    share = row.worse / row.gates
+    if row.planted == "nothing":
+        return share <= MOST_FALSE
+    return share >= (1.0 if resample.PLANTED[row.planted][0] is None else LEAST_FOUND)
+
+
+def write(folder: Path, rows: Sequence[Row], kinds: Mapping[str, Sequence[Recorded]]) -> None:
+    """`gates.csv` and `gates.md`."""
+    table = pd.DataFrame([{**asdict(row), "bound": bound(row), "kept": kept(row)} for row in rows])
+    table.to_csv(folder / "gates.csv", index=False)
+    lines = [PREFACE.format(gates=rows[0].gates, budget=resample.BUDGET_S / 60)]
+    for kind, pairs in kinds.items():
+        lines.append(f"| {kind} | {len(pairs)} | {_spread(pairs, 'paces_per_s')} | {_spread(pairs, 'cpu_s')} |\n")
+    lines.append(TABLE)
+    for row in rows:
+        shares = " | ".join(f"{count / row.gates:.1%}" for count in (row.worse, row.passes, row.cannot_say))
+        told = "yes" if kept(row) else "**no**"
+        lines.append(f"| {row.kind} | {row.planted} | {shares} | {row.pairs:g} | {bound(row)} | {told} |\n")
+    (folder / "gates.md").write_text("".join(lines))
+
+
+def _spread(pairs: Sequence[Recorded], name: str) -> str:
+    ratios = [math.log(one / other) for one, other in (getattr(pair, name) for pair in pairs)]
+    both = [*ratios, *(-ratio for ratio in ratios)]  # which of the two is first is chance
+    return f"{np.std(both) * 100:.0f} %"

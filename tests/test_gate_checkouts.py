@@ -1,0 +1,223 @@
+"""The two sides of a gate are checkouts of the user's repository, which stays as it is; and what is written of a gate."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.applications.gate import checkouts, gate, pages, sides
+from harness.applications.gate.command import closed, rule_of
+from harness.applications.gate.gate import GateAnswer, PoolAnswer
+from harness.applications.gate.order import GateOrder
+from harness.applications.gate.pages import Places
+from harness.applications.gate.rule import Rule, Word, decide
+from harness.applications.probe.order import ProbeOrder
+from harness.errors import BadInput, CannotWrite
+from harness.experiment.experiment import Settings
+from harness.proof.gates import project
+from tests.test_gate_rule import HUNG, OK, RULE, ended, pairs
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> project.Project:
+    return project.made(tmp_path / "shop", "0.1")
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True, text=True).stdout
+
+
+def test_both_commits_are_checked_out_and_the_repository_stays_as_it_was(made: project.Project, tmp_path: Path) -> None:
+    before = everything(made.folder)
+    repository = checkouts.repository(made.folder)
+    base, head = repository.commit("--base", "HEAD~1"), repository.commit("--head", "HEAD")
+    here, there = (repository.checkout(one, tmp_path / one.short, ()) for one in (base, head))
+    assert (head.named, head.subject) == ("HEAD", "planted: 0.1")
+    assert "range(60000)" in (here / "jobs.py").read_text()
+    assert "range(73333)" in (there / "jobs.py").read_text()
+    assert everything(made.folder) == before
+
+
+def test_a_commit_without_a_branch_in_a_shallow_repository_is_checked_out(made: project.Project, tmp_path: Path) -> None:
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{made.folder}", str(shallow))
+    git(shallow, "checkout", "--quiet", "--detach")
+    (shallow / "jobs.py").write_text("a = 1\n")
+    project.commit(shallow, "jobs.py", "on no branch")
+    repository = checkouts.repository(shallow)
+    for place, name in enumerate(("HEAD", "HEAD~1")):
+        side = repository.checkout(repository.commit("--head", name), tmp_path / str(place), ())
+        assert git(side, "log", "--format=%s").splitlines() == ["on no branch", "planted: 0.1"][place:]
+
+
+def test_hooks_of_the_user_do_not_run(made: project.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "post-checkout").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (hooks / "post-checkout").chmod(0o755)
+    (tmp_path / "config").write_text(f"[core]\n\thooksPath = {hooks}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    repository = checkouts.repository(made.folder)
+    repository.checkout(repository.commit("--head", "HEAD"), tmp_path / "side", ())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_git_does_not_have_is_linked_and_what_it_has_is_not(made: project.Project, tmp_path: Path) -> None:
+    (made.folder / "models").mkdir()
+    (made.folder / "models" / "weights").write_text("1")
+    repository = checkouts.repository(made.folder)
+    head = repository.commit("--head", "HEAD")
+    side = repository.checkout(head, tmp_path / "side", repository.linked([Path("models")]))
+    assert (side / "models" / "weights").read_text() == "1"
+    with pytest.raises(BadInput, match="has it in git"):
+        repository.checkout(head, tmp_path / "other", repository.linked([Path("jobs.py")]))
+    with pytest.raises(BadInput, match="no such file or folder"):
+        repository.linked([Path("absent")])
+    with pytest.raises(BadInput, match="no such file or folder"):
+        repository.linked([Path("../rows.json")])
+
+
+def test_an_application_in_a_folder_of_its_repository_is_started_in_the_same_one(made: project.Project, tmp_path: Path) -> None:
+    (made.folder / "src").mkdir()
+    git(made.folder, "mv", "jobs.py", "src/jobs.py")
+    git(made.folder, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "moved")
+    repository = checkouts.repository(made.folder / "src")
+    assert repository.checkout(repository.commit("--head", "HEAD"), tmp_path / "head", ()) == tmp_path / "head" / "src"
+    with pytest.raises(BadInput, match=r"HEAD~1 \(\w+\) has no folder src"):
+        repository.checkout(repository.commit("--base", "HEAD~1"), tmp_path / "base", ())
+
+
+def test_a_commit_that_is_not_there_and_a_folder_without_git_are_told(made: project.Project, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--base origin/main: no such commit") as caught:
+        checkouts.repository(made.folder).commit("--base", "origin/main")
+    assert "fetch-depth: 0" in caught.value.remedy
+    with pytest.raises(BadInput, match="no such commit"):
+        checkouts.repository(made.folder).commit("--base", "--output=x")
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(BadInput, match="is in no git repository"):
+        checkouts.repository(tmp_path / "plain")
+
+
+def test_what_makes_the_question_another_one_is_said(made: project.Project) -> None:
+    repository = checkouts.repository(made.folder)
+    head, base = repository.commit("--head", "HEAD"), repository.commit("--base", "HEAD~1")
+    assert repository.said(base, head) == []
+    assert repository.said(head, base) == [
+        "1 commits of HEAD are not in HEAD~1: what they changed counts, too; "
+        "--base $(git merge-base HEAD HEAD~1) leaves them out"
+    ]
+    (made.folder / "jobs.py").write_text("changed")
+    assert repository.said(head, head)[0].startswith("both sides are")
+    assert "not committed" in repository.said(head, head)[1]
+
+
+class Loaded:
+    """A side that loaded these files."""
+
+    name = "head"
+
+    def __init__(self, *paths: Path) -> None:
+        self.source = self
+        self.facts = self
+        self.told = {"files": [], "elsewhere": [str(path) for path in paths]}
+
+
+def test_a_side_that_runs_the_users_own_files_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    checkout = root / "results" / "gate" / "scratch" / "checkouts" / "head"
+    sides.check_origin(Loaded(checkout / "jobs.py"), root, checkout)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="it loaded") as caught:
+        sides.check_origin(Loaded(checkout / "jobs.py", root / "lib.py"), root, checkout)  # type: ignore[arg-type]
+    assert "pip install -e" in caught.value.remedy
+    with pytest.raises(BadInput, match="no module of it was loaded from there"):
+        sides.check_origin(Loaded(tmp_path / "elsewhere.py"), root, checkout)  # type: ignore[arg-type]
+
+
+# Options
+
+
+def test_options_that_make_no_sense_are_refused() -> None:
+    assert rule_of(2, 10) == Rule()
+    with pytest.raises(BadInput, match="is not below"):
+        rule_of(10, 10)
+    with pytest.raises(BadInput, match="no pace of the worker"):
+        closed("poisson-20")
+    assert closed("drain") == "drain"
+
+
+# What is written
+
+
+def answer(tmp_path: Path, *pools: PoolAnswer) -> GateAnswer:
+    probe = ProbeOrder(
+        app="jobs:app", task="jobs.price", rows=[[1]], python=Path("python"), folder=tmp_path, variables={}, own={},
+        env_file=None, settings=Settings(), out=tmp_path / "gate", pools=("prefork",), concurrency=(2,), traffic="closed-4",
+    )  # fmt: skip
+    order = GateOrder(
+        probe=probe, base="main", head="HEAD", pools=(), links=(), rule=Rule(), budget_s=600.0, out=tmp_path / "gate"
+    )
+    commit = checkouts.Commit(named="main", digest="0123456789" * 4, subject="a | b")
+    return GateAnswer(
+        word=gate.overall(pools), base=commit, head=replace(commit, named="HEAD"), pools=pools, order=order, notes=("a note",),
+        started="2026-01-31T12:00:00+00:00", seconds=300.0,
+    )  # fmt: skip
+
+
+def pool(name: str, *both: object) -> PoolAnswer:
+    found = PoolAnswer(name=name, pairs=list(both))  # type: ignore[arg-type]
+    found.decision = decide(found.pairs, RULE)
+    return found
+
+
+def test_a_decision_is_written_for_programs_people_and_later(tmp_path: Path) -> None:
+    (tmp_path / "gate").mkdir()
+    places = Places(json=tmp_path / "a" / "gate.json", markdown=tmp_path / "gate.md", history=tmp_path / "history.jsonl")
+    places.check()
+    worse = answer(tmp_path, pool("prefork", *ended((OK, HUNG), (OK, HUNG))), pool("solo", *pairs(0.01, -0.01, 0.0, 0.0)))
+    pages.write(worse, places)
+    told = json.loads((tmp_path / "a" / "gate.json").read_text())
+    assert told == json.loads((tmp_path / "gate" / "gate.json").read_text())
+    assert (told["decision"], told["pools"][0]["by"], told["base"]["named"]) == ("worse", "outcome", "main")
+    assert told["reason"].startswith("prefork: base ok 2, head hung 2")
+    page = (tmp_path / "gate.md").read_text()
+    assert page.startswith("### ❌ Serving is worse\n")
+    assert "| prefork | ❌ worse | - | - | 2 | ok 2 | hung 2 |" in page
+    (line,) = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert [one["pairs"] for one in json.loads(line)["pools"]] == [2, 4]
+
+
+def test_a_history_grows_by_a_line_and_survives_a_torn_one(tmp_path: Path) -> None:
+    (tmp_path / "gate").mkdir()
+    history = tmp_path / "history.jsonl"
+    history.write_text('{"torn": ')
+    for _ in range(2):
+        pages.write(answer(tmp_path, pool("prefork", *pairs(0.0, 0.01, -0.01, 0.0))), Places(history=history))
+    torn, *lines = history.read_text().splitlines()
+    assert torn == '{"torn": '
+    assert [json.loads(one)["schema"] for one in lines] == [1, 1]
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="is a folder"):
+        Places(json=tmp_path).check()
+    with pytest.raises(CannotWrite):
+        Places(history=tmp_path / "file" / "history.jsonl").check()
+
+
+def test_a_gate_that_cannot_say_tells_what_would_help(tmp_path: Path) -> None:
+    page = pages.markdown(answer(tmp_path, PoolAnswer(name="prefork")))
+    assert "⚠️ It cannot be said" in page
+    assert "there was no time for a pair of trials. More time" in page
+    assert answer(tmp_path, PoolAnswer(name="prefork")).word is Word.CANNOT_SAY
+    both = pages.markdown(answer(tmp_path, pool("prefork", *ended((HUNG, HUNG), (HUNG, HUNG)))))
+    assert "both sides fail" in both
+    assert "'harness probe' shows how each side ends" in both
