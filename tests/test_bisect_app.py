@@ -100,7 +100,7 @@ def test_commits_are_those_of_the_first_parents_in_the_direction_from_good_to_ba
         ("nope", "main", "--good nope: no such commit"),
         ("main", "main~0", "are the same commit"),
         ("side", "main", "neither of side and main is on the first-parent line of the other"),
-        ("--all", "main", "--good --all: not a commit"),
+        ("--all", "main", "--good --all: no such commit"),
     ],
 )
 def test_ends_that_make_no_line_are_refused(repo: Path, good: str, bad: str, said: str) -> None:
@@ -128,7 +128,7 @@ def test_a_checkout_is_the_commit_and_nothing_else_and_the_repository_stays_as_i
     hook.chmod(0o755)
     (repo / "shop.py").write_text("not committed\n")
     before, found, place = state(repo), commits.read(repo, "main~3", "main"), tmp_path / "checkout"
-    commits.clone(found, place)
+    commits.copy(found, place)
     for version, text in zip(found.commits, ("A = 1\n", "A = 2\n", "A = 2\n", "A = 4\n"), strict=True):
         ready = commits.prepare(order(repo), found, Path(), place, version)
         assert (ready.order.folder, ready.about) == (place, found.subjects[version])
@@ -142,19 +142,19 @@ def test_a_checkout_is_the_commit_and_nothing_else_and_the_repository_stays_as_i
 
 def test_only_a_checkout_of_ours_is_removed(repo: Path, tmp_path: Path) -> None:
     found, place = commits.read(repo, "main~3", "main"), tmp_path / "checkout"
-    commits.clone(found, place)
-    commits.clone(found, place)
+    commits.copy(found, place)
+    commits.copy(found, place)
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").touch()
     with pytest.raises(BadInput, match="in the way"):
-        commits.clone(found, other)
+        commits.copy(found, other)
     assert (other / "mine.txt").exists()
 
 
 def test_a_folder_that_a_commit_does_not_have_is_passed_over(repo: Path, tmp_path: Path) -> None:
     found = commits.read(repo, "main~3", "main")
-    commits.clone(found, tmp_path / "checkout")
+    commits.copy(found, tmp_path / "checkout")
     with pytest.raises(CannotRun, match="no folder src"):
         commits.prepare(order(repo), found, Path("src"), tmp_path / "checkout", next(iter(found.commits)))
 

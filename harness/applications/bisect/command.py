@@ -189,7 +189,7 @@ def of_commits(order: ProbeOrder, repo: Path, ends: tuple[str, str], cwd: Path, 
     repository = commits.read(repo, *ends)
     below, place = commits.inside(order, cwd, repository), order.out / "checkout"
     subject = Subject(cell=order.grid[0].id, name=repository.top.name, one="commit", many="commits", folder=order.out)
-    commits.clone(repository, place)
+    commits.copy(repository, place)
     prepare = partial(commits.prepare, order, repository, below, place)
     return Search(
         subject=subject, candidates=list(repository.commits),

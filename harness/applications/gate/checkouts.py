@@ -1,21 +1,17 @@
-"""The two sides of a gate: checkouts of two commits of the user's repository, in a folder of ours. Their `.git` is only read.
-
-A side is a repository of its own that borrows the objects of the user's (`objects/info/alternates`): `git worktree add` would
-write to theirs, and `git clone` takes neither a shallow one nor a commit that no branch has. Hooks and templates do not run.
-"""
+"""The two sides of a gate: checkouts of two commits of the user's repository, in folders of ours, see `revisions`."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import BadInput, MissingTool
-from harness.texts import visible
+from harness.applications import revisions
+from harness.applications.revisions import git
+from harness.errors import BadInput
 
-LIMIT_S = 300.0  # of one call of git: a checkout of gigabytes takes long
-SHORT = 10  # digits of a commit that are shown
+NOT_FETCHED = "name a branch, a tag or a commit; in CI, fetch all of the history (fetch-depth: 0 of actions/checkout)"
+NO_REPOSITORY = "a gate compares two commits; 'harness compare' compares two probes of any folders"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +24,7 @@ class Commit:
 
     @property
     def short(self) -> str:
-        return self.digest[:SHORT]
+        return self.digest[: revisions.SHORT]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,43 +36,29 @@ class Repository:
 
     def commit(self, option: str, named: str) -> Commit:
         """Raises BadInput if there is no such commit."""
-        asked = _git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{named}^{{commit}}")
-        if asked.returncode:
-            raise BadInput(
-                f"{option} {named}: no such commit in {self.root}",
-                remedy="name a branch, a tag or a commit; in CI, fetch all of the history (fetch-depth: 0 of actions/checkout)",
-            )
-        digest = asked.stdout.strip()
-        subject = _git(self.root, "log", "-1", "--format=%s", digest).stdout.strip()
-        return Commit(named=named, digest=digest, subject=visible(subject))
+        digest = revisions.commit_of(self.root, option, named, remedy=NOT_FETCHED)
+        return Commit(named=named, digest=digest, subject=revisions.subject_of(self.root, digest))
 
     def said(self, base: Commit, head: Commit) -> list[str]:
         """What is to be known of these two commits before they are compared."""
         found = []
         if base.digest == head.digest:
             found.append(f"both sides are {base.short}: nothing differs, and the gate should pass")
-        lacks = _git(self.root, "rev-list", "--count", f"{head.digest}..{base.digest}").stdout.strip()
-        if lacks not in ("", "0"):
+        lacks = git(self.root, "rev-list", "--count", f"{head.digest}..{base.digest}").strip()
+        if lacks != "0":
             found.append(
                 f"{lacks} commits of {base.named} are not in {head.named}: what they changed counts, too; "
                 f"--base $(git merge-base {base.named} {head.named}) leaves them out"
             )
-        if _git(self.root, "status", "--porcelain", "--untracked-files=no").stdout.strip():
+        if git(self.root, "status", "--porcelain", "--untracked-files=no").strip():
             found.append("the working tree has changes that are not committed: no side has them")
         return found
 
     def checkout(self, commit: Commit, folder: Path, links: Sequence[Path]) -> Path:
         """The commit's files in `folder`, which must not be there yet, with `links` in their places; where the application is
         started in it. Raises BadInput."""
-        folder.mkdir(parents=True)
-        kind = _git(self.root, "rev-parse", "--show-object-format").stdout.strip()
-        _done("init", _git(folder, "init", "--quiet", "--template=", f"--object-format={kind}"))
-        (folder / ".git" / "objects" / "info").mkdir(parents=True, exist_ok=True)
-        (folder / ".git" / "objects" / "info" / "alternates").write_text(f"{self._place('objects')}\n")
-        if (shallow := self._place("shallow")).exists():
-            (folder / ".git" / "shallow").write_bytes(shallow.read_bytes())
-        plain = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
-        _done("checkout", _git(folder, *plain, "checkout", "--quiet", "--detach", commit.digest))
+        revisions.borrow(self.root, folder)
+        revisions.checkout(folder, commit.digest)
         for link in links:
             place = folder / link.relative_to(self.root)
             if place.exists():
@@ -88,10 +70,6 @@ class Repository:
                 f"{commit.named} ({commit.short}) has no folder {self.below}", remedy="--cwd has to be in both commits"
             )
         return folder / self.below
-
-    def _place(self, name: str) -> Path:
-        """Of this file or folder of the user's `.git`, also if the working tree is one of several."""
-        return (self.root / _git(self.root, "rev-parse", "--git-path", name).stdout.strip()).resolve()
 
     def linked(self, names: Sequence[Path]) -> list[Path]:
         """These files or folders of the working tree, as whole paths. Raises BadInput."""
@@ -107,28 +85,5 @@ class Repository:
 
 def repository(folder: Path) -> Repository:
     """The repository that the user's folder lies in. Raises BadInput or MissingTool."""
-    asked = _git(folder, "rev-parse", "--show-toplevel")
-    if asked.returncode:
-        raise BadInput(
-            f"--cwd {folder} is in no git repository: {asked.stderr.strip()}",
-            remedy="a gate compares two commits; 'harness compare' compares two probes of any folders",
-        )
-    root = Path(asked.stdout.strip())
+    root = revisions.top_of(folder, what=f"--cwd {folder} is in no git repository", remedy=NO_REPOSITORY)
     return Repository(root=root, below=folder.resolve().relative_to(root.resolve()))
-
-
-def _done(what: str, ran: subprocess.CompletedProcess[str]) -> None:
-    if ran.returncode:
-        raise BadInput(f"git {what} failed: {visible(ran.stderr.strip())}", remedy="try it by hand, in another folder")
-
-
-def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise MissingTool("git is not installed", remedy="install it: a gate makes two checkouts of your repository") from error
-    except subprocess.TimeoutExpired as error:
-        raise BadInput(f"git {words[0]} took more than {LIMIT_S:g} s", remedy="try it by hand, in another folder") from error

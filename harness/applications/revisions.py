@@ -1,0 +1,75 @@
+"""A git repository of the user's, and other revisions of it in folders of ours. Theirs is only read.
+
+A copy is a repository of its own that borrows the objects of the user's (`objects/info/alternates`): `git worktree add` would
+write to theirs, and `git clone` takes neither a shallow one nor a commit that no branch has. Their hooks and templates do not
+run, and no variable of theirs leads git elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness.errors import BadInput, HarnessError, MissingTool
+from harness.machine import processes
+from harness.texts import visible
+
+LIMIT_S = 600.0  # of one call of git: a checkout of gigabytes takes long
+SHORT = 10  # digits of a commit that are shown
+QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
+
+
+def git(folder: Path, *words: str, what: str = "", remedy: str = "") -> str:
+    """Its output. Raises BadInput if a remedy is given, else HarnessError; `what`: instead of git's own words. MissingTool."""
+    if shutil.which("git") is None:
+        raise MissingTool("git is missing: revisions of your application cannot be compared", remedy="install git")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    variables |= {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # "status" would write the index anew
+    try:
+        done = processes.run(["git", *QUIET, *words], cwd=folder, env=variables, limit_s=LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        raise HarnessError(f"git {words[0]} took longer than {LIMIT_S:g} s") from error
+    if done.returncode != 0:
+        said = what or f"git {words[0]}: {visible((done.stderr.strip().splitlines() or ['it said nothing'])[-1])}"
+        raise (BadInput if remedy else HarnessError)(said, remedy=remedy)
+    return done.stdout
+
+
+def top_of(folder: Path, *, what: str = "", remedy: str) -> Path:
+    """The top of the working tree that the folder lies in. Raises BadInput."""
+    return Path(git(folder, "rev-parse", "--show-toplevel", what=what, remedy=remedy).strip())
+
+
+def commit_of(top: Path, option: str, named: str, *, remedy: str) -> str:
+    """All digits of the commit that the user named. Raises BadInput."""
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named}^{{commit}}")
+    return git(top, *words, what=f"{option} {named}: no such commit in {top}", remedy=remedy).strip()
+
+
+def subject_of(top: Path, commit: str) -> str:
+    """The first line of its message."""
+    return visible(git(top, "log", "-1", "--format=%s", commit, "--").strip())
+
+
+def borrow(top: Path, folder: Path) -> None:
+    """Make the copy in `folder`, which must not be there yet; it has no files before a `checkout`."""
+    folder.mkdir(parents=True)
+    kind = git(top, "rev-parse", "--show-object-format").strip()
+    git(folder, "init", "--quiet", "--template=", f"--object-format={kind}")
+    (folder / ".git" / "objects" / "info").mkdir(parents=True, exist_ok=True)
+    (folder / ".git" / "objects" / "info" / "alternates").write_text(f"{_place(top, 'objects')}\n")
+    if (shallow := _place(top, "shallow")).exists():
+        (folder / ".git" / "shallow").write_bytes(shallow.read_bytes())
+
+
+def checkout(folder: Path, commit: str) -> None:
+    """The commit's files, and nothing else: what an earlier one left there, byte code above all, is removed."""
+    git(folder, "checkout", "--quiet", "--force", "--detach", commit)
+    git(folder, "clean", "-ffdxq")
+
+
+def _place(top: Path, name: str) -> Path:
+    """Of this file or folder of the user's `.git`, also if the working tree is one of several."""
+    return (top / git(top, "rev-parse", "--git-path", name).strip()).resolve()
