@@ -98,15 +98,21 @@ def packages(report: Report) -> set[str]:
 
 def write(path: Path, found: Sequence[Looked], *, with_names: bool) -> None:
     """Make the archive. Raises CannotWrite; a file that came there meanwhile is not overwritten."""
-    data = packed("why", contents(found, with_names=with_names))
+    store(path, packed("why", contents(found, with_names=with_names)), option="--bundle")
+
+
+def store(path: Path, data: bytes, *, option: str) -> None:
+    """Write a new file that only its owner may read; `option` names another one. Raises BadInput, CannotWrite."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "wb") as file:
             file.write(data)
     except FileExistsError as error:
-        raise BadInput(f"{path} is there already, and is not overwritten", remedy="name another file") from error
+        raise BadInput(
+            f"{path} is there already, and is not overwritten", remedy=f"move it, or name another file with {option}"
+        ) from error
     except OSError as error:
         raise CannotWrite(
-            f"{path} cannot be written: {error.strerror}", remedy="name a file elsewhere with --bundle"
+            f"{path} cannot be written: {error.strerror}", remedy=f"name a file elsewhere with {option}"
         ) from error
 
 

@@ -29,9 +29,10 @@ from harness.decide.bisect.page import Subject
 from harness.environments.variants import PACKAGE_NAME
 from harness.errors import BadInput
 from harness.experiment import matrix
+from harness.experiment.experiment import Experiment
 from harness.records.store import RunFolder
 from harness.run import options
-from harness.run.options import NoiseLimit, StableLimit
+from harness.run.options import Fresh, NoiseLimit, StableLimit
 from harness.run.screen import PrintingScreen
 from harness.run.workflow import Screen
 from harness.terminal import console
@@ -72,6 +73,7 @@ def bisect(
     stable_limit_s: StableLimit = None,
     limit_s: Limit = None,
     noise_limit: NoiseLimit = None,
+    fresh: Fresh = False,
     out: Annotated[
         Path | None, typer.Option(help="Where the runs go; results/bisect-PACKAGE, or results/bisect-app-NAME with --app.")
     ] = None,
@@ -90,12 +92,13 @@ def bisect(
         order = probed.read(
             app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pool,
             concurrency=str(concurrency), queue=queue, check=check, tolerance=RTOL, traffic="closed-4", settings=settings,
-            out=out or Path("results") / f"bisect-app-{package or (repo or Path()).resolve().name}", fresh=False, retry="",
+            out=out or Path("results") / f"bisect-app-{package or (repo or Path()).resolve().name}", fresh=fresh, retry="",
             requests=requests, limit_s=limit_s,
         )  # fmt: skip
     with contextlib.closing(PrintingScreen()) as printing, held(order.out if app_ else None):
         if not app_:
-            found = of_cell(cell, name, repeat, package, (good, bad, versions), out, printing)
+            spec = options.experiment(name, {"repeat": repeat})
+            found = of_cell(cell, spec, package, (good, bad, versions), out, fresh, printing)
         elif repo is not None:
             found = of_commits(in_cell(order), repo, (good, bad), cwd, printing)
         else:
@@ -134,18 +137,17 @@ def check_options(*, cell: str, package: str, repo: Path | None, good: str, bad:
 
 
 def of_cell(
-    cell: str, name: str, repeat: int, package: str, ends: tuple[str, str, str], out: Path | None, printing: Screen
+    cell: str, spec: Experiment, package: str, ends: tuple[str, str, str], out: Path | None, fresh: bool, printing: Screen
 ) -> Search:
     """A cell of an experiment on releases of a package. `ends`: good, bad, and all versions or ''. Raises BadInput."""
-    spec = options.experiment(name, {"repeat": repeat})
     chosen = matrix.select(spec.expand(), [cell])
     if len(chosen) != 1:
         raise BadInput(
-            f"{cell!r} selects {len(chosen)} cells of {name!r}, not one", remedy=f"'harness list {name}' prints them"
+            f"{cell!r} selects {len(chosen)} cells of {spec.name!r}, not one", remedy="'harness list EXPERIMENT' prints them"
         )
     tried = candidates(package, environments.described(chosen[0].venv).python[0], ends)
     order = cells.BisectOrder(
-        experiment=spec, cell=chosen[0], package=package, folder=out or Path("results") / f"bisect-{package}"
+        experiment=spec, cell=chosen[0], package=package, folder=out or Path("results") / f"bisect-{package}", fresh=fresh
     )
     return Search(subject=order.subject, candidates=tried, measure=lambda version: cells.measured(order, version, printing))
 

@@ -21,7 +21,7 @@ from harness.errors import BadInput, NothingMatches
 from harness.experiment import matrix
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.experiment.traffic import parse
-from harness.live.bundle import packed
+from harness.live.bundle import packed, store
 from harness.records import evidence
 from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
@@ -125,12 +125,9 @@ def rows(known: Mapping[str, Any], args: Path | None) -> list[Any]:
 
 def make(case: Case, out: Path, *, source: bool, without_names: bool) -> Path:
     """Write the archive (.tar.gz); its path. Raises BadInput."""
-    if out.exists():
-        raise BadInput(f"{out} is there already, and is not overwritten", remedy="move it, or name another --out")
     files = anonymous.contents(case) if without_names else contents(case, source=source)
     top = anonymous.name(case.cell) if without_names else case.cell.id
-    out.write_bytes(packed(top, files))
-    out.chmod(0o600)
+    store(out, packed(top, files), option="--out")
     return out
 
 

@@ -26,6 +26,7 @@ class BisectOrder:
     cell: Cell
     package: str
     folder: Path
+    fresh: bool = False
 
     @property
     def subject(self) -> Subject:
@@ -37,7 +38,8 @@ def measured(order: BisectOrder, version: str, screen: workflow.Screen) -> Measu
     environment = name_of(order.cell.venv, order.package, version)
     cell = replace(order.cell, environment=environment)
     folder = order.subject.folder_of(version)
-    run = RunOrder(experiment=order.experiment, cells=[cell], folder=folder, retry=frozenset({Outcome.INVALID}))
+    retry = frozenset({Outcome.INVALID})
+    run = RunOrder(experiment=order.experiment, cells=[cell], folder=folder, retry=retry, fresh=order.fresh)
     try:
         workflow.run(run, screen)
     except (BadInput, Interrupted):
