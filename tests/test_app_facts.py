@@ -18,7 +18,7 @@ def price() -> None:
 def limits(options: dict[str, Any] | None = None, **settings: Any) -> Limits:
     with Celery("shop", set_as_current=False) as app:
         app.conf.update(settings)
-        return Limits(**app_facts.limits(app, app.task(price, name="shop.price", **(options or {}))))
+        return Limits(**app_facts.limits(app, app.task(price, name="shop.price", shared=False, **(options or {}))))
 
 
 def test_an_application_without_limits_has_celerys_own_settings() -> None:

@@ -35,7 +35,7 @@ def told(settings: dict[str, Any], options: dict[str, Any] | None = None) -> tup
     """(the trial's own values, all that is said)."""
     with Celery("shop", set_as_current=False) as app:
         app.conf.update(settings)
-        task = app.task(price, name="shop.price", **(options or {}))
+        task = app.task(price, name="shop.price", shared=False, **(options or {}))
         values, said = app_facts.settings(app.conf)
         return values, "\n".join([*said, *own_settings.options(task, app.conf, Task)])  # type: ignore[no-untyped-call]
 
@@ -131,7 +131,7 @@ class Controller:
 
 def test_what_a_worker_has_otherwise_than_was_told_before_is_named() -> None:
     with Celery("shop", set_as_current=False) as app:
-        task = app.task(price, name="shop.price")
+        task = app.task(price, name="shop.price", shared=False)
         before = own_settings.expected(app.conf, task, lambda name: None)  # type: ignore[no-untyped-call]
         held = own_settings.held(Controller(app, max_tasks_per_child=None), task)  # type: ignore[no-untyped-call]
         assert own_settings.late(before, held) == []
@@ -180,7 +180,7 @@ def test_limits_from_variables_are_those_of_the_trial(monkeypatch: pytest.Monkey
         monkeypatch.setenv(f"CELERY_WORKER_{name}", "7")
     with Celery("shop", set_as_current=False) as app:
         app.conf.worker_max_tasks_per_child = 50
-        found = app_facts.limits(app, app.task(price, name="shop.price"))
+        found = app_facts.limits(app, app.task(price, name="shop.price", shared=False))
     assert (found["max_tasks_per_child"], found["hard_s"], found["prefetch_multiplier"]) == (7, 7, 7)
 
 
