@@ -11,10 +11,24 @@ import yaml
 
 from harness.environments import Environment
 from harness.proof.gates import project
-from tests.integration.conftest import ROOT, environment_variables
+from tests.integration.conftest import ROOT, Harness, environment_variables
 
 RECIPE = ROOT / "recipes" / "gate.yml"
 SHORT = " --measure-s 0.5 --requests 10"  # what is added to the recipe's command, or the test takes a minute
+
+
+def test_a_head_that_cannot_be_imported_is_worse_and_a_wrong_option_is_not(
+    harness: Harness, celery_environment: Environment, tmp_path: Path
+) -> None:
+    made = project.made(tmp_path / "proj", project.SAME)
+    (made.folder / project.FILE).write_text("import absent\n")
+    project.commit(made.folder, project.FILE, "a mistake")
+    common = ("gate", "--base", "HEAD~1", "--args", made.rows, "--cwd", made.folder, "--python", celery_environment.python)
+    ran = harness(*common, "--app", project.APP, "--task", project.TASK, "--markdown", "gate.md")
+    assert ran.returncode == 24, ran.stdout + ran.stderr
+    assert "No module named 'absent'" in ran.stdout
+    assert "| head | ❌ worse |" in (tmp_path / "gate.md").read_text()
+    assert harness(*common, "--app", "nope:app", "--task", project.TASK).returncode == 3
 
 
 def step(name: str) -> str:

@@ -93,11 +93,15 @@ def _run(order: GateOrder, screen: Screen) -> GateAnswer:
             shutil.rmtree(opened.folder.moved_to / opened.scratch.name, ignore_errors=True)
         opened.folder.write_json(FILE, {"decision": None, "started": started})
         orders = _orders(order, repository, {BASE: base, HEAD: head}, links, opened)
-        with sides.opened(orders, order.pools, opened, screen) as both:
-            for side in both:
-                sides.check_origin(side, repository.root, _top(opened, side.name))
-            pools = _measured(order, both, began, screen, opened.stopped.is_set)
-            notes += _alike(both)
+        try:
+            with sides.opened(orders, order.pools, opened, screen) as both:
+                for side in both:
+                    sides.check_origin(side, repository.root, _top(opened, side.name))
+                notes += _alike(both, screen)
+                pools = _measured(order, both, began, screen, opened.stopped.is_set)
+        except sides.Broken as error:
+            reason = f"the application does not start any more, in {sides.TRIES} of {sides.TRIES} tries: {error}"
+            pools = [PoolAnswer(name=HEAD, decision=Decision(word=Word.WORSE, by="outcome", reason=reason, decided=True))]
     return GateAnswer(
         word=overall(pools), base=base, head=head, pools=tuple(pools), order=order, notes=tuple(notes), started=started,
         seconds=time.monotonic() - began,
@@ -119,10 +123,13 @@ def _top(opened: Opened, name: str) -> Path:
     return opened.scratch.absolute() / "checkouts" / name
 
 
-def _alike(both: Sequence[Side]) -> list[str]:
+def _alike(both: Sequence[Side], screen: Screen) -> list[str]:
     base, head = both
-    same = base.source.sources == head.source.sources
-    return ["the modules that the application loaded have the same text on both sides"] if same else []
+    if base.source.sources != head.source.sources:
+        return []
+    note = "the modules that the application loaded have the same text on both sides"
+    screen.say(f"note: {note}")
+    return [note]
 
 
 def _measured(

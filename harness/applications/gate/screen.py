@@ -29,8 +29,6 @@ def _told(one: Trial) -> str:
 
 def decided(answer: GateAnswer) -> None:
     """What was compared, the word of each pool, and the gate's."""
-    for note in answer.notes:
-        console.print(Text(f"note: {note}"), soft_wrap=True)
     for one in answer.pools:
         found = one.decision
         text = Text(f"{found.word}", style=STYLES[found.word]).append(f"  {one.name}: {found.reason}", style="default")

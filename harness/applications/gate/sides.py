@@ -16,7 +16,7 @@ from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
 from harness.applications.probe.source import ApplicationSource
 from harness.broker import Broker
-from harness.errors import BadInput
+from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.measure import figures
@@ -28,6 +28,7 @@ from harness.run.plan import Planned
 from harness.run.source import Desk
 from harness.trial import supervisor
 
+TRIES = 2  # that an application gets to tell what it is, before its side counts as broken
 NOTE = "note:"  # how that begins what everybody has to read, of all that a source says
 
 
@@ -78,19 +79,23 @@ class Side:
         workflow.run_trials(self.source, self.desk, [item], self.known, workflow.Silent(), one_trial.carried_out)
 
 
+class Broken(Exception):
+    """The head's application cannot be imported, or has no such task any more, and the base's can."""
+
+
 @contextmanager
 def opened(
     orders: Mapping[str, ProbeOrder], pools: tuple[str, ...], at: Opened, screen: workflow.Screen
 ) -> Iterator[list[Side]]:
     """Ask both what they are, each beside a broker of its own; when it ends, however it does, their tables are written. Raises
-    BadInput, HarnessError."""
+    Broken if the head alone cannot tell; BadInput or HarnessError if the base cannot."""
     with ExitStack() as held:
         found = []
         for name, order in orders.items():
             folder = held.enter_context(RunFolder(order.out).opened())
             server = held.enter_context(broker.embedded(at.scratch / f"broker-{name}"))
-            side = _side(name, order, pools, _desk(name, order, folder, at, server, screen), held)
-            found.append(side)
+            desk = _desk(name, order, folder, at, server, screen)
+            found.append(_side(name, order, pools, desk, held) if name == BASE else _head(name, order, pools, desk, held))
         yield found
 
 
@@ -103,6 +108,20 @@ def _desk(name: str, order: ProbeOrder, folder: RunFolder, at: Opened, server: B
         folder=folder, scratch=supervisor.fresh_folder(at.scratch / name), server=server, settings=order.settings, say=say,
         interrupted=at.stopped.is_set,
     )  # fmt: skip
+
+
+def _head(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held: ExitStack) -> Side:
+    """The head, of which the base has shown that all that was named is right. Raises Broken."""
+    failed: HarnessError | None = None
+    for _ in range(TRIES):
+        broker.emptied(desk.server.url)
+        try:
+            return _side(name, order, pools, desk, held)
+        except Interrupted:
+            raise
+        except HarnessError as error:
+            failed = error
+    raise Broken(str(failed)) from failed
 
 
 def _side(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held: ExitStack) -> Side:
