@@ -10,6 +10,7 @@ import pytest
 from celery import Celery, Task
 from celery.app.defaults import DEFAULTS
 
+from harness.experiment.pools import POOLS
 from harness.trial.application import Application
 from harness.worker import app_facts, own_settings, own_variables
 from harness.worker.own_settings import BY_COMMAND, KEPT, OPTIONS, OVERRIDDEN, Kept, Overridden
@@ -194,3 +195,18 @@ def test_the_worker_gets_the_trials_variables_and_the_owners_own_modules() -> No
 
     argv = one.worker_command(cell("solo"))
     assert argv[argv.index("--include") + 1] == "shop.more,harness.worker.visitor"
+
+
+@pytest.mark.parametrize(
+    ("conf", "pool"),
+    [
+        ({"worker_pool": "prefork"}, "prefork"),
+        ({"worker_pool": "threads"}, "threads"),
+        ({"worker_pool": "prefork", "worker_pool_start_method": "spawn"}, "prefork-spawn"),
+        ({"worker_pool": "mine.pools:Pool"}, "prefork"),
+        ({}, "prefork"),
+    ],
+)
+def test_the_pool_of_the_settings_is_named_as_a_worker_s_option_names_it(conf: dict[str, str], pool: str) -> None:
+    assert own_settings.pool(conf) == pool
+    assert pool in POOLS
