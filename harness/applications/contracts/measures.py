@@ -25,6 +25,7 @@ SHORTEST_LIMIT_S = 1.0  # a shorter limit cannot be told from the end of the cal
 LATE_S = 1.5  # that a limit may strike late: of some pools billiard looks once a second (billiard/pool.py, TimeoutHandler)
 LOSES, TWICE = "loses requests", ", begun"  # a verdict; and what stands behind the fate of a request that was run again
 MOST_ROWS = 20  # that are sent with a limit, each once
+SETTLE_S = 0.2  # for the worker to take what it prefetches
 PATIENCE_S, PATIENCE_TIMES = 20.0, 3.0  # for what is under way to end: so much, and so many of the longest call
 
 
@@ -56,10 +57,25 @@ def begun(bench: OwnBench) -> tuple[list[int], int]:
     if not bench.until_outcome(bench.send(), limit_s):
         raise CannotSay("the first request, before any trouble, was not answered")
     numbers = bench.burst(size(bench.own.usual_s))
-    found = bench.until(lambda: [one for one in numbers if bench.begun(one) and not bench.outcome(one)], limit_s)
+    found = bench.until(lambda: _running(bench, numbers), limit_s)
+    if found and bench.own.usual_s >= SETTLE_S:  # a shorter one would have ended meanwhile
+        found = bench.until(lambda: _settled(bench, numbers), SETTLE_S) or found
     if not found:
         raise CannotSay(f"none of {len(numbers)} requests was met while it ran")
     return numbers, found[-1]
+
+
+def _running(bench: OwnBench, numbers: Sequence[int]) -> list[int]:
+    return [one for one in numbers if bench.begun(one) and not bench.outcome(one)]
+
+
+def _settled(bench: OwnBench, numbers: Sequence[int]) -> list[int]:
+    """Those that run, once the broker has all others that wait. A message that the worker has just taken out of a queue of
+    Redis, and has not yet noted as its own, stands nowhere: what strikes then loses it, whatever the task's settings are.
+    """
+    running = _running(bench, numbers)
+    others = [one for one in numbers if one not in running and not bench.outcome(one)]
+    return running if all(bench.places(others).values()) else []
 
 
 def fates(bench: OwnBench, numbers: Sequence[int]) -> dict[int, str]:

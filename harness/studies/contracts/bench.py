@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,12 +214,12 @@ class Bench:
 
     def place_of(self, number: int) -> str:
         """Where the broker has the request's message: 'queue', 'unacked', or '' (nowhere)."""
-        mark = self.ids[number].encode()
-        lists: list[tuple[str, list[bytes]]] = [
-            ("queue", self.redis.lrange(self.queue, 0, -1)),
-            ("unacked", self.redis.hvals(UNACKED)),
-        ]
-        return next((name for name, messages in lists if any(mark in message for message in messages)), "")
+        return self.places([number])[number]
+
+    def places(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Of each of these requests, see `place_of`: one look at the broker for all."""
+        held = [("queue", b"\n".join(self.redis.lrange(self.queue, 0, -1))), ("unacked", b"\n".join(self.redis.hvals(UNACKED)))]
+        return {one: next((name for name, text in held if self.ids[one].encode() in text), "") for one in numbers}
 
     # processes
 
