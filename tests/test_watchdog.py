@@ -545,3 +545,22 @@ def test_a_request_whose_compiler_computes_is_at_work_though_it_waits() -> None:
 
     assert judge(history(look=lambda i: look(i, 0.9))).computing
     assert not judge(history(look=lambda i: look(i, 0.01))).computing
+
+
+@pytest.mark.parametrize(("at_once", "cores", "at_work"), [(1, 0.1, True), (3, 0.1, False), (1, 0.001, False)])
+def test_a_compiler_that_gets_a_tenth_of_a_core_is_at_work_if_it_is_always_ready(
+    at_once: int, cores: float, at_work: bool
+) -> None:
+    """In turn: the thread of the request itself, and a program below the one that it has started; or one look in three only."""
+
+    def look(i: int) -> dict[str, object]:
+        ready = i % at_once == 0
+        task = replace(FUTEX, waits_in="running" if ready and i % 2 else "select", private=False)
+        works = replace(FUTEX, tid=901, waits_in="running" if ready and not i % 2 else "pipe_read")
+        driver = ProcessLook(pid=900, cpu_s=0.0, children=(901,), threads=(replace(FUTEX, tid=900, waits_in="wait"),))
+        worker = ProcessLook(pid=901, cpu_s=cores * STEP_S * i, children=(), threads=(works,))
+        return {"processes": (ProcessLook(pid=CHILD, cpu_s=1.0, children=(900,), threads=(task,)), driver, worker)}
+
+    found = judge(history(look=look))
+    assert found.state is State.UNDECIDED
+    assert found.computing is at_work

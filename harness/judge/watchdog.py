@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.judge.blocked import How, blocked
-from harness.observe.looks import IDLE_CPU, Look, agree_long_enough, computes, window
+from harness.machine.procfs import Thread
+from harness.observe.looks import IDLE_CPU, READY_SHARE, Look, agree_long_enough, computes, window
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
 
@@ -106,6 +107,8 @@ def _is_at_work(looks: Sequence[Look], stage: OpenStage) -> bool:
     """Whether the thread of this stage has computed since it began, or would have if it had had a core; or programs that its
     process has started have, such as a compiler. Over all looks: in a short window a process that only tells of its greenlets
     looks alike.
+
+    On a full machine a compiler may get a tenth of a core; then it is ready to run whenever one looks.
     """
     since = [look for look in looks if look.at_s > stage.since_s]
     if len(since) < 2:
@@ -113,7 +116,19 @@ def _is_at_work(looks: Sequence[Look], stage: OpenStage) -> bool:
     seen = [thread for look in since for process in look.processes for thread in process.threads if thread.tid == stage.tid]
     seconds = since[-1].at_s - since[0].at_s
     below_s = _below_s(since[-1], stage.pid) - _below_s(since[0], stage.pid)
-    return (len(seen) >= 2 and computes(seen, seconds, WORKING_CORES)) or below_s >= WORKING_CORES * seconds
+    if (len(seen) >= 2 and computes(seen, seconds, WORKING_CORES)) or below_s >= WORKING_CORES * seconds:
+        return True
+    return below_s >= IDLE_CPU * seconds and sum(_is_ready(look, stage) for look in since) >= READY_SHARE * len(since)
+
+
+def _is_ready(look: Look, stage: OpenStage) -> bool:
+    """Whether this thread, or one of the programs below its process, runs or would if it had a core."""
+    own = any(thread.tid == stage.tid for thread in _running(look, [stage.pid]))
+    return own or bool(_running(look, _below(look, stage.pid)))
+
+
+def _running(look: Look, pids: Sequence[int]) -> list[Thread]:
+    return [thread for one in look.processes if one.pid in pids for thread in one.threads if thread.waits_in == "running"]
 
 
 def _below_s(look: Look, pid: int) -> float:
@@ -121,10 +136,17 @@ def _below_s(look: Look, pid: int) -> float:
     by_pid = {process.pid: process for process in look.processes}
     if pid not in by_pid:
         return 0.0
-    left, found = list(by_pid[pid].children), by_pid[pid].cpu_s - sum(thread.cpu_s for thread in by_pid[pid].threads)
+    waited_for_s = by_pid[pid].cpu_s - sum(thread.cpu_s for thread in by_pid[pid].threads)
+    return waited_for_s + sum(by_pid[each].cpu_s for each in _below(look, pid))
+
+
+def _below(look: Look, pid: int) -> list[int]:
+    """The processes below this one that live."""
+    by_pid = {process.pid: process for process in look.processes}
+    found, left = [], list(by_pid[pid].children) if pid in by_pid else []
     while left:
         if (process := by_pid.get(left.pop())) is not None:
-            found += process.cpu_s
+            found.append(process.pid)
             left += process.children
     return found
 
