@@ -98,6 +98,7 @@ def test_of_one_number_of_executors_nothing_is_said_and_memory_is_not_passed_off
     assert not [line for line in pages.lines(advice) if line.startswith("executors")]
     assert advice.shown is not None
     assert pages.memory(advice.shown, 1200 * 2**20) == (
-        "memory of such a worker: 500 MiB; of several, multiplied and not measured: 2 x 1000 MiB, 4 x 2000 MiB, 8 x 4000 MiB; "
+        "memory of such a worker: 500 MiB; of several, multiplied and not measured: 2 workers 1000 MiB, "
+        "4 workers 2000 MiB, 8 workers 4000 MiB; "
         "2 would fit into 1200 MiB"
     )

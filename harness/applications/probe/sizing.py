@@ -200,7 +200,8 @@ class Sizing:
         count = sum(calls.expected(one, seconds, settings.requests) for one in each_s)
         bounds = "" if self.order.grid else "; --max-calls bounds that"  # a search has no such option
         more = "; --curve adds trials of the fastest pool" if self.order.curve else bounds
-        return f"{len(cells)} trials call the task about {count:,} times in all{more}"
+        many = "1 trial calls" if len(cells) == 1 else f"{len(cells)} trials call"
+        return f"{many} the task about {count:,} times in all{more}"
 
     def note(self, record: TrialRecord) -> list[str]:
         """What is to be known of how it was measured; of serial calls none of which came back, what gives them more time."""
