@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from harness.applications.probe.header import digest
-from harness.applications.reproducer import anonymous, application, own, particulars, reproduce, sources
+from harness.applications.reproducer import anonymous, application, command, own, particulars, reproduce, sources
 from harness.applications.reproducer.command import check_options
 from harness.errors import BadInput, NothingMatches
 from harness.experiment.matrix import Cell
@@ -190,6 +190,17 @@ def test_nothing_of_the_user_s_is_in_any_byte_of_an_anonymous_archive(tmp_path: 
     assert "_epoll.poll (kombu/utils/eventio.py:83)" in text
     assert "wait (threading.py:320)" in text
     assert "ValueError" in raw.decode(errors="replace")
+
+
+@pytest.mark.parametrize(("words", "missing"), [(["some-cell", "--run", "nope"], "nope"), (["not/there"], "not/there")])
+def test_a_folder_that_is_not_there_is_told_and_not_made(
+    words: list[str], missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results" / "quick").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=f"there is no folder {missing}$"):
+        command.bundle(words[0], run_folder=Path(words[2]) if len(words) > 1 else None)
+    assert not (tmp_path / missing).exists()
 
 
 def test_an_archive_is_not_overwritten(tmp_path: Path) -> None:
