@@ -93,6 +93,14 @@ def test_the_advice_says_how_many_executors_help_and_what_they_take(tmp_path: Pa
     assert told.endswith("; more may help: 2 is the most that was measured")
 
 
+def test_what_the_traffic_cannot_keep_busy_is_not_said_to_bring_nothing(tmp_path: Path) -> None:
+    for counts in ((2, 4), (2, 4, 8)):
+        cell = replace(OWN, traffic="closed-4")
+        groups = [many(cell, count, 10 * min(count, 4)) for count in counts]
+        (told,) = [line for line in pages.lines(of_own(tmp_path / str(counts), *groups)) if line.startswith("executors")]
+        assert told.endswith("; closed-4 keeps no more than 4 busy: with more requests at once, more may help")
+
+
 def test_of_one_number_of_executors_nothing_is_said_and_memory_is_not_passed_off_as_measured(tmp_path: Path) -> None:
     advice = advised(tmp_path, trials(OWN, 20))
     assert not [line for line in pages.lines(advice) if line.startswith("executors")]

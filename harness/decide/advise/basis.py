@@ -9,6 +9,7 @@ from typing import Any
 from harness.decide.advise import ranking
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
+from harness.experiment.traffic import parse
 from harness.texts import few
 
 
@@ -57,9 +58,14 @@ def curve(advice: Advice) -> list[str]:
         one for place, one in enumerate(alike) if not any(ranking.told_apart(more, one) for more in alike[place + 1 :])
     )
     last = alike[-1]
-    if enough is last:
-        return [f"executors of {shown.cell.pool}: {each}; more may help: {last.cell.concurrency} is the most that was measured"]
-    return [f"executors of {shown.cell.pool}: {each}; more than {enough.cell.concurrency} bring nothing that can be told"]
+    busy = parse(shown.cell.traffic).in_flight
+    if busy and enough.cell.concurrency >= busy:
+        said = f"{shown.cell.traffic} keeps no more than {busy} busy: with more requests at once, more may help"
+    elif enough is last:
+        said = f"more may help: {last.cell.concurrency} is the most that was measured"
+    else:
+        said = f"more than {enough.cell.concurrency} bring nothing that can be told"
+    return [f"executors of {shown.cell.pool}: {each}; {said}"]
 
 
 def _mib(one: Candidate) -> str:
