@@ -93,6 +93,13 @@ def test_the_advice_says_how_many_executors_help_and_what_they_take(tmp_path: Pa
     assert told.endswith("; more may help: 2 is the most that was measured")
 
 
+def test_more_executors_that_are_really_slower_are_not_said_to_help(tmp_path: Path) -> None:
+    rates = {1: (20, 20.1, 19.9), 2: (40, 40.1, 39.9), 4: (30, 30.1, 29.9)}
+    groups = [trials(replace(OWN, concurrency=count), *each) for count, each in rates.items()]
+    (told,) = [line for line in pages.lines(of_own(tmp_path / "run", *groups)) if line.startswith("executors")]
+    assert told.endswith("; more than 2 bring nothing that can be told")
+
+
 def test_what_the_traffic_cannot_keep_busy_is_not_said_to_bring_nothing(tmp_path: Path) -> None:
     for counts in ((2, 4), (2, 4, 8)):
         cell = replace(OWN, traffic="closed-4")

@@ -54,9 +54,7 @@ def curve(advice: Advice) -> list[str]:
         return []
     alike.sort(key=lambda one: one.cell.concurrency)
     each = "; ".join(f"{one.cell.concurrency}: {one.rows_per_s:.3g} rows/s{_mib(one)}" for one in alike)
-    enough = next(
-        one for place, one in enumerate(alike) if not any(ranking.told_apart(more, one) for more in alike[place + 1 :])
-    )
+    enough = next(one for place, one in enumerate(alike) if not any(_faster(more, one) for more in alike[place + 1 :]))
     last = alike[-1]
     busy = parse(shown.cell.traffic).in_flight
     if busy and enough.cell.concurrency >= busy:
@@ -66,6 +64,11 @@ def curve(advice: Advice) -> list[str]:
     else:
         said = f"more than {enough.cell.concurrency} bring nothing that can be told"
     return [f"executors of {shown.cell.pool}: {each}; {said}"]
+
+
+def _faster(one: Candidate, other: Candidate) -> bool:
+    """Whether it is really faster: what is told apart may be slower."""
+    return one.rows_per_s > other.rows_per_s and ranking.told_apart(one, other)
 
 
 def _mib(one: Candidate) -> str:
