@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from harness.applications.probe.header import digest
-from harness.applications.reproducer import anonymous, application, own, particulars, reproduce, sources
+from harness.applications.reproducer import anonymous, application, command, own, particulars, reproduce, sources
 from harness.applications.reproducer.command import check_options
 from harness.errors import BadInput, NothingMatches
 from harness.experiment.matrix import Cell
@@ -150,6 +150,26 @@ def test_a_word_that_is_a_secret_somewhere_may_stand_elsewhere() -> None:
     assert sources.without("def broken(:") == "def broken(:"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("USER, PASSWORD = 'me', 'x-1'", "USER, PASSWORD = 'me', '***'"),
+        ("(TOKEN, n), m = ('x-1', 'n'), 'm'", "(TOKEN, n), m = ('***', 'n'), 'm'"),
+        ("TOKEN = 'tok-' + 'x-1'", "TOKEN = '***' + '***'"),
+        ("API_KEY = 'x-1' if USER else None", "API_KEY = '***' if USER else None"),
+        ("SECRETS = {'stripe': 'x-1', 'all': ['x-2']}", "SECRETS = {'stripe': '***', 'all': ['***']}"),
+        ("password: SecretStr = SecretStr('x1')", "password: SecretStr = SecretStr('***')"),
+        ("if TOKEN := 'x-1': pass", "if TOKEN := '***': pass"),
+        ("DB_PASSWORD = config('DB_PASSWORD', default='x-1')", "DB_PASSWORD = config('DB_PASSWORD', default='***')"),
+        ("config('DB_PASSWORD', default='x-1')", "config('DB_PASSWORD', default='***')"),
+        ("ok = token == 'x-1'", "ok = token == '***'"),
+        ("TOKEN = getenv('STRIPE') or settings.get('token')", "TOKEN = getenv('STRIPE') or settings.get('token')"),
+    ],
+)
+def test_a_secret_is_masked_however_it_is_given_to_its_name(before: str, after: str) -> None:
+    assert sources.without(before) == after
+
+
 def test_nothing_of_the_user_s_is_in_any_byte_of_an_anonymous_archive(tmp_path: Path) -> None:
     reason = "3 of 3 requests raised: ValueError: giraffe Erika Mustermann 99887766 in /srv/acme/x.py"
     folder = probe(tmp_path, {"prefork": Outcome.ERRORS}, reason=reason)
@@ -170,6 +190,17 @@ def test_nothing_of_the_user_s_is_in_any_byte_of_an_anonymous_archive(tmp_path: 
     assert "_epoll.poll (kombu/utils/eventio.py:83)" in text
     assert "wait (threading.py:320)" in text
     assert "ValueError" in raw.decode(errors="replace")
+
+
+@pytest.mark.parametrize(("words", "missing"), [(["some-cell", "--run", "nope"], "nope"), (["not/there"], "not/there")])
+def test_a_folder_that_is_not_there_is_told_and_not_made(
+    words: list[str], missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results" / "quick").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=f"there is no folder {missing}$"):
+        command.bundle(words[0], run_folder=Path(words[2]) if len(words) > 1 else None)
+    assert not (tmp_path / missing).exists()
 
 
 def test_an_archive_is_not_overwritten(tmp_path: Path) -> None:

@@ -93,11 +93,27 @@ def test_the_advice_says_how_many_executors_help_and_what_they_take(tmp_path: Pa
     assert told.endswith("; more may help: 2 is the most that was measured")
 
 
+def test_more_executors_that_are_really_slower_are_not_said_to_help(tmp_path: Path) -> None:
+    rates = {1: (20, 20.1, 19.9), 2: (40, 40.1, 39.9), 4: (30, 30.1, 29.9)}
+    groups = [trials(replace(OWN, concurrency=count), *each) for count, each in rates.items()]
+    (told,) = [line for line in pages.lines(of_own(tmp_path / "run", *groups)) if line.startswith("executors")]
+    assert told.endswith("; more than 2 bring nothing that can be told")
+
+
+def test_what_the_traffic_cannot_keep_busy_is_not_said_to_bring_nothing(tmp_path: Path) -> None:
+    for counts in ((2, 4), (2, 4, 8)):
+        cell = replace(OWN, traffic="closed-4")
+        groups = [many(cell, count, 10 * min(count, 4)) for count in counts]
+        (told,) = [line for line in pages.lines(of_own(tmp_path / str(counts), *groups)) if line.startswith("executors")]
+        assert told.endswith("; closed-4 keeps no more than 4 busy: with more requests at once, more may help")
+
+
 def test_of_one_number_of_executors_nothing_is_said_and_memory_is_not_passed_off_as_measured(tmp_path: Path) -> None:
     advice = advised(tmp_path, trials(OWN, 20))
     assert not [line for line in pages.lines(advice) if line.startswith("executors")]
     assert advice.shown is not None
     assert pages.memory(advice.shown, 1200 * 2**20) == (
-        "memory of such a worker: 500 MiB; of several, multiplied and not measured: 2 x 1000 MiB, 4 x 2000 MiB, 8 x 4000 MiB; "
+        "memory of such a worker: 500 MiB; of several, multiplied and not measured: 2 workers 1000 MiB, "
+        "4 workers 2000 MiB, 8 workers 4000 MiB; "
         "2 would fit into 1200 MiB"
     )

@@ -213,6 +213,14 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_runs(tmp_path: P
         Places(history=tmp_path / "file" / "history.jsonl").check()
 
 
+def test_a_pass_against_a_base_that_fails_says_nothing_of_pace(tmp_path: Path) -> None:
+    mended, alike = (pool("prefork", *ended((one, OK), (one, OK))) for one in (HUNG, OK))
+    assert pages.title(answer(tmp_path, mended)) == pages.ONLY_THE_BASE
+    assert pages.title(answer(tmp_path, pool("solo", *pairs(*[0.0, 0.001, -0.001] * 5)))) == pages.TITLES[Word.PASSES]
+    assert pages.title(answer(tmp_path, mended, alike)) == pages.TITLES[Word.CANNOT_SAY]
+    assert pages.markdown(answer(tmp_path, mended)).startswith("### ✅ Serving is not worse: only the base fails\n")
+
+
 def test_a_gate_that_cannot_say_tells_what_would_help(tmp_path: Path) -> None:
     page = pages.markdown(answer(tmp_path, PoolAnswer(name="prefork")))
     assert "⚠️ It cannot be said" in page
@@ -221,3 +229,13 @@ def test_a_gate_that_cannot_say_tells_what_would_help(tmp_path: Path) -> None:
     both = pages.markdown(answer(tmp_path, pool("prefork", *ended((HUNG, HUNG), (HUNG, HUNG)))))
     assert "both sides fail" in both
     assert "'harness probe' shows how each side ends" in both
+
+
+def test_a_base_that_cannot_tell_what_it_is_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise BadInput("SyntaxError: x", remedy="mend it", evidence="facts.log")
+
+    monkeypatch.setattr(sides, "_side", fails)
+    with pytest.raises(BadInput, match=r"^base: SyntaxError: x$") as found:
+        sides._base("base", None, (), None, None)  # type: ignore[arg-type]
+    assert (found.value.remedy, found.value.evidence) == ("mend it", "facts.log")

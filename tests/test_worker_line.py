@@ -279,6 +279,35 @@ def test_what_became_of_the_line_is_said() -> None:
     assert "prefork gets" not in "\n".join(pasted.said(line, Given(pools="gevent"), whole))
 
 
+def test_a_line_of_very_many_greenlets_brings_no_such_number_of_processes(tmp_path: Path) -> None:
+    line = parse("celery -A p worker -P gevent -c 1000")
+    whole = pasted.completed(Given(), line, 2)
+    assert pasted.said(line, Given(), whole)[-1] == (
+        "worker line: pools of processes are left out, for they would start 1000: --pools prefork runs one"
+    )
+    assert pasted.tried(tuple(POOLS), line, (1000,)) == ("gevent", "threads", "eventlet", "solo")
+    assert set(pasted.tried(tuple(POOLS), line, (50,))) == set(POOLS)
+    assert set(pasted.tried(tuple(POOLS), parse("celery -A p worker -c 1000"), (1000,))) == set(POOLS)  # its own pool
+    assert prober.witnesses((1000,)) == prober.MOST_WITNESSES
+
+
+def test_solo_has_one_executor_whatever_the_line_says() -> None:
+    line = parse("celery -A p worker -P solo -c 50")
+    assert line.left_out == ("--concurrency 50 is left out: solo has one executor, whatever it says",)
+    given = Given(pools="solo")
+    whole = pasted.completed(given, line, 2)
+    assert (whole.concurrency, whole.traffic) == ("2", "closed-4")
+    assert pasted.said(line, given, whole)[0] == "worker line: p, 1 executor; requests are sent as closed-4"
+
+
+@pytest.mark.parametrize(
+    "text", ["celery -A p worker --autoscale ²", "celery -A p worker -n x ;;", "celery -A p worker |& cat"]
+)
+def test_what_no_shell_and_no_celery_would_take_is_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        parse(text)
+
+
 def read(text: str, tmp_path: Path, **changes: Any) -> Any:
     line = parse(text)
     whole = pasted.completed(Given(python="python3", cwd=tmp_path), line, 2)

@@ -27,6 +27,7 @@ TITLES = {
     Word.WORSE: "Serving is worse",
     Word.CANNOT_SAY: "It cannot be said whether serving is worse",
 }
+ONLY_THE_BASE = "Serving is not worse: only the base fails"
 MORE = "More time (--budget) or a quieter machine tells more"
 AT_ONCE = ", and so may both commits at the same time (--at-once)"
 FAILING = "'harness probe' shows how each side ends, and why; mend that first"
@@ -94,6 +95,12 @@ def reason(answer: GateAnswer) -> str:
     return f"{one.name}: {one.decision.reason}"
 
 
+def title(answer: GateAnswer) -> str:
+    """The decision in a line; a pass against a base that fails says nothing of pace."""
+    mended = answer.word is Word.PASSES and any(one.decision.by == "outcome" for one in answer.pools)
+    return ONLY_THE_BASE if mended else TITLES[answer.word]
+
+
 def next_step(answer: GateAnswer) -> str:
     """What would tell more, if nothing can be said."""
     found = answer.decides.decision
@@ -145,7 +152,7 @@ def markdown(answer: GateAnswer) -> str:
     """For a pull request."""
     order = answer.order
     lines = [
-        f"### {MARKS[answer.word]} {TITLES[answer.word]}",
+        f"### {MARKS[answer.word]} {title(answer)}",
         "",
         f"`{answer.base.short}` ({escaped(answer.base.named)}) → `{answer.head.short}` ({escaped(answer.head.named)}), "
         f"`{order.probe.task}`: {escaped(reason(answer))}. {next_step(answer)}".rstrip(),

@@ -39,9 +39,7 @@ def decided(answer: GateAnswer) -> None:
         console.print(text, soft_wrap=True)
     took = f"{duration(answer.seconds)} of {duration(answer.order.budget_s)}"
     console.print(
-        Text(
-            f"\n{pages.TITLES[answer.word]}: {answer.base.short} -> {answer.head.short}, in {took}", style=STYLES[answer.word]
-        ),
+        Text(f"\n{pages.title(answer)}: {answer.base.short} -> {answer.head.short}, in {took}", style=STYLES[answer.word]),
         soft_wrap=True,
     )
     if more := pages.next_step(answer):

@@ -88,14 +88,14 @@ def opened(
     orders: Mapping[str, ProbeOrder], pools: tuple[str, ...], at: Opened, screen: workflow.Screen
 ) -> Iterator[list[Side]]:
     """Ask both what they are, each beside a broker of its own; when it ends, however it does, their tables are written. Raises
-    Broken if the head alone cannot tell; BadInput or HarnessError if the base cannot."""
+    Broken if the head alone cannot tell; BadInput or HarnessError, which names the base, if the base cannot."""
     with ExitStack() as held:
         found = []
         for name, order in orders.items():
             folder = held.enter_context(RunFolder(order.out).opened())
             server = held.enter_context(broker.embedded(at.scratch / f"broker-{name}"))
             desk = _desk(name, order, folder, at, server, screen)
-            found.append(_side(name, order, pools, desk, held) if name == BASE else _head(name, order, pools, desk, held))
+            found.append((_base if name == BASE else _head)(name, order, pools, desk, held))
         yield found
 
 
@@ -108,6 +108,16 @@ def _desk(name: str, order: ProbeOrder, folder: RunFolder, at: Opened, server: B
         folder=folder, scratch=supervisor.fresh_folder(at.scratch / name), server=server, settings=order.settings, say=say,
         interrupted=at.stopped.is_set,
     )  # fmt: skip
+
+
+def _base(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held: ExitStack) -> Side:
+    """The base; what is wrong with it is told as that, for the user looks at the head."""
+    try:
+        return _side(name, order, pools, desk, held)
+    except Interrupted:
+        raise
+    except HarnessError as error:
+        raise type(error)(f"{name}: {error}", remedy=error.remedy, evidence=error.evidence) from error
 
 
 def _head(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held: ExitStack) -> Side:

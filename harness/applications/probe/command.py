@@ -87,16 +87,16 @@ def read(
         )
     interpreter = orders.interpreter(python)
     every = tuple(POOLS) if budget_s is None else orders.MOST_FIRST
-    chosen = tuple(filter(None, pools.split(","))) or (pasted.first(every, line) if line else every)
-    for pool in chosen:
-        if pool not in POOLS:
-            raise BadInput(f"--pools: there is no pool {pool!r}", remedy=f"choose from {', '.join(POOLS)}")
     try:
         counts = tuple(int(count) for count in concurrency.split(","))
     except ValueError:
         counts = ()
     if not counts or min(counts) < 1:
         raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
+    chosen = tuple(filter(None, pools.split(","))) or (pasted.tried(every, line, counts) if line else every)
+    for pool in chosen:
+        if pool not in POOLS:
+            raise BadInput(f"--pools: there is no pool {pool!r}", remedy=f"choose from {', '.join(POOLS)}")
     if not math.isfinite(tolerance):
         raise BadInput(f"--tolerance {tolerance}: not a share", remedy="such as 0.001")
     if curve and max_calls is not None:

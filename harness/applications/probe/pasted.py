@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from harness.experiment.pools import POOLS
 
 PYTHON, CONCURRENCY, TRAFFIC = "python", "2", "closed-4"  # if neither an option nor a line says otherwise
 
+MOST_PROCESSES = (
+    64  # that are started without being asked for: a gevent worker of 1,000 executors is not to bring 1,000 processes
+)
 MANY = 8  # processes: more of them may be too many for a machine on which so many greenlets are none
 
 
@@ -42,22 +46,34 @@ def completed(given: Given, line: WorkerLine, cores: int) -> Given:
     if python is line.python and "/" in python:
         python = str(Path(cwd, Path(python).expanduser()))
     count = given.concurrency or str(line.concurrency or cores)
-    most = max((int(each) for each in count.split(",") if each.isdigit()), default=0)
+    most = max((int(each) for each in count.split(",") if each.isdecimal()), default=0)
     return replace(
         given, app=given.app or line.app, python=python, cwd=cwd, concurrency=count,
         traffic=given.traffic or f"closed-{max(4, most)}",
     )  # fmt: skip
 
 
-def first(pools: tuple[str, ...], line: WorkerLine) -> tuple[str, ...]:
-    """All pools, the line's before the others."""
-    return tuple(sorted(pools, key=lambda pool: pool != line.pool))
+def tried(pools: tuple[str, ...], line: WorkerLine, concurrency: Sequence[int]) -> tuple[str, ...]:
+    """All pools, the line's before the others; none with so many processes that nobody has asked for."""
+    many = _too_many(line, max(concurrency, default=0))
+    kept = [pool for pool in pools if not (many and POOLS[pool].executors == "processes")]
+    return tuple(sorted(kept, key=lambda pool: pool != line.pool))
+
+
+def _too_many(line: WorkerLine, count: int) -> bool:
+    return count > MOST_PROCESSES and _beside(line)
+
+
+def _beside(line: WorkerLine) -> bool:
+    """Whether processes are no more than a pool to compare with."""
+    return line.pool in POOLS and POOLS[line.pool].executors != "processes"
 
 
 def said(line: WorkerLine, given: Given, whole: Given) -> list[str]:
     """What became of the line; `given`: the options as they were, `whole`: as they are."""
-    count = f"{whole.concurrency} executors" if whole.concurrency != "1" else "1 executor"
-    why = "" if line.concurrency or given.concurrency else ", as many as this machine has cores"
+    alone = whole.pools == "solo" or whole.concurrency == "1"
+    count = "1 executor" if alone else f"{whole.concurrency} executors"
+    why = "" if line.concurrency or given.concurrency or alone else ", as many as this machine has cores"
     pools = "" if given.pools else f"{line.pool} first and the other pools beside it, " if line.pool else "all pools, "
     lines = [f"worker line: {whole.app}, {pools}{count}{why}; requests are sent as {whole.traffic}"]
     if line.arguments:
@@ -67,9 +83,9 @@ def said(line: WorkerLine, given: Given, whole: Given) -> list[str]:
     unfilled = [name for name, value in line.assigned.items() if "$" in value]
     lines += [f"worker line: {name} holds a $, which no shell fills in here: it is taken as it stands" for name in unfilled]
     lines += [f"worker line: {each}" for each in line.left_out]
-    greenlets = not given.pools and line.pool in POOLS and POOLS[line.pool].executors != "processes"
-    if greenlets and whole.concurrency.isdigit() and int(whole.concurrency) > MANY:
-        lines.append(
-            f"worker line: prefork gets {whole.concurrency} processes, each with memory of its own: --pools leaves it out"
-        )
+    most = max((int(each) for each in whole.concurrency.split(",") if each.isdecimal()), default=0)
+    if not given.pools and _too_many(line, most):
+        lines.append(f"worker line: pools of processes are left out, for they would start {most}: --pools prefork runs one")
+    elif not given.pools and _beside(line) and most > MANY:
+        lines.append(f"worker line: prefork gets {most} processes, each with memory of its own: --pools leaves it out")
     return lines

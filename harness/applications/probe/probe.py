@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from harness.trial.application import Application
 from harness.worker import own_variables
 
 FEWEST_WITNESSES = 2  # with other hash seeds each; more, if the busiest cell runs more requests at once
+MOST_WITNESSES = 16  # each is a process that imports the application, and a gevent worker may run thousands of requests at once
 OUTSIDE = (
     "copy: no module of the application is imported from the copy (it is installed, or on PYTHONPATH): what the task writes "
     "beside its own files is not in the copy"
@@ -127,12 +129,21 @@ def _bare(order: ProbeOrder, desk: Desk) -> Application:
     )  # fmt: skip
 
 
+def witnesses(concurrency: Sequence[int]) -> int:
+    """How many processes make the serial calls again, at once.
+
+    >>> witnesses([1]), witnesses([2, 4]), witnesses([5000])
+    (2, 4, 16)
+    """
+    return min(MOST_WITNESSES, max([FEWEST_WITNESSES, *concurrency]))
+
+
 def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk) -> Application:
     messages = (desk.scratch / "messages.json").resolve()
     messages.write_text(json.dumps(list(facts.messages)))
     return replace(
         bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"], celery=facts.celery,
-        limits=facts.limits, witnesses=max([FEWEST_WITNESSES, *order.concurrency]), varied=order.varied,
+        limits=facts.limits, witnesses=witnesses(order.concurrency), varied=order.varied,
     )  # fmt: skip
 
 

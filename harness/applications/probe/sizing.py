@@ -183,10 +183,11 @@ class Sizing:
             return f"a call takes {self.pace.usual_s:.3g} s without Celery: within the budget, there is no time for a pool"
         counts = sorted({count for _, count in bought})
         many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-        some = f"{len(bought)} of {len(cells)}" if len(bought) < len(cells) else f"{len(cells)}"
+        some = f"{len(bought)} of {len(cells)} trials" if len(bought) < len(cells) else f"{len(cells)} trials"
+        some = "1 trial" if len(bought) == len(cells) == 1 else some
         within = f", within the budget of {duration(self.budget.seconds)}" if self.budget.seconds else ""
         return (
-            f"a call takes {self.pace.usual_s:.3g} s without Celery: {some} trials with {many} requests each take about "
+            f"a call takes {self.pace.usual_s:.3g} s without Celery: {some} with {many} requests each take about "
             f"{duration(self.left_s(cells) or 0.0)}{within}"
         )
 
@@ -200,7 +201,8 @@ class Sizing:
         count = sum(calls.expected(one, seconds, settings.requests) for one in each_s)
         bounds = "" if self.order.grid else "; --max-calls bounds that"  # a search has no such option
         more = "; --curve adds trials of the fastest pool" if self.order.curve else bounds
-        return f"{len(cells)} trials call the task about {count:,} times in all{more}"
+        many = "1 trial calls" if len(cells) == 1 else f"{len(cells)} trials call"
+        return f"{many} the task about {count:,} times in all{more}"
 
     def note(self, record: TrialRecord) -> list[str]:
         """What is to be known of how it was measured; of serial calls none of which came back, what gives them more time."""

@@ -56,7 +56,7 @@ ASSIGNED = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 EXEC_START = re.compile(r"\s*(?:\$\s+|ExecStart\s*=\s*)?[-@:+!]*")  # a prompt, or a unit of systemd
 UNFILLED = re.compile(r"\$[{(]?\w+|%[a-zA-Z]")  # by a shell, or by systemd
 PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
-OPERATORS = ("|", "||", ";", "&", ">", ">>", "<", "(", ")", "&>", ">&")
+SIGNS = "&|;<>()"  # of a shell: a word of them alone is no argument
 EXAMPLE = (
     "such as --worker 'celery -A proj worker --pool gevent -c 50'; 'ps -ww -o args= -p PID' prints that of a worker that runs"
 )
@@ -119,7 +119,7 @@ def parse(text: str) -> WorkerLine:
 def _commands(text: str) -> list[list[str]]:
     """The words of each command of `cd proj && celery …`."""
     bare = EXEC_START.sub("", text.replace("\\\n", " "), count=1)
-    lexer = shlex.shlex(bare, posix=True, punctuation_chars="&|;<>()")
+    lexer = shlex.shlex(bare, posix=True, punctuation_chars=SIGNS)
     lexer.whitespace_split, lexer.commenters = True, ""
     try:
         words = list(lexer)
@@ -131,7 +131,7 @@ def _commands(text: str) -> list[list[str]]:
     for word in words:
         if word == "&&":
             found.append([])
-        elif word in OPERATORS:
+        elif word and set(word) <= set(SIGNS):
             raise BadInput(
                 f"--worker: the line holds {word!r}", remedy="leave out what does not belong to the worker's own command"
             )
@@ -248,7 +248,10 @@ def _settled(line: WorkerLine, options: Sequence[tuple[str, str]]) -> WorkerLine
     if scaled := given.pop("--autoscale", ""):
         count = count or scaled.partition(",")[0]
         said.append(_left("--autoscale", scaled, WHY["--autoscale"]))
-    if count and (not count.isdigit() or int(count) < 1):
+    if count and chosen == "solo":
+        said.append(_left("--concurrency", count, "solo has one executor, whatever it says"))
+        count = ""
+    if count and (not count.isdecimal() or int(count) < 1):
         raise BadInput(f"--worker: a concurrency of {count!r} is no number of executors", remedy=EXAMPLE)
     kept = {}
     for name, value in given.items():

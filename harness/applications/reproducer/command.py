@@ -75,6 +75,9 @@ def bundle(
         cell = own.chosen(folder, select or [])
     else:
         folder, cell = run_folder or QUICK, what
+        if not folder.is_dir() or (not Path(what).is_dir() and "/" in what):  # no cell has a slash
+            missing = folder if not folder.is_dir() else what
+            raise BadInput(f"there is no folder {missing}", remedy="name a probe's folder, or a cell's run with --run")
         if Path(what).is_dir():
             raise BadInput(f"{what} is no probe of an application", remedy=f"name a cell: harness bundle CELL --run {what}")
     console.print(str(_packed(folder, cell, args, out, with_source=with_source, anonymous=anonymous)), soft_wrap=True)

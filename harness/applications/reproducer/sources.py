@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.applications.check import modules
@@ -66,20 +66,36 @@ def secrets(tree: ast.Module) -> Iterator[ast.Constant]:
 
 
 def _given(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """(name, what is given to it): assignments, defaults, named arguments, entries, and `get("NAME", default)`."""
-    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-            yield _name(target), node.value
+    """(name, what is given to it): assignments, defaults, named arguments, entries, comparisons, and calls such as
+    `get("NAME", default)`."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield from _assigned(target, node.value)
+    elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+        yield _name(node.target), node.value
     elif isinstance(node, ast.keyword) and node.arg:
         yield node.arg, node.value
     elif isinstance(node, ast.Dict):
         yield from ((_name(key), value) for key, value in zip(node.keys, node.values, strict=True) if key is not None)
-    elif isinstance(node, ast.Call) and len(node.args) >= 2 and isinstance(node.args[0], ast.Constant):
-        yield from ((str(node.args[0].value), value) for value in node.args[1:])
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        looked_up = str(node.args[0].value)
+        named = node.keywords if looked_up.isidentifier() else []  # and no sentence
+        yield from ((looked_up, value) for value in (*node.args[1:], *(one.value for one in named)))
+    elif isinstance(node, ast.Compare):
+        yield from ((_name(node.left), value) for value in node.comparators)
     elif isinstance(node, ast.arguments):
-        named = [*node.posonlyargs, *node.args]
-        yield from zip((one.arg for one in named[len(named) - len(node.defaults) :]), node.defaults, strict=True)
+        placed = [*node.posonlyargs, *node.args]
+        yield from zip((one.arg for one in placed[len(placed) - len(node.defaults) :]), node.defaults, strict=True)
         yield from ((one.arg, value) for one, value in zip(node.kwonlyargs, node.kw_defaults, strict=True) if value is not None)
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Of `USER, PASSWORD = "me", "x"`, each name with its own part."""
+    if not isinstance(target, ast.Tuple | ast.List):
+        yield _name(target), value
+    elif isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts):
+        for one, part in zip(target.elts, value.elts, strict=True):
+            yield from _assigned(one, part)
 
 
 def _name(target: ast.expr) -> str:
@@ -94,9 +110,27 @@ def _texts(value: ast.expr) -> Iterator[ast.Constant]:
     """The texts in it, but for the name of a variable that is looked up and the parts of an f-string."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str | bytes) and value.value:
         yield value
-    elif isinstance(value, ast.BoolOp):
-        for one in value.values:
+    elif isinstance(value, ast.Call):  # SecretStr("x"), getenv("NAME")
+        for one in (*value.args, *(keyword.value for keyword in value.keywords)):
+            yield from (text for text in _texts(one) if not _looked_up(text.value))
+    else:
+        for one in _parts(value):
             yield from _texts(one)
-    elif isinstance(value, ast.List | ast.Tuple | ast.Set):
-        for one in value.elts:
-            yield from _texts(one)
+
+
+def _parts(value: ast.expr) -> Sequence[ast.expr]:
+    """What its value is one of, or is made of."""
+    if isinstance(value, ast.BoolOp):
+        return value.values
+    if isinstance(value, ast.BinOp):
+        return value.left, value.right
+    if isinstance(value, ast.IfExp):
+        return value.body, value.orelse
+    if isinstance(value, ast.Dict):
+        return value.values
+    return value.elts if isinstance(value, ast.List | ast.Tuple | ast.Set) else ()
+
+
+def _looked_up(text: object) -> bool:
+    """Whether it is a name under which a secret is kept, such as DB_PASSWORD or password."""
+    return isinstance(text, str) and text.isidentifier() and (text.isupper() or SECRET_NAMES.search(text) is not None)

@@ -9,6 +9,7 @@ from typing import Any
 from harness.decide.advise import ranking
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.ranking import Advice
+from harness.experiment.traffic import parse
 from harness.texts import few
 
 
@@ -53,13 +54,21 @@ def curve(advice: Advice) -> list[str]:
         return []
     alike.sort(key=lambda one: one.cell.concurrency)
     each = "; ".join(f"{one.cell.concurrency}: {one.rows_per_s:.3g} rows/s{_mib(one)}" for one in alike)
-    enough = next(
-        one for place, one in enumerate(alike) if not any(ranking.told_apart(more, one) for more in alike[place + 1 :])
-    )
+    enough = next(one for place, one in enumerate(alike) if not any(_faster(more, one) for more in alike[place + 1 :]))
     last = alike[-1]
-    if enough is last:
-        return [f"executors of {shown.cell.pool}: {each}; more may help: {last.cell.concurrency} is the most that was measured"]
-    return [f"executors of {shown.cell.pool}: {each}; more than {enough.cell.concurrency} bring nothing that can be told"]
+    busy = parse(shown.cell.traffic).in_flight
+    if busy and enough.cell.concurrency >= busy:
+        said = f"{shown.cell.traffic} keeps no more than {busy} busy: with more requests at once, more may help"
+    elif enough is last:
+        said = f"more may help: {last.cell.concurrency} is the most that was measured"
+    else:
+        said = f"more than {enough.cell.concurrency} bring nothing that can be told"
+    return [f"executors of {shown.cell.pool}: {each}; {said}"]
+
+
+def _faster(one: Candidate, other: Candidate) -> bool:
+    """Whether it is really faster: what is told apart may be slower."""
+    return one.rows_per_s > other.rows_per_s and ranking.told_apart(one, other)
 
 
 def _mib(one: Candidate) -> str:

@@ -166,7 +166,7 @@ def memory(one: Candidate, bytes_: float | None) -> str:
     peak = one.row["peak_pss_bytes"]
     if peak is None:
         return "memory is not known"
-    each = ", ".join(f"{count} x {peak * count / 2**20:.0f} MiB" for count in WORKERS[1:])
+    each = ", ".join(f"{count} workers {peak * count / 2**20:.0f} MiB" for count in WORKERS[1:])
     fit = f"; {int(bytes_ // peak)} would fit into {bytes_ / 2**20:.0f} MiB" if bytes_ else ""
     return f"memory of such a worker: {peak / 2**20:.0f} MiB; of several, multiplied and not measured: {each}{fit}"
 

@@ -259,7 +259,7 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
     """What would make the advice better, or possible."""
     alone = [one.reason for one in group if one.outcome is Outcome.SKIPPED and one.reason.startswith(FAILS_ALONE)]
     if alone:
-        yield f"{len(alone)} configurations: {alone[0]}"
+        yield f"{len(alone)} configuration{'s' if len(alone) > 1 else ''}: {alone[0]}"
     elif not any(one.measured or one.atlas for one in group):
         usable = "with figures that can be used: measure again, --retry invalid" if any(one.answers for one in group) else ""
         yield f"no configuration ended ok {usable or 'with figures: read the outcomes first'}"
