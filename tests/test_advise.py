@@ -714,6 +714,8 @@ def test_what_answers_rightly_and_has_no_figures_is_no_hidden_fault(tmp_path: Pa
     assert beside.shown is not None
     assert beside.shown.cell.pool == "threads"
     assert pages.headline(beside).endswith("; not compared: prefork (all answers right, no figures that can be used)")
+    fewer = of_own(tmp_path / "fewer", silent, trials(replace(OWN, concurrency=1), 20))
+    assert pages.headline(fewer).endswith(f"; not compared: {OWN.id} (all answers right, no figures that can be used)")
 
 
 def test_why_a_pool_fails_is_told_with_its_place(tmp_path: Path) -> None:

@@ -353,6 +353,8 @@ def test_a_folder_with_a_probe_of_something_else_is_not_admitted(tmp_path: Path)
         Probe(order=replace(ORDER, task="shop.other")).admit(folder)
     with pytest.raises(BadInput, match=r"holds a probe of shop\.price in shop:app"):
         Probe(order=replace(ORDER, folder=tmp_path / "another")).admit(folder)
+    with pytest.raises(BadInput, match=r"without --queue$"):
+        Probe(order=replace(ORDER, queue="ml")).admit(folder)
 
 
 def test_the_header_says_what_was_probed() -> None:

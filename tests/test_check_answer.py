@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
 from harness import cli
 from harness.applications.check import calls, changes, finding, lost, sarif, screen
+from harness.applications.check import check as checker
 from harness.applications.check.answer import Checked
 from harness.applications.check.asked import Question
 from harness.applications.check.calls import Side, Sides
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import linked
 from harness.applications.check.modules import Source
+from harness.errors import BadInput
 from tests.doc_pages import DOCS
 
 APP = textwrap.dedent(
@@ -376,3 +380,19 @@ def test_what_a_library_that_looks_at_pids_shares_is_a_warning(file: Path) -> No
 def test_a_child_that_does_not_answer_is_told(file: Path) -> None:
     (found,) = lost.found(looked(child={"answered": False}), file.parent)
     assert (found.rule, found.level) == ("call-in-child", Level.WARNING)
+
+
+def test_arguments_need_a_task_and_a_task_needs_no_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Question]()
+
+    def whole(question: Question, _say: object) -> Checked:
+        asked.append(question)
+        raise BadInput("that is enough")
+
+    monkeypatch.setattr(checker, "whole", whole)
+    rows = tmp_path / "rows.json"
+    rows.write_text("[[1], [2]]")
+    line = ["check", "--app", "proj:app", "--python", sys.executable, "--cwd", str(tmp_path)]
+    for options in ([], ["--task", "proj.clean"], ["--task", "proj.predict", "--args", str(rows)], ["--args", str(rows)]):
+        CliRunner().invoke(cli.command_line(), [*line, *options])
+    assert [(one.task, one.rows) for one in asked] == [("", ()), ("proj.clean", [[]]), ("proj.predict", [[1], [2]])]

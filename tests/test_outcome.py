@@ -77,6 +77,11 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
             "own rate limit",
         ),
         ({"ended_by": "limit", "quiet_s": 25.0, "longest_silence_s": 1.0, "rate_interval_s": 10.0}, Outcome.WAITING, "25 s"),
+        (
+            {"ended_by": "limit", "quiet_s": 25.0, "longest_silence_s": 1.0, "put_off": 4, "unanswered": 4},
+            Outcome.WAITING,
+            "no progress for 25 s; 4 requests were put off by a retry, and did not begin again; 4 requests are unanswered",
+        ),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "core_wait": 0.5}, Outcome.OK, "80%"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "others_share": 0.95}, Outcome.STALLED, "80%"),
     ],

@@ -10,11 +10,13 @@ import pytest
 
 from harness.applications.probe import varied
 from harness.applications.tune import grid
+from harness.applications.tune.command import set_aside
 from harness.decide.advise import settings
 from harness.decide.tune import search
 from harness.errors import BadInput
 from harness.experiment.experiment import REPEATS, Settings
 from harness.experiment.matrix import Cell, matches
+from harness.records.store import RunFolder
 from harness.run import plan
 from harness.trial.application import Application, Limits, varied_arguments
 
@@ -125,3 +127,16 @@ def test_a_search_begins_with_what_the_application_has() -> None:
     assert (start.pool, start.concurrency, start.variables, start.prefetch, start.max_tasks) == ("prefork", 2, "", 4, 0)
     steps = {block for block in search.BLOCKS for one in search.neighbours(found, start, block) if one}
     assert steps == {("pool", "concurrency"), ("variables",), ("prefetch",), ("max_tasks",)}
+
+
+def test_an_earlier_search_is_set_aside_and_kept(tmp_path: Path) -> None:
+    out, said = tmp_path / "tune-app", list[str]()
+    set_aside(out, said.append)
+    assert said == []
+    (out / "trials.jsonl").write_text("")
+    (out / "closer").mkdir()
+    set_aside(out, said.append)
+    assert not RunFolder(out).has_trials
+    (moved,) = tmp_path.glob("tune-app.*")
+    assert (moved / "closer").is_dir()
+    assert said == [f"the earlier search was moved to {moved}"]

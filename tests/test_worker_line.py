@@ -222,6 +222,15 @@ def test_a_line_that_is_none_is_refused_and_shown_how(text: str, said: str) -> N
     assert raised.value.remedy
 
 
+def test_an_option_that_is_misspelt_is_shown_as_it_is_spelt() -> None:
+    with pytest.raises(BadInput) as raised:
+        parse("celery -A p worker --queue ml")
+    assert "--queues" in (raised.value.remedy or "")
+    with pytest.raises(BadInput) as raised:
+        parse("celery -A p worker --frobnicate 3")
+    assert "leave it out" in (raised.value.remedy or "")
+
+
 WORDS = (*VALUED, *FLAGS, "celery", "worker", "-A", "p", "-c", "2", "&&", "=", "'")
 
 

@@ -84,10 +84,10 @@ def table(log: Log) -> dict[str, Any]:
 def error_text(result: Any, traceback: str) -> str:
     """'ValueError: what it said'. TensorFlow's errors keep their text out of `args`, so the traceback may have to tell."""
     if not isinstance(result, dict) or "exc_type" not in result:
-        return str(result)[: contract.ERROR_LENGTH]
+        return contract.error_line(str(result))
     name, message = result["exc_type"], result.get("exc_message")
     text = " ".join(map(str, message)) if isinstance(message, list) else str(message or "")
     if not text:
         named = [line.partition(f"{name}: ")[2] for line in traceback.splitlines() if f"{name}: " in line]
         text = named[-1] if named else ""
-    return " ".join(f"{name}: {text}".split())[: contract.ERROR_LENGTH]
+    return contract.error_line(f"{name}: {text}")

@@ -62,6 +62,7 @@ class Observations:
     ok: int = 0
     wrong: int = 0
     unanswered: int = 0
+    put_off: int = 0  # of these, by their own task, which is to be begun again (autoretry_for, self.retry)
     errors: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
     sending: Sending | None = None
@@ -179,6 +180,8 @@ def _waiting(seen: Observations) -> Found | None:
     why = f"no progress for {seen.quiet_s:.0f} s"
     if seen.waits:
         why += f": {'; '.join(seen.waits[:MOST_WAITS])}"
+    if seen.put_off:
+        why += f"; {seen.put_off} request{'s were' if seen.put_off > 1 else ' was'} put off by a retry, and did not begin again"
     if undecided and seen.verdict:
         why += f"{'; ' if seen.waits else ', and '}not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
     if seen.backlog:

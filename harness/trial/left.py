@@ -57,6 +57,7 @@ class Signs:
     published: int = 0
     waiting: int = 0
     has_put_off: bool = False
+    put_off: int = 0  # requests whose task is to be begun again, and was not when the trial ended
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     load_seconds: Mapping[int, float] = field(default_factory=dict)

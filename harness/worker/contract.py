@@ -144,3 +144,9 @@ def unpack(data, pid):
     """The whole events in `data`, in order; a torn last one is left out."""
     whole = len(data) - len(data) % EVENT_SIZE
     return [Event(*fields, pid=pid) for fields in _EVENT.iter_unpack(data[:whole])]
+
+
+def error_line(text):
+    """What an error says, in one line of ERROR_LENGTH characters at the most; the last is an ellipsis if more was said."""
+    line = " ".join(text.split())
+    return line if len(line) <= ERROR_LENGTH else line[: ERROR_LENGTH - 1] + "\u2026"

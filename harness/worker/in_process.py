@@ -55,4 +55,4 @@ def requests(seconds, minimum, warmup, warmup_limit_s, whole_s=float("inf"), mos
 
 def described(error):
     """'ValueError: what it said', on one line."""
-    return " ".join(("%s: %s" % (type(error).__name__, error)).split())[: contract.ERROR_LENGTH]
+    return contract.error_line("%s: %s" % (type(error).__name__, error))

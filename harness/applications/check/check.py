@@ -118,5 +118,5 @@ def _notes(told: dict[str, Any], looked: dict[str, Any], question: Question) -> 
     if hearing:
         said.append(f"asked Python to be told of a fork: {few(hearing)}")
     if not question.task:
-        said.append("no task was called: with --task and --args it is called in a forked child and without a fork")
+        said.append("no task was called: with --task it is called in a forked child and without a fork")
     return tuple(said)

@@ -22,7 +22,10 @@ LIMIT_S, CALL_LIMIT_S = 60.0, 10.0
 Task = Annotated[
     str, typer.Option(help="A task to call, by its name, in two forked children and without a fork. It is called for real.")
 ]
-Args = Annotated[Path | None, typer.Option("--args", help="A JSON file: a list with the arguments of one call per entry.")]
+Args = Annotated[
+    Path | None,
+    typer.Option("--args", help="A JSON file: a list with the arguments of one call per entry. Default: none are given."),
+]
 Static = Annotated[bool, typer.Option("--static", help="Read the source only: nothing of the application is imported or run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Sarif = Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write the answer as SARIF 2.1.0.")]
@@ -45,7 +48,7 @@ def check(
 ) -> None:
     """Say in seconds what a fork would break in your Celery application, before any worker is started.
 
-    Reads its source, imports it once in its own interpreter, and forks once. With --task and --args it calls the task, too.
+    Reads its source, imports it once in its own interpreter, and forks once. With --task it calls the task, too.
     Exit code 0: no error was found, 23: an error was found.
     """
     from harness.applications.check import answer
@@ -56,8 +59,8 @@ def check(
     folder = cwd.absolute()
     if static and task:
         raise BadInput("--static reads the source only, and --task calls", remedy="give one of them")
-    if bool(task) != (args is not None):
-        raise BadInput("a call needs both, --task and --args", remedy="such as --task proj.tasks.predict --args rows.json")
+    if args is not None and not task:
+        raise BadInput("--args are a task's, and none is named", remedy="such as --task proj.tasks.predict --args rows.json")
     checked = (
         answer.of_source(app_, folder)
         if static
@@ -78,7 +81,7 @@ def _whole(
 
     interpreter = orders.interpreter(python)
     question = asked.Question(
-        app=app, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if args else (),
+        app=app, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if task else (),
         limit_s=limits_s[0], call_s=limits_s[1],
         variables=orders.variables(orders.own_variables(env_file), interpreter),
     )  # fmt: skip

@@ -24,7 +24,7 @@ from harness.terminal import console
 
 
 def contracts(
-    select: Annotated[list[str] | None, typer.Option("--select", "-s", help="Only these, such as 'revoke-*'.")] = None,
+    select: Annotated[list[str] | None, typer.Option("--select", "-s", help="Only these, such as 'revoke*'.")] = None,
     backend: Annotated[
         list[str] | None, typer.Option(help="Only in this backend's environment; can be given several times.")
     ] = None,

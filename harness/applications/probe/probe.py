@@ -68,6 +68,7 @@ class Probe:
         place, lies = known.get("from_here", {}).get("folder"), from_here(order)["folder"]
         if any(known.get(name) != value for name, value in asked.items()) or place not in (None, lies):
             where = f", in {place}" if place else ""
+            where += f", in queue {known['queue']}" if known.get("queue") else ", without --queue" if order.queue else ""
             raise BadInput(
                 f"{folder.path} holds a probe of {known['task']} in {known['app']}{where}",
                 remedy="name another --out, or set it aside with --fresh",

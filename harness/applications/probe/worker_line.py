@@ -9,6 +9,7 @@ it beats the settings as it does on the line; what becomes of such a variable in
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -210,7 +211,9 @@ def _one(word: str, rest: list[str]) -> Iterator[tuple[str, str]]:
     head, equals, value = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
     name = SPELT.get(head)
     if name is None:
-        raise BadInput(f"--worker: {head} is no option of celery worker", remedy=f"leave it out; {EXAMPLE}")
+        near = difflib.get_close_matches(head, SPELT, n=1)
+        instead = f"if it is to be {near[0]}, write that" if near else "leave it out"
+        raise BadInput(f"--worker: {head} is no option of celery worker", remedy=f"{instead}; {EXAMPLE}")
     if name in FLAGS:
         yield name, ""
         if value and not equals:  # -BE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -28,8 +28,9 @@ from harness.experiment import matrix
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import cores as machine_cores
+from harness.records.store import RunFolder
 from harness.run import bundles, options, plan
-from harness.run.options import Model, NoiseLimit, Rows, Select
+from harness.run.options import Fresh, Model, NoiseLimit, Rows, Select
 from harness.run.screen import PrintingScreen
 from harness.run.workflow import Screen
 from harness.terminal import console
@@ -86,6 +87,7 @@ def tune(
     model: Model = None,
     rows: Rows = None,
     out: Annotated[Path | None, typer.Option(help="The search's folder; results/tune-EXPERIMENT if not given.")] = None,
+    fresh: Fresh = False,
 ) -> None:
     """Search a grid for the best configuration that keeps your limits, and measure only a few of its cells.
 
@@ -103,6 +105,9 @@ def tune(
         return
     within = options.seconds("--budget", budget)
     with contextlib.closing(PrintingScreen()) as printing, contextlib.ExitStack() as stack:
+        folder = out or Path("results") / f"tune-{'app' if app_ else options.experiment(name, {}).name}"
+        if fresh:
+            set_aside(folder, printing.say)
         if app_:
             settings = options.settings(
                 measure_s=measure_s, requests=requests, limit_s=limit_s, warmup_limit_s=(limit_s or USUAL_LIMIT_S) / 2,
@@ -111,14 +116,14 @@ def tune(
             asked = probed.read(
                 app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pools,
                 concurrency=concurrency or by_cores(), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
-                settings=settings, out=out or Path("results/tune-app"), fresh=False, retry="invalid",
+                settings=settings, out=folder, fresh=False, retry="invalid",
                 limit_s=limit_s,
             )  # fmt: skip
             asked = stack.enter_context(copied.worked_in(asked, copy=copy, limit_mib=copy_limit_mib, say=printing.say))
             order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing)
         else:
             needs_app(copy=copy)
-            order = of_experiment(name, model, rows, select or [], out)
+            order = of_experiment(name, model, rows, select or [], folder)
         order = replace(order, bounds=bounds, share=share, budget_s=within)
         answer = tuner.live(order, printing)
     known = tuner.advised(order, answer)
@@ -127,13 +132,21 @@ def tune(
     told(advice, constraints.most_memory(bounds))
 
 
-def of_experiment(name: str, model: Path | None, rows: Path | None, select: Sequence[str], out: Path | None) -> TuneOrder:
+def set_aside(folder: Path, say: Callable[[str], None]) -> None:
+    """Move what an earlier search left there to a folder named after now: a search runs its orders in one folder, so none of
+    them may begin anew. Raises BadInput."""
+    with RunFolder(folder).opened(fresh=True) as held:
+        if held.moved_to:
+            say(f"the earlier search was moved to {held.moved_to}")
+
+
+def of_experiment(name: str, model: Path | None, rows: Path | None, select: Sequence[str], folder: Path) -> TuneOrder:
     """A search in the cells of an experiment. Raises BadInput."""
     spec = options.experiment(name, {})
     known = grid_of(spec, plan.why_skipped, bundles.USER_WORKLOAD if model else "")
     return TuneOrder(
         grid=chosen(known, select), settings=spec.settings, ask=OfExperiment(experiment=spec, model=model, rows=rows),
-        folder=out or Path("results") / f"tune-{spec.name}",
+        folder=folder,
     )  # fmt: skip
 
 

@@ -37,12 +37,13 @@ def headline(advice: Advice) -> str:
 
 
 def _not_compared(advice: Advice) -> str:
-    """Which pools may be as good: they answered rightly, and no figure of theirs can be used."""
+    """What may be as good: it answered rightly, and no figure of it can be used. A pool by its name if none of it has any."""
     if not advice.shown:
         return ""  # then that is the answer
     known = {one.cell.pool for one in basis.every(advice) if one.measured}
-    pools = dict.fromkeys(one.cell.pool for one in advice.unused if one.answers and one.cell.pool not in known)
-    return f"; not compared: {few(list(pools))} (all answers right, no figures that can be used)" if pools else ""
+    right = [one for one in advice.unused if one.answers]
+    names = dict.fromkeys(one.id if one.cell.pool in known else one.cell.pool for one in right)
+    return f"; not compared: {few(list(names))} (all answers right, no figures that can be used)" if names else ""
 
 
 def _answer(advice: Advice) -> str:
