@@ -126,6 +126,11 @@ def tune(
             order = of_experiment(name, model, rows, select or [], folder)
         order = replace(order, bounds=bounds, share=share, budget_s=within)
         answer = tuner.live(order, printing)
+    if not RunFolder(order.folder).has_trials:
+        raise BadInput(
+            f"--budget {budget}: the time was used up before anything was measured",
+            remedy="give it more: one configuration takes some seconds, and as long as its model takes to load",
+        )
     known = tuner.advised(order, answer)
     advice = ranking.advise(known, bounds)
     screen.tuned(console, tuner.as_advised(answer, advice[0], known) if advice else answer)
