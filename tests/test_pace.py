@@ -270,7 +270,7 @@ def test_the_shares_are_no_more_than_was_allowed() -> None:
 
 def test_how_often_a_quick_task_is_called_is_said_before_it_is() -> None:
     assert sizing(known=of(0.01)).said([cell(), cell("solo")]) == (
-        "2 trials call the task about 1,800 times in all; --max-calls bounds that"
+        "2 trials call the task up to about 1,800 times in all; --max-calls bounds that"
     )
 
 

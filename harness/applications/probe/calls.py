@@ -7,12 +7,14 @@ and trial: if answers differ, the serial calls are made once more.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from harness.errors import BadInput
 
 SERIAL_SHARE = 0.1
 LEAST_SERIAL = 2
+ROUNDS = 4  # of the first requests, until each executor has answered
 QUICKEST_S = 1e-3  # of a request, whatever a call takes: what Celery costs with two executors
 
 
@@ -53,11 +55,15 @@ def announced(most: int | None, *, search: bool) -> str:
     return f"{often}, as often as it answers in its time" if search else f"{often}; --max-calls bounds how often"
 
 
-def expected(each_s: float, seconds: float, least: int) -> int:
-    """How many calls a trial makes in so many seconds, two digits of it; `each_s`: from one to the next, in the pool.
+def most(each_s: float, warm_s: float, measure_s: float, least: int, in_flight: int) -> int:
+    """How many calls a trial makes at the most, roughly: two digits of it. Fewer, if others keep the machine busy.
 
-    >>> expected(0.004, 6.0, 50), expected(0.0, 6.0, 50), expected(1.0, 6.0, 50)
-    (1500, 6000, 50)
+    `each_s`: from one to the next, in the pool; `warm_s`: of the warm-up until the pace is stable, before which some rounds of
+    `in_flight` requests reach all executors; `least`: that are measured, however long they take.
+
+    >>> most(0.004, 3.0, 3.0, 50, 4), most(0.0, 3.0, 3.0, 50, 4), most(1.0, 3.0, 3.0, 50, 4)
+    (1500, 6000, 69)
     """
-    count = max(least, round(seconds / max(each_s, QUICKEST_S)))
+    quick_s = max(each_s, QUICKEST_S)
+    count = ROUNDS * in_flight + math.ceil(warm_s / quick_s) + max(least, math.ceil(measure_s / quick_s))
     return int(float(f"{count:.2g}"))

@@ -192,17 +192,18 @@ class Sizing:
         )
 
     def _often(self, cells: Sequence[Cell]) -> str:
-        """How often a quick task is called, roughly."""
+        """How often a quick task is called at the most, roughly."""
         settings = self.order.settings
         if self.share is not None or self.pace is None:
             return ""
-        seconds = settings.measure_s + settings.stable_limit_s
         each_s = [pace.round_s(self.pace, cell, self.usable) / pace.at_once(cell) for cell in cells]
-        count = sum(calls.expected(one, seconds, settings.requests) for one in each_s)
+        times = (settings.stable_limit_s, settings.measure_s, settings.requests)
+        flights = [parse(cell.traffic).in_flight or 2 * cell.concurrency for cell in cells]
+        count = sum(calls.most(one, *times, flight) for one, flight in zip(each_s, flights, strict=True))
         bounds = "" if self.order.grid else "; --max-calls bounds that"  # a search has no such option
         more = "; --curve adds trials of the fastest pool" if self.order.curve else bounds
         many = "1 trial calls" if len(cells) == 1 else f"{len(cells)} trials call"
-        return f"{many} the task about {count:,} times in all{more}"
+        return f"{many} the task up to about {count:,} times in all{more}"
 
     def note(self, record: TrialRecord) -> list[str]:
         """What is to be known of how it was measured; of serial calls none of which came back, what gives them more time."""
