@@ -111,7 +111,7 @@ def test_what_makes_the_question_another_one_is_said(made: project.Project) -> N
     head, base = repository.commit("--head", "HEAD"), repository.commit("--base", "HEAD~1")
     assert repository.said(base, head) == []
     assert repository.said(head, base) == [
-        "1 commits of HEAD are not in HEAD~1: what they changed counts, too; "
+        "HEAD~1 lacks 1 of the commits of HEAD: what they changed counts, too; "
         "--base $(git merge-base HEAD HEAD~1) leaves them out"
     ]
     (made.folder / "jobs.py").write_text("changed")

@@ -210,6 +210,8 @@ def test_no_option_is_silently_neither_kept_nor_left_out() -> None:
         ("celery -A p worker --help", "the line holds --help"),
         ("celery --version", "the line holds --version"),
         ("celery -A p worker > w.log 2>&1", "the line holds '>'"),
+        ("celery -A p worker -c $(nproc)", r"a command in it, as \$\(nproc\)"),
+        ("DB_PASSWORD=`pass show db` celery -A p worker", "and no shell fills that in"),
         ("celery -A p worker | tee w.log", r"the line holds '\|'"),
         ("celery -A p worker; echo done", "the line holds ';'"),
         ("celery -A p worker &&", "there is no command line"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -113,8 +114,8 @@ def bisect(
     screen.bisection(console, subject, answer, also)
     console.print(f"page: {subject.folder}/{page.NAME}", soft_wrap=True)
     if repo is not None:
-        told = f"'git -C {repo} diff {answer.last_good.version} {answer.first_bad.version}' prints what was changed"
-        console.print(told, soft_wrap=True, markup=False)
+        shown = shlex.join(["git", "-C", str(repo), "diff", answer.last_good.version, answer.first_bad.version])
+        console.print(f"to see what was changed: {shown}", soft_wrap=True, markup=False)
 
 
 def held(folder: Path | None) -> contextlib.AbstractContextManager[object]:

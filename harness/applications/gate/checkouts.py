@@ -47,7 +47,7 @@ class Repository:
         lacks = git(self.root, "rev-list", "--count", f"{head.digest}..{base.digest}").strip()
         if lacks != "0":
             found.append(
-                f"{lacks} commits of {base.named} are not in {head.named}: what they changed counts, too; "
+                f"{head.named} lacks {lacks} of the commits of {base.named}: what they changed counts, too; "
                 f"--base $(git merge-base {base.named} {head.named}) leaves them out"
             )
         if git(self.root, "status", "--porcelain", "--untracked-files=no").strip():

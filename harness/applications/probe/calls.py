@@ -56,14 +56,13 @@ def announced(most: int | None, *, search: bool) -> str:
 
 
 def most(each_s: float, warm_s: float, measure_s: float, least: int, in_flight: int) -> int:
-    """How many calls a trial makes at the most, roughly: two digits of it. Fewer, if others keep the machine busy.
+    """How many calls a trial makes at the most, roughly. Fewer, if others keep the machine busy.
 
     `each_s`: from one to the next, in the pool; `warm_s`: of the warm-up until the pace is stable, before which some rounds of
     `in_flight` requests reach all executors; `least`: that are measured, however long they take.
 
     >>> most(0.004, 3.0, 3.0, 50, 4), most(0.0, 3.0, 3.0, 50, 4), most(1.0, 3.0, 3.0, 50, 4)
-    (1500, 6000, 69)
+    (1516, 6016, 69)
     """
     quick_s = max(each_s, QUICKEST_S)
-    count = ROUNDS * in_flight + math.ceil(warm_s / quick_s) + max(least, math.ceil(measure_s / quick_s))
-    return int(float(f"{count:.2g}"))
+    return ROUNDS * in_flight + math.ceil(warm_s / quick_s) + max(least, math.ceil(measure_s / quick_s))

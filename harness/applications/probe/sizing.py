@@ -203,7 +203,7 @@ class Sizing:
         bounds = "" if self.order.grid else "; --max-calls bounds that"  # a search has no such option
         more = "; --curve adds trials of the fastest pool" if self.order.curve else bounds
         many = "1 trial calls" if len(cells) == 1 else f"{len(cells)} trials call"
-        return f"{many} the task up to about {count:,} times in all{more}"
+        return f"{many} the task up to about {float(f'{count:.2g}'):,.0f} times in all{more}"
 
     def note(self, record: TrialRecord) -> list[str]:
         """What is to be known of how it was measured; of serial calls none of which came back, what gives them more time."""

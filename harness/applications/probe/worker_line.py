@@ -55,6 +55,7 @@ RUNNERS = ("uv", "poetry", "pipenv", "pdm", "hatch", "rye")  # `uv run celery �
 FORERUNNERS = ("exec", "nohup", "env", "command", "time")  # `exec celery …`: they change nothing that is measured
 ASSIGNED = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 EXEC_START = re.compile(r"\s*(?:\$\s+|ExecStart\s*=\s*)?[-@:+!]*")  # a prompt, or a unit of systemd
+SUBSTITUTED, QUOTED = re.compile(r"\$\(|`"), re.compile(r"'[^']*'")  # what a shell would run; but for this
 UNFILLED = re.compile(r"\$[{(]?\w+|%[a-zA-Z]")  # by a shell, or by systemd
 PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
 SIGNS = "&|;<>()"  # of a shell: a word of them alone is no argument
@@ -119,6 +120,11 @@ def parse(text: str) -> WorkerLine:
 
 def _commands(text: str) -> list[list[str]]:
     """The words of each command of `cd proj && celery …`."""
+    if SUBSTITUTED.search(QUOTED.sub("", text)):
+        raise BadInput(
+            "--worker: the line has a command in it, as $(nproc), and no shell fills that in",
+            remedy="write what your shell puts there: 'echo' prints it",
+        )
     bare = EXEC_START.sub("", text.replace("\\\n", " "), count=1)
     lexer = shlex.shlex(bare, posix=True, punctuation_chars=SIGNS)
     lexer.whitespace_split, lexer.commenters = True, ""
