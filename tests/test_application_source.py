@@ -28,6 +28,7 @@ from harness.experiment.matrix import Cell
 from harness.observe.diagnosis import Evidence
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
+from harness.records.sections import MemoryUse
 from harness.records.store import RunFolder
 from harness.run import plan
 from harness.run.plan import Planned
@@ -505,3 +506,16 @@ def test_a_task_that_raises_without_celery_is_tried_in_one_pool_before_it_is_giv
     assert plan.missing([other], {(other.cell.id, 1): kept}, frozenset()) == [other], "once it is mended, it is to be run"
     one.order = replace(one.order, go_on=True)
     assert one.spared(other, [raised]) == ""
+
+
+def test_the_memory_of_the_serial_calls_is_without_those_that_call_beside_them() -> None:
+    use = MemoryUse(
+        pss_bytes={"worker": 90, "children": 400}, private_bytes={"worker": 80}, shared_bytes={"worker": 10}, readings=3
+    )
+    one = source()
+    serial, pool = (
+        one.revised(record(item.cell, memory=use.model_dump(), peak_pss_bytes=490))
+        for item in one.planned()[:2]
+    )
+    assert serial.memory.peak_pss_bytes == 90
+    assert pool.memory.peak_pss_bytes == 490

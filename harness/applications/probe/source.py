@@ -216,6 +216,7 @@ class ApplicationSource:
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
             answers={"coverage": expected.coverage},
+            memory={"peak_pss_bytes": _own_peak(record)},
             certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
         )
         self._propose(revised)
@@ -272,6 +273,13 @@ class ApplicationSource:
         first_look = dict(self.order.first_look) or known.get("first_look", {})
         found = {"checked": self.expected.checked, "changes": changes, "one_thread": self.one_thread, "first_look": first_look}
         return header.of(self.order, self.facts, self.application, self.environment.installed, found)
+
+
+def _own_peak(record: TrialRecord) -> int | None:
+    """Of serial calls, the memory of their own process: beside it are others that make the same calls, see `worker.witness`."""
+    if not record.as_cell.is_baseline or record.memory.use is None:
+        return record.memory.peak_pss_bytes
+    return record.memory.use.pss_bytes.get("worker", record.memory.peak_pss_bytes)
 
 
 def _latest(records: Iterable[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:
