@@ -513,9 +513,6 @@ def test_the_memory_of_the_serial_calls_is_without_those_that_call_beside_them()
         pss_bytes={"worker": 90, "children": 400}, private_bytes={"worker": 80}, shared_bytes={"worker": 10}, readings=3
     )
     one = source()
-    serial, pool = (
-        one.revised(record(item.cell, memory=use.model_dump(), peak_pss_bytes=490))
-        for item in one.planned()[:2]
-    )
+    serial, pool = (one.revised(record(item.cell, memory=use.model_dump(), peak_pss_bytes=490)) for item in one.planned()[:2])
     assert serial.memory.peak_pss_bytes == 90
     assert pool.memory.peak_pss_bytes == 490

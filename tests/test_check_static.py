@@ -171,7 +171,7 @@ def test_the_verb_writes_sarif_beside_its_answer(
     [
         (("--static", "--app", "shop:app", "--cwd", "nowhere"), Exit.BAD_INPUT),
         (("--static", "--app", "shop:app", "--task", "shop.add"), Exit.BAD_INPUT),
-        (("--app", "shop:app", "--task", "shop.add"), Exit.BAD_INPUT),
+        (("--app", "shop:app", "--args", "rows.json"), Exit.BAD_INPUT),
         (("--static", "--app", "shop:app", "--sarif", "nowhere/shop.sarif"), Exit.CANNOT_WRITE),
     ],
 )

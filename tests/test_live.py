@@ -123,6 +123,16 @@ def test_what_polls_waits_and_what_sleeps_once_works() -> None:
     assert said(seen(child(**SLEEP))).state is State.WORKS
 
 
+@pytest.mark.parametrize(("every", "state"), [(1, State.WORKS), (4, State.WAITING)])
+def test_what_is_met_once_as_it_wakes_polls_and_what_is_always_ready_works(every: int, state: State) -> None:
+    """A full machine: a thread that polls stands ready until it gets a core; one that computes does so at nearly every look."""
+
+    def moves(i: int) -> dict[str, Any]:
+        return {"switches": i, "waits_in": "running"} if i % every == 0 else {"switches": i}
+
+    assert said(seen(child(**SLEEP), moves=moves)).state is state
+
+
 @pytest.mark.parametrize(("told", "shown"), [("gevent", "gevent"), ("prefork", "solo"), ("", "solo")])
 def test_a_task_on_the_main_thread_is_solos_but_in_a_green_pool_whose_hub_it_blocks(told: str, shown: str) -> None:
     main = replace(child(MAIN), role=Role.HELD)

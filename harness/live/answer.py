@@ -173,9 +173,11 @@ def _history(seen: Seen, stage: OpenStage) -> list[Thread]:
 
 
 def _moves(history: Sequence[Thread], seen: Seen) -> bool:
-    """Whether a thread computes, or sleeps through one long wait that ends by itself; what polls, waits."""
+    """Whether a thread computes, or would if it had a core, or sleeps through one long wait that ends by itself; what polls,
+    waits: on a full machine it may be met at one look as it wakes."""
     seconds = window(seen.looks)[-1].at_s - window(seen.looks)[0].at_s
-    if history[-1].cpu_s - history[0].cpu_s > IDLE_CPU * seconds or any(one.waits_in == "running" for one in history):
+    ready = sum(one.waits_in == "running" for one in history)
+    if history[-1].cpu_s - history[0].cpu_s > IDLE_CPU * seconds or 2 * ready > len(history):
         return True
     sleeps = all(one.timed and one.waits_in in ("sleep", "restart", "select", "poll") for one in history)
     return sleeps and history[-1].switches == history[0].switches

@@ -119,7 +119,7 @@ def task_of(path: Path) -> str:
     [
         (["--app", "nowhere:app"], Exit.BAD_INPUT, "no module 'nowhere'"),
         (["--app", "batcher:wrong"], Exit.BAD_INPUT, "wrong"),
-        (["--app", "batcher:app", "--task", "batcher.add"], Exit.BAD_INPUT, "--args"),
+        (["--app", "batcher:app", "--args", "rows.json"], Exit.BAD_INPUT, "--args are a task's"),
         (["--app", "batcher:app", "--python", "no-such-python"], Exit.BAD_INPUT, "no such program"),
     ],
 )
