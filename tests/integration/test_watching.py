@@ -20,6 +20,8 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
+NAME = "watched"
+
 
 @contextmanager
 def watching(folder: Path, *words: object) -> Iterator[subprocess.Popen[str]]:
@@ -44,14 +46,17 @@ def test_a_stuck_task_and_a_restart_are_told_and_kept(
     def told(state: str) -> bool:
         return any(one["to"] == state for one in lines(kept))
 
-    with broker.embedded(tmp_path / "broker") as server, serving(celery_environment, tmp_path, "prefork", server.url) as worker:
+    with (
+        broker.embedded(tmp_path / "broker") as server,
+        serving(celery_environment, tmp_path, "prefork", server.url, NAME) as worker,
+    ):
         assert wait_until(lambda: procfs.children(worker.pid))
         stuck = send(celery_environment, tmp_path, server.url, "stuck")
         with watching(tmp_path, worker.pid, "--json-lines", kept, "--textfile", metrics) as watch:
             assert wait_until(lambda: told("stuck"))
             worker.kill()
             assert wait_until(lambda: told("gone"))
-            with serving(celery_environment, tmp_path, "prefork", server.url) as again:
+            with serving(celery_environment, tmp_path, "prefork", server.url, NAME) as again:
                 assert wait_until(lambda: told("restarted"))
                 assert wait_until(lambda: lines(kept)[-1]["to"] == "works")
                 watch.send_signal(number)
@@ -64,4 +69,4 @@ def test_a_stuck_task_and_a_restart_are_told_and_kept(
     assert (executor["task_id"], str(executor["pid"]) in found["still_since"]) == (stuck, True)
     assert next(one["pid"] for one in events if one["to"] == "restarted") == again.pid
     assert len(shown.splitlines()) == len(events)
-    assert f'harness_worker_state{{pid="{again.pid}",state="works",worker="shop"}} 1.0' in metrics.read_text()
+    assert f'harness_worker_state{{pid="{again.pid}",state="works",worker="{NAME}"}} 1.0' in metrics.read_text()

@@ -43,12 +43,16 @@ SEND = "import shop, sys; print(shop.price.delay(sys.argv[1]).id)"
 
 
 @contextmanager
-def serving(environment: environments.Environment, folder: Path, pool: str, url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A plain `celery worker` of the application, in a session of its own."""
+def serving(
+    environment: environments.Environment, folder: Path, pool: str, url: str, name: str = "shop"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A plain `celery worker` of the application, in a session of its own. `name`: what else the application is called: tests
+    beside this one have workers of `shop`, too, and who watches takes one of these for a restart."""
+    (folder / f"{name}.py").write_text("from shop import app\n")
     (folder / "shop.py").write_text(TASKS)
     variables = {**os.environ, "SHOP_URL": url}
     argv = [
-        str(environment.python), "-m", "celery", "-A", "shop", "worker", "--pool", pool, "--concurrency", "2", "--loglevel",
+        str(environment.python), "-m", "celery", "-A", name, "worker", "--pool", pool, "--concurrency", "2", "--loglevel",
         "WARNING",
     ]  # fmt: skip
     log = (folder / "worker.log").open("wb")
