@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from harness.errors import BadInput
+
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
 Args = Annotated[
@@ -29,3 +31,10 @@ Copy = Annotated[
     bool, typer.Option("--copy", help="Work on a copy of --cwd, so that files which the task writes there are not yours.")
 ]
 CopyLimit = Annotated[int, typer.Option("--copy-limit-mib", min=1, help="Maximum size of that copy, in MiB.")]
+
+
+def needed(task: str) -> str:
+    """The task, of a verb that takes it with --app only. Raises BadInput if there is none."""
+    if not task:
+        raise BadInput("--app goes with --task", remedy="name the task, as the worker prints it below [tasks]")
+    return task

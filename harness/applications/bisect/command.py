@@ -15,14 +15,13 @@ import typer
 from harness import environments
 from harness.applications.bisect import commits, releases
 from harness.applications.bisect.candidate import measured
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task, needed
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Limit, MeasureS, Requests
 from harness.applications.probe.order import DEFAULT_REQUESTS, ProbeOrder
 from harness.applications.probe.pace import LEAST_LIMIT_S
 from harness.applications.tune import grid
-from harness.applications.tune.command import needed
 from harness.decide.bisect import page, screen, search
 from harness.decide.bisect import releases as cells
 from harness.decide.bisect.measured import Measured

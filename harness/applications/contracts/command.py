@@ -11,11 +11,10 @@ from rich.text import Text
 
 from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB, needs_app
-from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task
+from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task, needed
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
 from harness.applications.tune import grid
-from harness.applications.tune.command import needed
 from harness.experiment.pools import POOLS
 from harness.run import options
 from harness.run.screen import PrintingScreen

@@ -196,20 +196,10 @@ class ApplicationSource:
         decides = words.by_settings(record, limits, self.serial)
         why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
         cut = [self.sizing.cut_short(record)]
-        brief = (
-            [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")]
-            if cell.id in self.sizing.looks and patience.raises(record, self.raised)
-            else []
-        )
-        said = [
-            *filter(None, cut),
-            told,
-            *alike,
-            *brief,
-            *why,
-            *compared,
-            *([one_thread.said(self.one_thread)] if cell.plain else []),
-        ]
+        looked = cell.id in self.sizing.looks and patience.raises(record, self.raised)
+        brief = [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")] if looked else []
+        single = [one_thread.said(self.one_thread)] if cell.plain else []
+        said = [*filter(None, cut), told, *alike, *brief, *why, *compared, *single]
         known = [*varied.said(self.facts.said, self.order.varied), *self._seen.late, *expected.notes, *self.sizing.note(record)]
         notes = [*known, *self._patience(cell), *words.not_kept(cell, limits)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}

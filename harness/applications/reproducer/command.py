@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task, needed
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Concurrency, Limit, Pools
@@ -16,7 +16,6 @@ from harness.applications.probe.order import DEFAULT_REQUESTS, ProbeOrder
 from harness.applications.probe.pace import LEAST_LIMIT_S
 from harness.applications.reproducer import anonymous as nameless
 from harness.applications.reproducer import own
-from harness.applications.tune.command import needed
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.records import store

@@ -12,7 +12,7 @@ import typer
 
 from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB, needs_app
-from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task
+from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task, needed
 from harness.applications.probe import command as probed
 from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Limit, MeasureS, Pools, Tolerance, Traffic
@@ -185,9 +185,3 @@ def by_cores() -> str:
     """As many executors as cores that may be used, and twice as many."""
     count = machine_cores.to_fill()
     return f"{count},{2 * count}"
-
-
-def needed(task: str) -> str:
-    if not task:
-        raise BadInput("--app goes with --task", remedy="name the task, as the worker prints it below [tasks]")
-    return task
