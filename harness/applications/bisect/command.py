@@ -84,10 +84,9 @@ def bisect(
     """
     check_options(cell=cell, package=package, repo=repo, good=good, bad=bad, app=app_)
     if app_:
-        settings = options.settings(
-            measure_s=measure_s, requests=requests or DEFAULT_REQUESTS, limit_s=limit_s or LEAST_LIMIT_S,
-            warmup_limit_s=(limit_s or LEAST_LIMIT_S) / 2, stable_limit_s=stable_limit_s, noise_limit=noise_limit,
-            repeat=repeat, controls=False,
+        settings = probed.settings_of(
+            limit_s or LEAST_LIMIT_S, measure_s=measure_s, requests=requests or DEFAULT_REQUESTS,
+            stable_limit_s=stable_limit_s, noise_limit=noise_limit, repeat=repeat,
         )  # fmt: skip
         order = probed.read(
             app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pool,

@@ -78,10 +78,9 @@ def gate(
     from harness.applications.gate import pages, screen
 
     rule = rule_of(tolerance, matters)
-    settings = options.settings(
-        measure_s=measure_s or MEASURE_S[at_once], requests=requests or 50, ready_limit_s=ready_limit_s,
-        limit_s=limit_s or USUAL_LIMIT_S, warmup_limit_s=(limit_s or USUAL_LIMIT_S) / 2, stable_limit_s=1.0,
-        noise_limit=100.0, controls=False,
+    settings = probed.settings_of(
+        limit_s or USUAL_LIMIT_S, measure_s=measure_s or MEASURE_S[at_once], requests=requests or 50,
+        ready_limit_s=ready_limit_s, stable_limit_s=1.0, noise_limit=100.0,
     )  # fmt: skip
     named = tuple(dict.fromkeys(filter(None, pools.split(","))))
     probe = probed.read(

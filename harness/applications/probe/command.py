@@ -54,6 +54,11 @@ Limit = Annotated[
 ]
 
 
+def settings_of(limit_s: float, **values: float | None) -> Settings:
+    """Of trials of an application, whose warm-up may take half of the limit; there are no controls. Raises BadInput."""
+    return options.settings(limit_s=limit_s, warmup_limit_s=limit_s / 2, controls=False, **values)
+
+
 def read(
     *,
     app: str,
@@ -158,10 +163,9 @@ def probe(
     from harness.applications.check import first
     from harness.applications.probe import probe as prober
 
-    settings = options.settings(
-        measure_s=measure_s, requests=requests or DEFAULT_REQUESTS, ready_limit_s=ready_limit_s,
-        limit_s=limit_s or LEAST_LIMIT_S, warmup_limit_s=(limit_s or LEAST_LIMIT_S) / 2,
-        stable_limit_s=stable_limit_s, noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1, controls=False,
+    settings = settings_of(
+        limit_s or LEAST_LIMIT_S, measure_s=measure_s, requests=requests or DEFAULT_REQUESTS, ready_limit_s=ready_limit_s,
+        stable_limit_s=stable_limit_s, noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1,
     )  # fmt: skip
     line = worker_line.parse(worker) if worker else None
     given = pasted.Given(app=app_, python=python, cwd=cwd, pools=pools, concurrency=concurrency, traffic=traffic)

@@ -19,7 +19,6 @@ from harness.applications.reproducer import own
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.records import store
-from harness.run import options
 from harness.run.options import NoiseLimit, Select
 from harness.run.screen import PrintingScreen
 from harness.terminal import console
@@ -104,9 +103,9 @@ def _packed(folder: Path, cell: str, args: Path | None, out: Path | None, *, wit
 
 def as_probed(limit_s: float, noise_limit: float | None) -> Settings:
     """Those of a probe without further options: what it has on record is not run again."""
-    return options.settings(
-        measure_s=3.0, requests=DEFAULT_REQUESTS, ready_limit_s=120.0, limit_s=limit_s, warmup_limit_s=limit_s / 2,
-        noise_limit=noise_limit, confirm_s=15.0, repeat=1, controls=False,
+    return probed.settings_of(
+        limit_s, measure_s=3.0, requests=DEFAULT_REQUESTS, ready_limit_s=120.0, noise_limit=noise_limit, confirm_s=15.0,
+        repeat=1,
     )  # fmt: skip
 
 
