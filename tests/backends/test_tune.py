@@ -29,6 +29,16 @@ workload = ["tiny-dense"]
 """
 
 
+# What a search says of its best: which of them is the machine's, for a full one makes unlike configurations alike.
+COMPARED = (
+    r"best: tensorflow1-\S+ \(\d+\.\d+ times the rows per second of the default, tensorflow1-",
+    r"best: tensorflow1-\S+ \(the default itself is the best, tensorflow1-",
+    r"best: tensorflow1-\S+ \(with no more memory as fast, as far as the data show, as the default, tensorflow1-",
+    r"tiny-dense, \S+: no pool is the best, Celery's own overhead decides; any of these \d+ serves it",
+)
+ADVISED = r"tiny-dense, \S+: (use tensorflow1-\S+|no pool is the best, Celery's own overhead decides)"
+
+
 def measured(folder: Path) -> list[tuple[str, int]]:
     return [(record.cell_id, record.trial) for record in RunFolder(folder).records()]
 
@@ -41,8 +51,8 @@ def test_a_search_measures_advises_and_goes_on_where_it_was(tmp_path: Path) -> N
     whole = run_harness(tmp_path, *asked, limit_s=600)
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert "of 4 configurations measured" in whole.stdout
-    assert "times the rows per second of the default" in whole.stdout or "the default itself is the best" in whole.stdout
-    assert "use tensorflow1-" in whole.stdout
+    assert [each for each in COMPARED if re.search(each, whole.stdout)], whole.stdout
+    assert re.search(ADVISED, whole.stdout), whole.stdout
     known = measured(tmp_path / "tuned")
     again = run_harness(tmp_path, *asked, limit_s=600)
     assert again.returncode == 0, again.stdout + again.stderr
@@ -64,7 +74,7 @@ def test_finalists_are_asked_as_often_as_a_bound_on_latency_needs(tmp_path: Path
     whole = run_harness(tmp_path, *asked, limit_s=600)
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert "a hang rate that low takes 5 fresh workers of the winner" in whole.stdout
-    assert re.search(r"use tensorflow1-\S+ that keeps p95 <= 30 s, hang rate <= 50 %", whole.stdout), whole.stdout
+    assert re.search(ADVISED + r".* (that keeps|and keeps) p95 <= 30 s, hang rate <= 50 %", whole.stdout), whole.stdout
     closely = RunFolder(tmp_path / "tuned" / "closer").records()
     assert {record.outcome for record in closely} == {"ok"}
     assert min(record.pace.measured_requests for record in closely) >= 90
