@@ -60,9 +60,9 @@ class Seen:
 
 def watched(
     worker: Worker, *, seconds: float = WATCH_S, sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.monotonic, meanwhile: Callable[[], object] = lambda: None,
 ) -> Seen | None:  # fmt: skip
-    """Look at a worker for so long; None if it has ended."""
+    """Look at a worker for so long; None if it has ended. `meanwhile`: what to do once between the first two looks."""
     eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: _pool(worker), events=None)
     found: list[tuple[float, tuple[ProcessLook, ...]]] = []
     before, loop, begin_s = None, None, clock()
@@ -76,6 +76,7 @@ def watched(
         found.append((clock(), processes))
         if before is None:
             before, loop = running(processes), loop_calls.begun(worker.main, processes)
+            meanwhile()
     after = limited(running(found[-1][1]), worker.main)
     return seen_from(worker, found, before or {}, after, {worker.main, *_pool(worker)}, loop.ended() if loop else None)
 

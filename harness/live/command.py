@@ -62,9 +62,12 @@ def why(
     if probe:
         others = (deep, json_, as_markdown, archive is not None, with_names, broker, app, hostname, task)
         raise typer.Exit(probed(pids or (), more=any(others)))
-    from harness.live import bundle, choose, whereabouts
+    from harness.live import choose
 
-    bundle.check(archive, with_names=with_names)
+    if archive is not None or with_names:
+        from harness.live import bundle
+
+        bundle.check(archive, with_names=with_names)
     if json_ and as_markdown:
         raise BadInput("--json and --markdown are two forms of one answer", remedy="give one of them")
     chosen = choose.chosen(pids or (), app, hostname)
@@ -74,8 +77,14 @@ def why(
         complaints.print(f"written: {archive}", markup=False, soft_wrap=True)
     reports = [report for _, report, _ in looked]
     url = broker or next((one.broker_here for one in chosen.workers if one.broker_here), "")
-    place = whereabouts.place(task, reports, url, [one.results for one in chosen.workers if one.results]) if task else None
+    place = _place(task, reports, url, [one.results for one in chosen.workers if one.results]) if task else None
     raise typer.Exit(said(reports, place, as_json=json_, as_markdown=as_markdown))
+
+
+def _place(task: str, reports: Sequence[Report], url: str, results: Sequence[str]) -> Place:
+    from harness.live import whereabouts
+
+    return whereabouts.place(task, reports, url, results)
 
 
 def _all(chosen: Chosen, deep: bool, broker: str) -> list[Looked]:
@@ -92,20 +101,27 @@ def _all(chosen: Chosen, deep: bool, broker: str) -> list[Looked]:
 def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> Looked | None:
     """What was seen of one worker, what is said of it, and native stacks, if they were asked for; None if it ended meanwhile,
     which of one that was named raises NothingMatches."""
-    from harness.live import answer, attach, broker_view, causes, choose, combine, waits, witness
+    from harness.live import attach, choose
 
     with console.status(f"looking at process {worker.main}"):
-        seen = attach.watched(worker)
+        seen = attach.watched(worker, meanwhile=_load)
         if seen is None or not seen.is_worker:
             if not named:
                 return None
             what = "has ended, or there is none" if seen is None else "is no Celery worker that can be recognised"
             raise NothingMatches(f"process {worker.main} {what}", remedy=choose.hint(worker.main))
+        from harness.live import answer, broker_view, causes, combine, waits, witness
+
         evidence = waits.look(seen, deep=deep)
         facts = witness.watched(seen, url := broker or worker.broker_here)
         view = broker_view.view(facts, url, told=bool(broker))
     one = answer.report(seen, evidence, view)
     return seen, combine.combined(one, causes.found(facts), causes.hidden(facts, url)), evidence.natives
+
+
+def _load() -> None:
+    """Import what makes an answer of what was seen; while the worker is looked at, that costs the user no time."""
+    from harness.live import answer, broker_view, causes, combine, screen, waits, witness  # noqa: F401
 
 
 def said(reports: Sequence[Report], place: Place | None, *, as_json: bool, as_markdown: bool) -> Exit:
