@@ -15,5 +15,7 @@ def of_one(said: str) -> str:
 
     >>> of_one("they wait for locks of theirs")
     'it waits for locks of its own'
+    >>> of_one("they lack threads that their parent has")
+    'it lacks threads that its parent has'
     """
-    return re.sub(r"(?<!not )\b\w+", lambda word: ONE.get(word[0], word[0]), said)
+    return re.sub(r"(?<!not )(?<!lack )\b\w+", lambda word: ONE.get(word[0], word[0]), said)
