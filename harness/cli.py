@@ -26,6 +26,7 @@ VERBS = {
     "show": ("run", "show", RUN),
     "setup": ("run", "setup", RUN),
     "doctor": ("proof", "doctor", RUN),
+    "merge": ("run", "merge", RUN),
     "pack": ("run", "pack", RUN),
     "recommend": ("decide.advise", "recommend", DECIDE),
     "compare": ("decide.compare", "compare", DECIDE),

@@ -12,7 +12,7 @@ from harness import display, environments
 from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment
 from harness.records import store
-from harness.run import experiment_source, options, plan, workflow
+from harness.run import experiment_source, options, plan, shards, workflow
 from harness.run.options import (
     Folder,
     Fresh,
@@ -51,28 +51,33 @@ def run(
     stable_limit_s: StableLimit = None,
     noise_limit: NoiseLimit = None,
     wide: Wide = False,
+    shard: Annotated[
+        str,
+        typer.Option(metavar="K/N", help="Only the K-th of N parts, for one of several machines; 'merge' puts them together."),
+    ] = "",
 ) -> None:
     """Run an experiment with real workers, one cell after the other. The same command completes an earlier run."""
     overrides = {
-        "measure_s": measure_s,
-        "requests": requests,
-        "limit_s": limit_s,
-        "stable_limit_s": stable_limit_s,
-        "noise_limit": noise_limit,
-        "repeat": repeat,
-    }
+        "measure_s": measure_s, "requests": requests, "limit_s": limit_s, "stable_limit_s": stable_limit_s,
+        "noise_limit": noise_limit, "repeat": repeat,
+    }  # fmt: skip
     spec = options.experiment(name, overrides)
     cells = options.cells(spec, select, model)
+    if part := shards.read(shard):
+        cells = shards.part(chosen := cells, part)
+        if not cells:
+            console.print(f"shard {part} is empty: there are {len(shards.blocks(chosen))} blocks of cells; nothing to run")
+            return
     if rows is not None and model is None:
         raise BadInput("--input goes with --model", remedy="name the model file, too")
     if dry_run:
         display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
         console.print(f"{len(cells) * spec.settings.repeat} trials")
         return
-    folder = out or Path("results") / (f"{spec.name}-{model.stem}" if model else spec.name)
+    folder = out or Path("results") / "-".join([spec.name, *([model.stem] if model else []), *([part.name] if part else [])])
     order = experiment_source.RunOrder(
         experiment=spec, cells=cells, folder=folder, broker_url=broker, model=model, rows=rows, fresh=fresh,
-        retry=plan.retry_outcomes(retry),
+        retry=plan.retry_outcomes(retry), shard=part,
     )  # fmt: skip
     with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = workflow.run(order, screen)
@@ -94,6 +99,19 @@ def show(folder: Folder = Path("results/quick"), wide: Wide = False) -> None:
     display.doubted(console, table)
     display.noted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)
+
+
+def merge(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs of one experiment, such as its shards.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the whole run goes; what was merged there before stays, and is completed.")],
+) -> None:
+    """Put the shards of an experiment together: one run, or one for each kind of machine. Merging again changes nothing."""
+    from harness.run import merging
+
+    for merged in merging.merge(runs, out):
+        console.print(str(merged), soft_wrap=True, markup=False)
 
 
 def pack(folder: Annotated[Path, typer.Argument(help="A run's folder, or one that holds runs.")]) -> None:

@@ -21,6 +21,7 @@ from harness.records.store import RunFolder
 from harness.run import bundles, conclude, estimate, plan
 from harness.run.bundles import USER_WORKLOAD, Bundle
 from harness.run.plan import Planned
+from harness.run.shards import Shard
 from harness.run.source import Desk, Slot, Terms
 from harness.texts import portable
 from harness.trial import outside, supervisor
@@ -43,6 +44,7 @@ class RunOrder:
     rows: Path | None = None
     fresh: bool = False
     retry: frozenset[Outcome] = frozenset()
+    shard: Shard | None = None  # of which the cells are; None: all that were chosen
 
     @property
     def terms(self) -> Terms:
@@ -113,6 +115,7 @@ class ExperimentSource:
             "experiment": self.order.experiment.model_dump(),
             "environments": before.get("environments", {}) | {name: described(one) for name, one in self.ready.items()},
             "workloads": before.get("workloads", {}) | {name: one.fingerprint for name, one in self.bundles.items()},
+            "shards": list(dict.fromkeys([*before.get("shards", []), *([str(self.order.shard)] if self.order.shard else [])])),
         }
 
 
