@@ -7,8 +7,12 @@ asv's environments hold the commit alone.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+import runpy
+import shlex
+import shutil
 import signal
 import site
 import subprocess
@@ -18,8 +22,9 @@ from pathlib import Path
 import pytest
 
 from harness.environments import Environment
-from tests.integration.conftest import ROOT, environment_variables
+from tests.integration.conftest import HARNESS, ROOT, environment_variables
 from tests.integration.test_lifecycle import below, has, still_there
+from tests.integration.test_probe import PROJECTS
 from tests.waiting import wait_until
 
 SUITE = """
@@ -197,3 +202,41 @@ def test_every_outcome_has_a_code_of_its_own_and_published_ones_stay(celery_envi
     published = ("ok", "skipped", "invalid", "slow", "refused", "stalled", "errors", "respawning", "wrong", "crashed", "hung")
     assert [OUTCOME_CODES[name] for name in published] == list(range(11))
     assert MISSING == 11
+    recipe = runpy.run_path(str(RECIPE))
+    assert (recipe["OUTCOME_CODES"], recipe["MISSING"]) == (OUTCOME_CODES, MISSING)
+
+
+RECIPE = ROOT / "recipes" / "asv_serving.py"
+SHORT = "--measure-s 0.5 --requests 10 --noise-limit 100 --stable-limit-s 0.5 --no-first-look".split()
+#: what asv does with the recipe: it runs it in the environment of a commit, each benchmark for each pool
+AS_ASV = """
+import json, serving
+rows = serving.setup_cache()
+tracks = [name for name in dir(serving.Serving) if name.startswith("track_")]
+print(json.dumps({pool: {name: getattr(serving.Serving(), name)(rows, pool) for name in tracks} for pool in serving.POOLS}))
+"""
+
+
+def test_the_recipe_serves_somebodys_own_application(celery_environment: Environment, tmp_path: Path) -> None:
+    text = RECIPE.read_text()
+    for theirs, ours in (
+        ("proj.tasks:app", "shop:app"), ("proj.tasks.predict", "shop.price"), ('"threads", "solo"', '"solo"'),
+        ('"--repeat", "3"', ", ".join(map('"{}"'.format, SHORT))),
+        ('POOLS = ("prefork", "solo")', 'POOLS = ("no-pool-of-that-name-ran", "solo")'),
+        ('",".join(POOLS)', '"solo"'),
+    ):  # fmt: skip
+        assert text.count(theirs) == 1, theirs
+        text = text.replace(theirs, ours)
+    (tmp_path / "serving.py").write_text(text)
+    (tmp_path / "rows.json").write_text("[[3], [5]]")
+    shutil.copy(PROJECTS / "shop" / "shop.py", tmp_path)
+    told = subprocess.run(
+        [celery_environment.python, "-c", AS_ASV], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True,
+        env={**environment_variables(), "HARNESS": shlex.join(HARNESS), "SHOP_FACTOR": "2"},
+    )  # fmt: skip
+    by_pool = json.loads(told.stdout.splitlines()[-1])
+    assert by_pool["solo"]["track_outcome_code"] == 0, told.stdout
+    assert 0 < by_pool["solo"]["track_p50"] < by_pool["solo"]["track_seconds_per_1000"], "a thousand take longer than one"
+    assert by_pool["solo"]["track_peak_bytes"] > 1e6
+    assert by_pool["no-pool-of-that-name-ran"]["track_outcome_code"] == 11
+    assert math.isnan(by_pool["no-pool-of-that-name-ran"]["track_p50"])
