@@ -22,7 +22,7 @@ from harness.applications.tune.application import OfApplication
 from harness.decide.advise.command import told
 from harness.decide.options import Cores, Latency, MaxHangRate, Memory, MinThroughput
 from harness.decide.tune import screen
-from harness.decide.tune.tune import OfExperiment, TuneOrder, grid_of
+from harness.decide.tune.tune import TRIALS, OfExperiment, TuneOrder, grid_of
 from harness.errors import BadInput
 from harness.experiment import matrix
 from harness.experiment.experiment import Settings
@@ -70,6 +70,7 @@ def tune(
     requests: Annotated[int, typer.Option(min=1, help="Minimum number of requests per configuration.")] = 30,
     measure_s: MeasureS = 3.0,
     limit_s: Limit = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Trials of each finalist, with fresh workers.")] = TRIALS,
     noise_limit: NoiseLimit = None,
     latency: Latency = None,
     memory: Memory = "",
@@ -124,7 +125,7 @@ def tune(
         else:
             needs_app(copy=copy)
             order = of_experiment(name, model, rows, select or [], folder)
-        order = replace(order, bounds=bounds, share=share, budget_s=within)
+        order = replace(order, bounds=bounds, share=share, trials=repeat, budget_s=within)
         answer = tuner.live(order, printing)
     if not RunFolder(order.folder).has_trials:
         raise BadInput(

@@ -29,7 +29,7 @@ from harness.run.source import Ordered
 
 FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
 TRIALS = 3
-MORE_TRIALS = 6  # of finalists of which three workers do not tell whether one more keeps the bounds
+MORE_TRIALS = 6  # of finalists of which so many workers do not tell whether one more keeps the bounds
 OPEN = -1e-9  # nearness, if that cannot be said: behind those that keep them, before those that break one
 STEP = 10  # fresh workers of the winner at a time
 CLOSER = "closer"  # the folder of what is measured with more requests
@@ -60,7 +60,7 @@ class OfExperiment:
 
 @dataclass(frozen=True, kw_only=True)
 class TuneOrder:
-    """`settings`: of the search's own trials. `budget_s`: None for as long as the search takes."""
+    """`settings`: of the search's own trials. `trials`: of each finalist. `budget_s`: None for as long as the search takes."""
 
     grid: Sequence[Cell]
     settings: Settings
@@ -68,6 +68,7 @@ class TuneOrder:
     folder: Path
     bounds: tuple[Bound, ...] = ()
     share: float = search.SHARE
+    trials: int = TRIALS
     budget_s: float | None = None
 
 
@@ -103,18 +104,18 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
     workers as a bound on hangs needs.
     """
     requests, workers = constraints.needed(order.bounds)
-    if workers > TRIALS:
+    if workers > order.trials:
         screen.say(f"a hang rate that low takes {workers} fresh workers of the winner, as far as there is time")
     until = time.monotonic() + order.budget_s if order.budget_s is not None else math.inf
     found = _search(order.grid, lambda cells: _measured(order, cells, screen, until), order.share)
     found.run()
     finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
     finals = _finals(order, requests, [found.known[cell].rows_per_s / cell.batch for cell in finalists])
-    for trials in (TRIALS, MORE_TRIALS):
-        cells = finalists if trials == TRIALS else undecided(finals, finalists)
+    for trials in (order.trials, max(MORE_TRIALS, order.trials)):
+        cells = finalists if trials == order.trials else undecided(finals, finalists)
         if cells and time.monotonic() < until:
             found.known |= _measured(finals, cells, screen, until, trials=trials)
-    for trials in range(TRIALS + STEP, workers + STEP, STEP):
+    for trials in range(order.trials + STEP, workers + STEP, STEP):
         best = found.best
         if time.monotonic() >= until or not found.known[best].answers:
             break
