@@ -102,6 +102,22 @@ def test_only_the_modules_that_the_application_imports_are_read(tmp_path: Path) 
     }  # fmt: skip
 
 
+def test_packages_in_src_are_read_once(tmp_path: Path) -> None:
+    files = {
+        "worker.py": "from celery import Celery\nimport proj.models\napp = Celery()\napp.autodiscover_tasks()\n",
+        "src/proj/__init__.py": "", "src/proj/models.py": "", "src/proj/shop/tasks.py": "", "src/unused/other.py": "",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = [one.path for one in modules.sources("worker:app", tmp_path)]
+    assert sorted(found) == ["src/proj/__init__.py", "src/proj/models.py", "src/proj/shop/tasks.py", "worker.py"]
+    assert {one.path for one in modules.sources("proj.shop.tasks:app", tmp_path)} == {
+        "src/proj/__init__.py",
+        "src/proj/shop/tasks.py",
+    }
+
+
 def test_an_application_without_a_module_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no module 'shop'"):
         modules.sources("shop:app", tmp_path)

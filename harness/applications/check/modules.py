@@ -12,6 +12,7 @@ from harness.errors import BadInput
 MOST = 400  # files
 MOST_BYTES = 2_000_000  # of one file
 INSTALLED = ("site-packages", "dist-packages")
+SOURCE = "src"  # where a project may keep its packages, which are then installed from there or in PYTHONPATH
 NAMING = ("include", "imports", "CELERY_IMPORTS", "CELERY_INCLUDE")  # what names further modules of tasks
 
 
@@ -62,10 +63,11 @@ def _packages(module: str) -> list[str]:
 def _file(folder: Path, module: str) -> Path | None:
     if not all(part.isidentifier() for part in module.split(".")):
         return None
-    base = folder.joinpath(*module.split("."))
-    for path in (base / "__init__.py", base.with_suffix(".py")):
-        if path.is_file() and path.stat().st_size < MOST_BYTES and not _is_installed(path, folder):
-            return path
+    for root in (folder, folder / SOURCE):
+        base = root.joinpath(*module.split("."))
+        for path in (base / "__init__.py", base.with_suffix(".py")):
+            if path.is_file() and path.stat().st_size < MOST_BYTES and not _is_installed(path, folder):
+                return path
     return None
 
 
@@ -74,7 +76,9 @@ def _is_installed(path: Path, folder: Path) -> bool:
 
 
 def _dotted(path: Path, folder: Path) -> str:
-    return ".".join(path.relative_to(folder).with_suffix("").parts)
+    root = folder / SOURCE
+    inside = path.is_relative_to(root) and not (root / "__init__.py").is_file()
+    return ".".join(path.relative_to(root if inside else folder).with_suffix("").parts)
 
 
 def _read(path: Path, folder: Path, module: str) -> Source:
