@@ -24,6 +24,16 @@ SECRETS = re.compile(  # bounded, and from the beginning of a word: see _INTERPR
     r"(?P<scheme>(?<!\w)\w{1,30}://)[^/\s@]{0,500}@|(?P<key>[?&;]\w{0,40}(?:pass|token|secret|key)\w{0,40}=)[^&;\s]+",
     re.IGNORECASE,
 )
+#: Secrets that show by their form: keys of AWS, GitHub, Slack, Stripe and Google as their makers document them, JSON Web Tokens
+#: (RFC 7519), what a header authorizes with (RFC 9110), and private keys (RFC 7468).
+FORMS = re.compile(
+    r"\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_\w{36,255}|github_pat_\w{22,255}|xox[abeprs]-[\w-]{10,250}"
+    r"|[rs]k_(?:live|test)_\w{10,250}|AIza[\w-]{35})(?![\w-])"
+    r"|\beyJ[\w-]{5,2000}\.eyJ[\w-]{5,2000}\.[\w-]{5,2000}"
+    r"|(?<=\bBearer )(?=[\w.~+/-]{0,200}\d)[\w.~+/=-]{12,2000}|(?<=\bBasic )(?=[\w+/]{0,200}[\d=])[\w+/=]{12,2000}"
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{1,9000}?-----END [A-Z ]{0,30}PRIVATE KEY-----",
+    re.DOTALL,
+)
 SECRET_NAMES = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|DSN", re.IGNORECASE)  # of variables
 LEAST_SECRET = 6  # characters: a shorter value stands in many innocent words
 _hidden: set[str] = set()
@@ -52,14 +62,17 @@ def hide(variables: Mapping[str, str]) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """The text, without the user and password of a URL, what its options call a password, token or key, and what `hide` named.
+    """The text, without the user and password of a URL, what its options call a password, token or key, what is a secret by
+    its form, and what `hide` named.
 
     >>> without_secrets("redis://me:secret@b:6379/0 and amqps://b?ssl_password=x&y=1")
     'redis://***@b:6379/0 and amqps://b?ssl_password=***&y=1'
+    >>> without_secrets("Authorization: Bearer abc123def456ghi")
+    'Authorization: Bearer ***'
     """
     for value in sorted(_hidden, key=len, reverse=True):
         text = text.replace(value, "***")
-    return SECRETS.sub(_masked, text)
+    return FORMS.sub("***", SECRETS.sub(_masked, text))
 
 
 def _masked(found: re.Match[str]) -> str:

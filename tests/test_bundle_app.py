@@ -163,6 +163,10 @@ def test_a_word_that_is_a_secret_somewhere_may_stand_elsewhere() -> None:
         ("DB_PASSWORD = config('DB_PASSWORD', default='x-1')", "DB_PASSWORD = config('DB_PASSWORD', default='***')"),
         ("config('DB_PASSWORD', default='x-1')", "config('DB_PASSWORD', default='***')"),
         ("ok = token == 'x-1'", "ok = token == '***'"),
+        ("API_KEY = f'x-1{n}'", "API_KEY = '***'"),
+        ("# the password: hunter2, and DB_TOKEN=abcd", "# the password: *** and DB_TOKEN=***"),
+        ("a = 1  # {'secret': 'abcd'}", "a = 1  # {'secret': ***"),
+        ("# no token\nb = '# password: a text'", "# no token\nb = '# password: a text'"),
         ("TOKEN = getenv('STRIPE') or settings.get('token')", "TOKEN = getenv('STRIPE') or settings.get('token')"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from harness.applications.check import modules
 from harness.errors import BadInput
 from harness.texts import SECRET_NAMES, hide, without_secrets
 
+Text = ast.Constant | ast.JoinedStr
 MASK = "***"
+REMARK = re.compile(rf"(\w*(?:{SECRET_NAMES.pattern})\w*['\"]?\s*[:=]\s*)(\S{{4,}})", re.IGNORECASE)  # password: abcd
 WORD = re.compile(r"[A-Za-z_]*")  # may stand elsewhere and be no secret there
 
 
@@ -31,11 +35,11 @@ def masked(app: str, folder: Path, *, needed: bool) -> dict[str, str]:
 
 
 def without(text: str) -> str:
-    """The text, with the strings that are given to a name, a key or a parameter of a secret as `***`; each of them is hidden
-    from everything else from now on.
+    """The text, with the strings that are given to a name, a key or a parameter of a secret as `***`, in comments, too; each of
+    the strings is hidden from everything else from now on.
 
-    >>> without("API_KEY = 'abcdefgh'\\nlogin(password='xyz', user='me')")
-    "API_KEY = '***'\\nlogin(password='***', user='me')"
+    >>> without("API_KEY = 'abcdefgh'  # old token: ijklmnop\\nlogin(password='xyz', user='me')")
+    "API_KEY = '***'  # old token: ***\\nlogin(password='***', user='me')"
     """
     try:
         tree = ast.parse(text)
@@ -44,21 +48,31 @@ def without(text: str) -> str:
     lines = text.encode().split(b"\n")
     found = {(node.lineno, node.col_offset): node for node in secrets(tree)}
     for _, node in sorted(found.items(), reverse=True):
-        if isinstance(node.value, str) and not WORD.fullmatch(node.value):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not WORD.fullmatch(node.value):
             hide({"SECRET": node.value})
         _replace(lines, node)
-    return b"\n".join(lines).decode()
+    return _remarks(b"\n".join(lines).decode())
 
 
-def _replace(lines: list[bytes], node: ast.Constant) -> None:
+def _remarks(text: str) -> str:
+    """With what a comment tells as a secret as `***`."""
+    lines = text.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            line, begin = token.start[0] - 1, token.start[1]
+            lines[line] = lines[line][:begin] + REMARK.sub(rf"\1{MASK}", token.string)
+    return "\n".join(lines)
+
+
+def _replace(lines: list[bytes], node: Text) -> None:
     first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
-    new = (b"b" if isinstance(node.value, bytes) else b"") + f"'{MASK}'".encode()
+    new = (b"b" if isinstance(getattr(node, "value", None), bytes) else b"") + f"'{MASK}'".encode()
     begin, end = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
     lines[first : last + 1] = [begin + new + end]
 
 
-def secrets(tree: ast.Module) -> Iterator[ast.Constant]:
-    """Constants that are a secret by what they are given to."""
+def secrets(tree: ast.Module) -> Iterator[Text]:
+    """Texts that are a secret by what they are given to."""
     for node in ast.walk(tree):
         for name, value in _given(node):
             if SECRET_NAMES.search(name):
@@ -106,16 +120,22 @@ def _name(target: ast.expr) -> str:
     return target.id if isinstance(target, ast.Name) else target.attr if isinstance(target, ast.Attribute) else ""
 
 
-def _texts(value: ast.expr) -> Iterator[ast.Constant]:
-    """The texts in it, but for the name of a variable that is looked up and the parts of an f-string."""
-    if isinstance(value, ast.Constant) and isinstance(value.value, str | bytes) and value.value:
+def _texts(value: ast.expr) -> Iterator[Text]:
+    """The texts in it, but for the name of a variable that is looked up, and for f-strings without a text of their own."""
+    if isinstance(value, Text) and _says_something(value):
         yield value
     elif isinstance(value, ast.Call):  # SecretStr("x"), getenv("NAME")
         for one in (*value.args, *(keyword.value for keyword in value.keywords)):
-            yield from (text for text in _texts(one) if not _looked_up(text.value))
+            yield from (text for text in _texts(one) if not _looked_up(getattr(text, "value", None)))
     else:
         for one in _parts(value):
             yield from _texts(one)
+
+
+def _says_something(text: Text) -> bool:
+    if isinstance(text, ast.JoinedStr):
+        return any(isinstance(part, ast.Constant) for part in text.values)
+    return isinstance(text.value, str | bytes) and bool(text.value)
 
 
 def _parts(value: ast.expr) -> Sequence[ast.expr]:
