@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.broker import PRIORITY_MARK
+from harness.broker.valkey import queue_of
 from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
@@ -68,6 +68,7 @@ class Application:
     celery: tuple[int, int] = (0, 0)
     queue: str = ""
     queue_key: str = ""
+    key_prefix: str = ""  # of all keys in its broker (`global_keyprefix`)
     messages: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
@@ -77,7 +78,7 @@ class Application:
 
     @property
     def queue_name(self) -> str:
-        return self.queue_key.partition(PRIORITY_MARK)[0]
+        return queue_of(self.queue_key, self.key_prefix)
 
     def variables(self, broker_url: str) -> dict[str, str]:
         """All variables of its processes, but for the trial's."""
