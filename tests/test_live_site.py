@@ -105,6 +105,7 @@ class View:
         self.story.append(f"forgot {names[0]}")
 
     def flushdb(self) -> None:
+        self.llen("")
         self.story.append("flushed")
 
     def close(self) -> None:

@@ -106,6 +106,15 @@ def emptied(url: str) -> None:
         connection.flushdb()
 
 
+def taken(url: str) -> dict[str, list[bytes]]:
+    """All messages in a private broker, oldest first, by the key of their list; the broker is empty afterwards."""
+    with client(url) as connection:
+        keys = [key for key in cast("list[bytes]", connection.keys()) if connection.type(key) == b"list"]
+        found = {key.decode(): cast("list[bytes]", connection.lrange(key, 0, -1))[::-1] for key in keys}
+        connection.flushdb()
+    return found
+
+
 class View:
     """What a trial asks of such a broker; `prefix`: of all keys of its application (`global_keyprefix`)."""
 

@@ -64,7 +64,10 @@ class LiveSite:
             if not work.cell.is_baseline:
                 self.client = means.load(work, load.plan_of(work, queue=self.queue, prefix=self.prefix))
                 undo.callback(self.client.kill)
-            self._monitor = means.monitor(worker=self.worker.process, broker=work.broker.process, client=self.client)
+            self._monitor = means.monitor(
+                worker=self.worker.process, broker=work.broker.process, client=self.client,
+                broker_spread=work.broker.url.startswith("amqp://"),
+            )  # fmt: skip
             undo.pop_all()
 
     def now(self) -> float:
