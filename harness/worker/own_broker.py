@@ -5,16 +5,21 @@ themselves stands behind these (`Settings.broker_url`, celery/app/utils.py, 4.4 
 """
 
 import os
+from typing import Any, Dict, Mapping
 
 from harness.worker import their_app
 
 NONE = ""  # no setting says any
 BY_VARIABLE = "?"  # the application reads the variable itself, which names our server: what it takes without it is not known
 VARIABLES = {"broker": "CELERY_BROKER_URL", "backend": "CELERY_RESULT_BACKEND"}
+OPTIONS = {
+    "broker": ("BROKER_URL", "CELERY_BROKER", "CELERY_BROKER_URL"),
+    "backend": ("RESULT_BACKEND", "CELERY_RESULT_BACKEND"),
+}
 SETTINGS = {"broker": ("broker_url", "broker_host"), "backend": ("result_backend", "CELERY_RESULT_BACKEND")}
 
 
-def scheme(value):
+def scheme(value: Any) -> str:
     """What an URL begins with, or the short name of a back end; the first of several.
 
     >>> scheme("amqp://me:secret@mq//;amqp://other"), scheme("django-db"), scheme(["rediss://h/0"]), scheme(None)
@@ -26,18 +31,23 @@ def scheme(value):
     return text.partition("://")[0] if "://" in text else text.partition(":")[0]
 
 
+def named(variables: Mapping[str, str]) -> Dict[str, str]:
+    """The kinds of {"broker", "backend"} that variables name, as far as they do; an option of Celery's beats its setting."""
+    found = {kind: next(filter(None, (variables.get(name) for name in names)), "") for kind, names in OPTIONS.items()}
+    return {kind: scheme(value) for kind, value in found.items() if value}
+
+
 def asked(conf, own):
     """What the application asks for. `own`: {"broker": scheme, "backend": scheme} of what variables or a worker's line say.
 
-    broker, backend: see `scheme`; NONE or BY_VARIABLE. quorum: a queue of its own is a quorum queue. lacks: packages that Celery
-    lacks there for speaking Redis; database: it has SQLAlchemy.
+    broker, backend: see `scheme`; NONE or BY_VARIABLE. quorum: a queue of its own is a quorum queue. lacks: packages that
+    Celery lacks there for speaking Redis.
     """
     return {
         "broker": own.get("broker") or of_settings(conf, "broker"),
         "backend": own.get("backend") or of_settings(conf, "backend"),
         "quorum": quorum(conf),
         "lacks": their_app.without_transport(),
-        "database": their_app.can_import("sqlalchemy"),
     }
 
 
