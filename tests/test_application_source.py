@@ -18,6 +18,8 @@ from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
 from harness.applications.probe.seen import by_row, too_few
+from harness.applications.probe.served import Served
+from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
 from harness.applications.probe.source import NOT_CHECKED, ApplicationSource
 from harness.client import opaque
@@ -52,6 +54,12 @@ DONE = Ending(by="done")
 ONE_ROW = "one row has an answer: an answer that another request got could not be seen; --args with different ones shows it"
 
 
+VALKEY = Serving(
+    broker=NoBroker(), results="", name="valkey", asked={"broker": "redis", "backend": "redis"},
+    served=Served(broker="valkey", results="redis"),
+)  # fmt: skip
+
+
 def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: Any) -> ApplicationSource:
     told = {"green": [], "celery": "5.7.0", "python": "3.11.0", "told": {}, "said": []}
     environment = Environment(
@@ -74,6 +82,7 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
         "folder": RunFolder(HERE),
         "environment": environment,
         "call_again": lambda folder, most_s: [],
+        "serving": VALKEY,
         **changes,
     }
     say = (said if said is not None else []).append
@@ -307,7 +316,7 @@ def test_variables_that_the_application_sets_are_kept_and_there_is_no_sibling_if
 
 
 def test_a_sibling_is_started_with_its_variables_and_its_reason_names_them(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("harness.broker.emptied", lambda url: None)
+    monkeypatch.setattr("harness.broker.emptied", lambda url: None)  # of the private Valkey
     one = source(replace(ORDER, own={"MKL_NUM_THREADS": "3", "OMP_NUM_THREADS": "2"}))
     one.application = replace(one.application, own_variables={"MKL_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "4"})
     first = one.planned()[1]

@@ -100,6 +100,9 @@ TRUTHS = {
         "latency-bound",
     ),
     "a broker that uses its one thread up": (cpu(children=0.5, broker=0.95), facts(), "broker-bound"),
+    "a broker that uses as much on several threads": (
+        cpu(children=0.5, broker=0.95), facts(broker_spread=True), "executor-bound",
+    ),
     "a client that uses its one thread up": (cpu(children=0.5, client=0.95), facts(), "client-bound"),
     "full cores, half of them taken by others": (cpu(children=1.0, others=1.0), facts(), "cannot say"),
     "full cores, most of them taken by broker and client": (

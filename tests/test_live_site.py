@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 
-from harness.broker import Census
+from harness.broker import Census, valkey
 from harness.client.plan import Plan, request_id
 from harness.machine import oom_kills, procfs
 from harness.machine.oom_kills import Kills
@@ -98,10 +98,14 @@ class View:
         self.llen(table)
         return {b"tag": b'[{}, "", "elsewhere"]'}
 
+    def client_list(self) -> list[dict[str, str]]:
+        return [{"name": "harness", "idle": "0"}, {"name": "", "idle": "1"}, {"name": "", "idle": "60"}]
+
     def delete(self, *names: str) -> None:
         self.story.append(f"forgot {names[0]}")
 
     def flushdb(self) -> None:
+        self.llen("")
         self.story.append("flushed")
 
     def close(self) -> None:
@@ -171,9 +175,9 @@ class Stage:
         self._begin("load", (work, plan))
         return Program("load", self.story, CLIENT_PID)
 
-    def _view(self, url: str) -> Any:
-        self.given["view"] = url
-        return View(self.story)
+    def _view(self, server: Any, prefix: str) -> Any:
+        self.given |= {"view": server.url, "connection": View(self.story)}
+        return valkey.View(cast(Any, self.given["connection"]), prefix)
 
     def _monitor(self, **watched: Any) -> Any:
         if self.fails == "monitor":
@@ -294,9 +298,10 @@ def test_only_the_broker_of_an_application_is_emptied(tmp_path: Path) -> None:
 def test_a_broker_that_is_lost_is_left_alone_and_has_no_depth(tmp_path: Path) -> None:
     setting = stage(tmp_path, application=application(tmp_path))
     site = setting.made()
-    site._broker.keys["prices"] = 3
+    connection = setting.given["connection"]
+    connection.keys["prices"] = 3
     assert site.depth() == (3, 0)
-    site._broker.lost = True
+    connection.lost = True
     assert site.depth() is None
     site.close("broker-silent")
     assert not [what for what in setting.story if "forgot" in what or what == "flushed"]
@@ -358,7 +363,9 @@ def test_whatever_is_looked_at_is_passed_on(tmp_path: Path) -> None:
     assert site.watched() == "what was watched"
     assert site.kernel_cpu_s() == 4.5
     assert site.has_client()
-    assert site.census() == Census(answers=False)  # nobody listens at that port
+    assert site.census() == Census(answers=True, messages=0, connections=1)
+    setting.given["connection"].lost = True
+    assert site.census() == Census(answers=False)
     idle = [replace(IDLE, threads=(STUCK,)), replace(IDLE, pid=MAIN + 1)]
     site.settled(idle)
     assert site.worker.idle == idle

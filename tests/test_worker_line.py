@@ -18,6 +18,7 @@ from harness.applications.probe import probe as prober
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pasted import Given
+from harness.applications.probe.serving import Serving
 from harness.applications.probe.worker_line import FLAGS, VALUED, WorkerLine, parse
 from harness.decide.advise import settings
 from harness.errors import BadInput
@@ -27,7 +28,7 @@ from harness.experiment.pools import POOLS
 from harness.records.store import RunFolder
 from harness.run.source import Desk
 from harness.worker import own_variables
-from tests.test_application_source import ORDER, source
+from tests.test_application_source import ORDER, VALKEY, source
 from tests.test_run_loop import NoBroker
 
 APP = Celery("pasted", set_as_current=False)  # for Celery's own command
@@ -375,10 +376,10 @@ def test_requests_are_sent_to_a_queue_that_the_pasted_worker_consumes(
     asked: list[str] = []
     said: list[str] = []
 
-    def facts(order: ProbeOrder, *_: object) -> Facts:
+    def facts(order: ProbeOrder, *_: object) -> tuple[Facts, Serving]:
         asked.append(order.queue)
-        told = {"celery": celery, "said": [], "files": ["p.py"]}
-        return Facts(told=told, queue_key=f"{order.queue or 'celery'}\x06\x163", messages=[])
+        told = {"celery": celery, "said": [], "files": ["p.py"], "key_prefix": ""}
+        return Facts(told=told, queue_key=f"{order.queue or 'celery'}\x06\x163", messages=[]), VALKEY
 
     monkeypatch.setattr(learn, "facts", facts)
     desk = Desk(
@@ -386,7 +387,7 @@ def test_requests_are_sent_to_a_queue_that_the_pasted_worker_consumes(
         interrupted=lambda: False,
     )  # fmt: skip
     order = replace(ORDER, queue=queue, line=parse(f"celery -A p worker {text}"))
-    found = prober._asked(order, source(order).application, desk)
+    found, _ = prober._asked(order, source(order).application, desk)
     assert asked == sent
     assert found.queue_key.startswith(sent[-1] or "celery")
     assert any("requests are sent to 'images'" in line for line in said) == (len(sent) > 1)

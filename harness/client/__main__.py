@@ -10,12 +10,15 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import amqp
 import numpy as np
 import redis
 
 from harness.client import opaque
+from harness.client.amqp_wire import AmqpWire
 from harness.client.generator import Generator
 from harness.client.log import table
 from harness.client.plan import EXIT_BROKER_LOST, GO, SENDING, Plan
@@ -23,11 +26,18 @@ from harness.client.wire import Wire
 from harness.worker import heartbeat
 
 
+def wire_of(plan: Plan, messages: Sequence[str]) -> Wire | AmqpWire:
+    """By the kind of the broker."""
+    if plan.url.startswith("amqp://"):
+        return AmqpWire(plan.url, plan.queue, plan.prefix, messages, plan.results, plan.results_prefix)
+    return Wire(plan.url, plan.queue, plan.prefix, messages, plan.results_prefix)
+
+
 def main(path: Path) -> int:
     plan = Plan(**json.loads(path.read_text()))
     heartbeat.open_in(plan.events_dir)
     messages = json.loads(Path(plan.messages).read_text()) if plan.messages else ()
-    generator = Generator(plan, Wire(plan.url, plan.queue, plan.prefix, messages))
+    generator = Generator(plan, wire_of(plan, messages))
     flow = generator.flow
     signal.signal(signal.SIGTERM, lambda *_: flow.stopped.set())
     while not path.with_name(GO).exists() and not flow.stopped.is_set():
@@ -35,7 +45,7 @@ def main(path: Path) -> int:
     code = 0
     try:
         generator.run()
-    except redis.RedisError as error:
+    except (redis.RedisError, amqp.AMQPError) as error:
         print(f"broker lost: {error}", flush=True)
         code = EXIT_BROKER_LOST
     path.with_name(SENDING).write_text(generator.notes().model_dump_json())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.client import silence
+from harness.client.amqp_wire import AmqpWire
 from harness.client.log import Log
 from harness.client.plan import Plan
 from harness.client.schedule import NS_PER_S, Nanoseconds
@@ -25,7 +26,7 @@ ROWS_AT_ONCE = 1024
 class Flow:
     """Sends, takes, and keeps the log. `stopped` ends everything early; after that nothing is sent, or waited for."""
 
-    def __init__(self, plan: Plan, wire: Wire) -> None:
+    def __init__(self, plan: Plan, wire: Wire | AmqpWire) -> None:
         self.plan, self.wire = plan, wire
         self.log = Log()
         self.phase = contract.PHASES.index("first")

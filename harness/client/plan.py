@@ -45,6 +45,8 @@ class Plan:
     cold: bool = False
     most_s: float = 0.0
     at_once: int = 1
+    results: str = ""  # URL of a Valkey that the answers go to, if that is not the broker
+    results_prefix: str = ""  # of the keys of answers there
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
 
     def write(self, path: Path) -> None:

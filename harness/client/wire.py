@@ -80,22 +80,52 @@ class Channel:
         self._connection.disconnect()
 
 
+class Stored:
+    """Answers that are stored in a Valkey, and published there as well; `key_prefix`: of the result back end's own keys;
+    `opaque`: news are left out, see `opaque.is_news`. `done`: keys of those that were taken, for somebody to drop."""
+
+    def __init__(self, url: str, prefix: str, key_prefix: str = "", *, opaque: bool = True) -> None:
+        self._url, self._opaque = url, opaque
+        self._channel = Channel(url)
+        self.socket, self.done = self._channel.socket, list[bytes]()
+        pattern = f"{key_prefix}celery-task-meta-{request_id(prefix, 0)[:-8]}*"
+        self._channel.send(command(b"PSUBSCRIBE", pattern.encode()))
+        while not self._channel.read():
+            pass
+
+    def read(self) -> list[tuple[int, bytes]]:
+        """(number, raw result) of each that is there; to be called if there is something."""
+        replies = cast("list[tuple[bytes, bytes, bytes, bytes]]", self._channel.read())
+        kept = [reply for reply in replies if not (self._opaque and opaque.is_news(reply[3]))]
+        self.done += [reply[2] for reply in kept]
+        return [(int(reply[2][-8:], 16), reply[3]) for reply in kept]
+
+    def forget(self) -> None:
+        """Drop the results of those that were taken."""
+        if self.done:
+            with redis.Redis.from_url(self._url, client_name=OUR_NAME) as connection:
+                connection.unlink(*self.done)
+            self.done.clear()
+
+    def close(self) -> None:
+        self._channel.close()
+
+
 class Wire:
     """Publishing and receiving on one broker. Request n's id is a fixed prefix and n, so ids need no table."""
 
-    def __init__(self, url: str, queue: str, prefix: str = "", messages: Sequence[str] = ()) -> None:
-        """`messages`: those of somebody's own application, one a row, see `harness.worker.app_facts`."""
+    def __init__(
+        self, url: str, queue: str, prefix: str = "", messages: Sequence[str] = (), results_prefix: str = ""
+    ) -> None:  # fmt: skip
+        """`messages`: those of somebody's own application, one a row, see `harness.worker.app_facts`; `results_prefix`: of its
+        result back end's keys."""
         self.prefix, self.queue = prefix or new_prefix(), queue
         self.redis = redis.Redis.from_url(url, client_name=OUR_NAME)  # for what is asked now and then
         self._messages = messages
         self._message = "" if messages else _template(url, self.redis, queue)
-        self._channel_name = f"celery-task-meta-{request_id(self.prefix, 0)[:-8]}"
-        self._out, self._in = Channel(url), Channel(url)
+        self._out = Channel(url)
         self._confirmations: deque[Sequence[int]] = deque()  # of commands that are on their way, in order
-        self._done: list[bytes] = []
-        self._in.send(command(b"PSUBSCRIBE", f"{self._channel_name}*".encode()))
-        while not self._in.read():
-            pass
+        self._answers = Stored(url, self.prefix, results_prefix, opaque=bool(messages))
 
     def message(self, number: int, row: int) -> bytes:
         """The broker message of one request, as kombu writes it."""
@@ -114,21 +144,16 @@ class Wire:
 
     def take(self, limit_s: float) -> Taken:
         """Whatever answers and confirmations are there, after waiting up to `limit_s` for the first of them."""
-        ready, _, _ = select.select([self._in.socket, self._out.socket], [], [], max(0.0, limit_s))
-        answers = self._in.read() if self._in.socket in ready else []
+        ready, _, _ = select.select([self._answers.socket, self._out.socket], [], [], max(0.0, limit_s))
+        answers = self._answers.read() if self._answers.socket in ready else []
         replies = self._out.read() if self._out.socket in ready else []
-        taken = Taken(at_ns=time.monotonic_ns())
+        taken = Taken(at_ns=time.monotonic_ns(), answers=answers)
         for _ in replies:
             taken.confirmed.extend(self._confirmations.popleft())
-        for reply in cast("list[tuple[bytes, bytes, bytes, bytes]]", answers):
-            if self._messages and opaque.is_news(reply[3]):
-                continue
-            taken.answers.append((int(reply[2][-8:], 16), reply[3]))
-            self._done.append(reply[2])
-        if len(self._done) >= FORGET_AFTER:
-            self._out.send(command(b"UNLINK", *self._done))
+        if len(self._answers.done) >= FORGET_AFTER:
+            self._out.send(command(b"UNLINK", *self._answers.done))
             self._confirmations.append(())
-            self._done.clear()
+            self._answers.done.clear()
         return taken
 
     @property
@@ -149,10 +174,9 @@ class Wire:
 
     def close(self) -> None:
         """Drop the stored results that are left, and disconnect."""
-        if self._done:
-            self.redis.unlink(*self._done)
-        for channel in (self._in, self._out):
-            channel.close()
+        self._answers.forget()
+        self._answers.close()
+        self._out.close()
         self.redis.close()
 
 

@@ -54,6 +54,7 @@ def of(
         involuntary_switches=sum(one.involuntary for one in uses),
         executor_kind=kind,
         broker_watched=watched.broker_watched,
+        broker_spread=watched.broker_spread,
         occupancy=occupancy,
     )
 

@@ -9,7 +9,7 @@ measured window.
     over-subscribed k x at least 1.5 threads of the worker's tree a core could run, on average: k is the CPU time plus the
                         run-queue wait of its threads, a core and second. N endless loops on M cores give N / M
     saturated           less than 10 % of the cores were idle, and the worker's tree used the most of what was ours
-    broker-bound        the broker, which runs commands in one thread, used more than 85 % of a core
+    broker-bound        the broker used more than 85 % of a core, and runs commands in one thread (as a RabbitMQ does not)
     latency-bound       less than half of the time work waited: the traffic limits, or the latency of a single request
     GIL-bound           work waited, cores were idle, the Python threads of one process used 0.7 to 1.1 cores and could have
                         used 0.85 or more, the rest of the tree used less than half a core, and every request needs that
@@ -149,7 +149,7 @@ def _waiting(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict:
     """Cores are idle, or taken by the broker and the client: what keeps the worker from its work."""
     busy = f"{_cores(cpu.usable)} were idle for {cpu.idle_share:.0%} of the time"
     broker = cpu.broker / cpu.window_s
-    if broker > BROKER_LIMIT:
+    if broker > BROKER_LIMIT and not facts.broker_spread:
         return CpuVerdict(word=CpuWord.BROKER_BOUND, reason=f"the broker, one thread, used {broker:.2f} of a core; {busy}")
     seen = facts.occupancy
     if seen is None:

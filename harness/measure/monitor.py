@@ -67,6 +67,7 @@ class Watched:
     uses: tuple[ThreadUse, ...] = ()
     uses_span_s: float = 0.0
     broker_watched: bool = False
+    broker_spread: bool = False  # over threads: no single core bounds it, as one bounds a Redis or Valkey
 
     @property
     def peak_memory(self) -> MemoryReading | None:
@@ -98,6 +99,7 @@ class Monitor:
 
     worker: OwnedProcess
     broker: OwnedProcess | None = None
+    broker_spread: bool = False
     client: OwnedProcess | None = None
     samples: list[Sample] = field(default_factory=list)
     ledger: ThreadLedger = field(default_factory=ThreadLedger)
@@ -142,6 +144,7 @@ class Monitor:
             uses=tuple(self.ledger.spent()),
             uses_span_s=self.ledger.end_s - self.ledger.begin_s,
             broker_watched=self.broker is not None,
+            broker_spread=self.broker_spread,
         )
 
     def _read_threads(self, stats: Iterable[ProcessStat], at_s: float) -> None:

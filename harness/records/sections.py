@@ -138,6 +138,7 @@ class CpuFacts(Frozen):
     involuntary_switches: int
     executor_kind: str  # of pools.Pool, or 'in-process'
     broker_watched: bool
+    broker_spread: bool = False  # over threads, as a RabbitMQ's work is
     occupancy: Occupancy | None = None
 
 

@@ -9,7 +9,7 @@ calls what a right answer is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +49,7 @@ class Desk:
     settings: Settings
     say: Callable[[str], None]
     interrupted: Callable[[], bool]
+    held: ExitStack | None = None  # takes what a source starts, which ends with the run; None: it is to start nothing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ How a run begins and ends is in `opening`, what becomes of one trial in `one_tri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -57,10 +57,10 @@ def run(order: Ordered, screen: Screen, carry_out: CarryOut = one_trial.carried_
     folder = opening.opened(
         terms.folder, terms.what, screen.say, broker_url=terms.broker_url, fresh=terms.fresh, admit=order.admit
     )
-    with folder as opened, open_broker(terms.broker_url, opened.scratch) as server:
+    with folder as opened, open_broker(terms.broker_url, opened.scratch) as server, ExitStack() as held:
         desk = Desk(
             folder=opened.folder, scratch=opened.scratch, server=server, settings=terms.settings, say=screen.say,
-            interrupted=opened.stopped.is_set,
+            interrupted=opened.stopped.is_set, held=held,
         )  # fmt: skip
         return carry_on(terms, desk, order.source(desk), screen, carry_out)
 

@@ -15,12 +15,9 @@ from harness.summary import diagnoses, summary
 
 def header(terms: Terms, desk: Desk, source: Source, ended: str = "") -> None:
     """`run.json`: machine, versions as installed, what was asked for, times."""
-    desk.folder.write_header(
-        ended=ended,
-        interrupted=desk.interrupted(),
-        broker=broker.shown(terms.broker_url) if terms.broker_url else "embedded valkey",
-        **source.header(desk.folder.read_json("run.json")),
-    )
+    own = {"broker": broker.shown(terms.broker_url) if terms.broker_url else "embedded valkey"}
+    told = {**own, **source.header(desk.folder.read_json("run.json"))}
+    desk.folder.write_header(ended=ended, interrupted=desk.interrupted(), **told)
 
 
 def tables(folder: RunFolder, planned: Sequence[Planned]) -> pd.DataFrame:

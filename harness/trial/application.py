@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.broker import PRIORITY_MARK
+from harness.broker.valkey import queue_of
 from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
@@ -26,7 +26,9 @@ VISITOR = "harness.worker.visitor"
 PREFORK_BY_NAME = "processes"
 #: fields of a cell that a search may vary, and the argument of `celery worker` that says each
 VARIED = {"prefetch": "--prefetch-multiplier", "max_tasks": "--max-tasks-per-child"}
-BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
+RPC = "rpc://"  # answers come as messages
+BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", RESULTS_VARIABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,9 @@ class Application:
     celery: tuple[int, int] = (0, 0)
     queue: str = ""
     queue_key: str = ""
+    key_prefix: str = ""  # of all keys in its broker (`global_keyprefix`)
+    results: str = ""  # URL of the result back end, '' for the broker's
+    results_prefix: str = ""  # of all keys in its result back end
     messages: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
@@ -77,13 +82,18 @@ class Application:
 
     @property
     def queue_name(self) -> str:
-        return self.queue_key.partition(PRIORITY_MARK)[0]
+        return queue_of(self.queue_key, self.key_prefix)
+
+    @property
+    def stored_in(self) -> str:
+        """URL of the Valkey that its answers are stored in, if that is not the broker; '' if they come as messages."""
+        return "" if self.results == RPC else self.results
 
     def variables(self, broker_url: str) -> dict[str, str]:
         """All variables of its processes, but for the trial's."""
         path = os.pathsep.join(filter(None, [str(worker_path()), self.own_variables.get("PYTHONPATH", "")]))
-        overridden = dict.fromkeys(BROKER_VARIABLES, broker_url)
-        own = own_variables.in_trial(self.own_variables, broker_url)
+        overridden = {**dict.fromkeys(BROKER_VARIABLES, broker_url), RESULTS_VARIABLE: self.results or broker_url}
+        own = own_variables.in_trial(self.own_variables, broker_url, self.results)
         return {**own, **overridden, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
     def worker_command(self, cell: Cell) -> list[str]:

@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import redis
-
 from harness import broker
-from harness.broker import Backlog, Census
+from harness.broker import Backlog, Broker, Census, View
 from harness.client.plan import GO, Plan, new_prefix, request_id
 from harness.machine import descriptors, oom_kills, procfs
 from harness.machine.processes import OwnedProcess
@@ -39,7 +37,7 @@ class Means:
     sleep: Callable[[float], None] = time.sleep
     worker: Callable[[Place, list[str]], WorkerSide] = LocalWorker
     load: Callable[[Assignment, Plan], OwnedProcess] = load.start
-    broker_view: Callable[[str], redis.Redis] = broker.client
+    broker_view: Callable[[Broker, str], View] = broker.view
     monitor: Callable[..., Monitor] = Monitor
 
 
@@ -55,7 +53,7 @@ class LiveSite:
         self.queue = work.application.queue_key if work.application else f"harness-{os.urandom(4).hex()}"
         self.prefix = new_prefix()
         self._oom_kills, self._shared = oom_kills.read(), tuple[str, ...]()
-        self._broker = means.broker_view(work.broker.url)
+        self._broker = means.broker_view(work.broker, work.application.key_prefix if work.application else "")
         self.client: OwnedProcess | None = None
         with contextlib.ExitStack() as undo:  # what was started ends again, if the rest cannot be
             undo.callback(self._broker.close)
@@ -66,7 +64,10 @@ class LiveSite:
             if not work.cell.is_baseline:
                 self.client = means.load(work, load.plan_of(work, queue=self.queue, prefix=self.prefix))
                 undo.callback(self.client.kill)
-            self._monitor = means.monitor(worker=self.worker.process, broker=work.broker.process, client=self.client)
+            self._monitor = means.monitor(
+                worker=self.worker.process, broker=work.broker.process, client=self.client,
+                broker_spread=work.broker.url.startswith("amqp://"),
+            )  # fmt: skip
             undo.pop_all()
 
     def now(self) -> float:
@@ -92,13 +93,10 @@ class LiveSite:
         return self.work.broker.process is not None and self.work.broker.process.poll() is not None
 
     def census(self) -> Census:
-        return broker.census(self.work.broker.url, self.queue)
+        return self._broker.census(self.queue)
 
     def depth(self) -> tuple[int, int] | None:
-        try:
-            return broker.depth(self._broker, self.queue)
-        except redis.RedisError:  # a broker that is lost has its own verdict
-            return None
+        return self._broker.depth(self.queue)
 
     def sample(self, phase: str, *, edge: bool = False) -> Sample:
         return self._monitor.sample(phase, edge=edge)
@@ -146,10 +144,7 @@ class LiveSite:
         """Of somebody's own application, in its private broker."""
         if self.work.application is None or self.work.broker.process is None:
             return ()
-        try:
-            return tuple(broker.backlog(self._broker, request_id(self.prefix, 0)[:-8]))
-        except (redis.RedisError, ValueError):
-            return ()
+        return self._broker.backlog(request_id(self.prefix, 0)[:-8])
 
     def consumed(self) -> tuple[str, ...] | None:
         return self.work.application.consumed(self.work.events) if self.work.application is not None else None
@@ -195,9 +190,7 @@ class LiveSite:
 
     def _tidy_broker(self) -> None:
         """Take our queue and its bindings out of the broker, which may be the user's own."""
-        with contextlib.suppress(redis.RedisError):  # the broker may have died; the outcome says so
-            broker.forget(self._broker, self.queue)
-            broker.forget(self._broker, f"{self.queue}-template")
-            if self.work.application is not None:  # whatever else it left; the broker is ours alone
-                self._broker.flushdb()
+        self._broker.forget(self.queue, f"{self.queue}-template")
+        if self.work.application is not None:  # whatever else it left; the broker is ours alone
+            self._broker.empty()
         self._broker.close()

@@ -44,6 +44,8 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         most_s=work.most_s,
         at_once=1 if executors == "main" else cell.concurrency,
         messages=str(work.application.messages) if work.application else "",
+        results=work.application.stored_in if work.application else "",
+        results_prefix=work.application.results_prefix if work.application else "",
     )
 
 

@@ -3,7 +3,8 @@
 SPEC (JSON): app, task, rows, queue ('' for the application's own routing). Writes facts to OUT (JSON), and publishes the task
 once for each row, through the application itself, to the trial's private broker: these messages, with contract.PLACEHOLDER
 for an id, are what the client sends. No worker runs yet. The broker and the result backend are set by Celery's own variables
-(CELERY_BROKER_URL, CELERY_RESULT_BACKEND), which win over whatever the application says. What becomes of its other settings
+(CELERY_BROKER_URL, CELERY_RESULT_BACKEND), which win over whatever the application says. First it tells which kinds it asks
+for (OUT.asked), and waits to be told which serve it (OUT.served, see contract.SERVED_KEYS). What becomes of its other settings
 stands in `own_settings`.
 """
 
@@ -13,12 +14,15 @@ import sys
 import time
 import traceback
 
-from harness.worker import contract, own_settings, own_variables, their_app
+from harness.worker import contract, own_broker, own_settings, own_variables, their_app
 
 ML = ("keras", "tensorflow", "theano", "torch", "jax")
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))  # the package of the harness, as far as it is here
-OF_OTHER_BROKERS = ("sep", "global_keyprefix", "master_name", "sentinels", "sentinel_kwargs", "socket_keepalive_options")
+OF_OTHER_BROKERS = ("master_name", "sentinels", "sentinel_kwargs", "service_name", "socket_keepalive_options")
+TRANSPORT_OPTIONS = ("broker_transport_options", "result_backend_transport_options")
+LOOK_EVERY_S = 0.02
+LACKS_REDIS = "No module named %s, which Celery needs to speak Redis"
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
         "worker_proc_alive_timeout", "result_serializer", "task_track_started")  # fmt: skip
 
@@ -29,12 +33,27 @@ def settings(conf):
 
     said = own_settings.said(own_settings.own(conf, DEFAULTS))
     values = {row.name: row.value for row in own_settings.OVERRIDDEN}
-    options = dict(conf.get("broker_transport_options") or {})
-    left_out = sorted(name for name in options if name in OF_OTHER_BROKERS)
-    if left_out:
-        said.append("broker_transport_options without %s: they are for another broker, or name its keys" % ", ".join(left_out))
-    values["broker_transport_options"] = {name: value for name, value in options.items() if name not in left_out}
+    for setting in TRANSPORT_OPTIONS:
+        options = dict(conf.get(setting) or {})
+        left_out = sorted(name for name in options if name in OF_OTHER_BROKERS)
+        if left_out:
+            said.append("%s without %s: they are for a sentinel, or another machine" % (setting, ", ".join(left_out)))
+        values[setting] = {name: value for name, value in options.items() if name not in left_out}
     return values, said
+
+
+def prefix(conf, setting):
+    """Of all keys in the private Valkey, as the transport, or the back end, writes it there: the back end puts an underscore to
+    a name that ends with a letter (`KeyValueStoreBackend._add_global_keyprefix`, celery/backends/base.py, 5.3 to 5.7; older
+    ones have no prefix)."""
+    from celery.backends import base
+
+    name = str((conf.get(setting) or {}).get("global_keyprefix") or "")
+    if setting == "broker_transport_options" or not name:
+        return name
+    if not hasattr(base.BaseKeyValueStoreBackend, "_add_global_keyprefix"):
+        return ""
+    return name if name[-1] in ":_-." else name + "_"
 
 
 def limits(app, task):
@@ -84,10 +103,12 @@ def _installed(path):
     return "site-packages" in path or "dist-packages" in path
 
 
-def facts(spec):
+def facts(spec, out_path):
     app = their_app.found(spec["app"])
     task = their_app.called(app, spec["task"])
     from celery import Task
+
+    served = serve(app, own_broker.asked(app.conf, spec["own"]), out_path)
 
     changed, said = settings(app.conf)
     said += own_settings.options(task, app.conf, Task)
@@ -116,6 +137,8 @@ def facts(spec):
         "result_serializer": app.conf.result_serializer,
         "broker": app.connection_for_write().as_uri(),
         "read_from": app.connection_for_read().as_uri(),
+        "key_prefix": prefix(app.conf, "broker_transport_options") if served["kind"] == "valkey" else "",
+        "results_prefix": prefix(app.conf, "result_backend_transport_options"),
         "backend": str(app.conf.result_backend or "").split("@")[-1],
         "installed": their_app.installed(),
         "files": files,
@@ -149,14 +172,36 @@ def publish(task, rows, queue):
     return made
 
 
+def serve(app, asked, out_path):
+    """Tell what the application asks for, wait until it is told what serves it, and lead it there; what was told."""
+    write(out_path + ".asked", asked)
+    while not os.path.exists(out_path + ".served"):
+        time.sleep(LOOK_EVERY_S)
+    with open(out_path + ".served") as file:
+        served = json.load(file)
+    if asked["lacks"] and served["needs_redis"]:
+        raise ImportError(LACKS_REDIS % " and ".join(map(repr, asked["lacks"])))
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+        os.environ[name] = served["broker"]
+    os.environ["CELERY_RESULT_BACKEND"] = served["results"]
+    app._pool = app.amqp._producer_pool = None  # if its import has made any: they lead to the server that was named before
+    return served
+
+
+def write(path, found):
+    with open(path + ".new", "w") as file:
+        json.dump(found, file)
+    os.replace(path + ".new", path)
+
+
 def main(spec_path, out_path):
     with open(spec_path) as file:
         spec = json.load(file)
     try:
-        lacking = their_app.without_transport()
+        lacking = their_app.without_transport() if spec["redis_alone"] else []
         if lacking:
-            raise ImportError("No module named %s, which Celery needs to speak Redis" % " and ".join(map(repr, lacking)))
-        app, task, found = facts(spec)
+            raise ImportError(LACKS_REDIS % " and ".join(map(repr, lacking)))
+        app, task, found = facts(spec, out_path)
         found["made_s"] = publish(task, spec["rows"], spec["queue"])
     except SystemExit as error:
         traceback.print_exc()
@@ -164,9 +209,7 @@ def main(spec_path, out_path):
     except Exception as error:
         traceback.print_exc()
         found = {"failed": "%s: %s" % (type(error).__name__, error)}
-    with open(out_path + ".new", "w") as file:
-        json.dump(found, file)
-    os.replace(out_path + ".new", out_path)
+    write(out_path, found)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,10 @@ SPEC_KEYS = (
 APPLICATION_SPEC_KEYS = ("app", "task", "rows", "prefix", "events_dir", "settings")
 
 #: Keys of the file with the question what an application is. rows: the arguments themselves. queue: '' for its own choice.
-FACTS_SPEC_KEYS = ("app", "task", "rows", "queue")
+#: own: what variables or a worker's line say of its broker and back end, see `own_broker`; redis_alone: nothing else serves.
+FACTS_SPEC_KEYS = ("app", "task", "rows", "queue", "own", "redis_alone")
+#: Keys of what the driver then tells it: URLs, "valkey" or "rabbitmq", and whether it has to speak Redis.
+SERVED_KEYS = ("broker", "results", "kind", "needs_redis")
 #: of the question what a fork would lose: "task" is empty if none is to be called; "forks": 0, to call it without any fork
 CHECK_SPEC_KEYS = ("app", "task", "rows", "forks")
 

@@ -26,7 +26,6 @@ ENDED = (
 OVERRIDDEN = (
     Overridden("broker_use_ssl", False, HERE),
     Overridden("redis_backend_use_ssl", None, HERE),
-    Overridden("result_backend_transport_options", {}, "the private broker is no sentinel, and its keys have no prefix"),
     Overridden("task_ignore_result", False, STORED),
     Overridden("task_always_eager", False, "a worker is to run the task"),
     Overridden("task_store_eager_result", False, "a worker is to run the task"),
@@ -88,6 +87,7 @@ KEPT = (
     Kept("result_chord_join_timeout", "a chord waits so long for a part"),
     Kept("broker_pool_limit", "so many connections are kept"),
     Kept("broker_transport_options", "as far as they fit the private broker"),
+    Kept("result_backend_transport_options", "as far as they fit the private back end"),
 )
 
 #: they change nothing that is measured, or only say what the application is

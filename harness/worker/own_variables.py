@@ -13,6 +13,7 @@ FIRST = (5, 0)  # Celery with click
 
 #: they would lead the worker to the owner's own broker, and beat CELERY_BROKER_URL
 URLS = ("BROKER_URL", "RESULT_BACKEND", "CELERY_BROKER")
+RESULTS = ("RESULT_BACKEND",)
 #: left out, and why; what the trial says on the command line would win over the first ones anyway
 LEFT_OUT = {
     "CELERY_WORKER_POOL": "each trial has the pool that --pools says",
@@ -45,10 +46,11 @@ KEPT = {
 PREFIX = "CELERY_WORKER_"
 
 
-def in_trial(variables: Mapping[str, str], url: str) -> Dict[str, str]:
-    """The variables as a trial's processes get them; `url`: of the private broker."""
+def in_trial(variables: Mapping[str, str], url: str, results: str = "") -> Dict[str, str]:
+    """The variables as a trial's processes get them; `url`: of the private broker, `results`: of the result back end, if it is
+    not the same."""
     found = {name: value for name, value in variables.items() if name not in LEFT_OUT}
-    found.update({name: url for name in URLS if name in found})
+    found.update({name: results or url if name in RESULTS else url for name in URLS if name in found})
     return found
 
 

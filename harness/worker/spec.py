@@ -62,9 +62,11 @@ def for_application(
     }
 
 
-def for_facts(*, app: str, task: str, rows: Sequence[Any], queue: str = "") -> Spec:
+def for_facts(
+    *, app: str, task: str, rows: Sequence[Any], queue: str = "", own: Mapping[str, str] | None = None, redis_alone: bool = True
+) -> Spec:  # fmt: skip
     """Of the question what an application is: `contract.FACTS_SPEC_KEYS`."""
-    return {"app": app, "task": task, "rows": list(rows), "queue": queue}
+    return {"app": app, "task": task, "rows": list(rows), "queue": queue, "own": dict(own or {}), "redis_alone": redis_alone}
 
 
 def for_check(*, app: str, task: str = "", rows: Sequence[Any] = (), forks: int = 1) -> Spec:

@@ -9,15 +9,14 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
-
-import redis
+from typing import Any
 
 from harness import broker
-from harness.applications.probe import messages
+from harness.applications.probe import messages, serving
 from harness.applications.probe.order import DOES_NOT_FIT, ProbeOrder
+from harness.applications.probe.serving import Serving
 from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.matrix import Cell
@@ -28,7 +27,7 @@ from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.source import Desk
 from harness.texts import visible
 from harness.trial.application import Application, Limits
-from harness.worker import contract, own_variables, spec
+from harness.worker import contract, own_broker, own_variables, spec
 
 NO_CELERY = (
     "name the interpreter of the application's own environment, such as --python venv/bin/python: {python} has no Celery"
@@ -58,9 +57,12 @@ def _version(told: Mapping[str, Any]) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """`told`: what the application says of itself; `queue_key` and `messages`: where and what it sends."""
+    """`told`: what the application says of itself; `asked`: which kinds of broker and back end it asks for, see
+    `worker.own_broker`, and `served`: what is said of those that serve; `queue_key` and `messages`: where and what it sends."""
 
     told: Mapping[str, Any]
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    served: Sequence[str] = ()
     queue_key: str
     messages: Sequence[str]
 
@@ -71,7 +73,7 @@ class Facts:
     @property
     def said(self) -> list[str]:
         """What is otherwise in the trial than the application would have it."""
-        return list(self.told["said"])
+        return [*self.served, *self.told["said"]]
 
     @property
     def limits(self) -> Limits:
@@ -84,28 +86,60 @@ class Facts:
         return list(self.told.get("pool_settings", ()))
 
 
-def facts(order: ProbeOrder, application: Application, desk: Desk) -> Facts:
-    """Import the application and let it send its task once a row. Raises BadInput or HarnessError with its log, Interrupted."""
-    scratch, server = desk.scratch.resolve(), desk.server
+def facts(
+    order: ProbeOrder, application: Application, desk: Desk, serve: Callable[[Mapping[str, Any]], Serving]
+) -> tuple[Facts, Serving]:
+    """Import the application, and let it send its task once a row to what `serve` has for what it asks for. Raises BadInput or
+    HarnessError with its log, Interrupted."""
+    scratch, serves = desk.scratch.resolve(), None
     question, out, log = (scratch / name for name in ("facts-spec.json", "facts.json", "facts.log"))
-    question.write_text(json.dumps(spec.for_facts(app=order.app, task=order.task, rows=order.rows, queue=order.queue)))
+    asked, served = (out.with_name(out.name + end) for end in (".asked", ".served"))
+    for path in (out, asked, served):
+        path.unlink(missing_ok=True)
+    question.write_text(json.dumps(_question(order, desk)))
     argv = [str(order.python), "-m", "harness.worker.app_facts", str(question), str(out)]
-    with OwnedProcess(argv, log=log, env=application.variables(server.url), cwd=order.folder) as process:
-        code = ended(process, desk.interrupted, LIMIT_S)
+    with OwnedProcess(argv, log=log, env=application.variables(desk.server.url), cwd=order.folder) as process:
+        code = ended(process, desk.interrupted, LIMIT_S, asked.exists)
+        if asked.exists():
+            serves = serve(json.loads(asked.read_text()))
+            _hand_over(served, serves.told)
+            code = ended(process, desk.interrupted, LIMIT_S)
         if code is None:
-            told = stacks(process.pid, scratch / "none")
-            log.write_text(f"{log.read_text(errors='replace')}\n{told}")
+            threads = stacks(process.pid, scratch / "none")
+            log.write_text(f"{log.read_text(errors='replace')}\n{threads}")
             raise HarnessError(
                 f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),
             )  # fmt: skip
-    return _understood(order, _told(out, log, code, order), sent(server.url), server, log)
+    told_all = _told(out, log, code, order)
+    assert serves is not None  # else it has told that it failed
+    found = _understood(order, told_all, broker.taken(serves.broker), serves.broker, log)
+    return replace(found, asked=serves.asked, served=serves.served.said), serves
 
 
-def ended(process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float) -> int | None:
-    """The exit code, None if there is none after `limit_s`. Raises Interrupted."""
+def _question(order: ProbeOrder, desk: Desk) -> dict[str, object]:
+    line = order.line.servers if order.line else {}
+    own = {**own_broker.named(order.variables), **line}
+    return spec.for_facts(
+        app=order.app, task=order.task, rows=order.rows, queue=order.queue, own=own,
+        redis_alone=bool(serving.no_rabbitmq(desk)),
+    )  # fmt: skip
+
+
+def _hand_over(path: Path, told: Mapping[str, Any]) -> None:
+    """Whole at once, and for nobody else to read: it holds passwords."""
+    new = path.with_name(path.name + ".new")
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(told))
+    new.replace(path)
+
+
+def ended(
+    process: OwnedProcess, interrupted: Callable[[], bool], limit_s: float, enough: Callable[[], bool] = lambda: False
+) -> int | None:  # fmt: skip
+    """The exit code, None if there is none after `limit_s`, or once it is `enough`. Raises Interrupted."""
     until = time.monotonic() + limit_s
-    while (code := process.wait(LOOK_EVERY_S)) is None and time.monotonic() < until:
+    while (code := process.wait(LOOK_EVERY_S)) is None and time.monotonic() < until and not enough():
         if interrupted():
             raise Interrupted(STOPPED, remedy=GO_ON)
     return code
@@ -151,16 +185,6 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
     if missing and ":" not in missing[1]:
         return f"neither {folder} (--cwd) nor the environment of --python has it: check --app, --cwd and --python"
     return REMEDY
-
-
-def sent(url: str) -> dict[str, list[bytes]]:
-    """All messages in the broker, oldest first, by the key of their list; the broker is empty afterwards."""
-    connection = redis.Redis.from_url(url, client_name=broker.OUR_NAME)
-    keys = [key for key in cast("list[bytes]", connection.keys()) if connection.type(key) == b"list"]
-    found = {key.decode(): cast("list[bytes]", connection.lrange(key, 0, -1))[::-1] for key in keys}
-    connection.flushdb()
-    connection.close()
-    return found
 
 
 def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:

@@ -12,14 +12,17 @@ from pathlib import Path
 import pandas as pd
 
 from harness.applications.probe import again, calls, learn, varied
+from harness.applications.probe import serving as servings
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.calls import Shares
 from harness.applications.probe.expected import Expected
 from harness.applications.probe.header import APPLICATION, from_here
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder, cells, hosts
+from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
 from harness.applications.probe.source import ApplicationSource
+from harness.broker.valkey import queue_of
 from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.matrix import OWN_APP
@@ -80,36 +83,36 @@ class Probe:
         hide(self.order.variables)
         order, bare, budget = self.order, _bare(self.order, desk), Budget(seconds=self.order.budget_s)
         before = self.known[-1] if self.known else None
-        facts = before.facts if before else _asked(order, bare, desk)
+        facts, serving = (before.facts, servings.opened(before.facts.asked, desk)) if before else _asked(order, bare, desk)
         shares = _shares(order, facts)
-        whole = replace(_complete(bare, facts, order, desk), most_calls=shares.serial if shares else 0)
+        whole = replace(_complete(bare, facts, order, desk, serving), most_calls=shares.serial if shares else 0)
         found = ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say,
             expected=Expected(order=order, say=desk.say, rows=len(order.rows)),
             sizing=Sizing(order=order, budget=budget, share=shares.trial if shares else None),
-            call_again=partial(again.calls, whole, desk.server.url, desk.interrupted),
+            call_again=partial(again.calls, whole, serving.broker.url, desk.interrupted), serving=serving,
         )  # fmt: skip
         self.known[:] = [found.goes_on_from(before) if before else found]
         return self.known[-1]
 
 
-def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> Facts:
-    """What the application is, and what is said of its settings."""
+def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> tuple[Facts, Serving]:
+    """What the application is and what serves it, and what is said of its settings."""
     if known := hosts(order.variables):
         named = few([f"{host} ({name})" for host, name in known.items()])
         desk.say(f"note: its variables lead to {named}; the task is called for real, and may use what is there")
     desk.say(f"asking {order.app} what it is")
-    found = learn.facts(order, bare, desk)
+    found, serving = learn.facts(order, bare, desk, partial(servings.opened, desk=desk))
     queues = order.line.queues if order.line and not order.queue and found.celery >= own_variables.FIRST else []
-    if queues and (own := replace(bare, queue_key=found.queue_key).queue_name) not in queues:
+    if queues and (own := queue_of(found.queue_key, found.told["key_prefix"])) not in queues:
         desk.say(
             f"worker line: the task's own route leads to {own!r}, which it does not consume: requests are sent to {queues[0]!r}"
         )
-        found = learn.facts(replace(order, queue=queues[0]), bare, desk)
+        found, serving = learn.facts(replace(order, queue=queues[0]), bare, desk, lambda asked: serving)
     if order.origin and not found.told["files"]:
         desk.say(OUTSIDE)
-    for line in varied.said(found.said, order.varied):
+    for line in varied.said(found.told["said"], order.varied):
         desk.say(f"settings: {line}")
     if order.line and order.line.options and found.celery < own_variables.FIRST:
         lost = " ".join(order.line.arguments)
@@ -117,7 +120,7 @@ def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> Facts:
             f"worker line: Celery {found.told['celery']} reads options from the line alone, so these do not hold here: {lost}"
         )
     desk.say(calls.announced(order.max_calls, search=bool(order.grid)))
-    return found
+    return found, serving
 
 
 def _bare(order: ProbeOrder, desk: Desk) -> Application:
@@ -139,12 +142,13 @@ def witnesses(concurrency: Sequence[int]) -> int:
     return min(MOST_WITNESSES, max([FEWEST_WITNESSES, *concurrency]))
 
 
-def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk) -> Application:
+def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk, serving: Serving) -> Application:
     messages = (desk.scratch / "messages.json").resolve()
     messages.write_text(json.dumps(list(facts.messages)))
     return replace(
         bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"], celery=facts.celery,
         limits=facts.limits, witnesses=witnesses(order.concurrency), varied=order.varied,
+        key_prefix=facts.told["key_prefix"], results=serving.results, results_prefix=facts.told["results_prefix"],
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import psutil
 
-from harness import broker
 from harness.applications.probe import (
     code_change,
     curve,
@@ -29,6 +28,7 @@ from harness.applications.probe.implicated import implicated
 from harness.applications.probe.learn import Facts, why_skipped
 from harness.applications.probe.order import ProbeOrder, cells
 from harness.applications.probe.seen import Seen
+from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
 from harness.decide.advise.pages import CHANGE_FILE
 from harness.environments import Environment
@@ -65,6 +65,7 @@ class ApplicationSource:
     say: Callable[[str], None]
     call_again: Callable[[Path, float], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder, for so long
     sizing: Sizing  # how each pool is measured, settled by the serial calls
+    serving: Serving
     expected: Expected  # what answers are held against, settled by the serial calls
     fails: str = ""  # that every serial call raised, in words
     raised: str = ""  # then: the name of the exception
@@ -118,13 +119,13 @@ class ApplicationSource:
 
     @contextmanager
     def assignment(self, slot: Slot) -> Iterator[Assignment]:
-        broker.emptied(slot.desk.server.url)
+        self.serving.empty(slot.desk)
         cell = slot.item.cell
         given = {"limit_s": self._limit_s(cell), **self.sizing.settings(cell)}
         settings = slot.desk.settings.model_copy(update=given)
         yield slot.assignment(
-            environment=self.environment, bundle=Path(), rows=self.expected.rows, application=self._in(cell), settings=settings,
-            **self.sizing.assignment(cell),
+            broker=self.serving.broker, environment=self.environment, bundle=Path(), rows=self.expected.rows,
+            application=self._in(cell), settings=settings, **self.sizing.assignment(cell),
         )  # fmt: skip
 
     def _in(self, cell: Cell) -> Application:
@@ -254,15 +255,19 @@ class ApplicationSource:
         return plan.key(
             cell, order.settings, app=order.app, task=order.task, rows=order.rows, queue=order.queue, check=order.check,
             environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own), folder=str(order.home),
-            tolerance=order.tolerance,
+            tolerance=order.tolerance, **self.serving.key,
         )  # fmt: skip
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         known = before.get(header.APPLICATION, {})
         changes = [vars(change) for change in self.changes] or known.get("changes", [])
         first_look = dict(self.order.first_look) or known.get("first_look", {})
-        found = {"checked": self.expected.checked, "changes": changes, "one_thread": self.one_thread, "first_look": first_look}
-        return header.of(self.order, self.facts, self.application, self.environment.installed, found)
+        found = {
+            "checked": self.expected.checked, "changes": changes, "one_thread": self.one_thread, "first_look": first_look,
+            "servers": self.serving.as_json,
+        }  # fmt: skip
+        told = header.of(self.order, self.facts, self.application, self.environment.installed, found)
+        return {"broker": self.serving.shown, **told}
 
 
 def _own_peak(record: TrialRecord) -> int | None:

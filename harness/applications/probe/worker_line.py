@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from harness.errors import BadInput
 from harness.experiment.pools import POOLS
 from harness.worker import own_variables
+from harness.worker.own_broker import scheme
 
 #: options of `celery` and of `celery worker`, 4.4 to 5.7, by the name that is the last of its spellings
 VALUED = {
@@ -50,6 +51,7 @@ WHY = {
     "--schedule-filename": "no beat runs", "--scheduler": "no beat runs", "--umask": "it is of a worker that is detached",
     "--executable": "it is of a worker that is detached", "--autoscale": "the number of executors is not scaled",
 }  # fmt: skip
+SERVERS = {"broker": "--broker", "backend": "--result-backend"}  # of which the kind is taken
 OF_NO_MATTER = ("--no-color", "--quiet", "--skip-checks", "--without-mingle")  # of the last, each trial has it anyway
 RUNNERS = ("uv", "poetry", "pipenv", "pdm", "hatch", "rye")  # `uv run celery …`
 FORERUNNERS = ("exec", "nohup", "env", "command", "time")  # `exec celery …`: they change nothing that is measured
@@ -78,6 +80,7 @@ class WorkerLine:
     assigned: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    servers: dict[str, str] = field(default_factory=dict)  # kinds of "broker" and "backend" that it names
 
     @property
     def variables(self) -> dict[str, str]:
@@ -268,7 +271,9 @@ def _settled(line: WorkerLine, options: Sequence[tuple[str, str]]) -> WorkerLine
             said.append(_left(name, "" if name in ("--broker", "--result-backend") else value, why))
         elif name not in OF_NO_MATTER:
             kept[name] = value
-    return replace(line, pool=chosen, concurrency=int(count) if count else None, options=kept, left_out=tuple(said))
+    servers = {kind: scheme(given[name]) for kind, name in SERVERS.items() if given.get(name)}
+    count_ = int(count) if count else None
+    return replace(line, pool=chosen, concurrency=count_, options=kept, left_out=tuple(said), servers=servers)
 
 
 def _left(name: str, value: str, why: str) -> str:

@@ -22,10 +22,10 @@ from celery import Celery
 from celery.exceptions import TimeoutError as NoAnswer
 
 from harness import environments, workloads
-from harness.applications.probe import learn
 from harness.applications.probe.messages import template
 from harness.applications.reproducer import archive
 from harness.backends import cookbook
+from harness.broker import valkey
 from harness.certainty import intervals
 from harness.client import opaque
 from harness.decide.advise import candidates, in_words, pages, ranking
@@ -155,7 +155,7 @@ def _messages(project: Project, bench: Rig, batch: int) -> Path:
     with _producer(bench) as app:
         for row in range(ROWS):
             app.send_task(TASK, args=[_rows(project, row, batch)], task_id=contract.PLACEHOLDER, queue=QUEUE, serializer="json")
-        sent = learn.sent(bench.url)[QUEUE]
+        sent = valkey.taken(bench.url)[QUEUE]
         found = [template(message, made_s=time.time()).text for message in sent]
     path = bench.folder / "messages.json"
     path.write_text(json.dumps(found))

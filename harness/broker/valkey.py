@@ -1,26 +1,25 @@
-"""The message broker of a run: an embedded Valkey that is private to it, or the user's own.
+"""An embedded Valkey that is private to a run, or a Redis or Valkey of the user's own; and what is asked of either.
 
-Both are context managers that yield a URL. The embedded one listens on loopback only, with a random password that
+Both are context managers that yield a broker. The embedded one listens on loopback only, with a random password that
 never stands on a command line, keeps nothing on disk, and ends with the run whatever way the run ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
+from typing import Any, cast
 
 import redis
 
+from harness.broker.facts import OUR_NAME, Backlog, Broker, Census, Server, free_port, shown
 from harness.errors import BadInput, BrokerUnreachable, MissingTool
 from harness.machine.processes import OwnedProcess
 
@@ -30,21 +29,7 @@ CONNECT_LIMIT_S = 5.0
 PORT_TRIES = 5
 PRIORITY_MARK = "\x06\x16"  # between a queue's name and a priority, in kombu's keys
 KOMBU_PREFIXES = ("", "_kombu.binding.", "_kombu.binding_permanent.")
-OUR_NAME = "harness"  # of our own connections, so that the worker's can be told
 HEARD_S = 5.0
-
-
-class Broker(Protocol):
-    """Where messages go through. `process` is None for a broker that is not ours to watch."""
-
-    url: str
-    process: OwnedProcess | None
-
-
-class _Broker:
-    def __init__(self, url: str, process: OwnedProcess | None = None) -> None:
-        self.url = url
-        self.process = process
 
 
 def server_binary() -> Path:
@@ -86,14 +71,23 @@ def check(url: str) -> str:
     return f"{'valkey' if 'valkey_version' in info else 'redis'} {info.get('valkey_version', info.get('redis_version'))}"
 
 
-def depth(connection: redis.Redis, queue: str) -> tuple[int, int]:
-    """(messages that wait in the queue, messages that a worker has been given and not yet acknowledged)."""
-    return connection.llen(queue), len(unacknowledged(connection, queue))
+def queue_of(key: str, prefix: str = "") -> str:
+    """The queue whose messages stand in a list of this key; `prefix`: of all keys (`global_keyprefix`).
+
+    >>> queue_of("shop:celery\x06\x163", "shop:")
+    'celery'
+    """
+    return key.removeprefix(prefix).partition(PRIORITY_MARK)[0]
 
 
-def unacknowledged(connection: redis.Redis, queue: str) -> list[bytes]:
+def depth(connection: redis.Redis, key: str, prefix: str = "") -> tuple[int, int]:
+    """(messages that wait in the list, messages that a worker has been given and not yet acknowledged)."""
+    return connection.llen(key), len(unacknowledged(connection, queue_of(key, prefix), prefix))
+
+
+def unacknowledged(connection: redis.Redis, queue: str, prefix: str = "") -> list[bytes]:
     """Tags of the queue's messages in kombu's table of those a worker has been given: [message, exchange, routing key]."""
-    table = cast(dict[bytes, bytes], connection.hgetall("unacked"))
+    table = cast(dict[bytes, bytes], connection.hgetall(f"{prefix}unacked"))
     return [tag for tag, message in table.items() if json.loads(message)[2] == queue]
 
 
@@ -112,21 +106,59 @@ def emptied(url: str) -> None:
         connection.flushdb()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Census:
-    """What the broker itself says: whether it answers, the messages of a queue that wait in it or are delivered and not
-    acknowledged, and the connections, other than ours, on which it heard something in the last HEARD_S seconds."""
+def taken(url: str) -> dict[str, list[bytes]]:
+    """All messages in a private broker, oldest first, by the key of their list; the broker is empty afterwards."""
+    with client(url) as connection:
+        keys = [key for key in cast("list[bytes]", connection.keys()) if connection.type(key) == b"list"]
+        found = {key.decode(): cast("list[bytes]", connection.lrange(key, 0, -1))[::-1] for key in keys}
+        connection.flushdb()
+    return found
 
-    answers: bool
-    messages: int | None = None
-    connections: int | None = None
+
+class View:
+    """What a trial asks of such a broker; `prefix`: of all keys of its application (`global_keyprefix`)."""
+
+    def __init__(self, connection: redis.Redis, prefix: str = "") -> None:
+        self._connection, self._prefix = connection, prefix
+
+    def depth(self, queue: str) -> tuple[int, int] | None:
+        try:
+            return depth(self._connection, queue, self._prefix)
+        except redis.RedisError:  # a broker that is lost has its own verdict
+            return None
+
+    def census(self, queue: str) -> Census:
+        return counted(self._connection, queue, self._prefix)
+
+    def backlog(self, ours: str) -> tuple[Backlog, ...]:
+        try:
+            return tuple(backlog(self._connection, ours, self._prefix))
+        except (redis.RedisError, ValueError):
+            return ()
+
+    def forget(self, *queues: str) -> None:
+        with contextlib.suppress(redis.RedisError):  # it may have died; the outcome says so
+            for queue in queues:
+                forget(self._connection, queue)
+
+    def empty(self) -> None:
+        with contextlib.suppress(redis.RedisError):
+            self._connection.flushdb()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def census(url: str, queue: str) -> Census:
+    """Ask the broker, over a connection of its own."""
+    with client(url) as connection:
+        return counted(connection, queue)
+
+
+def counted(connection: redis.Redis, queue: str, prefix: str = "") -> Census:
     """Ask the broker. A worker that lives is heard of every second or two: it polls, and sends heartbeats."""
     try:
-        connection = client(url)
-        waiting, unacked = depth(connection, queue)
+        waiting, unacked = depth(connection, queue, prefix)
         others = [one for one in connection.client_list() if one.get("name") != OUR_NAME]
     except (redis.RedisError, OSError):
         return Census(answers=False)
@@ -134,25 +166,15 @@ def census(url: str, queue: str) -> Census:
     return Census(answers=True, messages=waiting + unacked, connections=heard)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Backlog:
-    """Messages of one task in one queue: those that wait in the broker, and those that a worker has reserved."""
-
-    queue: str
-    task: str
-    waiting: int = 0
-    reserved: int = 0
-
-
-def backlog(connection: redis.Redis, ours: str) -> list[Backlog]:
+def backlog(connection: redis.Redis, ours: str, prefix: str = "") -> list[Backlog]:
     """What waits in any queue of a private broker besides our own requests, whose ids begin with `ours`."""
     found: Counter[tuple[str, str, bool]] = Counter()
     for key in connection.scan_iter(_type="list"):
-        queue = key.decode(errors="replace").partition(PRIORITY_MARK)[0]
-        found.update((queue, task, False) for task in _tasks(_parsed(connection.lrange(key, 0, -1)), ours))
-    unacked = cast(dict[bytes, bytes], connection.hgetall("unacked"))
+        queue = queue_of(key.decode(errors="replace"), prefix)
+        found.update((queue, task, False) for task in tasks(_parsed(connection.lrange(key, 0, -1)), ours))
+    unacked = cast(dict[bytes, bytes], connection.hgetall(f"{prefix}unacked"))
     for message, _, queue in map(json.loads, unacked.values()):
-        found.update((queue, task, True) for task in _tasks([message], ours))
+        found.update((queue, task, True) for task in tasks([message], ours))
     places = dict.fromkeys((queue, task) for queue, task, _ in found)
     return [
         Backlog(queue=queue, task=task, waiting=found[queue, task, False], reserved=found[queue, task, True])
@@ -169,7 +191,7 @@ def _parsed(raw: Iterable[str | bytes]) -> Iterator[Any]:
             continue
 
 
-def _tasks(messages: Iterable[Any], ours: str) -> Iterator[str]:
+def tasks(messages: Iterable[Any], ours: str) -> Iterator[str]:
     """The tasks' names of the messages that are not ours; what is no message of Celery's is left out."""
     for message in messages:
         try:
@@ -178,19 +200,6 @@ def _tasks(messages: Iterable[Any], ours: str) -> Iterator[str]:
             continue
         if not str(number).startswith(ours):
             yield str(task)
-
-
-def shown(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -202,7 +211,7 @@ def embedded(folder: Path, *, keeps: bool = False) -> Iterator[Broker]:
         process, url = _start(folder, keeps)
         try:
             if _answers(process, url):
-                yield _Broker(url, process)
+                yield Server(url, process)
                 return
         finally:
             process.terminate(grace_s=2.0)
@@ -217,7 +226,7 @@ def embedded(folder: Path, *, keeps: bool = False) -> Iterator[Broker]:
 def external(url: str) -> Iterator[Broker]:
     """The user's own server: checked, then left as it is."""
     check(url)
-    yield _Broker(url)
+    yield Server(url)
 
 
 def _start(folder: Path, keeps: bool) -> tuple[OwnedProcess, str]:

@@ -1,0 +1,77 @@
+"""The servers of a probe: those that its application is to find, started for as long as the run lasts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness import broker
+from harness.applications.probe import served
+from harness.applications.probe.served import RABBITMQ, REDIS, Served
+from harness.broker import Broker, rabbitmq
+from harness.run.source import Desk
+from harness.texts import visible
+
+NOT_HERE = "this verb measures on Valkey alone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """`results`: the URL of the result back end, '' for the broker's own; `name`: of the broker, with its version."""
+
+    broker: Broker
+    results: str
+    name: str
+    asked: Mapping[str, Any]
+    served: Served
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """For the application's processes, see `worker.contract.SERVED_KEYS`."""
+        return {
+            "broker": self.broker.url, "results": self.results or self.broker.url, "kind": self.served.broker,
+            "needs_redis": self.served.needs_redis,
+        }  # fmt: skip
+
+    @property
+    def shown(self) -> str:
+        """'embedded rabbitmq 3.10.8', for `run.json`."""
+        return f"embedded {self.name}"
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """What the application asks for, and what serves it."""
+        asked = {name: visible(str(self.asked[name])) for name in ("broker", "backend")}
+        return {"asked": asked, "broker": self.name, "results": self.served.results, "said": list(self.served.said)}
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What makes another trial of it: nothing on Valkey, on which those on record were made."""
+        return {} if self.served.broker == served.VALKEY else {"broker": self.served.broker, "results": self.served.results}
+
+    def empty(self, desk: Desk) -> None:
+        """What a killed worker left in any of them is not for the next one."""
+        broker.emptied(desk.server.url)
+        if self.broker is not desk.server:
+            with contextlib.closing(broker.view(self.broker)) as view:
+                view.empty()
+
+
+def no_rabbitmq(desk: Desk) -> str:
+    """Why this run has no RabbitMQ of its own, as a part of a sentence; '' if it may."""
+    return NOT_HERE if desk.held is None else rabbitmq.lacking()
+
+
+def opened(asked: Mapping[str, Any], desk: Desk) -> Serving:
+    """What serves this application; whatever is started for it ends with the run."""
+    found = served.of(asked, no_rabbitmq(desk))
+    for line in found.said:
+        desk.say(line)
+    if desk.held is None or found.broker != RABBITMQ:
+        return Serving(broker=desk.server, results="", name=served.VALKEY, asked=asked, served=found)
+    desk.say("starting RabbitMQ, which takes some seconds")
+    server = desk.held.enter_context(rabbitmq.embedded(desk.scratch / RABBITMQ))
+    results = desk.server.url if found.results == REDIS else "rpc://"
+    return Serving(broker=server, results=results, name=f"{RABBITMQ} {server.version}", asked=asked, served=found)

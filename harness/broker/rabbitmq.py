@@ -1,0 +1,139 @@
+"""An embedded RabbitMQ that is private to a run, from a server that is installed on this machine.
+
+It has a node name, data, a password and ports of its own, all on loopback, and so has Erlang's port mapper (epmd), which it
+starts: both are below the keeper, and end with the run whatever way the run ends. What is asked of it is in `rabbitmq_view`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import amqp
+
+from harness.broker.facts import OUR_NAME, free_port
+from harness.errors import BrokerUnreachable
+from harness.machine.processes import OwnedProcess
+
+SCRIPTS = Path("/usr/lib/rabbitmq/bin")  # of Debian, whose program on PATH is for root alone
+ELSEWHERE = "/usr/sbin:/usr/local/sbin:/opt/rabbitmq/sbin"
+START_LIMIT_S = 120.0  # 5 s on an idle machine
+CONNECT_LIMIT_S = 5.0
+STATS_EVERY_S = 0.5  # how old the numbers of unacknowledged messages may be
+USER = "harness"
+#: nothing of delivery, acknowledgement or heartbeats is otherwise than usual
+CONFIGURATION = """\
+listeners.tcp.local = 127.0.0.1:{port}
+management.tcp.ip = 127.0.0.1
+management.tcp.port = {http_port}
+default_user = {user}
+default_pass = {password}
+collect_statistics_interval = {stats_ms:.0f}
+management_agent.disable_metrics_collector = true
+disk_free_limit.absolute = 50MB
+"""
+DISTRIBUTION = "-start_epmd false -erl_epmd_port {port} -kernel inet_dist_use_interface {{127,0,0,1}}"
+
+
+class RabbitMQ:
+    """`url`: for AMQP; `http_port`: of its management API; `version`: as it says itself."""
+
+    def __init__(self, process: OwnedProcess, *, port: int, http_port: int, password: str) -> None:
+        self.process: OwnedProcess | None = process
+        self.address, self.user, self.password = f"127.0.0.1:{port}", USER, password
+        self.url = f"amqp://{USER}:{password}@{self.address}//"
+        self.http_port = http_port
+        self.version = ""
+
+    def connect(self) -> amqp.Connection:
+        """A connection of ours that gives up instead of hanging. Raises OSError or amqp.AMQPError."""
+        return connected(self.url)
+
+
+def connected(url: str) -> amqp.Connection:
+    """Connected to such a server; it sends no heartbeats, for a reader may be busy. Raises OSError or amqp.AMQPError."""
+    user, _, rest = url.removeprefix("amqp://").partition(":")
+    password, _, address = rest.partition("@")
+    connection = amqp.Connection(
+        host=address.partition("/")[0], userid=user, password=password, heartbeat=0, connect_timeout=CONNECT_LIMIT_S,
+        client_properties={"connection_name": OUR_NAME}, confirm_publish=False,
+    )  # fmt: skip
+    connection.connect()
+    return connection
+
+
+def program() -> Path | None:
+    """The script that starts a server, of whatever user; None if there is none, or no Erlang."""
+    found = shutil.which("rabbitmq-server", path=f"{SCRIPTS}:{os.environ.get('PATH', '')}:{ELSEWHERE}")
+    return Path(found) if found and shutil.which("erl", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin") else None
+
+
+def lacking() -> str:
+    """Why none can be started here, as a part of a sentence; '' if one can."""
+    return "" if program() else "no rabbitmq-server is installed here"
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[RabbitMQ]:
+    """A RabbitMQ for the length of the block; its log, configuration and data stand in `folder`. Raises BrokerUnreachable."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = _start(folder.resolve())
+    assert server.process is not None
+    try:
+        server.version = _version(server)
+        if not server.version:
+            raise BrokerUnreachable(
+                f"the embedded RabbitMQ did not answer within {START_LIMIT_S:.0f} s, or ended",
+                remedy="read its log; 'rabbitmq-server' has to start with this Erlang",
+                evidence=str(folder / "rabbitmq.log"),
+            )
+        yield server
+    finally:
+        server.process.kill()  # it keeps nothing that anybody wants
+
+
+def _start(folder: Path) -> RabbitMQ:
+    script = program()
+    if script is None:
+        raise BrokerUnreachable(lacking(), remedy="install it: apt-get install rabbitmq-server")
+    port, http_port, node_port, mapper_port = (free_port() for _ in range(4))
+    password = secrets.token_urlsafe(24)
+    configuration = folder / "rabbitmq.conf"
+    configuration.touch(mode=0o600)
+    configuration.write_text(
+        CONFIGURATION.format(port=port, http_port=http_port, user=USER, password=password, stats_ms=STATS_EVERY_S * 1e3)
+    )
+    (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    (folder / "env.conf").touch()  # instead of the machine's own
+    environment = {
+        "PATH": f"{script.parent}:{os.environ.get('PATH', '')}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(folder),
+        "RABBITMQ_NODENAME": f"{OUR_NAME}-{port}@localhost", "RABBITMQ_DIST_PORT": str(node_port),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"), "RABBITMQ_CONFIG_FILE": str(configuration),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"), "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder), "RABBITMQ_LOGS": "-", "RABBITMQ_PID_FILE": str(folder / "pid"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": DISTRIBUTION.format(port=node_port),
+        "ERL_EPMD_PORT": str(mapper_port), "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the server, instead of waiting for it
+    }  # fmt: skip
+    process = OwnedProcess([str(script)], log=folder / "rabbitmq.log", env=environment, cwd=folder)
+    return RabbitMQ(process, port=port, http_port=http_port, password=password)
+
+
+def _version(server: RabbitMQ) -> str:
+    """As it says itself, once it takes connections; '' if it does not in time."""
+    from harness.broker.rabbitmq_view import answers
+
+    until = time.monotonic() + START_LIMIT_S
+    assert server.process is not None
+    while server.process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError, amqp.AMQPError), contextlib.closing(server.connect()) as connection:
+            if answers(server):
+                return str(connection.server_properties.get("version", "unknown"))
+        time.sleep(0.1)
+    return ""

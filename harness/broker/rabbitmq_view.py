@@ -1,0 +1,125 @@
+"""What is asked of an embedded RabbitMQ: what waits in its queues, what is handed out and not acknowledged, whose it is.
+
+Numbers come from its management API, without its collector of statistics: a queue tells how many messages it has handed out
+every `STATS_EVERY_S`. Messages themselves are read over AMQP, in the form in which kombu keeps them in Redis, so that whoever
+reads them need not know where they came from.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+import amqp
+
+from harness.broker.facts import Backlog, Census
+from harness.broker.rabbitmq import CONNECT_LIMIT_S, RabbitMQ
+from harness.broker.valkey import tasks
+
+LOST = (OSError, amqp.AMQPError, HTTPException, ValueError, TypeError, KeyError)  # an error is an object, no list of queues
+TOTALS = "/api/queues?disable_stats=true&enable_queue_totals=true"
+#: beginnings of names of queues that hold no tasks: of remote control, of events, and of answers to our own client
+NO_TASKS = ("celeryev.", "harness-replies-")
+PIDBOX = (".celery.pidbox", ".reply.celery.pidbox")
+MOST = 10_000  # messages that are looked at in a queue
+
+
+class View:
+    """See `facts.View`. Nothing of what a worker has been given can be read, so a backlog has only what waits."""
+
+    def __init__(self, server: RabbitMQ) -> None:
+        self.server = server
+
+    def depth(self, queue: str) -> tuple[int, int] | None:
+        try:
+            one = _totals(self.server).get(queue, {})
+        except LOST:
+            return None
+        return int(one.get("messages_ready", 0)), int(one.get("messages_unacknowledged", 0))
+
+    def census(self, queue: str) -> Census:
+        """Of its connections it tells nothing: a worker may be silent for half a heartbeat, a minute by default."""
+        depth = self.depth(queue)
+        return Census(answers=False) if depth is None else Census(answers=True, messages=sum(depth))
+
+    def backlog(self, ours: str) -> tuple[Backlog, ...]:
+        found: Counter[tuple[str, str]] = Counter()
+        with contextlib.suppress(*LOST), contextlib.closing(self.server.connect()) as connection:
+            for queue in _with_tasks(self.server):
+                channel = connection.channel()  # what is not acknowledged goes back as the channel closes
+                waiting = [json.loads(one) for one in _messages(channel, queue, keep=True)]
+                found.update((queue, task) for task in tasks(waiting, ours))
+                channel.close()
+        return tuple(Backlog(queue=queue, task=task, waiting=count) for (queue, task), count in found.items())
+
+    def forget(self, *queues: str) -> None:
+        self._delete(*queues)
+
+    def empty(self) -> None:
+        with contextlib.suppress(*LOST):
+            self._delete(*_totals(self.server))
+
+    def close(self) -> None:
+        """Every connection is closed as its answer is there."""
+
+    def _delete(self, *queues: str) -> None:
+        with contextlib.suppress(*LOST), contextlib.closing(self.server.connect()) as connection:
+            channel = connection.channel()
+            for queue in queues:
+                channel.queue_delete(queue)
+
+
+def answers(server: RabbitMQ) -> bool:
+    """Whether its management API does."""
+    try:
+        _totals(server)
+    except LOST:
+        return False
+    return True
+
+
+def taken(server: RabbitMQ) -> dict[str, list[bytes]]:
+    """All messages, oldest first, by the name of their queue; they are then gone. Raises OSError or amqp.AMQPError."""
+    with contextlib.closing(server.connect()) as connection:
+        channel = connection.channel()
+        found = {queue: list(_messages(channel, queue, keep=False)) for queue in _with_tasks(server)}
+    return {queue: messages for queue, messages in found.items() if messages}
+
+
+def _with_tasks(server: RabbitMQ) -> list[str]:
+    return [name for name in _totals(server) if not name.startswith(NO_TASKS) and not name.endswith(PIDBOX)]
+
+
+def _messages(channel: amqp.Channel, queue: str, *, keep: bool) -> Iterator[bytes]:
+    for _ in range(MOST):
+        message = channel.basic_get(queue, no_ack=not keep)
+        if message is None:
+            return
+        yield enveloped(message)
+
+
+def enveloped(message: amqp.Message) -> bytes:
+    """The message as kombu writes one into Redis (`Channel._put`, kombu/transport/redis.py): JSON, its body in base64."""
+    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+    properties = {name: value for name, value in message.properties.items() if name != "application_headers"}
+    where = {name: message.delivery_info.get(name, "") for name in ("exchange", "routing_key")}
+    return json.dumps({
+        "body": base64.b64encode(body).decode(), "content-type": properties.pop("content_type", None),
+        "content-encoding": properties.pop("content_encoding", None),
+        "headers": message.properties.get("application_headers", {}),
+        "properties": {**properties, "body_encoding": "base64", "delivery_info": where},
+    }, default=str).encode()  # fmt: skip
+
+
+def _totals(server: RabbitMQ) -> dict[str, dict[str, Any]]:
+    """{queue: what its management API says of it}. Raises OSError or ValueError."""
+    given = base64.b64encode(f"{server.user}:{server.password}".encode()).decode()
+    with contextlib.closing(HTTPConnection("127.0.0.1", server.http_port, timeout=CONNECT_LIMIT_S)) as connection:
+        connection.request("GET", TOTALS, headers={"Authorization": f"Basic {given}"})
+        found: list[dict[str, Any]] = json.loads(connection.getresponse().read())
+    return {str(one["name"]): one for one in found}

@@ -1,0 +1,205 @@
+"""The wire to a RabbitMQ: somebody's own messages, published as they were found, and answered over RPC or through a Valkey.
+
+py-amqp, which Celery itself speaks through, connects, declares, writes a message's frames and reads those that come. A row's
+frames are written once: what differs by request is its id, which is as long as that in the frames. Publishing and reading have
+a connection each; what is asked now and then has another, since it waits for its answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import amqp
+from amqp import spec
+from amqp.method_framing import frame_writer
+from amqp.serialization import dumps
+
+from harness.broker.rabbitmq import connected
+from harness.client import opaque, rebase
+from harness.client.plan import request_id
+from harness.client.wire import FORGET_AFTER, READ_BYTES, Stored, Taken
+from harness.worker import contract
+
+STAND_IN = request_id("f" * 24, 0xFFFFFFFF)  # the id in a row's frames: none of ours, and as long
+HEADER = struct.Struct(">BHI")  # of a frame: type, channel, size (AMQP 0-9-1, 4.2.3)
+CHANNEL = 1
+REPLIES = "harness-replies-{prefix}"
+PROPERTIES = ("priority", "delivery_mode", "correlation_id", "expiration", "message_id", "timestamp", "type", "app_id")
+
+
+class Line:
+    """One connection with one channel: bytes out, whole frames in."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = connected(url)
+        self.channel = self.connection.channel(CHANNEL)
+        self.socket: socket.socket = self.connection.sock
+        self._held = b""
+
+    def send(self, data: bytes) -> None:
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            raise amqp.RecoverableConnectionError(f"sending failed: {error}") from error
+
+    def read(self) -> None:
+        """Take the whole frames that are there, and call what their methods call; to be called if there is something."""
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except OSError as error:
+            raise amqp.RecoverableConnectionError(f"reading failed: {error}") from error
+        if not data:
+            raise amqp.RecoverableConnectionError("the broker closed the connection")
+        held, at = self._held + data, 0
+        while len(held) - at >= HEADER.size:
+            kind, channel, size = HEADER.unpack_from(held, at)
+            end = at + HEADER.size + size + 1
+            if len(held) < end:
+                break
+            self.connection.on_inbound_frame((kind, channel, held[at + HEADER.size : end - 1]))
+            at = end
+        self._held = held[at:]
+
+    def close(self) -> None:
+        self.connection.collect()  # at once: frames that wait would be taken for the answer to a polite end
+
+
+class Replies:
+    """Answers that come as messages (`rpc://`), to a queue of ours; nothing of them is stored."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.done: tuple[()] = ()
+        self._line, self._came = Line(url), list[tuple[int, bytes]]()
+        self._ours, self.name = request_id(prefix, 0)[:-8], REPLIES.format(prefix=prefix)
+        self._line.channel.queue_declare(self.name, exclusive=True, auto_delete=True)
+        self._line.channel.basic_consume(self.name, no_ack=True, callback=self._take)
+        self.socket = self._line.socket
+
+    def _take(self, message: amqp.Message) -> None:
+        number = str(message.properties.get("correlation_id", ""))
+        if number.startswith(self._ours):
+            body = message.body
+            raw = body.encode() if isinstance(body, str) else bytes(body)
+            if not opaque.is_news(raw):
+                self._came.append((int(number[-8:], 16), raw))
+
+    def read(self) -> list[tuple[int, bytes]]:
+        self._line.read()
+        came, self._came = self._came, []
+        return came
+
+    def forget(self) -> None:
+        """There is nothing to drop."""
+
+    def close(self) -> None:
+        self._line.close()
+
+
+class AmqpWire:
+    """As `wire.Wire`; `results`: where answers are stored, '' if they come as messages."""
+
+    def __init__(
+        self, url: str, queue: str, prefix: str, messages: Sequence[str], results: str = "", results_prefix: str = ""
+    ) -> None:
+        self.prefix, self.queue, self._url, self._messages = prefix, queue, url, messages
+        self._answers: Stored | Replies
+        self._answers = Stored(results, prefix, results_prefix) if results else (replies := Replies(url, prefix))
+        self._reply_to = "" if results else replies.name
+        self._out = Line(url)
+        self._out.channel.confirm_select()
+        self._out.channel.events["basic_ack"].add(self._has)
+        self._tag, self._sent, self._confirmed = 0, dict[int, int](), list[int]()
+        self._frames: dict[int, bytes] = {}
+
+    def frames(self, row: int) -> bytes:
+        """What one request of this row is on the wire, but for its id."""
+        if row not in self._frames or contract.REBASE in self._messages[row]:
+            text = self._messages[row].replace(contract.PLACEHOLDER, STAND_IN)
+            self._frames[row] = framed(self._out.connection, rebase.fill(text, time.time()), self._reply_to)
+        return self._frames[row]
+
+    def publish(self, requests: Sequence[tuple[int, int]]) -> None:
+        """Send requests, (number, row) each, in one go."""
+        mark, data = STAND_IN.encode(), list[bytes]()
+        for number, row in requests:
+            self._tag += 1
+            self._sent[self._tag] = number
+            data.append(self.frames(row).replace(mark, request_id(self.prefix, number).encode()))
+        self._out.send(b"".join(data))
+
+    def _has(self, tag: int, multiple: bool) -> None:
+        """The broker has this message; all up to it, if `multiple`."""
+        tags = [one for one in self._sent if one <= tag] if multiple else [tag]
+        self._confirmed += [self._sent.pop(one) for one in tags if one in self._sent]
+
+    def take(self, limit_s: float) -> Taken:
+        """Whatever answers and confirmations are there, after waiting up to `limit_s` for the first of them."""
+        ready, _, _ = select.select([self._answers.socket, self._out.socket], [], [], max(0.0, limit_s))
+        answers = self._answers.read() if self._answers.socket in ready else []
+        if self._out.socket in ready:
+            self._out.read()
+        confirmed, self._confirmed = self._confirmed, []
+        taken = Taken(at_ns=time.monotonic_ns(), answers=answers, confirmed=confirmed)
+        if len(self._answers.done) >= FORGET_AFTER:
+            self._answers.forget()
+        return taken
+
+    @property
+    def unconfirmed(self) -> bool:
+        return bool(self._sent)
+
+    @cached_property
+    def _asked(self) -> amqp.Channel:
+        return connected(self._url).channel()
+
+    def queued(self) -> int:
+        """How many messages wait in the broker."""
+        return int(self._asked.queue_declare(self.queue, passive=True).message_count)
+
+    def withdraw(self) -> list[int]:
+        """Take back what no worker has been given yet; the numbers of these requests."""
+        numbers = []
+        while (message := self._asked.basic_get(self.queue, no_ack=True)) is not None:
+            numbers.append(int(str(message.headers["id"])[-8:], 16))
+        return numbers
+
+    def close(self) -> None:
+        self._answers.forget()
+        self._answers.close()
+        self._out.close()
+        if "_asked" in vars(self):
+            self._asked.connection.collect()
+
+
+class _Written:
+    """Takes what py-amqp would send."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.parts.append(bytes(data))
+
+
+def framed(connection: Any, text: str, reply_to: str) -> bytes:
+    """A message (JSON, see `rabbitmq_view.enveloped`) as the frames of a basic.publish to where it was found."""
+    found = json.loads(text)
+    properties, where = found["properties"], found["properties"]["delivery_info"]
+    given = {name: properties[name] for name in PROPERTIES if properties.get(name) is not None}
+    answered = reply_to or properties.get("reply_to")
+    message = amqp.Message(
+        base64.b64decode(found["body"]), content_type=found["content-type"], content_encoding=found["content-encoding"],
+        application_headers=found["headers"], **given, **({"reply_to": answered} if answered else {}),
+    )  # fmt: skip
+    out = _Written()
+    write: Callable[..., None] = frame_writer(connection, out)
+    write(1, CHANNEL, spec.Basic.Publish, dumps("Bssbb", (0, where["exchange"], where["routing_key"], False, False)), message)
+    return b"".join(out.parts)
