@@ -3,6 +3,9 @@
 What differs from Keras: images are (channels, height, width), and a Linear holds its kernel turned. So a convolution's rows are
 brought into that form by a reshape, which is right for one channel, and the kernel behind a Flatten has its inputs in the other
 order. Its intra-op threads are OpenMP's (libgomp), started when something is large enough to be shared out.
+
+Weights are put in place without a copy, as `torch.load` of a whole model does. `load_state_dict` copies, which threads do for
+large tensors: digits-mlp loaded so at import hung in a forked child (2.13), and did not when its weights were put in place.
 """
 
 from harness.backends import UnsupportedLayer, bundle, plain_layers
@@ -116,19 +119,18 @@ def _set_weights(torch, model, layers):
     """Keras' kernels, (inputs, units) and (height, width, inputs, filters), as torch wants them."""
     holders = [module for module in model if hasattr(module, "weight")]
     channels = None  # of what is flattened, until a Dense has taken it
-    with torch.no_grad():
-        for layer in layers:
-            if not layer.weights:
-                continue
-            (kernel, bias), module = layer.weights, holders.pop(0)
-            if kernel.ndim == 4:
-                channels, kernel = kernel.shape[3], kernel.transpose(3, 2, 0, 1)
-            else:
-                if channels is not None:  # from (place, channel) to (channel, place)
-                    kernel = kernel.reshape(-1, channels, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
-                channels, kernel = None, kernel.T
-            module.weight.copy_(torch.tensor(kernel.copy()))
-            module.bias.copy_(torch.tensor(bias))
+    for layer in layers:
+        if not layer.weights:
+            continue
+        (kernel, bias), module = layer.weights, holders.pop(0)
+        if kernel.ndim == 4:
+            channels, kernel = kernel.shape[3], kernel.transpose(3, 2, 0, 1)
+        else:
+            if channels is not None:  # from (place, channel) to (channel, place)
+                kernel = kernel.reshape(-1, channels, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
+            channels, kernel = None, kernel.T
+        module.weight = torch.nn.Parameter(torch.from_numpy(kernel.copy()))
+        module.bias = torch.nn.Parameter(torch.from_numpy(bias))
 
 
 def _direct(model):
