@@ -89,7 +89,8 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_there_is_an_environment_for_each_backend_and_one_for_the_controls() -> None:
-    assert {item.name for item in ALL} == {"celery", "tensorflow1", "tensorflow1_15", "tensorflow2", "theano"}
+    native = {"lightgbm", "onnxruntime", "sklearn", "torch", "xgboost"}
+    assert {item.name for item in ALL} == {"celery", "tensorflow1", "tensorflow1_15", "tensorflow2", "theano"} | native
 
 
 @pytest.mark.parametrize("item", ALL, ids=lambda item: item.name)

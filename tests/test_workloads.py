@@ -134,7 +134,8 @@ def test_declared_shapes_are_those_of_the_weights_and_of_the_answers(name: str) 
         shape = layers.output_shape(layer, shape)
     weights = workload.weights()
     assert [weight.shape for weight in weights] == wanted
-    assert {weight.dtype for weight in weights} == {np.dtype("float32")}
+    numbered = {np.dtype("int32")} if workload.spec[0]["layer"] == bundle.TREES else set()  # which node comes next
+    assert {weight.dtype for weight in weights} == {np.dtype("float32")} | numbered
     assert workload.rows().shape[1:] == workload.input_shape
     assert shape == (10,)
 
@@ -175,7 +176,7 @@ def test_a_type_without_tolerance_is_bad_input() -> None:
         workloads.tolerance("int8")
 
 
-@pytest.mark.parametrize("name", ["tiny-dense", "digits-cnn", "digits-mlp", "lstm"])
+@pytest.mark.parametrize("name", ["tiny-dense", "digits-cnn", "digits-mlp", "lstm", "digits-trees", "digits-trees-xgboost"])
 def test_writing_a_bundle_again_gives_the_same_bytes_and_leaves_nothing_else(bundles: Path, tmp_path: Path, name: str) -> None:
     for _ in range(2):
         workloads.write_bundle(name, tmp_path)
@@ -268,7 +269,8 @@ def test_backends_import_nothing_but_the_standard_library_and_themselves() -> No
     code = (
         "import sys, pkgutil, importlib, harness.backends as b\n"
         "for m in pkgutil.iter_modules(b.__path__): importlib.import_module('harness.backends.' + m.name)\n"
-        "print([n for n in sys.modules if n.split('.')[0] in ('numpy', 'keras', 'tensorflow', 'theano')])\n"
+        "print([n for n in sys.modules if n.split('.')[0] in ('numpy', 'keras', 'tensorflow', 'theano', 'torch', "
+        "'sklearn', 'onnxruntime', 'lightgbm', 'xgboost')])\n"
         "print([n for n in sys.modules if n.startswith('harness.') and not n.startswith('harness.backends')])\n"
     )
     done = subprocess.run(

@@ -1,7 +1,7 @@
 """The contestants: one module per backend, one small protocol, imported by workers on Python 3.7 and up.
 
-A backend is a Keras generation on an engine. Its module is named after it and holds `CALLS`, the ways it can be asked
-to predict, and a class `Backend`:
+A backend is a Keras generation on an engine, or an engine by itself. Its module is named after it and holds `CALLS`, the ways
+it can be asked to predict, and a class `Backend`:
 
     backend = backends.get("tensorflow1")
     backend.configure(intra=None, inter=None, cache_dir="...")  # before NumPy and the ML library are imported
@@ -10,21 +10,24 @@ to predict, and a class `Backend`:
     backend.import_library(bundle_dir)                          # only that; what it returns is kept alive
     backend.build(bundle_dir)                                   # the model without its weights
     backend.versions()                                          # {"keras": "2.2.4", "tensorflow": "1.13.1"}
+    backend.save(model, path)                                   # as its library saves it; a Keras model does that itself
 
 The two that go less far than `load` serve cells whose parent does no more (see `harness.worker.runner`); the controls
 do without them. `intra` and `inter` are engine threads, None leaves the library's default. The calls:
 
     predict           model.predict(x), what a user writes first
     predict_on_batch  model.predict_on_batch(x)
-    direct            model(x, training=False)                  (Keras 3)
+    direct            model(x, training=False), or model(x)     (Keras 3; PyTorch, in inference mode)
     graph             predict with the graph kept at load as default graph   (TensorFlow 1)
     graph-session     the same with the session kept at load as well         (TensorFlow 1)
+    run               session.run(None, {"rows": x})            (ONNX Runtime)
 
 What a call and engine threads are as code for a user to paste stands in the backend's page of `cookbook`.
 
 Nothing here locks, warms up or builds a predict function ahead of time: naive user code is the thing under test.
 Standard library at import time; nothing comes from `harness` but this package. `check` tries a backend on a bundle,
-`model_reader` turns a user's model file into one. The bundle itself is described in `bundle`.
+`model_reader` turns a user's model file into one, `plain_layers` reads one for an engine without Keras. The bundle itself is
+described in `bundle`.
 """
 
 import importlib

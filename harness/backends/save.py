@@ -1,4 +1,4 @@
-"""Write a bundle's model as Keras itself saves it: `python -m harness.backends.save BACKEND BUNDLE CACHE OUT`.
+"""Write a bundle's model as its own library saves it: `python -m harness.backends.save BACKEND BUNDLE CACHE OUT`.
 
 Run in the backend's environment. The file is what the backend serves: with Theano's kernels turned, for example.
 """
@@ -12,6 +12,9 @@ def main(name, bundle_dir, cache_dir, out):
     backend = backends.get(name)
     backend.configure(None, None, cache_dir)
     loaded = backend.load(bundle_dir)
+    if hasattr(backend, "save"):
+        backend.save(loaded, out)
+        return
     model = getattr(loaded, "model", loaded)
     if out.endswith(".h5"):
         import keras

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.environments import blas, interpreters, locks, uvtool
+from harness.environments import blas, interpreters, locks, pip_wheels, uvtool
 from harness.environments.description import Description
 from harness.environments.environment import (
     MARKER,
@@ -32,6 +32,7 @@ from harness.environments.environment import (
     python_of,
 )
 from harness.environments.interpreters import HEADERS, Interpreter
+from harness.environments.pip_wheels import Wheel
 from harness.environments.worker_side import worker_variables
 from harness.errors import BuildFailed, MissingTool
 from harness.machine import processes, procfs
@@ -50,7 +51,7 @@ def silent(_text: str) -> None:
 def prepare(name: str, say: Say = silent) -> Environment:
     """The environment, built if need be; `say` hears the progress.
 
-    Raises BadInput for an unknown name, MissingTool for an interpreter or compiler that cannot be had, BuildFailed
+    Raises BadInput for an unknown name, MissingTool for an interpreter, a compiler or a wheel that cannot be had, BuildFailed
     when packages cannot be installed or do not import.
     """
     description = described(name)
@@ -95,8 +96,12 @@ def _build(description: Description, interpreter: Interpreter, folder: Path, say
     log = folder.with_name(f"{folder.name}.log")
     log.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
-    say(f"{description.name}: installing for Python {interpreter.version}")
-    _install(description, interpreter, folder, log)
+    facts: dict[str, Any] = {}
+    with pip_wheels.fetched(description) as wheel:
+        say(f"{description.name}: installing for Python {interpreter.version}")
+        _install(description, interpreter, folder, log, wheel)
+    if wheel is not None:
+        facts["wheel"] = wheel.facts
     if description.blas:
         site_packages = next((folder / "lib").glob("python3*/site-packages"))
         blas.link(description.blas.package, site_packages, blas_folder(folder))
@@ -106,7 +111,7 @@ def _build(description: Description, interpreter: Interpreter, folder: Path, say
         "interpreter": str(interpreter.path),
         "interpreter_version": interpreter.version,
         "installed": _installed(folder),
-        "facts": {},
+        "facts": facts,
     }
     unproved = from_marker(description, folder, marker)
     say(f"{description.name}: trying {', '.join(description.imports)}")
@@ -132,17 +137,20 @@ def _check_unused(description: Description, folder: Path) -> None:
         )
 
 
-def _install(description: Description, interpreter: Interpreter, folder: Path, log: Path) -> None:
-    """The venv, and everything in the lock, checked against its hashes.
+def _install(description: Description, interpreter: Interpreter, folder: Path, log: Path, wheel: Wheel | None) -> None:
+    """The venv, and everything in the lock, checked against its hashes; then the wheel that is in none.
 
     Byte code is compiled here, for otherwise the first trial would pay for it.
     """
     make = ["venv", "--no-project", "--python", str(interpreter.path), str(folder)]
     fill = ["pip", "install", "--python", str(python_of(folder)), "--require-hashes", "--compile-bytecode",
             "-r", str(description.lock)]  # fmt: skip
+    steps = [make, fill]
+    if wheel is not None:
+        steps.append([*fill[:4], "--no-deps", "--compile-bytecode", str(wheel.path)])
     try:
-        uvtool.run(make, cwd=home(), limit_s=INSTALL_LIMIT_S, log=log)
-        uvtool.run(fill, cwd=home(), limit_s=INSTALL_LIMIT_S, log=log)
+        for step in steps:
+            uvtool.run(step, cwd=home(), limit_s=INSTALL_LIMIT_S, log=log)
     except uvtool.UvFailed as error:
         raise BuildFailed(
             f"the {description.name} environment cannot be installed: {error}",

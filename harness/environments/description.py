@@ -30,13 +30,28 @@ class BlasLink(_Checked):
     probe: str
 
 
+class PipWheel(_Checked):
+    """A wheel that the package index does not have, and that pip is asked for, however it is set up on this machine.
+
+    `package` and `version`: exactly this one. `instead`: in words, what the index has in its place, and why that is not taken.
+    """
+
+    package: str
+    version: str
+    instead: str
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
 class Description(_Checked):
     """One environment. `python`: acceptable minor versions, preferred first.
 
     `requires`: what the lock is compiled from. `calls`: the backend's ways to predict. `imports`: modules that must
     import once before the environment counts as built. `env`: variables for its workers; {directory}, {cache} and
     {blas} stand for the venv's folder, its compile cache and the folder with the BLAS. `needs`: programs on PATH, and
-    "Python.h" for an interpreter with its C headers.
+    "Python.h" for an interpreter with its C headers. `wheel`: comes on top of the lock, which has what it requires.
     """
 
     name: str
@@ -49,6 +64,7 @@ class Description(_Checked):
     needs: tuple[str, ...] = ()
     compile_cache: bool = False
     blas: BlasLink | None = None
+    wheel: PipWheel | None = None
     folder: Path = LOCKS
     seed: Path | None = None  # a variant's: the lock whose versions are kept where they fit
 

@@ -55,6 +55,7 @@ def fingerprint(description: Description, interpreter_version: str) -> str:
     """12 hex digits of everything that decides what is in the venv and what its workers see."""
     blas = description.blas.package if description.blas else ""
     parts = [LAYOUT, description.lock.read_text(), description.env, blas, interpreter_version, platform.machine()]
+    parts += [description.wheel.requirement] if description.wheel else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -65,7 +65,8 @@ def variant(base: Description, name: str, folder: Path) -> Description:
     pins = pins_of(name)
     kept = [line for line in base.requires if normal(_package(line)) not in pins]
     requires = (*kept, *(f"{package}=={version}" for package, version in pins.items()))
-    changes = {"name": name, "requires": requires, "folder": folder, "seed": base.lock}
+    wheel = base.wheel if base.wheel and normal(base.wheel.package) not in pins else None
+    changes = {"name": name, "requires": requires, "folder": folder, "seed": base.lock, "wheel": wheel}
     return base.model_copy(update={**changes, "summary": f"{base.summary}, with {', '.join(requires[len(kept) :])}"})
 
 

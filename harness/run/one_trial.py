@@ -19,7 +19,10 @@ from harness.trial.assignment import Assignment
 from harness.trial.trial import Trial
 
 #: the packages whose versions stand in each record
-NAMED = ("keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "celery", "kombu", "gevent", "eventlet", "numpy", "django")
+NAMED = (
+    "keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "onnxruntime", "scikit-learn", "lightgbm", "xgboost",
+    "xgboost-cpu", "celery", "kombu", "gevent", "eventlet", "numpy", "django",
+)  # fmt: skip
 
 
 def carried_out(source: Source, desk: Desk, item: Planned, records: Sequence[TrialRecord]) -> TrialRecord | None:

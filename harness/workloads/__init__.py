@@ -11,7 +11,9 @@ from harness.errors import BadInput
 from harness.workloads.tolerances import indistinct_pairs, tolerance
 from harness.workloads.workload import Workload, write
 
-NAMES = ("tiny-dense", "digits-cnn", "digits-mlp", "lstm", "convnet-large")
+NAMES = (
+    "tiny-dense", "digits-cnn", "digits-mlp", "lstm", "convnet-large", "digits-trees", "digits-trees-xgboost"
+)  # fmt: skip
 
 __all__ = ["NAMES", "Workload", "get", "indistinct_pairs", "tolerance", "write_bundle"]
 

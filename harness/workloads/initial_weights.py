@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.workloads.layers import Layer, Shape, output_shape, weight_shapes
 
-Weights = list[NDArray[np.float32]]
+Weights = list[NDArray[Any]]  # float32, and the int32 numbers of an ensemble's nodes
 BIAS_SCALE = 0.1  # not zero: a backend that drops or misplaces a bias must answer differently
 
 

@@ -2,11 +2,14 @@
 
 A layer is what model.json holds of it: {"layer": "Dense", "config": {...}}, with names and values that Keras 2.2.4,
 2.3.1 and 3 share. Everything that defaults differently between them, or that ~/.keras/keras.json can change, is
-spelled out. `reference` computes the same layers, `initial_weights` fills the weights.
+spelled out. `reference` computes the same layers, `initial_weights` fills the weights. An ensemble of trees
+is a layer that no Keras knows, see `trees`.
 """
 
 import math
 from typing import Any, TypedDict
+
+from harness.backends import bundle
 
 Shape = tuple[int, ...]
 
@@ -65,6 +68,8 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
             return *shape[:-1], config["units"]
         case "LSTM":
             return (config["units"],)
+        case bundle.TREES:
+            return (config["outputs"],)
         case other:
             raise ValueError(f"no workload of ours uses the layer {other!r}")
 
@@ -80,6 +85,8 @@ def weight_shapes(layer: Layer, shape: Shape) -> list[Shape]:
         case "LSTM":
             gates = 4 * config["units"]
             return [(shape[-1], gates), (config["units"], gates), (gates,)]
+        case bundle.TREES:
+            return [(config["trees"],), *[(config["nodes"],)] * 5]
         case _:
             return []
 

@@ -1,7 +1,7 @@
 """The right answers: a float64 forward pass in NumPy, written from the definitions of the layers.
 
-It is independent of every Keras, so that no backend is its own judge, and covers what our workloads use: Conv2D
-(stride 1), MaxPooling2D, Flatten, Dense, LSTM. The driver calls `forward` when it writes a bundle.
+It is independent of every engine, so that no backend is its own judge, and covers what our workloads use: Conv2D
+(stride 1), MaxPooling2D, Flatten, Dense, LSTM, and ensembles of trees. The driver calls `forward` when it writes a bundle.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.backends.bundle import TREES
+from harness.workloads import trees
 from harness.workloads.layers import Layer
 
 Array = NDArray[np.float64]
@@ -131,4 +133,5 @@ LAYERS: dict[str, tuple[Callable[[Array, list[Array], Config], Array], int]] = {
     "Flatten": (flatten, 0),
     "Dense": (dense, 2),
     "LSTM": (lstm, 3),
+    TREES: (trees.forward, 6),
 }

@@ -6,15 +6,15 @@ One module for each workload of ours says what it consists of; the user's own mo
 import json
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from harness.backends import bundle
-from harness.workloads import reference
+from harness.workloads import onnx_file, reference
 from harness.workloads.digits import Labels, Rows
 from harness.workloads.initial_weights import Weights
 from harness.workloads.layers import Layer, Shape
@@ -31,6 +31,7 @@ class Workload:
     weights: Callable[[], Weights]  # in get_weights() order
     rows: Callable[[], Rows]  # (n, *input_shape)
     labels: Callable[[], Labels] | None = None  # (n,), where the model is trained
+    files: Mapping[str, Path] = field(default_factory=dict)  # name in the bundle -> what the engine that trained it wrote
 
 
 def write(workload: Workload, directory: Path) -> None:
@@ -39,13 +40,17 @@ def write(workload: Workload, directory: Path) -> None:
     weights, rows = workload.weights(), workload.rows()
     answers = reference.forward(workload.spec, weights, rows)
     named: dict[str, Any] = {bundle.weight_name(i): weight for i, weight in enumerate(weights)}
-    _write(directory / bundle.MODEL, lambda file: file.write(_model_json(workload)))
+    _write_bytes(directory / bundle.MODEL, _model_json(workload))
     _write(directory / bundle.WEIGHTS, lambda file: np.savez(file, **named))
+    onnx = onnx_file.encode(workload.spec, weights, workload.input_shape, answers.shape[1])
+    _write_bytes(directory / bundle.ONNX, onnx)
     _write(directory / bundle.INPUTS, lambda file: np.save(file, rows))
     _write(directory / bundle.REFERENCE, lambda file: np.save(file, answers))
     if workload.labels is not None:
         labels = workload.labels()
         _write(directory / bundle.LABELS, lambda file: np.save(file, labels))
+    for name, path in workload.files.items():
+        _write_bytes(directory / name, path.read_bytes())
 
 
 def _model_json(workload: Workload) -> bytes:
@@ -56,6 +61,10 @@ def _model_json(workload: Workload) -> bytes:
         "layers": list(workload.spec),
     }
     return json.dumps(model, indent=1).encode() + b"\n"
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    _write(path, lambda file: file.write(data))
 
 
 def _write(path: Path, save: Callable[[IO[bytes]], object]) -> None:

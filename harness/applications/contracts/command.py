@@ -70,7 +70,7 @@ def contracts(
         else:
             needs_app(copy=copy)
             order = survey.SurveyOrder(
-                folder=folder, backends=backend or survey.BACKENDS, pools=pool or list(POOLS), select=select or [], jobs=jobs,
+                folder=folder, backends=backend or survey.backends(), pools=pool or list(POOLS), select=select or [], jobs=jobs,
                 fresh=fresh,
             )  # fmt: skip
             known = survey.survey(order, screen.say, shown)

@@ -104,7 +104,7 @@ def _fill(
 
 
 def save_model(cell: Cell, environment: Environment, bundle: Bundle, out: Path) -> None:
-    """Write a bundle's model as the backend's own Keras saves it. Raises HarnessError."""
+    """Write a bundle's model as the backend's own library saves it. Raises HarnessError."""
     argv = ["-m", "harness.backends.save", cell.backend, bundle.folder, environment.cache_dir, out.resolve()]
     ran = subprocess.run(
         [str(environment.python), *map(str, argv)], env=environments.worker_variables(environment), capture_output=True,
@@ -140,6 +140,8 @@ def _told(cell: Cell, worst: TrialRecord, bundle: Bundle) -> dict[str, Any]:
 
 def _readme(cell: Cell, worst: TrialRecord, environment: Environment) -> str:
     versions = "\n".join(f"* {name} {version}" for name, version in sorted(worst.asked.versions.items()))
+    wheel = environments.described(cell.venv).wheel
+    more = f"\nvenv/bin/pip install --no-deps {wheel.requirement}  # tell pip where it is" if wheel else ""
     cause = (
         f"\nLikely cause: **{worst.ended.cause}**\n\n" + "\n".join(f"* {line}" for line in worst.ended.support) + "\n"
         if worst.ended.cause
@@ -160,7 +162,7 @@ With Python {environment.interpreter_version} and
 
 ```sh
 python{".".join(environment.interpreter_version.split(".")[:2])} -m venv venv
-venv/bin/pip install --requirement requirements.txt
+venv/bin/pip install --requirement requirements.txt{more}
 venv/bin/python reproduce.py
 ```
 
@@ -170,7 +172,7 @@ server is needed: messages go through files. `--broker redis://…` uses a serve
 ## What is here
 
 * `tasks.py`, `particulars.py`: the Celery application; `reproduce.py`: starts it and asks it
-* the model as Keras saved it, `inputs.npy`, and in `cell.json` the answers that are right
+* the model as its library saved it, `inputs.npy`, and in `cell.json` the answers that are right
 * `requirements.txt`: the exact environment, with hashes; `environment.json`: its variables (folders are named, not given)
 * `record.json`: all that was measured; `evidence`: stacks, threads, logs
 """

@@ -15,16 +15,19 @@ class Call(NamedTuple):
     """`expression`: the answer as an array, from `{model}` and `{rows}`. `within`: the context that it needs.
 
     `keeps`: (name, expression) of what `load()` has to keep for that, right after the load.
+    `imports`: a statement that comes first.
     """
 
     expression: str
     within: str = ""
     keeps: Tuple[Tuple[str, str], ...] = ()
+    imports: str = ""
 
     def asked(self, model: str, rows: str, target: str = "") -> str:
-        """The statement that asks the model."""
+        """The statements that ask the model."""
         line = target + self.expression.format(model=model, rows=rows)
-        return "with %s:\n    %s" % (self.within, line) if self.within else line
+        asking = "with %s:\n    %s" % (self.within, line) if self.within else line
+        return "%s\n%s" % (self.imports, asking) if self.imports else asking
 
 
 class Cookbook:
@@ -33,6 +36,7 @@ class Cookbook:
     model_file = ""  # that its library can read
     imports = ""  # the statement that brings the library
     loaded = ""  # expression: the model in the file at {path}
+    limited = ""  # the same behind the statements of `limits`, if it needs something of them
     calls: Dict[str, Call] = {}
     environment: Dict[str, str] = {}  # variables that every worker needs
     quiet: Dict[str, str] = {}  # variables that only keep the log short
@@ -55,7 +59,7 @@ class Cookbook:
         """The function `load()`, which returns the model. `path`: of the model's file, an expression."""
         limits = [] if intra is None or inter is None else self.limits(intra, inter)
         lines, kept = [self.imports, *limits], self.calls[call].keeps
-        loaded = self.loaded.format(path=path)
+        loaded = (limits and self.limited or self.loaded).format(path=path)
         if kept:
             names, values = ", ".join(name for name, _ in kept), ", ".join(value for _, value in kept)
             lines = ["global " + names, *lines, "model = " + loaded, "%s = %s" % (names, values), "return model"]

@@ -17,13 +17,13 @@ from harness.experiment.pools import POOLS
 from harness.records.store import now
 from harness.run import opening
 from harness.run.opening import Opened
+from harness.run.plan import celery_version
 from harness.studies.contracts import lanes, rows
 from harness.studies.contracts.catalogue import CONTRACTS
 from harness.studies.contracts.lanes import Task
 from harness.studies.contracts.rows import Row
 
 CONTROL_ENVIRONMENT = "celery"  # Celery alone, for tests
-BACKENDS = [name for name in environments.descriptions() if name != CONTROL_ENVIRONMENT]
 TABLES = {
     "A predict that never returns": ("hard-", "soft-", "revoke-"),
     "Shutdown with work in flight, and a killed process": ("warm-", "cold-", "kill"),
@@ -39,6 +39,17 @@ what one would hope for; the notes say what was seen. *python*: the predict is b
 real predict or an endless computation. Every wait was bounded: "not" means not within the seconds that the note names."""
 STOPPING = "stopping; what was measured is kept"
 Say = Callable[[str], None]
+
+
+def backends() -> list[str]:
+    """What a survey is of if nobody names backends: contracts are Celery's, so one with each of its releases, and those of
+    which a real predict hangs.
+    """
+    known = [name for name in environments.descriptions() if name != CONTROL_ENVIRONMENT]
+    shown = [name for name in known if name in lanes.REAL_HANGS]
+    releases = {celery_version(name) for name in shown}
+    others = {celery_version(name): name for name in reversed(known) if celery_version(name) not in releases}
+    return [name for name in known if name in shown or name in others.values()]
 
 
 @dataclass(frozen=True, kw_only=True)

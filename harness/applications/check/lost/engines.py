@@ -1,7 +1,7 @@
 """Native threads that a forked child lacks, by the library whose code they run, and what is known of that library after a fork.
 
-`hangs` is said of those alone that were seen to: TensorFlow in our own runs, GNU's OpenMP in faiss (a team of the parent's is
-waited for in the child's first parallel region). The others are told as a risk.
+`hangs` is said of those alone that were seen to: TensorFlow in our own runs; GNU's OpenMP in faiss, LightGBM, XGBoost and
+PyTorch (a team of the parent's is waited for in the child's first parallel region). The others are told as a risk.
 """
 
 from __future__ import annotations
