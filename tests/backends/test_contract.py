@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,6 +17,14 @@ from harness.run.bundles import Bundle, write_bundles
 
 BACKENDS = ("tensorflow2", "tensorflow1", "tensorflow1_15", "theano")
 QUICKEST = {"lstm": ("tensorflow2", "tensorflow1"), "convnet-large": ("tensorflow2",)}  # Theano compiles the LSTM for long
+#: `python -m harness.backends.check`, once for each list of arguments
+CHECK = """
+import json, sys
+from harness.backends import check
+for arguments in json.loads(sys.argv[1]):
+    complaint = check.main(check.parse(arguments))
+    assert not complaint, complaint
+"""
 CASES = [
     (backend, call, workload)
     for backend in BACKENDS
@@ -36,41 +46,43 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     return write_bundles(workloads.NAMES, tmp_path_factory.mktemp("bundles"))
 
 
-def check(name: str, bundle: Bundle, call: str) -> dict[str, Any]:
-    """What `harness.backends.check` prints when run in the backend's environment."""
-    ready = environment(name)
-    done = subprocess.run(
-        [
-            str(ready.python),
-            "-m",
-            "harness.backends.check",
-            name,
-            str(bundle.folder),
-            "--call",
-            call,
-            "--cache-dir",
-            str(ready.cache_dir),
-        ],
-        env=environments.worker_variables(ready),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+@pytest.fixture(scope="session")
+def found(bundles: dict[str, Bundle]) -> Callable[[str], dict[tuple[str, str], dict[str, Any]]]:
+    """What `harness.backends.check` finds in the backend's environment, by call and workload. All of it in one process: most of
+    what it costs is to import the engine."""
+
+    @cache
+    def of(name: str) -> dict[tuple[str, str], dict[str, Any]]:
+        ready = environment(name)
+        asked = [(call, workload) for backend, call, workload in CASES if backend == name]
+        argv = [
+            [name, str(bundles[workload].folder), "--call", call, "--cache-dir", str(ready.cache_dir)]
+            for call, workload in asked
+        ]
+        done = subprocess.run(
+            [str(ready.python), "-c", CHECK, json.dumps(argv)],
+            env=environments.worker_variables(ready),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"backend"')]
+        return {(one["call"], one["workload"]): one for one in results}
+
+    return of
 
 
 @pytest.mark.parametrize(("backend", "call", "workload"), CASES)
 def test_every_backend_answers_like_the_float64_reference(
-    backend: str, call: str, workload: str, bundles: dict[str, Bundle]
+    backend: str, call: str, workload: str, found: Callable[[str], dict[tuple[str, str], dict[str, Any]]]
 ) -> None:
-    found = check(backend, bundles[workload], call)
+    one = found(backend)[call, workload]
     rtol, atol = workloads.tolerance("float32")
-    assert found["max_abs_error"] <= atol + rtol * found["max_abs_reference"]
+    assert one["max_abs_error"] <= atol + rtol * one["max_abs_reference"]
     if workload == "digits-cnn":
-        assert found["accuracy"] >= 0.97
+        assert one["accuracy"] >= 0.97
 
 
 def test_theano_is_linked_to_a_real_blas_about_as_fast_as_numpys() -> None:
