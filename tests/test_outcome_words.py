@@ -249,7 +249,7 @@ def test_a_fault_that_never_struck_matters_only_where_all_went_well() -> None:
             "the load generator was late: 11 of 1000 requests went out more than a tenth of the mean gap (or 1 ms) after they "
             "were meant to, 1% is allowed",
         ),
-        ({"sending": OPEN.model_copy(update={"late": 10})}, ""),
+        ({"sending": replace(OPEN, late=10)}, ""),
         ({"sending": Sending(late=5)}, ""),
     ],
 )

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import amqp
@@ -48,7 +49,7 @@ def main(path: Path) -> int:
     except (redis.RedisError, amqp.AMQPError) as error:
         print(f"broker lost: {error}", flush=True)
         code = EXIT_BROKER_LOST
-    path.with_name(SENDING).write_text(generator.notes().model_dump_json())
+    path.with_name(SENDING).write_text(json.dumps(asdict(generator.notes())))
     np.savez(plan.result, **(opaque.table(flow.log, Path(plan.result)) if messages else table(flow.log)))
     if code == 0:
         flow.wire.close()

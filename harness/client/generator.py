@@ -18,7 +18,9 @@ traffic then runs for LEAD_S before it is measured, so that the queue is not an 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,8 +76,8 @@ class Generator:
         cut_off = sum(flow.log.phase[number] == flow.phase_number("measure") for number in flow.withdrawn)
         return self._said(duplicates=flow.duplicates, withdrawn=len(flow.withdrawn), cut_off=cut_off)
 
-    def _said(self, **more: object) -> Sending:
-        self.sending = self.sending.model_copy(update=more)
+    def _said(self, **more: Any) -> Sending:
+        self.sending = replace(self.sending, **more)
         return self.sending
 
     def _warm_up(self) -> None:

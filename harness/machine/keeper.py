@@ -9,17 +9,18 @@ SIGKILL from the kernel (PR_SET_PDEATHSIG).
 On standard output, one JSON line each: `{"pid": …}` once started, and at the end `{"exit": …, "cpu_s": …}` with the
 program's wait status (as subprocess.Popen.returncode gives it) and the kernel's own CPU accounting of the whole tree
 (getrusage(RUSAGE_CHILDREN): every process that was waited for, all of them by then).
+
+Every program has one, the shortest helper too, so what is imported here is paid for again and again: `json`, and what
+`signal` adds to its C module (enums), would take longer than all that the keeper does.
 """
 
+import _signal as signal  # type: ignore[import-not-found]  # no typeshed knows it
 import ctypes
-import json
 import os
 import resource
 import select
-import signal
 import sys
 import time
-from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -90,28 +91,29 @@ def reap(main: int, status: int | None) -> int | None:
 
 
 def kill_all(main: int, status: int | None) -> int | None:
-    """SIGKILL everything below, again and again until nothing is left: a dying tree may still fork."""
+    """SIGKILL everything below, again and again until nothing is left: a dying tree may still fork. Whatever is below has a
+    living ancestor among our own children, so without any of these there is nothing to look for."""
     while True:
-        for pid in descendants(os.getpid()):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         status = reap(main, status)
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return status
+        for pid in descendants(os.getpid()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
         time.sleep(0.01)
 
 
-def nothing(_signal: int, _frame: FrameType | None) -> None:
+def nothing(_number: int, _frame: object) -> None:
     """SIGCHLD only has to wake the poll below."""
 
 
-def say(message: dict[str, object]) -> None:
+def say(message: str) -> None:
     try:
-        os.write(1, json.dumps(message).encode() + b"\n")
+        os.write(1, f"{{{message}}}\n".encode())
     except OSError:
         return  # the driver is gone; what it asked for is done all the same
 
@@ -125,7 +127,7 @@ def main(output: str, errors: str, argv: list[str]) -> None:
     signal.set_wakeup_fd(write_end)
     signal.signal(signal.SIGCHLD, nothing)
     program = start(output, errors, argv)
-    say({"pid": program})
+    say(f'"pid": {program}')
     status: int | None = None
     while status is None:
         readable, _, _ = select.select([0, read_end], [], [])
@@ -136,7 +138,7 @@ def main(output: str, errors: str, argv: list[str]) -> None:
         status = reap(program, status)
     status = kill_all(program, status)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    say({"exit": status, "cpu_s": used.ru_utime + used.ru_stime})
+    say(f'"exit": {"null" if status is None else status}, "cpu_s": {used.ru_utime + used.ru_stime}')
 
 
 if __name__ == "__main__":

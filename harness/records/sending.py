@@ -1,19 +1,18 @@
 """What the client has to say of a trial beside its requests' own moments: a part of the record.
 
-Written by `harness.client` as it ends, read by `conclude`. Seconds, requests per second.
+Written by `harness.client` as it ends, read by `conclude`. Seconds, requests per second. Every trial starts a client, which
+has nothing to validate: these are plain dataclasses, and pydantic is imported by who reads them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-
-class Step(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Step:
     """One rate that was tried in a search for the peak, see `harness.client.peak`."""
-
-    model_config = ConfigDict(frozen=True)
 
     rate_per_s: float
     requests: int  # that were answered, or over the bound before they were
@@ -22,16 +21,15 @@ class Step(BaseModel):
     seconds: float
 
 
-class Sending(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Sending:
     """`sends` and `late` count open traffic, a search included; `withdrawn` are requests that were taken back from the
     queue, as no worker would have answered them in time; `cut_off` are those of the measured phase among them.
 
     `few`: requests are so slow that they were measured from the first one on, see `certainty.few`; `cold`: then, whether the
     first one of each executor is known to take longer; `unsent`: those for which there was no time."""
 
-    model_config = ConfigDict(frozen=True)
-
-    seeds: dict[str, int] = {}
+    seeds: dict[str, int] = field(default_factory=dict)
     warmup_windows: int = 0
     warmup_stable: bool | None = None  # None: too few windows to say
     rate_per_s: float | None = None  # of open traffic: what was asked for, or found
@@ -49,7 +47,7 @@ class Sending(BaseModel):
     peak_per_s: float | None = None  # 0: no rate meets the bound; None: not looked for, or not found out
     peak: str = ""  # what the search came to, in a sentence
     peak_held: bool | None = None  # whether the measured phase kept the bound, too; None: it cannot say
-    steps: list[Step] = []
+    steps: list[Step] = field(default_factory=list)
     few: bool = False
     cold: bool = False
     unsent: int = 0
@@ -57,7 +55,9 @@ class Sending(BaseModel):
 
 def read(path: Path) -> Sending | None:
     """None where the client was killed before it could write."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        return Sending.model_validate_json(path.read_text())
+        return TypeAdapter(Sending).validate_json(path.read_text())
     except (OSError, ValidationError):
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,6 +29,14 @@ NATIVE = {
     "torch": ("digits-mlp", "digits-cnn"),
 }
 LARGE = ("torch",)  # the tests do not install them
+#: `python -m harness.backends.check`, once for each list of arguments
+CHECK = """
+import json, sys
+from harness.backends import check
+for arguments in json.loads(sys.argv[1]):
+    complaint = check.main(check.parse(arguments))
+    assert not complaint, complaint
+"""
 CASES = [
     (backend, call, workload)
     for backend in KERAS
@@ -56,54 +66,60 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     return write_bundles(workloads.NAMES, tmp_path_factory.mktemp("bundles"))
 
 
-def check(name: str, bundle: Bundle, call: str) -> dict[str, Any]:
-    """What `harness.backends.check` prints when run in the backend's environment."""
-    done = checked(name, bundle, call)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+@pytest.fixture(scope="session")
+def found(bundles: dict[str, Bundle]) -> Callable[[str], dict[tuple[str, str], dict[str, Any]]]:
+    """What `harness.backends.check` finds in the backend's environment, by call and workload. All of it in one process: most of
+    what it costs is to import the engine."""
 
+    @cache
+    def of(name: str) -> dict[tuple[str, str], dict[str, Any]]:
+        ready = environment(name)
+        asked = [(call, workload) for backend, call, workload in CASES if backend == name]
+        argv = [
+            [name, str(bundles[workload].folder), "--call", call, "--cache-dir", str(ready.cache_dir)]
+            for call, workload in asked
+        ]
+        done = subprocess.run(
+            [str(ready.python), "-c", CHECK, json.dumps(argv)],
+            env=environments.worker_variables(ready),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"backend"')]
+        return {(one["call"], one["workload"]): one for one in results}
 
-def checked(name: str, bundle: Bundle, call: str) -> subprocess.CompletedProcess[str]:
-    ready = environment(name)
-    return subprocess.run(
-        [
-            str(ready.python),
-            "-m",
-            "harness.backends.check",
-            name,
-            str(bundle.folder),
-            "--call",
-            call,
-            "--cache-dir",
-            str(ready.cache_dir),
-        ],
-        env=environments.worker_variables(ready),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return of
 
 
 @pytest.mark.parametrize(("backend", "call", "workload"), CASES)
 def test_every_backend_answers_like_the_float64_reference(
-    backend: str, call: str, workload: str, bundles: dict[str, Bundle]
+    backend: str, call: str, workload: str, found: Callable[[str], dict[tuple[str, str], dict[str, Any]]]
 ) -> None:
-    found = check(backend, bundles[workload], call)
+    one = found(backend)[call, workload]
     rtol, atol = workloads.tolerance("float32")
-    assert found["max_abs_error"] <= atol + rtol * found["max_abs_reference"]
+    assert one["max_abs_error"] <= atol + rtol * one["max_abs_reference"]
     if workload == "digits-cnn":
-        assert found["accuracy"] >= 0.97
+        assert one["accuracy"] >= 0.97
     if workload in TREES:
-        assert found["accuracy"] >= 0.93
+        assert one["accuracy"] >= 0.93
 
 
 @pytest.mark.parametrize(("backend", "workload", "layer"), REFUSED)
 def test_what_an_engine_cannot_have_is_refused_by_the_layers_name(
     backend: str, workload: str, layer: str, bundles: dict[str, Bundle]
 ) -> None:
-    done = checked(backend, bundles[workload], "predict")
+    ready = environment(backend)
+    done = subprocess.run(
+        [str(ready.python), "-m", "harness.backends.check", backend, str(bundles[workload].folder), "--call", "predict"],
+        env=environments.worker_variables(ready),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (3, "")
     assert f"unsupported layer: {layer} (" in done.stderr
 

@@ -11,7 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,11 @@ def is_broken(path: Path) -> bool:
     return told.startswith("Broken")
 
 
-def checked(here: Path, name: str, *options: object, folder: Path = FORKED) -> tuple[int, dict[str, Any]]:
-    done = run_harness(
-        here, "check", "--app", f"{name}:app", "--cwd", folder, "--python", sys.executable, "--json", *options,
-        PYTHONDONTWRITEBYTECODE="1",
-    )  # fmt: skip
+@cache
+def checked(name: str, *options: object, folder: Path = FORKED) -> tuple[int, dict[str, Any]]:
+    """The exit code and the answer; who asks the same again is told the same."""
+    asked = ("--app", f"{name}:app", "--cwd", folder, "--python", sys.executable, "--json", *options)
+    done = run_harness(Path(tempfile.gettempdir()), "check", *asked, PYTHONDONTWRITEBYTECODE="1")
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -65,8 +67,8 @@ def test_there_are_twenty_modules_and_half_of_them_break() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_an_error_is_found_in_what_a_fork_breaks_and_in_nothing_else(path: Path, tmp_path: Path) -> None:
-    code, answer = checked(tmp_path, path.stem)
+def test_an_error_is_found_in_what_a_fork_breaks_and_in_nothing_else(path: Path) -> None:
+    code, answer = checked(path.stem)
     found = errors(answer)
     assert (code, bool(found)) == ((Exit.BREAKS, True) if is_broken(path) else (Exit.DONE, False)), answer["findings"]
     assert RULES.get(path.stem) in [*found, None]
@@ -81,7 +83,7 @@ def test_a_call_that_does_not_come_back_from_a_child_is_proof(name: str, tmp_pat
     arguments = tmp_path / "rows.json"
     arguments.write_text(json.dumps([row]))
     task = task_of(FORKED / f"{name}.py")
-    code, answer = checked(tmp_path, name, "--task", task, "--args", arguments)
+    code, answer = checked(name, "--task", task, "--args", arguments)
     assert ("call-in-child" in errors(answer)) == shows, answer["findings"]
     assert code == (Exit.BREAKS if shows else Exit.DONE)
     assert answer["called"] == task
@@ -89,15 +91,15 @@ def test_a_call_that_does_not_come_back_from_a_child_is_proof(name: str, tmp_pat
 
 @pytest.mark.parametrize("name", ["batcher", "loop_thread", "raw_socket", "warm_executor"])
 def test_the_diff_is_the_cure(name: str, tmp_path: Path) -> None:
+    _, before = checked(name)
+    diffs = {one["diff"] for one in before["findings"] if one["diff"]}
+    assert len(diffs) == 1, before["findings"]
     folder = tmp_path / "project"
     folder.mkdir()
     shutil.copy(FORKED / f"{name}.py", folder)
-    _, before = checked(tmp_path, name, folder=folder)
-    diffs = {one["diff"] for one in before["findings"] if one["diff"]}
-    assert len(diffs) == 1, before["findings"]
     patched = subprocess.run(["patch", "-p1"], cwd=folder, input=diffs.pop(), text=True, capture_output=True, check=False)
     assert patched.returncode == 0, patched.stdout
-    code, after = checked(tmp_path, name, folder=folder)
+    code, after = checked(name, folder=folder)
     assert (code, errors(after)) == (Exit.DONE, []), after["findings"]
 
 
