@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness import environments, workloads
+from harness import environments, places, workloads
 from harness.environments import Environment
 from harness.errors import MissingTool
 from harness.run.bundles import Bundle, write_bundles
@@ -62,8 +62,8 @@ def environment(name: str) -> Environment:
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
-    return write_bundles(workloads.NAMES, tmp_path_factory.mktemp("bundles"))
+def bundles() -> dict[str, Bundle]:
+    return write_bundles(workloads.NAMES, places.home() / "bundles")
 
 
 @pytest.fixture(scope="session")

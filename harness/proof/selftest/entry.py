@@ -21,7 +21,7 @@ MAIN_THREAD = tuple(pool for pool in ALL if pool != "threads")
 #: How long and how much: what is judged is how a trial ends, so it is short, and no machine is too noisy.
 SETTINGS: Mapping[str, Any] = {
     "measure_s": 0.5, "requests": 20, "limit_s": 40.0, "ready_limit_s": 60.0, "warmup_limit_s": 60.0,
-    "stable_limit_s": 0.5, "confirm_s": 3.0, "noise_limit": 100.0, "controls": False,
+    "stable_limit_s": 0.1, "confirm_s": 3.0, "noise_limit": 100.0, "controls": False,
 }  # fmt: skip
 LONG = {"measure_s": 2.0}  # the fault strikes in the measured phase
 READY_SOON = {"ready_limit_s": 6.0}
