@@ -5,11 +5,13 @@ Nothing is looked for or built here. Read by every other module of this package,
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.environments import outside
 from harness.errors import BadInput
 from harness.places import LOCKS
 
@@ -67,6 +69,7 @@ class Description(_Checked):
     wheel: PipWheel | None = None
     folder: Path = LOCKS
     seed: Path | None = None  # a variant's: the lock whose versions are kept where they fit
+    outside: str = ""  # of a backend that is no part of this package: where its class is, FILE.py:Class
 
     @property
     def source(self) -> Path:
@@ -76,10 +79,21 @@ class Description(_Checked):
     def lock(self) -> Path:
         return self.folder / f"{self.name}.txt"
 
+    @property
+    def code(self) -> str:
+        """A hash of the backend's file if it is from outside, else '': our own code is told apart by version."""
+        file = Path(self.outside.rpartition(":")[0])
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if self.outside else ""
+
 
 def descriptions() -> dict[str, Description]:
-    """All environments, by name. Raises BadInput on a file that is not what it should be."""
-    return {path.stem: read(path) for path in sorted(LOCKS.glob("*.toml"))}
+    """All environments, by name; those from outside last. Raises BadInput on a file that is not what it should be."""
+    found = {path.stem: read(path) for path in sorted(LOCKS.glob("*.toml"))}
+    for one in outside.all_named():
+        if one.name in found:
+            raise BadInput(f"the backend {one} is called like another one", remedy="give its file another name")
+        found[one.name] = read(one.toml).model_copy(update={"outside": str(one)})
+    return found
 
 
 def read(path: Path) -> Description:

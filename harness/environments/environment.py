@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.backends import OUTSIDE
 from harness.environments.description import Description, descriptions
 from harness.environments.interpreters import ASK_LIMIT_S, ask
 from harness.environments.variants import MARK, base_of, variant
@@ -120,7 +121,8 @@ def from_marker(description: Description, folder: Path, marker: Mapping[str, Any
 def variables(description: Description, folder: Path) -> dict[str, str]:
     """The description's variables with the places filled in."""
     places = {"directory": str(folder), "cache": str(cache_folder(folder)), "blas": str(blas_folder(folder))}
-    return {name: text.format_map(places) for name, text in description.env.items()}
+    told = {OUTSIDE: f"{base_of(description.name)}={description.outside}"} if description.outside else {}
+    return told | {name: text.format_map(places) for name, text in description.env.items()}
 
 
 def _minor(environment: Environment) -> str:

@@ -14,6 +14,7 @@ from harness.experiment import experiment
 from harness.records import store
 from harness.run import experiment_source, options, plan, shards, workflow
 from harness.run.options import (
+    Backends,
     Folder,
     Fresh,
     Model,
@@ -42,6 +43,7 @@ def run(
     broker: OwnBroker = "",
     model: Model = None,
     rows: Rows = None,
+    backend: Backends = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; results/EXPERIMENT if not given.")] = None,
     measure_s: Annotated[float | None, typer.Option(min=0.1, help="Measuring time per cell, in seconds.")] = None,
     requests: Annotated[int | None, typer.Option(min=1, help="Minimum number of requests per cell.")] = None,
@@ -61,7 +63,7 @@ def run(
         "measure_s": measure_s, "requests": requests, "limit_s": limit_s, "stable_limit_s": stable_limit_s,
         "noise_limit": noise_limit, "repeat": repeat,
     }  # fmt: skip
-    spec = options.experiment(name, overrides)
+    spec = options.experiment(name, overrides, backend)
     cells = options.cells(spec, select, model)
     if part := shards.read(shard):
         cells = shards.part(chosen := cells, part)
@@ -84,9 +86,9 @@ def run(
     sum_up(table, folder, wide=wide)
 
 
-def list_cells(name: Name = "quick", select: Select = None, model: Model = None) -> None:
+def list_cells(name: Name = "quick", select: Select = None, model: Model = None, backend: Backends = None) -> None:
     """Print the cells of an experiment, and why some of them cannot be run."""
-    cells = options.cells(options.experiment(name, {}), select, model)
+    cells = options.cells(options.experiment(name, {}, backend), select, model)
     display.cells(console, [(cell.id, plan.why_skipped(cell)) for cell in cells])
     console.print(f"{len(cells)} cells, controls and baselines included; experiments: {', '.join(experiment.names())}")
 

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from harness import environments, workloads
+from harness.environments import outside
 from harness.errors import BadInput
 from harness.experiment import experiment as experiments
 from harness.experiment.experiment import Experiment, Settings
@@ -30,12 +31,17 @@ NoiseLimit = Annotated[
 OwnBroker = Annotated[str, typer.Option("--broker", help="Use your own broker, redis://…, instead of a private one.")]
 Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
 Rows = Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")]
+Backends = Annotated[
+    list[str] | None, typer.Option("--backend", help="A backend of your own, FILE.py:Class, that the experiment names.")
+]
 Folder = Annotated[Path, typer.Argument(help="A run's folder.")]
 Budget = Annotated[str, typer.Option(help="Time for all of it, such as 15m or 900s; what it does not buy is said.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Print every column, however wide the terminal is.")]
 
 
-def experiment(name: str, overrides: dict[str, Any]) -> Experiment:
+def experiment(name: str, overrides: dict[str, Any], own: list[str] | None = None) -> Experiment:
+    """`own`: backends that are no part of this package. Raises BadInput."""
+    outside.use(own or [])
     backends = list(environments.descriptions())
     known = [*workloads.NAMES, bundles.USER_WORKLOAD]
     spec = experiments.read(name, backends=backends, workloads=known)

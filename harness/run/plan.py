@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from harness import environments
@@ -73,14 +72,17 @@ def _description(name: str) -> Description:
 @cache
 def celery_version(name: str) -> tuple[int, int]:
     """(major, minor) of the Celery in an environment: of a variant what it asks for, else what its lock pins."""
-    asked = environments.pins_of(name).get("celery") or _pinned(environments.described(environments.base_of(name)).lock)
+    asked = environments.pins_of(name).get("celery") or _pinned(environments.base_of(name))
     found = re.match(r"(\d+)\.(\d+)", asked)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 @cache
-def _pinned(lock: Path) -> str:
-    found = re.search(r"^celery==(\S+)", lock.read_text(), re.MULTILINE)
+def _pinned(name: str) -> str:
+    """A backend from outside gets its lock when its environment is built; until then its requirements are all there is."""
+    description = _description(name)
+    text = description.lock.read_text() if description.lock.exists() else "\n".join(description.requires)
+    found = re.search(r"^celery==(\S+)", text, re.MULTILINE)
     return found[1] if found else ""
 
 
@@ -98,6 +100,7 @@ def key_of(cell: Cell, settings: Settings, environment: Environment | None, bund
     own = {
         "environment": environment.fingerprint if environment else "missing",
         "bundle": bundle.fingerprint if bundle else "missing",
+        **({"backend": code} if not cell.is_control and (code := _description(cell.venv).code) else {}),
     }
     return key(cell, settings, **own, **({"broker": shown(broker_url)} if broker_url else {}))
 

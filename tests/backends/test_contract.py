@@ -49,6 +49,14 @@ CASES = [
     for workload in served
     for call in environments.descriptions()[backend].calls
 ]
+#: whoever is named in HARNESS_BACKENDS
+OUTSIDE = [
+    (one.name, call, workload)
+    for one in environments.descriptions().values()
+    if one.outside
+    for call in one.calls
+    for workload in workloads.NAMES
+]
 REFUSED = [("sklearn", "digits-cnn", "Conv2D"), ("lightgbm", "digits-mlp", "Dense"), ("xgboost", TREES[0], "TreeEnsemble")]
 
 
@@ -107,21 +115,38 @@ def test_every_backend_answers_like_the_float64_reference(
         assert one["accuracy"] >= 0.93
 
 
-@pytest.mark.parametrize(("backend", "workload", "layer"), REFUSED)
-def test_what_an_engine_cannot_have_is_refused_by_the_layers_name(
-    backend: str, workload: str, layer: str, bundles: dict[str, Bundle]
-) -> None:
-    ready = environment(backend)
-    done = subprocess.run(
-        [str(ready.python), "-m", "harness.backends.check", backend, str(bundles[workload].folder), "--call", "predict"],
+def checked(name: str, bundle: Bundle, call: str) -> subprocess.CompletedProcess[str]:
+    ready = environment(name)
+    return subprocess.run(
+        [str(ready.python), "-m", "harness.backends.check", name, str(bundle.folder), "--call", call],
         env=environments.worker_variables(ready),
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+@pytest.mark.parametrize(("backend", "workload", "layer"), REFUSED)
+def test_what_an_engine_cannot_have_is_refused_by_the_layers_name(
+    backend: str, workload: str, layer: str, bundles: dict[str, Bundle]
+) -> None:
+    done = checked(backend, bundles[workload], "predict")
     assert (done.returncode, done.stdout) == (3, "")
     assert f"unsupported layer: {layer} (" in done.stderr
+
+
+@pytest.mark.parametrize(("backend", "call", "workload"), OUTSIDE)
+def test_a_backend_from_outside_answers_like_the_float64_reference_or_refuses(
+    backend: str, call: str, workload: str, bundles: dict[str, Bundle]
+) -> None:
+    done = checked(backend, bundles[workload], call)
+    if done.returncode == 3 and "unsupported layer: " in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    rtol, atol = workloads.tolerance("float32")
+    assert found["max_abs_error"] <= atol + rtol * found["max_abs_reference"]
 
 
 def test_theano_is_linked_to_a_real_blas_about_as_fast_as_numpys() -> None:

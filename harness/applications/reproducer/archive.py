@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -44,6 +45,8 @@ def chosen(folder: Path, cell_id: str) -> list[TrialRecord]:
     if cell.is_control or cell.is_baseline or cell.backend == OWN_APP:
         what = "somebody's own application" if cell.backend == OWN_APP else "no worker of a real backend"
         raise BadInput(f"{cell_id} is {what}", remedy="an archive is made of a real cell of one of the backends")
+    if importlib.util.find_spec(f"{cookbook.__name__}.{cell.backend}") is None:
+        raise BadInput(f"{cell.backend} is no backend of this package", remedy="an archive is made of a cell of one of those")
     if gravest(records).outcome in NOT_JUDGED:
         raise BadInput(f"{cell_id} was not run: {gravest(records).reason}", remedy="name a cell that was")
     return records

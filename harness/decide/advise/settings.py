@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from harness import environments
 from harness.backends import cookbook
+from harness.backends.cookbook import own
 from harness.backends.cookbook.book import Cookbook
 from harness.backends.cookbook.placements import PLACEMENTS
 from harness.errors import BadInput
@@ -89,7 +91,10 @@ def _book(cell: Cell) -> Cookbook:
     try:
         return cookbook.of(cell.backend)
     except ModuleNotFoundError as error:
-        remedy = "the run may come from another version of the harness; ask that one for its settings"
+        described = environments.descriptions().get(cell.backend)
+        if described is not None and described.outside:
+            return own.Cookbook(described.outside, described.calls)
+        remedy = "name its file in HARNESS_BACKENDS; or the run comes from another version of the harness: ask that one"
         raise BadInput(f"there is no cookbook of the backend {cell.backend!r}", remedy=remedy) from error
 
 
