@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -14,15 +15,19 @@ import pytest
 from celery import Celery
 from kombu import Queue
 
-from harness.applications.probe import served
+from harness.applications.probe import served, serving
 from harness.applications.probe.served import RABBITMQ, REDIS, RPC, VALKEY
 from harness.applications.probe.worker_line import parse
 from harness.broker import rabbitmq, rabbitmq_view
 from harness.broker.valkey import queue_of
 from harness.client import amqp_wire
 from harness.client.plan import request_id
+from harness.experiment.experiment import Settings
+from harness.records.store import RunFolder
+from harness.run.source import Desk
 from harness.trial.application import Application
 from harness.worker import app_facts, contract, own_broker
+from tests.test_run_loop import NoBroker
 
 NOT_INSTALLED = "no rabbitmq-server is installed here"
 OURS = "redis://:word@127.0.0.1:7/0"
@@ -41,7 +46,7 @@ def asked(broker: str, backend: str = "redis", **more: Any) -> dict[str, Any]:
         (asked("pyamqp", "redis"), "", RABBITMQ, REDIS, ["a private RabbitMQ serves"]),
         (asked("amqps", "rpc"), "", RABBITMQ, RPC, ["without encryption"]),
         (asked("amqp", "redis", lacks=["redis"]), "", RABBITMQ, RPC, ["a private RabbitMQ", "in redis://, and in the trial"]),
-        (asked("amqp", "rpc"), NOT_INSTALLED, VALKEY, REDIS, [f"Valkey serves instead, for {NOT_INSTALLED}", "in rpc://"]),
+        (asked("amqp", "rpc"), NOT_INSTALLED, VALKEY, REDIS, [f"Valkey serves instead, for {NOT_INSTALLED}", "messages (rpc://)"]),
         (asked("amqp", ""), "", RABBITMQ, RPC, ["a private RabbitMQ", "stores no answers"]),
         (asked("amqp", "db+postgresql"), "", RABBITMQ, RPC, ["a private RabbitMQ", "db+postgresql://, and in the trial"]),
         (asked("redis", "db+sqlite"), "", VALKEY, REDIS, ["db+sqlite://, and in the trial they go into a private Valkey"]),
@@ -140,6 +145,29 @@ def test_a_worker_is_led_to_its_broker_and_its_back_end() -> None:
     assert (found["CELERY_BROKER_URL"], found["BROKER_URL"]) == ("amqp://ours", "amqp://ours")
     assert (found["CELERY_RESULT_BACKEND"], found["RESULT_BACKEND"]) == ("rpc://", "rpc://")
     assert application.stored_in == ""
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["a verb that starts nothing", "a server that does not start"])
+def test_where_no_rabbitmq_can_be_started_valkey_serves_and_it_is_said_why(
+    held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "rabbitmq-server"
+    script.write_text("#!/bin/sh\necho no Erlang; exit 3\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(rabbitmq, "program", lambda: script)
+    said: list[str] = []
+    with contextlib.ExitStack() as stack:
+        desk = Desk(
+            folder=RunFolder(tmp_path), scratch=tmp_path, server=NoBroker(), settings=Settings(), say=said.append,
+            interrupted=bool, held=stack if held else None,
+        )  # fmt: skip
+        found = serving.opened(asked("amqp", "rpc"), desk)
+    assert found.broker is desk.server
+    assert found.served.broker == VALKEY
+    assert (found.shown, found.key) == ("embedded valkey", {})
+    why = serving.NOT_STARTED if held else serving.NOT_HERE
+    assert any(f"a private Valkey serves instead, for {why}" in line for line in said)
+    assert found.as_json["said"] == list(found.served.said)
 
 
 def message(headers: dict[str, Any], body: bytes = b"[[1], {}, {}]") -> amqp.Message:

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,17 +80,18 @@ def lacking() -> str:
 
 
 @contextmanager
-def embedded(folder: Path) -> Iterator[RabbitMQ]:
-    """A RabbitMQ for the length of the block; its log, configuration and data stand in `folder`. Raises BrokerUnreachable."""
+def embedded(folder: Path, stopped: Callable[[], bool] = lambda: False) -> Iterator[RabbitMQ]:
+    """A RabbitMQ for the length of the block; its log, configuration and data stand in `folder`. Raises BrokerUnreachable, also
+    if it is `stopped` before it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     server = _start(folder.resolve())
     assert server.process is not None
     try:
-        server.version = _version(server)
+        server.version = _version(server, stopped)
         if not server.version:
             raise BrokerUnreachable(
-                f"the embedded RabbitMQ did not answer within {START_LIMIT_S:.0f} s, or ended",
-                remedy="read its log; 'rabbitmq-server' has to start with this Erlang",
+                f"the RabbitMQ that is installed here did not answer within {START_LIMIT_S:.0f} s, or ended",
+                remedy="read its log",
                 evidence=str(folder / "rabbitmq.log"),
             )
         yield server
@@ -125,13 +126,13 @@ def _start(folder: Path) -> RabbitMQ:
     return RabbitMQ(process, port=port, http_port=http_port, password=password)
 
 
-def _version(server: RabbitMQ) -> str:
+def _version(server: RabbitMQ, stopped: Callable[[], bool]) -> str:
     """As it says itself, once it takes connections; '' if it does not in time."""
     from harness.broker.rabbitmq_view import answers
 
     until = time.monotonic() + START_LIMIT_S
     assert server.process is not None
-    while server.process.poll() is None and time.monotonic() < until:
+    while server.process.poll() is None and time.monotonic() < until and not stopped():
         with contextlib.suppress(OSError, amqp.AMQPError), contextlib.closing(server.connect()) as connection:
             if answers(server):
                 return str(connection.server_properties.get("version", "unknown"))

@@ -16,7 +16,7 @@ import os
 
 from celery import Celery
 
-app = Celery("acme", broker="amqp://nobody.example//")  # where no broker is
+app = Celery("acme", broker="redis://nobody.example/0")  # where no broker is
 
 
 @app.task(ignore_result=True)

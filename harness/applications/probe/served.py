@@ -86,5 +86,7 @@ def _of_results(kind: str, results: str) -> str:
     if kind == NONE or kind in STORED_NOWHERE:
         return f"the application stores no answers; in the trial they go into {where}: one that is not stored cannot be checked"
     named = f"{kind}://" if kind not in ("django-db", "django-cache") and "." not in kind else kind
+    if kind == RPC:
+        return f"the application's answers come as messages (rpc://), and in the trial they go into {where}"
     instead = f"the application stores its answers in {named}, and in the trial they go into {where}"
     return f"{instead}; not shown: {WITHOUT.get(kind, 'what storing costs there, and what it waits for')}"

@@ -11,10 +11,14 @@ from harness import broker
 from harness.applications.probe import served
 from harness.applications.probe.served import RABBITMQ, REDIS, Served
 from harness.broker import Broker, rabbitmq
+from harness.errors import BrokerUnreachable, Interrupted
+from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.source import Desk
 from harness.texts import visible
+from harness.trial.application import RPC
 
 NOT_HERE = "this verb measures on Valkey alone"
+NOT_STARTED = "the RabbitMQ that is installed here does not start"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +71,22 @@ def no_rabbitmq(desk: Desk) -> str:
 def opened(asked: Mapping[str, Any], desk: Desk) -> Serving:
     """What serves this application; whatever is started for it ends with the run."""
     found = served.of(asked, no_rabbitmq(desk))
-    for line in found.said:
-        desk.say(line)
+    _say(found, desk)
     if desk.held is None or found.broker != RABBITMQ:
         return Serving(broker=desk.server, results="", name=served.VALKEY, asked=asked, served=found)
     desk.say("starting RabbitMQ, which takes some seconds")
-    server = desk.held.enter_context(rabbitmq.embedded(desk.scratch / RABBITMQ))
-    results = desk.server.url if found.results == REDIS else "rpc://"
+    try:
+        server = desk.held.enter_context(rabbitmq.embedded(desk.scratch / RABBITMQ, desk.interrupted))
+    except BrokerUnreachable as error:
+        if desk.interrupted():
+            raise Interrupted(STOPPED, remedy=GO_ON) from error
+        found = served.of(asked, NOT_STARTED)
+        _say(found, desk)
+        return Serving(broker=desk.server, results="", name=served.VALKEY, asked=asked, served=found)
+    results = desk.server.url if found.results == REDIS else RPC
     return Serving(broker=server, results=results, name=f"{RABBITMQ} {server.version}", asked=asked, served=found)
+
+
+def _say(found: Served, desk: Desk) -> None:
+    for line in found.said:
+        desk.say(line)

@@ -1,6 +1,6 @@
 from celery import Celery
 
-app = Celery("packed", broker="amqp://nobody@localhost:1//", backend="rpc://")
+app = Celery("packed", broker="redis://localhost:1/0", backend="rpc://")
 app.conf.update(task_serializer="msgpack", result_serializer="msgpack", accept_content=["msgpack"])
 
 
