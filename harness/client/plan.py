@@ -7,8 +7,10 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.worker import contract
+
 EXIT_BROKER_LOST = 4
-GO = "go"  # a file beside the plan: the worker is ready
+GO = contract.GO  # beside the plan
 SENDING = "sending.json"  # a file beside the plan, see `harness.client.sending`
 
 
@@ -20,7 +22,8 @@ class Plan:
     the search for a peak. `few`: requests are so slow that a warm-up would cost more than it tells: exactly `requests` of them
     are sent, all are measured, and each row as often as the others; `cold`: the first one of an executor is known to take
     longer; `at_once`: how many run beside each other; `most_s`: no request is sent that would probably be answered later than
-    that, 0 for no such bound. `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
+    that, 0 for no such bound. `early`: the measured phase ends once it is decided (`client.early`), be it by the pace of
+    `rival`, a cell, in requests per second; 0: of none. `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
     """
 
     url: str
@@ -45,6 +48,9 @@ class Plan:
     cold: bool = False
     most_s: float = 0.0
     at_once: int = 1
+    early: bool = False
+    rival: str = ""
+    rival_per_s: float = 0.0
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
 
     def write(self, path: Path) -> None:

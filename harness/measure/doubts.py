@@ -208,7 +208,13 @@ def _sending(record: TrialRecord) -> list[Doubt | None]:
         what="the measured phase at the rate that was found did not keep the bound again",
         next_step="--repeat 5",
     )
+    stopped = Doubt(
+        name="stopped early",
+        what=f"the measured phase ended {said.stopped.replace(', since', ' since')}",
+        next_step="--thorough measures it to the end",
+    )
     return [
+        stopped if said.stopped else None,
         cold if said.warmup_stable is False else None,
         overload if said.overloaded else None,
         peak if said.peak and said.peak_per_s is None else None,

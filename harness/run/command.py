@@ -50,6 +50,7 @@ def run(
     ] = None,
     stable_limit_s: StableLimit = None,
     noise_limit: NoiseLimit = None,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Measure every cell to the end, one after the other.")] = False,
     wide: Wide = False,
 ) -> None:
     """Run an experiment with real workers, one cell after the other. The same command completes an earlier run."""
@@ -60,6 +61,7 @@ def run(
         "stable_limit_s": stable_limit_s,
         "noise_limit": noise_limit,
         "repeat": repeat,
+        "stop_early": False if thorough else None,
     }
     spec = options.experiment(name, overrides)
     cells = options.cells(spec, select, model)

@@ -40,7 +40,9 @@ def experiment(name: str, overrides: dict[str, Any]) -> Experiment:
     known = [*workloads.NAMES, bundles.USER_WORKLOAD]
     spec = experiments.read(name, backends=backends, workloads=known)
     chosen = {key: value for key, value in overrides.items() if value is not None}
-    return spec.model_copy(update={"settings": settings(**{**spec.settings.model_dump(), **chosen})})
+    found = settings(**{**spec.settings.model_dump(), **chosen})
+    early = found.stop_early and found.repeat == 1  # a trial that stops when it looks slow is slower than its like on average
+    return spec.model_copy(update={"settings": found.model_copy(update={"stop_early": early})})
 
 
 def seconds(option: str, text: str) -> float | None:

@@ -42,6 +42,9 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         few=work.few,
         cold=work.cold,
         most_s=work.most_s,
+        early=settings.stop_early,
+        rival=work.rival.cell if work.rival else "",
+        rival_per_s=work.rival.least_per_s if work.rival else 0.0,
         at_once=1 if executors == "main" else cell.concurrency,
         messages=str(work.application.messages) if work.application else "",
     )

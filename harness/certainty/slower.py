@@ -1,0 +1,40 @@
+"""Whether a program is clearly slower than a given pace, looked at again and again while it answers. Pure.
+
+Its answers are cut into spans of SPAN_S and SPAN_ANSWERS at least, each from one answer to another. The mean of their rates has
+an interval that holds at all looks together (`sequential`); the program is clearly slower once the interval's upper end lies
+below CLEARLY times the pace. Spans that follow each other are alike, which the sequence does not know: hence the margin.
+`harness.proof.racing` counts how often a program is stopped that is not slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.certainty import sequential
+
+CONFIDENCE = 0.95
+CLEARLY = 0.9
+SPAN_S, SPAN_ANSWERS = 0.1, 5
+LEAST_SPANS = 6  # with fewer, one odd span decides
+
+
+class Race:
+    """Against a pace in answers per second; `add` takes the moments of the answers, in seconds, in order."""
+
+    def __init__(self, pace_per_s: float, begin_s: float) -> None:
+        self.pace_per_s = pace_per_s
+        self.rates: list[float] = []
+        self._since_s, self._answers = begin_s, 0
+
+    def add(self, moments_s: Sequence[float]) -> None:
+        for moment_s in moments_s:
+            self._answers += 1
+            if self._answers >= SPAN_ANSWERS and moment_s - self._since_s >= SPAN_S:
+                self.rates.append(self._answers / (moment_s - self._since_s))
+                self._since_s, self._answers = moment_s, 0
+
+    @property
+    def lost(self) -> bool:
+        if len(self.rates) < LEAST_SPANS:
+            return False
+        return sequential.mean_of(self.rates, CONFIDENCE).high < CLEARLY * self.pace_per_s
