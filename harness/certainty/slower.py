@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from harness.certainty import sequential
 
 CONFIDENCE = 0.95
-CLEARLY = 0.9
+CLEARLY = 0.85
 SPAN_S, SPAN_ANSWERS = 0.1, 5
 LEAST_SPANS = 6  # with fewer, one odd span decides
 
 
 class Race:
-    """Against a pace in answers per second; `add` takes the moments of the answers, in seconds, in order."""
+    """Against a pace in answers per second. `add` takes the moments of the answers, in seconds, in order."""
 
     def __init__(self, pace_per_s: float, begin_s: float) -> None:
         self.pace_per_s = pace_per_s
         self.rates: list[float] = []
+        self.lost = False  # once true, it stays so
         self._since_s, self._answers = begin_s, 0
 
     def add(self, moments_s: Sequence[float]) -> None:
@@ -32,9 +33,9 @@ class Race:
             if self._answers >= SPAN_ANSWERS and moment_s - self._since_s >= SPAN_S:
                 self.rates.append(self._answers / (moment_s - self._since_s))
                 self._since_s, self._answers = moment_s, 0
+                self.lost = self.lost or self._is_slower()
 
-    @property
-    def lost(self) -> bool:
+    def _is_slower(self) -> bool:
         if len(self.rates) < LEAST_SPANS:
             return False
         return sequential.mean_of(self.rates, CONFIDENCE).high < CLEARLY * self.pace_per_s

@@ -40,6 +40,7 @@ class Watcher:
         self._has_children = not work.cell.is_baseline and work.cell.executors == "processes"
         self._shown: Verdict | None = None  # the proof that stands, or has lapsed
         self._lapse = ""  # why it is not seen any more
+        self._stood_s: float | None = None  # the `shown_s` of the proof that was confirmed beside another trial
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
         self._sampled_s = self._judged_s = self._first_s = self._proved_s = 0.0
 
@@ -47,8 +48,9 @@ class Watcher:
         """Look again and again; what was seen, once something has ended the trial."""
         while not self.seen.ended_by:
             self._step()
-            if not self.seen.ended_by and self.seen.shown_s is not None and standing.may_stand(self):
-                self._stand(self.seen.shown_s)
+            shown_s = self.seen.shown_s
+            if not self.seen.ended_by and shown_s not in (None, self._stood_s) and standing.may_stand(self):
+                self._stand(shown_s)
             self.site.sleep(LOOK_EVERY_S)
         if self._lapse:
             self._withdraw(f"then it was not seen any more: {self._lapse}")
@@ -73,6 +75,7 @@ class Watcher:
 
     def _stand(self, shown_s: float) -> None:
         """Leave the machine to the next trial for most of the time for which the proof has to stand."""
+        self._stood_s = shown_s
         if went_on := standing.stand(self, shown_s + self._watched_s(self._shown)):
             self._withdraw(went_on)
             self.work.turn.disturbed, self.work.turn.withdrawn = went_on, tuple(self.seen.withdrawn)
