@@ -61,9 +61,8 @@ def run(
         "stable_limit_s": stable_limit_s,
         "noise_limit": noise_limit,
         "repeat": repeat,
-        "stop_early": False if thorough else None,
     }
-    spec = options.experiment(name, overrides)
+    spec = options.experiment(name, overrides, stop_early=not thorough)
     cells = options.cells(spec, select, model)
     if rows is not None and model is None:
         raise BadInput("--input goes with --model", remedy="name the model file, too")

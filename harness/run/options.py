@@ -35,13 +35,16 @@ Budget = Annotated[str, typer.Option(help="Time for all of it, such as 15m or 90
 Wide = Annotated[bool, typer.Option("--wide", help="Print every column, however wide the terminal is.")]
 
 
-def experiment(name: str, overrides: dict[str, Any]) -> Experiment:
+def experiment(name: str, overrides: dict[str, Any], *, stop_early: bool = False) -> Experiment:
+    """The experiment with these settings. What compares cells needs all of them to the end; `stop_early` leaves the experiment's
+    own setting as it is, if no cell is repeated: a trial that stops when it looks slow would draw the mean down.
+    """
     backends = list(environments.descriptions())
     known = [*workloads.NAMES, bundles.USER_WORKLOAD]
     spec = experiments.read(name, backends=backends, workloads=known)
     chosen = {key: value for key, value in overrides.items() if value is not None}
     found = settings(**{**spec.settings.model_dump(), **chosen})
-    early = found.stop_early and found.repeat == 1  # a trial that stops when it looks slow is slower than its like on average
+    early = stop_early and found.stop_early and found.repeat == 1
     return spec.model_copy(update={"settings": found.model_copy(update={"stop_early": early})})
 
 
