@@ -88,6 +88,9 @@ def test_a_cell_is_measured_on_unless_it_is_asked_to_stop_early_and_decided() ->
     )
     assert told_of(plan(early=True), [ANSWER, RAISED]).why(0.04) == "after 0.0 of 3 s, since requests raise"
     assert told_of(plan(early=True, rival="as fast", rival_per_s=51.0), [ANSWER] * 100).why(2.0) == ""
+    assert told_of(plan(early=True, control=True), [ANSWER] * 100).why(2.0).endswith("known within 10% (95% confidence)")
+    assert told_of(plan(early=True, control=True), [ANSWER] * 25).why(0.5) == ""
+    assert told_of(plan(control=True), [ANSWER] * 100).why(2.0) == ""
     assert told_of(plan(**slow), [ANSWER] * 100).why(2.0) == ""
     assert told_of(plan(), [ANSWER, RAISED]).why(2.0) == ""
 

@@ -23,7 +23,8 @@ class Plan:
     are sent, all are measured, and each row as often as the others; `cold`: the first one of an executor is known to take
     longer; `at_once`: how many run beside each other; `most_s`: no request is sent that would probably be answered later than
     that, 0 for no such bound. `early`: the measured phase ends once it is decided (`client.early`), be it by the pace of
-    `rival`, a cell, in requests per second; 0: of none. `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
+    `rival`, a cell, in requests per second, 0 for none; `control`: the cell is a null control. `arrivals_seed` and `rows_seed`:
+    see `harness.experiment.seeds`.
     """
 
     url: str
@@ -49,6 +50,7 @@ class Plan:
     most_s: float = 0.0
     at_once: int = 1
     early: bool = False
+    control: bool = False
     rival: str = ""
     rival_per_s: float = 0.0
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task

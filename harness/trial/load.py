@@ -43,6 +43,7 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         cold=work.cold,
         most_s=work.most_s,
         early=settings.stop_early,
+        control=cell.backend == "null",
         rival=work.rival.cell if work.rival else "",
         rival_per_s=work.rival.least_per_s if work.rival else 0.0,
         at_once=1 if executors == "main" else cell.concurrency,
