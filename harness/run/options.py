@@ -36,8 +36,10 @@ Wide = Annotated[bool, typer.Option("--wide", help="Print every column, however 
 
 
 def experiment(name: str, overrides: dict[str, Any], *, stop_early: bool = False) -> Experiment:
-    """The experiment with these settings. What compares cells needs all of them to the end. `stop_early` leaves the experiment's
-    own setting as it is if no cell is repeated: of repeated ones, a trial that stops when it looks slow draws the mean down.
+    """The experiment with these settings.
+
+    What compares cells needs all of them to the end. With `stop_early` the experiment says whether they stop before, if none is
+    repeated: of repeated ones, a trial that stops when it looks slow draws the mean down.
     """
     backends = list(environments.descriptions())
     known = [*workloads.NAMES, bundles.USER_WORKLOAD]
