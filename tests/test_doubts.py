@@ -54,6 +54,7 @@ def test_a_clean_trial_raises_no_doubt() -> None:
         ({"starved": 0.12}, "starved"),
         ({"sending": Sending(warmup_windows=6, warmup_stable=False)}, "warm-up"),
         ({"sending": Sending(overloaded=True, backlog_after=300)}, "overload"),
+        ({"sending": Sending(stopped="after 0.5 of 3 s, since requests raise")}, "stopped early"),
         ({"sending": Sending(peak="9 keep it")}, "peak"),
         ({"sending": Sending(peak="9 keep it", peak_per_s=9.0, peak_held=False)}, "peak not held"),
         ({"outcome": Outcome.SLOW}, "not ok"),

@@ -46,9 +46,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def generated(folder: Path, wire: EchoWire, in_flight: int = 4, **more: Any) -> Generator:
-    asked = {"requests": 90, "traffic": f"closed-{in_flight}", "rows": 8, **more}
+    asked = {"requests": 90, "traffic": f"closed-{in_flight}", "rows": 8, "measure_s": 0.0, **more}
     plan = Plan(
-        url="", queue="celery", batch=1, measure_s=0.0, warmup_limit_s=1.0, stable_limit_s=0.001, search_s=1.0, executors=1,
+        url="", queue="celery", batch=1, warmup_limit_s=1.0, stable_limit_s=0.001, search_s=1.0, executors=1,
         by_thread=False, in_flight_warmup=in_flight, arrivals_seed=1, rows_seed=1, events_dir=str(folder), result="", prefix="",
         **asked,
     )  # fmt: skip

@@ -60,7 +60,7 @@ EMPTY: list[tuple[BaseModel, dict[str, Any]]] = [
         {
             "outcome": "ok", "reason": "r", "seconds": 0.0, "evidence": "", "last_progress_s": None, "verdict_after_s": None,
             "cause": "", "support": [], "executors": None, "executors_hung": None,
-            "proof": "", "withdrawn": [],
+            "proof": "", "withdrawn": [], "instead": "",
         },
     ),
     (

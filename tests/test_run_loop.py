@@ -85,6 +85,12 @@ class Given:
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
         return self.spares.get(item.cell, "")
 
+    def stand_in(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        return ""
+
+    def apart(self, item: Planned) -> str:
+        return item.cell.venv
+
     def read(self, left: Left) -> Requests | None:
         return None
 

@@ -55,8 +55,8 @@ def test_the_load_begins_once_the_worker_has_settled(name: str, tmp_path: Path) 
     assert replay.once(name).asked[:2] == ("settled", "go")
 
 
-def test_a_baseline_makes_its_own_load(tmp_path: Path) -> None:
-    assert "go" not in replay.once("ok-baseline").asked
+def test_a_baseline_that_makes_its_own_load_is_told_to_begin_too() -> None:
+    assert "go" in replay.once("ok-baseline").asked
 
 
 @pytest.mark.parametrize("name", NAMES)

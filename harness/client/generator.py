@@ -27,6 +27,7 @@ import numpy as np
 from harness.certainty import stability
 from harness.client import open_loop, peak, schedule
 from harness.client.amqp_wire import AmqpWire
+from harness.client.early import Early
 from harness.client.flow import Flow
 from harness.client.log import executor
 from harness.client.open_loop import SOON_NS, Search
@@ -86,7 +87,8 @@ class Generator:
         while not self.flow.stopped.is_set() and time.monotonic() - begun < self.plan.warmup_limit_s and not seen.all():
             self.flow.send(self.plan.in_flight_warmup)
             self.flow.settle()
-        self._until_stable()
+        if not (self.plan.early and seen.raised):  # then its figures are not what it is judged by
+            self._until_stable()
         if self.traffic.is_open or self.traffic.backlog:
             self.flow.settle()
 
@@ -151,11 +153,17 @@ class Generator:
 
     def _measure_closed(self) -> None:
         flow, begun, done = self.flow, time.monotonic(), 0
+        early = Early(self.plan, flow.log, begun)
         flow.send(self.traffic.in_flight - flow.in_flight)
         while not flow.stopped.is_set():
             ended = flow.take()
             done += sum(flow.log.phase[number] == flow.phase for number in ended)  # some are still those of warm-up
-            if done >= self.plan.requests and time.monotonic() - begun >= self.plan.measure_s:
+            early.add(ended)
+            now = time.monotonic()
+            if done >= self.plan.requests and now - begun >= self.plan.measure_s:
+                return
+            if done >= self.plan.requests and (why := early.why(now)):
+                self._said(stopped=why)
                 return
             flow.send(len(ended))
 

@@ -7,8 +7,10 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.worker import contract
+
 EXIT_BROKER_LOST = 4
-GO = "go"  # a file beside the plan: the worker is ready
+GO = contract.GO  # beside the plan
 SENDING = "sending.json"  # a file beside the plan, see `harness.client.sending`
 
 
@@ -20,7 +22,9 @@ class Plan:
     the search for a peak. `few`: requests are so slow that a warm-up would cost more than it tells: exactly `requests` of them
     are sent, all are measured, and each row as often as the others; `cold`: the first one of an executor is known to take
     longer; `at_once`: how many run beside each other; `most_s`: no request is sent that would probably be answered later than
-    that, 0 for no such bound. `arrivals_seed` and `rows_seed`: see `harness.experiment.seeds`.
+    that, 0 for no such bound. `early`: the measured phase ends once it is decided (`client.early`), be it by the pace of
+    `rival`, a cell, in requests per second, 0 for none; `control`: the cell is a null control. `arrivals_seed` and `rows_seed`:
+    see `harness.experiment.seeds`.
     """
 
     url: str
@@ -47,6 +51,10 @@ class Plan:
     at_once: int = 1
     results: str = ""  # URL of a Valkey that the answers go to, if that is not the broker
     results_prefix: str = ""  # of the keys of answers there
+    early: bool = False
+    control: bool = False
+    rival: str = ""
+    rival_per_s: float = 0.0
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
 
     def write(self, path: Path) -> None:

@@ -64,11 +64,16 @@ def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
 
 
 def _without_figures(record: TrialRecord) -> list[Doubt]:
-    """A proof of a hang that did not stand, which is a defect of ours; and why the figures cannot be used."""
+    """A proof of a hang that did not stand, which is a defect of ours; whether it was measured to the end; and why the figures
+    cannot be used.
+    """
     found = []
     if told := record.ended.withdrawn:
         what = f"{len(told)} proofs of a hang did not stand ({told[0].replace('; ', ', ').replace(': ', ' - ')})"
         found.append(Doubt(name="withdrawn", what=what, next_step="report it with the trial's record and evidence"))
+    if record.client.sending is not None and (why := record.client.sending.stopped):
+        what = f"the measured phase ended {why.replace(', since', ' since')}"
+        found.append(Doubt(name="stopped early", what=what, next_step="--thorough measures it to the end"))
     if why := record.certainty.unusable:
         found.append(Doubt(name="unusable", what=why, next_step="measure again: --retry invalid"))
     return [*found, *_backlog(record)]

@@ -220,6 +220,7 @@ class Ended(Frozen):
     executors_hung: int | None = None
     proof: Words = ""  # the kind of the hang, as judge.blocked names it; '' where none was proved
     withdrawn: list[Words] = []  # proofs of a hang that did not stand, each in words: a defect of ours to look at
+    instead: Words = ""  # of a trial that was not run: the cell whose record is read in its place
 
 
 class Backlog(Frozen):

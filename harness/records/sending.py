@@ -27,7 +27,8 @@ class Sending:
     queue, as no worker would have answered them in time; `cut_off` are those of the measured phase among them.
 
     `few`: requests are so slow that they were measured from the first one on, see `certainty.few`; `cold`: then, whether the
-    first one of each executor is known to take longer; `unsent`: those for which there was no time."""
+    first one of each executor is known to take longer; `unsent`: those for which there was no time.
+    `stopped`: when and why the measured phase ended before its time, see `harness.client.early`; '' if it did not."""
 
     seeds: dict[str, int] = field(default_factory=dict)
     warmup_windows: int = 0
@@ -51,6 +52,7 @@ class Sending:
     few: bool = False
     cold: bool = False
     unsent: int = 0
+    stopped: str = ""
 
 
 def read(path: Path) -> Sending | None:

@@ -46,6 +46,7 @@ NEWER = {
     "figures_unusable": ("certainty", "unusable"),
     "slowest_s": ("pace", "slowest_s"),
     "withdrawn": ("ended", "withdrawn"),
+    "instead": ("ended", "instead"),
     "backlog": ("answers", "backlog"),
     "proof": ("ended", "proof"),
     "died": ("answers", "died"),

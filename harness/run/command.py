@@ -52,6 +52,7 @@ def run(
     ] = None,
     stable_limit_s: StableLimit = None,
     noise_limit: NoiseLimit = None,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Measure every cell to the end, one after the other.")] = False,
     wide: Wide = False,
     shard: Annotated[
         str,
@@ -63,7 +64,7 @@ def run(
         "measure_s": measure_s, "requests": requests, "limit_s": limit_s, "stable_limit_s": stable_limit_s,
         "noise_limit": noise_limit, "repeat": repeat,
     }  # fmt: skip
-    spec = options.experiment(name, overrides, backend)
+    spec = options.experiment(name, overrides, backend, stop_early=not thorough)
     cells = options.cells(spec, select, model)
     if part := shards.read(shard):
         cells = shards.part(chosen := cells, part)

@@ -59,9 +59,10 @@ def record_of(left: Left, heading: Heading, requests: Requests | None, run_folde
     return record.changed(certainty={"doubts": [str(doubt) for doubt in doubts.of_trial(record)]})
 
 
-def skipped(cell: Cell, trial: int, heading: Heading, reason: str) -> TrialRecord:
+def skipped(cell: Cell, trial: int, heading: Heading, reason: str, instead: str = "") -> TrialRecord:
     """The record of a cell that was not run."""
-    return TrialRecord(asked=asked(cell, trial, heading), ended=Ended(outcome=Outcome.SKIPPED, reason=reason))
+    told = Ended(outcome=Outcome.SKIPPED, reason=reason, instead=instead)
+    return TrialRecord(asked=asked(cell, trial, heading), ended=told)
 
 
 def asked(cell: Cell, trial: int, heading: Heading) -> Asked:

@@ -15,7 +15,7 @@ from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.experiment.traffic import parse
 from harness.machine import cores
-from harness.records.outcomes import NOT_JUDGED
+from harness.records.outcomes import NOT_JUDGED, STUCK
 from harness.records.record import TrialRecord
 from harness.run.plan import Planned
 
@@ -54,7 +54,8 @@ class _Factor:
 
 def left_s(todo: Iterable[Planned], records: Iterable[TrialRecord], settings: Settings) -> float:
     """Seconds that these trials will take, from the records of the run so far."""
-    done = [record for record in records if record.outcome not in NOT_JUDGED]
+    beside = STUCK if settings.stop_early else frozenset()  # these are confirmed while others are measured
+    done = [record for record in records if record.outcome not in NOT_JUDGED | beside]
     paces = _paces(done)
     everything, kinds = _Factor(), dict[tuple[str, int], _Factor]()
     for record in done:

@@ -18,7 +18,7 @@ from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import bundles, conclude, estimate, plan
+from harness.run import bundles, conclude, estimate, plan, sparing
 from harness.run.bundles import USER_WORKLOAD, Bundle
 from harness.run.plan import Planned
 from harness.run.shards import Shard
@@ -95,7 +95,23 @@ class ExperimentSource:
             yield slot.assignment(environment=environment, bundle=bundle.folder, rows=bundle.rows, **given)
 
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
-        return ""  # how often fresh workers hang is what a repeated experiment asks
+        """How often fresh workers hang is what a repeated experiment asks; a control may be spared."""
+        if not self.order.experiment.settings.stop_early:
+            return ""
+        there = self.stand_in(item, records)
+        return sparing.why_twin(item.cell, there, self._built) if there else sparing.full(item.cell, records)
+
+    def stand_in(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        early = self.order.experiment.settings.stop_early and not item.skip
+        return sparing.twin(item.cell, records, self._built) if early else ""
+
+    @property
+    def _built(self) -> dict[str, Environment]:
+        return {name: one for name, one in self.ready.items() if isinstance(one, Environment)}
+
+    def apart(self, item: Planned) -> str:
+        environment = self.ready.get(item.cell.venv)
+        return str(environment.python.resolve()) if isinstance(environment, Environment) else ""
 
     def read(self, left: Left) -> Requests | None:
         return conclude.compared(left, self.bundles[left.cell.workload])

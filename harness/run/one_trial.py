@@ -10,7 +10,7 @@ from harness.observe import diagnosis
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import now
-from harness.run import conclude, plan
+from harness.run import conclude, plan, sparing
 from harness.run.conclude import Heading
 from harness.run.plan import Planned
 from harness.run.source import Desk, Slot, Source
@@ -56,16 +56,17 @@ def with_log(record: TrialRecord, work: Assignment, run_folder: Path) -> TrialRe
 def slot(desk: Desk, item: Planned, records: Sequence[TrialRecord]) -> Slot:
     baseline = item.cell.baseline().id
     return Slot(
-        item=item, desk=desk, folder=supervisor.fresh_folder((desk.scratch / "trial").resolve()),
+        item=item, desk=desk, folder=supervisor.fresh_folder((desk.scratch / f"trial-{desk.turn.number}").resolve()),
         evidence=desk.folder.path / "evidence" / f"{item.cell.id}.{item.trial}",
         loss_shown=plan.loss_shown(item.cell, records),
+        rival=sparing.rival(item.cell, records) if desk.settings.stop_early else None,
         **plan.pace([record for record in records if record.cell_id == baseline]),
     )  # fmt: skip
 
 
-def skipped(source: Source, item: Planned, reason: str) -> TrialRecord:
-    """The record of a trial that is not run."""
-    return conclude.skipped(item.cell, item.trial, heading_of(source, item), reason)
+def skipped(source: Source, item: Planned, reason: str, instead: str = "") -> TrialRecord:
+    """The record of a trial that is not run. `instead`: the cell whose record is read in its place."""
+    return conclude.skipped(item.cell, item.trial, heading_of(source, item), reason, instead)
 
 
 def heading_of(source: Source, item: Planned) -> Heading:

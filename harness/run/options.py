@@ -39,14 +39,20 @@ Budget = Annotated[str, typer.Option(help="Time for all of it, such as 15m or 90
 Wide = Annotated[bool, typer.Option("--wide", help="Print every column, however wide the terminal is.")]
 
 
-def experiment(name: str, overrides: dict[str, Any], own: list[str] | None = None) -> Experiment:
-    """`own`: backends that are no part of this package. Raises BadInput."""
+def experiment(name: str, overrides: dict[str, Any], own: list[str] | None = None, *, stop_early: bool = False) -> Experiment:
+    """The experiment with these settings. `own`: backends that are no part of this package. Raises BadInput.
+
+    What compares cells needs all of them to the end. With `stop_early` the experiment says whether they stop before, if none is
+    repeated: of repeated ones, a trial that stops when it looks slow draws the mean down.
+    """
     outside.use(own or [])
     backends = list(environments.descriptions())
     known = [*workloads.NAMES, bundles.USER_WORKLOAD]
     spec = experiments.read(name, backends=backends, workloads=known)
     chosen = {key: value for key, value in overrides.items() if value is not None}
-    return spec.model_copy(update={"settings": settings(**{**spec.settings.model_dump(), **chosen})})
+    found = settings(**{**spec.settings.model_dump(), **chosen})
+    early = stop_early and found.stop_early and found.repeat == 1
+    return spec.model_copy(update={"settings": found.model_copy(update={"stop_early": early})})
 
 
 def seconds(option: str, text: str) -> float | None:

@@ -91,7 +91,9 @@ def key(cell: Cell, settings: Settings, **own: object) -> str:
 
     `own`: what the trial's source adds, as values that JSON has.
     """
-    asked = {"schema": MEASURED_AS, "cell": cell.as_dict(), "settings": settings.model_dump(exclude=set(REPEATS)), **own}
+    silent = set() if settings.stop_early else {"stop_early"}  # it came later, and says something if it is on
+    given = settings.model_dump(exclude={*REPEATS, *silent})
+    asked = {"schema": MEASURED_AS, "cell": cell.as_dict(), "settings": given, **own}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,8 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run.plan import Planned
-from harness.trial.assignment import Assignment
+from harness.trial.assignment import Assignment, Rival
+from harness.trial.floor import Turn
 from harness.trial.left import Left
 
 
@@ -41,7 +42,8 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Where a run works: its folder, held; a scratch folder; its broker; and whether the user has asked to stop."""
+    """Where a run works: its folder, held; a scratch folder; its broker; and whether the user has asked to stop. `turn`: of the
+    trial that is given this desk."""
 
     folder: RunFolder
     scratch: Path
@@ -50,6 +52,7 @@ class Desk:
     say: Callable[[str], None]
     interrupted: Callable[[], bool]
     held: ExitStack | None = None  # takes what a source starts, which ends with the run; None: it is to start nothing
+    turn: Turn = field(default_factory=Turn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,7 @@ class Slot:
     baseline_slowest_s: float | None
     baseline_waits: bool = False
     loss_shown: bool = False
+    rival: Rival | None = None
 
     def assignment(self, **own: Any) -> Assignment:
         """The trial's assignment: what stands here, and what is the source's `own`."""
@@ -74,7 +78,7 @@ class Slot:
             "say": lambda text: self.desk.say(f"{self.item.cell.id}: {text}"),
             "baseline_s": self.baseline_s, "baseline_first_s": self.baseline_first_s,
             "baseline_slowest_s": self.baseline_slowest_s, "baseline_waits": self.baseline_waits,
-            "loss_shown": self.loss_shown,
+            "loss_shown": self.loss_shown, "rival": self.rival, "turn": self.desk.turn,
         }  # fmt: skip
         return Assignment(**{**common, **own})
 
@@ -99,6 +103,13 @@ class Source(Protocol):
 
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
         """Why this trial need not be run, for what others on record have shown; '' to run it."""
+
+    def stand_in(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        """The cell whose record is read in place of this spared trial's; '' if there is none."""
+
+    def apart(self, item: Planned) -> str:
+        """The interpreter that runs the trial: no two of the same have their processes beside each other; '' if no other trial
+        at all may run beside this one."""
 
     def read(self, left: Left) -> Requests | None:
         """The requests of a trial that has ended, checked; None if there are none."""

@@ -6,8 +6,9 @@ How a run begins and ends is in `opening`, what becomes of one trial in `one_tri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,12 +21,12 @@ from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.records.store import now
 from harness.run import one_trial, opening, plan, preflight, written
+from harness.run.lanes import CarryOut, Lanes
 from harness.run.plan import Planned
 from harness.run.source import Desk, Ordered, Source, Terms
 from harness.summary import summary
 
 Known = dict[tuple[str, int], TrialRecord]  # by cell id and trial
-CarryOut = Callable[[Source, Desk, Planned, Sequence[TrialRecord]], TrialRecord | None]
 
 
 class Screen(Protocol):
@@ -101,26 +102,61 @@ def to_run(source: Source, items: Sequence[Planned], known: Known, desk: Desk, r
 
 
 def run_trials(source: Source, desk: Desk, todo: Sequence[Planned], known: Known, screen: Screen, carry_out: CarryOut) -> None:
-    """One after the other, each recorded as it ends, in `known`, too; what follows from its record comes next."""
-    unsupported: dict[tuple[str, str], str] = {}
+    """One measured after the other, each recorded as it ends, in `known`, too; what follows from its record comes next."""
+    book, queue, begun = _Book(source, desk, known, screen), list(todo), 0
     screen.heads(todo)
-    queue = list(todo)
-    for index, item in enumerate(queue):  # which grows
-        if desk.interrupted():
-            return
-        screen.begins(item, index, len(queue), source.left_s(queue[index:], list(known.values())))
-        lacking = unsupported.get(_model(item.cell), "")
-        reason = item.skip or lacking or source.spared(item, list(known.values()))
-        record = one_trial.skipped(source, item, reason) if reason else carry_out(source, desk, item, list(known.values()))
-        if record is None:
-            return
-        if record.outcome is Outcome.SKIPPED and not reason:
-            unsupported[_model(item.cell)] = record.reason
-        desk.folder.append(record)
-        known[record.cell_id, record.trial] = record
-        screen.ended(record, summary.row([record], by_cell(known.values()), desk.folder.path))
-        following = plan.missing(source.follows(item, list(known.values())), known, frozenset())
-        queue[index + 1 : index + 1] = [each for each in following if each not in queue]
+    with Lanes(source, desk, carry_out) as lanes:
+        while queue or lanes.busy:
+            item = None if desk.interrupted() else lanes.next_of(queue)
+            if item is None and not lanes.busy:
+                return
+            if item is not None:
+                queue.remove(item)
+                records = list(known.values())
+                screen.begins(item, begun, begun + 1 + len(queue), source.left_s([item, *queue], records))
+                begun += 1
+                if record := book.left_out(item, records):
+                    queue[:0] = book.recorded(item, record, queue)
+                else:
+                    lanes.begin(item, records)
+            for one in lanes.over(wait=item is None):
+                if one.again:
+                    desk.say(f"{one.item.cell.id} is run again: {one.again}")
+                    queue.insert(0, one.item)
+                elif one.record is None:
+                    queue.clear()  # interrupted; what is under way ends, too
+                else:
+                    book.lacks(one.item, one.record)
+                    queue[:0] = book.recorded(one.item, one.record, queue)
+
+
+@dataclass
+class _Book:
+    """What a run notes as its trials end."""
+
+    source: Source
+    desk: Desk
+    known: Known
+    screen: Screen
+    unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def left_out(self, item: Planned, records: Sequence[TrialRecord]) -> TrialRecord | None:
+        """The record of a trial that is not run; None to run it."""
+        reason = item.skip or self.unsupported.get(_model(item.cell), "") or self.source.spared(item, records)
+        return one_trial.skipped(self.source, item, reason, self.source.stand_in(item, records)) if reason else None
+
+    def lacks(self, item: Planned, record: TrialRecord) -> None:
+        """Note of a trial that ran whether it showed that the backend has no such layer."""
+        if record.outcome is Outcome.SKIPPED:
+            self.unsupported[_model(item.cell)] = record.reason
+
+    def recorded(self, item: Planned, record: TrialRecord, queue: Sequence[Planned]) -> list[Planned]:
+        """Keep the record; the trials that follow from it."""
+        self.desk.folder.append(record)
+        self.known[record.cell_id, record.trial] = record
+        self.screen.ended(record, summary.row([record], by_cell(self.known.values()), self.desk.folder.path))
+        following = self.source.follows(item, list(self.known.values()))
+        return [each for each in plan.missing(following, self.known, frozenset()) if each not in queue]
 
 
 def _model(cell: Cell) -> tuple[str, str]:

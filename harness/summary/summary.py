@@ -221,7 +221,7 @@ def _beside(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], f
     if cell.is_control or cell.is_baseline:
         return {}
     null, baseline = (
-        _figures((record for record in others.get(beside.id, []) if record.outcome in ANSWERED), folder)
+        _figures((record for record in _standing_for(beside, others) if record.outcome in ANSWERED), folder)
         for beside in (cell.null_control(), cell.baseline())
     )
     own, null_pace = _throughput(known), _throughput(null)
@@ -230,6 +230,13 @@ def _beside(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], f
         "baseline_predict_s": _predict_s(baseline),
         "overhead_fraction": own / null_pace if own and null_pace else None,
     }
+
+
+def _standing_for(cell: Cell, others: Mapping[str, list[TrialRecord]]) -> list[TrialRecord]:
+    """The records of a control, or of the one that was run in its place, see `run.sparing`."""
+    own = others.get(cell.id, [])
+    instead = next((record.ended.instead for record in own if record.ended.instead), "")
+    return others.get(instead, []) if instead else own
 
 
 def _efficiency(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], folder: Path) -> Efficiency | None:
@@ -241,8 +248,12 @@ def _efficiency(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]
     if not own or not usable or not efficiency.can_tell(cell):
         return None
     count = cores.fill(usable)
-    beside = [one for one in cell.ceilings(count) if one.concurrency <= count or one.id in others]
+    beside = [one for one in cell.ceilings(count) if one.concurrency <= count or _was_run(one, others)]
     return efficiency.of(own, [_candidate(one, others, folder) for one in beside])
+
+
+def _was_run(cell: Cell, others: Mapping[str, list[TrialRecord]]) -> bool:
+    return any(record.outcome is not Outcome.SKIPPED for record in others.get(cell.id, []))
 
 
 def _candidate(cell: Cell, others: Mapping[str, list[TrialRecord]], folder: Path) -> Ceiling | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.observe.progress import Progress
 from harness.trial.application import Application
+from harness.trial.floor import Turn
 
 
 class Outside(Protocol):
@@ -22,6 +23,14 @@ class Outside(Protocol):
 
     def __call__(self, progress: Progress, main: int) -> None:
         """Called at each look of the measured phase. `main`: the worker's own process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """The best cell of the same work so far, and the lower end of its throughput's interval, requests per second."""
+
+    cell: str
+    least_per_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +62,8 @@ class Assignment:
     outside: Outside | None = None
     interrupted: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda text: None
+    rival: Rival | None = None
+    turn: Turn = field(default_factory=Turn)  # beside the other trials of the run
 
     @property
     def limit_s(self) -> float:

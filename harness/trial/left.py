@@ -18,10 +18,13 @@ from harness.measure import noise
 from harness.measure.monitor import Sample, Watched
 from harness.observe.diagnosis import Evidence
 
+#: by the user, or since a proof did not stand beside another trial (`standing`): no record is made of it
+INTERRUPTED = ("interrupted", "withdrawn")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How the trial ended. `by`: see `judge.outcome.Observations`; 'interrupted' besides."""
+    """How the trial ended. `by`: see `judge.outcome.Observations`; those of INTERRUPTED besides."""
 
     by: str
     verdict: Verdict | None = None
@@ -96,7 +99,7 @@ class Left:
 
     @property
     def interrupted(self) -> bool:
-        return self.ended.by == "interrupted"
+        return self.ended.by in INTERRUPTED
 
     @property
     def measured_from_s(self) -> float | None:

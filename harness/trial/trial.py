@@ -18,10 +18,11 @@ from harness.observe.diagnosis import Evidence
 from harness.observe.progress import Progress
 from harness.trial import worker_log
 from harness.trial.assignment import Assignment
-from harness.trial.left import Ending, Left, Machine, Signs
+from harness.trial.left import INTERRUPTED, Ending, Left, Machine, Signs
 from harness.trial.live_site import LiveSite
+from harness.trial.seen import Seen
 from harness.trial.site import Site
-from harness.trial.watcher import Seen, Watcher
+from harness.trial.watcher import Watcher
 
 STANDING = ("verdict", "limit", "ready-limit", "broker-silent", "client-stopped")  # ends in which processes still stand
 
@@ -65,6 +66,7 @@ class Trial:
         watcher, evidence = Watcher(self.work, site), None
         try:
             seen = watcher.watch()
+            self.work.turn.stir()
             around = Around(
                 shared=site.shared(),
                 oom_kills=site.oom_kills(),
@@ -73,7 +75,7 @@ class Trial:
                 consumed=site.consumed(),
                 census=site.census() if seen.ended_by == "limit" else seen.census,
             )
-            if seen.ended_by != "interrupted":  # then an earlier try at the same trial stays on record, with its evidence
+            if seen.ended_by not in INTERRUPTED:  # then an earlier try at the same trial stays on record, with its evidence
                 evidence = keep_evidence(self.work, site, seen)
         finally:
             watcher.seen.last = site.close(watcher.seen.ended_by) or watcher.seen.last

@@ -5,17 +5,15 @@ What is looked at, the clock and the sleep among it, is a `Site`: a real one (`t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from harness.broker import Census
 from harness.client.plan import EXIT_BROKER_LOST
 from harness.judge.blocked import How
 from harness.judge.watchdog import STALL_S, State, Verdict, judge
 from harness.machine.processes import signal_name
-from harness.measure import noise
 from harness.measure.monitor import Sample
 from harness.observe.looks import Look, any_runs, patience_s
+from harness.trial import standing
 from harness.trial.assignment import Assignment
+from harness.trial.seen import Seen
 from harness.trial.site import Site
 
 LOOK_EVERY_S = 0.1
@@ -32,41 +30,17 @@ UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (ce
 STOPPING_S = 40.0  # billiard's children wait 30 s for their last answer to be taken (GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT)
 
 
-@dataclass
-class Seen:
-    """What the watcher has noted so far; the requests are in the load generator's file."""
-
-    ended_by: str = ""
-    verdict: Verdict | None = None
-    partial: Verdict | None = None  # some executors hang while others go on
-    judged_s: float | None = None  # when the verdict, or the partial one, was first reached
-    shown_s: float | None = None  # since when a proof stands that is being confirmed
-    withdrawn: list[str] = field(default_factory=list)  # proofs that did not stand, each in words: a defect of ours
-    depths: list[tuple[int, int]] = field(default_factory=list)
-    noise: list[noise.Reading] = field(default_factory=list)  # with the samples of the measured phase
-    census: Census | None = None
-    worker_exit: str = ""
-    no_consumer: str = ""
-    client_exit: str = ""
-    before: Sample | None = None
-    after: Sample | None = None
-    last: Sample | None = None
-    quiet_s: float = 0.0
-    longest_silence_s: float = 0.0
-    dead: set[int] = field(default_factory=set)
-    lost: set[int] = field(default_factory=set)  # requests that dead processes held
-
-
 class Watcher:
     """`watch` does it all; the rest are its steps."""
 
     def __init__(self, work: Assignment, site: Site) -> None:
-        self.work, self.site, self.seen = work, site, Seen()
+        self.work, self.site, self.seen = work, site, Seen(withdrawn=[*work.turn.withdrawn])
         self.looks: list[Look] = []
         self.furniture: dict[int, str] = {}
         self._has_children = not work.cell.is_baseline and work.cell.executors == "processes"
         self._shown: Verdict | None = None  # the proof that stands, or has lapsed
         self._lapse = ""  # why it is not seen any more
+        self._stood_s: float | None = None  # the `shown_s` of the proof that was confirmed beside another trial
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
         self._sampled_s = self._judged_s = self._first_s = self._proved_s = 0.0
 
@@ -74,6 +48,9 @@ class Watcher:
         """Look again and again; what was seen, once something has ended the trial."""
         while not self.seen.ended_by:
             self._step()
+            shown_s = self.seen.shown_s
+            if not self.seen.ended_by and shown_s not in (None, self._stood_s) and standing.may_stand(self):
+                self._stand(shown_s)
             self.site.sleep(LOOK_EVERY_S)
         if self._lapse:
             self._withdraw(f"then it was not seen any more: {self._lapse}")
@@ -95,6 +72,16 @@ class Watcher:
         if self.work.outside is not None and progress.phase == "measure":
             self.work.outside(progress, self.site.main)
         seen.ended_by = self._ended(now)
+
+    def _stand(self, shown_s: float) -> None:
+        """Leave the machine to the next trial for most of the time for which the proof has to stand."""
+        self._stood_s = shown_s
+        if went_on := standing.stand(self, shown_s + self._watched_s(self._shown)):
+            self._withdraw(went_on)
+            self.work.turn.disturbed, self.work.turn.withdrawn = went_on, tuple(self.seen.withdrawn)
+            self.seen.ended_by = "withdrawn"
+        self.looks.clear()
+        self._proved_s = self.site.now() + UNSEEN_S
 
     def _sample(self, phase_before: str) -> None:
         """Read CPU times; the measured window is from the first sample in its phase to the first one after it."""
@@ -127,10 +114,10 @@ class Watcher:
             processes = self.site.look(closely=frozenset())
         self.site.settled(processes)
         self.furniture = {thread.tid: thread.waits_in for process in processes for thread in process.threads}
-        if self.site.has_client():
-            self.seen.no_consumer = self.site.no_consumer()
-            if not self.seen.no_consumer:
-                self.site.go()
+        self.seen.no_consumer = self.site.no_consumer() if self.site.has_client() else ""
+        if not self.seen.no_consumer:
+            self.work.turn.measure()
+            self.site.go()
 
     def _ended(self, now: float) -> str:
         """What ends the trial now; '' to go on."""
@@ -233,8 +220,7 @@ class Watcher:
     def _confirmed(self, verdict: Verdict, now: float) -> str:
         """A proof is shown at once, and goes on record once it has stood; any progress withdraws it."""
         self._proved_s, self._lapse = now, ""
-        shown = verdict.how is How.BEREFT and self.work.loss_shown
-        watched_s = (BEREFT_TIMES if verdict.how in LONGER and not shown else 1) * self.work.settings.confirm_s
+        watched_s = self._watched_s(verdict)
         if self._shown is None:
             self._first_s = now
             if watched_s:
@@ -243,6 +229,11 @@ class Watcher:
         if self.seen.shown_s is None:
             self.seen.shown_s = now
         return "verdict" if now - self.seen.shown_s >= watched_s else ""
+
+    def _watched_s(self, verdict: Verdict | None) -> float:
+        how = verdict.how if verdict is not None else None
+        shown = how is How.BEREFT and self.work.loss_shown
+        return (BEREFT_TIMES if how in LONGER and not shown else 1) * self.work.settings.confirm_s
 
     def _withdraw(self, why: str) -> None:
         """The proof, if there was one, is none; it is kept as what we were wrong about."""

@@ -60,6 +60,7 @@ def main(seconds, minimum, result_path):
     heartbeat.emit(contract.IMPORT_BEGIN)
     runner.load()
     heartbeat.emit(contract.READY)
+    in_process.wait_until_told(result_path)
     save(measure(runner, seconds, minimum), result_path)
     in_process.phase("done")
 

@@ -14,7 +14,7 @@ import time
 
 from harness.worker import contract, heartbeat
 from harness.worker.baseline import WARMUP_LIMIT_S, WARMUP_REQUESTS, one, save
-from harness.worker.in_process import phase, read_spec
+from harness.worker.in_process import phase, read_spec, wait_until_told
 from harness.worker.runner import Runner
 
 POLL_S = 0.02
@@ -110,6 +110,7 @@ def main(seconds, minimum, result_path, count):
     try:
         wait_until(lambda: all_have("loaded"), members)
         heartbeat.emit(contract.READY)
+        wait_until_told(result_path)
         phase("first")
         touch(file_of(result_path, "go"))
         phase("warmup")

@@ -129,6 +129,7 @@ Event = namedtuple("Event", "kind tid number at_ns pid")
 _EVENT = struct.Struct("<Biqq")
 EVENT_SIZE = _EVENT.size
 FILE_NAME = "{pid}.events"
+GO = "go"  # a file in the trial's folder: the load may begin
 STAMPS_FILE_NAME = "{pid}.stamps"
 OTHERS_FILE_NAME = "{pid}.others"  # a line for each task that is none of our requests: its number and its name
 

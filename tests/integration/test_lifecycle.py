@@ -78,7 +78,7 @@ def has(process: subprocess.Popen[bytes], word: str) -> Callable[[], bool]:
 def test_a_killed_driver_leaves_no_process_and_the_next_run_completes_the_table(
     tmp_path: Path, harness: Harness, celery_environment: object
 ) -> None:
-    path = experiment(tmp_path, MANY, measure_s=0.5)
+    path = experiment(tmp_path, MANY, measure_s=0.5, stop_early=True)
     dice = random.Random(7)
     for _ in range(KILLS):
         driver = start(tmp_path, path)
@@ -116,6 +116,19 @@ def test_ctrl_c_keeps_what_was_measured_and_exits_with_130(tmp_path: Path, celer
     assert "what was measured is kept" in text
     assert all(from_line(line) for line in trials.read_text().splitlines())
     assert len(cells(tmp_path / "run")) == trials.read_text().count("\n")
+
+
+def test_what_is_decided_is_measured_no_further_unless_it_is_asked_for(harness: Harness, tmp_path: Path) -> None:
+    blocks = block("faulty", ["threads", "solo"], fault="error") + block("null", "solo")
+    path = experiment(tmp_path, blocks, measure_s=3.0, stop_early=True)
+    assert harness("run", path, "--out", tmp_path / "run").returncode == 0
+    found = cells(tmp_path / "run").set_index("cell")["doubts"].str.contains("stopped early")
+    assert list(cells(tmp_path / "run")["outcome"])[:2] == ["errors", "errors"]
+    assert found[:2].all()
+    again = harness("run", path, "--select", "faulty@celery-solo-*", "--thorough", "--out", tmp_path / "thorough")
+    assert again.returncode == 0, again.stderr
+    row = cells(tmp_path / "thorough").iloc[0]
+    assert (row["outcome"], "stopped early" in str(row["doubts"])) == ("errors", False)
 
 
 def test_a_broker_that_dies_makes_the_trial_invalid(tmp_path: Path, celery_environment: object) -> None:

@@ -152,6 +152,12 @@ class ApplicationSource:
             self.sizing.look(item.cell)
         return f"{NOT_BOUGHT} {lacking}" if lacking else ""
 
+    def stand_in(self, item: Planned, records: Sequence[TrialRecord]) -> str:
+        return ""
+
+    def apart(self, item: Planned) -> str:
+        return ""  # its broker is emptied for each trial, and all trials are of one interpreter
+
     def _tried(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
         """The pools' trials of this plan that were judged."""
         known = {(item.cell.id, item.key) for item in self._real()}
