@@ -8,7 +8,7 @@ records are summarised; summaries decide.* The rooms, in the order in which a ru
     run             a whole run: planned, prepared, carried out, on record
     environments    a venv per backend, built from pinned locks
     workloads       the models and their inputs
-    backends        an engine with its Keras: served, and to paste         (read by Python 3.7, too)
+    backends        an engine, with its Keras or without: served, and to paste   (read by Python 3.7, too)
     worker          the Celery application under test, and what listens    (read by Python 3.7, too)
     client          the load generator, a process of its own
     broker          the embedded Valkey, or the user's own

@@ -60,7 +60,7 @@ def refuse(layers, engine, names):
 
 def _check(name, config):
     if name not in KNOWN:
-        raise UnsupportedLayer(name, "only Keras and ONNX Runtime are given this layer")
+        raise UnsupportedLayer(name, "it is not read for engines that build plain layers")
     options = KNOWN[name][1]
     for option, value in config.items():
         allowed = options.get(option, ())
