@@ -4,8 +4,9 @@ What differs from Keras: images are (channels, height, width), and a Linear hold
 brought into that form by a reshape, which is right for one channel, and the kernel behind a Flatten has its inputs in the other
 order. Its intra-op threads are OpenMP's (libgomp), started when something is large enough to be shared out.
 
-Weights are put in place without a copy, as `torch.load` of a whole model does. `load_state_dict` copies, which threads do for
-large tensors: digits-mlp loaded so at import hung in a forked child (2.13), and did not when its weights were put in place.
+Weights are put in place without a copy, as `torch.load` of a whole model does. Copying a large one starts OpenMP's threads:
+digits-mlp loaded so at import hung in a forked child (2.13), and did not when its weights were put in place. `load_state_dict`
+copies: two layers of 784 and 512 inputs hung so after it, and ended without it.
 """
 
 from harness.backends import UnsupportedLayer, bundle, plain_layers
