@@ -56,7 +56,7 @@ def test_a_real_cell_ends_as_it_truly_does(
     )  # a cold cache is filled in the first request
     experiment.write_text(
         patient.replace(
-            "measure_s = 3.0", "measure_s = 1.0\nstable_limit_s = 0.5\nconfirm_s = 2.0\nnoise_limit = 100.0\ncontrols = false"
+            "measure_s = 3.0", "measure_s = 0.5\nstable_limit_s = 0.2\nconfirm_s = 2.0\nnoise_limit = 100.0\ncontrols = false"
         )
     )
     done: subprocess.CompletedProcess[str] = harness("run", experiment, "--select", cell, "--out", tmp_path / "run")

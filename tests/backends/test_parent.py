@@ -14,9 +14,10 @@ EXPERIMENT = """
 name = "parent"
 summary = "what the parent did"
 [settings]
-measure_s = 1.0
-limit_s = 60.0
-stable_limit_s = 0.5
+measure_s = 0.5
+limit_s = 200.0
+warmup_limit_s = 200.0
+stable_limit_s = 0.2
 confirm_s = 2.0
 noise_limit = 100.0
 controls = false

@@ -50,9 +50,8 @@ def site(keras: Environment, tmp_path: Path) -> Path:
 def probed(keras: Environment, site: Path, *options: object) -> tuple[str, dict[str, TrialRecord]]:
     ran = run_harness(
         site.parent, "probe", "--app", "site_project", "--task", "digits.tasks.classify", "--args", "rows.json",
-        "--env-file", "site.env", "--python", keras.python, "--cwd", site, "--out", "probe", "--measure-s", 1, "--requests", 20,
-        "--noise-limit", 100, "--confirm-s", 2,
-        *options,
+        "--env-file", "site.env", "--python", keras.python, "--cwd", site, "--out", "probe",
+        "--measure-s", 0.5, "--requests", 10, "--stable-limit-s", 0.2, "--noise-limit", 100, "--confirm-s", 2, *options,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     records = RunFolder(site.parent / "probe").latest().values()

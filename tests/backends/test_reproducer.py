@@ -15,7 +15,7 @@ from harness import environments
 from tests.integration.conftest import ROOT, block, experiment, run_harness
 
 # how others use the cores is not what is tested
-QUIET = "measure_s = 0.5\nrequests = 10\nconfirm_s = 2.0\nnoise_limit = 100.0\ncontrols = false"
+QUIET = "measure_s = 0.5\nstable_limit_s = 0.2\nrequests = 10\nconfirm_s = 2.0\nnoise_limit = 100.0\ncontrols = false"
 
 
 def run_quick(folder: Path, cell: str) -> None:

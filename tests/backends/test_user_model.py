@@ -13,21 +13,21 @@ from tests.backends.test_contract import environment
 from tests.integration.conftest import Harness, cells
 
 SAVE = """
-import sys, keras
-layers = [keras.Input((12, 12, 1)), keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten()]
-if sys.argv[2] == "old":
-    layers += [keras.layers.Dense(5, activation="softmax")]
-else:
-    layers += [keras.layers.Dense(5), keras.layers.UnitNormalization()]
-keras.Sequential(layers).save(sys.argv[1])
+import keras
+L = keras.layers
+ends = {"old.keras": [L.Dense(5, activation="softmax")], "new.keras": [L.Dense(5), L.UnitNormalization()]}
+ends["old.h5"] = ends["old.keras"]
+for name, last in ends.items():
+    keras.Sequential([keras.Input((12, 12, 1)), L.Conv2D(4, 3, activation="relu"), L.Flatten(), *last]).save(name)
 """
 EXPERIMENT = """
 name = "own"
 summary = "the user's own model"
 [settings]
-measure_s = 1.0
-limit_s = 60.0
-stable_limit_s = 0.5
+measure_s = 0.5
+limit_s = 200.0
+warmup_limit_s = 200.0
+stable_limit_s = 0.2
 confirm_s = 2.0
 noise_limit = 100.0
 controls = false
@@ -37,23 +37,25 @@ pool = ["solo"]
 """
 
 
-def save_model(path: Path, kind: str) -> None:
-    keras = environment("tensorflow2")
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `old.keras`, `old.h5` and, with a layer that is not in old Keras, `new.keras`."""
+    keras, folder = environment("tensorflow2"), tmp_path_factory.mktemp("saved")
     variables = environments.worker_variables(keras)
-    command = [str(keras.python), "-c", SAVE, str(path), kind]
-    subprocess.run(command, env=variables, check=True, capture_output=True, timeout=300)
+    subprocess.run([str(keras.python), "-c", SAVE], cwd=folder, env=variables, check=True, capture_output=True, timeout=300)
+    return folder
 
 
 @pytest.mark.parametrize("ending", ["keras", "h5"])
 def test_a_model_saved_by_stock_keras_is_served_where_its_layers_exist(
     ending: str,
+    saved: Path,
     harness: Harness,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     environment("theano")
     (tmp_path / "own.toml").write_text(EXPERIMENT)
-    save_model(tmp_path / f"user.{ending}", "old")
-    done = harness("run", tmp_path / "own.toml", "--model", tmp_path / f"user.{ending}", "--out", tmp_path / "run")
+    done = harness("run", tmp_path / "own.toml", "--model", saved / f"old.{ending}", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     rows = cells(tmp_path / "run").set_index("cell")
     for backend in ("tensorflow2", "theano"):
@@ -63,13 +65,13 @@ def test_a_model_saved_by_stock_keras_is_served_where_its_layers_exist(
 
 
 def test_a_layer_that_a_backend_cannot_build_makes_its_cells_skipped_with_the_layers_name(
+    saved: Path,
     harness: Harness,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     environment("theano")
     (tmp_path / "own.toml").write_text(EXPERIMENT)
-    save_model(tmp_path / "user.keras", "new")
-    done = harness("run", tmp_path / "own.toml", "--model", tmp_path / "user.keras", "--out", tmp_path / "run")
+    done = harness("run", tmp_path / "own.toml", "--model", saved / "new.keras", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     rows = cells(tmp_path / "run").set_index("cell")
     new, old = (rows.loc[f"{name}-solo-c1-first-task-predict-user-model"] for name in ("tensorflow2", "theano"))

@@ -208,13 +208,13 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path, harness: H
 
 def test_repeats_run_in_another_order_and_are_all_kept(tmp_path: Path, harness: Harness) -> None:
     path = experiment(tmp_path, block("faulty", ["threads", "solo"], fault=["sleep:0", "sleep:0.001"]), measure_s=0.2)
-    done = harness("run", path, "--out", tmp_path / "run", "--repeat", 3)
+    done = harness("run", path, "--out", tmp_path / "run", "--repeat", 2)
     assert done.returncode == 0, done.stderr
-    assert cells(tmp_path / "run")["trials"].tolist() == [3, 3, 3, 3]
+    assert cells(tmp_path / "run")["trials"].tolist() == [2, 2, 2, 2]
     lines = (tmp_path / "run" / "trials.jsonl").read_text().splitlines()
     order = [record.cell_id for line in lines if (record := from_line(line))]
-    assert order[:4] != order[4:8] or order[4:8] != order[8:], "rounds are shuffled"
-    assert sorted(order[:4]) == sorted(order[4:8]) == sorted(order[8:])
+    assert order[:4] != order[4:], "rounds are shuffled, by dice that fall alike in each run"
+    assert sorted(order[:4]) == sorted(order[4:])
 
 
 def stopped(process: psutil.Process) -> bool:

@@ -60,7 +60,7 @@ def test_a_cells_cpu_time_agrees_with_the_kernels_own_accounting_within_2_percen
     pool: str, tmp_path: Path, harness: Harness
 ) -> None:
     """A hung cell is killed at once after the last sample, so both figures end at the same moment."""
-    path = experiment(tmp_path, block("faulty", pool, fault="deadlock@3000"), measure_s=60.0)
+    path = experiment(tmp_path, block("faulty", pool, fault="deadlock@1000"), measure_s=60.0)
     done = harness("run", path, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     record = from_line((tmp_path / "run" / "trials.jsonl").read_text())

@@ -14,7 +14,7 @@ from tests.integration.test_probe import PROJECTS
 TESTS = """
 import pytest
 
-SHORT = {"measure_s": 0.5, "requests": 10, "noise_limit": 100.0, "stable_limit_s": 0.5}
+SHORT = {"measure_s": 0.5, "requests": 10, "noise_limit": 100.0, "stable_limit_s": 0.2}
 SHOP = {"app": "shop:app", "task": "shop.price", "args": [[3], [5]], "python": "%(python)s", "env_file": "shop.env",
         "pool": "solo", "concurrency": 1, **SHORT}
 

@@ -19,7 +19,7 @@ from harness.worker import contract
 from tests.integration.conftest import Harness
 
 PROJECTS = Path(__file__).resolve().parent.parent / "probe_projects"
-SHORT = ("--measure-s", 0.5, "--requests", 10, "--noise-limit", 100, "--confirm-s", 1, "--stable-limit-s", 0.5)
+SHORT = ("--measure-s", 0.5, "--requests", 10, "--noise-limit", 100, "--confirm-s", 1, "--stable-limit-s", 0.2)
 
 
 class Prober:

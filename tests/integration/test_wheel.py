@@ -16,7 +16,8 @@ from tests.integration.conftest import ROOT, environment_variables
 PROJECT = """
 import pytest
 
-CELL = dict(backend="null", environment="celery", pool="solo", measure_s=0.5, requests=10, noise_limit=100.0)
+SHORT = dict(measure_s=0.5, requests=10, stable_limit_s=0.2, noise_limit=100.0)
+CELL = dict(backend="null", environment="celery", pool="solo", **SHORT)
 
 
 @pytest.mark.harness_cell(**CELL, repeat=3)
@@ -115,7 +116,7 @@ def test_the_base_looks_at_workers_and_says_what_measuring_needs(slim: Path, tmp
 def test_the_wheel_runs_a_shipped_experiment(clean: Path, celery_environment: Environment, tmp_path: Path) -> None:
     assert "quick" in run(clean / "harness", "list", cwd=tmp_path)
     assert "threads-c2+" in run(clean / "harness", "atlas", cwd=tmp_path)
-    chosen = ("--select", "null@celery-solo-*", "--measure-s", "0.5", "--repeat", "1")
+    chosen = ("--select", "null@celery-solo-*", "--measure-s", "0.5", "--stable-limit-s", "0.2", "--repeat", "1")
     run(clean / "harness", "run", "same-cell", *chosen, cwd=tmp_path)
     table = pd.read_csv(tmp_path / "results" / "same-cell" / "cells.csv")
     assert table["cell"].tolist() == ["null@celery-solo-c1-first-task-predict"]
@@ -144,6 +145,7 @@ name = "serving"
 summary = "what we serve"
 [settings]
 measure_s = 0.5
+stable_limit_s = 0.2
 requests = 10
 noise_limit = 100.0
 controls = false
