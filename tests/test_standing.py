@@ -14,7 +14,7 @@ from harness.trial import watcher
 from harness.trial.floor import Floor, State, Turn
 from harness.trial.watcher import Watcher
 from tests import plain_trial, replay
-from tests.plain_trial import IDLE, NEVER_ENDS, START_S, cut, ended
+from tests.plain_trial import IDLE, NEVER_ENDS, START_S, cut, ended, phase
 from tests.replay import StoredSite
 from tests.test_watcher_proofs import HANGS, WORKS
 
@@ -64,6 +64,11 @@ def test_nobody_looks_while_it_stands_and_it_goes_on_record_once_it_is_seen_agai
     assert site.clock_s - START_S >= SHOWN_S + CONFIRM_S
     assert not [at_s for at_s in site.looked if SHOWN_S + 1 < at_s < SHOWN_S + CONFIRM_S - 3]
     assert [at_s for at_s in site.looked if at_s > SHOWN_S + CONFIRM_S - 3]
+
+
+def test_the_phases_of_the_load_generator_are_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, _ = watched(tmp_path, monkeypatch, Turn(may_stand=True), [*NEVER_ENDS, phase(8.0, "measure")])
+    assert (seen.ended_by, seen.withdrawn) == ("verdict", [])
 
 
 def test_a_trial_that_may_not_stand_is_looked_at_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ below CLEARLY times the pace. Spans that follow each other are alike, which the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.certainty import sequential
@@ -27,21 +28,24 @@ class Race:
 
     def __init__(self, pace_per_s: float, begin_s: float) -> None:
         self.pace_per_s = pace_per_s
-        self.rates: list[float] = []
         self.lost = self.known = False
+        self._spans, self._mean, self._squares = 0, 0.0, 0.0  # of the spans' rates; squares: of their distances from the mean
         self._since_s, self._answers = begin_s, 0
 
     def add(self, moments_s: Sequence[float]) -> None:
         for moment_s in moments_s:
             self._answers += 1
             if self._answers >= SPAN_ANSWERS and moment_s - self._since_s >= SPAN_S:
-                self.rates.append(self._answers / (moment_s - self._since_s))
+                self._look(self._answers / (moment_s - self._since_s))
                 self._since_s, self._answers = moment_s, 0
-                self._look()
 
-    def _look(self) -> None:
-        if len(self.rates) < LEAST_SPANS:
+    def _look(self, rate: float) -> None:
+        self._spans += 1
+        distance = rate - self._mean
+        self._mean += distance / self._spans
+        self._squares += distance * (rate - self._mean)
+        if self._spans < LEAST_SPANS:
             return
-        found = sequential.mean_of(self.rates, CONFIDENCE)
-        self.lost = self.lost or found.high < CLEARLY * self.pace_per_s
-        self.known = self.known or found.high - found.mean <= WITHIN * found.mean
+        half = math.sqrt(self._squares / (self._spans - 1)) * sequential.half_width(self._spans, CONFIDENCE)
+        self.lost = self.lost or self._mean + half < CLEARLY * self.pace_per_s
+        self.known = self.known or half <= WITHIN * self._mean

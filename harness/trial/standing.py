@@ -1,8 +1,8 @@
 """A proof of a hang that is confirmed beside the next trial: nobody looks, so that nothing disturbs what is measured there.
 
 That is only done where the kernel shows at the end that nothing happened: the threads that hang were not switched to once, and
-no event came. What cannot be shown so is watched as ever. If it did go on, the trial ends here, and is run again for itself, as
-is whatever was measured at that moment.
+no event of theirs came. What cannot be shown so is watched as ever. If it did go on, the trial ends here, and is run again for
+itself, as is whatever was measured at that moment.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from harness.observe.looks import ProcessLook, window
+from harness.observe.progress import Progress
 
 if TYPE_CHECKING:
     from harness.trial.watcher import Watcher
@@ -31,12 +32,12 @@ def stand(watcher: Watcher, until_s: float) -> str:
     """Stand until shortly before this moment; '' if nothing happened, else what did."""
     site, work = watcher.site, watcher.work
     progress, held = site.progress, _held(watcher)
-    before, last_s = switches(watcher.looks[-1].processes, held), progress.last_event_s
+    before, moved = switches(watcher.looks[-1].processes, held), _moved(progress)
     work.turn.stand()
-    while site.now() < until_s - LOOK_AGAIN_S and progress.last_event_s == last_s and _goes_on(watcher):
+    while site.now() < until_s - LOOK_AGAIN_S and _moved(progress) == moved and _goes_on(watcher):
         site.sleep(LOOK_S)
         progress.read()
-    went_on = "then it went on beside another trial" if progress.last_event_s != last_s else ""
+    went_on = "then it went on beside another trial" if _moved(progress) != moved else ""
     if went_on:
         work.turn.disturb(f"{work.cell.id}, which was held to hang, went on meanwhile")
     work.turn.stir()
@@ -48,6 +49,11 @@ def stand(watcher: Watcher, until_s: float) -> str:
 def switches(processes: Iterable[ProcessLook], held: frozenset[int]) -> Switches:
     """How often the kernel has switched to each of these threads."""
     return {thread.tid: thread.switches for process in processes for thread in process.threads if thread.tid in held}
+
+
+def _moved(progress: Progress) -> tuple[object, ...]:
+    """What changes as soon as the worker does anything; the load generator may still say that its next phase begins."""
+    return progress.begun, progress.ended, progress.received, frozenset(progress.open)
 
 
 def _held(watcher: Watcher) -> frozenset[int]:

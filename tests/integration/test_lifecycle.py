@@ -238,7 +238,7 @@ def test_a_run_in_which_everything_hangs_at_once_ends_and_says_why(
 
     def a_request_was_begun() -> bool:
         seen.update(below(driver))
-        files = (tmp_path / "run" / "scratch" / "trial" / "events").glob("*.events")
+        files = (tmp_path / "run" / "scratch" / "trial-0" / "events").glob("*.events")
         return any(event.kind == contract.TASK_BEGIN for file in files for event in contract.unpack(file.read_bytes(), 0))
 
     assert wait_until(a_request_was_begun)
