@@ -201,7 +201,9 @@ def test_a_site_starts_the_worker_then_the_load_and_watches_both(tmp_path: Path)
     site = setting.made()
     assert setting.story == ["worker started", "load started", "monitor made"]
     assert (site.main, site.started_s) == (MAIN, T0)
-    assert site._monitor.of == {"worker": site.worker.process, "broker": setting.work.broker.process, "client": site.client}
+    assert site._monitor.of == {
+        "worker": site.worker.process, "broker": setting.work.broker.process, "client": site.client, "broker_spread": False,
+    }  # fmt: skip
     assert setting.given["view"] == setting.work.broker.url
 
 

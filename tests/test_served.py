@@ -20,7 +20,7 @@ from harness.applications.probe.served import RABBITMQ, REDIS, RPC, VALKEY
 from harness.applications.probe.worker_line import parse
 from harness.broker import rabbitmq, rabbitmq_view
 from harness.broker.valkey import queue_of
-from harness.client import amqp_wire
+from harness.client import amqp_frames, amqp_wire
 from harness.client.plan import request_id
 from harness.experiment.experiment import Settings
 from harness.records.store import RunFolder
@@ -203,7 +203,7 @@ def read(frames: bytes) -> amqp.Message:
     handle = frame_handler(connection, lambda channel, method, payload, content: came.append(content))
     at = 0
     while at < len(frames):
-        kind, channel, size = amqp_wire.HEADER.unpack_from(frames, at)
+        kind, channel, size = amqp_frames.HEADER.unpack_from(frames, at)
         payload = frames[at + 7 : at + 7 + size]
         if kind == 1:  # a client handles no publish: its content is told like that of a delivery
             payload = payload[:2] + b"\x00\x3c" + payload[4:]

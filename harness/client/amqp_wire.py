@@ -1,8 +1,8 @@
 """The wire to a RabbitMQ: somebody's own messages, published as they were found, and answered over RPC or through a Valkey.
 
-py-amqp, which Celery itself speaks through, connects, declares, writes a message's frames and reads those that come. A row's
-frames are written once: what differs by request is its id, which is as long as that in the frames. Publishing and reading have
-a connection each; what is asked now and then has another, since it waits for its answer.
+py-amqp, which Celery itself speaks through, connects, declares and writes a message's frames; `amqp_frames` reads most of those
+that come. A row's frames are written once: what differs by request is its id, which is as long as that in the frames.
+Publishing and reading have a connection each; what is asked now and then has another, since it waits for its answer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import base64
 import json
 import select
 import socket
-import struct
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -24,25 +23,30 @@ from amqp.serialization import dumps
 
 from harness.broker.rabbitmq import connected
 from harness.client import opaque, rebase
+from harness.client.amqp_frames import Heard
 from harness.client.plan import request_id
 from harness.client.wire import FORGET_AFTER, READ_BYTES, Stored, Taken
 from harness.worker import contract
 
 STAND_IN = request_id("f" * 24, 0xFFFFFFFF)  # the id in a row's frames: none of ours, and as long
-HEADER = struct.Struct(">BHI")  # of a frame: type, channel, size (AMQP 0-9-1, 4.2.3)
 CHANNEL = 1
 REPLIES = "harness-replies-{prefix}"
 PROPERTIES = ("priority", "delivery_mode", "correlation_id", "expiration", "message_id", "timestamp", "type", "app_id")
 
 
 class Line:
-    """One connection with one channel: bytes out, whole frames in."""
+    """One connection with one channel: bytes out, whole frames in. `acked` and `delivered`: see `amqp_frames.Heard`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        acked: Callable[[int, bool], None] = lambda tag, multiple: None,
+        delivered: Callable[[bytes, bytes], None] = lambda number, body: None,
+    ) -> None:
         self.connection = connected(url)
         self.channel = self.connection.channel(CHANNEL)
         self.socket: socket.socket = self.connection.sock
-        self._held = b""
+        self._heard = Heard(self.connection.on_inbound_frame, acked, delivered)
 
     def send(self, data: bytes) -> None:
         try:
@@ -51,22 +55,14 @@ class Line:
             raise amqp.RecoverableConnectionError(f"sending failed: {error}") from error
 
     def read(self) -> None:
-        """Take the whole frames that are there, and call what their methods call; to be called if there is something."""
+        """Take the whole frames that are there, and call what they call; to be called if there is something."""
         try:
             data = self.socket.recv(READ_BYTES)
         except OSError as error:
             raise amqp.RecoverableConnectionError(f"reading failed: {error}") from error
         if not data:
             raise amqp.RecoverableConnectionError("the broker closed the connection")
-        held, at = self._held + data, 0
-        while len(held) - at >= HEADER.size:
-            kind, channel, size = HEADER.unpack_from(held, at)
-            end = at + HEADER.size + size + 1
-            if len(held) < end:
-                break
-            self.connection.on_inbound_frame((kind, channel, held[at + HEADER.size : end - 1]))
-            at = end
-        self._held = held[at:]
+        self._heard.take(data)
 
     def close(self) -> None:
         self.connection.collect()  # at once: frames that wait would be taken for the answer to a polite end
@@ -77,19 +73,15 @@ class Replies:
 
     def __init__(self, url: str, prefix: str) -> None:
         self.done: tuple[()] = ()
-        self._line, self._came = Line(url), list[tuple[int, bytes]]()
-        self._ours, self.name = request_id(prefix, 0)[:-8], REPLIES.format(prefix=prefix)
+        self._line, self._came = Line(url, delivered=self._take), list[tuple[int, bytes]]()
+        self._ours, self.name = request_id(prefix, 0)[:-8].encode(), REPLIES.format(prefix=prefix)
         self._line.channel.queue_declare(self.name, exclusive=True, auto_delete=True)
-        self._line.channel.basic_consume(self.name, no_ack=True, callback=self._take)
+        self._line.channel.basic_consume(self.name, no_ack=True)
         self.socket = self._line.socket
 
-    def _take(self, message: amqp.Message) -> None:
-        number = str(message.properties.get("correlation_id", ""))
-        if number.startswith(self._ours):
-            body = message.body
-            raw = body.encode() if isinstance(body, str) else bytes(body)
-            if not opaque.is_news(raw):
-                self._came.append((int(number[-8:], 16), raw))
+    def _take(self, number: bytes, raw: bytes) -> None:
+        if number.startswith(self._ours) and not opaque.is_news(raw):
+            self._came.append((int(number[-8:], 16), raw))
 
     def read(self) -> list[tuple[int, bytes]]:
         self._line.read()
@@ -113,9 +105,9 @@ class AmqpWire:
         self._answers: Stored | Replies
         self._answers = Stored(results, prefix, results_prefix) if results else (replies := Replies(url, prefix))
         self._reply_to = "" if results else replies.name
-        self._out = Line(url)
+        self._out = Line(url, acked=self._has)
         self._out.channel.confirm_select()
-        self._out.channel.events["basic_ack"].add(self._has)
+        self._out.channel.events["basic_nack"].add(_refused)
         self._tag, self._sent, self._confirmed = 0, dict[int, int](), list[int]()
         self._frames: dict[int, bytes] = {}
 
@@ -177,6 +169,10 @@ class AmqpWire:
         self._out.close()
         if "_asked" in vars(self):
             self._asked.connection.collect()
+
+
+def _refused(tag: int, multiple: bool) -> None:
+    raise amqp.InternalError("the broker did not take a message")
 
 
 class _Written:
