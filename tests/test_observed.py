@@ -197,7 +197,7 @@ def test_the_record_tells_the_end_from_ready_and_from_what_hung(left: Left, tmp_
     assert found.model_dump() == {
         "outcome": "hung", "reason": "r", "seconds": 4.5, "evidence": "evidence/one", "last_progress_s": 25.0,
         "verdict_after_s": 2.5, "cause": "deadlock", "support": ["a", "b"], "executors": 2, "executors_hung": 1,
-        "withdrawn": ["for 1.0 s"], "proof": "",
+        "withdrawn": ["for 1.0 s"], "proof": "", "instead": "",
     }  # fmt: skip
 
 
