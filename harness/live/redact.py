@@ -31,7 +31,7 @@ ADDRESS = (
 )
 PATH = r"(?P<path>(?<![\w.])[~\w]*/[^\s,;:()\[\]\"']+)"
 SYSTEMS = re.compile(r"^(ld-linux|lib(c|m|dl|pthread|rt|stdc\+\+|gcc_s|ssl|crypto|python3[\w.]*))[.-]")  # shared objects
-ROOMS = ("live", "judge", "observe", "machine", "errors.py", "broker")  # whose words may stand in an answer
+ROOMS = ("live", "judge", "observe", "machine", "broker", "errors.py")  # whose words may stand in an answer
 #: names that tell nothing of anybody
 COMMON = frozenset(
     ("celery", "python", "python3", "valkey-server", "redis-server", "redis", "rediss", "valkey", "amqp", "beam.smp",
