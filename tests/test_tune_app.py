@@ -115,7 +115,7 @@ def test_a_cell_without_variables_is_of_the_plan_that_it_was_before_there_were_a
     before = {name: value for name, value in vars(plain).items() if name != "variables"}
     assert plain.as_dict() == before
     assert Cell(**given.as_dict()) == given
-    asked = {"schema": plan.MEASURED_AS, "cell": before, "settings": Settings().model_dump(exclude=set(REPEATS))}
+    asked = {"schema": plan.MEASURED_AS, "cell": before, "settings": Settings().model_dump(exclude={*REPEATS, "stop_early"})}
     assert plan.key(plain, Settings()) == hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
     assert plan.key(given, Settings()) != plan.key(plain, Settings())
     assert given.baseline() == plain.baseline()
