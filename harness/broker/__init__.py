@@ -6,7 +6,6 @@ rabbitmq    an embedded RabbitMQ, if one is installed; rabbitmq_view: what is as
             looking at running workers does without its client
 """
 
-from harness.broker import valkey
 from harness.broker.facts import OUR_NAME, Backlog, Broker, Census, Server, View, free_port, shown
 from harness.broker.valkey import (
     PRIORITY_MARK,
@@ -29,7 +28,7 @@ from harness.broker.valkey import View as ValkeyView
 __all__ = [
     "OUR_NAME", "PRIORITY_MARK", "SCHEMES", "Backlog", "Broker", "Census", "Server", "View", "backlog", "census", "check",
     "client", "depth", "embedded", "emptied", "external", "forget", "free_port", "restarted", "server_binary", "shown",
-    "taken", "unacknowledged", "view",
+    "unacknowledged", "view",
 ]  # fmt: skip
 
 
@@ -41,13 +40,3 @@ def view(server: Broker, prefix: str = "") -> View:
         assert isinstance(server, rabbitmq.RabbitMQ)
         return rabbitmq_view.View(server)
     return ValkeyView(client(server.url), prefix)
-
-
-def taken(server: Broker) -> dict[str, list[bytes]]:
-    """All messages of a private broker, oldest first, by their queue, or the key of their list; it is empty afterwards."""
-    if server.url.startswith("amqp://"):
-        from harness.broker import rabbitmq, rabbitmq_view
-
-        assert isinstance(server, rabbitmq.RabbitMQ)
-        return rabbitmq_view.taken(server)
-    return valkey.taken(server.url)

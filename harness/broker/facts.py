@@ -48,7 +48,10 @@ class Backlog:
 
 
 class View(Protocol):
-    """What a trial asks of its broker. None of it raises if the broker is lost: that has its own verdict."""
+    """What a trial asks of its broker. None of it but `taken` raises if the broker is lost: that has its own verdict. `spread`:
+    its work is spread over threads, so that no single core bounds it."""
+
+    spread: bool
 
     def depth(self, queue: str) -> tuple[int, int] | None:
         """(messages that wait in the queue, messages that a worker has been given and not yet acknowledged); None while the
@@ -60,6 +63,10 @@ class View(Protocol):
 
     def forget(self, *queues: str) -> None:
         """Take queues of ours out of the broker."""
+
+    def taken(self) -> dict[str, list[bytes]]:
+        """All messages of a private broker, oldest first, by their queue, or the key of their list; they are then gone. Raises
+        what its client does."""
 
     def empty(self) -> None:
         """Take everything out of a private broker."""

@@ -32,6 +32,8 @@ MOST = 10_000  # messages that are looked at in a queue
 class View:
     """See `facts.View`. Nothing of what a worker has been given can be read, so a backlog has only what waits."""
 
+    spread = True
+
     def __init__(self, server: RabbitMQ) -> None:
         self.server = server
 
@@ -60,6 +62,12 @@ class View:
     def forget(self, *queues: str) -> None:
         self._delete(*queues)
 
+    def taken(self) -> dict[str, list[bytes]]:
+        with contextlib.closing(self.server.connect()) as connection:
+            channel = connection.channel()
+            found = {queue: list(_messages(channel, queue, keep=False)) for queue in _with_tasks(self.server)}
+        return {queue: messages for queue, messages in found.items() if messages}
+
     def empty(self) -> None:
         with contextlib.suppress(*LOST):
             self._delete(*_totals(self.server))
@@ -81,14 +89,6 @@ def answers(server: RabbitMQ) -> bool:
     except LOST:
         return False
     return True
-
-
-def taken(server: RabbitMQ) -> dict[str, list[bytes]]:
-    """All messages, oldest first, by the name of their queue; they are then gone. Raises OSError or amqp.AMQPError."""
-    with contextlib.closing(server.connect()) as connection:
-        channel = connection.channel()
-        found = {queue: list(_messages(channel, queue, keep=False)) for queue in _with_tasks(server)}
-    return {queue: messages for queue, messages in found.items() if messages}
 
 
 def _with_tasks(server: RabbitMQ) -> list[str]:

@@ -110,17 +110,18 @@ def emptied(url: str) -> None:
         connection.flushdb()
 
 
-def taken(url: str) -> dict[str, list[bytes]]:
+def taken(connection: redis.Redis) -> dict[str, list[bytes]]:
     """All messages in a private broker, oldest first, by the key of their list; the broker is empty afterwards."""
-    with client(url) as connection:
-        keys = [key for key in cast("list[bytes]", connection.keys()) if connection.type(key) == b"list"]
-        found = {key.decode(): cast("list[bytes]", connection.lrange(key, 0, -1))[::-1] for key in keys}
-        connection.flushdb()
+    keys = [key for key in cast("list[bytes]", connection.keys()) if connection.type(key) == b"list"]
+    found = {key.decode(): cast("list[bytes]", connection.lrange(key, 0, -1))[::-1] for key in keys}
+    connection.flushdb()
     return found
 
 
 class View:
     """What a trial asks of such a broker; `prefix`: of all keys of its application (`global_keyprefix`)."""
+
+    spread = False  # it runs commands in one thread
 
     def __init__(self, connection: redis.Redis, prefix: str = "") -> None:
         self._connection, self._prefix = connection, prefix
@@ -144,6 +145,9 @@ class View:
         with contextlib.suppress(redis.RedisError):  # it may have died; the outcome says so
             for queue in queues:
                 forget(self._connection, queue)
+
+    def taken(self) -> dict[str, list[bytes]]:
+        return taken(self._connection)
 
     def empty(self) -> None:
         with contextlib.suppress(redis.RedisError):

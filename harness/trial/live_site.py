@@ -66,7 +66,7 @@ class LiveSite:
                 undo.callback(self.client.kill)
             self._monitor = means.monitor(
                 worker=self.worker.process, broker=work.broker.process, client=self.client,
-                broker_spread=work.broker.url.startswith("amqp://"),
+                broker_spread=self._broker.spread,
             )  # fmt: skip
             undo.pop_all()
 

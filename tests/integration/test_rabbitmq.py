@@ -16,7 +16,7 @@ from pathlib import Path
 import amqp
 import pytest
 
-from harness.broker import Census, rabbitmq, taken, view
+from harness.broker import Census, rabbitmq, view
 from harness.broker.rabbitmq import RabbitMQ
 from harness.client.amqp_wire import AmqpWire
 from harness.environments import Environment
@@ -84,14 +84,14 @@ def test_what_waits_and_what_is_handed_out_is_told_and_what_waits_is_only_looked
         ("prices", "shop.price", 1, 0), ("bulk", "shop.bulk", 2, 0),
     }  # fmt: skip
     assert until(lambda: asked.depth("bulk") == (2, 0))
-    assert [json.loads(one)["headers"]["id"] for one in taken(server)["bulk"]] == ["bb-4", "bb-5"]
+    assert [json.loads(one)["headers"]["id"] for one in view(server).taken()["bulk"]] == ["bb-4", "bb-5"]
     asked.forget("prices")
     assert asked.depth("prices") == (0, 0)
 
 
 def test_requests_are_confirmed_answered_over_rpc_and_taken_back(server: RabbitMQ, channel: amqp.Channel) -> None:
     put(channel, "prices", contract.PLACEHOLDER)
-    messages = [one.decode() for one in taken(server)["prices"]]
+    messages = [one.decode() for one in view(server).taken()["prices"]]
     wire = AmqpWire(server.url, "prices", "a" * 24, messages)
     wire.publish([(number, 0) for number in range(300)])
     confirmed: list[int] = []

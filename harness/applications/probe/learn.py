@@ -5,6 +5,7 @@ What runs there is `harness.worker.app_facts`. What becomes of the messages stan
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -111,9 +112,10 @@ def facts(
                 f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),
             )  # fmt: skip
-    told_all = _told(out, log, code, order)
+    told = _told(out, log, code, order)
     assert serves is not None  # else it has told that it failed
-    found = _understood(order, told_all, broker.taken(serves.broker), serves.broker, log)
+    with contextlib.closing(broker.view(serves.broker)) as view:
+        found = _understood(order, told, view.taken(), serves.broker, log)
     return replace(found, asked=serves.asked, served=serves.served.said), serves
 
 

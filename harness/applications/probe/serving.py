@@ -72,19 +72,19 @@ def opened(asked: Mapping[str, Any], desk: Desk) -> Serving:
     """What serves this application; whatever is started for it ends with the run."""
     found = served.of(asked, no_rabbitmq(desk))
     _say(found, desk)
-    if desk.held is None or found.broker != RABBITMQ:
-        return Serving(broker=desk.server, results="", name=served.VALKEY, asked=asked, served=found)
-    desk.say("starting RabbitMQ, which takes some seconds")
-    try:
-        server = desk.held.enter_context(rabbitmq.embedded(desk.scratch / RABBITMQ, desk.interrupted))
-    except BrokerUnreachable as error:
-        if desk.interrupted():
-            raise Interrupted(STOPPED, remedy=GO_ON) from error
-        found = served.of(asked, NOT_STARTED)
-        _say(found, desk)
-        return Serving(broker=desk.server, results="", name=served.VALKEY, asked=asked, served=found)
-    results = desk.server.url if found.results == REDIS else RPC
-    return Serving(broker=server, results=results, name=f"{RABBITMQ} {server.version}", asked=asked, served=found)
+    if desk.held is not None and found.broker == RABBITMQ:
+        desk.say("starting RabbitMQ, which takes some seconds")
+        try:
+            server = desk.held.enter_context(rabbitmq.embedded(desk.scratch / RABBITMQ, desk.interrupted))
+        except BrokerUnreachable as error:
+            if desk.interrupted():
+                raise Interrupted(STOPPED, remedy=GO_ON) from error
+            found = served.of(asked, NOT_STARTED)
+            _say(found, desk)
+        else:
+            results = desk.server.url if found.results == REDIS else RPC
+            return Serving(broker=server, results=results, name=f"{RABBITMQ} {server.version}", asked=asked, served=found)
+    return Serving(broker=desk.server, results="", name=served.VALKEY, asked=asked, served=found)
 
 
 def _say(found: Served, desk: Desk) -> None:

@@ -272,8 +272,9 @@ def _settled(line: WorkerLine, options: Sequence[tuple[str, str]]) -> WorkerLine
         elif name not in OF_NO_MATTER:
             kept[name] = value
     servers = {kind: scheme(given[name]) for kind, name in SERVERS.items() if given.get(name)}
-    count_ = int(count) if count else None
-    return replace(line, pool=chosen, concurrency=count_, options=kept, left_out=tuple(said), servers=servers)
+    return replace(
+        line, pool=chosen, concurrency=int(count) if count else None, options=kept, left_out=tuple(said), servers=servers
+    )
 
 
 def _left(name: str, value: str, why: str) -> str:

@@ -155,7 +155,8 @@ def _messages(project: Project, bench: Rig, batch: int) -> Path:
     with _producer(bench) as app:
         for row in range(ROWS):
             app.send_task(TASK, args=[_rows(project, row, batch)], task_id=contract.PLACEHOLDER, queue=QUEUE, serializer="json")
-        sent = valkey.taken(bench.url)[QUEUE]
+        with valkey.client(bench.url) as connection:
+            sent = valkey.taken(connection)[QUEUE]
         found = [template(message, made_s=time.time()).text for message in sent]
     path = bench.folder / "messages.json"
     path.write_text(json.dumps(found))
