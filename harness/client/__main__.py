@@ -14,22 +14,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import amqp
 import numpy as np
-import redis
 
 from harness.client import opaque
-from harness.client.amqp_wire import AmqpWire
 from harness.client.generator import Generator
 from harness.client.log import table
 from harness.client.plan import EXIT_BROKER_LOST, GO, SENDING, Plan
-from harness.client.wire import Wire
+from harness.client.wire import AnyWire, Wire
 from harness.worker import heartbeat
 
 
-def wire_of(plan: Plan, messages: Sequence[str]) -> Wire | AmqpWire:
-    """By the kind of the broker."""
+def wire_of(plan: Plan, messages: Sequence[str]) -> AnyWire:
+    """By the kind of the broker. Every trial starts a client, and few speak AMQP: its library is imported where it is used."""
     if plan.url.startswith("amqp://"):
+        from harness.client.amqp_wire import AmqpWire
+
         return AmqpWire(plan.url, plan.queue, plan.prefix, messages, plan.results, plan.results_prefix)
     return Wire(plan.url, plan.queue, plan.prefix, messages, plan.results_prefix)
 
@@ -46,7 +45,7 @@ def main(path: Path) -> int:
     code = 0
     try:
         generator.run()
-    except (redis.RedisError, amqp.AMQPError) as error:
+    except flow.wire.lost as error:
         print(f"broker lost: {error}", flush=True)
         code = EXIT_BROKER_LOST
     path.with_name(SENDING).write_text(json.dumps(asdict(generator.notes())))

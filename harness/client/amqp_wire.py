@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 import amqp
+import redis
 from amqp import spec
 from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
@@ -97,6 +98,8 @@ class Replies:
 
 class AmqpWire:
     """As `wire.Wire`; `results`: where answers are stored, '' if they come as messages."""
+
+    lost: tuple[type[Exception], ...] = (amqp.AMQPError, redis.RedisError)
 
     def __init__(
         self, url: str, queue: str, prefix: str, messages: Sequence[str], results: str = "", results_prefix: str = ""

@@ -32,11 +32,14 @@ class Early:
             self._race.add([self.log.received[number] / NS_PER_S for number, _ in ended])
 
     def why(self, now_s: float) -> str:
-        after = f"after {now_s - self._begin_s:.1f} of {self.plan.measure_s:g} s"
+        since = self._since()
+        return f"after {now_s - self._begin_s:.1f} of {self.plan.measure_s:g} s, since {since}" if since else ""
+
+    def _since(self) -> str:
         if self._raised:
-            return f"{after}, since requests raise"
+            return "requests raise"
         if self._race.lost:
-            return f"{after}, since it is clearly slower than {self.plan.rival} ({slower.CONFIDENCE:.0%} confidence)"
+            return f"it is clearly slower than {self.plan.rival} ({slower.CONFIDENCE:.0%} confidence)"
         if self.plan.control and self._race.known:
-            return f"{after}, since its pace is known within {slower.WITHIN:.0%} ({slower.CONFIDENCE:.0%} confidence)"
+            return f"its pace is known within {slower.WITHIN:.0%} ({slower.CONFIDENCE:.0%} confidence)"
         return ""

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from harness.client import silence
-from harness.client.amqp_wire import AmqpWire
 from harness.client.log import Log
 from harness.client.plan import Plan
 from harness.client.schedule import NS_PER_S, Nanoseconds
 from harness.client.silence import Silence
-from harness.client.wire import Wire
+from harness.client.wire import AnyWire
 from harness.worker import contract, heartbeat
 
 POLL_S = 0.05
@@ -26,7 +25,7 @@ ROWS_AT_ONCE = 1024
 class Flow:
     """Sends, takes, and keeps the log. `stopped` ends everything early; after that nothing is sent, or waited for."""
 
-    def __init__(self, plan: Plan, wire: Wire | AmqpWire) -> None:
+    def __init__(self, plan: Plan, wire: AnyWire) -> None:
         self.plan, self.wire = plan, wire
         self.log = Log()
         self.phase = contract.PHASES.index("first")

@@ -26,14 +26,13 @@ import numpy as np
 
 from harness.certainty import stability
 from harness.client import open_loop, peak, schedule
-from harness.client.amqp_wire import AmqpWire
 from harness.client.early import Early
 from harness.client.flow import Flow
 from harness.client.log import executor
 from harness.client.open_loop import SOON_NS, Search
 from harness.client.plan import Plan
 from harness.client.schedule import NS_PER_S
-from harness.client.wire import Wire
+from harness.client.wire import AnyWire
 from harness.experiment.traffic import DRAIN_REQUESTS, Traffic, parse
 from harness.records import stamps
 from harness.records.sending import Sending
@@ -50,7 +49,7 @@ FIRST_GUESS = 0.7  # of the rate at which warm-up was answered; above, waiting g
 class Generator:
     """Carries out a plan; `sending` is what it has to say about it."""
 
-    def __init__(self, plan: Plan, wire: Wire | AmqpWire) -> None:
+    def __init__(self, plan: Plan, wire: AnyWire) -> None:
         self.plan, self.flow = plan, Flow(plan, wire)
         self.traffic: Traffic = parse(plan.traffic)
         self.dice = np.random.default_rng(plan.arrivals_seed)

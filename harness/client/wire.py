@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 import redis
@@ -39,6 +39,29 @@ class Taken:
     at_ns: int
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     confirmed: list[int] = field(default_factory=list)
+
+
+class AnyWire(Protocol):
+    """What sends and takes for the load generator, whatever the kind of the broker. `lost`: what it raises if the broker is."""
+
+    prefix: str
+    lost: tuple[type[Exception], ...]
+
+    def publish(self, requests: Sequence[tuple[int, int]]) -> None:
+        """Send requests, (number, row) each, in one go."""
+
+    def take(self, limit_s: float) -> Taken:
+        """Whatever answers and confirmations are there, after waiting up to `limit_s` for the first of them."""
+
+    @property
+    def unconfirmed(self) -> bool: ...
+    def queued(self) -> int:
+        """How many messages wait in the broker."""
+
+    def withdraw(self) -> list[int]:
+        """Take back what no worker has been given yet; the numbers of these requests."""
+
+    def close(self) -> None: ...
 
 
 class Channel:
@@ -113,6 +136,8 @@ class Stored:
 
 class Wire:
     """Publishing and receiving on one broker. Request n's id is a fixed prefix and n, so ids need no table."""
+
+    lost: tuple[type[Exception], ...] = (redis.RedisError,)
 
     def __init__(
         self, url: str, queue: str, prefix: str = "", messages: Sequence[str] = (), results_prefix: str = ""
