@@ -43,10 +43,9 @@ class Outside:
 
 def use(references: list[str]) -> None:
     """Make these known to this process and to those that it starts, beside those that are. Raises BadInput."""
-    for reference in references:
-        read(reference)
+    named = [str(read(reference)) for reference in references]
     known = shlex.split(os.environ.get(VARIABLE, ""))
-    os.environ[VARIABLE] = shlex.join(dict.fromkeys([*known, *(str(read(reference)) for reference in references)]))
+    os.environ[VARIABLE] = shlex.join(dict.fromkeys([*known, *named]))
 
 
 def all_named() -> list[Outside]:
