@@ -38,6 +38,15 @@ def names(**changes: object) -> list[str]:
     return [doubt.name for doubt in doubts.of_trial(record(**{**CLEAN, **changes}))]
 
 
+def test_counters_that_were_read_too_late_are_a_doubt() -> None:
+    known = record(**{**CLEAN, "cpu": None})
+    late = known.model_copy(update={"cpu": known.cpu.model_copy(update={"verdict_reason": "read up to 3.2 s too late"})})
+    assert [doubt.name for doubt in doubts.of_trial(known)] == []
+    (doubt,) = doubts.of_trial(late)
+    assert doubt.name == "CPU unknown"
+    assert "3.2 s too late" in doubt.what
+
+
 def test_a_clean_trial_raises_no_doubt() -> None:
     assert names() == []
 

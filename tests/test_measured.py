@@ -69,7 +69,35 @@ def test_a_worker_that_was_never_ready_has_no_time_to_ready(left: Left) -> None:
 def machine(left: Left, begin_s: float, end_s: float, **more: Any) -> Left:
     samples = (sample(begin_s), sample(end_s, pids=(MAIN, CHILD)))
     told = {"before": samples[0], "after": samples[1], "watched": Watched(worker=MAIN, samples=samples), "last": samples[1]}
-    return replace(left, machine=replace(left.machine, **{**told, **more}))
+    signs = replace(left.signs, phase_at_s={"drain": samples[1].at_s - 0.05})
+    return replace(left, signs=signs, machine=replace(left.machine, **{**told, **more}))
+
+
+@pytest.mark.parametrize(
+    ("took_s", "late_s", "known"),
+    [
+        ((0.0, 0.0), 0.05, True),
+        ((0.05, 0.05), 0.9, True),
+        ((0.0, 0.0), 1.1, False),
+        ((3.2, 0.0), 0.05, False),
+        ((0.0, 3.2), 0.05, False),
+    ],
+)
+def test_counters_that_were_read_too_late_say_nothing_of_the_measured_phase(
+    took_s: tuple[float, float], late_s: float, known: bool, left: Left
+) -> None:
+    edges = [replace(sample(at_s), took_s=took) for at_s, took in zip((10.0, 20.0), took_s, strict=True)]
+    seen = machine(left, 10.0, 20.0, before=edges[0], after=edges[1])
+    seen = replace(seen, signs=replace(seen.signs, phase_at_s={"drain": edges[1].at_s - late_s}))
+    found = measured.cpu(seen, requests([1012.0]), "")
+    assert (found.use is not None, found.facts is not None or known) == (known, known)
+    assert ("read up to" in found.verdict_reason) == (not known)
+
+
+def test_a_short_phase_may_be_left_one_look_late(left: Left) -> None:
+    seen = machine(left, 10.0, 10.6)
+    late = replace(seen, signs=replace(seen.signs, phase_at_s={"drain": 1010.5}))
+    assert measured.cpu(late, None, "").use is not None
 
 
 def test_the_cpu_is_that_between_the_two_edges(left: Left) -> None:

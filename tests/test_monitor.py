@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.machine.pacer import Pacer
 from harness.machine.process_tree import FEW_THREADS, ProcessTree
 from harness.machine.processes import OwnedProcess
 from harness.measure import cpu_facts, thread_clocks, timeline
-from harness.measure.monitor import Monitor
+from harness.measure.monitor import SLOW_S, Monitor
 from harness.measure.thread_clocks import ThreadUse
 from tests.waiting import wait_until
 
@@ -51,6 +52,21 @@ def test_children_that_other_threads_started_are_found_and_followed(tmp_path: Pa
         assert wait_until(lambda: len(tree.read(every_thread=True)) == FEW_THREADS + 3)
         assert tree.read()[0].pid == process.pid
         assert len(tree.read()) == FEW_THREADS + 3
+
+
+def test_counters_that_took_long_to_read_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They belong to one moment: a driver that waits for a core between two of them would give a share of no time at all."""
+    waits, read = iter([2 * SLOW_S, 0.0]), cores.read
+
+    def late() -> cores.CoreTimes:
+        time.sleep(next(waits))
+        return read()
+
+    with program("import time; time.sleep(300)", tmp_path) as process:
+        monkeypatch.setattr(cores, "read", late)
+        sample = Monitor(worker=process).sample("measure", edge=True)
+    assert sample.took_s < 2 * SLOW_S
+    assert next(waits, None) is None
 
 
 def test_what_has_ended_is_not_in_the_tree_and_its_cpu_time_is_the_keepers(tmp_path: Path) -> None:

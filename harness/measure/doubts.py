@@ -234,7 +234,14 @@ def _growth(record: TrialRecord) -> Doubt | None:
 
 
 def _machine(record: TrialRecord) -> list[Doubt | None]:
-    return [_others(record), _stolen(record), _frequency(record), _swap(record)]
+    return [_unread(record), _others(record), _stolen(record), _frequency(record), _swap(record)]
+
+
+def _unread(record: TrialRecord) -> Doubt | None:
+    if record.cpu.use is not None or not (why := record.cpu.verdict_reason):
+        return None
+    what = f"{why}, so that nobody knows what else ran"
+    return Doubt(name="CPU unknown", what=what, next_step="end other programs, or raise --measure-s")
 
 
 def _others(record: TrialRecord) -> Doubt | None:

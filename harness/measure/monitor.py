@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.machine import cores, cpu_quota
 from harness.machine.cpu_quota import Throttle
@@ -30,6 +30,8 @@ MEMORY_EVERY_S = 2.0
 MEMORY_SHARE = 0.003  # of a core, at most
 THREADS_EVERY_S = 4.0
 THREADS_SHARE = 0.002
+SLOW_S = 0.05  # a reading of the counters that took longer, as on a machine that is full, is made again
+TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Sample:
     whoever used it, with what the hypervisor stole (`steal_s`, all of these cores). `throttles`: what CPU quotas have done so
     far; read in the measured phase and at its ends."""
 
-    at_s: float  # the middle of the reading
+    at_s: float  # the middle of the reading of the counters
     phase: str
     cpu_s: Mapping[str, float]
     cores_busy_s: tuple[float, ...]
@@ -47,6 +49,7 @@ class Sample:
     threads: Mapping[int, int]
     memory: MemoryReading | None = None
     throttles: tuple[Throttle, ...] = ()
+    took_s: float = 0.0  # the reading of the counters: each was read at some moment of it
 
     @property
     def worker_tree_cpu_s(self) -> float:
@@ -114,16 +117,28 @@ class Monitor:
     def sample(self, phase: str = "", *, edge: bool = False) -> Sample:
         """Take and keep a reading. `phase`: the client's, '' before the worker is ready. `edge`: the measured phase begins
         or ends with this reading, which therefore takes in everything."""
+        for _ in range(TRIES):
+            reading, stats = self._counters(phase, edge=edge)
+            if reading.took_s <= SLOW_S:
+                break
+        if edge or (phase == "measure" and self._threads.due()):
+            self._read_threads(stats, reading.at_s)
+        if edge or (phase and self._memory.due()):
+            reading = replace(reading, memory=self._read_memory(stats))
+        self.samples.append(reading)
+        return reading
+
+    def _counters(self, phase: str, *, edge: bool) -> tuple[Sample, list[ProcessStat]]:
+        """What is read in one go, as all of it has to be of one moment; and the processes of the worker's tree."""
         begin_s = time.monotonic()
         worker, children, stats = self._worker_cpu_s(every_thread=edge)
         machine = cores.read()
         throttles = cpu_quota.throttles(self._quotas) if edge or phase == "measure" else ()
         cpu_s = {"worker": worker, "children": children, **{role: one.cpu_s() for role, one in self._beside.items()}}
-        at_s = (begin_s + time.monotonic()) / 2
-        if edge or (phase == "measure" and self._threads.due()):
-            self._read_threads(stats, at_s)
-        reading = Sample(
-            at_s=at_s,
+        end_s = time.monotonic()
+        sample = Sample(
+            at_s=(begin_s + end_s) / 2,
+            took_s=end_s - begin_s,
             phase=phase,
             cpu_s=cpu_s,
             cores_busy_s=machine.busy_s,
@@ -131,10 +146,8 @@ class Monitor:
             pids=tuple(stat.pid for stat in stats),
             threads={stat.pid: stat.threads for stat in stats},
             throttles=throttles,
-            memory=self._read_memory(stats) if edge or (phase and self._memory.due()) else None,
         )
-        self.samples.append(reading)
-        return reading
+        return sample, stats
 
     def watched(self) -> Watched:
         """What has been read so far."""

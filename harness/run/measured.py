@@ -11,6 +11,10 @@ from harness.records.sections import Cpu, CpuFacts, CpuUse, Memory, Occupancy, P
 from harness.trial.left import Left
 
 LEAST_WINDOW_S = 0.2  # of CPU samples; two that are nearer say nothing of a share
+OFF_SHARE, OFF_LEAST_S = (
+    0.1,
+    0.15,
+)  # of that window, and in seconds (the driver looks every 0.1 s): so far it may miss the phase
 
 
 def pace(left: Left, requests: Requests | None, waiting: Waiting | None) -> Pace:
@@ -63,7 +67,7 @@ def cpu(left: Left, requests: Requests | None, samples_file: str) -> Cpu:
         use=used,
         facts=facts,
         verdict=str(verdict) if verdict else "",
-        verdict_reason=verdict.reason if verdict else "",
+        verdict_reason=verdict.reason if verdict else _why_unknown(left),
         noise=noise.between(machine.noise),
         threads_peak=_threads_peak(left),
         tree_cpu_s=machine.last.worker_tree_cpu_s if machine.last else None,
@@ -74,9 +78,23 @@ def cpu(left: Left, requests: Requests | None, samples_file: str) -> Cpu:
 
 def _use(left: Left, requests: Requests | None) -> CpuUse | None:
     before, after = left.machine.before, left.machine.after
-    if before is None or after is None or after.at_s - before.at_s < LEAST_WINDOW_S:
+    if before is None or after is None or after.at_s - before.at_s < LEAST_WINDOW_S or _why_unknown(left):
         return None
     return cpu_facts.use(before, after, requests=requests.between(before.at_s, after.at_s) if requests else 0)
+
+
+def _why_unknown(left: Left) -> str:
+    """Why the CPU figures are left out though the counters were read: these are of another time than the measured phase."""
+    before, after = left.machine.before, left.machine.after
+    if before is None or after is None or after.at_s - before.at_s < LEAST_WINDOW_S:
+        return ""
+    window_s, end_s = after.at_s - before.at_s, left.signs.phase_at_s.get("drain", after.at_s)
+    off_s = (before.took_s + after.took_s) / 2 + max(0.0, after.at_s - end_s)
+    if off_s <= max(OFF_LEAST_S, OFF_SHARE * window_s):
+        return ""
+    return (
+        f"the CPU counters were read up to {off_s:.1f} s too late, in a window of {window_s:.1f} s, as the driver got no core"
+    )
 
 
 def _facts(left: Left, requests: Requests | None) -> CpuFacts | None:

@@ -21,7 +21,7 @@ from harness.records.record import TrialRecord
 from harness.records.sections import Figures
 from harness.summary.summary import GRAVITY
 
-BY_OTHERS = frozenset({"others", "stolen", "frequency"})
+BY_OTHERS = frozenset({"others", "stolen", "frequency", "CPU unknown"})
 NOISE = BY_OTHERS | {"swap"}  # doubts about the machine
 Trials = tuple[Sequence[TrialRecord], Sequence[TrialRecord]]  # of the first run, and of the second
 
