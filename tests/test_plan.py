@@ -63,6 +63,15 @@ def test_only_what_people_ask_first_does_not_wait_for_others_baselines() -> None
     assert [cell.is_baseline for cell in first[2:]] == sorted((cell.is_baseline for cell in first[2:]), reverse=True)
 
 
+def test_a_run_that_stops_early_asks_every_engine_first_what_people_ask_first() -> None:
+    asked = [Cell(backend=name, pool="prefork", placement="import") for name in ("theano", "tensorflow2")]
+    cells = with_controls([*CELLS, *asked], cores=2)
+    planned = plan.trials(cells, Settings(stop_early=True), environments_ready={}, bundles={})
+    order = [item.cell for item in planned]
+    assert order[:4] == [asked[0].baseline(), asked[0], asked[1].baseline(), asked[1]]
+    assert order[4:] == [cell for cell in cells if cell not in order[:4]]
+
+
 def test_no_cell_always_runs_after_the_same_other() -> None:
     before = {one[one.index(CELLS[-1]) - 1] for one in rounds(10)}
     assert len(before) > 2

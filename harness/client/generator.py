@@ -41,6 +41,9 @@ from harness.worker import contract
 WINDOW_S = 0.5
 WINDOW_REQUESTS = 10  # fewer than `stability` asks of a measured phase: warm-up is to be short, and is not what is reported
 LEAD_S = 0.5
+EARLY = (
+    0.5  # of the windows and the limit of warm-up, if the measured phase may end early: it is not to cost more than that does
+)
 MOST_IN_VAIN = 20  # bursts: a pool of threads that are quick enough never starts all of them
 DRAIN_LEAST_S = 5.0
 FIRST_GUESS = 0.7  # of the rate at which warm-up was answered; above, waiting grows fast in any queue
@@ -93,18 +96,20 @@ class Generator:
 
     def _until_stable(self) -> None:
         """Steady traffic in windows, until the last ones agree or `stable_limit_s` is over."""
-        if self.plan.stable_limit_s <= 0:
+        share = EARLY if self.plan.early else 1.0
+        limit_s, window_s = share * self.plan.stable_limit_s, share * WINDOW_S
+        if limit_s <= 0:
             return
         flow, throughputs, latencies = self.flow, list[float](), list[float]()
         flow.send(self.traffic.in_flight or self.plan.in_flight_warmup)
         begun = window = time.monotonic()
         held: list[float] = []
         agree = False
-        while not agree and not flow.stopped.is_set() and (now := time.monotonic()) - begun < self.plan.stable_limit_s:
+        while not agree and not flow.stopped.is_set() and (now := time.monotonic()) - begun < limit_s:
             fresh = flow.take()
             flow.send(len(fresh))
             held += [flow.latency_s(number) for number in fresh]
-            if now - window >= WINDOW_S and len(held) >= WINDOW_REQUESTS:
+            if now - window >= window_s and len(held) >= WINDOW_REQUESTS:
                 throughputs.append(len(held) / (now - window))
                 latencies.append(sum(held) / len(held))
                 window, held = now, []

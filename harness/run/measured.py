@@ -92,9 +92,7 @@ def _why_unknown(left: Left) -> str:
     off_s = (before.took_s + after.took_s) / 2 + max(0.0, after.at_s - end_s)
     if off_s <= max(OFF_LEAST_S, OFF_SHARE * window_s):
         return ""
-    return (
-        f"the CPU counters were read up to {off_s:.1f} s too late, in a window of {window_s:.1f} s, as the driver got no core"
-    )
+    return f"the CPU counters were read up to {off_s:.1f} s too late, in a window of {window_s:.1f} s: the driver got no core"
 
 
 def _facts(left: Left, requests: Requests | None) -> CpuFacts | None:

@@ -119,7 +119,8 @@ def trials(
 
     If repeated, each round is shuffled anew, so that no cell always runs after the same other. In the first the baselines
     stay in front: they fill the warm compile caches, and say how long a request takes; only what people ask first does not wait
-    for others' baselines. The dice are for the order alone, see `seeds` for others.
+    for others' baselines. With `stop_early` that comes first of all engines, one after the other: while a hang of one is
+    confirmed, another one is measured. The dice are for the order alone, see `seeds` for others.
     """
     dice = seeds.dice("order", settings.seed)
     planned = []
@@ -129,16 +130,21 @@ def trials(
             order = [order[place] for place in dice.permutation(len(order))]
             if repetition == 1:
                 order = _answers_early(order)
-        for cell in order:
+        elif settings.stop_early:
+            order = [*_asked_first(order), *order]
+        for cell in dict.fromkeys(order):
             planned.append(_planned(cell, repetition, settings, environments_ready, bundles, broker_url))
     return planned
 
 
 def _answers_early(cells: Sequence[Cell]) -> list[Cell]:
-    """What people ask first, then the baselines, then the rest as they stand."""
+    """What people ask first, then the baselines, then the rest as they stand; some more than once."""
+    return [*_asked_first(cells), *(cell for cell in cells if cell.is_baseline), *cells]
+
+
+def _asked_first(cells: Sequence[Cell]) -> list[Cell]:
     known = set(cells)
-    first = [cell for cell in matrix.asked_first(cells) if cell in known]
-    return list(dict.fromkeys([*first, *(cell for cell in cells if cell.is_baseline), *cells]))
+    return [cell for cell in matrix.asked_first(cells) if cell in known]
 
 
 def _planned(
