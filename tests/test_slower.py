@@ -124,10 +124,22 @@ def test_more_processes_than_cores_are_spared_if_the_cores_were_full(saturation:
     two, four = CELL.ceilings(2)[-2:]
     assert (two.concurrency, four.concurrency) == (2, 4)
     known = [record(two, cpu=use(saturation))]
-    assert bool(sparing.full(four, known)) is spared
-    assert sparing.full(two, [record(CELL.baseline(), cpu=use(saturation))]) == "", "one process does not fill two cores"
-    assert sparing.full(CELL, known) == ""
-    assert sparing.full(four, [record(two, cpu=use(1.0), outcome=Outcome.ERRORS)]) == ""
+    assert bool(sparing.ceiling(four, known)) is spared
+    assert sparing.ceiling(two, [record(CELL.baseline(), cpu=use(saturation))]) == "", "one process does not fill two cores"
+    assert sparing.ceiling(CELL, known) == ""
+    assert sparing.ceiling(four, [record(two, cpu=use(1.0), outcome=Outcome.ERRORS)]) == ""
+
+
+@pytest.mark.parametrize(("paces", "spared"), [((6.0, 9.0), True), ((6.0, 60.0), False), ((None, None), True), ((), False)])
+def test_a_ceiling_is_spared_if_all_pools_are_far_below_a_lower_one(paces: tuple[float | None, ...], spared: bool) -> None:
+    two, four = CELL.ceilings(2)[-2:]
+    pools = (CELL, replace(CELL, pool="threads", placement="import"))
+    ran = [
+        measured(cell, pace, pace) if pace else record(cell, outcome=Outcome.HUNG)
+        for cell, pace in zip(pools, paces, strict=False)
+    ]
+    others = [measured(replace(CELL, call="graph"), 99.0, 98.0), measured(CELL.null_control(), 999.0, 998.0)]
+    assert bool(sparing.ceiling(four, [measured(two, 100.0, 99.0, cpu=use(0.8)), *ran, *others])) is spared
 
 
 def environment(name: str, python: str = "3.7.17", **installed: str) -> Environment:

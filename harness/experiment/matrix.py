@@ -172,8 +172,13 @@ def by_work(cells: Iterable[Cell]) -> list[list[Cell]]:
     """The cells in groups of the same model, call and batch in the same environment; cells and groups keep their order."""
     groups: dict[Cell, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(replace(cell.baseline(), engine_threads=AUTO), []).append(cell)
+        groups.setdefault(work(cell), []).append(cell)
     return list(groups.values())
+
+
+def work(cell: Cell) -> Cell:
+    """What cells of the same model, call and batch in the same environment have in common."""
+    return replace(cell.baseline(), engine_threads=AUTO)
 
 
 def matches(cell: Cell, pattern: str) -> bool:

@@ -99,7 +99,7 @@ class ExperimentSource:
         if not self.order.experiment.settings.stop_early:
             return ""
         there = self.stand_in(item, records)
-        return sparing.why_twin(item.cell, there, self._built) if there else sparing.full(item.cell, records)
+        return sparing.why_twin(item.cell, there, self._built) if there else sparing.ceiling(item.cell, records)
 
     def stand_in(self, item: Planned, records: Sequence[TrialRecord]) -> str:
         early = self.order.experiment.settings.stop_early and not item.skip

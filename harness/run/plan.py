@@ -120,7 +120,8 @@ def trials(
     If repeated, each round is shuffled anew, so that no cell always runs after the same other. In the first the baselines
     stay in front: they fill the warm compile caches, and say how long a request takes; only what people ask first does not wait
     for others' baselines. With `stop_early` that comes first of all engines, one after the other: while a hang of one is
-    confirmed, another one is measured. The dice are for the order alone, see `seeds` for others.
+    confirmed, another one is measured; and a ceiling that may be spared comes last (`sparing`). The dice are for the order
+    alone, see `seeds` for others.
     """
     dice = seeds.dice("order", settings.seed)
     planned = []
@@ -131,7 +132,7 @@ def trials(
             if repetition == 1:
                 order = _answers_early(order)
         elif settings.stop_early:
-            order = [*_asked_first(order), *order]
+            order = _spares_last([*_asked_first(order), *order])
         for cell in dict.fromkeys(order):
             planned.append(_planned(cell, repetition, settings, environments_ready, bundles, broker_url))
     return planned
@@ -145,6 +146,17 @@ def _answers_early(cells: Sequence[Cell]) -> list[Cell]:
 def _asked_first(cells: Sequence[Cell]) -> list[Cell]:
     known = set(cells)
     return [cell for cell in matrix.asked_first(cells) if cell in known]
+
+
+def _spares_last(cells: Sequence[Cell]) -> list[Cell]:
+    """Each ceiling of twice as many processes as another one after the pools that are held against it."""
+    known = set(cells)
+    spares = [cell for cell in cells if cell.is_baseline and replace(cell, concurrency=cell.concurrency // 2) in known]
+    order = [cell for cell in cells if cell not in spares]
+    for cell in spares:
+        places = [place for place, one in enumerate(order) if matrix.work(one) == matrix.work(cell)]
+        order.insert(max(places) + 1, cell)
+    return order
 
 
 def _planned(

@@ -1,6 +1,7 @@
 """What a run with `Settings.stop_early` need not run, or need not measure to the end, for what is on record. Pure.
 
-A *ceiling* of more processes than cores is left out if as many as there are cores left no core idle. A *null control* is left
+A *ceiling* of more processes than cores is left out if as many as there are cores left no core idle, or if every pool is so far
+below theirs that a higher one tells nothing new. A *null control* is left
 out if one with the same Python and Celery's packages is on record: nothing of the engine runs in it. A cell that is clearly
 slower than its *rival* is measured only until that is known (`client.early`).
 """
@@ -15,25 +16,48 @@ from harness.experiment import matrix
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import ANSWERED
 from harness.records.record import TrialRecord
+from harness.records.sections import CpuUse
 from harness.trial.assignment import Rival
 
 FULL = 0.97  # of the usable cores: more processes find at most 3 % that these left
+FAR = 0.5  # of a ceiling: the pool, or the way through the broker, decides; twice the processes did 1.3 x as much at most
 #: what runs in a null control, beside the table of answers
 STACK = ("celery", "kombu", "billiard", "vine", "amqp", "redis", "gevent", "eventlet", "greenlet")
 
 
-def full(cell: Cell, records: Sequence[TrialRecord]) -> str:
-    """Why a ceiling need not be run: one of half as many processes had all cores; '' if it has to."""
+def ceiling(cell: Cell, records: Sequence[TrialRecord]) -> str:
+    """Why a ceiling need not be run, for what one of half as many processes did; '' if it has to."""
     if not cell.is_baseline or cell.concurrency < 2:
         return ""
-    for record in _answered(records, replace(cell, concurrency=cell.concurrency // 2).id):
-        use = record.cpu.use
-        if use is not None and record.as_cell.concurrency >= use.usable and use.saturation >= FULL:
-            return (
-                f"not run: {record.as_cell.concurrency} processes used {use.saturation:.0%} of the cores, so that "
-                f"{cell.concurrency} cannot do more ({record.cell_id})"
-            )
+    for half in _answered(records, replace(cell, concurrency=cell.concurrency // 2).id):
+        use = half.cpu.use
+        if use is not None and half.as_cell.concurrency >= use.usable and (why := _full(half, use) or _far(half, records)):
+            return f"not run: {why} ({half.cell_id})"
     return ""
+
+
+def _full(half: TrialRecord, use: CpuUse) -> str:
+    if use.saturation < FULL:
+        return ""
+    count = half.as_cell.concurrency
+    return f"{count} processes used {use.saturation:.0%} of the cores, so that {2 * count} cannot do more"
+
+
+def _far(half: TrialRecord, records: Sequence[TrialRecord]) -> str:
+    """Asked when the pools are on record: so the plan has these ceilings last."""
+    figures, cell = half.certainty.figures, half.as_cell
+    if figures is None or not figures.throughput_per_s:
+        return ""
+    pools = [record for record in records if not record.as_cell.is_baseline and not record.as_cell.is_control]
+    known = [(record.cell_id, record.certainty.figures) for record in pools if matrix.work(record.as_cell) == matrix.work(cell)]
+    paces = {name: one.throughput_per_s for name, one in known if one is not None and one.throughput_per_s}
+    if not paces:
+        return "no pool has figures that would be held against it" if known else ""
+    best = max(paces, key=lambda name: paces[name])
+    share = paces[best] / figures.throughput_per_s
+    if share >= FAR:
+        return ""
+    return f"{best}, the best of the pools, reaches {share:.0%} of {cell.concurrency} processes without Celery"
 
 
 def twin(cell: Cell, records: Sequence[TrialRecord], environments: Mapping[str, Environment]) -> str:
@@ -77,7 +101,7 @@ def rival(cell: Cell, records: Sequence[TrialRecord]) -> Rival | None:
 def _same_work(one: Cell, other: Cell) -> bool:
     if one.is_baseline or one.is_control or one == other or one.traffic != other.traffic:
         return False
-    return len(matrix.by_work([one, other])) == 1
+    return matrix.work(one) == matrix.work(other)
 
 
 def _answered(records: Iterable[TrialRecord], cell_id: str) -> list[TrialRecord]:
