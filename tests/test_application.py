@@ -17,7 +17,8 @@ from tests.test_pace import ORDER
 
 HERE = Path("/somewhere")
 SHOP = Application(
-    app="shop:app", task="shop.price", python=HERE / "bin/python", folder=HERE, own_variables={}, rows=HERE, queue_key="celery",
+    app="shop:app", tasks=("shop.price",), python=HERE / "bin/python", folder=HERE, own_variables={}, rows=HERE,
+    queue_keys=("celery",),
     celery=(5, 7),
 )  # fmt: skip
 

@@ -99,7 +99,7 @@ def lines(advice: Advice) -> list[str]:
 
 def answer(advice: Advice) -> list[str]:
     """What to use, what comes next, and what would change that; or that Celery's overhead decides, and what helps then."""
-    said = [f"best: {one.id}: {figures(one)}" for one in advice.best]
+    said = [line for one in advice.best for line in (f"best: {one.id}: {figures(one)}", *of_tasks(one))]
     said += advice.siblings
     if advice.overhead:
         said += [advice.overhead, *(f"what helps: {each}" for each in AGAINST_OVERHEAD)]
@@ -160,6 +160,11 @@ def noted(advice: Advice) -> list[str]:
     cells = {one.id: one.notes for one in every}
     past = dict.fromkeys(text for one in every for text in (one.old, one.ended if not advice.engines else "") if text)
     return [f"note: {line}" for line in (*past, *notes.counted(list(cells.values())))]
+
+
+def of_tasks(one: Candidate) -> list[str]:
+    """Of a mix, what became of each task in it."""
+    return [f"of it, {line}" for line in notes.parts(str(one.row.get("tasks") or ""))]
 
 
 def memory(one: Candidate, bytes_: float | None) -> str:

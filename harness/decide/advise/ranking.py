@@ -170,7 +170,10 @@ def _bounded_otherwise(one: Candidate) -> bool:
 
 
 def uneven(one: Candidate) -> bool:
-    """Whether the pace is not what the usual latency gives, by Little's law: a few requests took far longer."""
+    """Whether the pace is not what the usual latency gives, by Little's law: a few requests took far longer. Those of a mix do,
+    by what they are: its call is told by the mean."""
+    if one.row.get("tasks"):
+        return False
     rate, usual_s, in_flight = one.row["throughput_per_s"] or 0.0, one.row["latency_p50_s"], parse(one.cell.traffic).in_flight
     return usual_s is not None and bool(in_flight) and rate * usual_s < UNEVEN_SHARE * in_flight
 
