@@ -102,7 +102,10 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
             "celery[redis] there, and pack",
         ),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
-        ("ValueError: row 0 cannot be sent: TypeError: price() missing 1 required argument", "calls task(image=3)"),
+        (
+            "ValueError: row 0 (shop.price) cannot be sent: TypeError: price() missing 1 required argument",
+            "calls task(image=3)",
+        ),
         ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),
         ("KeyError: 'MODEL_PATH'", "check --app"),
         ("ModuleNotFoundError: No module named 'shop.tasks:nope'", "check --app"),

@@ -44,7 +44,7 @@ def needed(task: str, args: Path | None = None, mix: Path | None = None) -> str:
             f"--mix names tasks and arguments, and so does {'--task' if task else '--args'}", remedy="give one of them"
         )
     if not task and mix is None:
-        raise BadInput("--app goes with --task", remedy="name the task, as the worker prints it below [tasks]")
+        raise BadInput("--app goes with --task, or with --mix", remedy="name the task, as the worker prints it below [tasks]")
     return task
 
 

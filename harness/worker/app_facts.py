@@ -175,7 +175,7 @@ def publish(calls, queue):
         try:
             task.apply_async(args=args, kwargs=kwargs, task_id=contract.PLACEHOLDER, **chosen)
         except Exception as error:
-            raise ValueError("row %d cannot be sent: %s: %s" % (number, type(error).__name__, error))
+            raise ValueError("row %d (%s) cannot be sent: %s: %s" % (number, task.name, type(error).__name__, error))
     return made
 
 

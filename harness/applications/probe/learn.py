@@ -183,7 +183,7 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
         return REDIS.format(packages="redis", more="")
     if "called sys.exit(" in failure:
         return EXITED
-    if re.search(r"row \d+ cannot be sent: TypeError", failure):
+    if re.search(r"row \d+ \(.*?\) cannot be sent: TypeError", failure):
         return DOES_NOT_FIT
     if "No module named 'celery'" in failure:
         return NO_CELERY.format(python=python)

@@ -46,7 +46,8 @@ def _entries(path: Path) -> list[Any]:
         raise BadInput(f"--mix {path}: {f'it knows no {strange}' if strange else 'it has no [[task]]'}", remedy=EXAMPLE)
     if not 2 <= len(entries) <= MOST_TASKS:
         few = "one task is no mix: give it with --task and --args" if len(entries) == 1 else EXAMPLE
-        raise BadInput(f"--mix {path}: it has {len(entries)} tasks, and takes 2 to {MOST_TASKS}", remedy=few)
+        many = f"{len(entries)} task{'s' * (len(entries) != 1)}"
+        raise BadInput(f"--mix {path}: it has {many}, and takes 2 to {MOST_TASKS}", remedy=few)
     return entries
 
 
