@@ -24,7 +24,7 @@ from harness.observe.progress import Progress, TaskPace
 from harness.records.of_task import OfTask
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import Answers
+from harness.records.sections import Answers, Figures
 from harness.summary import of_tasks
 from harness.trial.application import Limits, in_common
 from harness.worker import contract, heartbeat, serial
@@ -300,6 +300,17 @@ def test_the_tasks_of_a_trial_are_counted_each_for_itself() -> None:
         "shop.price (90 %): 30 of 30 ok",
         "shop.train (10 %): 0 of 10 ok, 10 raised",
     ]
+
+
+def test_a_pace_that_hangs_on_few_requests_of_one_task_is_doubted() -> None:
+    figures = Figures(requests=22, throughput_per_s=17.0)
+    tasks = [of_task("shop.price", 0.9, 20, 0.0, 0.005), of_task("shop.train", 0.1, 2, 0.0, 1.0)]
+    (doubt,) = mixed.doubts(ended(tasks).changed(certainty={"figures": figures}))
+    assert doubt.startswith("few of a task: shop.train was measured 2 times")
+    assert doubt.endswith("raise --requests to 80")
+    enough = [tasks[0], replace(tasks[1], measured=8)]
+    assert mixed.doubts(ended(enough).changed(certainty={"figures": figures})) == []
+    assert mixed.doubts(ended(tasks)) == [], "no figures, no doubt about them"
 
 
 def test_figures_that_cannot_be_used_are_kept_of_no_task() -> None:

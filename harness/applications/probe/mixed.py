@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from harness.applications.probe.pace import LEAST
 from harness.certainty import intervals
 from harness.experiment.mix import Mix
 from harness.measure.figures import PERCENTILES
@@ -52,6 +54,17 @@ def kept(record: TrialRecord) -> list[OfTask]:
     if not record.certainty.unusable:
         return tasks
     return [replace(one, measured=0, latency_s={}, waited_p50_s=None, ran_p50_s=None, ran_mean_s=None) for one in tasks]
+
+
+def doubts(record: TrialRecord) -> list[str]:
+    """That the pace of the whole hangs on a few requests of one task: a window holds more or fewer of it than its share."""
+    found = record.certainty.figures is not None and not record.as_cell.is_baseline
+    few = [one for one in record.answers.tasks if one.measured < LEAST and not one.errors] if found else []
+    return [
+        f"few of a task: {one.task} was measured {one.measured} times, and the pace of the whole hangs on it, "
+        f"raise --requests to {math.ceil(LEAST / one.share)}"
+        for one in few
+    ]
 
 
 def said(record: TrialRecord) -> list[str]:

@@ -196,7 +196,7 @@ class ApplicationSource:
         """The reason, by what answers were held against here, and what the settings say of this pool; and a doubt where answers
         were held against nothing."""
         expected, record = self.expected, record.changed(answers={"tasks": list(self._of_tasks)})
-        doubts = [NOT_CHECKED] if expected.nothing else []
+        doubts = [*([NOT_CHECKED] if expected.nothing else []), *mixed.doubts(record)]
         outcome = Outcome.UNCHECKED if expected.nothing and record.outcome is Outcome.OK else record.outcome
         cell, limits = record.as_cell, self._in(record.as_cell).limits
         compared = [f"compared: {expected.coverage}"] if expected.coverage and record.answers.ok else []

@@ -112,7 +112,10 @@ def answer(advice: Advice) -> list[str]:
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
     said += basis.curve(advice)
     own = [one for one in advice.slower if one.application]  # the table of an experiment has them all
-    said += [f"slower: {one.id}: {one.rows_per_s / advice.best[0].rows_per_s:.2g} x the best; {figures(one)}" for one in own]
+    first_per_s, first = max(((one.rows_per_s, "the best") for one in advice.best[:1]), default=(0.0, ""))
+    if advice.alike:
+        first_per_s, first = max(one.rows_per_s for one in advice.alike), "the fastest of these"
+    said += [f"slower: {one.id}: {one.rows_per_s / first_per_s:.2g} x {first}; {figures(one)}" for one in own]
     said += seen(advice)
     said += [f"{one.change}: {one.then}" for one in advice.sensitivity]
     return said + [f"to measure: {one}" for one in advice.measure]
