@@ -247,6 +247,16 @@ def noted(console: Console, table: pd.DataFrame) -> None:
         console.print(Text(wrapped(f"note: {line}", width, ""), style="dim"), soft_wrap=True)
 
 
+def of_tasks(console: Console, table: pd.DataFrame) -> None:
+    """What became of each task of a mix, cell by cell."""
+    width = width_of(console)
+    for row in table.to_dict("records"):
+        if lines := notes.parts(str(row["tasks"] or "")):
+            console.print(Text(f"{row['cell']}:"), soft_wrap=True)
+            for line in lines:
+                console.print(Text(wrapped(line, width, INDENT)), soft_wrap=True)
+
+
 def hang_rates(console: Console, table: pd.DataFrame) -> None:
     """A line for each cell that was repeated."""
     for row in table.to_dict("records"):

@@ -655,7 +655,7 @@ def test_one_configuration_that_alone_serves_is_the_answer_though_overhead_decid
 
 
 @pytest.mark.parametrize(
-    "changed", ["traffic", "null", "rate limit", "another pool", "not known", "replaced", "a few long ones", "the task itself"]
+    "changed", ["traffic", "null", "rate limit", "not known", "replaced", "a few long ones", "the task itself"]
 )
 def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str, tmp_path: Path) -> None:
     known, _ = measured(tmp_path, trials(FORK, 100, 101, 102), trials(SOLO, 50, 51, 52))
@@ -668,11 +668,21 @@ def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str
         "replaced": replace(first, doubts=("starved: for 63% of the time, and 39 children were replaced",)),
         "a few long ones": replace(first, row={**first.row, "latency_p50_s": 0.002}),
         "the task itself": replace(first, row={**first.row, "predict_p50_s": 0.015}),
-        "another pool": replace(first, row={**first.row, "throughput_per_s": 3000.0}),
     }
     assert ranking.overhead([first, second]) != ""
     assert ranking.overhead([others[changed], second]) == ""
     assert ranking.overhead([short(first, null=0.9), second]) != ""
+
+
+def test_a_pool_that_is_far_slower_than_overhead_makes_one_is_told_beside_the_others_and_makes_none_the_best(
+    tmp_path: Path,
+) -> None:
+    slow = replace(FORK, pool="gevent")
+    known, bounds = measured(tmp_path, trials(FORK, 500, 501, 502), trials(SOLO, 200, 201, 202), trials(slow, 40, 41, 42))
+    (advice,) = ranking.advise([replace(short(one), application={"app": "shop"}) for one in known], bounds)
+    assert (advice.best, {one.id for one in advice.alike}) == ((), {FORK.id, SOLO.id})
+    assert ([one.id for one in advice.slower], advice.runner_up) == ([slow.id], None)
+    assert any(line.startswith(f"slower: {slow.id}: 0.082 x the fastest of these") for line in pages.answer(advice))
 
 
 def test_a_note_of_a_rate_limit_is_known_by_its_words() -> None:

@@ -31,9 +31,8 @@ def calls(task: Callable[[int], Any], rows: int, folder: Path) -> list[dict[str,
     """The lines of the serial calls of this function, as a task of Celery's."""
     heartbeat.open_in(str(folder))
     app, file = Celery("raises", set_as_current=False), io.StringIO()
-    serial.measure(
-        app, app.task(task, name="raises.task", shared=False), [[row] for row in range(rows)], 0.0, MINIMUM, 60.0, 0, file
-    )
+    whole = app.task(task, name="raises.task", shared=False)
+    serial.measure(app, [(whole, [row]) for row in range(rows)], [], 0.0, MINIMUM, 60.0, 0, file)
     return [json.loads(line) for line in file.getvalue().splitlines()]
 
 

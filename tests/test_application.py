@@ -17,7 +17,8 @@ from tests.test_pace import ORDER
 
 HERE = Path("/somewhere")
 SHOP = Application(
-    app="shop:app", task="shop.price", python=HERE / "bin/python", folder=HERE, own_variables={}, rows=HERE, queue_key="celery",
+    app="shop:app", tasks=("shop.price",), python=HERE / "bin/python", folder=HERE, own_variables={}, rows=HERE,
+    queue_keys=("celery",),
     celery=(5, 7),
 )  # fmt: skip
 
@@ -101,7 +102,10 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
             "celery[redis] there, and pack",
         ),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
-        ("ValueError: row 0 cannot be sent: TypeError: price() missing 1 required argument", "calls task(image=3)"),
+        (
+            "ValueError: row 0 (shop.price) cannot be sent: TypeError: price() missing 1 required argument",
+            "calls task(image=3)",
+        ),
         ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),
         ("KeyError: 'MODEL_PATH'", "check --app"),
         ("ModuleNotFoundError: No module named 'shop.tasks:nope'", "check --app"),

@@ -68,12 +68,12 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
     )  # fmt: skip
     application = Application(
         app=order.app,
-        task=order.task,
+        tasks=order.tasks,
         python=order.python,
         folder=HERE,
         own_variables={},
         rows=HERE,
-        queue_key="celery\x06\x163",
+        queue_keys=("celery\x06\x163",),
     )
     values = {
         "sources": "s",
@@ -87,7 +87,7 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
     }
     say = (said if said is not None else []).append
     return ApplicationSource(
-        order=order, application=application, facts=Facts(told=told, queue_key="celery", messages=[]), say=say,
+        order=order, application=application, facts=Facts(told=told, queue_keys=("celery",), messages=[]), say=say,
         expected=Expected(order=order, say=say, rows=len(order.rows)), **values,
     )  # fmt: skip
 
@@ -223,7 +223,7 @@ def test_a_pool_that_does_badly_while_its_children_are_replaced_is_told_with_the
     outcome: Outcome, pool: str, words: str
 ) -> None:
     one = source()
-    one.application = replace(one.application, limits=Limits(max_tasks_per_child=5))
+    one.application = replace(one.application, limits_of=(Limits(max_tasks_per_child=5),))
     assert one.revised(record(replace(CELL, pool=pool), outcome=outcome, reason="why", ok=9)).reason == words
     few = record(replace(CELL, pool=pool), outcome=outcome, reason="why", ok=3)
     assert one.revised(few).reason == "why", "no child has had so many tasks"
@@ -233,7 +233,7 @@ def test_a_pool_that_waits_for_children_that_a_setting_replaces_is_slow() -> Non
     one = source()
     trial = record(replace(CELL, pool="prefork"), outcome=Outcome.STALLED, ok=9, died=9)
     assert one.revised(trial).outcome is Outcome.STALLED
-    one.application = replace(one.application, limits=Limits(max_memory_per_child_kib=9))
+    one.application = replace(one.application, limits_of=(Limits(max_memory_per_child_kib=9),))
     assert one.revised(trial).outcome is Outcome.SLOW
 
 

@@ -88,6 +88,15 @@ def case(folder: Path, pool: str) -> own.Case:
     return own.read(folder, cell(pool).id, None)
 
 
+def test_of_a_mix_nothing_is_packed(tmp_path: Path) -> None:
+    folder = probe(tmp_path, {"prefork": Outcome.HUNG})
+    told = json.loads((folder / "run.json").read_text())
+    told["application"]["mix"] = {"a": 0.5, "b": 0.5}
+    RunFolder(folder).write_header(**told)
+    with pytest.raises(BadInput, match="of a mix of tasks"):
+        case(folder, "prefork")
+
+
 def test_the_pool_that_failed_is_taken(tmp_path: Path) -> None:
     folder = probe(tmp_path, {"solo": Outcome.OK, "prefork": Outcome.HUNG, "threads": Outcome.SKIPPED})
     assert own.is_probe(folder)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.applications.probe.checks import Expression, differences, reference
+from harness.applications.probe.checks import Expression, reference
+from harness.applications.probe.differences import differences
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

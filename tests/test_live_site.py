@@ -191,8 +191,8 @@ def stage(folder: Path, *events: Any, fails: str = "", **changes: Any) -> Stage:
 
 def application(folder: Path) -> Application:
     return Application(
-        app="shop", task="shop.price", python=Path("/theirs/bin/python"), folder=folder, own_variables={},
-        rows=folder / "rows.json", queue_key="prices",
+        app="shop", tasks=("shop.price",), python=Path("/theirs/bin/python"), folder=folder, own_variables={},
+        rows=folder / "rows.json", queue_keys=("prices",),
     )  # fmt: skip
 
 
@@ -212,10 +212,10 @@ def test_worker_and_load_meet_in_one_queue_that_nobody_else_has(tmp_path: Path) 
     sites = [setting.made(), other.made()]
     place, argv = setting.given["worker"]
     work, plan = setting.given["load"]
-    assert place.spec["queue"] == plan.queue == sites[0].queue
+    assert place.spec["queue"] == plan.queue == sites[0].queues[0]
     assert plan.prefix == sites[0].prefix
-    assert sites[0].queue.startswith("harness-")
-    assert len({site.queue for site in sites}) == len({site.prefix for site in sites}) == 2
+    assert sites[0].queues[0].startswith("harness-")
+    assert len({site.queues[0] for site in sites}) == len({site.prefix for site in sites}) == 2
     assert work is setting.work
     assert argv[2:5] == ["-A", contract.APP, "worker"]
     assert place.folder == work.folder
@@ -254,7 +254,7 @@ def test_the_client_ends_before_the_worker_and_ours_is_killed_at_once(ended_by: 
     setting.story.clear()
     last = site.close(ended_by)
     middle = ["sampled"] if sampled else []
-    forgets = [f"forgot {site.queue}", f"forgot {site.queue}-template"]
+    forgets = [f"forgot {site.queues[0]}", f"forgot {site.queues[0]}-template"]
     assert setting.story == ["load terminated within 5 s", *middle, "worker killed", *forgets, "view closed"]
     assert last == (sample(7.0) if sampled else None)
     assert setting.slept == []
@@ -429,7 +429,7 @@ def test_only_an_application_can_consume_another_queue(tmp_path: Path) -> None:
         (setting.work.events / contract.QUEUES).write_text('["orders"]')
     assert ours.made().no_consumer() == ""
     assert "no consumer for queue 'prices'" in theirs.made().no_consumer()
-    assert theirs.made().queue == "prices"
+    assert theirs.made().queues[0] == "prices"
 
 
 def test_the_machines_noise_is_read_where_the_site_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

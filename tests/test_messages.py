@@ -67,10 +67,8 @@ def test_an_answer_that_a_message_asks_not_to_store_is_stored() -> None:
 
 def test_limits_that_a_message_brings_win_over_the_tasks_own() -> None:
     brought = messages.least([made(timelimit=[20, None]), made(timelimit=[10, None], expires=at(15.0)), made(eta=at(3.0))])
-    facts = Facts(told={"limits": OWN | brought}, queue_key="celery", messages=[])
-    assert facts.limits == Limits(
-        soft_s=30.0, hard_s=10, rate_per_s=0.1, acks_late=True, expires_s=15.0, put_off_s=3.0
-    )  # fmt: skip
+    facts = Facts(told={"limits": [OWN | brought]}, queue_keys=("celery",), messages=[])
+    assert facts.limits_of == (Limits(soft_s=30.0, hard_s=10, rate_per_s=0.1, acks_late=True, expires_s=15.0, put_off_s=3.0),)
 
 
 def test_what_the_application_puts_on_its_messages_is_kept_and_named() -> None:

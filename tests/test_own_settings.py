@@ -38,7 +38,7 @@ def told(settings: dict[str, Any], options: dict[str, Any] | None = None) -> tup
         app.conf.update(settings)
         task = app.task(price, name="shop.price", shared=False, **(options or {}))
         values, said = app_facts.settings(app.conf)
-        return values, "\n".join([*said, *own_settings.options(task, app.conf, Task)])  # type: ignore[no-untyped-call]
+        return values, "\n".join([*said, *own_settings.options("the task's", task, app.conf, Task)])  # type: ignore[no-untyped-call]
 
 
 def of(name: str) -> Any:
@@ -133,11 +133,12 @@ class Controller:
 def test_what_a_worker_has_otherwise_than_was_told_before_is_named() -> None:
     with Celery("shop", set_as_current=False) as app:
         task = app.task(price, name="shop.price", shared=False)
-        before = own_settings.expected(app.conf, task, lambda name: None)  # type: ignore[no-untyped-call]
-        held = own_settings.held(Controller(app, max_tasks_per_child=None), task)  # type: ignore[no-untyped-call]
+        tasks = own_settings.whose([task], alone=True)  # type: ignore[no-untyped-call]
+        before = own_settings.expected(app.conf, tasks, lambda name: None)  # type: ignore[no-untyped-call]
+        held = own_settings.held(Controller(app, max_tasks_per_child=None), tasks)  # type: ignore[no-untyped-call]
         assert own_settings.late(before, held) == []
         app.conf.task_acks_late = True
-        held = own_settings.held(Controller(app, max_tasks_per_child=2), task)  # type: ignore[no-untyped-call]
+        held = own_settings.held(Controller(app, max_tasks_per_child=2), tasks)  # type: ignore[no-untyped-call]
     late = own_settings.late(before, held)
     assert [line.partition(":")[0] for line in late] == [
         "worker_max_tasks_per_child is 2 in the worker and was None before",
@@ -187,7 +188,7 @@ def test_limits_from_variables_are_those_of_the_trial(monkeypatch: pytest.Monkey
 
 def test_the_worker_gets_the_trials_variables_and_the_owners_own_modules() -> None:
     own = {"BROKER_URL": "amqp://production", "CELERY_WORKER_AUTOSCALE": "3,1", "CELERY_WORKER_INCLUDE": "shop.more"}
-    one = Application(app="shop:app", task="shop.price", python=HERE, folder=HERE, own_variables=own, rows=HERE)
+    one = Application(app="shop:app", tasks=("shop.price",), python=HERE, folder=HERE, own_variables=own, rows=HERE)
     found = one.variables(URL)
     assert found["BROKER_URL"] == found["CELERY_BROKER_URL"] == URL
     assert "CELERY_WORKER_AUTOSCALE" not in found

@@ -69,6 +69,7 @@ EMPTY: list[tuple[BaseModel, dict[str, Any]]] = [
             "requests": 0, "ok": 0, "wrong": 0, "unanswered": 0, "errors": {}, "max_error": None, "duplicates": 0, "died": 0,
             "coverage": "",
             "backlog": [],
+            "tasks": [],
             "requests_file": "",
         },
     ),

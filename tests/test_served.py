@@ -139,7 +139,7 @@ def test_the_options_of_a_redis_are_kept_but_for_a_sentinels() -> None:
 def test_a_worker_is_led_to_its_broker_and_its_back_end() -> None:
     own = {"BROKER_URL": "amqp://theirs", "RESULT_BACKEND": "db+sqlite:///theirs", "MODE": "fast"}
     here = Path("/somewhere")
-    application = Application(app="a", task="t", python=here, folder=here, own_variables=own, rows=here, results="rpc://")
+    application = Application(app="a", tasks=("t",), python=here, folder=here, own_variables=own, rows=here, results="rpc://")
     found = application.variables("amqp://ours")
     assert "theirs" not in json.dumps(found)
     assert (found["CELERY_BROKER_URL"], found["BROKER_URL"]) == ("amqp://ours", "amqp://ours")

@@ -15,8 +15,8 @@ from harness.worker import contract, spec
 
 WORKER = PACKAGE / "worker"
 OURS = spec.for_worker(backend="null", queue="q", events_dir="/e")
-THEIRS = spec.for_application(app="shop:app", task="shop.price", rows="/r.json", prefix="ab", events_dir="/e")
-QUESTION = spec.for_facts(app="shop:app", task="shop.price", rows=[[1]])
+THEIRS = spec.for_application(app="shop:app", tasks=["shop.price"], rows="/r.json", prefix="ab", events_dir="/e")
+QUESTION = spec.for_facts(app="shop:app", tasks=["shop.price"], rows=[[1]])
 BUILT = [
     (spec.for_worker, OURS, contract.SPEC_KEYS),
     (spec.for_application, THEIRS, contract.APPLICATION_SPEC_KEYS),
@@ -39,9 +39,10 @@ def test_each_key_holds_what_was_given_for_it() -> None:
     values = {name: f"<{name}>" for name in contract.SPEC_KEYS}
     given = {**values, "options": {"fault": "sleep"}, "celery": {"task_acks_late": True}}
     assert spec.for_worker(**given) == given  # type: ignore[arg-type]
-    values = {name: f"<{name}>" for name in contract.APPLICATION_SPEC_KEYS}
+    lists = {"tasks": ["t", "u"], "of_rows": [0, 1], "turns": [1]}
+    values = {**{name: f"<{name}>" for name in contract.APPLICATION_SPEC_KEYS}, **lists}
     assert spec.for_application(**{**values, "settings": {"a": 1}}) == {**values, "settings": {"a": 1}}  # type: ignore[arg-type]
-    assert spec.for_facts(app="a", task="t", rows=[[1], {"x": 2}], queue="rare")["rows"] == [[1], {"x": 2}]
+    assert spec.for_facts(app="a", tasks=["t"], rows=[[1], {"x": 2}], queue="rare")["rows"] == [[1], {"x": 2}]
 
 
 def test_a_plain_worker_has_one_row_a_request_and_celerys_own_start_window() -> None:

@@ -77,8 +77,10 @@ def test_a_worker_is_told_only_what_is_varied() -> None:
 
 def application(**changes: object) -> Application:
     known = {
-        "app": "shop:app", "task": "shop.price", "python": Path("/v/bin/python"), "folder": Path("/shop"), "rows": Path("rows"),
-        "own_variables": {"SHOP": "1", "OMP_NUM_THREADS": "8"}, "limits": Limits(max_tasks_per_child=7, prefetch_multiplier=2),
+        "app": "shop:app", "tasks": ("shop.price",), "python": Path("/v/bin/python"), "folder": Path("/shop"),
+        "rows": Path("rows"),
+        "own_variables": {"SHOP": "1", "OMP_NUM_THREADS": "8"},
+        "limits_of": (Limits(max_tasks_per_child=7, prefetch_multiplier=2),),
     }  # fmt: skip
     return Application(**{**known, **changes})  # type: ignore[arg-type]
 

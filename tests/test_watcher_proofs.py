@@ -213,7 +213,9 @@ def test_an_answer_among_them_begins_the_count_anew(tmp_path: Path) -> None:
 
 def test_an_application_with_its_own_limits_is_judged_by_them(tmp_path: Path) -> None:
     limits = Limits(soft_s=5.0, hard_s=7.0, rate_per_s=0.5, put_off_s=9.0)
-    app = Application(app="a", task="t", python=tmp_path, folder=tmp_path, own_variables={}, rows=tmp_path, limits=limits)
+    app = Application(
+        app="a", tasks=("t",), python=tmp_path, folder=tmp_path, own_variables={}, rows=tmp_path, limits_of=(limits,)
+    )
     one = plain_trial.trial(tmp_path, NEVER_ENDS, settings=cut(limit_s=3.0))
     work = replay.assignment(one, application=app)
     watching = Watcher(work, StoredSite(one.history, work))

@@ -379,7 +379,7 @@ def test_requests_are_sent_to_a_queue_that_the_pasted_worker_consumes(
     def facts(order: ProbeOrder, *_: object) -> tuple[Facts, Serving]:
         asked.append(order.queue)
         told = {"celery": celery, "said": [], "files": ["p.py"], "key_prefix": ""}
-        return Facts(told=told, queue_key=f"{order.queue or 'celery'}\x06\x163", messages=[]), VALKEY
+        return Facts(told=told, queue_keys=(f"{order.queue or 'celery'}\x06\x163",), messages=[]), VALKEY
 
     monkeypatch.setattr(learn, "facts", facts)
     desk = Desk(
@@ -389,6 +389,6 @@ def test_requests_are_sent_to_a_queue_that_the_pasted_worker_consumes(
     order = replace(ORDER, queue=queue, line=parse(f"celery -A p worker {text}"))
     found, _ = prober._asked(order, source(order).application, desk)
     assert asked == sent
-    assert found.queue_key.startswith(sent[-1] or "celery")
+    assert found.queue_keys[0].startswith(sent[-1] or "celery")
     assert any("requests are sent to 'images'" in line for line in said) == (len(sent) > 1)
     assert any("Celery 4.4.7 reads options from the line alone" in line for line in said) == (celery == "4.4.7")

@@ -18,6 +18,10 @@ Args = Annotated[
     Path | None,
     typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry. Default: none are given."),
 ]
+MixFile = Annotated[
+    Path | None,
+    typer.Option("--mix", help="A TOML file with several tasks, their arguments and shares, instead of --task and --args."),
+]
 Python = Annotated[str, typer.Option(help="The application's own interpreter, venv/bin/python.")]
 EnvFile = Annotated[
     Path | None, typer.Option("--env-file", help="A file with the application's variables, one NAME=value per line.")
@@ -33,8 +37,18 @@ Copy = Annotated[
 CopyLimit = Annotated[int, typer.Option("--copy-limit-mib", min=1, help="Maximum size of that copy, in MiB.")]
 
 
-def needed(task: str) -> str:
-    """The task, of a verb that takes it with --app only. Raises BadInput if there is none."""
-    if not task:
-        raise BadInput("--app goes with --task", remedy="name the task, as the worker prints it below [tasks]")
+def needed(task: str, args: Path | None = None, mix: Path | None = None) -> str:
+    """The task, of a verb that takes it with --app only; '' if a mix names several. Raises BadInput."""
+    if mix is not None and (task or args):
+        raise BadInput(
+            f"--mix names tasks and arguments, and so does {'--task' if task else '--args'}", remedy="give one of them"
+        )
+    if not task and mix is None:
+        raise BadInput("--app goes with --task, or with --mix", remedy="name the task, as the worker prints it below [tasks]")
     return task
+
+
+def one_task(mix: Path | None, why: str) -> None:
+    """Raise BadInput for a mix, of a verb that is about one task: `why`."""
+    if mix is not None:
+        raise BadInput(f"--mix: {why}", remedy="name one of its tasks with --task, and its rows with --args")

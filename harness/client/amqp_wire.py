@@ -97,14 +97,16 @@ class Replies:
 
 
 class AmqpWire:
-    """As `wire.Wire`; `results`: where answers are stored, '' if they come as messages."""
+    """As `wire.Wire`; `results`: where answers are stored, '' if they come as messages. Each message has its route in it."""
 
     lost: tuple[type[Exception], ...] = (amqp.AMQPError, redis.RedisError)
 
     def __init__(
-        self, url: str, queue: str, prefix: str, messages: Sequence[str], results: str = "", results_prefix: str = ""
-    ) -> None:
+        self, url: str, queue: str, prefix: str, messages: Sequence[str], results: str = "", results_prefix: str = "",
+        queues: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.prefix, self.queue, self._url, self._messages = prefix, queue, url, messages
+        self._every = list(dict.fromkeys(queues or [queue]))
         self._answers: Stored | Replies
         self._answers = Stored(results, prefix, results_prefix) if results else (replies := Replies(url, prefix))
         self._reply_to = "" if results else replies.name
@@ -157,13 +159,14 @@ class AmqpWire:
 
     def queued(self) -> int:
         """How many messages wait in the broker."""
-        return int(self._asked.queue_declare(self.queue, passive=True).message_count)
+        return sum(int(self._asked.queue_declare(queue, passive=True).message_count) for queue in self._every)
 
     def withdraw(self) -> list[int]:
         """Take back what no worker has been given yet; the numbers of these requests."""
         numbers = []
-        while (message := self._asked.basic_get(self.queue, no_ack=True)) is not None:
-            numbers.append(int(str(message.headers["id"])[-8:], 16))
+        for queue in self._every:
+            while (message := self._asked.basic_get(queue, no_ack=True)) is not None:
+                numbers.append(int(str(message.headers["id"])[-8:], 16))
         return numbers
 
     def close(self) -> None:

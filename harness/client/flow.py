@@ -7,9 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from harness.client import silence
+from harness.client.deck import Deck
 from harness.client.log import Log
 from harness.client.plan import Plan
 from harness.client.schedule import NS_PER_S, Nanoseconds
@@ -19,7 +18,6 @@ from harness.worker import contract, heartbeat
 
 POLL_S = 0.05
 BURST = 256  # requests a command; between two of them answers are taken
-ROWS_AT_ONCE = 1024
 
 
 class Flow:
@@ -33,8 +31,7 @@ class Flow:
         self.duplicates = 0
         self.withdrawn: list[int] = []
         self.stopped = threading.Event()
-        self._dice = np.random.default_rng(plan.rows_seed)
-        self._rows: list[int] = []
+        self._deck = Deck(plan)
         self._silence = Silence(Path(plan.events_dir)) if plan.messages else None
 
     def begin(self, phase: str) -> None:
@@ -59,18 +56,11 @@ class Flow:
             return
         requests = []
         for moment in intended:
-            row = self._row()
+            row = self._deck.row(len(self.log))
             requests.append((self.log.add(row=row, phase=self.phase, intended=moment, published=now), row))
         heartbeat.emit_all(contract.PUBLISHED, [number for number, _ in requests])
         self.wire.publish(requests)
         self.in_flight += len(requests)
-
-    def _row(self) -> int:
-        if not self._rows:
-            rows = self.plan.rows
-            dice = self._dice
-            self._rows = (dice.permutation(rows) if self.plan.few else dice.integers(0, rows, ROWS_AT_ONCE)).tolist()
-        return self._rows.pop()
 
     def take(self, limit_s: float = POLL_S) -> list[int]:
         """The numbers of the requests that have ended, after waiting up to `limit_s` for the first answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,8 +24,9 @@ class Plan:
     are sent, all are measured, and each row as often as the others; `cold`: the first one of an executor is known to take
     longer; `at_once`: how many run beside each other; `most_s`: no request is sent that would probably be answered later than
     that, 0 for no such bound. `early`: the measured phase ends once it is decided (`client.early`), be it by the pace of
-    `rival`, a cell, in requests per second, 0 for none; `control`: the cell is a null control. `arrivals_seed` and `rows_seed`:
-    see `harness.experiment.seeds`.
+    `rival`, a cell, in requests per second, 0 for none; `control`: the cell is a null control. `shares` and `of_rows`: of a mix
+    of tasks (`experiment.mix`), else empty; `queues`: of each row, if the messages go to several. `arrivals_seed` and
+    `rows_seed`: see `harness.experiment.seeds`.
     """
 
     url: str
@@ -55,6 +57,9 @@ class Plan:
     control: bool = False
     rival: str = ""
     rival_per_s: float = 0.0
+    shares: Sequence[float] = ()
+    of_rows: Sequence[int] = ()
+    queues: Sequence[str] = ()
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
 
     def write(self, path: Path) -> None:

@@ -140,11 +140,12 @@ class Wire:
     lost: tuple[type[Exception], ...] = (redis.RedisError,)
 
     def __init__(
-        self, url: str, queue: str, prefix: str = "", messages: Sequence[str] = (), results_prefix: str = ""
+        self, url: str, queue: str, prefix: str = "", messages: Sequence[str] = (), results_prefix: str = "",
+        queues: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """`messages`: those of somebody's own application, one a row, see `harness.worker.app_facts`; `results_prefix`: of its
-        result back end's keys."""
-        self.prefix, self.queue = prefix or new_prefix(), queue
+        result back end's keys; `queues`: of each row, if not all go to `queue`."""
+        self.prefix, self.queue, self._queues = prefix or new_prefix(), queue, queues
         self.redis = redis.Redis.from_url(url, client_name=OUR_NAME)  # for what is asked now and then
         self._messages = messages
         self._message = "" if messages else _template(url, self.redis, queue)
@@ -163,9 +164,13 @@ class Wire:
         return text.replace("THE-BODY", encoded).replace(f"'{MARK}'", f"{number}, {row}").encode()
 
     def publish(self, requests: Sequence[tuple[int, int]]) -> None:
-        """Send requests, (number, row) each, as one command; a worker sees either none of a burst or all of it."""
-        self._out.send(command(b"LPUSH", self.queue.encode(), *(self.message(number, row) for number, row in requests)))
-        self._confirmations.append([number for number, _ in requests])
+        """Send requests, (number, row) each, as one command per queue; a worker sees either none of a burst or all of it."""
+        by_queue: dict[str, list[tuple[int, int]]] = {}
+        for number, row in requests:
+            by_queue.setdefault(self._queues[row] if self._queues else self.queue, []).append((number, row))
+        for queue, those in by_queue.items():
+            self._out.send(command(b"LPUSH", queue.encode(), *(self.message(number, row) for number, row in those)))
+            self._confirmations.append([number for number, _ in those])
 
     def take(self, limit_s: float) -> Taken:
         """Whatever answers and confirmations are there, after waiting up to `limit_s` for the first of them."""
@@ -187,14 +192,19 @@ class Wire:
 
     def queued(self) -> int:
         """How many messages wait in the broker."""
-        return self.redis.llen(self.queue)
+        return sum(self.redis.llen(queue) for queue in self._every)
+
+    @property
+    def _every(self) -> list[str]:
+        return list(dict.fromkeys(self._queues or [self.queue]))
 
     def withdraw(self) -> list[int]:
         """Take back what no worker has been given yet; the numbers of these requests."""
         with self.redis.pipeline(transaction=True) as pipe:
-            pipe.lrange(self.queue, 0, -1)
-            pipe.delete(self.queue)
-            messages: list[bytes] = pipe.execute()[0]
+            for queue in self._every:
+                pipe.lrange(queue, 0, -1)
+                pipe.delete(queue)
+            messages: list[bytes] = [message for taken in pipe.execute()[::2] for message in taken]
         return [int(json.loads(message)["headers"]["id"][-8:], 16) for message in messages]
 
     def close(self) -> None:

@@ -114,7 +114,7 @@ def _thread_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:
         return Answer(How.OWNER)
     how = How.GIL if owner == key else _how(process.histories[key][-1], stage.pid)
     others = {other.tid for other in now.stages if other.pid == stage.pid and other.tid != stage.tid}
-    shared = {tid for tid in others if now.at_s - _began(now, tid) < now.patience_s}
+    shared = {tid for tid in others if not _is_overdue(now, tid)}
     if shared and how is not How.GIL:
         return _among_others(now, stage, process, how)
     if how is not How.GIL and process.cores > IDLE_CPU:
@@ -140,15 +140,17 @@ def _holder_is_gone(process: Views, tid: int) -> bool:
     return len(holders) == 1 and 0 not in holders and not holders & set(process.histories)
 
 
-def _began(now: Look, tid: int) -> float:
-    return max((stage.since_s for stage in now.stages if stage.tid == tid), default=0.0)
+def _is_overdue(now: Look, tid: int) -> bool:
+    """Whether the youngest request of this thread is."""
+    return now.overdue(max((stage for stage in now.stages if stage.tid == tid), key=lambda stage: stage.since_s))
 
 
 def _among_others(now: Look, stage: OpenStage, process: Views, how: How) -> Answer:
     """One thread of many, of which others go on: pace has to carry more, and only Python threads that run no request may still
     hold what it waits for.
     """
-    if now.pace_s is None or now.at_s - stage.since_s < max(SHARED_S, SHARED_FACTOR * now.pace_s):
+    usual_s = now.pace_of(stage).usual_s
+    if usual_s is None or now.at_s - stage.since_s < max(SHARED_S, SHARED_FACTOR * usual_s):
         return Answer(None, f"other requests of process {stage.pid} go on")
     if process.last.children or how in (How.SHARED, How.PROCESSES):
         return Answer(None, f"other requests of process {stage.pid}, or other processes, may end the wait")
@@ -164,12 +166,13 @@ def _among_others(now: Look, stage: OpenStage, process: Views, how: How) -> Answ
 
 def _spins(now: Look, stage: OpenStage, process: Views) -> bool:
     """Whether the thread has computed in one function for far longer than any request of this trial took."""
-    if now.pace_s is None:
+    pace = now.pace_of(stage)
+    if pace.usual_s is None:
         return False
-    floor_s = SPIN_S if now.cold_s is not None else BLIND_SPIN_S
-    least_s = max(floor_s, SPIN_FACTOR * now.pace_s, COLD_FACTOR * (now.slowest_s or 0.0))
+    floor_s = SPIN_S if pace.first_s is not None else BLIND_SPIN_S
+    least_s = max(floor_s, SPIN_FACTOR * pace.usual_s, COLD_FACTOR * (pace.slowest_s or 0.0))
     if stage.cold:  # the first request of a process may compile
-        least_s = max(least_s, COLD_SPIN_S if now.cold_s is None else COLD_FACTOR * now.cold_s)
+        least_s = max(least_s, COLD_SPIN_S if pace.first_s is None else COLD_FACTOR * pace.first_s)
     # a thread of greenlets that computes may do so for another request: then nothing at all may have come meanwhile
     since_s = now.last_progress_s if now.executor_kind == "greenlets" else stage.since_s
     if now.at_s - since_s < least_s:
@@ -203,7 +206,7 @@ def _greenlet_doubt(now: Look, stage: OpenStage, process: Views) -> str:
         own = [greenlet for greenlet in greenlets if greenlet.request in numbers]
         if not own or not all(greenlet.on_lock for greenlet in own):
             return f"the greenlet of request {stage.number} waits for something that may end"
-    overdue = {other.number for other in now.stages if now.at_s - other.since_s >= now.patience_s}
+    overdue = {other.number for other in now.stages if now.overdue(other)}
     for greenlet in process.told[-1]:
         runs_a_younger_request = greenlet.request is not None and greenlet.request not in overdue
         if greenlet.foreign and not greenlet.on_lock and not runs_a_younger_request:

@@ -82,7 +82,7 @@ def judge(looks: Sequence[Look]) -> Verdict:
 
 def _judge_stages(looks: Sequence[Look], quiet_s: float) -> Verdict:
     now = looks[-1]
-    overdue = [stage for stage in now.stages if now.at_s - stage.since_s >= now.patience_s]
+    overdue = [stage for stage in now.stages if now.overdue(stage)]
     answers = [(stage, blocked(looks, stage)) for stage in overdue]
     found = [(stage, answer.how) for stage, answer in answers if answer.how is not None]
     doubts = [answer.doubt for _, answer in answers if answer.how is None]

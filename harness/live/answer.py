@@ -115,7 +115,7 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
 def _executors(seen: Seen, evidence: Evidence) -> list[Executor]:
     """Each executor that is at something, the oldest first."""
     now, running = seen.last, {(task.pid, task.tid): task for task in seen.tasks}
-    overdue = [stage for stage in now.stages if now.at_s - stage.since_s >= now.patience_s]
+    overdue = [stage for stage in now.stages if now.overdue(stage)]
     answers, aside = _answers(seen.looks, overdue), _answers(seen.own_loop_aside, overdue)
     return [
         _executor(seen, evidence, stage, answers.get(stage), aside.get(stage), running.get((stage.pid, stage.tid)))

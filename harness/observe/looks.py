@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.machine.procfs import Thread
-from harness.observe.progress import OpenStage
+from harness.observe.progress import OpenStage, TaskPace
 from harness.observe.roles import Role
 
 FAST_PATIENCE_S = 1.5  # for requests that take up to half a second
@@ -63,11 +63,11 @@ class ProcessLook:
 class Look:
     """Everything the judge sees at one moment; times are CLOCK_MONOTONIC seconds.
 
-    `pace_s`: what a request usually takes, `cold_s`: what the first one of a process took in the baseline, `slowest_s`: the
-    slowest right answer of any row, there or here; None while unknown. `limit_s`: the application's own time limit, which cuts
-    a request off; 0 if it has none. `rate_limited`: its task waits on purpose; `put_off_s`: so long after its sending
-    a message does. `furniture` maps a thread to what it waited in when the worker was ready and idle. `waiting`: published, not
-    begun; `unanswered`: ended by a worker, answer not received.
+    `pace_s`: what a request usually takes, in a mix one of the longest task (`pace_of` knows each); `cold_s`: what the first
+    one of a process took in the baseline; `slowest_s`: the slowest right answer of any row, there or here; None while unknown.
+    `limit_s`: the application's own time limit, which cuts a request off; 0 if it has none. `rate_limited`: its task waits on
+    purpose; `put_off_s`: so long after its sending a message does. `furniture` maps a thread to what it waited in when the
+    worker was ready and idle. `waiting`: published, not begun; `unanswered`: ended by a worker, answer not received.
     """
 
     at_s: float
@@ -92,6 +92,13 @@ class Look:
     @property
     def patience_s(self) -> float:
         return patience_s(self.pace_s)
+
+    def pace_of(self, stage: OpenStage) -> TaskPace:
+        """What is known of requests like this one: of its own task's, in a mix."""
+        return stage.pace or TaskPace(usual_s=self.pace_s, first_s=self.cold_s, slowest_s=self.slowest_s)
+
+    def overdue(self, stage: OpenStage) -> bool:
+        return self.at_s - stage.since_s >= patience_s(self.pace_of(stage).usual_s)
 
 
 def patience_s(pace_s: float | None) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from harness.records.tail import Tail
 from harness.worker import contract
 
 NS = 1e-9
+KEPT_DURATIONS = 200
 TASKS = ("request", "other")  # kinds of stages that occupy an executor
 BEGINS = {
     contract.TASK_BEGIN: "request",
@@ -34,6 +36,15 @@ ENDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskPace:
+    """What the requests of one task take, in seconds: usually, the first one, the slowest. None while unknown."""
+
+    usual_s: float | None = None
+    first_s: float | None = None
+    slowest_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpenStage:
     """A stage that a process has begun and not ended: a request, a model load, a predict in the parent, or one of these two.
 
@@ -46,8 +57,12 @@ class OpenStage:
     tid: int
     number: int
     since_s: float
-    cold: bool = False  # the first request of its process
-    limit_s: float = 0.0  # its own time limit, if that is known; of a trial, all have the same (`looks.Look.limit_s`)
+    cold: bool = False  # the first request of its task in its process
+    limit_s: float = (
+        0.0  # its own time limit, if that is known; in a trial of one task all have the same (`looks.Look.limit_s`)
+    )
+    task: int = 0  # of a request: which task of a mix it is of
+    pace: TaskPace | None = None  # of a request in a mix: what those of its task take, instead of what all take
 
 
 @dataclass
@@ -66,8 +81,11 @@ class Progress:
     phase_at_s: dict[str, float] = field(default_factory=dict)
     open: dict[tuple[str, int, int], OpenStage] = field(default_factory=dict)
     slowest_s: float = 0.0  # of the requests that ended
-    durations_s: deque[float] = field(default_factory=lambda: deque(maxlen=200))  # of the last that were no process's first
-    warm_pids: set[int] = field(default_factory=set)  # processes that have ended a request
+    place_of: Callable[[int], int] = lambda number: 0  # which task of a mix a request is of, by its number
+    slowest_of: dict[int, float] = field(default_factory=dict)  # by task
+    #: of the last requests that were not the first of their task in a process, by task
+    durations_s: dict[int, deque[float]] = field(default_factory=dict)
+    warm: set[tuple[int, int]] = field(default_factory=set)  # (process, task) of the requests that have ended
     load_seconds: dict[int, float] = field(default_factory=dict)
     child_pids: set[int] = field(default_factory=set)  # that began to serve, or that the kernel shows; the worker's own too
     put_off: set[int] = field(default_factory=set)  # requests whose task will be begun again, at a time of its own
@@ -88,8 +106,13 @@ class Progress:
 
     @property
     def usual_s(self) -> float | None:
-        """Median duration of the last requests in a worker, without the first of each process; None while none has ended."""
-        return statistics.median(self.durations_s) if self.durations_s else None
+        """Median duration of the last requests in a worker, without the first of each process; None while none has ended. In a
+        mix, that of the task whose requests take longest."""
+        return max((usual_s for task in self.durations_s if (usual_s := self.usual_of(task)) is not None), default=None)
+
+    def usual_of(self, task: int) -> float | None:
+        """Likewise, of one task."""
+        return statistics.median(known) if (known := self.durations_s.get(task)) else None
 
     @property
     def starting(self) -> bool:
@@ -169,21 +192,27 @@ class Progress:
             self.begun += kind == "request" and self._is_new(self._begun, event.number)
             if kind == "request":
                 self.put_off.discard(event.number)
+            task = self.place_of(event.number) if kind == "request" else 0
             self.open[kind, event.pid, event.number] = OpenStage(
-                kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s,
-                cold=event.pid not in self.warm_pids,
+                kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s, task=task,
+                cold=(event.pid, task) not in self.warm,
             )  # fmt: skip
         elif event.kind in ENDS:
             kind = ENDS[event.kind]
             stage = self.open.pop((kind, event.pid, event.number), None)
             self.ended += kind == "request"
             if kind == "request" and stage is not None:
-                self.warm_pids.add(event.pid)
-                if not stage.cold:
-                    self.durations_s.append(at_s - stage.since_s)
-                self.slowest_s = max(self.slowest_s, at_s - stage.since_s)
+                self._took(stage, at_s - stage.since_s)
             if kind == "load" and stage is not None:
                 self.load_seconds[event.pid] = at_s - stage.since_s
+
+    def _took(self, stage: OpenStage, seconds: float) -> None:
+        """A request has ended."""
+        self.warm.add((stage.pid, stage.task))
+        if not stage.cold:
+            self.durations_s.setdefault(stage.task, deque(maxlen=KEPT_DURATIONS)).append(seconds)
+        self.slowest_s = max(self.slowest_s, seconds)
+        self.slowest_of[stage.task] = max(self.slowest_of.get(stage.task, 0.0), seconds)
 
     def _ignore(self, number: int) -> None:
         """A request that is never answered: one that was revoked is never begun either, and no longer waits."""

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from harness.certainty.intervals import NOTHING, Span
 from harness.experiment.matrix import Cell
 from harness.machine import cores
+from harness.records.of_task import OfTask
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending
 from harness.texts import visible
@@ -245,6 +246,7 @@ class Answers(Frozen):
     duplicates: int = 0  # answers that came a second time
     coverage: Words = ""  # how much of them was compared, and what was left out; '' if all was, or nothing
     backlog: list[Backlog] = []  # what the application's own tasks left in queues
+    tasks: list[OfTask] = []  # of a mix, what became of each
     died: int = 0  # child processes that died meanwhile, those that were replaced by a setting among them
     requests_file: str = ""  # every request's stamps: a path in the run's folder
 

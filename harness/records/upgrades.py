@@ -51,6 +51,7 @@ NEWER = {
     "proof": ("ended", "proof"),
     "died": ("answers", "died"),
     "coverage": ("answers", "coverage"),
+    "tasks": ("answers", "tasks"),
     "notes": ("certainty", "notes"),
 }
 #: a flat record's field -> (section, name in it)

@@ -30,7 +30,7 @@ from harness.records.store import RunFolder
 from harness.report import excerpts
 from harness.report.excerpts import Excerpt
 from harness.run import bundles
-from harness.summary import notes, summary
+from harness.summary import notes, of_tasks, summary
 from harness.summary.summary import GRAVITY
 
 
@@ -56,6 +56,11 @@ class CellView:
     @property
     def doubts(self) -> list[tuple[str, str]]:
         return doubts.parts(self.row["doubts"] or "")
+
+    @property
+    def tasks(self) -> list[str]:
+        """Of a mix, what became of each."""
+        return of_tasks.lines(self.trials)
 
     @property
     def notes(self) -> list[str]:
@@ -164,7 +169,8 @@ def again(header: Mapping[str, Any], record: TrialRecord | None = None) -> str:
     out = " --out results/again"
     if own is not None:
         pool = f" --pools {cell.pool} --concurrency {cell.concurrency}" if cell and not cell.is_baseline else ""
-        return f"harness probe --app {own['app']} --task {own['task']} --args ROWS.json{pool}{out}"
+        what = "--mix MIX.toml" if own.get("mix") else f"--task {own['task']} --args ROWS.json"
+        return f"harness probe --app {own['app']} {what}{pool}{out}"
     spec = header.get("experiment", {})
     name = str(spec.get("name") or "EXPERIMENT")
     file = name if name in experiment.names() else f"{name}.toml"

@@ -55,6 +55,7 @@ class PrintingScreen:
 def sum_up(table: pd.DataFrame, folder: Path, *, wide: bool = False) -> None:
     """The last lines of a run: what its titles mean, what to doubt, how cells ended, where everything is."""
     display.legend(console, table, display.of_console(console, table["cell"], wide=wide))
+    display.of_tasks(console, table)
     display.hang_rates(console, table)
     display.doubted(console, table)
     console.print(f"\n{len(table)} cells: {display.outcomes(table)}", soft_wrap=True)

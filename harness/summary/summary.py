@@ -26,13 +26,14 @@ from harness.records import answers
 from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
-from harness.summary import contrast, notes, resources, sibling
+from harness.summary import contrast, notes, of_tasks, resources, sibling
 from harness.summary.hang_rate import hang_rate
 
 COLUMNS = (
     "cell", "backend", "environment", "pool", "concurrency", "placement", "call", "workload", "batch", "engine_threads",
     "traffic", "prefetch", "compile_cache", "trials", "outcome", "reason", "cause", "coverage", "doubts", "notes",
-    "requests", "ok", "errors", "wrong", "unanswered", "throughput_per_s", "throughput_low_per_s", "throughput_high_per_s",
+    "tasks", "requests", "ok", "errors", "wrong", "unanswered",
+    "throughput_per_s", "throughput_low_per_s", "throughput_high_per_s",
     "latency_p50_s", "latency_p50_low_s", "latency_p50_high_s", "latency_p95_s", "latency_p95_low_s", "latency_p95_high_s",
     "latency_p99_s", "latency_p99_low_s", "latency_p99_high_s", "stable", "predict_p50_s", "cpu_verdict", "cpu_saturation",
     "cpu_s_per_request", "cpu_share_worker", "cpu_share_children", "cpu_share_broker", "cpu_share_client",
@@ -87,6 +88,7 @@ def row(trials: list[TrialRecord], others: Mapping[str, list[TrialRecord]], fold
         "coverage": worst.answers.coverage,
         "doubts": doubts.text([*doubts.of_cell(trials, [record for record, _ in known], [one for _, one in known]), *above]),
         "notes": notes.text(notes.of(trials)),
+        "tasks": notes.text(of_tasks.lines(trials)),
         "outcomes": _counts(trials),
         "requests": sum(record.answers.requests for record in trials),
         "ok": sum(record.answers.ok for record in trials),
@@ -227,7 +229,7 @@ def _beside(cell: Cell, known: Known, others: Mapping[str, list[TrialRecord]], f
     own, null_pace = _throughput(known), _throughput(null)
     return {
         "null_throughput_per_s": null_pace,
-        "baseline_predict_s": _predict_s(baseline),
+        "baseline_predict_s": of_tasks.mean_s([record for record, _ in baseline]) or _predict_s(baseline),
         "overhead_fraction": own / null_pace if own and null_pace else None,
     }
 

@@ -2,7 +2,7 @@
 
 Nothing of it is changed and nothing is installed beside it. Its worker finds the trial's private broker through Celery's own
 variables, which win over what the application sets, and imports `harness.worker.visitor`, which listens. What a probe
-learned of it before (`harness.worker.app_facts`) is in `messages`, `queue_key` and `settings`.
+learned of it before (`harness.worker.app_facts`) is in `messages`, `queue_keys` and `settings`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.broker.valkey import queue_of
 from harness.environments import worker_path
 from harness.experiment.matrix import Cell
+from harness.experiment.mix import Mix
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
 from harness.worker import contract, own_variables, spec
 
@@ -50,39 +51,72 @@ class Limits:
     expires_s: float | None = None
     put_off_s: float | None = None
 
+    @property
+    def longest_s(self) -> float:
+        """The longer of its time limits, after which a request is cut off; 0 if it has none."""
+        return max(self.soft_s or 0.0, self.hard_s or 0.0)
+
+
+#: what bounds a request of one task alone; the rest bounds a child or a worker
+OF_A_TASK = ("soft_s", "hard_s", "rate_per_s", "expires_s", "acks_late")
+
+
+def in_common(each: Sequence[Limits]) -> Limits:
+    """What bounds every task of a mix alike; of how long messages are put off, the longest."""
+    first, *others = each
+    differ: dict[str, Any] = {
+        name: False if name == "acks_late" else None
+        for name in OF_A_TASK
+        if any(getattr(one, name) != getattr(first, name) for one in others)
+    }
+    return replace(first, **differ, put_off_s=max((one.put_off_s or 0.0 for one in each), default=0.0) or None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """`app` and `task` as Celery names them; `folder`: where it is started; `own_variables`: all that it is started with.
+    """`app` and `tasks` as Celery names them; `folder`: where it is started; `own_variables`: all that it is started with.
 
-    `celery`: its version, (0, 0) while it is not known. `queue`: which queue its worker is to consume, '' for its own choice.
-    `queue_key`: the broker's key that its requests are pushed to; `messages`: a file with one message a row; `rows`: a file
-    with the arguments; `settings`: Celery settings of the trial; `witnesses`: processes that make the serial calls at once;
-    `varied`: fields of a cell that its worker is told of, see `VARIED`.
+    `celery`: its version, (0, 0) while it is not known. `queue`: which queues its worker is to consume, '' for its own choice.
+    `queue_keys`: the broker's keys that its requests are pushed to, one per row, or one for all; `messages`: a file with one
+    message a row; `rows`: a file with the arguments; `settings`: Celery settings of the trial; `mix`: of several tasks, with
+    `turns`, the rows that serial calls take in turn; `limits_of`: what bounds each task; `witnesses`: processes that make the
+    serial calls at once; `varied`: fields of a cell that its worker is told of, see `VARIED`.
     """
 
     app: str
-    task: str
+    tasks: tuple[str, ...]
     python: Path
     folder: Path
     own_variables: Mapping[str, str]
     rows: Path
     celery: tuple[int, int] = (0, 0)
     queue: str = ""
-    queue_key: str = ""
+    queue_keys: tuple[str, ...] = ("",)
     key_prefix: str = ""  # of all keys in its broker (`global_keyprefix`)
     results: str = ""  # URL of the result back end, '' for the broker's
     results_prefix: str = ""  # of all keys in its result back end
     messages: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    limits: Limits = Limits()
+    limits_of: tuple[Limits, ...] = (Limits(),)
+    mix: Mix | None = None
+    turns: tuple[int, ...] = ()
     witnesses: int = 2
     varied: tuple[str, ...] = ()
     most_calls: int = 0  # of the serial calls; 0 for as many as are useful
 
     @property
-    def queue_name(self) -> str:
-        return queue_of(self.queue_key, self.key_prefix)
+    def limits(self) -> Limits:
+        """What bounds all its tasks."""
+        return in_common(self.limits_of)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Each once."""
+        return tuple(dict.fromkeys(self.queue_keys))
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(queue_of(key, self.key_prefix) for key in self.keys))
 
     @property
     def stored_in(self) -> str:
@@ -115,8 +149,9 @@ class Application:
     def spec(self, *, prefix: str, events: Path) -> dict[str, object]:
         """What its processes read from the trial's file."""
         return spec.for_application(
-            app=self.app, task=self.task, rows=str(self.rows), prefix=prefix, events_dir=str(events), settings=self.settings
-        )
+            app=self.app, tasks=self.tasks, rows=str(self.rows), of_rows=self.mix.of_rows if self.mix else (), turns=self.turns,
+            prefix=prefix, events_dir=str(events), settings=self.settings,
+        )  # fmt: skip
 
     def unfit(self, events: Path, cell: Cell) -> str:
         """Why a worker that is ready is not the one to measure: by its pool, or since nobody would take the requests; or ''."""
@@ -128,12 +163,12 @@ class Application:
         return None if names is None else tuple(names)
 
     def _no_consumer(self, consumed: Sequence[str] | None) -> str:
-        if consumed is None or self.queue_name in consumed:
+        lacking = [name for name in self.queue_names if consumed is not None and name not in consumed]
+        if not lacking:
             return ""
-        return (
-            f"no consumer for queue {self.queue_name!r}: the worker consumes {', '.join(map(repr, consumed)) or 'nothing'}; "
-            f"--queue {self.queue_name} makes it consume that one"
-        )
+        none = f"no consumer for queue {' or '.join(map(repr, lacking))}"
+        helps = f"--queue {lacking[0]} makes it consume that one" if len(self.queue_names) == 1 else "name all in its -Q"
+        return f"{none}: the worker consumes {', '.join(map(repr, consumed or ())) or 'nothing'}; {helps}"
 
 
 def pool_arguments(cell: Cell, celery: tuple[int, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from harness.broker import Broker
 from harness.environments import Environment
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
-from harness.observe.progress import Progress
+from harness.observe.progress import Progress, TaskPace
 from harness.trial.application import Application
 from harness.trial.floor import Turn
 
@@ -59,6 +59,7 @@ class Assignment:
     at_work_s: float = 0.0  # the time limit of a trial whose overdue request is seen at work, if longer than that of `settings`
     worker_broker_url: str = ""
     application: Application | None = None  # somebody's own, instead of ours
+    paces: Sequence[TaskPace] = ()  # of the tasks of its mix, as the serial calls told them
     outside: Outside | None = None
     interrupted: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda text: None
@@ -68,14 +69,13 @@ class Assignment:
     @property
     def limit_s(self) -> float:
         """The longest of the application's own time limits, after which a request is cut off; 0 if it has none."""
-        limits = self.application.limits if self.application else None
-        return max(limits.soft_s or 0.0, limits.hard_s or 0.0) if limits else 0.0
+        return self.application.limits.longest_s if self.application else 0.0
 
     @property
     def rate_interval_s(self) -> float:
-        """Between two requests, by the task's own rate limit; 0 if it has none."""
-        rate = self.application.limits.rate_per_s if self.application else None
-        return 1.0 / rate if rate else 0.0
+        """Between two requests of one task, by its own rate limit; 0 if none has one."""
+        rates = [one.rate_per_s for one in self.application.limits_of if one.rate_per_s] if self.application else []
+        return 1.0 / min(rates) if rates else 0.0
 
     @property
     def put_off_s(self) -> float:

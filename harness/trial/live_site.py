@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness import broker
 from harness.broker import Backlog, Broker, Census, View
@@ -50,19 +50,21 @@ class LiveSite:
     def __init__(self, work: Assignment, means: Means = REAL) -> None:
         self.work, self.means = work, means
         self.started_s = self.now()
-        self.queue = work.application.queue_key if work.application else f"harness-{os.urandom(4).hex()}"
+        self.queues = work.application.keys if work.application else (f"harness-{os.urandom(4).hex()}",)
         self.prefix = new_prefix()
         self._oom_kills, self._shared = oom_kills.read(), tuple[str, ...]()
         self._broker = means.broker_view(work.broker, work.application.key_prefix if work.application else "")
         self.client: OwnedProcess | None = None
         with contextlib.ExitStack() as undo:  # what was started ends again, if the rest cannot be
             undo.callback(self._broker.close)
-            place = start.place_of(work, start.spec_of(work, queue=self.queue, prefix=self.prefix))
+            place = start.place_of(work, start.spec_of(work, queue=self.queues[0], prefix=self.prefix))
             self.worker = means.worker(place, start.command_of(work))
             undo.callback(self.worker.stop, at_once=True)
             self.progress, self.main = self.worker.progress, self.worker.process.pid
-            if not work.cell.is_baseline:
-                self.client = means.load(work, load.plan_of(work, queue=self.queue, prefix=self.prefix))
+            plan = None if work.cell.is_baseline else load.plan_of(work, queue=self.queues[0], prefix=self.prefix)
+            self.progress.place_of = load.place_of(work, plan)
+            if plan is not None:
+                self.client = means.load(work, plan)
                 undo.callback(self.client.kill)
             self._monitor = means.monitor(
                 worker=self.worker.process, broker=work.broker.process, client=self.client,
@@ -93,10 +95,15 @@ class LiveSite:
         return self.work.broker.process is not None and self.work.broker.process.poll() is not None
 
     def census(self) -> Census:
-        return self._broker.census(self.queue)
+        """Of all its queues together."""
+        every = [self._broker.census(queue) for queue in self.queues]
+        silent = next((one for one in every if not one.answers), None)
+        known = [one.messages for one in every if one.messages is not None]
+        return silent or replace(every[-1], messages=sum(known) if known else None)
 
     def depth(self) -> tuple[int, int] | None:
-        return self._broker.depth(self.queue)
+        known = [depth for queue in self.queues if (depth := self._broker.depth(queue)) is not None]
+        return (sum(waiting for waiting, _ in known), sum(given for _, given in known)) if known else None
 
     def sample(self, phase: str, *, edge: bool = False) -> Sample:
         return self._monitor.sample(phase, edge=edge)
@@ -190,7 +197,7 @@ class LiveSite:
 
     def _tidy_broker(self) -> None:
         """Take our queue and its bindings out of the broker, which may be the user's own."""
-        self._broker.forget(self.queue, f"{self.queue}-template")
+        self._broker.forget(*self.queues, f"{self.queues[0]}-template")
         if self.work.application is not None:  # whatever else it left; the broker is ours alone
             self._broker.empty()
         self._broker.close()

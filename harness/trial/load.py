@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
+from harness.client.deck import Deck
 from harness.client.plan import Plan
 from harness.experiment import seeds
 from harness.experiment.pools import POOLS
@@ -12,6 +15,7 @@ from harness.experiment.traffic import parse
 from harness.machine.processes import OwnedProcess
 from harness.places import CHECKOUT
 from harness.trial.assignment import Assignment
+from harness.worker import serial
 
 SEARCH_SHARE = 0.5  # of the time limit, for finding a peak
 
@@ -48,9 +52,29 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         rival_per_s=work.rival.least_per_s if work.rival else 0.0,
         at_once=1 if executors == "main" else cell.concurrency,
         messages=str(work.application.messages) if work.application else "",
+        **_of_mix(work),
         results=work.application.stored_in if work.application else "",
         results_prefix=work.application.results_prefix if work.application else "",
     )
+
+
+def _of_mix(work: Assignment) -> dict[str, Any]:
+    """What the plan says of a mix; its queues, too, if they are several."""
+    application = work.application
+    if application is None or application.mix is None:
+        return {}
+    keys = application.queue_keys if len(application.queue_keys) > 1 else ()
+    return {"shares": application.mix.shares, "of_rows": application.mix.of_rows, "queues": keys}
+
+
+def place_of(work: Assignment, plan: Plan | None) -> Callable[[int], int]:
+    """Which task of a mix a request is of, by its number: of serial calls, or of the worker's requests."""
+    application = work.application
+    if application is None or (mix := application.mix) is None:
+        return lambda number: 0
+    if plan is None:
+        return lambda number: mix.of_rows[serial.row_of(number, len(mix.of_rows), application.turns)]  # type: ignore[no-untyped-call]
+    return Deck(plan).task
 
 
 def start(work: Assignment, plan: Plan) -> OwnedProcess:

@@ -74,7 +74,7 @@ def stop(server: Broker, folder: Path) -> Iterator[dict[str, Any]]:
 
 def _stop_one(progress: Progress, main: int) -> bool:
     """Stop a process inside a request: it is stopped, and let go on again if it was between two."""
-    children = [pid for pid in sorted(progress.warm_pids) if pid != main]
+    children = [pid for pid in sorted({pid for pid, _ in progress.warm}) if pid != main]
     pid = children[0] if children else main
     for _ in range(STOP_TRIES):
         os.kill(pid, signal.SIGSTOP)

@@ -11,7 +11,7 @@ from harness.judge.watchdog import STALL_S, State, Verdict, judge
 from harness.machine.processes import signal_name
 from harness.measure.monitor import Sample
 from harness.observe.looks import Look, any_runs, patience_s
-from harness.trial import standing
+from harness.trial import paces, standing
 from harness.trial.assignment import Assignment
 from harness.trial.seen import Seen
 from harness.trial.site import Site
@@ -179,7 +179,8 @@ class Watcher:
     def _judged(self, now: float) -> str:
         progress, seen = self.site.progress, self.seen
         soon_s = OVERDUE_SHARE * patience_s(self.pace_s)
-        suspects = frozenset(stage.pid for stage in progress.open.values() if now - stage.since_s >= soon_s)
+        open_ = paces.of_stages(self.work, progress)
+        suspects = frozenset(stage.pid for stage in open_ if now - stage.since_s >= paces.soon_s(stage, soon_s, OVERDUE_SHARE))
         if progress.waiting and not progress.open and seen.quiet_s >= OVERDUE_SHARE * STALL_S and self.looks:
             suspects = frozenset(process.pid for process in self.looks[-1].processes)  # who should take what waits?
         answers = progress.ended + progress.received
@@ -276,7 +277,7 @@ class Watcher:
             waiting=0 if cell.is_baseline else progress.waiting,
             unanswered=0 if cell.is_baseline else progress.unanswered,
             ended=progress.ended,
-            stages=tuple(progress.open.values()),
+            stages=paces.of_stages(self.work, progress),
             processes=self.site.look(closely=suspects),
             pace_s=self.pace_s,
             cold_s=self.work.baseline_first_s,

@@ -1,11 +1,11 @@
 """What somebody's Celery application is, asked in its own interpreter: `python -m harness.worker.app_facts SPEC OUT`.
 
-SPEC (JSON): app, task, rows, queue ('' for the application's own routing). Writes facts to OUT (JSON), and publishes the task
-once for each row, through the application itself, to the trial's private broker: these messages, with contract.PLACEHOLDER
-for an id, are what the client sends. No worker runs yet. The broker and the result backend are set by Celery's own variables
-(CELERY_BROKER_URL, CELERY_RESULT_BACKEND), which win over whatever the application says. First it tells which kinds it asks
-for (OUT.asked), and waits to be told which serve it (OUT.served, see contract.SERVED_KEYS). What becomes of its other settings
-stands in `own_settings`.
+SPEC (JSON): see contract.FACTS_SPEC_KEYS. Writes facts to OUT (JSON), and sends the task of each row once, through the
+application itself, to the trial's private broker: these messages, with contract.PLACEHOLDER for an id, are what the client
+sends. No worker runs yet. The broker and the result backend are set by Celery's own variables (CELERY_BROKER_URL,
+CELERY_RESULT_BACKEND), which win over whatever the application says. First it tells which kinds it asks for (OUT.asked), and
+waits to be told which serve it (OUT.served, see contract.SERVED_KEYS). What becomes of its other settings stands in
+`own_settings`.
 """
 
 import json
@@ -105,34 +105,41 @@ def _installed(path):
 
 def facts(spec, out_path):
     app = their_app.found(spec["app"])
-    task = their_app.called(app, spec["task"])
+    tasks = [their_app.called(app, name) for name in spec["tasks"]]
+    owners = own_settings.whose(tasks, alone=len(tasks) == 1)
     from celery import Task
 
     served = serve(app, own_broker.asked(app.conf, spec["own"]), out_path)
 
     changed, said = settings(app.conf)
-    said += own_settings.options(task, app.conf, Task)
+    for owner, task in owners.items():
+        said += own_settings.options(owner, task, app.conf, Task)
     app.conf.update(changed)
-    if task.ignore_result:
-        said.append("the task's ignore_result is off in the trial: " + own_settings.STORED)
-        task.ignore_result = False
-    if app.conf.result_serializer not in READ and (app.conf.task_track_started or task.track_started):
+    for owner, task in owners.items():
+        if task.ignore_result:
+            said.append("%s ignore_result is off in the trial: %s" % (owner, own_settings.STORED))
+            task.ignore_result = False
+    tracked = app.conf.task_track_started or any(task.track_started for task in tasks)
+    if app.conf.result_serializer not in READ and tracked:
         said.append("track_started is off in the trial: results in %s cannot be told from it" % app.conf.result_serializer)
-        app.conf.task_track_started = changed["task_track_started"] = task.track_started = False
+        app.conf.task_track_started = changed["task_track_started"] = False
+        for task in tasks:
+            task.track_started = False
     pools = own_settings.of_pool(app.conf)
     files, elsewhere = own_files(os.getcwd())
     import celery
 
-    return app, task, {
+    return app, tasks, {
         "python": "%d.%d.%d" % sys.version_info[:3],
         "celery": celery.__version__,
-        "task": task.name,
+        "task": tasks[0].name,
+        "consumes": sorted(app.amqp.queues.consume_from),
         "settings": {name: value for name, value in changed.items() if is_plain(value)},
         "said": said + pools,
         "pool_settings": pools,
         "utc_offset_s": app.now().utcoffset().total_seconds() if app.now().tzinfo else 0.0,
-        "limits": limits(app, task),
-        "expected": own_settings.expected(app.conf, task, option),
+        "limits": [limits(app, task) for task in tasks],
+        "expected": own_settings.expected(app.conf, owners, option),
         "told": {name: repr(app.conf.get(name)) for name in TOLD},
         "result_serializer": app.conf.result_serializer,
         "broker": app.connection_for_write().as_uri(),
@@ -157,18 +164,18 @@ def is_plain(value):
     return True
 
 
-def publish(task, rows, queue):
-    """Send the task once a row; the Unix time at which each message was made. Raises what the application raises, with the
+def publish(calls, queue):
+    """Send each row's task once; the Unix time at which each message was made. Raises what the application raises, with the
     row's number."""
     chosen = {"queue": queue} if queue else {}
     made = []
-    for number, row in enumerate(rows):
+    for number, (task, row) in enumerate(calls):
         args, kwargs = their_app.arguments(row)
         made.append(time.time())
         try:
             task.apply_async(args=args, kwargs=kwargs, task_id=contract.PLACEHOLDER, **chosen)
         except Exception as error:
-            raise ValueError("row %d cannot be sent: %s: %s" % (number, type(error).__name__, error))
+            raise ValueError("row %d (%s) cannot be sent: %s: %s" % (number, task.name, type(error).__name__, error))
     return made
 
 
@@ -201,8 +208,8 @@ def main(spec_path, out_path):
         lacking = their_app.without_transport() if spec["redis_alone"] else []
         if lacking:
             raise ImportError(LACKS_REDIS % " and ".join(map(repr, lacking)))
-        app, task, found = facts(spec, out_path)
-        found["made_s"] = publish(task, spec["rows"], spec["queue"])
+        app, tasks, found = facts(spec, out_path)
+        found["made_s"] = publish(their_app.of_each(tasks, spec["rows"], spec["of_rows"]), spec["queue"])
     except SystemExit as error:
         traceback.print_exc()
         found = {"failed": "SystemExit: " + their_app.exited(error, "before its task was sent")}

@@ -37,13 +37,14 @@ SPEC_KEYS = (
 )
 
 #: Keys of that file where the trial is of somebody's own application, or of its serial calls.
-#: app, task: as Celery names them. rows: a file with the requests' arguments. prefix: of the ids of our requests.
-#: events_dir: where signs of life go. settings: Celery's, for the length of the trial.
-APPLICATION_SPEC_KEYS = ("app", "task", "rows", "prefix", "events_dir", "settings")
+#: app: as Celery names it. tasks: their names. rows: a file with the requests' arguments. of_rows: the task of each row, by its
+#: place in tasks; [] if there is one task. turns: the rows that serial calls take in turn once each was called; [] for all.
+#: prefix: of the ids of our requests. events_dir: where signs of life go. settings: Celery's, for the length of the trial.
+APPLICATION_SPEC_KEYS = ("app", "tasks", "rows", "of_rows", "turns", "prefix", "events_dir", "settings")
 
 #: Keys of the file with the question what an application is. rows: the arguments themselves. queue: '' for its own choice.
 #: own: what variables or a worker's line say of its broker and back end, see `own_broker`; redis_alone: nothing else serves.
-FACTS_SPEC_KEYS = ("app", "task", "rows", "queue", "own", "redis_alone")
+FACTS_SPEC_KEYS = ("app", "tasks", "rows", "of_rows", "queue", "own", "redis_alone")
 #: Keys of what the driver then tells it: URLs, "valkey" or "rabbitmq", and whether it has to speak Redis.
 SERVED_KEYS = ("broker", "results", "kind", "needs_redis")
 #: of the question what a fork would lose: "task" is empty if none is to be called; "forks": 0, to call it without any fork

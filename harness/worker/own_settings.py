@@ -194,14 +194,19 @@ def pool(conf):
     return chosen if chosen in ("threads", "gevent", "eventlet", "solo") else "prefork-spawn" if spawns else "prefork"
 
 
-def options(task, conf, celerys):
-    """A sentence for each option of the task that differs from the setting, or from Celery's own class."""
+def whose(tasks, alone):
+    """{"the task's": task}, or {"shop.price's": task, …} of a mix: the words that settings of each are told with."""
+    return {"the task's" if alone else "%s's" % task.name: task for task in tasks}
+
+
+def options(owner, task, conf, celerys):
+    """A sentence for each option of the task that differs from the setting, or from Celery's class. `owner`: see `whose`."""
     lines = []
     for row in OPTIONS:
         value = getattr(task, row.name, None)
         default = conf.get(FROM_CONFIG[row.name]) if row.name in FROM_CONFIG else getattr(celerys, row.name, None)
         if value is not None and not same(value, default):
-            lines.append("the task's %s %s is kept: %s" % (row.name, shown(value), row.words))
+            lines.append("%s %s %s is kept: %s" % (owner, row.name, shown(value), row.words))
     return lines
 
 
@@ -214,26 +219,27 @@ HELD = {
 }  # fmt: skip
 
 
-def expected(conf, task, option):
-    """{name: value as it is said} of all that the table names, before a worker runs; `option`: what a variable says of a
-    setting, None where none does."""
+def expected(conf, tasks, option):
+    """{name: value as it is said} of all that the table names, before a worker runs; `tasks`: see `whose`; `option`: what a
+    variable says of a setting, None where none does."""
     found = {row.name: conf.get(row.name) for row in OVERRIDDEN + KEPT}
     found.update({name: option(name) for name in HELD if option(name) is not None})
-    return _as_said(found, task)
+    return _as_said(found, tasks)
 
 
-def held(worker, task):
+def held(worker, tasks):
     """The same of a worker that is ready: what it really has, whoever set it and when."""
     conf = worker.app.conf
     found = {row.name: conf.get(row.name) for row in OVERRIDDEN + KEPT}
     found.update({name: getattr(worker, place) for name, place in HELD.items() if hasattr(worker, place)})
-    return _as_said(found, task)
+    return _as_said(found, tasks)
 
 
-def _as_said(settings, task):
+def _as_said(settings, tasks):
     found = {name: shown(value) for name, value in settings.items()}
-    found.update({"the task's " + row.name: shown(getattr(task, row.name, None)) for row in OPTIONS})
-    found["the task's ignore_result"] = shown(bool(getattr(task, "ignore_result", False)))
+    for owner, task in tasks.items():
+        found.update({"%s %s" % (owner, row.name): shown(getattr(task, row.name, None)) for row in OPTIONS})
+        found[owner + " ignore_result"] = shown(bool(getattr(task, "ignore_result", False)))
     return found
 
 

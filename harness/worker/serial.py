@@ -24,12 +24,22 @@ ALIKE_MOST = 60  # calls, if there are more rows than that many call
 ON_PURPOSE = ("Ignore", "Reject", "Retry")
 
 
-def one(app, task, rows, number, phase_number):
+def row_of(number, rows, turns=()):
+    """The row of the call of this number: each of so many twice in a row; then `turns`, round and round, if there are any.
+
+    >>> [row_of(number, 2, [0, 0, 0, 1]) for number in range(9)]
+    [0, 0, 1, 1, 0, 0, 0, 1, 0]
+    """
+    if turns and number >= TIMES_EACH * rows:
+        return turns[(number - TIMES_EACH * rows) % len(turns)]
+    return number // TIMES_EACH % rows
+
+
+def one(app, calls, number, row, phase_number):
     """Run one request; its line."""
-    row = number // TIMES_EACH % len(rows)
     begin, spent_s = time.monotonic_ns(), demand_s()
     heartbeat.emit(contract.TASK_BEGIN, number)
-    ended = their_app.applied(task, rows[row])
+    ended = their_app.applied(*calls[row])
     heartbeat.emit(contract.TASK_END, number)
     end, spent_s = time.monotonic_ns(), demand_s() - spent_s
     error, payload = their_app.stored(ended, app.conf.result_serializer)
@@ -52,19 +62,19 @@ def enough(rows):
     return max(ALIKE, min(TIMES_EACH * rows, ALIKE_MOST))
 
 
-def measure(app, task, rows, seconds, minimum, whole_s, most, file):
+def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
     """Run the three phases; in warm-up each row is asked at least twice, to see whether answers repeat.
 
     Seconds that the last call took, and whether the calls ended early since all of them raised alike.
     """
     line, kinds, bounds = None, set(), (WARMUP_LIMIT_S, whole_s, most or float("inf"))
-    phases = in_process.requests(seconds, minimum, TIMES_EACH * len(rows), *bounds)
+    phases = in_process.requests(seconds, minimum, TIMES_EACH * len(calls), *bounds)
     for number, phase_number in enumerate(phases):
-        line = one(app, task, rows, number, phase_number)
+        line = one(app, calls, number, row_of(number, len(calls), turns), phase_number)
         file.write(json.dumps(line) + "\n")
         file.flush()
         kinds.add(line["error"].partition(":")[0])
-        if number + 1 >= enough(len(rows)) and len(kinds) == 1 and not kinds & {"", *ON_PURPOSE}:
+        if number + 1 >= enough(len(calls)) and len(kinds) == 1 and not kinds & {"", *ON_PURPOSE}:
             in_process.phase("drain")
             return 0.0, True
     return (line["end"] - line["begin"]) * 1e-9, False
@@ -73,10 +83,10 @@ def measure(app, task, rows, seconds, minimum, whole_s, most, file):
 def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):
     spec = in_process.read_spec()
     heartbeat.emit(contract.IMPORT_BEGIN)
-    app, task, rows = their_app.opened(spec)
+    app, calls = their_app.opened(spec)
     heartbeat.emit(contract.READY)
     with open(result_path, "w") as file:
-        took_s, in_vain = measure(app, task, rows, seconds, minimum, whole_s, most, file)
+        took_s, in_vain = measure(app, calls, spec["turns"], seconds, minimum, whole_s, most, file)
     if (
         not most and not in_vain and took_s < limit_s / 2
     ):  # beside each other they take longer, and have to import the application

@@ -49,13 +49,23 @@ def for_worker(
 
 
 def for_application(
-    *, app: str, task: str, rows: str, prefix: str, events_dir: str, settings: Optional[Mapping[str, Any]] = None
+    *,
+    app: str,
+    tasks: Sequence[str],
+    rows: str,
+    prefix: str,
+    events_dir: str,
+    of_rows: Sequence[int] = (),
+    turns: Sequence[int] = (),
+    settings: Optional[Mapping[str, Any]] = None,
 ) -> Spec:
     """Of somebody's own application, and of its serial calls: `contract.APPLICATION_SPEC_KEYS`."""
     return {
         "app": app,
-        "task": task,
+        "tasks": list(tasks),
         "rows": rows,
+        "of_rows": list(of_rows),
+        "turns": list(turns),
         "prefix": prefix,
         "events_dir": events_dir,
         "settings": dict(settings or {}),
@@ -63,10 +73,25 @@ def for_application(
 
 
 def for_facts(
-    *, app: str, task: str, rows: Sequence[Any], queue: str = "", own: Mapping[str, str] | None = None, redis_alone: bool = True
-) -> Spec:  # fmt: skip
+    *,
+    app: str,
+    tasks: Sequence[str],
+    rows: Sequence[Any],
+    of_rows: Sequence[int] = (),
+    queue: str = "",
+    own: Optional[Mapping[str, str]] = None,
+    redis_alone: bool = True,
+) -> Spec:
     """Of the question what an application is: `contract.FACTS_SPEC_KEYS`."""
-    return {"app": app, "task": task, "rows": list(rows), "queue": queue, "own": dict(own or {}), "redis_alone": redis_alone}
+    return {
+        "app": app,
+        "tasks": list(tasks),
+        "rows": list(rows),
+        "of_rows": list(of_rows),
+        "queue": queue,
+        "own": dict(own or {}),
+        "redis_alone": redis_alone,
+    }
 
 
 def for_check(*, app: str, task: str = "", rows: Sequence[Any] = (), forks: int = 1) -> Spec:

@@ -93,15 +93,20 @@ def without_transport():
 
 
 def opened(spec):
-    """(application, task, rows) of a trial's spec, as a process that serves has them."""
+    """(application, calls) of a trial's spec, as a process that serves has them: (task, arguments) of each row."""
     from celery import signals
 
     app = found(spec["app"])
-    task = called(app, spec["task"])
+    tasks = [called(app, name) for name in spec["tasks"]]
     app.conf.update(spec["settings"])
     signals.worker_process_init.send(sender=None)
     with open(spec["rows"]) as file:
-        return app, task, json.load(file)
+        return app, of_each(tasks, json.load(file), spec["of_rows"])
+
+
+def of_each(tasks, rows, of_rows):
+    """[(task, arguments)] of the rows; `of_rows`: which task each is of, empty if there is one."""
+    return [(tasks[of_rows[number] if of_rows else 0], row) for number, row in enumerate(rows)]
 
 
 def called(app, name):

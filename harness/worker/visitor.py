@@ -30,11 +30,16 @@ def number_of(task_id):
 def settle(app):
     """Make the settings those of the trial; `harness.worker.own_settings` says which, and why."""
     app.conf.update(SPEC["settings"])
-    task = app.tasks.get(SPEC["task"])
-    if task is not None:
+    for task in of_requests(app).values():
         task.ignore_result = False
         if not SPEC["settings"].get("task_track_started", True):
             task.track_started = False
+
+
+def of_requests(app):
+    """The tasks of our requests, by the words that settings of theirs are told with, see `own_settings.whose`."""
+    tasks = [app.tasks[name] for name in SPEC["tasks"] if name in app.tasks]
+    return own_settings.whose(tasks, alone=len(SPEC["tasks"]) == 1)
 
 
 heartbeat.open_in(EVENTS)
@@ -119,7 +124,7 @@ def _ready(sender, **_):
     worker = sender.controller
     hooks.watch(sender)
     hooks.tell(EVENTS, now=True)
-    leave(contract.SETTINGS, own_settings.held(worker, worker.app.tasks.get(SPEC["task"])))
+    leave(contract.SETTINGS, own_settings.held(worker, of_requests(worker.app)))
     heartbeat.emit(contract.READY)
 
 

@@ -52,12 +52,12 @@ def call_all(count, result_path, least_s, limit_s):
         member.wait()
 
 
-def measure(app, task, rows, file, least_s, most_s):
+def measure(app, calls, file, least_s, most_s):
     known, begun = set(), time.monotonic()
     number, passed_s = 0, 0.0
-    while passed_s < most_s and (number < len(rows) or passed_s < least_s):
-        row = number % len(rows)
-        _, payload = their_app.stored(their_app.applied(task, rows[row]), app.conf.result_serializer)
+    while passed_s < most_s and (number < len(calls) or passed_s < least_s):
+        row = number % len(calls)
+        _, payload = their_app.stored(their_app.applied(*calls[row]), app.conf.result_serializer)
         answer = row, str(payload)
         if payload is not None and answer not in known:
             known.add(answer)
@@ -69,9 +69,9 @@ def measure(app, task, rows, file, least_s, most_s):
 def main(path, least_s=LEAST_S, most_s=MOST_S):
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
-    app, task, rows = their_app.opened(spec)
+    app, calls = their_app.opened(spec)
     with open(path, "w") as file:
-        measure(app, task, rows, file, least_s, most_s)
+        measure(app, calls, file, least_s, most_s)
 
 
 if __name__ == "__main__":

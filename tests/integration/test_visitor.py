@@ -34,8 +34,8 @@ class Worker:
         self.events, self.prefix = folder / "events", new_prefix()
         self.events.mkdir()
         self.application = Application(
-            app="sides:app", task="sides.ingest", python=environment.python, folder=SIDES, rows=folder / "rows.json",
-            own_variables={**environment_variables(), **variables}, queue_key="celery",
+            app="sides:app", tasks=("sides.ingest",), python=environment.python, folder=SIDES, rows=folder / "rows.json",
+            own_variables={**environment_variables(), **variables}, queue_keys=("celery",),
         )  # fmt: skip
         spec = folder / "trial.json"
         spec.write_text(json.dumps(self.application.spec(prefix=self.prefix, events=self.events)))

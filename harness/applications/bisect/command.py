@@ -17,8 +17,8 @@ from harness.applications.bisect import commits, releases
 from harness.applications.bisect.candidate import measured
 from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task, needed
 from harness.applications.probe import command as probed
-from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Limit, MeasureS, Requests
+from harness.applications.probe.differences import RTOL
 from harness.applications.probe.order import DEFAULT_REQUESTS, ProbeOrder
 from harness.applications.probe.pace import LEAST_LIMIT_S
 from harness.applications.tune import grid

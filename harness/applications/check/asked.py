@@ -79,7 +79,7 @@ def asking(question: Question, scratch: Path, forks: Sequence[int]) -> Iterator[
     with ExitStack() as stack:
         server = stack.enter_context(broker.embedded(scratch / "broker"))
         application = Application(
-            app=question.app, task=question.task, python=question.python, folder=question.folder,
+            app=question.app, tasks=(question.task,), python=question.python, folder=question.folder,
             own_variables=question.variables, rows=Path(),
         )  # fmt: skip
         variables = {**application.variables(server.url), **FIXED}

@@ -17,6 +17,7 @@ from harness.applications.check.asked import Answers, Question
 from harness.applications.check.finding import Finding, Level
 from harness.applications.probe import checks, results
 from harness.applications.probe.checks import Reference
+from harness.applications.probe.differences import Place
 from harness.machine import procfs
 from harness.observe import stacks
 from harness.texts import visible
@@ -248,7 +249,7 @@ def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], su
     )  # fmt: skip
 
 
-def _wrong(expected: Reference, given: Sequence[tuple[int, Any]]) -> tuple[int, checks.Place, Any, Any] | None:
+def _wrong(expected: Reference, given: Sequence[tuple[int, Any]]) -> tuple[int, Place, Any, Any] | None:
     expected.begin()
     for row, answer in given:
         expected(row, answer)

@@ -11,9 +11,23 @@ from rich.text import Text
 
 from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB, needs_app
-from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task, needed
+from harness.applications.options import (
+    App,
+    Args,
+    Check,
+    Copy,
+    CopyLimit,
+    Cwd,
+    EnvFile,
+    MixFile,
+    Python,
+    Queue,
+    Task,
+    needed,
+    one_task,
+)
 from harness.applications.probe import command as probed
-from harness.applications.probe.checks import RTOL
+from harness.applications.probe.differences import RTOL
 from harness.applications.tune import grid
 from harness.experiment.pools import POOLS
 from harness.run import options
@@ -31,6 +45,7 @@ def contracts(
     app_: App = "",
     task: Task = "",
     args: Args = None,
+    mix: MixFile = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
@@ -55,6 +70,9 @@ def contracts(
     from harness.applications.contracts import survey as owns
     from harness.studies.contracts import survey
 
+    one_task(
+        mix, "a contract is about what becomes of the requests of one task: of a mix, nobody could say which task obeys it"
+    )
     folder = out or Path("results/contracts-app" if app_ else "results/contracts")
     with contextlib.closing(PrintingScreen()) as screen:
         if app_:

@@ -53,7 +53,7 @@ class OwnBench(Bench):
     def __init__(self, stand: OwnStand, name: str, limits: tuple[float | None, float | None] | None) -> None:
         self.stand, self.name = stand, name
         self.folder = supervisor.fresh_folder(stand.folder / (name or "worker"))
-        self.events, self.queue, self.ids = self.folder / "events", stand.application.queue_key, []
+        self.events, self.queue, self.ids = self.folder / "events", stand.application.queue_keys[0], []
         self.connect()
         prefix, messages = new_prefix(), [limited(text, limits) if limits else text for text in stand.messages]
         self.wire = Wire(stand.url, self.queue, prefix, messages)

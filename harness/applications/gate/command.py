@@ -10,10 +10,10 @@ import typer
 
 from harness.applications.gate.order import GateOrder
 from harness.applications.gate.rule import Rule, Word
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
 from harness.applications.probe import command as probed
-from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Limit, ReadyLimit, Traffic
+from harness.applications.probe.differences import RTOL
 from harness.errors import BadInput, Exit
 from harness.experiment import traffic as traffics
 from harness.run import options
@@ -39,10 +39,11 @@ Link = Annotated[
 
 def gate(
     app_: App,
-    task: Task,
     base: Base,
+    task: Task = "",
     head: Head = "HEAD",
     args: Args = None,
+    mix: MixFile = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
@@ -84,9 +85,9 @@ def gate(
     )  # fmt: skip
     named = tuple(dict.fromkeys(filter(None, pools.split(","))))
     probe = probed.read(
-        app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=",".join(named),
-        concurrency=str(concurrency), queue=queue, check=check, tolerance=rtol, traffic=closed(traffic), settings=settings,
-        out=out, fresh=False, retry="skipped", requests=requests, limit_s=limit_s, go_on=True,
+        app=app_, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file, cwd=cwd,
+        pools=",".join(named), concurrency=str(concurrency), queue=queue, check=check, tolerance=rtol, traffic=closed(traffic),
+        settings=settings, out=out, fresh=False, retry="skipped", requests=requests, limit_s=limit_s, go_on=True,
     )  # fmt: skip
     seconds = options.seconds("--budget", budget)
     if seconds is None:

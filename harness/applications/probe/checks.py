@@ -3,122 +3,42 @@
 Two serial calls with the same arguments may differ, in a time or an id, and so may those of another process, or of one beside
 others: such places are left out of the comparison, in all rows, and named. If the whole answer differs, nothing is left to
 compare. Numbers may differ by a share of what is expected (threads add up floats in another order), and, near zero, by a
-smaller share of the largest number at their place in any answer. The entries of a list share one place, for their number and
-their order may differ; those of a short list of several kinds, as a label with its score, have one each.
+smaller share of the largest number at their place in any answer. What a place is, `differences` says.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import repeat
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from harness.applications.probe.differences import (
+    ANY,
+    RTOL,
+    Difference,
+    OfTask,
+    Place,
+    Tolerance,
+    differences,
+    largest,
+    leaves,
+    root,
+)  # fmt: skip
+from harness.experiment.mix import Mix
 from harness.worker import their_app
 
-RTOL = 1e-3  # of a number that is expected, if --tolerance names no other
-NEAR_ZERO = 1e-2  # of that, of the largest number at the same place
 CALLS, PROCESSES = "from call to call", "from process to process, or under load"
 LATER = "from before a trial to after it"
-A_RECORD = 8  # entries that a list of several kinds has at most, if each is to have a place of its own
 CROSSED_MOST = 200  # wrong answers that are held against every other row
-FAR = 1e300  # beyond, an integer is no number of the tables any more
-ANY = "*"  # in a place's path: whatever index
-Place = tuple[str, ...]
 
 
 class AnswerCheck(Protocol):
     """Whether an answer to the row is right, and how far off it is: 0 if it is right, inf where no number tells."""
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tolerance:
-    """How far a number may be off: `rtol` of the expected one; `largest`: magnitude by place, 1 if it is not known."""
-
-    rtol: float = RTOL
-    largest: Mapping[Place, float] = field(default_factory=dict)
-
-    def allows(self, place: Place, expected: float, gap: float) -> bool:
-        return gap <= self.rtol * (abs(expected) + NEAR_ZERO * self.largest.get(place, 1.0))
-
-
-class Difference(NamedTuple):
-    """One place in which two answers differ. `gap`: by how much, inf where no number tells."""
-
-    place: Place
-    gap: float
-    expected: Any
-    got: Any
-
-
-def differences(expected: Any, got: Any, near: Tolerance | None = None, place: Place = ()) -> Iterator[Difference]:
-    """The places in which two JSON values differ, and by how much."""
-    near = near or Tolerance()
-    if isinstance(expected, int) and isinstance(got, int):  # a class or an id, not a measure: the next one is another
-        if type(expected) is not type(got) or expected != got:
-            gap = abs(got - expected)
-            yield Difference(place, float(gap) if 0 < gap < FAR else math.inf, expected, got)
-    elif _is_number(expected) and _is_number(got):
-        gap = abs(got - expected)
-        same = got == expected or (math.isnan(got) and math.isnan(expected))
-        if not same and not near.allows(place, expected, gap):
-            yield Difference(place, gap if math.isfinite(gap) else math.inf, expected, got)
-    elif isinstance(expected, dict) and isinstance(got, dict) and expected.keys() == got.keys():
-        for name, value in expected.items():
-            yield from differences(value, got[name], near, (*place, name))
-    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
-        for name, value, other in zip(_names(expected), expected, got, strict=False):
-            yield from differences(value, other, near, (*place, name))
-    elif type(expected) is not type(got) or expected != got:
-        yield Difference(place, math.inf, expected, got)
-
-
-def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """The places of a JSON value that hold no others, and what they hold; an empty list or object is one.
-
-    >>> list(leaves({"a": [1, 2], "b": []}))
-    [(('a', '*'), 1), (('a', '*'), 2), (('b',), [])]
-    >>> list(leaves(["cat", 0.9]))
-    [(('0',), 'cat'), (('1',), 0.9)]
-    """
-    if isinstance(value, dict) and value:
-        for name, one in value.items():
-            yield from leaves(one, (*place, name))
-    elif isinstance(value, list) and value:
-        for name, one in zip(_names(value), value, strict=False):
-            yield from leaves(one, (*place, name))
-    else:
-        yield place, value
-
-
-def _names(entries: Sequence[Any]) -> Iterable[str]:
-    """What the entries of a list are called in a place's path."""
-    if len(entries) <= A_RECORD and len({_kind(one) for one in entries}) > 1:
-        return map(str, range(len(entries)))
-    return repeat(ANY)
-
-
-def _kind(value: Any) -> type:
-    return float if _is_number(value) else type(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def largest(answers: Iterable[Any]) -> dict[Place, float]:
-    """The largest magnitude of a number at each place; places of zeros alone are left out."""
-    found: dict[Place, float] = {}
-    for answer in answers:
-        for place, value in leaves(answer):
-            if _is_number(value) and 0 < abs(value) < FAR:
-                found[place] = max(found.get(place, 0.0), abs(float(value)))
-    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +52,7 @@ class Reference:
     elsewhere: frozenset[Place] = frozenset()
     later: frozenset[Place] = frozenset()
     upheld: bool = False
+    mix: Mix | None = None  # whose rows these are
     near: Tolerance = field(default_factory=Tolerance)
     differed: Counter[Place] = field(default_factory=Counter, compare=False)  # where answers did, and how often
     examples: dict[Place, tuple[int, Difference]] = field(default_factory=dict, compare=False)  # the first there, with its row
@@ -141,7 +62,7 @@ class Reference:
     @cached_property
     def fields(self) -> frozenset[Place]:
         """All places of all answers."""
-        return frozenset(place for answer in self.answers.values() for place, _ in leaves(answer))
+        return frozenset(place for row, answer in self.answers.items() for place, _ in leaves(answer, root(row, self.mix)))
 
     @cached_property
     def left(self) -> frozenset[Place]:
@@ -161,21 +82,35 @@ class Reference:
         self.compared.clear()
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
-        self.compared[row in self.answers] += 1
+        self.compared[row in self._told] += 1
         if row not in self.answers:  # the serial call raised: there is nothing to compare with
             return True, 0.0
-        found = self._compared(self.answers[row], result)
+        found = self._compared(row, self.answers[row], result)
         self.differed.update({one.place for one in found})
         for one in found:
             self.examples.setdefault(one.place, (row, one))
         if found and self.crossed.total() < CROSSED_MOST:
-            others = (answer for other, answer in self.answers.items() if other != row)
-            self.crossed[any(not self._compared(answer, result) for answer in others)] += 1
+            others = [other for other in self._alike(row) if other != row]
+            self.crossed[any(not self._compared(other, self.answers[other], result) for other in others)] += 1
         return not found, max((one.gap for one in found), default=0.0)
 
-    def _compared(self, expected: Any, got: Any) -> list[Difference]:
-        """How two answers differ in the places that are compared."""
-        return [one for one in differences(expected, got, self.near) if not self._is_ignored(one.place)]
+    @cached_property
+    def _told(self) -> frozenset[int]:
+        """The rows that have something to compare with."""
+        return frozenset(
+            row
+            for row, answer in self.answers.items()
+            if any(place in self.left for place, _ in leaves(answer, root(row, self.mix)))
+        )
+
+    def _alike(self, row: int) -> list[int]:
+        """The rows of its task that have an answer."""
+        return [other for other in self.answers if root(other, self.mix) == root(row, self.mix)]
+
+    def _compared(self, row: int, expected: Any, got: Any) -> list[Difference]:
+        """How two answers of a row's task differ in the places that are compared."""
+        begin = root(row, self.mix)
+        return [one for one in differences(expected, got, self.near, begin) if not self._is_ignored(one.place)]
 
     def beside(self, answers: Iterable[tuple[int, Any]]) -> Reference:
         """With what the same rows gave in other processes."""
@@ -188,8 +123,8 @@ class Reference:
 
     def _others(self, answers: Iterable[tuple[int, Any]]) -> frozenset[Place]:
         """The places that are compared so far and in which these answers differ."""
-        known = ((self.answers[row], got) for row, got in answers if row in self.answers)
-        return frozenset(one.place for expected, got in known for one in self._compared(expected, got))
+        known = ((row, got) for row, got in answers if row in self.answers)
+        return frozenset(one.place for row, got in known for one in self._compared(row, self.answers[row], got))
 
     @cached_property
     def _left_out(self) -> frozenset[Place]:
@@ -205,14 +140,21 @@ class Reference:
             said.append(f"not compared, for it differs {CALLS}: {listed(self.ignored)}")
         if self.elsewhere:
             said.append(f"not compared, for it differs {PROCESSES}: {listed(self.elsewhere)}")
-        if self.usable and self._is_one():
-            rows = f"all {len(self.answers)} rows have the same answer" if len(self.answers) > 1 else "one row has an answer"
-            said.append(f"{rows}: an answer that another request got could not be seen; --args with different ones shows it")
+        for rows in self._groups() if self.usable else ():
+            if self._is_one(rows):
+                of = f" of {self.mix.task_of(rows[0])}" if self.mix else ""
+                what = f"all {len(rows)} rows{of} have the same answer" if len(rows) > 1 else f"one row{of} has an answer"
+                helps = "other rows of it show it" if self.mix else "--args with different ones shows it"
+                said.append(f"{what}: an answer that another request got could not be seen; {helps}")
         return said
 
-    def _is_one(self) -> bool:
-        first, *others = self.answers.values()
-        return not any(self._compared(first, other) for other in others)
+    def _groups(self) -> list[list[int]]:
+        """The rows that have an answer, by task."""
+        return list({root(row, self.mix): self._alike(row) for row in self.answers}.values())
+
+    def _is_one(self, rows: Sequence[int]) -> bool:
+        first, *others = rows
+        return not any(self._compared(first, self.answers[first], self.answers[other]) for other in others)
 
     def coverage(self) -> str:
         """'3 of 4 fields in 120 of 120 answers', of those since `begin`, and what is left out; '' if there were none."""
@@ -235,11 +177,13 @@ def listed(places: Iterable[Place]) -> str:
 
 
 def named(place: Place) -> str:
-    """'result.total'."""
+    """'result.total'; of a task of a mix, 'shop.price: result.total'."""
+    if place and isinstance(place[0], OfTask):
+        return f"{place[0]}: {named(place[1:])}"
     return ".".join(("result", *place))
 
 
-def reference(answers: Iterable[tuple[int, Any]], rtol: float = RTOL) -> Reference:
+def reference(answers: Iterable[tuple[int, Any]], rtol: float = RTOL, mix: Mix | None = None) -> Reference:
     """From (row, result) of all serial calls, in order."""
     first: dict[int, Any] = {}
     again: list[tuple[int, Any]] = []
@@ -248,21 +192,25 @@ def reference(answers: Iterable[tuple[int, Any]], rtol: float = RTOL) -> Referen
             again.append((row, result))
         else:
             first[row] = result
-    near = Tolerance(rtol=rtol, largest=largest(first.values()))
-    ignored = {place for row, result in again for place, *_ in differences(first[row], result, near)}
-    return Reference(answers=first, ignored=frozenset(ignored), near=near)
+    near = Tolerance(rtol=rtol, largest=largest(first, mix))
+    ignored = {place for row, result in again for place, *_ in differences(first[row], result, near, root(row, mix))}
+    return Reference(answers=first, ignored=frozenset(ignored), near=near, mix=mix)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expression:
-    """The user's own `--check`: true for a right answer. It knows `result`, `args`, `kwargs`, `row` and `math`."""
+    """The user's own `--check`: true for a right answer. It knows `result`, `args`, `kwargs`, `row`, `math` and, in a mix, the
+    name of the `task`."""
 
     text: str
     rows: Sequence[Any]
+    mix: Mix | None = None
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
         args, kwargs = their_app.arguments(self.rows[row])  # type: ignore[no-untyped-call]
         known = {"result": result, "args": args, "kwargs": kwargs, "row": row, "math": math}
+        if self.mix is not None:
+            known["task"] = self.mix.task_of(row)
         try:
             right = bool(eval(self.text, {"__builtins__": __builtins__, **known}))  # noqa: S307 - typed by who runs it
         except Exception:  # whatever an answer of another form does to it

@@ -14,10 +14,10 @@ import typer
 from harness import places
 from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB
-from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task
+from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
+from harness.applications.probe import mix_file, pasted, worker_line
 from harness.applications.probe import order as orders
-from harness.applications.probe import pasted, worker_line
-from harness.applications.probe.checks import RTOL
+from harness.applications.probe.differences import RTOL
 from harness.applications.probe.order import DEFAULT_REQUESTS
 from harness.applications.probe.pace import LEAST_LIMIT_S
 from harness.applications.probe.worker_line import WorkerLine
@@ -84,8 +84,11 @@ def read(
     max_calls: int | None = None,
     curve: bool = False,
     line: WorkerLine | None = None,
+    mix: Path | None = None,
 ) -> orders.ProbeOrder:
     """Read and check all of it. Raises BadInput."""
+    task = needed(task, args, mix)
+    of_mix, rows = mix_file.read(mix) if mix else (None, orders.rows(args))
     if not cwd.is_dir():
         raise BadInput(
             f"--cwd {cwd}: there is no such folder", remedy="name the folder from which the application's worker is started"
@@ -109,19 +112,20 @@ def read(
     places.home().mkdir(parents=True, exist_ok=True)
     own = {**orders.own_variables(env_file), **(line.variables if line else {})}
     return orders.ProbeOrder(
-        app=app, task=task, rows=orders.rows(args), python=interpreter, folder=cwd.absolute(),
+        app=app, task=of_mix.label if of_mix else task, rows=rows, mix=of_mix, python=interpreter, folder=cwd.absolute(),
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
         concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
-        go_on=go_on, max_calls=max_calls, curve=curve, args=args, line=line,
+        go_on=go_on, max_calls=max_calls, curve=curve, args=mix or args, line=line,
     )  # fmt: skip
 
 
 def probe(
-    task: Task,
+    task: Task = "",
     app_: App = "",
     worker: Worker = "",
     args: Args = None,
+    mix: MixFile = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
@@ -175,7 +179,7 @@ def probe(
         concurrency=asked.concurrency, queue=queue, check=check, tolerance=tolerance, traffic=asked.traffic,
         settings=settings, out=out, fresh=fresh, retry=retry, line=line,
         requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget), go_on=go_on,
-        max_calls=max_calls, curve=curve,
+        max_calls=max_calls, curve=curve, mix=mix,
     )  # fmt: skip
     with (
         contextlib.closing(PrintingScreen(wide=wide)) as screen,

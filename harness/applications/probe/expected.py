@@ -29,6 +29,7 @@ class Expected:
     order: ProbeOrder
     say: Callable[[str], None]
     rows: int  # that are sent: those, from the first on, that the serial calls came to
+    turns: tuple[int, ...] = ()  # of the serial calls of a mix
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
@@ -67,14 +68,16 @@ class Expected:
         A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
         """
         order, self.notes = self.order, []
-        came_to = max((line["row"] for line in lines), default=-1) + 1  # they are gone through in order
-        if lines and (spoiler := results.row_in_work(len(lines), len(order.rows))) is not None and ended.by != "done":
-            came_to = max(came_to, spoiler + 1)
+        least = len(order.mix.tasks) if order.mix else 0  # the first row of each task is sent, whatever came of the calls
+        came_to = max(max((line["row"] for line in lines), default=-1) + 1, least)  # they are gone through in order
+        at = results.row_in_work(len(lines), len(order.rows), self.turns) if lines else None
+        if at is not None and ended.by != "done":
+            came_to = max(came_to, at + 1)
             how = f"ended the serial calls ({words.last_words(ended)})" if ended.by == "worker-exit" else "never came back"
-            self.spoiler = f"row {spoiler + 1} {how}"
-        found = checks.reference(_answers(lines), order.tolerance).beside(_answers(beside))
+            self.spoiler = f"{order.row_name(at)} {how}"
+        found = checks.reference(_answers(lines), order.tolerance, order.mix).beside(_answers(beside))
         if order.check and (found.answers or all(line["error"] for line in lines)):
-            self.check, self.checked = Expression(text=order.check, rows=order.rows), "pass the check"
+            self.check, self.checked = Expression(text=order.check, rows=order.rows, mix=order.mix), "pass the check"
         elif found.usable:
             self.check, self.checked = found, "match those of serial calls"
             self.rows = came_to

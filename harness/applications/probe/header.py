@@ -33,12 +33,18 @@ def of(
         APPLICATION: {
             "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
             "rows_digest": digest(order.rows), "tolerance": order.tolerance, "check": order.check,
-            "from_here": from_here(order), "celery": list(application.celery), "consumed": application.queue_name,
+            "from_here": from_here(order), "celery": list(application.celery), "mix": _mix(order),
+            "consumed": ",".join(application.queue_names),
             "said": facts.said, "told": known["told"], "limits": asdict(application.limits), "varied": list(order.varied),
             "copied": order.origin is not None, "worker": _pasted(order),
             "budget_s": order.budget_s, **found,
         },
     }  # fmt: skip
+
+
+def _mix(order: ProbeOrder) -> dict[str, Any]:
+    """The tasks of a mix with their shares; {} without one."""
+    return dict(zip(order.mix.tasks, order.mix.shares, strict=True)) if order.mix else {}
 
 
 def _pasted(order: ProbeOrder) -> dict[str, Any]:
@@ -53,7 +59,8 @@ def _pasted(order: ProbeOrder) -> dict[str, Any]:
 
 def from_here(order: ProbeOrder) -> dict[str, str]:
     """Where the application lies, seen from the run's folder: `harness recommend` may be asked from anywhere."""
-    known = {"folder": order.home, "python": order.python, "env_file": order.env_file, "args": order.args}
+    rows = "mix" if order.mix else "args"
+    known = {"folder": order.home, "python": order.python, "env_file": order.env_file, rows: order.args}
     return {name: os.path.relpath(path, order.out) for name, path in known.items() if path is not None}
 
 

@@ -19,6 +19,7 @@ from harness.applications.probe import messages, serving
 from harness.applications.probe.order import DOES_NOT_FIT, ProbeOrder
 from harness.applications.probe.serving import Serving
 from harness.broker import Broker
+from harness.broker.valkey import queue_of
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
@@ -46,6 +47,8 @@ EXITED = (
 TOLD_NOTHING = "its log says why: is Celery 4.4 or later installed there, and does --app import in --cwd?"
 EMPTY = "its log is empty: most likely the application, or a library of it, called os._exit when it was imported"
 SPEAKS = re.compile(r"No module named (.*), which Celery needs to speak Redis")
+ONE_BY_ONE = "probe each queue by itself: --args with its rows alone, --queue if the worker does not consume it unasked"
+OF_A_MIX = "in a mix, each task has one queue: leave out the rows that go to another one, or send all to one with --queue"
 LOOK_EVERY_S = 0.2
 LIMIT_S = 300.0  # an import may read gigabytes from a cold disk
 
@@ -59,12 +62,13 @@ def _version(told: Mapping[str, Any]) -> tuple[int, int]:
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """`told`: what the application says of itself; `asked`: which kinds of broker and back end it asks for, see
-    `worker.own_broker`, and `served`: what is said of those that serve; `queue_key` and `messages`: where and what it sends."""
+    `worker.own_broker`, and `served`: what is said of those that serve; `queue_keys` and `messages`: where and what it sends,
+    one per row; one key if all go there."""
 
     told: Mapping[str, Any]
     asked: Mapping[str, Any] = field(default_factory=dict)
     served: Sequence[str] = ()
-    queue_key: str
+    queue_keys: tuple[str, ...]
     messages: Sequence[str]
 
     @property
@@ -77,9 +81,13 @@ class Facts:
         return [*self.served, *self.told["said"]]
 
     @property
-    def limits(self) -> Limits:
-        """What bounds the task: those that its messages bring win over the task's own."""
-        return Limits(**self.told["limits"])
+    def limits_of(self) -> tuple[Limits, ...]:
+        """What bounds each task: limits that its messages bring win over the task's own."""
+        return tuple(Limits(**one) for one in self.told["limits"])
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(queue_of(key, self.told["key_prefix"]) for key in self.queue_keys))
 
     @property
     def pool_settings(self) -> list[str]:
@@ -123,7 +131,7 @@ def _question(order: ProbeOrder, desk: Desk) -> dict[str, object]:
     line = order.line.servers if order.line else {}
     own = {**own_broker.named(order.variables), **line}
     return spec.for_facts(
-        app=order.app, task=order.task, rows=order.rows, queue=order.queue, own=own,
+        app=order.app, tasks=order.tasks, rows=order.rows, of_rows=order.of_rows, queue=order.queue, own=own,
         redis_alone=bool(serving.no_rabbitmq(desk)),
     )  # fmt: skip
 
@@ -175,7 +183,7 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
         return REDIS.format(packages="redis", more="")
     if "called sys.exit(" in failure:
         return EXITED
-    if re.search(r"row \d+ cannot be sent: TypeError", failure):
+    if re.search(r"row \d+ \(.*?\) cannot be sent: TypeError", failure):
         return DOES_NOT_FIT
     if "No module named 'celery'" in failure:
         return NO_CELERY.format(python=python)
@@ -190,35 +198,62 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
 
 
 def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:
-    ours = [key for key, messages in sent.items() if any(contract.PLACEHOLDER.encode() in message for message in messages)]
-    if len(ours) > 1:
-        each = "; ".join(messages.queued(name, sent[name]) for name in ours)
-        raise BadInput(
-            f"the application sends its rows to several queues: {each}",
-            remedy="probe each queue by itself: --args with its rows alone, --queue if the worker does not consume it unasked",
-            evidence=str(log),
-        )
-    if not ours or len(sent[ours[0]]) != len(order.rows):
+    ours = {key: found for key, found in sent.items() if any(contract.PLACEHOLDER.encode() in message for message in found)}
+    if not ours or sum(len(sent[key]) for key in ours) != len(order.rows):
         where = f"it went to {', '.join(map(repr, sent))}" if sent else f"it says that its broker is {told['broker']}"
         raise BadInput(
             f"the task did not arrive in the private broker as one message per row: {where}",
             remedy="the application has to take its broker from Celery's settings, where CELERY_BROKER_URL wins",
             evidence=str(log),
         )
+    arrived = _by_row(order, ours, log)
     private = broker.shown(server.url).rpartition("@")[2].partition("/")[2].strip("/").partition("/")[0]
     for name in ("broker", "read_from"):
         if private and private not in told[name]:
             raise BadInput(f"the application's {name} is {told[name]}, and cannot be set from outside", evidence=str(log))
     templates = [
         messages.template(message, made_s=made_s, utc_offset_s=told["utc_offset_s"])
-        for message, made_s in zip(sent[ours[0]], told["made_s"], strict=True)
+        for (_, message), made_s in zip(arrived, told["made_s"], strict=True)
     ]
     variables = own_variables.said(order.variables, _version(told))
-    said = [*told["said"], *variables, *messages.said(templates, told["limits"])]
+    said, limits = [*told["said"], *variables], list[dict[str, Any]]()
+    for place, (task, own) in enumerate(zip(order.tasks, told["limits"], strict=True)):
+        those = [one for row, one in enumerate(templates) if order.place_of(row) == place]
+        said += [line if order.mix is None else f"{task}: {line}" for line in messages.said(those, own)]
+        limits.append(own | messages.least(those))
+    keys = tuple(key for key, _ in arrived)
     return Facts(
-        told={**told, "said": [visible(line) for line in said], "limits": told["limits"] | messages.least(templates)},
-        queue_key=ours[0], messages=[one.text for one in templates],
+        told={**told, "said": [visible(line) for line in said], "limits": limits},
+        queue_keys=keys if len(ours) > 1 else keys[:1], messages=[one.text for one in templates],
     )  # fmt: skip
+
+
+def _by_row(order: ProbeOrder, ours: Mapping[str, Sequence[bytes]], log: Path) -> list[tuple[str, bytes]]:
+    """(key, message) of each row. Within a queue messages keep their order; which row one of another queue is, its task tells.
+    Raises BadInput if the rows of one task went to several."""
+    place_of = {task: place for place, task in enumerate(order.tasks)}
+    names = [(key, json.loads(message)["headers"].get("task"), message) for key, found in ours.items() for message in found]
+    by_task: dict[int, list[tuple[str, bytes]]] = {}
+    for key, task, message in names:
+        by_task.setdefault(place_of.get(task, 0) if order.mix else 0, []).append((key, message))
+    for task, found in by_task.items():
+        if len({key for key, _ in found}) > 1:
+            each = "; ".join(messages.queued(name, ours[name]) for name in dict.fromkeys(key for key, _ in found))
+            raise BadInput(
+                f"the application sends its rows to several queues: {each}" if order.mix is None
+                else f"the rows of {order.tasks[task]} go to several queues: {each}",
+                remedy=ONE_BY_ONE if order.mix is None else OF_A_MIX,
+                evidence=str(log),
+            )  # fmt: skip
+    waiting = {task: iter(found) for task, found in by_task.items()}
+    try:
+        return [next(waiting[order.place_of(row)]) for row in range(len(order.rows))]
+    except (KeyError, StopIteration):
+        raise BadInput(
+            f"the messages are not those of {', '.join(order.tasks)}: {', '.join(sorted({str(task) for _, task, _ in names}))}",
+            remedy="a task that sends another one in its place cannot be told apart in a mix: probe it alone, with --task",
+            evidence=str(log),
+        ) from None
 
 
 def why_skipped(cell: Cell, facts: Facts) -> str:

@@ -13,11 +13,12 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from harness.applications.probe.checks import RTOL
+from harness.applications.probe.differences import RTOL
 from harness.applications.probe.worker_line import WorkerLine
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
 from harness.trial.application import BROKER_VARIABLES
@@ -42,7 +43,7 @@ class ProbeOrder:
     `env_file`; `rows`: arguments of requests. `grid`: the cells, if they are others than each of `pools` with each of
     `concurrency`; `varied`: fields of a cell that the worker is told of, instead of what the application says, see `VARIED`.
     `requests`, `limit_s`, `budget_s`: None if not asked for; then `settings` hold unless the pace of a call says otherwise
-    (`pace`)."""
+    (`pace`). `task`: its name, or that of a mix in words, see `mix`."""
 
     app: str
     task: str
@@ -67,7 +68,8 @@ class ProbeOrder:
     requests: int | None = None
     limit_s: float | None = None
     budget_s: float | None = None
-    args: Path | None = None  # the file that the rows are from
+    args: Path | None = None  # the file that the rows are from; of a mix, its own
+    mix: Mix | None = None  # of several tasks, whose rows these are
     max_calls: int | None = None  # of the task, in all
     go_on: bool = False  # run the pools though every serial call raised
     curve: bool = False  # measure the fastest pool with other numbers of executors, too
@@ -82,8 +84,24 @@ class ProbeOrder:
 
     @property
     def workload(self) -> str:
-        """The task's name as a part of a cell's id."""
-        return re.sub(r"[^A-Za-z0-9_.]", "_", self.task)
+        """The name of the task, or of the mix, as a part of a cell's id."""
+        return re.sub(r"[^A-Za-z0-9_.]", "_", self.mix.name if self.mix else self.task)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return self.mix.tasks if self.mix else (self.task,)
+
+    @property
+    def of_rows(self) -> tuple[int, ...]:
+        """The place of each row's task in `tasks`; empty if there is one."""
+        return self.mix.of_rows if self.mix else ()
+
+    def place_of(self, row: int) -> int:
+        return self.of_rows[row] if self.mix else 0
+
+    def row_name(self, row: int) -> str:
+        """For words, counted from 1."""
+        return self.mix.named(row) if self.mix else f"row {row + 1}"
 
 
 def cells(order: ProbeOrder) -> list[Cell]:
@@ -111,11 +129,16 @@ def rows(path: Path | None) -> list[Any]:
         raise BadInput(f"--args {path}: {error.strerror}", remedy=EXAMPLE) from error
     except ValueError as error:
         raise BadInput(f"--args {path} is not JSON: {error}", remedy=EXAMPLE) from error
+    return checked_rows(found, f"--args {path}")
+
+
+def checked_rows(found: Any, where: str) -> list[Any]:
+    """The arguments, one entry per request. Raises BadInput, which names `where` they stand."""
     if not isinstance(found, list) or not found:
-        raise BadInput(f"--args {path}: not a list with one entry or more", remedy=EXAMPLE)
+        raise BadInput(f"{where}: not a list with one entry or more", remedy=EXAMPLE)
     for number, row in enumerate(found):
         if not isinstance(row, list | dict):
-            raise BadInput(f"--args {path}: entry {number} is neither a list nor an object", remedy=EXAMPLE)
+            raise BadInput(f"{where}: entry {number} is neither a list nor an object", remedy=EXAMPLE)
     return found
 
 

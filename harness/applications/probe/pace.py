@@ -21,6 +21,7 @@ from typing import Any
 from harness.applications.probe.order import DEFAULT_REQUESTS
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
+from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
 from harness.observe.looks import patience_s
@@ -41,21 +42,31 @@ FIRST_CALL_S, AT_WORK_S = 360.0, 1800.0  # how long the serial calls may take th
 @dataclass(frozen=True, kw_only=True)
 class Pace:
     """Of the serial calls. `usual_s`: the mean of all but the first, or of the only one; `slowest_s`: of those; `cores`: that a
-    call keeps busy, or would if it had them."""
+    call keeps busy, or would if it had them. `tasks`: of each task of a mix, None of one that never ended; the rest is then of
+    a request as the shares have them. `rarest`: the smallest share."""
 
     calls: int
     usual_s: float
     first_s: float
     slowest_s: float
     cores: float
+    tasks: tuple[Pace | None, ...] = ()
+    rarest: float = 1.0
 
     @property
     def is_slow(self) -> bool:
         return self.usual_s >= SLOW_S
 
     @property
+    def longest_s(self) -> float:
+        """A usual call of the task that takes longest."""
+        return max((one.usual_s for one in self.tasks if one is not None), default=self.usual_s)
+
+    @property
     def cold(self) -> bool:
         """Whether a first call is known to take longer."""
+        if self.tasks:
+            return any(one is not None and one.cold for one in self.tasks)
         return self.calls > 1 and self.first_s > COLD * self.slowest_s
 
 
@@ -69,8 +80,31 @@ class Size:
     limit_s: float
 
 
-def of(lines: Sequence[Mapping[str, Any]]) -> Pace | None:
+def of(lines: Sequence[Mapping[str, Any]], mix: Mix | None = None) -> Pace | None:
     """From the lines of the serial calls; None if none has ended."""
+    if not lines:
+        return None
+    if mix is not None:
+        return _of_mix([_alone([line for line in lines if mix.of_rows[line["row"]] == task]) for task in range(len(mix.tasks))],
+                       mix)  # fmt: skip
+    return _alone(lines)
+
+
+def _of_mix(tasks: Sequence[Pace | None], mix: Mix) -> Pace:
+    """Of a request as the shares have them; a task that never ended adds nothing."""
+    known = [(share, one) for share, one in zip(mix.shares, tasks, strict=True) if one is not None]
+    whole = sum(share for share, _ in known)
+    usual_s = sum(share * one.usual_s for share, one in known) / whole
+    spent_s = sum(share * one.usual_s * one.cores for share, one in known) / whole
+    return Pace(
+        calls=sum(one.calls for _, one in known), usual_s=usual_s, slowest_s=max(one.slowest_s for _, one in known),
+        first_s=usual_s + sum(max(0.0, one.first_s - one.usual_s) for _, one in known),
+        cores=spent_s / usual_s if usual_s else 0.0, tasks=tuple(tasks), rarest=mix.rarest,
+    )  # fmt: skip
+
+
+def _alone(lines: Sequence[Mapping[str, Any]]) -> Pace | None:
+    """Of one task."""
     if not lines:
         return None
     took_s = [(line["end"] - line["begin"]) * NS for line in lines]
@@ -97,24 +131,31 @@ def round_s(pace: Pace, cell: Cell, usable: float) -> float:
 
 def wanted(pace: Pace, cell: Cell, usable: float) -> int:
     """How many requests tell most for the time that they take."""
-    each_s, count = round_s(pace, cell, usable) / at_once(cell), at_once(cell)
-    if DEFAULT_REQUESTS * each_s <= MEASURE_S:
-        return DEFAULT_REQUESTS
-    enough = max(LEAST, math.floor(MEASURE_S / each_s))
-    return max(count, min(enough, math.floor(MOST_S / each_s)))
+    each_s, count = round_s(pace, cell, usable) / at_once(cell), least(cell, pace)
+    telling = math.ceil(LEAST / pace.rarest)  # so many of the rarest task of a mix
+    many = max(DEFAULT_REQUESTS, telling)
+    if many * each_s <= MEASURE_S:
+        return many
+    enough = max(telling, math.floor(MEASURE_S / each_s))
+    return max(count, min(enough, many, math.floor(MOST_S / each_s)))
 
 
 def size(pace: Pace, cell: Cell, settings: Settings, requests: int, usable: float, limit_s: float | None = None) -> Size:
     """How so many requests are measured. `limit_s`: if a time limit was asked for."""
     few = is_few(pace, cell, settings, requests, usable)
     load = load_s(pace, cell, settings, requests, usable, few=few)
-    needed_s = MARGIN * load + patience_s(round_s(pace, cell, usable)) + settings.confirm_s
+    needed_s = MARGIN * load + patience_s(longest_s(pace, cell, usable)) + settings.confirm_s
     return Size(requests=requests, few=few, load_s=load, limit_s=limit_s or max(LEAST_LIMIT_S, needed_s))
 
 
-def least(cell: Cell) -> int:
-    """Requests that tell how a pool ends: one for each executor."""
-    return at_once(cell)
+def longest_s(pace: Pace, cell: Cell, usable: float) -> float:
+    """How long the longest task of a mix takes in the pool, if it is slowed down as all are."""
+    return round_s(pace, cell, usable) * (pace.longest_s / pace.usual_s if pace.usual_s else 1.0)
+
+
+def least(cell: Cell, pace: Pace | None = None) -> int:
+    """Requests that tell how a pool ends: one for each executor, and for each task of a mix."""
+    return max(at_once(cell), len(pace.tasks) if pace else 0)
 
 
 def is_few(pace: Pace, cell: Cell, settings: Settings, requests: int, usable: float) -> bool:

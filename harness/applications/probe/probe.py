@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
@@ -22,10 +23,11 @@ from harness.applications.probe.order import ProbeOrder, cells, hosts
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
 from harness.applications.probe.source import ApplicationSource
-from harness.broker.valkey import queue_of
+from harness.client import deck
 from harness.environments import Environment
 from harness.errors import BadInput
 from harness.experiment.matrix import OWN_APP
+from harness.experiment.mix import Mix
 from harness.records.store import RunFolder
 from harness.run import workflow
 from harness.run.source import Desk, Terms
@@ -34,6 +36,7 @@ from harness.trial.application import Application
 from harness.worker import own_variables
 
 FEWEST_WITNESSES = 2  # with other hash seeds each; more, if the busiest cell runs more requests at once
+MOST_TURNS = 1000
 MOST_WITNESSES = 16  # each is a process that imports the application, and a gevent worker may run thousands of requests at once
 OUTSIDE = (
     "copy: no module of the application is imported from the copy (it is installed, or on PYTHONPATH): what the task writes "
@@ -89,7 +92,7 @@ class Probe:
         found = ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say,
-            expected=Expected(order=order, say=desk.say, rows=len(order.rows)),
+            expected=Expected(order=order, say=desk.say, rows=len(order.rows), turns=bare.turns),
             sizing=Sizing(order=order, budget=budget, share=shares.trial if shares else None),
             call_again=partial(again.calls, whole, serving.broker.url, desk.interrupted), serving=serving,
         )  # fmt: skip
@@ -105,10 +108,10 @@ def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> tuple[Facts, Ser
     desk.say(f"asking {order.app} what it is")
     found, serving = learn.facts(order, bare, desk, partial(servings.opened, desk=desk))
     queues = order.line.queues if order.line and not order.queue and found.celery >= own_variables.FIRST else []
-    if queues and (own := queue_of(found.queue_key, found.told["key_prefix"])) not in queues:
-        desk.say(
-            f"worker line: the task's own route leads to {own!r}, which it does not consume: requests are sent to {queues[0]!r}"
-        )
+    if queues and (own := [name for name in found.queue_names if name not in queues]):
+        which = "the task's own route leads" if order.mix is None else "routes of its tasks lead"
+        elsewhere = f"{which} to {', '.join(map(repr, own))}, which it does not consume"
+        desk.say(f"worker line: {elsewhere}: requests are sent to {queues[0]!r}")
         found, serving = learn.facts(replace(order, queue=queues[0]), bare, desk, lambda asked: serving)
     if order.origin and not found.told["files"]:
         desk.say(OUTSIDE)
@@ -119,6 +122,10 @@ def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> tuple[Facts, Ser
         desk.say(
             f"worker line: Celery {found.told['celery']} reads options from the line alone, so these do not hold here: {lost}"
         )
+    if more := more_queues(order, found):
+        desk.say(
+            f"mix: its tasks go to {', '.join(found.queue_names)}, so each worker is started with --queues {','.join(more)}"
+        )
     desk.say(calls.announced(order.max_calls, search=bool(order.grid)))
     return found, serving
 
@@ -128,9 +135,17 @@ def _bare(order: ProbeOrder, desk: Desk) -> Application:
     rows = (desk.scratch / "rows.json").resolve()
     rows.write_text(json.dumps(order.rows))
     return Application(
-        app=order.app, task=order.task, python=order.python, folder=order.folder, own_variables=order.variables, rows=rows,
-        queue=order.queue,
+        app=order.app, tasks=order.tasks, python=order.python, folder=order.folder, own_variables=order.variables, rows=rows,
+        queue=order.queue, mix=order.mix, turns=turns(order.mix) if order.mix else (),
     )  # fmt: skip
+
+
+def turns(mix: Mix) -> tuple[int, ...]:
+    """The rows that serial calls take in turn, each as often as in a worker: of each task a share of them, its own in turn."""
+    size = min(MOST_TURNS, deck.block_size(mix.shares))
+    counts = deck.dealt(mix.shares, size, [0] * len(mix.shares))
+    own = [cycle([row for row, of in enumerate(mix.of_rows) if of == task]) for task in range(len(mix.tasks))]
+    return tuple(next(own[task]) for task, count in enumerate(counts) for _ in range(count))
 
 
 def witnesses(concurrency: Sequence[int]) -> int:
@@ -146,10 +161,19 @@ def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk, se
     messages = (desk.scratch / "messages.json").resolve()
     messages.write_text(json.dumps(list(facts.messages)))
     return replace(
-        bare, queue_key=facts.queue_key, messages=messages, settings=facts.told["settings"], celery=facts.celery,
-        limits=facts.limits, witnesses=witnesses(order.concurrency), varied=order.varied,
+        bare, queue_keys=facts.queue_keys, messages=messages, settings=facts.told["settings"], celery=facts.celery,
+        queue=order.queue or ",".join(more_queues(order, facts)), limits_of=facts.limits_of,
+        witnesses=witnesses(order.concurrency), varied=order.varied,
         key_prefix=facts.told["key_prefix"], results=serving.results, results_prefix=facts.told["results_prefix"],
     )  # fmt: skip
+
+
+def more_queues(order: ProbeOrder, facts: Facts) -> list[str]:
+    """All queues that its worker has to be told of, if a mix goes to some that it would not consume by itself; else none."""
+    unasked = facts.told.get("consumes", [])
+    if order.mix is None or order.queue or (order.line and order.line.queues) or set(facts.queue_names) <= set(unasked):
+        return []
+    return list(dict.fromkeys([*unasked, *facts.queue_names]))
 
 
 def _shares(order: ProbeOrder, facts: Facts) -> Shares | None:

@@ -80,13 +80,13 @@ def witnesses(path: Path) -> list[dict[str, Any]]:
     return [line for each in sorted(path.parent.glob(contract.WITNESS.replace("%d", "*"))) for line in serial_lines(each)]
 
 
-def row_in_work(ended: int, rows: int) -> int | None:
-    """The row that the serial calls were at when so many had ended; None if there are no rows. Each is called twice in a row.
+def row_in_work(ended: int, rows: int, turns: Sequence[int] = ()) -> int | None:
+    """The row that the serial calls were at when so many had ended; None if there are no rows. `turns`: see `serial.row_of`.
 
     >>> row_in_work(0, 3), row_in_work(3, 3), row_in_work(6, 3)
     (0, 1, 0)
     """
-    return ended // serial.TIMES_EACH % rows if rows else None
+    return int(serial.row_of(ended, rows, turns)) if rows else None  # type: ignore[no-untyped-call]
 
 
 def kind(error: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.records import stamps
 from harness.records.answers import Requests
@@ -33,7 +34,7 @@ class Seen:
     rows: tuple[str, ...] = ()
 
 
-def of(left: Left, requests: Requests | None, expected: Mapping[str, Any]) -> Seen:
+def of(left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: Mix | None = None) -> Seen:
     """`expected`: the settings that its worker was to have."""
     found = told(left.events / contract.SETTINGS)
     late = own_settings.late(expected, found) if isinstance(found, dict) else []
@@ -42,7 +43,7 @@ def of(left: Left, requests: Requests | None, expected: Mapping[str, Any]) -> Se
         by=left.ended.by,
         frames=left.ended.evidence.frames if left.ended.evidence else (),
         busy=tuple(busy_with(left)),
-        rows=tuple(by_row(requests)) if requests is not None else (),
+        rows=tuple(by_row(requests, mix)) if requests is not None else (),
     )
 
 
@@ -72,17 +73,19 @@ def too_few(left: Left) -> list[str]:
     return [f"the kernel saw {most} child processes at the most, {cell.concurrency} were asked for"] * (most < cell.concurrency)
 
 
-def by_row(requests: Requests) -> list[str]:
+def by_row(requests: Requests, mix: Mix | None = None) -> list[str]:
     """Which rows raise, and which are answered wrongly, if it is always the same ones and never all: '2 of 5 rows'."""
     rows = requests.columns["row"]
     kinds = (("raises", requests.raised), ("is answered wrongly", requests.wrong))
-    return [f"{words} {what} each time, and no other" for what, those in kinds if (words := _alone(rows, those))]
+    return [f"{words} {what} each time, and no other" for what, those in kinds if (words := _alone(rows, those, mix))]
 
 
-def _alone(rows: npt.NDArray[np.int64], those: npt.NDArray[np.bool_]) -> str:
-    """'row 5' or 'each of rows 2 and 5', counted from 1; '' unless these rows never went otherwise and others did."""
+def _alone(rows: npt.NDArray[np.int64], those: npt.NDArray[np.bool_], mix: Mix | None) -> str:
+    """'row 5', or 'each of rows 2 and 5', counted from 1; '' unless these rows never went otherwise and others did."""
     inside, outside = set(rows[those].tolist()), set(rows[~those].tolist())
     if not inside or not outside or inside & outside:
         return ""
-    *first, last = (str(row + 1) for row in sorted(inside))
-    return f"each of rows {', '.join(first)} and {last}" if first else f"row {last}"
+    names = mix.those(inside, inside | outside) if mix else [str(row + 1) for row in sorted(inside)]
+    *first, last = names
+    row, of = ("", "each of ") if mix else ("row ", "each of rows ")
+    return f"{of}{', '.join(first)} and {last}" if first else f"{row}{last}"

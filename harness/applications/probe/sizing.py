@@ -16,6 +16,7 @@ from harness.display import duration
 from harness.experiment.matrix import Cell
 from harness.experiment.traffic import parse
 from harness.machine import cores
+from harness.observe.progress import TaskPace
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.run.plan import NOT_BOUGHT
@@ -47,11 +48,11 @@ class Sizing:
         return Prices(
             cost=self.cost_s,
             wanted=self._wanted,
-            least=lambda cell: self._wanted(cell) if asked else min(pace.least(cell), self._wanted(cell)),
+            least=lambda cell: self._wanted(cell) if asked else min(pace.least(cell, self.pace), self._wanted(cell)),
         )
 
     def _wanted(self, cell: Cell) -> int:
-        if self.pace is not None and self.pace.is_slow:
+        if self.pace is not None and (self.pace.is_slow or self.pace.tasks):
             wanted = self.order.requests or pace.wanted(self.pace, cell, self.usable)
         else:
             wanted = self.order.requests or self.share or self.order.settings.requests
@@ -120,7 +121,7 @@ class Sizing:
 
     def look(self, cell: Cell) -> None:
         """Its next trial is to show how a few requests end. Not where few are sent anyway, or their rate is searched for."""
-        own, few = self.sizes.get(cell.id), max(LOOK, pace.least(cell))
+        own, few = self.sizes.get(cell.id), max(LOOK, pace.least(cell, self.pace))
         if own is not None and self.share is None and not parse(cell.traffic).is_peak and (own.requests > few or not own.few):
             self.looks.add(cell.id)
 
@@ -129,13 +130,15 @@ class Sizing:
         own = self.sizes.get(cell.id)
         if own is None or cell.id not in self.looks:
             return own
-        return replace(own, requests=min(own.requests, max(LOOK, pace.least(cell))), few=True)
+        return replace(own, requests=min(own.requests, max(LOOK, pace.least(cell, self.pace))), few=True)
 
     def assignment(self, cell: Cell) -> dict[str, Any]:
         """What its trial is given beside its settings: what the serial calls told, and how it is measured."""
         found: dict[str, Any] = {"at_work_s": self.at_work_s(cell)}
         own, known = self._own(cell), self.pace
-        if known is not None and known.is_slow and not cell.is_baseline:
+        if known is not None and known.tasks and not cell.is_baseline:
+            found |= _of_mix(known)
+        elif known is not None and known.is_slow and not cell.is_baseline:
             told = {"baseline_s": known.usual_s, "baseline_first_s": known.first_s, "baseline_slowest_s": known.slowest_s}
             found |= told
         if own is None or not own.few:
@@ -180,16 +183,22 @@ class Sizing:
         if not self.pace.is_slow:
             return self._often(cells)
         if not (bought := self._bought(cells)):
-            return f"a call takes {self.pace.usual_s:.3g} s without Celery: within the budget, there is no time for a pool"
+            return (
+                f"{self._call} takes {self.pace.usual_s:.3g} s without Celery: within the budget, there is no time for a pool"
+            )
         counts = sorted({count for _, count in bought})
         many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
         some = f"{len(bought)} of {len(cells)} trials" if len(bought) < len(cells) else f"{len(cells)} trials"
         some = "1 trial" if len(bought) == len(cells) == 1 else some
         within = f", within the budget of {duration(self.budget.seconds)}" if self.budget.seconds else ""
         return (
-            f"a call takes {self.pace.usual_s:.3g} s without Celery: {some} with {many} requests each take about "
+            f"{self._call} takes {self.pace.usual_s:.3g} s without Celery: {some} with {many} requests each take about "
             f"{duration(self.left_s(cells) or 0.0)}{within}"
         )
+
+    @property
+    def _call(self) -> str:
+        return "a call of the mix, in the mean," if self.order.mix else "a call"
 
     def _often(self, cells: Sequence[Cell]) -> str:
         """How often a quick task is called at the most, roughly."""
@@ -199,6 +208,8 @@ class Sizing:
         each_s = [pace.round_s(self.pace, cell, self.usable) / pace.at_once(cell) for cell in cells]
         times = (settings.stable_limit_s, settings.measure_s, settings.requests)
         flights = [parse(cell.traffic).in_flight or 2 * cell.concurrency for cell in cells]
+        if self.pace.tasks:
+            times = (*times[:2], max(map(self._wanted, cells)))
         count = sum(calls.most(one, *times, flight) for one, flight in zip(each_s, flights, strict=True))
         bounds = "" if self.order.grid else "; --max-calls bounds that"  # a search has no such option
         more = "; --curve adds trials of the fastest pool" if self.order.curve else bounds
@@ -212,5 +223,18 @@ class Sizing:
             return [f"no call came back within {duration(self.limit_s(cell))}: if it takes longer, raise --limit-s"]
         if own is None or not own.few or self.pace is None:
             return []
-        why = f"a call takes {self.pace.usual_s:.3g} s" if self.pace.is_slow else "--max-calls bounds them"
+        why = f"{self._call} takes {self.pace.usual_s:.3g} s" if self.pace.is_slow else "--max-calls bounds them"
         return [f"{why}: {own.requests} requests were measured, without a warm-up"]
+
+
+def _of_mix(known: Pace) -> dict[str, Any]:
+    """The pace of each of its tasks; of any request, that of the one that takes longest."""
+    there = [one for one in known.tasks if one is not None]
+    paces = [
+        TaskPace(usual_s=one.usual_s, first_s=one.first_s, slowest_s=one.slowest_s) if one else TaskPace()
+        for one in known.tasks
+    ]
+    return {
+        "paces": paces, "baseline_s": known.longest_s, "baseline_first_s": max(one.first_s for one in there),
+        "baseline_slowest_s": known.slowest_s,
+    }  # fmt: skip

@@ -14,6 +14,7 @@ from harness.applications.probe import (
     code_change,
     curve,
     header,
+    mixed,
     one_thread,
     pace,
     patience,
@@ -36,6 +37,7 @@ from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.judge.causes import LOST_THREADS
 from harness.records.answers import Requests
+from harness.records.of_task import OfTask
 from harness.records.outcomes import ANSWERED, NOT_JUDGED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
@@ -73,6 +75,7 @@ class ApplicationSource:
     whole: set[str] = field(default_factory=set)  # ids of the cells that get the whole limit after all
     changes: Sequence[Change] = ()  # of its code, that would help against what was seen
     _seen: Seen = field(default_factory=Seen)
+    _of_tasks: Sequence[OfTask] = ()  # of the trial that was read last
 
     def planned(self) -> list[Planned]:
         return [
@@ -176,7 +179,7 @@ class ApplicationSource:
     def read(self, left: Left) -> Requests | None:
         if left.cell.is_baseline:
             lines = results.serial_lines(left.result)
-            self.sizing.pace, self.fails = pace.of(lines), results.all_raised(lines)
+            self.sizing.pace, self.fails = pace.of(lines, self.order.mix), results.all_raised(lines)
             self.raised = results.kind(lines[-1]["error"]) if self.fails else ""
             self.expected.settle(lines, left.ended, results.witnesses(left.result))
         requests = self.expected.compared(left)
@@ -184,14 +187,16 @@ class ApplicationSource:
             again_s = self.sizing.again_s(self.expected.rows)
             if self.expected.has_moved(lambda: self.call_again(left.result.parent, again_s)):
                 requests = self.expected.compared(left)
-        self._seen = seen.of(left, requests, varied.expected(self.facts.told.get("expected", {}), self.order.varied))
+        told = varied.expected(self.facts.told.get("expected", {}), self.order.varied)
+        self._seen = seen.of(left, requests, told, self.order.mix)
+        self._of_tasks = mixed.of_tasks(requests, self.order.mix) if self.order.mix and requests is not None else []
         return requests
 
     def revised(self, record: TrialRecord) -> TrialRecord:
         """The reason, by what answers were held against here, and what the settings say of this pool; and a doubt where answers
         were held against nothing."""
-        expected = self.expected
-        doubts = [NOT_CHECKED] if expected.nothing else []
+        expected, record = self.expected, record.changed(answers={"tasks": list(self._of_tasks)})
+        doubts = [*([NOT_CHECKED] if expected.nothing else []), *mixed.doubts(record)]
         outcome = Outcome.UNCHECKED if expected.nothing and record.outcome is Outcome.OK else record.outcome
         cell, limits = record.as_cell, self._in(record.as_cell).limits
         compared = [f"compared: {expected.coverage}"] if expected.coverage and record.answers.ok else []
@@ -201,19 +206,20 @@ class ApplicationSource:
         told = words.reworded(record.reason, self.order.check, expected.checked, expected.check)
         beside = words.beside_each_other(record, expected.check)
         decides = words.by_settings(record, limits, self.serial)
-        why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy]
+        of_mix = mixed.said(record) if record.answers.tasks else []
+        why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy, *of_mix]
         cut = [self.sizing.cut_short(record)]
         looked = cell.id in self.sizing.looks and patience.raises(record, self.raised)
         brief = [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")] if looked else []
         single = [one_thread.said(self.one_thread)] if cell.plain else []
         said = [*filter(None, cut), told, *alike, *brief, *why, *compared, *single]
         known = [*varied.said(self.facts.said, self.order.varied), *self._seen.late, *expected.notes, *self.sizing.note(record)]
-        notes = [*known, *self._patience(cell), *words.not_kept(cell, limits)]
+        notes = [*known, *self._patience(cell), *self._not_kept(cell)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
-            answers={"coverage": expected.coverage},
-            memory={"peak_pss_bytes": _own_peak(record)},
+            answers={"coverage": expected.coverage, "tasks": mixed.kept(record)},
+            memory={"peak_pss_bytes": words.own_peak(record)},
             certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
         )
         self._propose(revised)
@@ -226,6 +232,14 @@ class ApplicationSource:
             if announced and (self.order.go_on or not self.fails):
                 self.say(announced)
         return revised
+
+    def _not_kept(self, cell: Cell) -> list[str]:
+        """The time limits that this pool does not keep, of each task."""
+        application, mix = self._in(cell), self.order.mix
+        if mix is None:
+            return words.not_kept(cell, application.limits)
+        each = zip(mix.tasks, application.limits_of, strict=True)
+        return [line for task, own in each for line in words.not_kept(cell, own, f"{task}'s")]
 
     def _propose(self, record: TrialRecord) -> None:
         """What could be changed about the object that a child which hangs by the fork is blocked in."""
@@ -259,10 +273,16 @@ class ApplicationSource:
     def _key(self, cell: Cell) -> str:
         order = self.order
         return plan.key(
-            cell, order.settings, app=order.app, task=order.task, rows=order.rows, queue=order.queue, check=order.check,
-            environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own), folder=str(order.home),
-            tolerance=order.tolerance, **self.serving.key,
+            cell, order.settings, app=order.app, task=order.task, **self._of_mix, rows=order.rows, queue=order.queue,
+            check=order.check, environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own),
+            folder=str(order.home), tolerance=order.tolerance, **self.serving.key,
         )  # fmt: skip
+
+    @property
+    def _of_mix(self) -> dict[str, Any]:
+        """What of a mix its trials hang on, beside its rows."""
+        mix = self.order.mix
+        return {"shares": dict(zip(mix.tasks, mix.shares, strict=True)), "of_rows": mix.of_rows} if mix else {}
 
     def header(self, before: Mapping[str, Any]) -> dict[str, Any]:
         known = before.get(header.APPLICATION, {})
@@ -274,13 +294,6 @@ class ApplicationSource:
         }  # fmt: skip
         told = header.of(self.order, self.facts, self.application, self.environment.installed, found)
         return {"broker": self.serving.shown, **told}
-
-
-def _own_peak(record: TrialRecord) -> int | None:
-    """Of serial calls, the memory of their own process: beside it are others that make the same calls, see `worker.witness`."""
-    if not record.as_cell.is_baseline or record.memory.use is None:
-        return record.memory.peak_pss_bytes
-    return record.memory.use.pss_bytes.get("worker", record.memory.peak_pss_bytes)
 
 
 def _latest(records: Iterable[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:

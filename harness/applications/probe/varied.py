@@ -16,12 +16,13 @@ SETTINGS = {"prefetch": "worker_prefetch_multiplier", "max_tasks": "worker_max_t
 def in_cell(application: Application, cell: Cell, one_thread: Mapping[str, str]) -> Application:
     """The application as this cell runs it. `one_thread`: the variables of a cell that is another one's sibling."""
     given = {**(one_thread if cell.plain else {}), **variables_of(cell.variables)}
-    limits = application.limits
+    bounds: dict[str, Any] = {}
     if "prefetch" in application.varied:
-        limits = replace(limits, prefetch_multiplier=cell.prefetch)
+        bounds["prefetch_multiplier"] = cell.prefetch
     if "max_tasks" in application.varied and cell.max_tasks:
-        limits = replace(limits, max_tasks_per_child=cell.max_tasks)
-    return replace(application, own_variables={**application.own_variables, **given}, limits=limits)
+        bounds["max_tasks_per_child"] = cell.max_tasks
+    limits = tuple(replace(one, **bounds) for one in application.limits_of)
+    return replace(application, own_variables={**application.own_variables, **given}, limits_of=limits)
 
 
 def settings_of(varied: Collection[str]) -> set[str]:

@@ -45,7 +45,8 @@ def _most_often(check: Reference) -> str:
     place, count = check.differed.most_common(1)[0]
     row, one = check.examples[place]
     agree = ", in all their processes" + (", and again after this trial" if check.upheld else "")
-    example = f"for row {row + 1}, {_short(one.expected)} was expected and {_short(one.got)} came"
+    which = check.mix.named(row) if check.mix else f"row {row + 1}"
+    example = f"for {which}, {_short(one.expected)} was expected and {_short(one.got)} came"
     return f"{checks.named(place)} in {count}, such as: {example}; the serial calls agree on it{agree}"
 
 
@@ -59,8 +60,10 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
     """The settings that decided how this trial went, and what each process did again; a sentence each."""
     if record.as_cell.is_baseline:
         return _endless(record, limits)
-    said = [*_rate(record, limits, serial), *_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits)]
-    said += _own_child(record)
+    said = [*_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits), *_own_child(record)]
+    if record.answers.tasks:  # of a mix: its tasks have a pace, a rate and first calls of their own each
+        return said
+    said = [*_rate(record, limits, serial), *said]
     return said if said and record.answers.died else [*said, *loaded_again(record, serial)]
 
 
@@ -176,15 +179,22 @@ def loaded_again(record: TrialRecord, serial: TrialRecord | None) -> list[str]:
     ]
 
 
-def not_kept(cell: Cell, limits: Limits) -> list[str]:
+def not_kept(cell: Cell, limits: Limits, whose: str = "the task's") -> list[str]:
     """The time limits of the task that this pool does not keep."""
     if cell.is_baseline or POOLS[cell.pool].executors == "processes":
         return []
     names = [("soft", limits.soft_s), ("hard", limits.hard_s if cell.pool != HARD_IN_GREENLETS else None)]
-    return [f"{cell.pool} does not keep the task's {name} time limit of {bound:g} s" for name, bound in names if bound]
+    return [f"{cell.pool} does not keep {whose} {name} time limit of {bound:g} s" for name, bound in names if bound]
 
 
 def last_words(ended: Ending) -> str:
     """'exit 2: error: argument --mode: invalid choice', what a process said last before it ended."""
     last = ended.log_words.rpartition(" / ")[2]
     return f"{ended.worker_exit}: {last}" if last else ended.worker_exit
+
+
+def own_peak(record: TrialRecord) -> int | None:
+    """Of serial calls, the memory of their own process: beside it are others that make the same calls, see `worker.witness`."""
+    if not record.as_cell.is_baseline or record.memory.use is None:
+        return record.memory.peak_pss_bytes
+    return record.memory.use.pss_bytes.get("worker", record.memory.peak_pss_bytes)

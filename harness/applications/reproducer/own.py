@@ -95,6 +95,11 @@ def read(folder: Path, cell_id: str, args: Path | None) -> Case:
     if gravest(records).outcome in NOT_JUDGED:
         raise BadInput(f"{cell_id} was not run: {gravest(records).reason}", remedy="name a cell that was")
     known, cell = side.application, records[0].as_cell
+    if known.get("mix"):
+        raise BadInput(
+            f"{folder} is of a mix of tasks, and a bundle shows how one task ends",
+            remedy="probe the task that fails alone, with --task and --args, and bundle that",
+        )
     own = variables(known)
     hide(own)
     return Case(

@@ -12,10 +12,10 @@ import typer
 
 from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB, needs_app
-from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, Python, Queue, Task, needed
+from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
 from harness.applications.probe import command as probed
-from harness.applications.probe.checks import RTOL
 from harness.applications.probe.command import Limit, MeasureS, Pools, Tolerance, Traffic
+from harness.applications.probe.differences import RTOL
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.tune import grid as grids
 from harness.applications.tune.application import OfApplication
@@ -53,6 +53,7 @@ def tune(
     app_: App = "",
     task: Task = "",
     args: Args = None,
+    mix: MixFile = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
@@ -115,7 +116,8 @@ def tune(
                 noise_limit=noise_limit, controls=False,
             )  # fmt: skip
             asked = probed.read(
-                app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pools,
+                app=app_, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file, cwd=cwd,
+                pools=pools,
                 concurrency=concurrency or by_cores(), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
                 settings=settings, out=folder, fresh=False, retry="invalid",
                 limit_s=limit_s,
@@ -124,6 +126,8 @@ def tune(
             order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing)
         else:
             needs_app(copy=copy)
+            if mix is not None:
+                raise BadInput("--mix is of an application", remedy="name it: --app proj.tasks:app")
             order = of_experiment(name, model, rows, select or [], folder)
         order = replace(order, bounds=bounds, share=share, trials=repeat, budget_s=within)
         answer = tuner.live(order, printing)

@@ -99,7 +99,7 @@ def lines(advice: Advice) -> list[str]:
 
 def answer(advice: Advice) -> list[str]:
     """What to use, what comes next, and what would change that; or that Celery's overhead decides, and what helps then."""
-    said = [f"best: {one.id}: {figures(one)}" for one in advice.best]
+    said = [line for one in advice.best for line in (f"best: {one.id}: {figures(one)}", *of_tasks(one))]
     said += advice.siblings
     if advice.overhead:
         said += [advice.overhead, *(f"what helps: {each}" for each in AGAINST_OVERHEAD)]
@@ -112,7 +112,10 @@ def answer(advice: Advice) -> list[str]:
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")
     said += basis.curve(advice)
     own = [one for one in advice.slower if one.application]  # the table of an experiment has them all
-    said += [f"slower: {one.id}: {one.rows_per_s / advice.best[0].rows_per_s:.2g} x the best; {figures(one)}" for one in own]
+    first_per_s, first = max(((one.rows_per_s, "the best") for one in advice.best[:1]), default=(0.0, ""))
+    if advice.alike:
+        first_per_s, first = max(one.rows_per_s for one in advice.alike), "the fastest of these"
+    said += [f"slower: {one.id}: {one.rows_per_s / first_per_s:.2g} x {first}; {figures(one)}" for one in own]
     said += seen(advice)
     said += [f"{one.change}: {one.then}" for one in advice.sensitivity]
     return said + [f"to measure: {one}" for one in advice.measure]
@@ -160,6 +163,11 @@ def noted(advice: Advice) -> list[str]:
     cells = {one.id: one.notes for one in every}
     past = dict.fromkeys(text for one in every for text in (one.old, one.ended if not advice.engines else "") if text)
     return [f"note: {line}" for line in (*past, *notes.counted(list(cells.values())))]
+
+
+def of_tasks(one: Candidate) -> list[str]:
+    """Of a mix, what became of each task in it."""
+    return [f"of it, {line}" for line in notes.parts(str(one.row.get("tasks") or ""))]
 
 
 def memory(one: Candidate, bytes_: float | None) -> str:

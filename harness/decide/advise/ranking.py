@@ -54,7 +54,8 @@ class Sensitivity:
 class Advice:
     """For one model and traffic. `best`: those that cannot be told from the fastest, the smallest memory first; empty if the
     data support no advice, then `measure` says why. `overhead`: a sentence, if what Celery costs per request decides, or '';
-    `alike`: then all that keep the bounds, if there are several, the smallest memory first, and none is the best."""
+    `alike`: then all that keep the bounds and are as fast as that lets them be, if there are several, the smallest memory
+    first, and none is the best; others are `slower`."""
 
     workload: str
     traffic: str
@@ -112,17 +113,19 @@ def _by_engine(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
 def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
     """`leading`: of the group, those of which one may be advised."""
     fit = tuple(_useful([one for one in leading if one.fit]))
-    alike = tuple(sorted(fit, key=_memory)) if (decides := overhead(fit)) and len(fit) > 1 else ()
-    ranked = [] if alike else sorted(fit, key=lambda one: -one.rows_per_s)
-    best = sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
+    near = _near(fit)
+    alike = tuple(sorted(near, key=_memory)) if (decides := overhead(near)) and len(near) > 1 else ()
+    ranked = sorted((one for one in fit if one not in alike), key=lambda one: -one.rows_per_s)
+    best = [] if alike else sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
     rest = [one for one in ranked if one not in best]
+    second = rest[0] if rest and not alike else None
     unknown = tuple(one for one in group if one.measured and one.unknown and not one.broken)
     workload, traffic = group[0].question
     loosened = () if alike else tuple(_loosened(leading, None, bounds))
     return Advice(
-        workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=rest[0] if rest else None,
-        slower=tuple(rest[1:]),
-        behind=compare(ranked[0].paces, rest[0].paces) if rest else None, overhead=decides, alike=alike,
+        workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=second,
+        slower=tuple(one for one in rest if one is not second),
+        behind=compare(ranked[0].paces, second.paces) if second else None, overhead=decides, alike=alike,
         siblings=tuple(_siblings(group)), unbought=tuple(_unbought(group)),
         sensitivity=tuple(_sensitivity(leading, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
@@ -132,13 +135,19 @@ def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tu
     )  # fmt: skip
 
 
+def _near(fit: Sequence[Candidate]) -> list[Candidate]:
+    """Those that are no further behind the fastest than overhead alone puts a pool: what is slower has another reason."""
+    fastest = max((one.row["throughput_per_s"] or 0.0 for one in fit), default=0.0)
+    return [one for one in fit if SPREAD * (one.row["throughput_per_s"] or 0.0) >= fastest]
+
+
 def _memory(one: Candidate) -> float:
     peak = one.row["peak_pss_bytes"]
     return math.inf if peak is None else float(peak)
 
 
 def overhead(fit: Sequence[Candidate]) -> str:
-    """What to know if every configuration serves far fewer requests than one process makes calls without Celery.
+    """What to know if each of these configurations serves far fewer requests than one process makes calls without Celery.
 
     Nothing is said if something else bounds the pace: requests that are sent by the clock, the task's own rate limit, children
     that are replaced, a few long requests among short ones; or if the task itself takes the time: a request that computes
@@ -148,8 +157,6 @@ def overhead(fit: Sequence[Candidate]) -> str:
         return ""
     rates, calls_s = zip(*((one.row["throughput_per_s"], one.row["baseline_predict_s"]) for one in fit), strict=True)
     if any(not call_s or rate > OVERHEAD_SHARE / call_s for rate, call_s in zip(rates, calls_s, strict=True)):
-        return ""
-    if max(rates) > SPREAD * min(rates):  # that much lies in no pool's overhead
         return ""
     served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
     return (
@@ -170,7 +177,10 @@ def _bounded_otherwise(one: Candidate) -> bool:
 
 
 def uneven(one: Candidate) -> bool:
-    """Whether the pace is not what the usual latency gives, by Little's law: a few requests took far longer."""
+    """Whether the pace is not what the usual latency gives, by Little's law: a few requests took far longer. Those of a mix do,
+    by what they are: its call is told by the mean."""
+    if one.row.get("tasks"):
+        return False
     rate, usual_s, in_flight = one.row["throughput_per_s"] or 0.0, one.row["latency_p50_s"], parse(one.cell.traffic).in_flight
     return usual_s is not None and bool(in_flight) and rate * usual_s < UNEVEN_SHARE * in_flight
 
