@@ -17,6 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "results"
+ENGINES, SECTION = "engines", "Engines"  # the folder of made pages, and their part of the navigation
 PROJECT_PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 #: what a run leaves beside the files that are kept
 LOCAL = (".lock", "scratch", "report.html")
@@ -147,18 +148,42 @@ def faults() -> str:
     return "\n".join([total, "", "| what it does | faults | names |", "| --- | --- | --- |", *rows])
 
 
+def engines() -> str:
+    """The engines, with what the atlas has of each, and links to their pages."""
+    from harness.atlas import site, stored
+
+    return site.index(stored.shipped())
+
+
+def engine_pages() -> dict[str, str]:
+    """By path in the site: a page of each engine, made from the atlas."""
+    from harness.atlas import site, stored
+
+    atlas = stored.shipped()
+    return {f"{ENGINES}/{name}.md": site.page(name, atlas) for name in site.names(atlas)}
+
+
 MADE = {
-    "commands": commands, "record-sections": record_sections, "settings": settings, "map": the_map, "faults": faults,
-    "why-json": why_json,
+    "engines": engines, "commands": commands, "record-sections": record_sections, "settings": settings, "map": the_map,
+    "faults": faults, "why-json": why_json,
 }  # fmt: skip
 
 
 # What of the repository becomes part of the site
 
 
+def on_config(config: Any) -> Any:
+    """The made pages stand in the navigation below the page that lists them."""
+    section = next(part[SECTION] for part in config.nav if isinstance(part, dict) and SECTION in part)
+    section += [name for name in engine_pages() if name not in section]
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File
 
+    for name, text in engine_pages().items():
+        files.append(File.generated(config, name, content=text))
     for path in sorted(evidence()):
         name = path.relative_to(ROOT).as_posix()
         if files.get_file_from_path(name) is None:
@@ -182,7 +207,7 @@ def outside(page: Path) -> Iterator[Path]:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    source = Path(page.file.abs_src_path)
+    source = Path(page.file.abs_src_path or DOCS / page.file.src_uri)  # a made page lies nowhere
     if source.is_relative_to(DOCS):
         markdown = MARK.sub(lambda found: MADE[found["name"]](), markdown)
     if source.is_relative_to(RESULTS):  # thousands of lines of stacks: found by their links, not by a search

@@ -21,7 +21,7 @@ records are summarised; summaries decide.* The rooms, in the order in which a ru
     certainty       intervals and comparisons of figures
     summary         a row per cell
     live            a worker that runs, looked at from outside: what it is stuck in
-    atlas           what was measured before, shipped: outcomes by engine, pool, placement, call
+    atlas           what was measured before, shipped: outcomes by engine, pool, placement, call, size
     report          a run as a page, as a table, in a notebook
     decide          compare, recommend, tune, bisect
     studies         claims, incidents, contracts of the pools
@@ -50,7 +50,8 @@ LAYERS = (
     ("trial", "summary"),
     ("display",),
     ("run",),
-    ("atlas", "live"),
+    ("atlas",),
+    ("live",),
     ("decide",),
     ("report", "studies"),
     ("applications",),

@@ -30,8 +30,8 @@ from harness.experiment import matrix
 from harness.experiment.experiment import Experiment, names
 from harness.experiment.pools import POOLS
 from harness.judge import causes
-from harness.records.outcomes import Outcome
-from harness.summary.summary import COLUMNS, GRAVITY
+from harness.records.outcomes import GRAVITY, Outcome
+from harness.summary.summary import COLUMNS
 from tests import doc_pages
 from tests.doc_pages import DOCS, PAGES, README, ROOT, Command
 from tests.links import anchors, links

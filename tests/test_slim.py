@@ -71,12 +71,25 @@ def test_the_source_of_an_application_is_checked_without_what_measures() -> None
     assert not [name for name in HEAVY if name in done.stderr.split()]
 
 
+@pytest.mark.parametrize("words", [("torch",), ("tensorflow2", "prefork"), ("theano", "--json")], ids=" ".join)
+def test_the_atlas_answers_without_what_measures(words: tuple[str, ...]) -> None:
+    done = slim("atlas", *words)
+    assert done.returncode == Exit.DONE, done.stderr
+    assert ("PyTorch 2" if "torch" in words else "prefork, loaded at import: ") in done.stdout
+    assert not [name for name in HEAVY if name in done.stderr.split()]
+
+
+def test_the_atlas_of_runs_needs_what_reads_them() -> None:
+    done = slim("atlas", "results/bisect-keras")
+    assert (done.returncode, extras.INSTALL in done.stderr) == (Exit.MISSING_TOOL, True), done.stderr
+
+
 def test_a_process_that_is_no_worker_is_an_error_as_ever() -> None:
     done = slim("why", str(2**22 - 1))
     assert (done.returncode, "has ended, or there is none" in done.stderr) == (Exit.NOTHING_MATCHES, True)
 
 
-@pytest.mark.parametrize("words", [("run", "quick"), ("recommend", "--to", "x"), ("atlas",), ("selftest",)], ids=" ".join)
+@pytest.mark.parametrize("words", [("run", "quick"), ("recommend", "--to", "x"), ("selftest",)], ids=" ".join)
 def test_another_verb_says_what_to_install(words: tuple[str, ...]) -> None:
     done = slim(*words)
     assert (done.returncode, done.stdout) == (Exit.MISSING_TOOL, "")

@@ -1,28 +1,22 @@
-"""From records to entries: how often trials of one kind ended how, and why. Pure.
+"""Entries: how often trials of one kind ended how, and why, and where the records are. Plain data; `making` fills it in.
 
 What makes a kind, and why
-    A cell, without its batch, and with one or more than one in the place of its concurrency. The other fields stay, since
-    they were seen to decide, all else equal (`results/grid`, `claims`, `incidents`): a prefetch of 1 stalls and one of 4 does
-    not; one engine thread frees the call `direct` from a hang; so does a smaller model; and placement, call and parent decide
-    most of all.
-    The versions of what runs, by release (major.minor): the engine, Keras, Celery, and the pool's own library. `harness
+    A cell, with one or more than one in the place of its concurrency. The other fields stay, since they were seen to decide,
+    all else equal (`results/grid`, `claims`, `incidents`): a prefetch of 1 stalls and one of 4 does not; one engine thread
+    frees the call `direct` from a hang; so does a smaller model; and placement, call and parent decide most of all. The batch
+    is half of the size: engines share out among threads only what is large enough, for some a model, for others a batch.
+    The versions of what runs, by release (major.minor): the engine, Keras, Celery, the pool's own library, and Python. `harness
     bisect` found one minor release of Keras at which `ok` becomes `errors` (`results/bisect-keras`); no patch release was seen
-    to change an outcome. A record does not hold its Python; a backend's lock allows but one minor version of it.
-
-What counts
-    Trials of real cells that could be judged. Controls, baselines and somebody's own application are left out.
+    to change an outcome.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from harness.experiment.matrix import OWN_APP, Cell
-from harness.records.outcomes import NOT_JUDGED, Outcome
-from harness.records.record import TrialRecord
-from harness.summary.summary import GRAVITY
+from harness.experiment.matrix import Cell
+from harness.records.outcomes import GRAVITY, Outcome
 
 SEVERAL = 2  # the concurrency that stands for more than one
 #: what speaks against a configuration, gravest first
@@ -33,29 +27,66 @@ Releases = tuple[tuple[str, str], ...]  # (package, release), sorted
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What trials that ended ok took, on the machine of their run: medians over trials. `concurrency`: requests at once."""
+
+    run: str
+    concurrency: int
+    trials: int
+    throughput_per_s: float
+    p50_s: float | None = None
+    peak_pss_bytes: int | None = None  # of the worker and its children
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """All trials of one kind. `cell` stands for the kind, see `kind`; `outcomes` and `causes` are counts of trials.
 
-    A cause is one of `judge.causes`, or, where requests raised, the class of most of their exceptions.
+    A cause is one of `judge.causes`, or, where requests raised, the class of most of their exceptions. `python`: the worker's
+    release, '' if it is not on record. `days`: the first and the last on which trials began (ISO 8601, UTC). `runs`: the
+    folders with the records. `evidence`: of a trial that failed, the gravest; '' if none did, or nothing of it is kept.
     """
 
     cell: Cell
     releases: Releases
     outcomes: Mapping[Outcome, int]
     causes: Mapping[str, int]
+    python: str = ""
+    days: tuple[str, str] = ("", "")
+    runs: tuple[str, ...] = ()
+    evidence: str = ""
+    costs: tuple[Cost, ...] = ()
 
     @property
     def judged(self) -> int:
         return sum(self.outcomes.values())
+
+    @property
+    def ok(self) -> int:
+        return self.outcomes.get(Outcome.OK, 0)
 
 
 def kind(cell: Cell) -> Cell:
     """The cell that stands for all of its kind.
 
     >>> kind(Cell(backend="theano", environment="theano+celery==5.4.0", pool="threads", concurrency=4, batch=8)).id
-    'theano-threads-c2-first-task-predict'
+    'theano-threads-c2-first-task-predict-b8'
     """
-    return replace(cell, environment="", concurrency=min(cell.concurrency, SEVERAL), batch=1)
+    return replace(cell, environment="", concurrency=min(cell.concurrency, SEVERAL))
+
+
+def parts(cell: Cell) -> tuple[str, ...]:
+    """The parts of a kind's id without the backend; 'c2+' where it stands for more than one."""
+    _, pool, concurrency, *others = cell.fields
+    return (pool, f"{concurrency}+" if cell.concurrency == SEVERAL else concurrency, *others)
+
+
+def release(version: str) -> str:
+    """
+    >>> release("3.11.9"), release("")
+    ('3.11', '')
+    """
+    return ".".join(version.split(".")[:2])
 
 
 def releases(pool: str, versions: Mapping[str, str]) -> Releases:
@@ -65,35 +96,9 @@ def releases(pool: str, versions: Mapping[str, str]) -> Releases:
     (('celery', '5.5'), ('gevent', '24.2'), ('keras', '2.3'))
     """
     deciding = versions.keys() - BESIDE - (GREEN - {pool})
-    return tuple(sorted((name, ".".join(versions[name].split(".")[:2])) for name in deciding))
+    return tuple(sorted((name, release(versions[name])) for name in deciding))
 
 
-def build(records: Iterable[TrialRecord]) -> list[Entry]:
-    """The entries of these records, sorted by cell and releases."""
-    groups: dict[tuple[Cell, Releases], list[TrialRecord]] = {}
-    for record in records:
-        if counts(record):
-            cell = record.as_cell
-            groups.setdefault((kind(cell), releases(cell.pool, record.asked.versions)), []).append(record)
-    return [_entry(*key, groups[key]) for key in sorted(groups)]
-
-
-def counts(record: TrialRecord) -> bool:
-    """Whether the trial says something of a real configuration."""
-    cell = record.as_cell
-    beside = cell.is_control or cell.is_baseline or cell.backend == OWN_APP
-    return not beside and record.outcome not in NOT_JUDGED
-
-
-def _entry(cell: Cell, known: Releases, trials: Iterable[TrialRecord]) -> Entry:
-    found = list(trials)
-    causes = Counter(cause for record in found if (cause := _cause(record)))
-    return Entry(cell=cell, releases=known, outcomes=Counter(record.outcome for record in found), causes=causes)
-
-
-def _cause(record: TrialRecord) -> str:
-    if record.outcome not in BAD:
-        return ""
-    if record.outcome is not Outcome.ERRORS or not record.answers.errors:
-        return record.ended.cause
-    return max(record.answers.errors.items(), key=lambda item: (item[1], item[0]))[0].partition(":")[0].strip()
+def added(entries: list[Entry]) -> dict[Outcome, int]:
+    """How the trials of all of them ended, the gravest first; outcomes that there were alone."""
+    return {word: total for word in GRAVITY if (total := sum(one.outcomes.get(word, 0) for one in entries))}

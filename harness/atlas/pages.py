@@ -1,16 +1,15 @@
-"""The atlas as lines of text, at most WIDTH wide. Pure."""
+"""The atlas as lines of text, at most WIDTH wide, and as JSON. Pure."""
 
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
-from harness.atlas import against
-from harness.atlas.entries import BAD, SEVERAL, Entry
+from harness.atlas import against, answer, stored
+from harness.atlas.entries import BAD, Entry, added, parts
 from harness.atlas.stored import Atlas
-from harness.display import wrapped
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 
@@ -18,6 +17,8 @@ WIDTH = 80
 BELOW = " " * 16
 UNKNOWN = "unknown"  # the cause of which nothing is known, see `judge.causes`
 HEAD = "  trials    ok  combination (c2+: two or more at once)"
+PLACED = "  trials    ok  pool, placement, call"
+JSON_SCHEMA = 1
 
 
 def headline(atlas: Atlas, listed: Sequence[Entry] | None = None) -> str:
@@ -35,57 +36,101 @@ def headline(atlas: Atlas, listed: Sequence[Entry] | None = None) -> str:
 
 def overview(entries: Iterable[Entry]) -> Iterator[str]:
     """A line for each pool of each backend, with what failed in it; no rates, as these are of many combinations."""
-    for (backend, releases), group in _by_backend(entries):
-        yield from _heading(backend, releases)
-        for pool, each in groupby(group, key=lambda one: "-".join(_parts(one.cell)[:2])):
-            outcomes = _added(one.outcomes for one in each)
-            failed = [f"{outcomes[bad]} {against.SAID.get(bad, bad.value)}" for bad in BAD if outcomes[bad]]
-            yield from _row(outcomes, pool, ", ".join(failed))
+    yield from _grouped(entries, HEAD, lambda cell: "-".join(parts(cell)[:2]))
+
+
+def by_place(entries: Iterable[Entry]) -> Iterator[str]:
+    """A line for each pool, placement and call of a backend, likewise without rates."""
+    yield from _grouped(entries, PLACED, lambda cell: "-".join(_placed(cell)))
 
 
 def details(entries: Iterable[Entry]) -> Iterator[str]:
-    """A line for each combination, and below it each way in which it failed, with its exact 95 % interval, and the causes."""
+    """A line for each combination, and below it each way in which it failed, with its exact 95 % interval, and the causes; then
+    when, and in which runs, it was measured."""
     for (backend, releases), group in _by_backend(entries):
         yield from _heading(backend, releases)
         for one in group:
             failed = ", ".join(map(str, against.of_entry(one)))
             causes = [f"{name} {count}" for name, count in sorted(one.causes.items()) if name != UNKNOWN]
             told = f"{failed}; cause: {', '.join(causes)}" if causes else failed
-            yield from _row(one.outcomes, "-".join(_parts(one.cell)), told)
+            yield from _row(one.outcomes, "-".join(parts(one.cell)), told, _source(one))
+
+
+def as_json(atlas: Atlas, listed: Sequence[Entry], said: Sequence[str]) -> dict[str, Any]:
+    """What was asked for, plain; schema 1. A field is never removed as long as the number stays."""
+    return {
+        "schema": JSON_SCHEMA, "said": list(said), "runs": dict(atlas.runs), "trials": atlas.trials,
+        "entries": [
+            {
+                **stored.data(one), "cell": one.cell.as_dict(), "judged": one.judged,
+                "failed": [
+                    {"outcome": bad.outcome.value, "failed": bad.failed, "judged": bad.judged, "interval": list(bad.interval)}
+                    for bad in against.of_entry(one)
+                ],
+            }
+            for one in listed
+        ],
+    }  # fmt: skip
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """In lines of WIDTH; no word is torn."""
+    return textwrap.fill(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+
+
+def _grouped(entries: Iterable[Entry], head: str, name: Callable[[Cell], str]) -> Iterator[str]:
+    for (backend, releases), group in _by_backend(entries):
+        yield from _heading(backend, releases, head)
+        for called, each in groupby(sorted(group, key=lambda one: name(one.cell)), key=lambda one: name(one.cell)):
+            outcomes = added(list(each))
+            failed = [f"{outcomes[bad]} {against.said(bad)}" for bad in BAD if bad in outcomes]
+            yield from _row(outcomes, called, ", ".join(failed))
+
+
+def _source(one: Entry) -> str:
+    """'2026-11-23 to 2026-11-25 in results/claims, results/grid'; '' if it is not on record."""
+    first, last = one.days
+    when = first if first == last else f"{first} to {last}"
+    return f"{when} in {', '.join(one.runs)}" if one.runs else when
 
 
 def _by_backend(entries: Iterable[Entry]) -> Iterator[tuple[tuple[str, str], list[Entry]]]:
-    """By backend and the versions of engine, Keras and Celery, in order; a pool's own library stands in its entries alone."""
+    """By backend and the versions of engine, Keras, Celery and Python, in order; without a pool's own library."""
     found = sorted(entries, key=lambda one: (*_place(one), one.cell, one.releases))
     for place, group in groupby(found, key=_place):
         yield place, list(group)
 
 
 def _place(one: Entry) -> tuple[str, str]:
-    return one.cell.backend, ", ".join(f"{name} {release}" for name, release in one.releases if name != one.cell.pool)
+    return one.cell.backend, versions(one)
 
 
-def _parts(cell: Cell) -> tuple[str, ...]:
-    """The id's parts without the backend; 'c2+' where it stands for more than one."""
-    _, pool, concurrency, *others = cell.fields
-    return (pool, f"{concurrency}+" if cell.concurrency == SEVERAL else concurrency, *others)
+def versions(one: Entry) -> str:
+    """'celery 5.7, keras 3.15, python 3.11': what ran, by release; without the pool's own library."""
+    known = [*one.releases, *([("python", one.python)] if one.python else [])]
+    return ", ".join(f"{name} {release}" for name, release in sorted(known) if name != one.cell.pool)
 
 
-def _heading(backend: str, releases: str) -> list[str]:
-    return ["", wrapped(f"{backend}: {releases or 'versions not on record'}", WIDTH, ""), HEAD]
+def _placed(cell: Cell) -> tuple[str, ...]:
+    """Pool, placement, call, and what the parent did if it did anything."""
+    return (cell.pool, cell.placement, cell.call, *(() if cell.parent == "nothing" else (f"parent-{cell.parent}",)))
 
 
-def _row(outcomes: Mapping[Outcome, int], name: str, failed: str) -> Iterator[str]:
+def _heading(backend: str, releases: str, head: str = HEAD) -> list[str]:
+    return ["", wrapped(f"{backend}: {releases or 'versions not on record'}"), head]
+
+
+def _row(outcomes: Mapping[Outcome, int], name: str, *below: str) -> Iterator[str]:
     yield f"{sum(outcomes.values()):8d}{outcomes.get(Outcome.OK, 0):6d}  {name}"
-    if failed:
-        yield textwrap.fill(failed, WIDTH, initial_indent=BELOW, subsequent_indent=BELOW, break_on_hyphens=False)
+    for said in filter(None, below):
+        yield wrapped(said, BELOW)
 
 
-def _added(counts: Iterable[Mapping[Outcome, int]]) -> Counter[Outcome]:
-    total = Counter[Outcome]()
-    for each in counts:
-        total.update(each)
-    return total
+def sentences(backends: Sequence[str], atlas: Atlas, pools: Sequence[str]) -> list[str]:
+    """What the atlas says of each of these, the first lines of the answer."""
+    return [answer.headline(backend, atlas, pool) for backend in backends for pool in pools or ("",)]
 
 
 def _many(count: int, what: str) -> str:

@@ -4,33 +4,30 @@ same bytes."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.atlas import entries
-from harness.atlas.entries import Entry
+from harness.atlas.entries import Cost, Entry
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
-from harness.places import CHECKOUT, PACKAGE
-from harness.records import store
+from harness.places import PACKAGE
 from harness.records.outcomes import Outcome
-from harness.records.record import TrialRecord
-from harness.run import packing
 
 SHIPPED = PACKAGE / "atlas" / "measured.json"
-SCHEMA = 1
+SCHEMA = 2  # 1 had neither Python, days, runs, evidence nor costs, and batches in one
 DEFAULTS = {one.name: one.default for one in fields(Cell) if one.default is not MISSING}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Atlas:
-    """`runs`: trials that count, by the run that they stand in."""
+    """`runs`: trials that count, by the run that they stand in. `skipped`: backends that could not be measured, and why."""
 
     runs: Mapping[str, int]
     entries: tuple[Entry, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def trials(self) -> int:
@@ -43,53 +40,44 @@ def shipped() -> Atlas:
     return read(SHIPPED)
 
 
-def of_runs(roots: Iterable[Path]) -> Atlas:
-    """The atlas of the runs at and below these folders. Raises BadInput where there is none."""
-    found = sorted({folder.resolve() for root in roots for folder in _runs(root)})
-    trials = {folder: list(filter(entries.counts, store.RunFolder(folder).trials())) for folder in found}
-    records: list[TrialRecord] = [record for each in trials.values() for record in each]
-    return Atlas(
-        runs={_name(folder): len(each) for folder, each in trials.items() if each}, entries=tuple(entries.build(records))
-    )
-
-
-def _runs(root: Path) -> list[Path]:
-    if found := [folder for folder in packing.runs(root) if store.RunFolder(folder).has_trials]:
-        return found
-    raise BadInput(f"{root} holds no run", remedy=store.NO_RECORDS)
-
-
-def _name(folder: Path) -> str:
-    """A run of this checkout by its path in it, another one by its own name: no path of a machine goes into the file."""
-    return folder.relative_to(CHECKOUT).as_posix() if folder.is_relative_to(CHECKOUT) else folder.name
-
-
 def text(atlas: Atlas) -> str:
-    lines = ",\n".join(json.dumps(_data(one), sort_keys=True, separators=(",", ":")) for one in atlas.entries)
-    head = json.dumps({"schema": SCHEMA, "runs": atlas.runs, "trials": atlas.trials}, sort_keys=True, indent=1)
+    lines = ",\n".join(json.dumps(data(one), sort_keys=True, separators=(",", ":")) for one in atlas.entries)
+    told = {"schema": SCHEMA, "runs": atlas.runs, "trials": atlas.trials, "skipped": atlas.skipped}
+    head = json.dumps(told, sort_keys=True, indent=1)
     return f'{head[:-2]},\n "entries": [\n{lines}\n]}}\n'
 
 
 def read(path: Path) -> Atlas:
     """What `text` wrote. Raises BadInput where it is something else."""
     try:
-        data = json.loads(path.read_text())
-        found = tuple(map(_entry, data["entries"]))
-        return Atlas(runs=data["runs"], entries=found)
+        found = json.loads(path.read_text())
+        return Atlas(runs=found["runs"], entries=tuple(map(_entry, found["entries"])), skipped=found.get("skipped", {}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(
             f"{path} is no atlas: {error}", remedy="install the package again, or make the file by 'harness atlas --build RUN'"
         ) from error
 
 
-def _data(one: Entry) -> dict[str, Any]:
+def data(one: Entry) -> dict[str, Any]:
+    """An entry as plain values; of the cell, what differs from the defaults; of the rest, what there is."""
     cell = {name: value for name, value in one.cell.as_dict().items() if name not in DEFAULTS or value != DEFAULTS[name]}
-    told = {"cell": cell, "releases": dict(one.releases), "outcomes": one.outcomes}
-    return {**told, "causes": one.causes} if one.causes else told
+    told: dict[str, Any] = {"cell": cell, "releases": dict(one.releases), "outcomes": one.outcomes}
+    others = {
+        "causes": one.causes, "python": one.python, "days": one.days if any(one.days) else (), "runs": one.runs,
+        "evidence": one.evidence, "costs": [_cost(each) for each in one.costs],
+    }  # fmt: skip
+    return told | {name: value for name, value in others.items() if value}
 
 
-def _entry(data: Mapping[str, Any]) -> Entry:
+def _cost(one: Cost) -> dict[str, Any]:
+    return {name: value for name, value in asdict(one).items() if value is not None}
+
+
+def _entry(found: Mapping[str, Any]) -> Entry:
+    first, last = found.get("days", ("", ""))
     return Entry(
-        cell=Cell(**data["cell"]), releases=tuple(sorted(data["releases"].items())),
-        outcomes={Outcome(name): count for name, count in data["outcomes"].items()}, causes=data.get("causes", {}),
+        cell=Cell(**found["cell"]), releases=tuple(sorted(found["releases"].items())),
+        outcomes={Outcome(name): count for name, count in found["outcomes"].items()}, causes=found.get("causes", {}),
+        python=found.get("python", ""), days=(first, last), runs=tuple(found.get("runs", ())),
+        evidence=found.get("evidence", ""), costs=tuple(Cost(**each) for each in found.get("costs", ())),
     )  # fmt: skip

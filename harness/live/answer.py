@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.judge.blocked import Answer as Blocked
 from harness.judge.blocked import How, blocked
-from harness.judge.causes import Cause, Facts, cause_of
+from harness.judge.causes import LOST_THREADS, Cause, Facts, cause_of
 from harness.judge.remedies import THEIRS
 from harness.live import blocked_by, sight
 from harness.live.attach import Seen
@@ -193,7 +193,8 @@ def _named(seen: Seen, evidence: Evidence, worst: Executor | None, broker: dict[
         seen, evidence.blocks, place, how=worst.how, frames=frames, lost=(*lost[1], *lost[0]), broker=broker
     )  # fmt: skip
     if found is None and worst.how is not None and (cause := _cause(seen, evidence, worst)):
-        found = Named(cause=cause.name, support=cause.support)
+        before = evidence.measured.get(worst.pid, ()) if cause.name in (LOST_THREADS, "unknown") else ()
+        found = Named(cause=cause.name, support=(*cause.support, *before))
     return replace(found, for_good=found.for_good or THEIRS.get(found.cause, "")) if found else None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -115,13 +115,29 @@ def beside(pid: int, files: Iterable[str]) -> dict[str, str]:
     return {name: version for found in reversed(each) for name, version in found.items()}
 
 
-def parse(names: Iterable[str]) -> dict[str, str]:
-    """
+def parse(names: Iterable[str], wanted: Container[str] | None = PACKAGES) -> dict[str, str]:
+    """The versions of these packages, or of all, by the names of what lies in their folder.
+
     >>> parse(["kombu-5.2.4.dist-info", "kombu", "redis-4.1.0.dist-info", "django-4.dist-info"])
     {'kombu': '5.2.4', 'redis': '4.1.0'}
     """
     told = (INFO.match(name) for name in names)
-    return {one["name"].lower(): one["version"] for one in told if one and one["name"].lower() in PACKAGES}
+    found = ((one["name"].lower().replace("_", "-"), one["version"]) for one in told if one)
+    return {name: version for name, version in found if wanted is None or name in wanted}
+
+
+def loaded(pid: int) -> dict[str, set[str]]:
+    """By folder of packages: those, as they are imported, of which a process has a library in its memory."""
+    found: dict[str, set[str]] = {}
+    for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines():
+        if ".so" in line and (told := INSTALLED.match(line[line.index("/") :])):
+            found.setdefault(told["folder"], set()).add(told["rest"].split("/")[0].partition(".")[0])
+    return found
+
+
+def in_folder(folder: str) -> dict[str, str]:
+    """All that is installed in a folder of packages."""
+    return parse(_names(folder), None)
 
 
 def _places(pid: int, argv: list[str], others: Iterable[str] = ()) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.live import blocked_by
+from harness.live import blocked_by, measured
 from harness.live.attach import Seen
 from harness.live.blocked_by import Blocks
 from harness.machine import descriptors, file_locks, procfs
@@ -29,7 +29,8 @@ class Wait:
 class Evidence:
     """By (process, thread): `waits`, and `frames`, innermost first. `lost`: by process, the names of (native, Python) threads
     that its parent has and it lacks. `deep`: native frames were asked for; `natives`: by process, the stacks that these are
-    from; `missing`: the processes of which they could not be had. `blocks`: what blocks whom, where one look tells."""
+    from; `missing`: the processes of which they could not be had. `blocks`: what blocks whom, where one look
+    tells. `measured`: by process that lacks native threads, what the atlas has of its engines."""
 
     waits: Mapping[tuple[int, int], Wait]
     frames: Mapping[tuple[int, int], tuple[str, ...]]
@@ -38,6 +39,7 @@ class Evidence:
     natives: Mapping[int, Stacks] = field(default_factory=dict)
     missing: tuple[int, ...] = ()
     blocks: Blocks = field(default_factory=Blocks)
+    measured: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def look(seen: Seen, *, deep: bool) -> Evidence:
@@ -58,14 +60,16 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
         place: replace(wait, owner=blocks.locks[place].holder) if place in blocks.locks and not wait.owner else wait
         for place, wait in found.items()
     }
+    lost = {pid: _lost(seen, pid) for pid in pids}
     return Evidence(
         waits=owned,
         frames=frames,
-        lost={pid: _lost(seen, pid) for pid in pids},
+        lost=lost,
         deep=deep,
         natives=natives,
         missing=tuple(texts) if deep else (),
         blocks=blocks,
+        measured={pid: measured.of_process(pid, seen.pool) for pid, (native, _) in lost.items() if native},
     )
 
 

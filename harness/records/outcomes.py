@@ -27,3 +27,8 @@ ANSWERED = frozenset({Outcome.OK, Outcome.UNCHECKED})
 FAILED = frozenset(Outcome) - ANSWERED - {Outcome.SKIPPED}
 STUCK = frozenset({Outcome.HUNG, Outcome.WAITING})  # no progress, whether that is proved or not
 NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.INVALID})  # these say nothing of the cell
+#: The gravest first. If trials of one cell end differently, its row shows the gravest of those that say something of the cell.
+GRAVITY = (
+    Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING, Outcome.WRONG, Outcome.ERRORS, Outcome.STALLED,
+    Outcome.REFUSED, Outcome.SLOW, Outcome.INVALID, Outcome.UNCHECKED, Outcome.OK, Outcome.SKIPPED,
+)  # fmt: skip

@@ -24,7 +24,7 @@ from harness.experiment import experiment
 from harness.experiment.pools import POOLS
 from harness.measure import doubts
 from harness.records import evidence
-from harness.records.outcomes import ANSWERED
+from harness.records.outcomes import ANSWERED, GRAVITY
 from harness.records.record import TrialRecord, by_cell
 from harness.records.store import RunFolder
 from harness.report import excerpts

@@ -6,13 +6,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scipy import special
-
+from harness.certainty import exact
+from harness.certainty.exact import CONFIDENCE
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
-
-CONFIDENCE = 0.95
-TAIL = (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,21 +28,11 @@ class HangRate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return exact_interval(self.hung, self.judged)
+        return exact.interval(self.hung, self.judged)
 
     @property
     def below(self) -> float:
-        return _high(self.hung, self.judged, 1 - CONFIDENCE)
-
-
-def exact_interval(found: int, of: int) -> tuple[float, float]:
-    """The exact (Clopper and Pearson 1934) 95 % interval of a rate that was seen as `found` of `of` trials, of one or more."""
-    low = float(special.betaincinv(found, of - found + 1, TAIL)) if found else 0.0
-    return low, _high(found, of, TAIL)
-
-
-def _high(found: int, of: int, tail: float) -> float:
-    return float(special.betaincinv(found + 1, of - found, 1 - tail)) if found < of else 1.0
+        return exact.high(self.hung, self.judged, 1 - CONFIDENCE)
 
 
 def clean_trials_for(rate: float) -> int:

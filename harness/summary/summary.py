@@ -23,7 +23,7 @@ from harness.machine import cores
 from harness.measure import doubts, efficiency, figures, latencies, waterfall
 from harness.measure.efficiency import Ceiling, Efficiency
 from harness.records import answers
-from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
+from harness.records.outcomes import ANSWERED, GRAVITY, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
 from harness.records.sections import Figures
 from harness.summary import contrast, notes, of_tasks, resources, sibling
@@ -44,13 +44,6 @@ COLUMNS = (
     "starved_share", "others_cpu_share", "throttled_share", "hung_trials", "judged_trials", "hang_rate", "hang_rate_low",
     "hang_rate_high",
     "offered_per_s", "late_share", "peak_per_s", *(f"stage_{name}_p50_s" for name in waterfall.STAGES), "outcomes", "evidence",
-)  # fmt: skip
-
-# When trials of one cell end differently, the row shows the gravest of those that say something of the cell (`gravest`);
-# `outcomes` counts them all.
-GRAVITY = (
-    Outcome.CRASHED, Outcome.RESPAWNING, Outcome.HUNG, Outcome.WAITING, Outcome.WRONG, Outcome.ERRORS, Outcome.STALLED,
-    Outcome.REFUSED, Outcome.SLOW, Outcome.INVALID, Outcome.UNCHECKED, Outcome.OK, Outcome.SKIPPED,
 )  # fmt: skip
 
 

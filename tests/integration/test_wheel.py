@@ -108,6 +108,8 @@ def test_the_base_looks_at_workers_and_says_what_measuring_needs(slim: Path, tmp
     assert "--textfile" in run(slim / "harness", "watch", "--help", cwd=tmp_path)
     run(slim / "python", "-c", "import harness.live.watch.textfile, harness.live.broker_view", cwd=tmp_path)
     assert "why: py-spy" in run(slim / "harness", "doctor", cwd=tmp_path)
+    assert run(slim / "harness", "atlas", "torch", cwd=tmp_path).startswith("PyTorch 2")
+    assert run(slim / "harness", "atlas", "tensorflow2", cwd=tmp_path).startswith("TensorFlow 2, prefork, loaded at import: ")
     assert run(slim / "harness", "run", "quick", cwd=tmp_path, code=5) == ""
     with pytest.raises(AssertionError):
         run(slim / "python", "-c", "import pandas", cwd=tmp_path)

@@ -15,7 +15,7 @@ from harness import places
 from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB
 from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
-from harness.applications.probe import mix_file, pasted, worker_line
+from harness.applications.probe import before, mix_file, pasted, worker_line
 from harness.applications.probe import order as orders
 from harness.applications.probe.differences import RTOL
 from harness.applications.probe.order import DEFAULT_REQUESTS
@@ -192,4 +192,6 @@ def probe(
             order = replace(order, first_look=told)
         table = prober.run(order, screen)
     sum_up(table, out, wide=wide)
+    for each in before.said(out):
+        console.print(each, soft_wrap=True, markup=False, highlight=False)
     console.print(f"'harness recommend {out}' says which pool to use, and what to change", soft_wrap=True)

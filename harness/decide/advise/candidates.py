@@ -14,13 +14,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.atlas import against, stored
+from harness.atlas import against, answer, stored
 from harness.certainty.intervals import Span, of_one_more
 from harness.decide.advise import ends, fresh
 from harness.decide.advise.constraints import HANG_RATE, Bound
 from harness.decide.compare.sides import Side, machines_differ, read, same_probe
 from harness.errors import BadInput
-from harness.experiment.matrix import Cell
+from harness.experiment.matrix import OWN_APP, Cell
 from harness.machine import identity
 from harness.measure import doubts
 from harness.records.outcomes import NOT_JUDGED, Outcome
@@ -151,10 +151,16 @@ def _candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
         evidence=worst.ended.evidence, cause=cause.name, support=cause.support, beside=pattern.across(cell, groups),
         unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
-        doubts=doubts.deciding(trials), application=side.application, notes=tuple(notes.of(trials)),
+        doubts=doubts.deciding(trials), application=side.application, notes=(*notes.of(trials), *_beside(trials[0])),
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
         ended=ends.engine(trials[0].asked.versions), old=ends.python(side.interpreters.get(cell.venv, ""), date.today()),
     )  # fmt: skip
+
+
+def _beside(one: TrialRecord) -> tuple[str, ...]:
+    """What the atlas has of the engines that somebody's own application may use in this pool: told beside it, and no veto."""
+    own, pool = one.as_cell.backend == OWN_APP, one.as_cell.pool
+    return answer.quoted(stored.shipped(), one.asked.versions, pool) if own else ()
 
 
 def _quoted(trials: Sequence[TrialRecord]) -> str:

@@ -16,10 +16,9 @@ from harness.decide.compare import outcomes
 from harness.decide.compare.outcomes import OutcomeChange
 from harness.decide.compare.sides import Side, machines_differ
 from harness.measure import doubts
-from harness.records.outcomes import ANSWERED
+from harness.records.outcomes import ANSWERED, GRAVITY
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
-from harness.summary.summary import GRAVITY
 
 BY_OTHERS = frozenset({"others", "stolen", "frequency", "CPU unknown"})
 NOISE = BY_OTHERS | {"swap"}  # doubts about the machine

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 
 from harness.certainty import families
 from harness.certainty.counts import Counts, trials_for
-from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.outcomes import GRAVITY, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
-from harness.summary.summary import GRAVITY, gravest
+from harness.summary.summary import gravest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Native threads that a forked child lacks, by the library whose code they run, and what is known of that library after a fork.
 
 `hangs` is said of those alone that were seen to: TensorFlow in our own runs; GNU's OpenMP in faiss, LightGBM, XGBoost and
-PyTorch (a team of the parent's is waited for in the child's first parallel region). The others are told as a risk.
+PyTorch (a team of the parent's is waited for in the child's first parallel region). The others are told as a risk. What the
+atlas has of an engine is quoted beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import linked, words
+from harness.live import measured
 from harness.texts import few, visible
 
 
@@ -28,13 +30,11 @@ class Engine:
     hangs: bool = False
     safe: bool = False
     serves: tuple[str, ...] = ()
-    measured: str = ""
 
 
 ENGINES = (
     Engine(name="TensorFlow", pattern=re.compile(r"/tensorflow[^/]*/|/libtensorflow"), hangs=True,
-           serves=("tensorflow", "keras", "tf_keras", "tensorflow_hub"),
-           measured="results/claims/claims.md, and 'harness atlas --pool prefork --placement import --failed'"),
+           serves=("tensorflow", "keras", "tf_keras", "tensorflow_hub")),
     Engine(name="GNU OpenMP", pattern=re.compile(r"/libgomp"), hangs=True),
     Engine(name="OpenBLAS", pattern=re.compile(r"openblas", re.IGNORECASE), safe=True),
     Engine(name="JAX", pattern=re.compile(r"/jaxlib/|/jax_"), serves=("jax", "jaxlib", "keras", "flax")),
@@ -44,12 +44,20 @@ ENGINES = (
     Engine(name="LLVM's or Intel's OpenMP", pattern=re.compile(r"/lib(iomp5|omp)")),
     Engine(name="TBB", pattern=re.compile(r"/libtbb")),
 )  # fmt: skip
+POOL = "prefork"
 TODO = f"{words.FIRST_TASK}: what starts the engine's threads must not run in the main process"
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
     threads = Counter(str(one["library"]) for one in looked["native"])
     return [_of(library, count, looked, folder) for library, count in sorted(threads.items())]
+
+
+def _measured(library: str, packages: set[str]) -> str:
+    """What the atlas has of the engines that this library is part of, or that are linked to it."""
+    folder, mark, _ = library.rpartition("/site-packages/")
+    told = measured.of_folder(f"{folder}{mark.rstrip('/')}", packages, POOL) if mark else ()
+    return "; ".join(told)
 
 
 def _of(library: str, count: int, looked: Mapping[str, Any], folder: Path) -> Finding:
@@ -74,5 +82,5 @@ def _of(library: str, count: int, looked: Mapping[str, Any], folder: Path) -> Fi
     return Finding(
         rule="lost-engine", level=Level.ERROR if sure else Level.WARNING if engine or reached else Level.NOTE, todo=TODO,
         what=f"{threads} of {name} in the main process alone{through}{end}", evidence=evidence, file=file, line=line,
-        measured=engine.measured if engine else "", made=str(reached[0][1]) if reached else "",
+        measured=_measured(library, packages), made=str(reached[0][1]) if reached else "",
     )  # fmt: skip

@@ -10,10 +10,9 @@ from harness.applications.check.modules import Source
 from harness.applications.check.static import libraries, names
 from harness.applications.check.static.names import Call
 from harness.applications.probe.implicated import started
+from harness.atlas import answer, stored
 
 FIRST_TASK = "make it in a function that the first task of each process calls"
-MEASURED = "results/claims/claims.md"
-TENSORFLOW = ("tensorflow", "keras", "tf_keras")
 
 
 def found(sources: Sequence[Source]) -> list[Finding]:
@@ -49,7 +48,7 @@ def _model(source: Source, call: Call, engines: set[str]) -> Finding:
         rule="model-at-import", level=Level.WARNING if engine else Level.NOTE, file=source.path, line=call.line,
         what=f"{call.name} loads a model in the main process, before the fork{native}",
         todo=f"{FIRST_TASK}; 'harness probe' prints the change as a diff",
-        measured=MEASURED if engine in TENSORFLOW else "",
+        measured=answer.of_name(stored.shipped(), engine),
     )  # fmt: skip
 
 
@@ -111,5 +110,5 @@ def _in_task_init(source: Source) -> Iterator[Finding]:
                             rule="model-in-task-init", level=Level.WARNING, file=source.path, line=call.line,
                             what=f"{call.name} in __init__ of the task {node.name}: Celery makes it once, in the main process",
                             todo="load it in a property that keeps it, when the task is first called",
-                            measured=MEASURED if call.root in TENSORFLOW else "",
+                            measured=answer.of_name(stored.shipped(), call.root),
                         )  # fmt: skip
