@@ -12,7 +12,7 @@ from harness.environments import Environment
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.observe.progress import Progress
-from harness.trial.application import Application
+from harness.trial.application import RPC, Application
 from harness.trial.floor import Turn
 
 
@@ -58,6 +58,7 @@ class Assignment:
     most_s: float = 0.0  # then: how long the load goes on sending, 0 for as long as it takes
     at_work_s: float = 0.0  # the time limit of a trial whose overdue request is seen at work, if longer than that of `settings`
     worker_broker_url: str = ""
+    result_url: str = ""  # of the result back end of our own worker, `application.RPC` among them; '' for the broker's
     application: Application | None = None  # somebody's own, instead of ours
     outside: Outside | None = None
     interrupted: Callable[[], bool] = lambda: False
@@ -76,6 +77,13 @@ class Assignment:
         """Between two requests, by the task's own rate limit; 0 if it has none."""
         rate = self.application.limits.rate_per_s if self.application else None
         return 1.0 / rate if rate else 0.0
+
+    @property
+    def stored_in(self) -> str:
+        """URL of the Valkey or Redis that answers are stored in, if that is not the broker; '' if they come as messages."""
+        if self.application is not None:
+            return self.application.stored_in
+        return "" if self.result_url == RPC else self.result_url
 
     @property
     def put_off_s(self) -> float:

@@ -48,7 +48,7 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         rival_per_s=work.rival.least_per_s if work.rival else 0.0,
         at_once=1 if executors == "main" else cell.concurrency,
         messages=str(work.application.messages) if work.application else "",
-        results=work.application.stored_in if work.application else "",
+        results=work.stored_in,
         results_prefix=work.application.results_prefix if work.application else "",
     )
 
