@@ -88,6 +88,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "lost-message",
     ),
     (
+        "messages that are held back",
+        {"outcome": Outcome.STALLED, "pool": "solo", "waiting": 3, "in_broker": 8, "held_back": "at 3 of 4 looks"},
+        "acknowledged-late",
+    ),
+    (
         "a starved queue",
         {"outcome": Outcome.STALLED, "pool": "threads", "waiting": 3, "in_broker": 3, "consumers": 2},
         "unknown",

@@ -167,6 +167,24 @@ def test_the_cause_is_found_from_all_that_was_kept(left: Left) -> None:
     assert observed.facts(partly, Outcome.HUNG).how is How.GIL
 
 
+@pytest.mark.parametrize(
+    ("broker", "depths", "told"),
+    [
+        ("rabbitmq", ((4, 8), (3, 8), (0, 8), (4, 2)), "at 2 of 4 looks RabbitMQ held messages back, for 8 were handed out"),
+        ("rabbitmq", ((4, 8), *[(0, 3)] * 4), ""),
+        ("rabbitmq", (), ""),
+        ("valkey", ((4, 8), (3, 8)), ""),
+    ],
+)
+def test_messages_that_rabbitmq_holds_back_are_told(
+    left: Left, broker: str, depths: tuple[tuple[int, int], ...], told: str
+) -> None:
+    cell = replace(left.cell, broker=broker, concurrency=2, prefetch=4)
+    one = replace(left, cell=cell, machine=replace(left.machine, depths=depths))
+    found = observed.facts(one, Outcome.STALLED).held_back
+    assert found.startswith(told) if told else not found
+
+
 def test_what_was_not_kept_is_not_known(left: Left) -> None:
     one = replace(
         left, ended=replace(left.ended, census=None, evidence=None, verdict=None), machine=replace(left.machine, depths=())

@@ -2,8 +2,8 @@
 
 facts       what a broker is, and what it is asked, whatever its kind
 valkey      an embedded Valkey, or a Redis or Valkey of the user's own
-rabbitmq    an embedded RabbitMQ, if one is installed; rabbitmq_view: what is asked of it. Imported where it is needed:
-            looking at running workers does without its client
+rabbitmq    an embedded RabbitMQ, if one is installed, or the user's own; rabbitmq_view: what is asked of it. Imported where it
+            is needed: looking at running workers does without its client
 """
 
 from harness.broker.facts import OUR_NAME, Backlog, Broker, Census, Server, View, free_port, shown
@@ -19,6 +19,7 @@ from harness.broker.valkey import (
     emptied,
     external,
     forget,
+    redis_server,
     restarted,
     server_binary,
     unacknowledged,
@@ -27,8 +28,8 @@ from harness.broker.valkey import View as ValkeyView
 
 __all__ = [
     "OUR_NAME", "PRIORITY_MARK", "SCHEMES", "Backlog", "Broker", "Census", "Server", "View", "backlog", "census", "check",
-    "client", "depth", "embedded", "emptied", "external", "forget", "free_port", "restarted", "server_binary", "shown",
-    "unacknowledged", "view",
+    "client", "depth", "embedded", "emptied", "external", "forget", "free_port", "redis_server", "restarted", "server_binary",
+    "shown", "unacknowledged", "view",
 ]  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""An embedded RabbitMQ that is private to a run, from a server that is installed on this machine.
+"""An embedded RabbitMQ that is private to a run, from a server that is installed on this machine, or one of the user's own.
 
-It has a node name, data, a password and ports of its own, all on loopback, and so has Erlang's port mapper (epmd), which it
-starts: both are below the keeper, and end with the run whatever way the run ends. What is asked of it is in `rabbitmq_view`.
+The embedded one has a node name, data, a password and ports of its own, all on loopback, and so has Erlang's port mapper
+(epmd), which it starts: both are below the keeper, and end with the run whatever way the run ends. What is asked of it is in
+`rabbitmq_view`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import amqp
 
-from harness.broker.facts import OUR_NAME, free_port
+from harness.broker.facts import OUR_NAME, free_port, shown
 from harness.errors import BrokerUnreachable
 from harness.machine.processes import OwnedProcess
 
@@ -27,6 +30,7 @@ START_LIMIT_S = 120.0  # 5 s on an idle machine
 CONNECT_LIMIT_S = 5.0
 STATS_EVERY_S = 0.5  # how old the numbers of unacknowledged messages may be
 USER = "harness"
+PORT, HTTP_PORT = 5672, 15672  # RabbitMQ's own, of AMQP and of its management API
 #: nothing of delivery, acknowledgement or heartbeats is otherwise than usual
 CONFIGURATION = """\
 listeners.tcp.local = 127.0.0.1:{port}
@@ -42,30 +46,65 @@ DISTRIBUTION = "-start_epmd false -erl_epmd_port {port} -kernel inet_dist_use_in
 
 
 class RabbitMQ:
-    """`url`: for AMQP; `http_port`: of its management API; `version`: as it says itself."""
+    """`url`: for AMQP; `process`: None for a server of the user's own; `http_port`: of its management API, on the same host;
+    `version`: as it says itself."""
 
-    def __init__(self, process: OwnedProcess, *, port: int, http_port: int, password: str) -> None:
-        self.process: OwnedProcess | None = process
-        self.address, self.user, self.password = f"127.0.0.1:{port}", USER, password
-        self.url = f"amqp://{USER}:{password}@{self.address}//"
-        self.http_port = http_port
-        self.version = ""
+    def __init__(self, url: str, process: OwnedProcess | None = None, *, http_port: int = HTTP_PORT, version: str = "") -> None:
+        self.url, self.process, self.http_port, self.version = url, process, http_port, version
+        self.at = at(url)
 
     def connect(self) -> amqp.Connection:
         """A connection of ours that gives up instead of hanging. Raises OSError or amqp.AMQPError."""
         return connected(self.url)
 
 
+@dataclass(frozen=True, kw_only=True)
+class At:
+    """What a URL of AMQP says. `vhost`: the virtual host."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    vhost: str
+
+
+def at(url: str) -> At:
+    """As Celery reads it (kombu.utils.url): no path is the virtual host `/`.
+
+    >>> at("amqp://me:s%2Fx@mq/shop")
+    At(host='mq', port=5672, user='me', password='s/x', vhost='shop')
+    >>> at("amqp://localhost//").vhost
+    '/'
+    """
+    parts = urlsplit(url)
+    return At(
+        host=parts.hostname or "localhost", port=parts.port or PORT, user=unquote(parts.username or "guest"),
+        password=unquote(parts.password or "guest"), vhost=unquote(parts.path[1:]) or "/",
+    )  # fmt: skip
+
+
 def connected(url: str) -> amqp.Connection:
     """Connected to such a server; it sends no heartbeats, for a reader may be busy. Raises OSError or amqp.AMQPError."""
-    user, _, rest = url.removeprefix("amqp://").partition(":")
-    password, _, address = rest.partition("@")
+    place = at(url)
     connection = amqp.Connection(
-        host=address.partition("/")[0], userid=user, password=password, heartbeat=0, connect_timeout=CONNECT_LIMIT_S,
-        client_properties={"connection_name": OUR_NAME}, confirm_publish=False,
+        host=f"{place.host}:{place.port}", userid=place.user, password=place.password, virtual_host=place.vhost, heartbeat=0,
+        connect_timeout=CONNECT_LIMIT_S, client_properties={"connection_name": OUR_NAME}, confirm_publish=False,
     )  # fmt: skip
     connection.connect()
     return connection
+
+
+def external(url: str) -> RabbitMQ:
+    """The user's own server, which is only spoken to. Raises BrokerUnreachable with the reason, never showing the password."""
+    try:
+        with contextlib.closing(connected(url)) as connection:
+            return RabbitMQ(url, version=str(connection.server_properties.get("version", "unknown")))
+    except (OSError, amqp.AMQPError, ValueError) as error:
+        raise BrokerUnreachable(
+            f"the broker at {shown(url)} does not answer: {error}",
+            remedy="start it, or check host, port, password and virtual host in --broker; without it a private one is used",
+        ) from error
 
 
 def program() -> Path | None:
@@ -123,7 +162,7 @@ def _start(folder: Path) -> RabbitMQ:
         "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the server, instead of waiting for it
     }  # fmt: skip
     process = OwnedProcess([str(script)], log=folder / "rabbitmq.log", env=environment, cwd=folder)
-    return RabbitMQ(process, port=port, http_port=http_port, password=password)
+    return RabbitMQ(f"amqp://{USER}:{password}@127.0.0.1:{port}//", process, http_port=http_port)
 
 
 def _version(server: RabbitMQ, stopped: Callable[[], bool]) -> str:

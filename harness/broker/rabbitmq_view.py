@@ -1,8 +1,9 @@
-"""What is asked of an embedded RabbitMQ: what waits in its queues, what is handed out and not acknowledged, whose it is.
+"""What is asked of a RabbitMQ: what waits in its queues, what is handed out and not acknowledged, whose it is.
 
 Numbers come from its management API, without its collector of statistics: a queue tells how many messages it has handed out
 every `STATS_EVERY_S`. Messages themselves are read over AMQP, in the form in which kombu keeps them in Redis, so that whoever
-reads them need not know where they came from.
+reads them need not know where they came from. A server of the user's own may have no such API: then only whether it answers is
+known, and nothing is said of its messages.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from typing import Any
+from urllib.parse import quote
 
 import amqp
 
-from harness.broker.facts import Backlog, Census
+from harness.broker.facts import OUR_NAME, Backlog, Census
 from harness.broker.rabbitmq import CONNECT_LIMIT_S, RabbitMQ
 from harness.broker.valkey import tasks
 
 LOST = (OSError, amqp.AMQPError, HTTPException, ValueError, TypeError, KeyError)  # an error is an object, no list of queues
-TOTALS = "/api/queues?disable_stats=true&enable_queue_totals=true"
+TOTALS = "/api/queues/{}?disable_stats=true&enable_queue_totals=true"
 #: beginnings of names of queues that hold no tasks: of remote control, of events, and of answers to our own client
 NO_TASKS = ("celeryev.", "harness-replies-")
 PIDBOX = (".celery.pidbox", ".reply.celery.pidbox")
@@ -47,7 +49,7 @@ class View:
     def census(self, queue: str) -> Census:
         """Of its connections it tells nothing: a worker may be silent for half a heartbeat, a minute by default."""
         depth = self.depth(queue)
-        return Census(answers=False) if depth is None else Census(answers=True, messages=sum(depth))
+        return Census(answers=reached(self.server)) if depth is None else Census(answers=True, messages=sum(depth))
 
     def backlog(self, ours: str) -> tuple[Backlog, ...]:
         found: Counter[tuple[str, str]] = Counter()
@@ -80,6 +82,17 @@ class View:
             channel = connection.channel()
             for queue in queues:
                 channel.queue_delete(queue)
+                if queue.startswith(OUR_NAME):  # Celery declares an exchange of the same name, which outlives the queue
+                    channel.exchange_delete(queue)
+
+
+def reached(server: RabbitMQ) -> bool:
+    """Whether it takes connections."""
+    try:
+        server.connect().close()
+    except LOST:
+        return False
+    return True
 
 
 def answers(server: RabbitMQ) -> bool:
@@ -89,6 +102,11 @@ def answers(server: RabbitMQ) -> bool:
     except LOST:
         return False
     return True
+
+
+def queues(server: RabbitMQ) -> list[str]:
+    """The names of all. Raises what its API does."""
+    return list(_totals(server))
 
 
 def _with_tasks(server: RabbitMQ) -> list[str]:
@@ -118,8 +136,9 @@ def enveloped(message: amqp.Message) -> bytes:
 
 def _totals(server: RabbitMQ) -> dict[str, dict[str, Any]]:
     """{queue: what its management API says of it}. Raises OSError or ValueError."""
-    given = base64.b64encode(f"{server.user}:{server.password}".encode()).decode()
-    with contextlib.closing(HTTPConnection("127.0.0.1", server.http_port, timeout=CONNECT_LIMIT_S)) as connection:
-        connection.request("GET", TOTALS, headers={"Authorization": f"Basic {given}"})
+    at = server.at
+    given = base64.b64encode(f"{at.user}:{at.password}".encode()).decode()
+    with contextlib.closing(HTTPConnection(at.host, server.http_port, timeout=CONNECT_LIMIT_S)) as connection:
+        connection.request("GET", TOTALS.format(quote(at.vhost, safe="")), headers={"Authorization": f"Basic {given}"})
         found: list[dict[str, Any]] = json.loads(connection.getresponse().read())
     return {str(one["name"]): one for one in found}

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -49,6 +50,12 @@ def server_binary() -> Path:
     )
 
 
+def redis_server() -> Path | None:
+    """The program of a Redis that is installed here; None if there is none."""
+    found = shutil.which("redis-server")
+    return Path(found) if found else None
+
+
 def client(url: str) -> redis.Redis:
     """A client that gives up instead of hanging."""
     return redis.Redis.from_url(
@@ -60,8 +67,8 @@ def check(url: str) -> str:
     """The server's version. Raises BrokerUnreachable with the reason, never showing the password; BadInput for another kind."""
     if url.partition("://")[0] not in SCHEMES:
         raise BadInput(
-            f"the broker at {shown(url)} is neither Redis nor Valkey: no other can be measured so far",
-            remedy="give --broker redis://, rediss:// or unix://; without --broker a private one is used",
+            f"the broker at {shown(url)} is neither Redis nor Valkey: this verb measures on no other",
+            remedy="give redis://, rediss:// or unix://, or leave --broker out; 'harness run' takes amqp://, too",
         )
     try:
         connection = client(url)
@@ -211,12 +218,12 @@ def tasks(messages: Iterable[Any], ours: str) -> Iterator[str]:
 
 
 @contextmanager
-def embedded(folder: Path, *, keeps: bool = False) -> Iterator[Broker]:
+def embedded(folder: Path, *, keeps: bool = False, program: Path | None = None) -> Iterator[Broker]:
     """A Valkey server for the length of the block; its log and configuration stand in `folder`. `keeps`: it writes what it
-    holds to a file there, so that one that is started again has it."""
+    holds to a file there, so that one that is started again has it. `program`: of a Redis, instead of Valkey's."""
     folder.mkdir(parents=True, exist_ok=True)
     for _ in range(PORT_TRIES):
-        process, url = _start(folder, keeps)
+        process, url = _start(folder, keeps, program)
         try:
             if _answers(process, url):
                 yield Server(url, process)
@@ -237,7 +244,7 @@ def external(url: str) -> Iterator[Broker]:
     yield Server(url)
 
 
-def _start(folder: Path, keeps: bool) -> tuple[OwnedProcess, str]:
+def _start(folder: Path, keeps: bool, program: Path | None) -> tuple[OwnedProcess, str]:
     port, password = free_port(), secrets.token_urlsafe(24)
     configuration = folder / "valkey.conf"
     configuration.touch(mode=0o600)
@@ -247,14 +254,14 @@ def _start(folder: Path, keeps: bool) -> tuple[OwnedProcess, str]:
         f"appendonly {'yes' if keeps else 'no'}\n"
         f'dir "{folder.resolve()}"\nprotected-mode yes\n'
     )
-    return restarted(folder), f"redis://:{password}@127.0.0.1:{port}/0"
+    return restarted(folder, program), f"redis://:{password}@127.0.0.1:{port}/0"
 
 
-def restarted(folder: Path) -> OwnedProcess:
+def restarted(folder: Path, program: Path | None = None) -> OwnedProcess:
     """The server as it is configured in `folder`, started (again): on the same port, with the same password, and empty unless
     it keeps what it holds."""
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
-    argv = [str(server_binary()), str((folder / "valkey.conf").resolve())]
+    argv = [str(program or server_binary()), str((folder / "valkey.conf").resolve())]
     return OwnedProcess(argv, log=(folder / "valkey.log").resolve(), env=environment)
 
 

@@ -1,7 +1,8 @@
-"""The wire to a RabbitMQ: somebody's own messages, published as they were found, and answered over RPC or through a Valkey.
+"""The wire to a RabbitMQ: messages as Celery writes them, answered over RPC or through a Valkey.
 
-py-amqp, which Celery itself speaks through, connects, declares and writes a message's frames; `amqp_frames` reads most of those
-that come. A row's frames are written once: what differs by request is its id, which is as long as that in the frames.
+They are somebody's own, published as they were found, or those of our own task. py-amqp, which Celery itself speaks through,
+connects, declares and writes a message's frames; `amqp_frames` reads most of those that come. A row's frames are written once:
+what differs by request is its id, and in our own messages its number, which take as many bytes as what stands for them there.
 Publishing and reading have a connection each; what is asked now and then has another, since it waits for its answer.
 """
 
@@ -23,14 +24,17 @@ from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
 
 from harness.broker.rabbitmq import connected
+from harness.broker.rabbitmq_view import enveloped
 from harness.client import opaque, rebase
 from harness.client.amqp_frames import Heard
 from harness.client.plan import request_id
-from harness.client.wire import FORGET_AFTER, READ_BYTES, Stored, Taken
+from harness.client.wire import FORGET_AFTER, READ_BYTES, Stored, Taken, filled, template
 from harness.worker import contract
 
 STAND_IN = request_id("f" * 24, 0xFFFFFFFF)  # the id in a row's frames: none of ours, and as long
+ANY_NUMBER = 0xFFFFFFFF  # likewise of our own task's argument; spaces fill up a shorter one
 CHANNEL = 1
+NO_BACKEND = "disabled://"  # of the Celery that writes the pattern of our own messages: it waits for no answer
 REPLIES = "harness-replies-{prefix}"
 PROPERTIES = ("priority", "delivery_mode", "correlation_id", "expiration", "message_id", "timestamp", "type", "app_id")
 
@@ -102,7 +106,7 @@ class AmqpWire:
     lost: tuple[type[Exception], ...] = (amqp.AMQPError, redis.RedisError)
 
     def __init__(
-        self, url: str, queue: str, prefix: str, messages: Sequence[str], results: str = "", results_prefix: str = "",
+        self, url: str, queue: str, prefix: str, messages: Sequence[str] = (), results: str = "", results_prefix: str = "",
         queues: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.prefix, self.queue, self._url, self._messages = prefix, queue, url, messages
@@ -115,22 +119,32 @@ class AmqpWire:
         self._out.channel.events["basic_nack"].add(_refused)
         self._tag, self._sent, self._confirmed = 0, dict[int, int](), list[int]()
         self._frames: dict[int, bytes] = {}
+        self._message = "" if messages else template(url, NO_BACKEND, queue, self._taken)
 
     def frames(self, row: int) -> bytes:
-        """What one request of this row is on the wire, but for its id."""
-        if row not in self._frames or contract.REBASE in self._messages[row]:
-            text = self._messages[row].replace(contract.PLACEHOLDER, STAND_IN)
-            self._frames[row] = framed(self._out.connection, rebase.fill(text, time.time()), self._reply_to)
+        """What one request of this row is on the wire, but for its id (and number)."""
+        if row not in self._frames or (self._messages and contract.REBASE in self._messages[row]):
+            self._frames[row] = framed(self._out.connection, self._text(row), self._reply_to)
         return self._frames[row]
+
+    def _text(self, row: int) -> str:
+        if not self._messages:
+            return filled(self._message, STAND_IN, ANY_NUMBER, row)
+        return rebase.fill(self._messages[row].replace(contract.PLACEHOLDER, STAND_IN), time.time())
 
     def publish(self, requests: Sequence[tuple[int, int]]) -> None:
         """Send requests, (number, row) each, in one go."""
-        mark, data = STAND_IN.encode(), list[bytes]()
+        mark, place, data = STAND_IN.encode(), b"%d" % ANY_NUMBER, list[bytes]()
         for number, row in requests:
             self._tag += 1
             self._sent[self._tag] = number
-            data.append(self.frames(row).replace(mark, request_id(self.prefix, number).encode()))
+            one = self.frames(row).replace(mark, request_id(self.prefix, number).encode())
+            data.append(one if self._messages else one.replace(place, b"%*d" % (len(place), number)))
         self._out.send(b"".join(data))
+
+    def _taken(self, queue: str) -> bytes | None:
+        message = self._asked.basic_get(queue, no_ack=True)
+        return enveloped(message) if message is not None else None
 
     def _has(self, tag: int, multiple: bool) -> None:
         """The broker has this message; all up to it, if `multiple`."""

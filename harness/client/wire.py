@@ -14,7 +14,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -148,7 +148,7 @@ class Wire:
         self.prefix, self.queue, self._queues = prefix or new_prefix(), queue, queues
         self.redis = redis.Redis.from_url(url, client_name=OUR_NAME)  # for what is asked now and then
         self._messages = messages
-        self._message = "" if messages else _template(url, self.redis, queue)
+        self._message = "" if messages else template(url, url, queue, lambda side: cast("bytes | None", self.redis.rpop(side)))
         self._out = Channel(url)
         self._confirmations: deque[Sequence[int]] = deque()  # of commands that are on their way, in order
         self._answers = Stored(url, self.prefix, results_prefix, opaque=bool(messages))
@@ -158,10 +158,7 @@ class Wire:
         if self._messages:
             text = self._messages[row].replace(contract.PLACEHOLDER, request_id(self.prefix, number))
             return rebase.fill(text, time.time()).encode()
-        body = f'[[{number}, {row}], {{}}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]'
-        encoded = base64.b64encode(body.encode()).decode()
-        text = self._message.replace(contract.PLACEHOLDER, request_id(self.prefix, number))
-        return text.replace("THE-BODY", encoded).replace(f"'{MARK}'", f"{number}, {row}").encode()
+        return filled(self._message, request_id(self.prefix, number), number, row).encode()
 
     def publish(self, requests: Sequence[tuple[int, int]]) -> None:
         """Send requests, (number, row) each, as one command per queue; a worker sees either none of a burst or all of it."""
@@ -224,17 +221,27 @@ def command(*parts: bytes) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
-def _template(url: str, connection: redis.Redis, queue: str) -> str:
-    """The message that Celery's own client sends for our task; PLACEHOLDER, THE-BODY and MARK stand where requests differ."""
+def filled(template: str, task_id: str, number: int, row: int) -> str:
+    """The message of one request of our own task."""
+    body = f'[[{number}, {row}], {{}}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]'
+    encoded = base64.b64encode(body.encode()).decode()
+    text = template.replace(contract.PLACEHOLDER, task_id)
+    return text.replace("THE-BODY", encoded).replace(f"'{MARK}'", f"{number}, {row}")
+
+
+def template(url: str, backend: str, queue: str, take: Callable[[str], bytes | None]) -> str:
+    """The message that Celery's own client sends for our task; PLACEHOLDER, THE-BODY and MARK stand where requests differ.
+
+    `take`: gets the message out of a queue of this name, as kombu writes it into Redis.
+    """
     from celery import Celery
 
     side_queue = f"{queue}-template"
-    with Celery("harness-client", broker=url, backend=url, set_as_current=False) as app:
+    with Celery("harness-client", broker=url, backend=backend, set_as_current=False) as app:
         app.send_task(
             contract.PREDICT_TASK, args=[MARK], task_id=contract.PLACEHOLDER, queue=side_queue, serializer="json",
         )  # fmt: skip
-    raw = cast("bytes | None", connection.rpop(side_queue))
-    if raw is None:
+    if (raw := take(side_queue)) is None:
         raise RuntimeError("Celery's own message did not arrive in the broker")
     message = json.loads(raw)
     properties = message["properties"]

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from harness.environments.variants import base_of, pins_of
 from harness.errors import BadInput, HarnessError
-from harness.experiment import matrix, traffic
+from harness.experiment import brokers, matrix, traffic
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.places import EXPERIMENTS
@@ -93,6 +93,8 @@ class Block(BaseModel):
     compile_cache: list[Annotated[str, _one_of("warm", "cold")]] = ["warm"]
     start_window_s: list[Annotated[float, Field(ge=0, le=3600)]] = [0.0]
     max_tasks: list[Annotated[int, Field(ge=0, le=1_000_000)]] = [0]
+    broker: list[Annotated[str, _one_of(*brokers.BROKERS)]] = [brokers.VALKEY]
+    result_backend: list[Annotated[str, _one_of("", brokers.REDIS, brokers.RPC)]] = [""]
     fault: list[Annotated[str, AfterValidator(_fault)]] = [""]
 
 

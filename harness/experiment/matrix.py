@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from harness.experiment import brokers
 from harness.experiment.pools import IN_PROCESS, POOLS
 
 CONTROLS = ("null", "faulty")  # run in the environment of the backend beside which they stand
@@ -22,7 +23,8 @@ CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session", "run
 OWN_APP, AS_WRITTEN = "app", "as-written"  # backend and placement of somebody's own application
 PARENT_DEEDS = ("nothing", "import", "build", "load", "predict")
 AUTO, ONE_THREAD = "auto", "1x1"
-CAME_LATER = ("variables",)
+#: fields that came later than records on disk, and their defaults, in which case nothing is said of them
+CAME_LATER: Mapping[str, str] = {"variables": "", "broker": brokers.VALKEY, "result_backend": ""}
 NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.=]+")  # of a cell's variables: a dash would begin another part of its id
 FAULT = re.compile(
     r"(?P<kind>[a-z-]+)(:(?P<value>\d+(\.\d+)?))?(@(?P<after>\d+))?(x(?P<times>\d+))?"
@@ -50,6 +52,8 @@ class Cell:
     start_window_s: float = 0.0  # worker_proc_alive_timeout; 0: raised out of the way
     max_tasks: int = 0  # worker_max_tasks_per_child: a child is replaced after so many; 0: never
     fault: str = ""  # what the faulty backend does, see FAULT
+    broker: str = brokers.VALKEY  # see `brokers.BROKERS`
+    result_backend: str = ""  # 'redis' or 'rpc', see there; '': what the broker has by default
     variables: str = ""  # of somebody's own application, that this cell has beside its owner's: 'A=1 B=two', see `variables_of`
 
     @property
@@ -72,6 +76,8 @@ class Cell:
             (self.start_window_s, 0.0, "w{:g}"),
             (self.max_tasks, 0, "m{}"),
             (self.fault.replace(":", "="), "", "{}"),
+            (self.broker, brokers.VALKEY, "{}"),
+            (self.result_backend, "", "results-{}"),
             (NOT_IN_ID.sub("_", self.variables), "", "{}"),
         )
         return (*parts, *(form.format(value) for value, default, form in optional if value != default))
@@ -115,6 +121,7 @@ class Cell:
             self, pool=IN_PROCESS, concurrency=1, parent="nothing", traffic="single",
             placement=AS_WRITTEN if own else "import", engine_threads=AUTO if own else self.engine_threads,
             prefetch=4, start_window_s=0.0, compile_cache="warm", max_tasks=0, variables="",
+            broker=brokers.VALKEY, result_backend="",
         )  # fmt: skip
 
     def sibling(self) -> Cell:
@@ -136,7 +143,7 @@ class Cell:
     def as_dict(self) -> dict[str, Any]:
         """What stands in records, and makes a plan another one: fields that came later only if they say something."""
         known = dict(vars(self))  # all values are plain; asdict copies each, which is felt in tables of 10 000 cells
-        return known if self.variables else {name: value for name, value in known.items() if name not in CAME_LATER}
+        return {name: value for name, value in known.items() if value != CAME_LATER.get(name)}
 
 
 def expand(blocks: Iterable[Mapping[str, Sequence[Any]]]) -> list[Cell]:
@@ -144,7 +151,9 @@ def expand(blocks: Iterable[Mapping[str, Sequence[Any]]]) -> list[Cell]:
     found: dict[Cell, None] = {}
     for block in blocks:
         for values in itertools.product(*block.values()):
-            found[Cell(**dict(zip(block.keys(), values, strict=True)))] = None
+            cell = Cell(**dict(zip(block.keys(), values, strict=True)))
+            by_default = cell.result_backend == brokers.RESULTS.get(cell.broker)
+            found[replace(cell, result_backend="") if by_default else cell] = None
     return list(found)
 
 
@@ -226,6 +235,8 @@ def impossible(cell: Cell, *, calls: Sequence[str], celery: tuple[int, int], com
         return f"{cell.backend} computes nothing, so its parent has nothing to compute either"
     if cell.max_tasks and POOLS[cell.pool].executors != "processes":
         return f"{cell.pool} has no child processes to replace"
+    if reason := brokers.refuses(cell.broker, cell.result_backend, celery):
+        return reason
     return POOLS[cell.pool].refuses(concurrency=cell.concurrency, placement=cell.placement, celery=celery)
 
 

@@ -14,6 +14,8 @@ Causes
     stopped                 a signal stopped the process (SIGSTOP, or a debugger)
     respawn-loop            children die, are replaced, and die again before they serve
     lost-message            a request, or its answer, is neither in the broker nor with a worker
+    acknowledged-late       RabbitMQ hands out no more, for all that the worker may prefetch is handed out; it is done, and the
+                            worker's loop waits before it says so
     broker-lost             the worker's connections to the broker are dead, or the broker does not answer
     load-generator-stalled  our own client stands still
     oom-killed              the kernel killed a process for its memory
@@ -45,6 +47,13 @@ IMPORT_FRAMES = re.compile(r"_ModuleLock|\bacquire \(<frozen importlib|_lock_unl
 SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux|\(libpython|\(python3")
 WAIT_INSIDES = re.compile(r"Futex|PerThreadSem|nsync|Mutex::|condition_variable|pthread_cond|synchronization_internal")
 COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
+
+ACKNOWLEDGED_LATE = "acknowledged-late"
+HUB_POOLS = ("solo",)  # where the worker's loop runs the tasks itself
+HUB_WAITS = (
+    "a solo worker acknowledges at the next turn of its loop, and the loop may wait for its next timer before that, up to 2 s "
+    "(kombu's hub; seen in it with Celery and kombu 5.7)"
+)
 
 ACROSS = {  # processes: what supports a deadlock of several
     How.SHARED: "every process that has the lock waits, or does nothing but wait for tasks; who took it may have ended since",
@@ -79,6 +88,7 @@ class Facts:
     consumers: int | None = None
     queued: float | None = None
     reserved: float | None = None
+    held_back: str = ""  # how often the broker held messages back for what is not acknowledged, in words; '' if it hardly did
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +171,8 @@ def _of_stall(facts: Facts) -> Cause:
     if facts.in_broker is not None and facts.in_broker < facts.waiting:
         text = f"{facts.waiting} requests wait for a worker, and the broker holds only {facts.in_broker}"
         return Cause(name="lost-message", support=(text,))
+    if facts.held_back:
+        return Cause(name=ACKNOWLEDGED_LATE, support=(facts.held_back, *((HUB_WAITS,) if facts.pool in HUB_POOLS else ())))
     support = []
     if facts.in_broker is not None:
         support.append(f"the broker holds {facts.in_broker} messages, the worker is connected and idle")

@@ -26,6 +26,7 @@ FIXES = {
     "gil-held": ("prefork",),
     "respawn-loop": ("start-window", "first-task"),
     "lost-message": (),
+    "acknowledged-late": ("prefork", "threads"),
 }
 
 

@@ -31,7 +31,6 @@ from harness.report import excerpts
 from harness.report.excerpts import Excerpt
 from harness.run import bundles
 from harness.summary import notes, of_tasks, summary
-from harness.summary.summary import GRAVITY
 
 
 @dataclass(frozen=True, kw_only=True)

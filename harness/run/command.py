@@ -12,7 +12,7 @@ from harness import display, environments
 from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment
 from harness.records import store
-from harness.run import experiment_source, options, plan, shards, workflow
+from harness.run import brokers, experiment_source, options, plan, shards, workflow
 from harness.run.options import (
     Backends,
     Folder,
@@ -20,7 +20,7 @@ from harness.run.options import (
     Model,
     Name,
     NoiseLimit,
-    OwnBroker,
+    OwnBrokers,
     Repeat,
     Retry,
     Rows,
@@ -40,7 +40,7 @@ def run(
     fresh: Fresh = False,
     retry: Retry = "",
     repeat: Repeat = None,
-    broker: OwnBroker = "",
+    broker: OwnBrokers = None,
     model: Model = None,
     rows: Rows = None,
     backend: Backends = None,
@@ -64,7 +64,8 @@ def run(
         "measure_s": measure_s, "requests": requests, "limit_s": limit_s, "stable_limit_s": stable_limit_s,
         "noise_limit": noise_limit, "repeat": repeat,
     }  # fmt: skip
-    spec = options.experiment(name, overrides, backend, stop_early=not thorough)
+    urls = brokers.kinds(broker or [])
+    spec = brokers.named(options.experiment(name, overrides, backend, stop_early=not thorough), urls)
     cells = options.cells(spec, select, model)
     if part := shards.read(shard):
         cells = shards.part(chosen := cells, part)
@@ -79,8 +80,8 @@ def run(
         return
     folder = out or Path("results") / "-".join([spec.name, *([model.stem] if model else []), *([part.name] if part else [])])
     order = experiment_source.RunOrder(
-        experiment=spec, cells=cells, folder=folder, broker_url=broker, model=model, rows=rows, fresh=fresh,
-        retry=plan.retry_outcomes(retry), shard=part,
+        experiment=spec, cells=cells, folder=folder, broker_url=brokers.first(cells, urls),
+        brokers=brokers.of(cells, urls), model=model, rows=rows, fresh=fresh, retry=plan.retry_outcomes(retry), shard=part,
     )  # fmt: skip
     with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = workflow.run(order, screen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import bundles, conclude, estimate, plan, sparing
+from harness.run import brokers, bundles, conclude, estimate, plan, sparing
+from harness.run.brokers import Brokers
 from harness.run.bundles import USER_WORKLOAD, Bundle
 from harness.run.plan import Planned
 from harness.run.shards import Shard
@@ -34,12 +35,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOrder:
-    """What the user asked for. `folder` is the run's folder; `model` and `rows`: the user's own, in place of a workload."""
+    """What the user asked for. `folder` is the run's folder; `model` and `rows`: the user's own, in place of a workload;
+    `brokers`: URLs of the user's own besides the first, see `run.brokers`."""
 
     experiment: Experiment
     cells: list[Cell]
     folder: Path
     broker_url: str = ""
+    brokers: Mapping[str, str] = field(default_factory=dict)
     model: Path | None = None
     rows: Path | None = None
     fresh: bool = False
@@ -55,11 +58,13 @@ class RunOrder:
 
     def admit(self, folder: RunFolder) -> None:
         """Whatever was run there before: keys tell the plans apart."""
+        brokers.check(self.brokers.values())
 
     def source(self, desk: Desk) -> ExperimentSource:
         """Raises BuildFailed where no environment could be built."""
         ready = prepare_environments(self.cells, desk.say)
-        return ExperimentSource(order=self, ready=ready, bundles=prepare_bundles(self, desk.say))
+        found = Brokers(desk=desk, urls=self.brokers)
+        return ExperimentSource(order=self, ready=ready, bundles=prepare_bundles(self, desk.say), brokers=found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +74,14 @@ class ExperimentSource:
     order: RunOrder
     ready: Ready
     bundles: Mapping[str, Bundle]
+    brokers: Brokers
 
     def planned(self) -> list[Planned]:
-        return plan.trials(
+        found = plan.trials(
             self.order.cells, self.order.experiment.settings, environments_ready=self.ready, bundles=self.bundles,
             broker_url=self.order.broker_url,
         )  # fmt: skip
+        return [brokers.placed(item, self.order.brokers) for item in found]
 
     def follows(self, item: Planned, records: Sequence[TrialRecord]) -> list[Planned]:
         return []
@@ -91,7 +98,9 @@ class ExperimentSource:
         cell = slot.item.cell
         environment, bundle = self.ready[cell.venv], self.bundles[cell.workload]
         assert isinstance(environment, Environment)
-        with outside.around(cell.fault, slot.desk.server, slot.folder) as given:
+        result_url = self.brokers.results(cell)
+        with outside.around(cell.fault, self.brokers.serving(cell), slot.folder) as given:
+            given = {"result_url": result_url, **given}
             yield slot.assignment(environment=environment, bundle=bundle.folder, rows=bundle.rows, **given)
 
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
@@ -129,6 +138,7 @@ class ExperimentSource:
         """What stands there of cells that this plan leaves alone is kept."""
         return {
             "experiment": self.order.experiment.model_dump(),
+            **({"brokers": before.get("brokers", {}) | also} if (also := self.brokers.shown) or "brokers" in before else {}),
             "environments": before.get("environments", {}) | {name: described(one) for name, one in self.ready.items()},
             "workloads": before.get("workloads", {}) | {name: one.fingerprint for name, one in self.bundles.items()},
             "shards": list(dict.fromkeys([*before.get("shards", []), *([str(self.order.shard)] if self.order.shard else [])])),

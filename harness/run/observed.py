@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from harness.client.plan import SENDING
+from harness.experiment.brokers import AMQP
 from harness.experiment.pools import POOLS
 from harness.judge.causes import NEVER_STARTED, Facts, is_at_lock
 from harness.judge.outcome import SILENCE_FACTOR, Observations
@@ -19,6 +20,8 @@ from harness.records.sections import Backlog, Cpu
 from harness.records.sending import Sending
 from harness.texts import portable
 from harness.trial.left import Left
+
+HELD_BACK = 0.25  # of the looks: a worker that is at work is seen so now and then
 
 
 def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observations:
@@ -115,6 +118,23 @@ def facts(left: Left, outcome: Outcome) -> Facts:
         consumers=census.connections if census else None,
         queued=_mean(queued for queued, _ in left.machine.depths),
         reserved=_mean(reserved for _, reserved in left.machine.depths),
+        held_back=_held_back(left),
+    )
+
+
+def _held_back(left: Left) -> str:
+    """How often RabbitMQ had handed out all that the worker may prefetch, and held back others; '' if hardly ever. A worker of
+    Valkey's asks for messages by itself, whatever it has not acknowledged."""
+    cell, looks = left.cell, left.machine.depths
+    window = cell.prefetch * cell.concurrency
+    if cell.is_baseline or cell.broker not in AMQP or not window:
+        return ""
+    found = sum(queued > 0 and unacknowledged >= window for queued, unacknowledged in looks)
+    if found < HELD_BACK * len(looks) or not found:
+        return ""
+    return (
+        f"at {found} of {len(looks)} looks RabbitMQ held messages back, for {window} were handed out and not acknowledged: all "
+        "that this worker may prefetch"
     )
 
 
@@ -178,7 +198,9 @@ def _waited_in(left: Left, requests: Requests | None, waiting: Waiting | None, b
         return waterfall.in_words(waterfall.standing_in(requests.columns), "stand")
     if begin_s is None:
         return ""
+    held_back = _held_back(left) if waiting is not None and waiting.starved > 0 else ""
     end_s, nobody = left.measured_to_s or begin_s, waiting is not None and waiting.starved > 0
-    return waterfall.in_words(
+    where = waterfall.in_words(
         waterfall.waited_in(requests.columns, capacity=_surely_free(left), begin_s=begin_s, end_s=end_s, nobody=nobody)
     )
+    return "; ".join(filter(None, [where, held_back]))

@@ -28,6 +28,10 @@ StableLimit = Annotated[float | None, typer.Option(min=0.1, help="Maximum warm-u
 NoiseLimit = Annotated[
     float | None, typer.Option(help="Discard the figures if other programs use more than this share of the cores.")
 ]
+OwnBrokers = Annotated[
+    list[str] | None,
+    typer.Option("--broker", help="Use your own broker, redis://… or amqp://…, instead of a private one; one of each kind."),
+]
 OwnBroker = Annotated[str, typer.Option("--broker", help="Use your own broker, redis://…, instead of a private one.")]
 Model = Annotated[Path | None, typer.Option("--model", help="Run your own .keras or .h5 file instead of the workloads.")]
 Rows = Annotated[Path | None, typer.Option("--input", help="Input rows (.npy) for --model.")]

@@ -12,7 +12,7 @@ from harness.environments import Environment
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.observe.progress import Progress, TaskPace
-from harness.trial.application import Application
+from harness.trial.application import RPC, Application
 from harness.trial.floor import Turn
 
 
@@ -58,6 +58,7 @@ class Assignment:
     most_s: float = 0.0  # then: how long the load goes on sending, 0 for as long as it takes
     at_work_s: float = 0.0  # the time limit of a trial whose overdue request is seen at work, if longer than that of `settings`
     worker_broker_url: str = ""
+    result_url: str = ""  # of the result back end of our own worker, `application.RPC` among them; '' for the broker's
     application: Application | None = None  # somebody's own, instead of ours
     paces: Sequence[TaskPace] = ()  # of the tasks of its mix, as the serial calls told them
     outside: Outside | None = None
@@ -76,6 +77,13 @@ class Assignment:
         """Between two requests of one task, by its own rate limit; 0 if none has one."""
         rates = [one.rate_per_s for one in self.application.limits_of if one.rate_per_s] if self.application else []
         return 1.0 / min(rates) if rates else 0.0
+
+    @property
+    def stored_in(self) -> str:
+        """URL of the Valkey or Redis that answers are stored in, if that is not the broker; '' if they come as messages."""
+        if self.application is not None:
+            return self.application.stored_in
+        return "" if self.result_url == RPC else self.result_url
 
     @property
     def put_off_s(self) -> float:

@@ -53,7 +53,7 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         at_once=1 if executors == "main" else cell.concurrency,
         messages=str(work.application.messages) if work.application else "",
         **_of_mix(work),
-        results=work.application.stored_in if work.application else "",
+        results=work.stored_in,
         results_prefix=work.application.results_prefix if work.application else "",
     )
 

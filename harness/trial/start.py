@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.experiment.matrix import engine_threads, fault_options
+from harness.experiment import brokers
+from harness.experiment.matrix import Cell, engine_threads, fault_options
 from harness.trial import supervisor
 from harness.trial.assignment import Assignment
 from harness.trial.supervisor import Place
@@ -19,6 +20,7 @@ def place_of(work: Assignment, told: Spec) -> Place:
         broker_url=work.worker_broker_url or work.broker.url,
         spec=told,
         application=work.application,
+        result_url=work.result_url,
     )
 
 
@@ -40,6 +42,15 @@ def command_of(work: Assignment) -> list[str]:
     )
 
 
+def _celery(cell: Cell) -> dict[str, object]:
+    """Settings of Celery's that the cell asks for."""
+    queue_type = brokers.queue_type(cell.broker)
+    return {
+        **({"worker_max_tasks_per_child": cell.max_tasks} if cell.max_tasks else {}),
+        **({"task_default_queue_type": queue_type} if queue_type else {}),
+    }
+
+
 def spec_of(work: Assignment, *, queue: str, prefix: str) -> Spec:
     """See `worker.contract.SPEC_KEYS`; or what the processes of somebody's own application read."""
     cell = work.cell
@@ -59,7 +70,7 @@ def spec_of(work: Assignment, *, queue: str, prefix: str) -> Spec:
         cache_dir=str(cold if cell.compile_cache == "cold" else work.environment.cache_dir),
         events_dir=str(work.events),
         prefetch=cell.prefetch,
-        celery={"worker_max_tasks_per_child": cell.max_tasks} if cell.max_tasks else {},
+        celery=_celery(cell),
         proc_alive_timeout=cell.start_window_s or RAISED_START_WINDOW_S,
         queue=queue,
         options={**fault_options(cell.fault), "trial": work.trial, "folder": str(work.folder)},

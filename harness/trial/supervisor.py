@@ -53,14 +53,15 @@ class WorkerSide(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one trial's worker runs: its environment, its own scratch folder and the broker's URL; or, where it serves
-    somebody's own application, as that one is set up."""
+    """Where one trial's worker runs: its environment, its own scratch folder, the broker's URL and that of the result back end,
+    '' for the broker's; or, where it serves somebody's own application, as that one is set up."""
 
     environment: Environment
     folder: Path
     broker_url: str
     spec: Mapping[str, Any]
     application: Application | None = None
+    result_url: str = ""
 
     @property
     def working_folder(self) -> Path:
@@ -75,7 +76,8 @@ class Place:
         if self.application is not None:
             return {**self.application.variables(self.broker_url), contract.SPEC: str(spec_path)}
         variables = worker_variables(self.environment)
-        return {**variables, contract.SPEC: str(spec_path), contract.BROKER_URL: self.broker_url}
+        results = {contract.RESULT_URL: self.result_url} if self.result_url else {}
+        return {**variables, contract.SPEC: str(spec_path), contract.BROKER_URL: self.broker_url, **results}
 
 
 class LocalWorker:

@@ -258,8 +258,8 @@ class Watcher:
             return ""
         if not seen.census.answers:
             return "broker-silent"
-        if verdict.how is How.LOST and seen.census.messages:
-            return ""  # the worker has been given it, and may come back to it: a retry that waits for its time
+        if verdict.how is How.LOST and seen.census.messages != 0:
+            return ""  # the worker has been given it, or may have: a retry that waits for its time
         state = self.site.client_state()
         if state == "R":
             return ""  # it may be late to take the answers that came

@@ -27,7 +27,8 @@ self_report.answer_signals(SPEC["events_dir"])
 child_start.watch()
 runner = Runner(SPEC)
 
-app = Celery("harness", broker=os.environ[contract.BROKER_URL], backend=os.environ[contract.BROKER_URL])
+BROKER_URL = os.environ[contract.BROKER_URL]
+app = Celery("harness", broker=BROKER_URL, backend=os.environ.get(contract.RESULT_URL, BROKER_URL))
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",

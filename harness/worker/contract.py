@@ -11,6 +11,7 @@ from collections import namedtuple
 SPEC = "HARNESS_TRIAL_SPEC"  # path of the trial's JSON file, see SPEC_KEYS
 SPEC_FILE = "trial.json"  # its name, in the trial's own folder
 BROKER_URL = "HARNESS_BROKER_URL"
+RESULT_URL = "HARNESS_RESULT_URL"  # of the result back end; absent if that is the broker
 
 #: Keys of the trial's JSON file, which `spec` builds.
 #: backend, placement, call, parent: as in the cell. bundle: the workload's folder. batch: rows a request.

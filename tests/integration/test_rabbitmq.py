@@ -16,7 +16,7 @@ from pathlib import Path
 import amqp
 import pytest
 
-from harness.broker import Census, rabbitmq, view
+from harness.broker import Census, rabbitmq, rabbitmq_view, view
 from harness.broker.rabbitmq import RabbitMQ
 from harness.client.amqp_wire import AmqpWire
 from harness.environments import Environment
@@ -28,7 +28,8 @@ from tests.integration.conftest import Harness
 pytestmark = pytest.mark.skipif(bool(rabbitmq.lacking()), reason=rabbitmq.lacking() or "-")
 
 PROJECT = Path(__file__).resolve().parent.parent / "probe_projects" / "rabbit"
-SHORT = ("--measure-s", 0.5, "--requests", 10, "--noise-limit", 100, "--confirm-s", 1, "--stable-limit-s", 0.5)
+BRIEF = ("--measure-s", 0.5, "--requests", 10, "--noise-limit", 100, "--stable-limit-s", 0.5)
+SHORT = (*BRIEF, "--confirm-s", 1)
 LIMIT_S = 20.0
 HOLDER = """
 import sys, time
@@ -121,6 +122,40 @@ def test_nothing_of_it_outlives_a_driver_that_is_killed(tmp_path: Path) -> None:
         assert {"beam.smp", "epmd"} <= names
         driver.send_signal(signal.SIGKILL)
     assert until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in tree))
+
+
+EXPERIMENT = """
+name = "brokers"
+summary = "RabbitMQ serves cells of a run"
+[settings]
+controls = false
+[[cells]]
+backend = ["null"]
+environment = ["celery"]
+pool = ["prefork"]
+broker = ["rabbitmq-quorum"]
+[[cells]]
+backend = ["null"]
+environment = ["celery"]
+pool = ["threads"]
+broker = ["rabbitmq"]
+result_backend = ["redis"]
+"""
+
+
+def test_cells_of_a_run_are_served_by_a_rabbitmq_that_is_named_and_nothing_of_them_is_left_in_it(
+    harness: Harness, server: RabbitMQ, celery_environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text(EXPERIMENT)
+    ran = harness("run", "mine.toml", "--broker", server.url, "--out", "run", *BRIEF)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    run = RunFolder(tmp_path / "run")
+    found = {record.as_cell.id.partition("predict-")[2]: str(record.outcome) for record in run.latest().values()}
+    assert found == {"rabbitmq-quorum": "ok", "rabbitmq-results-redis": "ok"}
+    header = run.read_json("run.json")
+    assert header["brokers"] == {"rabbitmq": f"amqp://{server.at.host}:{server.at.port}//, rabbitmq {server.version}"}
+    assert server.at.password not in json.dumps(header)
+    assert not [name for name in rabbitmq_view.queues(server) if name.startswith("harness")]
 
 
 def test_an_application_on_rabbitmq_is_probed_on_one(harness: Harness, celery_environment: Environment, tmp_path: Path) -> None:
