@@ -175,6 +175,12 @@ class StoredSite:
     def shared(self) -> tuple[str, ...]:
         return ()
 
+    def left_behind(self) -> tuple[str, ...]:
+        return ()
+
+    def end(self) -> str:
+        return ""
+
     def oom_kills(self) -> int:
         return self.history.oom_kills
 

@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from harness.backends import faults
-from harness.backends.faults import computing, endings, helpers, loads, locks, native, pauses, peers, tasks
+from harness.backends.faults import computing, endings, helpers, loads, locks, native, pauses, peers, tasks, unnoticed
 from harness.places import PACKAGE
 from tests.waiting import wait_until
 
-FAMILIES = (locks, native, pauses, peers, tasks, computing, endings)
+FAMILIES = (locks, native, pauses, peers, tasks, computing, endings, unnoticed)
 #: What ends by itself after as many seconds as it is told, and needs neither a broker nor a green library.
 PASSING = (
     "sleep", "lock-wait", "alarm", "select", "ping-pong", "future", "coroutine-sleep", "import-lock", "native-sleep",

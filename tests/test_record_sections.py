@@ -27,6 +27,7 @@ from harness.records.sections import (
     Noise,
     Pace,
 )  # fmt: skip
+from harness.records.silent import Silent
 from harness.records.upgrades import NEWER, PLACES, RENAMED, SAME, SCHEMA, UPGRADES, flat, upgraded
 from tests import handmade, replay
 from tests.replay import NAMES
@@ -203,7 +204,9 @@ def test_the_record_of_each_earlier_version_becomes_todays(name: str) -> None:
     record = replay.once(name).record
     row = {key: value for key, value in flat(json.loads(to_line(record))).items() if key not in NEWER}
     second = from_line(json.dumps({**row, "schema_version": 2}))
-    assert second == record.changed(ended={"proof": ""}, pace={"slowest_s": None}, certainty={"unusable": ""})
+    assert second == record.changed(
+        ended={"proof": ""}, pace={"slowest_s": None}, silent=dict(Silent()), certainty={"unusable": ""}
+    )
     assert second is not None
     assert from_line(json.dumps({**row, "schema_version": 1})) == second.changed(
         certainty={"figures": None, "doubts": []}, cpu={"noise": None}
@@ -220,7 +223,7 @@ def test_each_step_says_to_which_version_it_leads() -> None:
 def test_every_field_of_every_section_has_a_name_in_a_flat_row() -> None:
     kinds = {
         "asked": Asked, "ended": Ended, "answers": Answers, "pace": Pace, "cpu": Cpu, "memory": Memory, "client": Client,
-        "certainty": Certainty,
+        "silent": Silent, "certainty": Certainty,
     }  # fmt: skip
     assert {*PLACES.values()} == {(section, name) for section, kind in kinds.items() for name in kind.model_fields}
     assert set(RENAMED) <= set(SAME) == set(kinds)

@@ -54,6 +54,7 @@ class Settings(BaseModel):
     `confirm_s`: how long a hang that is proved is watched on before it goes on record.
     `noise_limit`: share of the cores that we may use (affinity and CPU quota) that others may take before a trial's figures
     are not believed.
+    `shutdown`: each worker that answered everything is let shut down by itself, to see how it ends; seconds per trial.
     `stop_early`: what is decided is not measured further, see `docs/explanation/how-we-measure.md`.
     """
 
@@ -68,6 +69,7 @@ class Settings(BaseModel):
     confirm_s: float = Field(default=15.0, ge=0, le=3600)
     noise_limit: float = Field(default=0.5, gt=0)
     stop_early: bool = False
+    shutdown: bool = False
     repeat: int = Field(default=1, ge=1, le=10_000)
     seed: int = 1
     controls: bool = True

@@ -11,13 +11,13 @@ import math
 from collections.abc import Sequence
 
 from harness.certainty import intervals, stability
-from harness.measure import counts
+from harness.measure import counts, silent
 from harness.measure.doubt import Doubt
 from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Figures
 
-DECIDE = ("no consumer", "backlog", "starved")  # what a reader has to see though all answers were right
+DECIDE = ("no consumer", "backlog", "starved", *silent.NAMES)  # what a reader has to see though all answers were right
 OTHERS_SHARE = 0.10  # of the usable cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02
 STARVED_SHARE = 0.02
@@ -65,18 +65,18 @@ def of_trial(record: TrialRecord, known: Figures | None = None) -> list[Doubt]:
 
 def _without_figures(record: TrialRecord) -> list[Doubt]:
     """A proof of a hang that did not stand, which is a defect of ours; whether it was measured to the end; and why the figures
-    cannot be used.
+    cannot be used. And what leaves every answer in place.
     """
     found = []
     if told := record.ended.withdrawn:
-        what = f"{len(told)} proofs of a hang did not stand ({told[0].replace('; ', ', ').replace(': ', ' - ')})"
+        what = f"{len(told)} proofs of a hang did not stand ({silent.plain(told[0])})"
         found.append(Doubt(name="withdrawn", what=what, next_step="report it with the trial's record and evidence"))
     if record.client.sending is not None and (why := record.client.sending.stopped):
         what = f"the measured phase ended {why.replace(', since', ' since')}"
         found.append(Doubt(name="stopped early", what=what, next_step="--thorough measures it to the end"))
     if why := record.certainty.unusable:
         found.append(Doubt(name="unusable", what=why, next_step="measure again: --retry invalid"))
-    return [*found, *_backlog(record)]
+    return [*found, *_backlog(record), *silent.doubts(record)]
 
 
 def _backlog(record: TrialRecord) -> list[Doubt]:

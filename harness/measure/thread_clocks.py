@@ -16,7 +16,8 @@ from harness.machine import procfs
 
 @dataclass(frozen=True, kw_only=True)
 class ThreadUse:
-    """One thread's seconds on a core, seconds of waiting for one, and involuntary switches. `name` is the kernel's."""
+    """One thread's seconds on a core, seconds of waiting for one, and involuntary switches. `name` is the kernel's, and so is
+    `cpus`, the cores that it may use: '0-1', '3'; '' if that was not read."""
 
     pid: int
     tid: int
@@ -24,6 +25,7 @@ class ThreadUse:
     cpu_s: float
     wait_s: float
     involuntary: int
+    cpus: str = ""
 
 
 def read(pid: int) -> list[ThreadUse]:
@@ -44,6 +46,7 @@ def _thread(pid: int, tid: int) -> ThreadUse | None:
         cpu_s=int(cpu_ns) / 1e9,
         wait_s=int(wait_ns) / 1e9,
         involuntary=int(status[status.rindex(":") + 1 :]),  # nonvoluntary_ctxt_switches is the last line
+        cpus=status.partition("Cpus_allowed_list:\t")[2].partition("\n")[0],
     )
 
 

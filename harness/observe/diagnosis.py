@@ -154,6 +154,17 @@ def lost_threads(parent: Sequence[Thread], child: Sequence[Thread]) -> Counter[s
     return Counter(thread.name for thread in parent[1:]) - Counter(thread.name for thread in child[1:])
 
 
+def left_behind(main: int, before: Sequence[Thread], children: Sequence[Sequence[Thread]]) -> tuple[str, ...]:
+    """Names of the native threads of a worker's main process that none of these children has; () if that cannot be told."""
+    lost = [lost_threads(before, threads) for threads in children]
+    common = Counter({name: min(one[name] for one in lost) for name in (lost[0] if lost else ())})
+    seen = glance(main, ours=True) if common.total() else None
+    python = Counter(
+        thread.name for thread in before if seen is not None and thread.tid != main and thread.tid in seen.functions
+    )
+    return tuple(sorted((common - python).elements())) if seen is not None else ()
+
+
 def inventory(pid: int, threads: Sequence[Thread]) -> str:
     """One line a thread: what it waits in, and how often it was switched to."""
     lines = [f"process {pid}: {len(threads)} threads"]

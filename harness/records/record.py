@@ -12,6 +12,7 @@ from typing import Any
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import Outcome
 from harness.records.sections import Answers, Asked, Certainty, Client, Cpu, Ended, Frozen, Memory, Pace
+from harness.records.silent import Silent
 from harness.records.upgrades import SCHEMA, upgraded
 
 
@@ -26,6 +27,7 @@ class TrialRecord(Frozen):
     cpu: Cpu = Cpu()
     memory: Memory = Memory()
     client: Client = Client()
+    silent: Silent = Silent()
     certainty: Certainty = Certainty()
 
     def changed(self, **sections: Mapping[str, Any]) -> TrialRecord:

@@ -34,6 +34,7 @@ SAME = {
     "cpu": ("noise", "threads_peak", "tree_cpu_s", "kernel_cpu_s", "samples_file"),
     "memory": ("peak_pss_bytes",),
     "client": ("sending",),
+    "silent": (),
     "certainty": ("figures", "doubts"),
 }  # fmt: skip
 #: or under others
@@ -53,7 +54,14 @@ NEWER = {
     "coverage": ("answers", "coverage"),
     "tasks": ("answers", "tasks"),
     "notes": ("certainty", "notes"),
-}
+    **{
+        f"silent_{name}": ("silent", name)
+        for name in (
+            "processes", "executors", "pinned_core", "pinned_share", "busy_executors", "busy_engine", "engine_core",
+            "engine_share", "alone_share", "left_behind", "serial", "end", "equal_errors",
+        )
+    },
+}  # fmt: skip
 #: a flat record's field -> (section, name in it)
 PLACES = {
     **{name: (section, name) for section, names in SAME.items() for name in names},

@@ -22,7 +22,7 @@ from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Answers, Asked, Backlog, Certainty, Client, Ended, Pace
-from harness.run import measured, observed
+from harness.run import measured, observed, unnoticed
 from harness.run.bundles import Bundle
 from harness.trial.left import Left
 
@@ -54,6 +54,7 @@ def record_of(left: Left, heading: Heading, requests: Requests | None, run_folde
         cpu=cpu,
         memory=measured.memory(left, cpu.use),
         client=Client(sending=seen.sending),
+        silent=unnoticed.silent(left, requests),
         certainty=certainty(left.cell, requests, pace, seen),
     )
     return record.changed(certainty={"doubts": [str(doubt) for doubt in doubts.of_trial(record)]})

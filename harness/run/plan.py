@@ -19,6 +19,7 @@ from harness.experiment.experiment import REPEATS, Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.judge.causes import LOST_THREADS
 from harness.machine import cores
+from harness.measure import silent
 from harness.records.outcomes import ANSWERED, FAILED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.run.bundles import Bundle
@@ -27,6 +28,7 @@ from harness.trial import outside
 NOT_BOUGHT = "not measured within the budget"  # how the reason of a trial begins for which there was no time,
 FAILS_ALONE = "not run, for every call raised"  # and of one that would show nothing new
 CONTROL_CALLS = ("predict",)
+CAME_LATER = ("stop_early", "shutdown")  # settings that say something only if they are on
 MEASURED_AS = 3  # raise it when trials measure something else: then earlier ones are of another plan
 
 
@@ -91,7 +93,7 @@ def key(cell: Cell, settings: Settings, **own: object) -> str:
 
     `own`: what the trial's source adds, as values that JSON has.
     """
-    silent = set() if settings.stop_early else {"stop_early"}  # it came later, and says something if it is on
+    silent = {name for name in CAME_LATER if not getattr(settings, name)}
     given = settings.model_dump(exclude={*REPEATS, *silent})
     asked = {"schema": MEASURED_AS, "cell": cell.as_dict(), "settings": given, **own}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
@@ -193,22 +195,25 @@ def missing(
 def pace(baselines: Sequence[TrialRecord]) -> dict[str, Any]:
     """What the baseline says of a request's duration, as fields of an Assignment; seconds, None where it says nothing.
 
-    `baseline_waits`: the calls waited there as well, to the limit or by proof.
+    `baseline_waits`: the calls waited there as well, to the limit or by proof. `alone_share`: see `silent.alone_share`.
     """
     waits = any(record.outcome in STUCK for record in baselines)
+    shares = [share for record in baselines if (share := silent.alone_share(record.cpu.facts)) is not None]
     good = [
         record
         for record in baselines
         if record.outcome in ANSWERED and record.pace.measured_s and record.pace.measured_requests
     ]
     if not good:
-        return {"baseline_s": None, "baseline_first_s": None, "baseline_slowest_s": None, "baseline_waits": waits}
+        unknown = dict.fromkeys(("baseline_s", "baseline_first_s", "baseline_slowest_s", "alone_share"))
+        return {**unknown, "baseline_waits": waits}
     usual = max((record.pace.measured_s or 0.0) / record.pace.measured_requests for record in good)
     return {
         "baseline_s": usual,
         "baseline_first_s": max((record.pace.first_predict_s or 0.0) for record in good) or None,
         "baseline_slowest_s": max((record.pace.slowest_s or 0.0) for record in good) or None,
         "baseline_waits": waits,
+        "alone_share": min(shares, default=None),
     }
 
 

@@ -67,6 +67,7 @@ class Slot:
     baseline_first_s: float | None
     baseline_slowest_s: float | None
     baseline_waits: bool = False
+    alone_share: float | None = None
     loss_shown: bool = False
     rival: Rival | None = None
 
@@ -78,7 +79,7 @@ class Slot:
             "say": lambda text: self.desk.say(f"{self.item.cell.id}: {text}"),
             "baseline_s": self.baseline_s, "baseline_first_s": self.baseline_first_s,
             "baseline_slowest_s": self.baseline_slowest_s, "baseline_waits": self.baseline_waits,
-            "loss_shown": self.loss_shown, "rival": self.rival, "turn": self.desk.turn,
+            "alone_share": self.alone_share, "loss_shown": self.loss_shown, "rival": self.rival, "turn": self.desk.turn,
         }  # fmt: skip
         return Assignment(**{**common, **own})
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.experiment.matrix import AS_WRITTEN, Cell
 from harness.judge.remedies import Fix, against_waiting, fixes
-from harness.measure import doubts
+from harness.measure import doubts, silent
 from harness.records import evidence
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord, by_cell
@@ -49,7 +49,8 @@ def _of_cell(trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[TrialR
         helps = [f"* {text}"]
     if helps:
         lines += ["", "What would help:", *helps]
-    if said := notes.of(bad):
+    unnoticed = [text for text in doubts.deciding(bad) if text.startswith(silent.NAMES)]
+    if said := [*notes.of(bad), *unnoticed]:
         lines += ["", "To know beside it:", *[f"* {escaped(note)}" for note in said]]
     if worst.ended.evidence:
         lines += ["", f"Evidence: {evidence.linked(worst.ended.evidence)}"]

@@ -52,6 +52,7 @@ class Assignment:
     baseline_first_s: float | None = None  # the first,
     baseline_slowest_s: float | None = None  # and the slowest of all its answers
     baseline_waits: bool = False  # the calls waited there as well, without end as far as it went
+    alone_share: float | None = None  # of its CPU time that threads of the engine used; None while it tells nothing
     loss_shown: bool = False  # a sibling has hung for what a fork takes away, in this run: its proof was watched for long
     few: bool = False  # requests are so slow that they are measured from the first one on, see `client.plan`
     cold: bool = False  # then: a first one is known to take longer

@@ -39,6 +39,9 @@ class Ending:
     log_line: str = ""  # the last of the worker's log that says something
     log_error: str = ""  # the last exception in it
     log_words: str = ""  # its last lines
+    log_serial: str = ""  # what a library says in it of going on with one job
+    end: str = ""  # the signal by which the worker ended when it was asked to stop; '' if it ended well, or was not asked
+    left_behind: tuple[str, ...] = ()  # native threads of the main process that no child had when the worker was ready
     census: Census | None = None  # what the broker said when the trial stood still
     shared: tuple[str, ...] = ()  # connections that the first children inherited, see `machine.descriptors.inherited`
     oom_kills: int = 0  # during the trial
@@ -94,6 +97,7 @@ class Left:
     result: Path
     events: Path
     baseline_waits: bool = False  # the serial calls of the same cell waited as well
+    alone_share: float | None = None  # of the baseline's CPU time that threads of the engine used; None if it told nothing
     usual_s: float | None = None  # of a request, as the calls of its baseline told before; None where they told nothing
     rate_interval_s: float = 0.0  # between two requests, by the task's own rate limit; 0 if it has none
 

@@ -15,7 +15,7 @@ from harness import broker
 from harness.broker import Backlog, Broker, Census, View
 from harness.client.plan import GO, Plan, new_prefix, request_id
 from harness.machine import descriptors, oom_kills, procfs
-from harness.machine.processes import OwnedProcess
+from harness.machine.processes import OwnedProcess, signal_name
 from harness.measure import noise
 from harness.measure.monitor import Monitor, Sample, Watched
 from harness.observe import children, diagnosis
@@ -52,7 +52,7 @@ class LiveSite:
         self.started_s = self.now()
         self.queues = work.application.keys if work.application else (f"harness-{os.urandom(4).hex()}",)
         self.prefix = new_prefix()
-        self._oom_kills, self._shared = oom_kills.read(), tuple[str, ...]()
+        self._oom_kills, self._shared, self._end = oom_kills.read(), tuple[str, ...](), ""
         self._broker = means.broker_view(work.broker, work.application.key_prefix if work.application else "")
         self.client: OwnedProcess | None = None
         with contextlib.ExitStack() as undo:  # what was started ends again, if the rest cannot be
@@ -140,6 +140,10 @@ class LiveSite:
         """The connections that the children had in common with the main process when the worker was ready."""
         return self._shared
 
+    def left_behind(self) -> tuple[str, ...]:
+        """Native threads of the main process that no forked child had when the worker was ready."""
+        return self.worker.left_behind()
+
     def oom_kills(self) -> int:
         """Since the trial began, where `oom_counted` says."""
         return oom_kills.read().since(self._oom_kills)
@@ -178,10 +182,16 @@ class LiveSite:
             self._last_words()
         if ended_by and self.worker.poll() is None:
             last = self._monitor.sample(self.progress.phase)
-        self.worker.stop(at_once=not self._may_say_goodbye(ended_by))
+        if self.worker.stop(at_once=not self._may_say_goodbye(ended_by)) and ended_by == "done":
+            code = self.worker.poll()
+            self._end = signal_name(code) if code is not None and code < 0 else ""
         self.progress.read()
         self._tidy_broker()
         return last
+
+    def end(self) -> str:
+        """The signal by which the worker ended when it was asked to stop."""
+        return self._end
 
     def _last_words(self) -> None:
         """Wait until the worker has noted the end of what it has answered."""
@@ -191,9 +201,11 @@ class LiveSite:
             self.progress.read()
 
     def _may_say_goodbye(self, ended_by: str) -> bool:
-        """Whether the worker gets its time to shut down: where it runs somebody's own application, or uses their broker."""
+        """Whether the worker gets its time to shut down: where it runs somebody's own application, uses their broker, or is to
+        show how it ends."""
         theirs = self.work.application is not None or self.work.broker.process is None
-        return theirs and ended_by in ("done", "interrupted")
+        shown = self.work.settings.shutdown and not self.work.cell.is_baseline
+        return (theirs or shown) and ended_by in ("done", "interrupted")
 
     def _tidy_broker(self) -> None:
         """Take our queue and its bindings out of the broker, which may be the user's own."""

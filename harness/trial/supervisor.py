@@ -44,6 +44,9 @@ class WorkerSide(Protocol):
     def settled(self, processes: Sequence[ProcessLook]) -> None:
         """Remember how they were when the worker was ready and idle."""
 
+    def left_behind(self) -> tuple[str, ...]:
+        """Native threads of the main process that no forked child had when the worker was ready, by name."""
+
     def evidence(self, folder: Path, pids: tuple[int, ...], request_id: Callable[[int], str]) -> Evidence:
         """Keep stacks, threads and log tail in `folder`, for these processes first."""
 
@@ -92,6 +95,7 @@ class LocalWorker:
         self.progress = Progress(Path(place.spec["events_dir"]))
         self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.working_folder)
         self._at_ready: dict[int, tuple[Thread, ...]] = {}
+        self._left_behind = tuple[str, ...]()
         self._eyes = Eyes(
             main=self.process.pid,
             tree=lambda: procfs.tree(self.process.keeper_pid),
@@ -108,6 +112,13 @@ class LocalWorker:
     def settled(self, processes: Sequence[ProcessLook]) -> None:
         self._at_ready = {process.pid: process.threads for process in processes}
         self._eyes.settled(processes)
+        pool = self.progress.child_pids
+        lost = [process.threads for process in processes if process.lost_threads and process.pid in pool]
+        if lost:
+            self._left_behind = diagnosis.left_behind(self.process.pid, self._at_ready.get(self.process.pid, ()), lost)
+
+    def left_behind(self) -> tuple[str, ...]:
+        return self._left_behind
 
     def evidence(self, folder: Path, pids: tuple[int, ...], request_id: Callable[[int], str]) -> Evidence:
         subject = Subject(

@@ -31,6 +31,7 @@ class OwnSite(Site, Protocol):
     """A site that a trial can also take leave of."""
 
     def shared(self) -> tuple[str, ...]: ...
+    def left_behind(self) -> tuple[str, ...]: ...
     def oom_kills(self) -> int: ...
     def oom_counted(self) -> str: ...
     def backlog(self) -> tuple[Backlog, ...]: ...
@@ -39,6 +40,7 @@ class OwnSite(Site, Protocol):
     def watched(self) -> Watched: ...
     def kernel_cpu_s(self) -> float | None: ...
     def close(self, ended_by: str) -> Sample | None: ...
+    def end(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ class Around:
     """What was asked beside the worker when the trial had ended, and everything still stood; see `left.Ending`."""
 
     shared: tuple[str, ...] = ()
+    left_behind: tuple[str, ...] = ()
     oom_kills: int = 0
     oom_counted: str = ""
     backlog: tuple[Backlog, ...] = ()
@@ -69,6 +72,7 @@ class Trial:
             self.work.turn.stir()
             around = Around(
                 shared=site.shared(),
+                left_behind=site.left_behind(),
                 oom_kills=site.oom_kills(),
                 oom_counted=site.oom_counted(),
                 backlog=site.backlog(),
@@ -98,18 +102,19 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
         cell=work.cell,
         trial=work.trial,
         settings=work.settings,
-        ended=_ended(work, site.progress, seen, evidence, around),
+        ended=_ended(work, site, seen, evidence, around),
         signs=_signs(site.started_s, site.progress, seen, put_off=work.put_off_s > 0),
         machine=_machine(site, seen),
         result=work.result,
         events=work.events,
         baseline_waits=work.baseline_waits,
+        alone_share=work.alone_share,
         usual_s=work.baseline_s,
         rate_interval_s=work.rate_interval_s,
     )
 
 
-def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence | None, around: Around) -> Ending:
+def _ended(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | None, around: Around) -> Ending:
     return Ending(
         by=seen.ended_by,
         verdict=seen.verdict,
@@ -119,11 +124,14 @@ def _ended(work: Assignment, progress: Progress, seen: Seen, evidence: Evidence 
         worker_exit=seen.worker_exit,
         client_exit=seen.client_exit,
         no_consumer=seen.no_consumer,
-        unsupported=progress.unsupported or "",
+        unsupported=site.progress.unsupported or "",
         never_struck=work.outside is not None and not work.outside.struck,
         log_line=worker_log.last_line(work.log),
         log_error=worker_log.last_error(work.log),
         log_words=worker_log.last_words(work.log),
+        log_serial=worker_log.serial(work.log),
+        end=site.end(),
+        left_behind=around.left_behind,
         census=around.census,
         shared=around.shared,
         oom_kills=around.oom_kills,

@@ -1,4 +1,4 @@
-"""The last words of a worker's log: its last line, its last exception, and how it ends if there is none."""
+"""What a worker's log says: its last line, its last exception, and how it ends if there is none; how many jobs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ LAST_WORDS = 3  # lines
 BANNER = re.compile(r"^(\s|-|\*)*(-{4,}|\*{3})|^-- \*|\.> |\[(config|queues|tasks)\]|^\s+exchange=|key=\S+$")
 FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)')
 LIBRARY = re.compile(r"/(site|dist)-packages/|/lib(64)?/python\d|^<")
+#: joblib, if its processes or threads may not be started where it is called (joblib/_parallel_backends.py, effective_n_jobs)
+SERIAL = re.compile(r"\w+-backed parallel loops cannot be [^,]+, setting n_jobs=1")
 FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow
 
 
@@ -47,6 +49,12 @@ def last_words(log: Path) -> str:
     """Its last lines on one, without Celery's banner: what a library says before it ends the process. '' if there are none."""
     said = [line.strip() for line in _lines(log) or () if not BANNER.search(line)]
     return " / ".join(portable(line)[:LINE_LENGTH] for line in said[-LAST_WORDS:])
+
+
+def serial(log: Path) -> str:
+    """What a library says of going on with one job; '' if none does."""
+    found = (SERIAL.search(line) for line in _lines(log) or ())
+    return next((portable(one[0])[:LINE_LENGTH] for one in found if one), "")
 
 
 def _lines(log: Path) -> Sequence[str] | None:

@@ -2,7 +2,7 @@
 
 Faults are named as cells name them (`experiment.matrix.FAULT`). An entry's `accepted` outcomes are the true ones: where there
 are two, both are true, and which one it is depends on how far the trial came. The entries stand in `hanging`, `passing`,
-`elsewhere` and `ending`; what they are made of, in `entry`.
+`elsewhere`, `ending` and `silent`; what they are made of, in `entry`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from harness.proof.selftest.ending import ENDING
 from harness.proof.selftest.entry import ALL, Case, Entry, ends
 from harness.proof.selftest.hanging import HANGING
 from harness.proof.selftest.passing import PASSING
+from harness.proof.selftest.silent import SILENT
 from harness.records.outcomes import Outcome
 from harness.run import plan
 
-CATALOGUE: tuple[Entry, ...] = (ends("nothing", "", Outcome.OK), *HANGING, *PASSING, *ELSEWHERE, *ENDING)
+CATALOGUE: tuple[Entry, ...] = (ends("nothing", "", Outcome.OK), *HANGING, *PASSING, *ELSEWHERE, *ENDING, *SILENT)
 
 
 def cases(environment: str, pools: Iterable[str] = (), names: Iterable[str] = ()) -> list[Case]:

@@ -44,6 +44,7 @@ class Entry:
     """One fault. `elsewhere`: why it cannot exist in the pools that are not named. `accepted_in`: what is true in a pool where
     it is something else than in the others. `cause`: that the record is to name, '' where none is looked at. `hung`: (k, n),
     executors that hang of those there are, in the pools of `counted_in`. `slow`: it ends by itself, so `hung` would be false.
+    `doubt`: the name of the doubt that the record is to raise, of `measure.silent`; no other of these may be raised.
     `provable`: the kernel shows that no progress can come, so `waiting` is too little to say, but for green pools. `outside`:
     what would end it is another process's or nobody's to say, so `waiting` is all that is promised. `deadlock`: the time to
     its verdict counts for the thresholds. `seconds`: what a trial takes, about. `settings`: other ones than SETTINGS."""
@@ -60,6 +61,7 @@ class Entry:
     traffic: str = "closed-4"
     hung: tuple[int, int] | None = None
     counted_in: tuple[str, ...] = ()
+    doubt: str = ""
     duplicates: bool = False  # the record counts answers that came twice
     slow: bool = False
     provable: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.measure import doubts, silent
 from harness.proof.selftest.entry import NOT_GREEN, Case, Entry
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
@@ -25,7 +26,7 @@ class Mark(StrEnum):
 
     RIGHT = "right"
     MISSED = "missed"  # the outcome is not true
-    MISCOUNTED = "miscounted"  # the outcome is, but not how many executors hang, or whether answers came twice
+    MISCOUNTED = "miscounted"  # the outcome is, but not how many executors hang, whether answers came twice, or a doubt
     WRONG_CAUSE = "wrong cause"
     NOT_RUN = "not run"  # skipped, with its reason
 
@@ -40,12 +41,19 @@ def mark(entry: Entry, record: TrialRecord) -> Mark:
     counted = (record.ended.executors_hung, record.ended.executors)
     if entry.hung and record.outcome is Outcome.HUNG and pool in entry.counted_in and counted != entry.hung:
         return Mark.MISCOUNTED
+    if unnoticed(record) - {entry.doubt} or (entry.doubt and entry.doubt not in unnoticed(record)):
+        return Mark.MISCOUNTED
     if entry.duplicates and not record.answers.duplicates:
         return Mark.MISCOUNTED
     names_one = record.outcome in WITH_CAUSE or record.ended.cause  # what only waits has a cause now and then
     if entry.cause and names_one and record.ended.cause != entry.cause:
         return Mark.WRONG_CAUSE
     return Mark.RIGHT
+
+
+def unnoticed(record: TrialRecord) -> set[str]:
+    """The faults without a trace in the answers that the record names."""
+    return {name for text in record.certainty.doubts for name, _ in doubts.parts(text) if name in silent.NAMES}
 
 
 def _proof_missed(entry: Entry, pool: str, outcome: Outcome) -> bool:
