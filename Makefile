@@ -39,7 +39,7 @@ lint: setup
 	$(BIN)/mypy
 
 lock: setup
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 --extra bench --extra dev pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 --extra bench --extra cluster --extra dev pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 --group docs --constraint requirements.txt --output-file requirements-docs.txt
 	$(BIN)/python -m harness.environments lock
 

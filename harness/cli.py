@@ -27,6 +27,8 @@ VERBS = {
     "setup": ("run", "setup", RUN),
     "doctor": ("proof", "doctor", RUN),
     "merge": ("run", "merge", RUN),
+    "host": ("run.hosts", "host", RUN),
+    "scheduler": ("run.hosts", "scheduler", RUN),
     "pack": ("run", "pack", RUN),
     "recommend": ("decide.advise", "recommend", DECIDE),
     "compare": ("decide.compare", "compare", DECIDE),

@@ -11,6 +11,7 @@ import importlib.util
 from harness.errors import MissingTool
 
 INSTALL = "pip install 'keras-celery-harness[bench]'"
+INSTALL_CLUSTER = "pip install 'keras-celery-harness[bench,cluster]'"
 #: the packages of the extra `bench`, as they are imported
 BENCH = (
     "altair", "amqp", "celery", "dotenv", "hiredis", "jinja2", "kombu", "msgpack", "numpy", "packaging", "pandas", "psutil",
@@ -32,3 +33,9 @@ def missing(what: str, error: ModuleNotFoundError) -> MissingTool:
 def installed(package: str) -> bool:
     """Whether a package could be imported; nothing of it is run."""
     return importlib.util.find_spec(package) is not None
+
+
+def need_cluster(what: str) -> None:
+    """Raise MissingTool if the extra `cluster` is not installed."""
+    if not installed("distributed"):
+        raise MissingTool(f"{what} needs distributed (Dask), which is not installed", remedy=INSTALL_CLUSTER)

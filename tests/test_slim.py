@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from typing import Any
 
 import pytest
 
@@ -127,10 +128,14 @@ def test_the_list_is_that_of_the_package() -> None:
     assert not {NAMES.get(name, name) for name in base} & set(extras.BENCH)
 
 
+def extras_of(project: dict[str, Any]) -> list[str]:
+    return [one for extra in ("bench", "cluster") for one in project["optional-dependencies"][extra]]
+
+
 def test_the_lock_that_setup_installs_has_the_extra() -> None:
     recipe = (ROOT / "Makefile").read_text()
-    assert "--extra bench --extra dev pyproject.toml" in recipe
+    assert "--extra bench --extra cluster --extra dev pyproject.toml" in recipe
     locked = {line.partition("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [re.split(r"[^\w-]", one)[0] for one in (*project["dependencies"], *project["optional-dependencies"]["bench"])]
+    wanted = [re.split(r"[^\w-]", one)[0] for one in (*project["dependencies"], *extras_of(project))]
     assert [name for name in wanted if name not in locked] == []

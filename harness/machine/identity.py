@@ -36,14 +36,16 @@ def _close(here: Any, there: Any) -> bool:
 
 
 def facts() -> dict[str, Any]:
-    """Processor, cores available by affinity, CPU quota in cores (None without one), memory in bytes, kernel, Python."""
+    """Processor and its microcode, cores available by affinity, CPU quota in cores (None without one), memory in bytes, kernel,
+    Python."""
     return {
-        "processor": _processor(),
+        "processor": _of_processor("model name") or platform.processor() or platform.machine(),
         "cores_available": len(os.sched_getaffinity(0)),
         "cpu_quota_cores": cores.quota(),
         "cores_total": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "kernel": platform.release(),
+        "microcode": _of_processor("microcode"),
         "system": platform.system(),
         "virtual": "hypervisor" in (procfs.read("/proc/cpuinfo") or ""),
         "load_average": list(os.getloadavg()),
@@ -52,8 +54,7 @@ def facts() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
-    for line in (procfs.read("/proc/cpuinfo") or "").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _of_processor(name: str) -> str:
+    """What the kernel says of the first processor under this name; '' if it says nothing."""
+    lines = (procfs.read("/proc/cpuinfo") or "").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")

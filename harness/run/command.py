@@ -13,6 +13,7 @@ from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment
 from harness.records import store
 from harness.run import brokers, experiment_source, options, plan, shards, workflow
+from harness.run.hosts import order as hosts
 from harness.run.options import (
     Backends,
     Folder,
@@ -58,6 +59,9 @@ def run(
         str,
         typer.Option(metavar="K/N", help="Only the K-th of N parts, for one of several machines; 'merge' puts them together."),
     ] = "",
+    on: Annotated[
+        str, typer.Option("--on", metavar="HOSTS", help="Run on hosts: a scheduler's address, tcp://…, or ssh:FILE.")
+    ] = "",
 ) -> None:
     """Run an experiment with real workers, one cell after the other. The same command completes an earlier run."""
     overrides = {
@@ -79,6 +83,20 @@ def run(
         console.print(f"{len(cells) * spec.settings.repeat} trials")
         return
     folder = out or Path("results") / "-".join([spec.name, *([model.stem] if model else []), *([part.name] if part else [])])
+    if on:
+        given = {
+            "--repeat": repeat, "--broker": broker, "--measure-s": measure_s, "--requests": requests, "--limit-s": limit_s,
+            "--stable-limit-s": stable_limit_s, "--noise-limit": noise_limit, "--thorough": thorough,
+        }  # fmt: skip
+        if part:
+            raise BadInput("--shard does not go with --on", remedy="leave it out: hosts share all blocks out")
+        words, files = hosts.words_of(name, options=given, select=select, model=model, rows=rows, own=backend)
+        asked = hosts.HostOrder(
+            experiment=spec, cells=cells, folder=folder, words=words, files=files, where=on, fresh=fresh,
+            retry=frozenset(map(str, plan.retry_outcomes(retry))),
+        )  # fmt: skip
+        _on_hosts(asked)
+        return
     order = experiment_source.RunOrder(
         experiment=spec, cells=cells, folder=folder, broker_url=brokers.first(cells, urls),
         brokers=brokers.of(cells, urls), model=model, rows=rows, fresh=fresh, retry=plan.retry_outcomes(retry), shard=part,
@@ -86,6 +104,14 @@ def run(
     with contextlib.closing(PrintingScreen(wide=wide)) as screen:
         table = workflow.run(order, screen)
     sum_up(table, folder, wide=wide)
+
+
+def _on_hosts(order: hosts.HostOrder) -> None:
+    """The blocks of an experiment on hosts, and where they came together."""
+    from harness.run.hosts import workflow as on_hosts
+
+    for merged in on_hosts.run(order, lambda text: console.print(text, soft_wrap=True, markup=False)):
+        console.print(f"records: {merged.folder}/trials.jsonl  table: {merged.folder}/cells.csv", soft_wrap=True)
 
 
 def list_cells(name: Name = "quick", select: Select = None, model: Model = None, backend: Backends = None) -> None:

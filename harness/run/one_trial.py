@@ -23,6 +23,7 @@ NAMED = (
     "keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "onnxruntime", "scikit-learn", "lightgbm", "xgboost",
     "xgboost-cpu", "celery", "kombu", "gevent", "eventlet", "numpy", "django",
 )  # fmt: skip
+CELL_FILE = "cell"  # in the folder of a trial that is under way: its cell's id, for whoever looks from outside
 
 
 def carried_out(source: Source, desk: Desk, item: Planned, records: Sequence[TrialRecord]) -> TrialRecord | None:
@@ -54,9 +55,10 @@ def with_log(record: TrialRecord, work: Assignment, run_folder: Path) -> TrialRe
 
 
 def slot(desk: Desk, item: Planned, records: Sequence[TrialRecord]) -> Slot:
-    baseline = item.cell.baseline().id
+    baseline, folder = item.cell.baseline().id, supervisor.fresh_folder((desk.scratch / f"trial-{desk.turn.number}").resolve())
+    (folder / CELL_FILE).write_text(item.cell.id)
     return Slot(
-        item=item, desk=desk, folder=supervisor.fresh_folder((desk.scratch / f"trial-{desk.turn.number}").resolve()),
+        item=item, desk=desk, folder=folder,
         evidence=desk.folder.path / "evidence" / f"{item.cell.id}.{item.trial}",
         loss_shown=plan.loss_shown(item.cell, records),
         rival=sparing.rival(item.cell, records) if desk.settings.stop_early else None,

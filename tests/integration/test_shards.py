@@ -15,7 +15,7 @@ from tests.integration.conftest import run_harness
 
 pytestmark = pytest.mark.integration
 
-PAGE = (DOCS / "how-to" / "split-a-run.md").read_text()
+PAGE = (DOCS / "how-to" / "split-a-run.md").read_text().partition("\n## On hosts")[0]
 COMMANDS = [shlex.split(line) for line in re.findall(r"^\$ harness (.*)$", PAGE, re.MULTILINE)]
 SERVING = """
 name = "serving"

@@ -12,7 +12,8 @@ from harness.certainty import intervals
 from harness.machine import cores
 from harness.proof.instrument.finding import Finding, at_least, at_most
 from harness.proof.instrument.suite import Bench, InstrumentCheck
-from harness.proof.selfcost import client, looking, records, sampler, stamps
+from harness.proof.selfcost import agent, client, looking, records, sampler, stamps
+from harness.run.hosts import quiet
 
 LINEAR = 1.2  # power of N: sorting adds a logarithm to a linear cost, a quadratic one has 2
 CORE_SHARE = 0.01
@@ -122,6 +123,12 @@ def _page(bench: Bench) -> list[Finding]:
     ]
 
 
+def _agent(bench: Bench) -> list[Finding]:
+    cost = agent.measure(bench.folder)
+    note = f"{cost.share:.4%} in {cost.seconds:.0f} s, {cost.threads} threads"
+    return [at_most("CPU of an agent that waits for blocks, share of a core", cost.share, quiet.SHARE, note=note)]
+
+
 def _why(bench: Bench) -> list[Finding]:
     found = looking.measure(bench.folder, bench.environment)
     ratio, (low, high) = statistics.geometric_mean(found.ratios), intervals.over_trials(found.ratios)
@@ -149,6 +156,7 @@ COSTS = (
     InstrumentCheck(name="client-capacity", title="the client's capacity beside Celery's own", find=_client_capacity),
     InstrumentCheck(name="client-limits", title="whether the client limits a no-op worker", find=_client_limits),
     InstrumentCheck(name="why", title="a worker that is looked at", find=_why, long=True),
+    InstrumentCheck(name="agent", title="an agent that waits", find=_agent),
     InstrumentCheck(name="stamps", title="the waterfall's stamps", find=_stamps),
     InstrumentCheck(name="recording", title="recording requests and trials", find=_recording),
     InstrumentCheck(name="summary", title="a million requests", find=_summary),
