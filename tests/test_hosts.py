@@ -74,6 +74,11 @@ def test_the_words_for_a_host_name_files_that_go_along(tmp_path: Path) -> None:
         words_of("quick", options={}, select=None, model=None, rows=None, own=["x.py:X"])
 
 
+def test_several_brokers_are_named_one_by_one() -> None:
+    words, _ = words_of("quick", options={"--broker": ["redis://a", "amqp://b"]}, select=None, model=None, rows=None, own=None)
+    assert words == ["quick", "--broker", "redis://a", "--broker", "amqp://b"]
+
+
 @pytest.mark.parametrize(
     ("text", "names", "commands", "bind"),
     [

@@ -87,6 +87,8 @@ def words_of(
     for option, value in options.items():
         if value is True:
             words.append(option)
+        elif isinstance(value, list):
+            words += [word for each in value for word in (option, str(each))]
         elif value not in (None, False, ""):
             words += [option, str(value)]
     return words, files
