@@ -55,11 +55,13 @@ def run(order: ProbeOrder, screen: workflow.Screen) -> pd.DataFrame:
 class Probe:
     """An order, as the run loop takes it. `known`: the source of an earlier run of the same search, and where this one's is
     kept for the next; its application is not asked anew, and its serial calls are not made again. `search`: takes what is
-    started for all of them, such as a RabbitMQ; None: each run starts its own."""
+    started for all of them, such as a RabbitMQ; None: each run starts its own. `on_valkey`: the verb measures on nothing else.
+    """
 
     order: ProbeOrder
     known: list[ApplicationSource] = field(default_factory=list)
     search: ExitStack | None = None
+    on_valkey: bool = False
 
     @property
     def terms(self) -> Terms:
@@ -87,6 +89,7 @@ class Probe:
         """Ask the application what it is. What its variables call a secret stands in no log, reason or page from now on. Raises
         BadInput or HarnessError with its log."""
         hide(self.order.variables)
+        desk = replace(desk, held=None) if self.on_valkey else desk
         order, bare, budget = self.order, _bare(self.order, desk), Budget(seconds=self.order.budget_s)
         before = self.known[-1] if self.known else None
         facts, serving = (
