@@ -14,6 +14,8 @@ from harness.applications.probe.implicated import started
 FIRST_TASK = "make it in a function that the first task of each process calls"
 MEASURED = "results/claims/claims.md"
 TENSORFLOW = ("tensorflow", "keras", "tf_keras")
+#: how the advice ends as long as nobody has looked at the threads
+UNSEEN = ", or run the check without --static, which sees the threads"
 
 
 def found(sources: Sequence[Source]) -> list[Finding]:
@@ -57,7 +59,7 @@ def _engine(source: Source, call: Call) -> Finding:
     return Finding(
         rule="engine-at-import", level=Level.NOTE, file=source.path, line=call.line,
         what=f"{call.name} is called in the main process: if {call.root} starts threads for it, no forked child has them",
-        todo="call it in tasks alone, or run the check without --static, which sees the threads",
+        todo=f"call it in tasks alone{UNSEEN}",
     )  # fmt: skip
 
 
