@@ -22,6 +22,7 @@ from harness.applications.check.calls import Side, Sides
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import linked
 from harness.applications.check.modules import Source
+from harness.applications.check.static import at_import
 from harness.errors import BadInput
 from tests.doc_pages import DOCS
 
@@ -396,3 +397,12 @@ def test_arguments_need_a_task_and_a_task_needs_no_arguments(tmp_path: Path, mon
     for options in ([], ["--task", "proj.clean"], ["--task", "proj.predict", "--args", str(rows)], ["--args", str(rows)]):
         CliRunner().invoke(cli.command_line(), [*line, *options])
     assert [(one.task, one.rows) for one in asked] == [("", ()), ("proj.clean", [[]]), ("proj.predict", [[1], [2]])]
+
+
+def test_a_check_that_has_looked_at_the_threads_does_not_ask_to_look_at_them() -> None:
+    source = "import lightgbm as lgb\n\nTRAIN = lgb.Dataset([[1.0]])\n"
+    (static,) = at_import.found([Source(module="tasks", path="tasks.py", text=source, tree=ast.parse(source))])
+    assert static.todo.endswith("run the check without --static, which sees the threads")
+    (whole,) = checker._once([static])
+    assert "--static" not in whole.todo
+    assert whole.todo.startswith("call it in tasks alone; this check looked at the threads")

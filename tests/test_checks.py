@@ -53,7 +53,7 @@ def test_where_answers_differ(expected: Any, got: Any, places: list[tuple[str, .
 def test_what_differs_between_serial_calls_is_not_compared() -> None:
     found = reference([(0, {"at": 1, "sum": 5}), (1, {"at": 2, "sum": 7}), (0, {"at": 9, "sum": 5})])
     assert found.usable
-    assert found.said() == ["not compared, for it differs from call to call: result.at"]
+    assert found.said([[1]] * 9) == ["not compared, for it differs from call to call: result.at"]
     assert found(1, {"at": 77, "sum": 7}) == (True, 0.0)
     assert found(1, {"at": 77, "sum": 8}) == (False, 1.0)
     assert found(0, {"sum": 5}) == (False, math.inf)
@@ -63,7 +63,7 @@ def test_what_differs_between_serial_calls_is_not_compared() -> None:
 
 def test_a_label_is_compared_beside_a_score_that_is_left_out() -> None:
     found = reference([(0, ["cat", 0.9]), (0, ["cat", 0.8]), (1, ["dog", 0.7])])
-    assert found.said() == ["not compared, for it differs from call to call: result.1"]
+    assert found.said([[1]] * 9) == ["not compared, for it differs from call to call: result.1"]
     assert found(1, ["dog", 0.1])[0]
     assert not found(1, ["cat", 0.7])[0]
     none = reference([(0, ["cat", 0.9]), (0, ["cat", 0.8]), (1, [0.6, 0.7])])
@@ -129,15 +129,21 @@ def test_coverage_counts_fields_and_answers() -> None:
     ],
 )
 def test_rows_that_cannot_be_told_apart_are_named(answers: list[tuple[int, Any]], said: list[str]) -> None:
-    told = reference(answers).said()
+    told = reference(answers).said([[1]] * 9)
     assert len(told) == len(said)
     assert all(text.startswith(begin) for text, begin in zip(told, said, strict=True))
+
+
+def test_a_task_without_arguments_is_not_told_to_be_given_others() -> None:
+    (with_some,), (without,) = (reference([(0, 5)]).said([row]) for row in ([3], []))
+    assert with_some.endswith("; --args with different ones shows it")
+    assert without.endswith("could not be seen")
 
 
 def test_other_processes_may_answer_otherwise_in_places_that_are_then_left_out() -> None:
     found = reference([(0, {"label": "a", "pid": 7}), (1, {"label": "b", "pid": 7})])
     beside = found.beside([(0, {"label": "a", "pid": 8}), (3, "a row that was never called")])
-    assert beside.said() == ["not compared, for it differs from process to process, or under load: result.pid"]
+    assert beside.said([[1]] * 9) == ["not compared, for it differs from process to process, or under load: result.pid"]
     assert beside(1, {"label": "b", "pid": 9}) == (True, 0.0)
     assert not beside(1, {"label": "a", "pid": 9})[0]
     assert not found(1, {"label": "b", "pid": 9})[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from harness.applications.contracts.measures import (
     why_not,
     worker_verdict,
 )
-from harness.applications.contracts.stand import limited
+from harness.applications.contracts.stand import OwnBench, limited
 from harness.records.store import RunFolder
 from harness.studies.contracts import rows
 from harness.studies.contracts.bench import CannotSay
@@ -98,3 +99,29 @@ def test_answers_of_other_code_are_set_aside_and_not_shown_as_those_of_this_one(
     assert rows.from_text((tmp_path / survey.BEFORE).read_text()) == {kept.key: kept}
     assert survey.on_record(folder, "new", said.append) == {}
     assert len(said) == 1
+
+
+class Keys:
+    """A Valkey's keys, read as a bench reads them."""
+
+    def __init__(self, **held: Any) -> None:
+        self.held = held
+
+    def get(self, key: str) -> bytes | None:
+        return self.held.get(key)
+
+    def lrange(self, key: str, begin: int, end: int) -> list[bytes]:
+        return list(self.held.get(key, ()))
+
+    def hvals(self, key: str) -> list[bytes]:
+        return list(self.held.get(key, ()))
+
+
+def test_what_has_a_prefix_before_all_keys_is_found_behind_it() -> None:
+    bench = object.__new__(OwnBench)
+    bench.ids, bench.queue, bench.key_prefix, bench.results_prefix = ["id-0", "id-1", "id-2"], "shop-celery", "shop-", "shop_"
+    answer = b'{"status": "SUCCESS", "result": 6}'
+    bench.redis = Keys(**{"shop-celery": [b"id-0"], "shop-unacked": [b"id-1"], "shop_celery-task-meta-id-2": answer})
+    assert bench.places(range(3)) == {0: "queue", 1: "unacked", 2: ""}
+    assert [bench.outcome(number) for number in range(3)] == ["", "", "answered"]
+    assert (bench.state(2), bench.state(0)) == ("SUCCESS", "PENDING")

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from harness.broker.valkey import queue_of
 from harness.client import amqp_frames, amqp_wire
 from harness.client.plan import request_id
 from harness.experiment.experiment import Settings
+from harness.machine.processes import OwnedProcess
 from harness.records.store import RunFolder
 from harness.run.source import Desk
 from harness.trial.application import Application
@@ -168,6 +170,53 @@ def test_where_no_rabbitmq_can_be_started_valkey_serves_and_it_is_said_why(
     why = serving.NOT_STARTED if held else serving.NOT_HERE
     assert any(f"a private Valkey serves instead, for {why}" in line for line in said)
     assert found.as_json["said"] == list(found.served.said)
+
+
+class Started:
+    """What is known of a RabbitMQ, and a process of its own kind: it runs until it is killed."""
+
+    version = "3.10.8"
+
+    def __init__(self, folder: Path) -> None:
+        self.process = OwnedProcess(["sleep", "60"], log=folder / "log", env={"PATH": os.environ["PATH"]})
+        self.url = "amqp://ours"
+
+
+def test_one_rabbitmq_serves_all_runs_of_a_search_and_another_one_if_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[Path, Started]] = []
+
+    @contextlib.contextmanager
+    def embedded(folder: Path, stopped: object) -> Iterator[Started]:
+        started.append((folder, server := Started(folder)))
+        try:
+            yield server
+        finally:
+            server.process.kill()
+
+    monkeypatch.setattr(rabbitmq, "embedded", embedded)
+    monkeypatch.setattr(rabbitmq, "lacking", lambda: "")
+    said: list[str] = []
+
+    def desk(run: contextlib.ExitStack) -> Desk:
+        return Desk(
+            folder=RunFolder(tmp_path), scratch=tmp_path / "scratch", server=NoBroker(), settings=Settings(), say=said.append,
+            interrupted=bool, held=run,
+        )  # fmt: skip
+
+    with contextlib.ExitStack() as search:
+        with contextlib.ExitStack() as run:
+            first = serving.opened(asked("amqp", "rpc"), desk(run), search)
+        with contextlib.ExitStack() as run:
+            second = serving.again(first, desk(run), search)
+        assert (second.broker, len(started), len(said)) == (first.broker, 1, 2), "it is said once, too"
+        assert tmp_path / "scratch" not in started[0][0].parents, "the scratch folder of a run goes with the run"
+        started[0][1].process.kill()
+        with contextlib.ExitStack() as run:
+            serving.again(second, desk(run), search)
+        assert len(started) == 2
+    assert all(server.process.poll() is not None and not folder.exists() for folder, server in started)
 
 
 def message(headers: dict[str, Any], body: bytes = b"[[1], {}, {}]") -> amqp.Message:

@@ -13,9 +13,10 @@ from harness.applications.check import answer, asked, calls, changes, finding, l
 from harness.applications.check.answer import Checked
 from harness.applications.check.asked import Question
 from harness.applications.check.finding import Finding, Level
-from harness.applications.check.static import limits
+from harness.applications.check.static import at_import, limits
 from harness.texts import few, visible
 
+LOOKED = "; this check looked at the threads, and what a fork loses of them is a finding of its own"
 AT_IMPORT = ("thread-at-import", "pool-at-import", "client-at-import", "engine-at-import", "model-at-import")
 
 
@@ -77,8 +78,15 @@ def _once(found: Sequence[Finding]) -> list[Finding]:
     """Without what the source alone says of a line that the fork has told more of, and of what the fork has looked at."""
     seen = {(one.file, one.line) for one in found if one.is_a_forks and one.line}
     return [
-        one for one in found if one.rule != "lock-at-import" and not (one.rule in AT_IMPORT and (one.file, one.line) in seen)
+        _looked_at(one)
+        for one in found
+        if one.rule != "lock-at-import" and not (one.rule in AT_IMPORT and (one.file, one.line) in seen)
     ]
+
+
+def _looked_at(one: Finding) -> Finding:
+    """What the source says of an engine, once the fork was looked at."""
+    return replace(one, todo=one.todo.replace(at_import.UNSEEN, LOOKED))
 
 
 def _limits(told: dict[str, Any], folder: Path) -> list[Finding]:

@@ -54,9 +54,10 @@ class OwnBench(Bench):
         self.stand, self.name = stand, name
         self.folder = supervisor.fresh_folder(stand.folder / (name or "worker"))
         self.events, self.queue, self.ids = self.folder / "events", stand.application.queue_keys[0], []
+        self.key_prefix, self.results_prefix = stand.application.key_prefix, stand.application.results_prefix
         self.connect()
         prefix, messages = new_prefix(), [limited(text, limits) if limits else text for text in stand.messages]
-        self.wire = Wire(stand.url, self.queue, prefix, messages)
+        self.wire = Wire(stand.url, self.queue, prefix, messages, self.results_prefix)
         told = stand.application.spec(prefix=prefix, events=self.events)
         place = Place(
             environment=stand.environment, folder=self.folder, broker_url=stand.url, spec=told, application=stand.application
@@ -99,7 +100,7 @@ class OwnBench(Bench):
 
     def outcome(self, number: int) -> str:
         """Of an answer that only the application can read (a pickle), that it came."""
-        stored = self.redis.get(f"celery-task-meta-{self.ids[number]}")
+        stored = self.stored(number)
         if not stored:
             return ""
         message = opaque.read(stored)
@@ -110,7 +111,7 @@ class OwnBench(Bench):
         return ANSWERED if message["status"] == "SUCCESS" else _kind(message)
 
     def state(self, number: int) -> str:
-        stored = self.redis.get(f"celery-task-meta-{self.ids[number]}")
+        stored = self.stored(number)
         message = opaque.read(stored) if stored else {"status": "PENDING"}
         return str(message["status"]) if message else "SUCCESS"
 

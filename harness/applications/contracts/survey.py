@@ -59,7 +59,7 @@ def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], scre
         raise NothingMatches(
             f"no contract matches {' or '.join(map(repr, select))}", remedy=f"contracts are {', '.join(measures.CONTRACTS)}"
         )
-    ask = OfApplication(order=order)
+    ask = OfApplication(order=order, on_valkey=True)
     possible = ask.possible(cells, screen)
     source = ask.known[-1]
     usual_s, longest_s = pace(order.out)

@@ -133,8 +133,8 @@ class Reference:
     def _is_ignored(self, place: Place) -> bool:
         return any(_holds(each, place) for each in self._left_out)
 
-    def said(self) -> list[str]:
-        """What is not compared, and what could not be seen: a sentence each."""
+    def said(self, arguments: Sequence[Any]) -> list[str]:
+        """What is not compared, and what could not be seen: a sentence each. `arguments`: of the rows."""
         said = []
         if self.ignored:
             said.append(f"not compared, for it differs {CALLS}: {listed(self.ignored)}")
@@ -144,8 +144,9 @@ class Reference:
             if self._is_one(rows):
                 of = f" of {self.mix.task_of(rows[0])}" if self.mix else ""
                 what = f"all {len(rows)} rows{of} have the same answer" if len(rows) > 1 else f"one row{of} has an answer"
-                helps = "other rows of it show it" if self.mix else "--args with different ones shows it"
-                said.append(f"{what}: an answer that another request got could not be seen; {helps}")
+                helps = "; other rows of it show it" if self.mix else "; --args with different ones shows it"
+                other = helps if any(arguments[row] for row in rows) else ""  # a task without arguments has no other rows
+                said.append(f"{what}: an answer that another request got could not be seen{other}")
         return said
 
     def _groups(self) -> list[list[int]]:

@@ -81,7 +81,7 @@ class Expected:
         elif found.usable:
             self.check, self.checked = found, "match those of serial calls"
             self.rows = came_to
-            self._tell([text for text in (*found.said(), self._some_rows(), self._spoiled()) if text])
+            self._tell([text for text in (*found.said(order.rows), self._some_rows(), self._spoiled()) if text])
         else:
             self.check, self.checked = checks.anything, "came"
             self._tell([_unchecked(found)])

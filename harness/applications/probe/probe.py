@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle
@@ -53,10 +54,14 @@ def run(order: ProbeOrder, screen: workflow.Screen) -> pd.DataFrame:
 @dataclass(frozen=True, kw_only=True)
 class Probe:
     """An order, as the run loop takes it. `known`: the source of an earlier run of the same search, and where this one's is
-    kept for the next; its application is not asked anew, and its serial calls are not made again."""
+    kept for the next; its application is not asked anew, and its serial calls are not made again. `search`: takes what is
+    started for all of them, such as a RabbitMQ; None: each run starts its own. `on_valkey`: the verb measures on nothing else.
+    """
 
     order: ProbeOrder
     known: list[ApplicationSource] = field(default_factory=list)
+    search: ExitStack | None = None
+    on_valkey: bool = False
 
     @property
     def terms(self) -> Terms:
@@ -84,9 +89,13 @@ class Probe:
         """Ask the application what it is. What its variables call a secret stands in no log, reason or page from now on. Raises
         BadInput or HarnessError with its log."""
         hide(self.order.variables)
+        desk = replace(desk, held=None) if self.on_valkey else desk
         order, bare, budget = self.order, _bare(self.order, desk), Budget(seconds=self.order.budget_s)
         before = self.known[-1] if self.known else None
-        facts, serving = (before.facts, servings.opened(before.facts.asked, desk)) if before else _asked(order, bare, desk)
+        facts, serving = (
+            (before.facts, servings.again(before.serving, desk, self.search)) if before
+            else _asked(order, bare, desk, self.search)
+        )  # fmt: skip
         shares = _shares(order, facts)
         whole = replace(_complete(bare, facts, order, desk, serving), most_calls=shares.serial if shares else 0)
         found = ApplicationSource(
@@ -100,13 +109,15 @@ class Probe:
         return self.known[-1]
 
 
-def _asked(order: ProbeOrder, bare: Application, desk: Desk) -> tuple[Facts, Serving]:
+def _asked(
+    order: ProbeOrder, bare: Application, desk: Desk, search: ExitStack | None = None
+) -> tuple[Facts, Serving]:  # fmt: skip
     """What the application is and what serves it, and what is said of its settings."""
     if known := hosts(order.variables):
         named = few([f"{host} ({name})" for host, name in known.items()])
         desk.say(f"note: its variables lead to {named}; the task is called for real, and may use what is there")
     desk.say(f"asking {order.app} what it is")
-    found, serving = learn.facts(order, bare, desk, partial(servings.opened, desk=desk))
+    found, serving = learn.facts(order, bare, desk, partial(servings.opened, desk=desk, search=search))
     queues = order.line.queues if order.line and not order.queue and found.celery >= own_variables.FIRST else []
     if queues and (own := [name for name in found.queue_names if name not in queues]):
         which = "the task's own route leads" if order.mix is None else "routes of its tasks lead"

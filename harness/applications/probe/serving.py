@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from harness import broker
@@ -15,6 +18,7 @@ from harness.errors import BrokerUnreachable, Interrupted
 from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.source import Desk
 from harness.texts import visible
+from harness.trial import supervisor
 from harness.trial.application import RPC
 
 NOT_HERE = "this verb measures on Valkey alone"
@@ -68,23 +72,44 @@ def no_rabbitmq(desk: Desk) -> str:
     return NOT_HERE if desk.held is None else rabbitmq.lacking()
 
 
-def opened(asked: Mapping[str, Any], desk: Desk) -> Serving:
-    """What serves this application; whatever is started for it ends with the run."""
+def opened(asked: Mapping[str, Any], desk: Desk, search: ExitStack | None = None) -> Serving:
+    """What serves this application; whatever is started for it ends with the run, or with the `search` that it is one of."""
     found = served.of(asked, no_rabbitmq(desk))
     _say(found, desk)
-    if desk.held is not None and found.broker == RABBITMQ:
+    held = search or desk.held
+    if desk.held is not None and held is not None and found.broker == RABBITMQ:
         desk.say("starting RabbitMQ, which takes some seconds")
+        place = _kept(desk.folder.path / RABBITMQ, search) if search else desk.scratch / RABBITMQ
         try:
-            server = desk.held.enter_context(rabbitmq.embedded(desk.scratch / RABBITMQ, desk.interrupted))
+            server = held.enter_context(rabbitmq.embedded(place, desk.interrupted))
         except BrokerUnreachable as error:
             if desk.interrupted():
                 raise Interrupted(STOPPED, remedy=GO_ON) from error
             found = served.of(asked, NOT_STARTED)
             _say(found, desk)
         else:
-            results = desk.server.url if found.results == REDIS else RPC
-            return Serving(broker=server, results=results, name=f"{RABBITMQ} {server.version}", asked=asked, served=found)
+            name = f"{RABBITMQ} {server.version}"
+            return _on(Serving(broker=server, results="", name=name, asked=asked, served=found), desk)
     return Serving(broker=desk.server, results="", name=served.VALKEY, asked=asked, served=found)
+
+
+def again(before: Serving, desk: Desk, search: ExitStack | None) -> Serving:
+    """What serves the next run of a search: the RabbitMQ of the runs before, if it was started for all and still runs."""
+    runs = before.broker.process is not None and before.broker.process.poll() is None
+    if search is not None and before.served.broker == RABBITMQ and runs:
+        return _on(before, desk)
+    return opened(before.asked, desk, search)
+
+
+def _kept(place: Path, search: ExitStack) -> Path:
+    """A folder that outlives a run's scratch, and goes with the search."""
+    search.callback(shutil.rmtree, place, ignore_errors=True)
+    return supervisor.fresh_folder(place)
+
+
+def _on(serving: Serving, desk: Desk) -> Serving:
+    """With the result back end of this run, if that is a Valkey."""
+    return replace(serving, results=desk.server.url if serving.served.results == REDIS else RPC)
 
 
 def _say(found: Served, desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,13 +19,16 @@ from harness.run import workflow
 @dataclass(frozen=True, kw_only=True)
 class OfApplication:
     """How cells of an application are run, see `decide.tune.tune.Ask`. `order`: what the user named; `known`: what runs before
-    have learned of it."""
+    have learned of it; `search` and `on_valkey`: see `probe.Probe`."""
 
     order: ProbeOrder
     known: list[ApplicationSource] = field(default_factory=list)
+    search: ExitStack | None = None
+    on_valkey: bool = False
 
     def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path) -> Probe:
-        return Probe(order=replace(self.order, grid=tuple(cells), settings=settings, out=folder), known=self.known)
+        order = replace(self.order, grid=tuple(cells), settings=settings, out=folder)
+        return Probe(order=order, known=self.known, search=self.search, on_valkey=self.on_valkey)
 
     def possible(self, cells: Sequence[Cell], screen: workflow.Screen) -> list[Cell]:
         """Of these, what the application can have; it is asked, and called without Celery. Raises BadInput or HarnessError."""

@@ -123,7 +123,7 @@ def tune(
                 limit_s=limit_s,
             )  # fmt: skip
             asked = stack.enter_context(copied.worked_in(asked, copy=copy, limit_mib=copy_limit_mib, say=printing.say))
-            order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing)
+            order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing, stack)
         else:
             needs_app(copy=copy)
             if mix is not None:
@@ -161,9 +161,11 @@ def of_experiment(name: str, model: Path | None, rows: Path | None, select: Sequ
 
 
 def of_application(
-    asked: ProbeOrder, prefetch: str, max_tasks: str, vary: Sequence[str], select: Sequence[str], screen: Screen
-) -> TuneOrder:
-    """A search in what an application's worker may have; it is asked what it is. Raises BadInput or HarnessError."""
+    asked: ProbeOrder, prefetch: str, max_tasks: str, vary: Sequence[str], select: Sequence[str], screen: Screen,
+    search: contextlib.ExitStack | None = None,
+) -> TuneOrder:  # fmt: skip
+    """A search in what an application's worker may have; it is asked what it is. What is started for it ends with `search`.
+    Raises BadInput or HarnessError."""
     taken, kept = grids.numbers("--prefetch", prefetch, 1), grids.numbers("--max-tasks", max_tasks, 0)
     cells = grids.cells(
         asked.workload, asked.traffic, pools=asked.pools, concurrency=asked.concurrency, prefetch=taken, max_tasks=kept,
@@ -171,7 +173,7 @@ def of_application(
     )  # fmt: skip
     grid = chosen(cells, select)
     varied = tuple(name for name, values in (("prefetch", taken), ("max_tasks", kept)) if values)
-    ask = OfApplication(order=replace(asked, varied=varied))
+    ask = OfApplication(order=replace(asked, varied=varied), search=search)
     return TuneOrder(grid=ask.possible(grid, screen), settings=asked.settings, ask=ask, folder=asked.out)
 
 

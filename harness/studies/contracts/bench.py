@@ -102,6 +102,8 @@ class Stand:
 class Bench:
     """A running worker with its client. Requests are numbered from 0; each is sent as Celery's own client sends it."""
 
+    key_prefix = results_prefix = ""  # of all keys in the broker, and in the result back end (`global_keyprefix`)
+
     def __init__(
         self, stand: Stand, workload: Workload, arguments: Sequence[str], settings: Mapping[str, object], name: str
     ) -> None:
@@ -177,18 +179,20 @@ class Bench:
         self.stand.note(f"request {number} sent")
         return number
 
+    def stored(self, number: int) -> Any:
+        """The request's answer, or news of it, as bytes; None if there is none."""
+        return self.redis.get(f"{self.results_prefix}celery-task-meta-{self.ids[number]}")
+
     def outcome(self, number: int) -> str:
         """'answered', the name of the error its caller gets, or '' while there is no answer that ends its wait."""
-        stored = self.redis.get(f"celery-task-meta-{self.ids[number]}")
-        message: dict[str, Any] = json.loads(stored) if stored else {"status": "PENDING"}
+        message: dict[str, Any] = json.loads(stored) if (stored := self.stored(number)) else {"status": "PENDING"}
         if message["status"] not in FINAL:
             return ""
         return "answered" if message["status"] == "SUCCESS" else str(message["result"]["exc_type"])
 
     def state(self, number: int) -> str:
         """Celery's word for the request's state."""
-        stored = self.redis.get(f"celery-task-meta-{self.ids[number]}")
-        return str(json.loads(stored)["status"]) if stored else "PENDING"
+        return str(json.loads(stored)["status"]) if (stored := self.stored(number)) else "PENDING"
 
     def until_outcome(self, number: int, limit_s: float) -> str:
         outcome = self.until(lambda: self.outcome(number), limit_s)
@@ -218,7 +222,8 @@ class Bench:
 
     def places(self, numbers: Iterable[int]) -> dict[int, str]:
         """Of each of these requests, see `place_of`: one look at the broker for all."""
-        held = [("queue", b"\n".join(self.redis.lrange(self.queue, 0, -1))), ("unacked", b"\n".join(self.redis.hvals(UNACKED)))]
+        where = {"queue": self.redis.lrange(self.queue, 0, -1), "unacked": self.redis.hvals(f"{self.key_prefix}{UNACKED}")}
+        held = [(name, b"\n".join(found)) for name, found in where.items()]
         return {one: next((name for name, text in held if self.ids[one].encode() in text), "") for one in numbers}
 
     # processes

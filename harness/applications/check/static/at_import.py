@@ -13,6 +13,8 @@ from harness.applications.probe.implicated import started
 from harness.atlas import answer, stored
 
 FIRST_TASK = "make it in a function that the first task of each process calls"
+#: how the advice ends as long as nobody has looked at the threads
+UNSEEN = ", or run the check without --static, which sees the threads"
 
 
 def found(sources: Sequence[Source]) -> list[Finding]:
@@ -56,7 +58,7 @@ def _engine(source: Source, call: Call) -> Finding:
     return Finding(
         rule="engine-at-import", level=Level.NOTE, file=source.path, line=call.line,
         what=f"{call.name} is called in the main process: if {call.root} starts threads for it, no forked child has them",
-        todo="call it in tasks alone, or run the check without --static, which sees the threads",
+        todo=f"call it in tasks alone{UNSEEN}",
     )  # fmt: skip
 
 
