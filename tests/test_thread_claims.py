@@ -122,10 +122,30 @@ def test_cells_that_do_as_expected_make_a_claim_hold_and_a_contradiction_is_its_
     assert (skipped.overall.word, skipped.overall.condition) == (RulingWord.SKIPPED, "no call of ours sings")
     (refuted, _) = judged(spec, record(IMPORT, **OK), record(FORK, **HUNG))
     assert refuted.overall.word is RulingWord.REFUTED
-    (partly, _) = judged(spec, record(IMPORT, **OK), record(FORK, **OK))
-    assert str(partly.overall) == "holds only if placement is first-task"
     (lucky, _) = judged(spec, record(IMPORT, **HUNG), record(IMPORT, trial=2, **OK), record(FORK, **OK))
-    assert "one is lucky" in lucky.overall.condition
+    assert lucky.overall.word is RulingWord.IN_PART
+    assert "it hung in 0 of 1 cells, and sometimes in 1" in lucky.overall.condition
+
+
+def test_a_claim_of_a_hang_that_nobody_saw_is_refuted_even_if_the_rest_answered_as_said() -> None:
+    (one, _) = judged(made(), record(IMPORT, **OK), record(FORK, **OK))
+    assert one.overall.word is RulingWord.REFUTED
+    assert one.overall.condition == (
+        "not seen in 1 fresh worker of 1 cell; as said: it hung in 0 of 1 cells; "
+        "every request was answered with the right answer in 1 of 1 cells"
+    )
+
+
+def test_a_claim_whose_contrast_fails_holds_in_part() -> None:
+    (one, _) = judged(made(), record(IMPORT, **HUNG), record(FORK, **HUNG))
+    assert one.overall.word is RulingWord.IN_PART
+    assert "it hung in 1 of 1 cells; every request was answered with the right answer in 0 of 1 cells" in one.overall.condition
+
+
+def test_within_one_expectation_the_condition_is_named_as_ever() -> None:
+    cells = [{"expect": "hangs", "backend": ["theano"], "pool": ["prefork"], "placement": ["import", "first-task"]}]
+    (one, _) = judged(made(cells=cells), record(IMPORT, **HUNG), record(FORK, **OK))
+    assert str(one.overall) == "holds only if placement is import"
 
 
 def test_what_the_harness_does_not_have_is_told_beside_the_verdict_of_the_rest() -> None:

@@ -7,14 +7,15 @@ the reason: what this harness does not have, or an environment that could not be
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import BadInput
+from harness.experiment import matrix
 from harness.experiment.claimed import Claimed
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import AUTO, ONE_THREAD, Cell
-from harness.records.outcomes import Outcome
+from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.studies.claims import cases, claims
 from harness.studies.claims.cases import Case, Ruling, RulingWord, Stand, Trials
@@ -104,19 +105,69 @@ def _faster(cell: Cell, trials: Trials) -> Case:
 
 def judge_all(experiment: Experiment, cells: Sequence[Cell], trials: Trials) -> list[Judgement]:
     """A verdict for each claim, from the records of one run."""
-    return [_ruled(claims.judge(one, cells, trials, one.scope)) for one in of(experiment)]
+    found = [claims.judge(claim, cells, trials, claim.scope) for claim in of(experiment)]
+    return [_ruled(judgement, claimed) for judgement, claimed in zip(found, experiment.claims, strict=True)]
 
 
-def _ruled(one: Judgement) -> Judgement:
+def _ruled(one: Judgement, claimed: Claimed) -> Judgement:
     """With *skipped* in the place of what could not be tried at all, and the reason."""
-    by_backend = {name: _untried(one.of(name)) or ruling for name, ruling in one.by_backend.items()}
+    words = {cell.id: word for cell, word in claimed.expected.items()}
+    core = {cell.id for block, _ in claimed.blocks[:1] for cell in matrix.expand([block])}
+    by_backend = {name: _ruling(one.of(name), words, core) for name in one.by_backend}
     tried = {name: ruling for name, ruling in by_backend.items() if ruling.word is not RulingWord.SKIPPED}
     if tried:
-        return replace(one, by_backend=by_backend, overall=cases.together(tried))
+        return replace(one, by_backend=by_backend, overall=_together(tried))
     reasons = dict.fromkeys([*one.claim.lacking, *(ruling.condition for ruling in by_backend.values())])
-    return replace(
-        one, by_backend=by_backend, overall=Ruling(word=RulingWord.SKIPPED, condition="; ".join(filter(None, reasons)))
+    skipped = Ruling(word=RulingWord.SKIPPED, condition="; ".join(filter(None, reasons)))
+    return replace(one, by_backend=by_backend, overall=skipped)
+
+
+def _ruling(found: Sequence[Case], words: Mapping[str, str], core: Collection[str]) -> Ruling:
+    """What one engine's cases allow to say. A claim of several parts (it hangs here, and answers there) stands and falls with
+    its first block, the `core`: if nothing of that was seen, the rest proves nothing."""
+    if skipped := _untried(found):
+        return skipped
+    plain = cases.ruling(found)
+    first = [case for case in found if case.name in core]
+    if first and all(case.stand is Stand.CONTRADICTS for case in first):
+        rest = f"; {_parts(found, words)}" if plain.word is not RulingWord.REFUTED else ""
+        return Ruling(word=RulingWord.REFUTED, condition=f"{_unseen(first)}{rest}")
+    if plain.word is RulingWord.ONLY_IF and any(case.stand is Stand.UNKNOWN for case in found):
+        return Ruling(word=RulingWord.CANNOT_SAY, condition=f"{plain.condition}; {_parts(found, words)}")
+    if plain.word is RulingWord.ONLY_IF and len({words[case.name] for case in found}) > 1:
+        return Ruling(word=RulingWord.IN_PART, condition=_parts(found, words))
+    return plain
+
+
+def _unseen(core: Sequence[Case]) -> str:
+    """How much was tried in vain: one worker that did not hang says little of a hang that comes and goes."""
+    counts = cases.outcome_counts(core)
+    judged = sum(count for outcome, count in counts.items() if outcome not in NOT_JUDGED)
+    return f"not seen in {judged} fresh worker{'' if judged == 1 else 's'} of {len(core)} cell{'' if len(core) == 1 else 's'}"
+
+
+def _parts(found: Sequence[Case], words: Mapping[str, str]) -> str:
+    """'it hung in 0 of 4 cells; every request was answered … in 4 of 4 cells': as was said, by what was said."""
+    groups: dict[str, list[Case]] = {}
+    for case in found:
+        groups.setdefault(words[case.name], []).append(case)
+    return "as said: " + "; ".join(
+        f"{did(word)} in {sum(case.stand is Stand.AGREES for case in group)} of {len(group)} cells{_sometimes(group)}"
+        for word, group in groups.items()
     )
+
+
+def _sometimes(group: Sequence[Case]) -> str:
+    lucky = sum(case.stand is Stand.SOMETIMES for case in group)
+    return f", and sometimes in {lucky}" if lucky else ""
+
+
+def _together(tried: Mapping[str, Ruling]) -> Ruling:
+    if len(tried) == 1:
+        return next(iter(tried.values()))
+    if all(ruling.word is not RulingWord.IN_PART for ruling in tried.values()):
+        return cases.together(tried)
+    return Ruling(word=RulingWord.IN_PART, condition="; ".join(f"{name}: {ruling}" for name, ruling in tried.items()))
 
 
 def _untried(found: Sequence[Case]) -> Ruling | None:
