@@ -331,6 +331,12 @@ def test_the_first_line_counts_what_was_asked_for() -> None:
     assert invoked().startswith(f"the atlas: {known.trials} trials of ")
 
 
+def test_if_nothing_failed_the_sentence_stands_and_so_many_combinations_are_told() -> None:
+    said = invoked("tensorflow2", "solo", "--failed").splitlines()
+    assert said[0].startswith("TensorFlow 2, solo, loaded in the first task: 0 of ")
+    assert re.fullmatch(r"none of \d+ such combinations failed", said[-1])
+
+
 def test_the_verb_builds_a_file_of_the_runs_that_are_named(tmp_path: Path) -> None:
     path = tmp_path / "atlas.json"
     assert "33 trials of 1 run" in invoked(str(QUICK), "--build", "--out", str(path))

@@ -67,7 +67,7 @@ def atlas(
 def _print(known: Atlas, found: Sequence[Entry], said: Sequence[str], asked_for: int, *, whole: bool) -> None:
     """`whole`: no more than an engine was asked for, and its table is short: by pool, placement and call."""
     if not found and asked_for:
-        console.print(f"none of {asked_for} such combinations failed")
+        console.print("\n".join([*said, f"none of {asked_for} such combinations failed"]), soft_wrap=True, highlight=False)
         return
     if not found:  # an engine that we serve
         console.print("\n".join([*map(pages.wrapped, said), "", pages.wrapped(MEASURE)]), markup=False, highlight=False)

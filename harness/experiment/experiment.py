@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from harness.environments.variants import base_of, pins_of
 from harness.errors import BadInput, HarnessError
-from harness.experiment import brokers, matrix, traffic
+from harness.experiment import brokers, claimed, matrix, traffic
+from harness.experiment.claimed import Claimed
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.places import EXPERIMENTS
@@ -101,7 +102,7 @@ class Block(BaseModel):
 
 
 class Experiment(BaseModel):
-    """A whole file: `name`, `summary`, `[settings]` and one or more `[[cells]]` blocks."""
+    """A whole file: `name`, `summary`, `[settings]` and one or more `[[cells]]` blocks, with those of its `claims`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -109,6 +110,7 @@ class Experiment(BaseModel):
     summary: str
     settings: Settings = Settings()
     cells: list[Block] = Field(min_length=1)
+    claims: tuple[Claimed, ...] = Field(default=(), exclude=True)
 
     def expand(self) -> list[Cell]:
         """The cells as written, without their controls."""
@@ -137,7 +139,9 @@ def read(name: str, *, backends: list[str], workloads: list[str]) -> Experiment:
 def checked(data: Mapping[str, Any], where: str, *, backends: list[str], workloads: list[str]) -> Experiment:
     """The experiment that the data of such a file describe; `where` they come from. Raises BadInput like `read`."""
     try:
-        experiment = Experiment.model_validate(data)
+        claims = claimed.read(data.get("claims", ()), backends=backends, workloads=workloads)
+        blocks = [*data.get("cells", ()), *(block for one in claims for block, _ in one.blocks)]
+        experiment = Experiment.model_validate({**data, "cells": blocks, "claims": claims})
     except ValidationError as error:
         raise BadInput(f"{where} is not a valid experiment: {complaints(error)}", remedy=f"correct {where}") from error
     _check_names(where, experiment, backends=[*backends, *matrix.CONTROLS], workloads=workloads)

@@ -40,6 +40,8 @@ class RulingWord(StrEnum):
     REFUTED = "refuted"
     ONLY_IF = "holds only if"
     CANNOT_SAY = "cannot say"
+    IN_PART = "holds in part"  # of what it says, some was seen and some was not; the condition counts both
+    SKIPPED = "skipped"  # nothing of it was tried; the condition says why
     NOT_HERE = "does not apply"  # to one backend: no cell of the statement can exist on it
 
 

@@ -37,7 +37,8 @@ Judge = Callable[[Sequence[Cell], Trials], list[Case]]
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """`scope`: the backends that it is about; the others are judged beside them. `agreeing`: what a trial that agrees
-    did, in words. `judge` makes the cases of all backends."""
+    did, in words. `judge` makes the cases of all backends. `sources`: where it is said; `lacking`: what of it cannot be tried
+    here, and why."""
 
     id: str
     text: str
@@ -45,6 +46,8 @@ class Claim:
     agreeing: str
     judge: Judge
     remark: str = ""
+    sources: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,10 +187,10 @@ CLAIMS = (
 )
 
 
-def judge(claim: Claim, cells: Sequence[Cell], trials: Trials) -> Judgement:
+def judge(claim: Claim, cells: Sequence[Cell], trials: Trials, backends: Sequence[str] = EVERY) -> Judgement:
     """`cells`: all of the experiment, so that one without a record is known to be missing."""
     found = claim.judge(cells, trials)
-    by_backend = {name: _ruling([case for case in found if case.backend == name], claim) for name in EVERY}
+    by_backend = {name: _ruling([case for case in found if case.backend == name], claim) for name in backends}
     overall = cases.together({name: by_backend[name] for name in claim.scope})
     return Judgement(claim=claim, cases=tuple(found), by_backend=by_backend, overall=overall)
 

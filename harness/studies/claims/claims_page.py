@@ -33,7 +33,7 @@ def table(judgements: Sequence[Judgement], dossier: Dossier) -> pd.DataFrame:
     for one in judgements:
         scope = [case for case in one.cases if case.backend in one.claim.scope]
         rows.append(_row(one, "overall", one.overall, scope, dossier))
-        rows += [_row(one, name, one.by_backend[name], one.of(name), dossier) for name in EVERY]
+        rows += [_row(one, name, ruling, one.of(name), dossier) for name, ruling in one.by_backend.items()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -15,6 +15,7 @@ from harness.studies.claims.incidents_page import Seen, by_incident, counted
 
 WORD_STYLES = {
     RulingWord.HOLDS: "green", RulingWord.REFUTED: "red", RulingWord.ONLY_IF: "yellow", RulingWord.CANNOT_SAY: "magenta",
+    RulingWord.SKIPPED: "dim", RulingWord.IN_PART: "yellow",
 }  # fmt: skip
 
 
