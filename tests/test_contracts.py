@@ -16,9 +16,10 @@ from harness.experiment.pools import POOLS
 from harness.machine import identity
 from harness.records.store import RunFolder
 from harness.studies.contracts import lanes, rows, survey
-from harness.studies.contracts.bench import command, database, said
 from harness.studies.contracts.catalogue import CONTRACTS
+from harness.studies.contracts.control import command, said
 from harness.studies.contracts.measures import ENDS, counted
+from harness.studies.contracts.places import database
 from harness.studies.contracts.rows import CANNOT_SAY, Column, Row
 
 
@@ -100,6 +101,17 @@ def test_a_real_hang_is_used_only_where_the_fork_causes_it(tmp_path: Path) -> No
 def test_every_contract_has_a_place_in_one_table() -> None:
     for name in CONTRACTS:
         assert sum(name.startswith(heads) for heads in survey.TABLES.values()) == 1, name
+
+
+def test_the_contracts_of_a_broker_are_measured_if_it_is_named(tmp_path: Path) -> None:
+    chosen = {
+        broker: {task.contract.id.startswith("rabbitmq-") for task in survey.tasks(order(tmp_path, brokers=[broker]))}
+        for broker in ("valkey", "rabbitmq")
+    }
+    assert chosen == {"valkey": {False}, "rabbitmq": {True}}
+    assert {task.contract.broker for task in survey.tasks(order(tmp_path))} == {"valkey"}
+    with pytest.raises(BadInput, match="no broker 'sqs'"):
+        survey.tasks(order(tmp_path, brokers=["sqs"]))
 
 
 def test_every_verdict_hoped_for_of_a_shutdown_can_be_given() -> None:

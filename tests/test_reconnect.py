@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.studies.contracts import outages
+from harness.broker import rabbitmq_view
+from harness.broker.rabbitmq import RabbitMQ
+from harness.studies.contracts import outages, places, rabbit
 from harness.studies.contracts.catalogue import CONTRACTS, IN_A_ROW
 from harness.studies.contracts.fates import (
     AGAIN,
@@ -127,6 +129,51 @@ def test_the_request_in_flight_outlasts_the_outage() -> None:
     assert set(longest) == set(NAMES)
     for name, away_s in longest.items():
         assert CONTRACTS[name].measure.keywords["run_s"] > away_s + 5.0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rabbitmq_has_the_same_outages_and_waits_for_longer_than_its_heartbeats_take(name: str) -> None:
+    for suffix, settings in (("", {}), ("-late", {"task_acks_late": True})):
+        found = CONTRACTS[f"rabbitmq-{name}{suffix}"].measure.keywords  # type: ignore[attr-defined]
+        assert found["settings"] == settings
+        assert found["forgets"] is (name == "restart-lost")
+    assert f"rabbitmq-idle-{name}" in CONTRACTS
+    assert rabbit.AWAY_LIMIT_S > 3 * 60.0
+
+
+def test_a_call_outlasts_what_rabbitmq_bears_with() -> None:
+    for name in ("ack-timeout", "ack-timeout-late", "heartbeat", "heartbeat-late"):
+        found = CONTRACTS[f"rabbitmq-{name}"].measure.keywords  # type: ignore[attr-defined]
+        assert 3 * rabbit.HEARTBEAT_S < found["run_s"] < rabbit.LONG_CALL_S
+    assert CONTRACTS["rabbitmq-heartbeat"].measure.keywords["settings"] == {"broker_heartbeat": 4}  # type: ignore[attr-defined]
+
+
+class Table:
+    """A Valkey with one message in the queue and one that was handed out."""
+
+    def lrange(self, *_: object) -> list[bytes]:
+        return [b'{"id": "a"}']
+
+    def hvals(self, *_: object) -> list[bytes]:
+        return [b'[{"id": "b"}, "", "q"]']
+
+
+@pytest.mark.parametrize(("handed_out", "elsewhere"), [(1, "unacked"), (0, "")])
+def test_where_a_message_is_is_told_by_id_or_by_what_is_handed_out_at_all(
+    handed_out: int, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = {0: "a", 1: "b", 2: "c"}
+    assert places.in_valkey(Table(), "q", ids) == {0: "queue", 1: "unacked", 2: ""}
+    server = RabbitMQ("amqp://mq//")
+    monkeypatch.setattr(rabbitmq_view, "waiting", lambda *_: ["a"])
+    monkeypatch.setattr(rabbitmq_view.View, "depth", lambda *_: (1, handed_out))
+    assert places.in_rabbitmq(server, "q", ids) == {0: "queue", 1: elsewhere, 2: elsewhere}
+
+    def lost(*_: object) -> list[str]:
+        raise OSError
+
+    monkeypatch.setattr(rabbitmq_view, "waiting", lost)
+    assert places.in_rabbitmq(server, "q", ids) is None
 
 
 def test_a_relay_keeps_the_user_and_the_password() -> None:

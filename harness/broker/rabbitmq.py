@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +45,28 @@ disk_free_limit.absolute = 50MB
 DISTRIBUTION = "-start_epmd false -erl_epmd_port {port} -kernel inet_dist_use_interface {{127,0,0,1}}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What an embedded server is started with."""
+
+    script: Path
+    folder: Path
+    environment: Mapping[str, str]
+
+    def run(self) -> OwnedProcess:
+        log = self.folder / "rabbitmq.log"
+        return OwnedProcess([str(self.script)], log=log, env=dict(self.environment), cwd=self.folder)
+
+
 class RabbitMQ:
     """`url`: for AMQP; `process`: None for a server of the user's own; `http_port`: of its management API, on the same host;
-    `version`: as it says itself."""
+    `version`: as it says itself; `command`: how an embedded one was started."""
 
-    def __init__(self, url: str, process: OwnedProcess | None = None, *, http_port: int = HTTP_PORT, version: str = "") -> None:
-        self.url, self.process, self.http_port, self.version = url, process, http_port, version
+    def __init__(
+        self, url: str, process: OwnedProcess | None = None, *, http_port: int = HTTP_PORT, version: str = "",
+        command: Command | None = None,
+    ) -> None:  # fmt: skip
+        self.url, self.process, self.http_port, self.version, self.command = url, process, http_port, version, command
         self.at = at(url)
 
     def connect(self) -> amqp.Connection:
@@ -119,26 +135,41 @@ def lacking() -> str:
 
 
 @contextmanager
-def embedded(folder: Path, stopped: Callable[[], bool] = lambda: False) -> Iterator[RabbitMQ]:
-    """A RabbitMQ for the length of the block; its log, configuration and data stand in `folder`. Raises BrokerUnreachable, also
-    if it is `stopped` before it answers."""
+def embedded(folder: Path, stopped: Callable[[], bool] = lambda: False, *, more: str = "") -> Iterator[RabbitMQ]:
+    """A RabbitMQ for the length of the block; its log, configuration and data stand in `folder`. `more`: further settings, as
+    Erlang's terms: '{consumer_timeout, 1000}'. Raises BrokerUnreachable, also if it is `stopped` before it answers."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = _start(folder.resolve())
-    assert server.process is not None
+    server = _start(folder.resolve(), more)
     try:
-        server.version = _version(server, stopped)
-        if not server.version:
-            raise BrokerUnreachable(
-                f"the RabbitMQ that is installed here did not answer within {START_LIMIT_S:.0f} s, or ended",
-                remedy="read its log",
-                evidence=str(folder / "rabbitmq.log"),
-            )
+        _await(server, folder, stopped)
         yield server
     finally:
-        server.process.kill()  # it keeps nothing that anybody wants
+        if server.process is not None:
+            server.process.kill()  # it keeps nothing that anybody wants
 
 
-def _start(folder: Path) -> RabbitMQ:
+def restarted(server: RabbitMQ, stopped: Callable[[], bool] = lambda: False, *, keeps: bool = True) -> None:
+    """Start an embedded server again, which has been killed: as it was, and without its data unless it `keeps` them. Raises
+    BrokerUnreachable."""
+    assert server.command is not None
+    folder = server.command.folder
+    if not keeps:
+        shutil.rmtree(folder / "data", ignore_errors=True)
+    server.process = server.command.run()
+    _await(server, folder, stopped)
+
+
+def _await(server: RabbitMQ, folder: Path, stopped: Callable[[], bool]) -> None:
+    server.version = _version(server, stopped)
+    if not server.version:
+        raise BrokerUnreachable(
+            f"the RabbitMQ that is installed here did not answer within {START_LIMIT_S:.0f} s, or ended",
+            remedy="read its log",
+            evidence=str(folder / "rabbitmq.log"),
+        )
+
+
+def _start(folder: Path, more: str) -> RabbitMQ:
     script = program()
     if script is None:
         raise BrokerUnreachable(lacking(), remedy="install it: apt-get install rabbitmq-server")
@@ -151,18 +182,20 @@ def _start(folder: Path) -> RabbitMQ:
     )
     (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (folder / "env.conf").touch()  # instead of the machine's own
+    (folder / "advanced.config").write_text(f"[{{rabbit, [{more}]}}].\n")
     environment = {
         "PATH": f"{script.parent}:{os.environ.get('PATH', '')}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(folder),
         "RABBITMQ_NODENAME": f"{OUR_NAME}-{port}@localhost", "RABBITMQ_DIST_PORT": str(node_port),
         "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"), "RABBITMQ_CONFIG_FILE": str(configuration),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"), "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder), "RABBITMQ_LOGS": "-", "RABBITMQ_PID_FILE": str(folder / "pid"),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": DISTRIBUTION.format(port=node_port),
         "ERL_EPMD_PORT": str(mapper_port), "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the server, instead of waiting for it
     }  # fmt: skip
-    process = OwnedProcess([str(script)], log=folder / "rabbitmq.log", env=environment, cwd=folder)
-    return RabbitMQ(f"amqp://{USER}:{password}@127.0.0.1:{port}//", process, http_port=http_port)
+    command = Command(script=script, folder=folder, environment=environment)
+    return RabbitMQ(f"amqp://{USER}:{password}@127.0.0.1:{port}//", command.run(), http_port=http_port, command=command)
 
 
 def _version(server: RabbitMQ, stopped: Callable[[], bool]) -> str:

@@ -134,11 +134,33 @@ def enveloped(message: amqp.Message) -> bytes:
     }, default=str).encode()  # fmt: skip
 
 
+def waiting(server: RabbitMQ, queue: str) -> list[str]:
+    """Ids of the tasks whose messages wait in a queue; they are taken for a moment, and put back. Raises LOST's."""
+    with contextlib.closing(server.connect()) as connection:
+        channel = connection.channel()
+        found = [str(json.loads(one)["headers"].get("id")) for one in _messages(channel, queue, keep=True)]
+        channel.close()
+    return found
+
+
+def disconnected(server: RabbitMQ) -> int:
+    """Have the server close every connection, as an operator does; how many there were. Raises LOST's."""
+    names = [str(one["name"]) for one in json.loads(_said(server, "GET", "/api/connections"))]
+    for name in names:
+        _said(server, "DELETE", f"/api/connections/{quote(name, safe='')}")
+    return len(names)
+
+
 def _totals(server: RabbitMQ) -> dict[str, dict[str, Any]]:
     """{queue: what its management API says of it}. Raises OSError or ValueError."""
+    found: list[dict[str, Any]] = json.loads(_said(server, "GET", TOTALS.format(quote(server.at.vhost, safe=""))))
+    return {str(one["name"]): one for one in found}
+
+
+def _said(server: RabbitMQ, method: str, path: str) -> bytes:
+    """What its management API answers."""
     at = server.at
     given = base64.b64encode(f"{at.user}:{at.password}".encode()).decode()
     with contextlib.closing(HTTPConnection(at.host, server.http_port, timeout=CONNECT_LIMIT_S)) as connection:
-        connection.request("GET", TOTALS.format(quote(at.vhost, safe="")), headers={"Authorization": f"Basic {given}"})
-        found: list[dict[str, Any]] = json.loads(connection.getresponse().read())
-    return {str(one["name"]): one for one in found}
+        connection.request(method, path, headers={"Authorization": f"Basic {given}"})
+        return connection.getresponse().read()

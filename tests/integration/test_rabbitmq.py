@@ -22,6 +22,7 @@ from harness.client.amqp_wire import AmqpWire
 from harness.environments import Environment
 from harness.machine import procfs
 from harness.records.store import RunFolder
+from harness.studies.contracts import rows
 from harness.worker import contract
 from tests.integration.conftest import Harness
 
@@ -179,3 +180,16 @@ def test_an_application_on_rabbitmq_is_probed_on_one(harness: Harness, celery_en
     assert header["broker"].startswith("embedded rabbitmq ")
     assert header["application"]["servers"]["asked"] == {"broker": "amqp", "backend": "rpc"}
     assert "secret" not in json.dumps(header)
+
+
+def test_a_worker_whose_connections_rabbitmq_closed_runs_a_request_twice_that_it_acknowledges_late(
+    harness: Harness, celery_environment: Environment, tmp_path: Path
+) -> None:
+    ran = harness(
+        "contracts", "--broker", "rabbitmq", "--backend", "celery", "--out", "survey", "-s", "celery-prefork-rabbitmq-blip-late"
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (row,) = rows.read(tmp_path / "survey").values()
+    assert row.verdict == "consumes again, repeats requests", row
+    assert "in flight: 1 of 1 answered, run more than once" in row.detail
+    assert "the server closed" in (tmp_path / "survey" / row.evidence).read_text()

@@ -41,6 +41,9 @@ def contracts(
     backend: Annotated[
         list[str] | None, typer.Option(help="Only in this backend's environment; can be given several times.")
     ] = None,
+    broker: Annotated[
+        list[str] | None, typer.Option(help="The contracts of 'valkey' (if none is named) or 'rabbitmq'; can be given twice.")
+    ] = None,
     pool: Annotated[list[str] | None, typer.Option(help="Only cells of this pool; can be given several times.")] = None,
     app_: App = "",
     task: Task = "",
@@ -89,7 +92,7 @@ def contracts(
             needs_app(copy=copy)
             order = survey.SurveyOrder(
                 folder=folder, backends=backend or survey.backends(), pools=pool or list(POOLS), select=select or [], jobs=jobs,
-                fresh=fresh,
+                brokers=broker or ["valkey"], fresh=fresh,
             )  # fmt: skip
             known = survey.survey(order, screen.say, shown)
     console.print(f"{len(known)} answers: {folder}/contracts.md, {folder}/contracts.csv", soft_wrap=True)

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from celery import Celery
 
 from harness import broker
+from harness.broker.rabbitmq import RabbitMQ
 from harness.environments import Environment
 from harness.errors import Interrupted
 from harness.experiment.matrix import Cell, fault_options
@@ -28,6 +29,8 @@ from harness.machine import procfs
 from harness.machine.processes import signal_name
 from harness.observe import diagnosis
 from harness.run.interrupt import GO_ON, STOPPED
+from harness.studies.contracts import places
+from harness.studies.contracts.control import command, said
 from harness.texts import portable
 from harness.trial import supervisor
 from harness.trial.supervisor import LocalWorker, Place
@@ -38,8 +41,8 @@ START_WINDOW_S = 600.0  # a child that is slow to start is not what is measured
 BEGIN_LIMIT_S = 30.0
 POLL_S = 0.02
 WORKER_LOG = "worker.log"
-MINGLE = "--with-mingle"  # not an option of Celery's: its own default
-UNACKED = "unacked"  # kombu's hash of messages that a consumer has taken and not acknowledged
+#: From the broker's return, or from the end of the request in flight. kombu 5.7 drops a connection that owes an answer
+AWAY_LIMIT_S = 75.0  # after 51 s (its redis transport, health_check_interval), and takes up to 2 s to connect
 FINAL = ("SUCCESS", "FAILURE", "REVOKED")  # the states in which Celery's AsyncResult.get returns (celery.states)
 
 T = TypeVar("T")
@@ -62,7 +65,8 @@ class Workload:
 @dataclass(frozen=True, kw_only=True)
 class Stand:
     """The place of one measurement. `real_hang`: a predict that hangs here by itself, or None. `worker_url`: the broker as the
-    worker is told it, '' if that is `url`."""
+    worker is told it, '' if that is `broker_url`. `amqp`: a RabbitMQ instead, so that `url` is the result back end's alone;
+    `quorum`: its queue is of that type. `away_limit_s`: how long a worker may take nothing after an outage."""
 
     environment: Environment
     pool: str
@@ -72,9 +76,21 @@ class Stand:
     bundle: Path
     real_hang: Workload | None = None
     worker_url: str = ""
+    amqp: RabbitMQ | None = None
+    quorum: bool = False
+    away_limit_s: float = AWAY_LIMIT_S
     stopped: threading.Event = field(default_factory=threading.Event)
     steps: list[str] = field(default_factory=list)
     begun_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def broker_url(self) -> str:
+        return self.amqp.url if self.amqp is not None else self.url
+
+    @property
+    def queue_type(self) -> dict[str, object]:
+        """As Celery's settings."""
+        return {"task_default_queue_type": "quorum"} if self.quorum else {}
 
     def note(self, text: str) -> None:
         """One line of the measurement's own history, kept as evidence."""
@@ -118,14 +134,18 @@ class Bench:
             call=workload.call,
         )  # fmt: skip
         told = self._spec(cell, settings)
-        place = Place(environment=stand.environment, folder=self.folder, broker_url=stand.worker_url or stand.url, spec=told)
+        place = Place(
+            environment=stand.environment, folder=self.folder, broker_url=stand.worker_url or stand.broker_url, spec=told,
+            result_url=stand.url if stand.amqp is not None else "",
+        )  # fmt: skip
         stand.note(f"start of a worker{' ' + name if name else ''}: {workload} {' '.join(arguments)} {dict(settings) or ''}")
         self.worker = LocalWorker(place, command(cell, stand.environment, arguments))
 
     def connect(self) -> None:
         """A client with connections of its own."""
-        self.redis: Any = broker.client(url := self.stand.url)
-        self.app: Any = Celery("harness-contracts", broker=url, backend=url, set_as_current=False)
+        self.redis: Any = broker.client(self.stand.url)
+        told = {"broker": self.stand.broker_url, "backend": self.stand.url, "task_default_queue": self.queue}
+        self.app: Any = Celery("harness-contracts", set_as_current=False, **told, **self.stand.queue_type)
 
     def _spec(self, cell: Cell, settings: Mapping[str, object]) -> dict[str, object]:
         fault = self.workload.fault
@@ -134,7 +154,7 @@ class Bench:
             backend=cell.backend, placement=cell.placement, call=cell.call, parent=cell.parent, batch=cell.batch,
             prefetch=cell.prefetch, bundle=str(self.stand.bundle), cache_dir=str(self.stand.environment.cache_dir),
             events_dir=str(self.events), proc_alive_timeout=START_WINDOW_S, queue=self.queue, options=options if fault else {},
-            celery=settings,
+            celery={**self.stand.queue_type, **settings},
         )  # fmt: skip
 
     def close(self) -> None:
@@ -174,8 +194,12 @@ class Bench:
 
     def send(self) -> int:
         """Send one request; its number."""
-        number = len(self.ids)
-        self.ids.append(self.app.send_task(contract.PREDICT_TASK, args=[number, 0], queue=self.queue, serializer="json").id)
+        return self.put_off(None)
+
+    def put_off(self, seconds: float | None) -> int:
+        """Send one that is not to be begun for so many seconds; its number."""
+        number, how = len(self.ids), {"queue": self.queue, "serializer": "json", "countdown": seconds}
+        self.ids.append(self.app.send_task(contract.PREDICT_TASK, args=[number, 0], **how).id)
         self.stand.note(f"request {number} sent")
         return number
 
@@ -222,9 +246,12 @@ class Bench:
 
     def places(self, numbers: Iterable[int]) -> dict[int, str]:
         """Of each of these requests, see `place_of`: one look at the broker for all."""
-        where = {"queue": self.redis.lrange(self.queue, 0, -1), "unacked": self.redis.hvals(f"{self.key_prefix}{UNACKED}")}
-        held = [(name, b"\n".join(found)) for name, found in where.items()]
-        return {one: next((name for name, text in held if self.ids[one].encode() in text), "") for one in numbers}
+        ids = {one: self.ids[one] for one in numbers}
+        if (server := self.stand.amqp) is None or not ids:
+            return places.in_valkey(self.redis, self.queue, ids, self.key_prefix)
+        if found := self.until(lambda: places.in_rabbitmq(server, self.queue, ids), BEGIN_LIMIT_S):
+            return found
+        raise CannotSay(f"RabbitMQ did not say within {BEGIN_LIMIT_S:g} s where its messages are")
 
     # processes
 
@@ -275,30 +302,3 @@ class Bench:
         took_s = time.monotonic() - begun_s
         self.stand.note(f"ping: {f'reply after {took_s:.3f} s' if replies else 'no reply'}")
         return took_s if replies else None
-
-
-def command(cell: Cell, environment: Environment, arguments: Sequence[str]) -> list[str]:
-    """As for a trial; `--with-mingle` among the arguments takes `--without-mingle` out, as a user's worker has it."""
-    wanted = [*supervisor.worker_command(cell, environment), *arguments]
-    return [part for part in wanted if part not in (MINGLE, "--without-mingle" if MINGLE in arguments else "")]
-
-
-def said(reply: Mapping[str, str]) -> str:
-    """A worker's reply to a control command: 'ok', or its error.
-
-    >>> said({"ok": "terminate: 309ca3b7"})
-    'ok'
-    >>> said({"error": "NotImplementedError('no kill_job')"})
-    "NotImplementedError('no kill_job')"
-    """
-    return str(reply["error"]) if "error" in reply else "ok" if "ok" in reply else str(reply)
-
-
-def database(url: str, number: int) -> str:
-    """The same server, another of its databases: queues, unacknowledged messages and control are kept apart."""
-    return f"{url.rpartition('/')[0]}/{number}"
-
-
-def emptied(url: str) -> None:
-    """Throw away what an earlier measurement left in a database of ours."""
-    broker.client(url).flushdb()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from harness.studies.contracts import fates, measures, outages, reconnect
+from harness.experiment.brokers import RABBITMQ, VALKEY
+from harness.studies.contracts import fates, measures, outages, rabbit, reconnect
 from harness.studies.contracts.bench import Stand
 from harness.studies.contracts.measures import IN_FLIGHT_S, STOP_LIMIT_S, ContractAnswer
 from harness.studies.contracts.rows import Column
@@ -15,11 +16,12 @@ from harness.studies.contracts.rows import Column
 
 @dataclass(frozen=True, kw_only=True)
 class Contract(Column):
-    """`alone`: is not measured beside busy or starting workers."""
+    """`alone`: is not measured beside busy or starting workers; `broker`: what it is about."""
 
     measure: Callable[[Stand], ContractAnswer]
     alone: bool = False
     children_only: bool = False
+    broker: str = VALKEY
 
 
 LATE: dict[str, object] = {"task_acks_late": True}
@@ -31,6 +33,8 @@ TO_TAKEN = "from the broker's return to the first request that the worker takes 
 BUSY_TO_TAKEN = f"{TO_TAKEN}; the one in flight ends some 7 s after the return, so that more says that it had to end first"
 SOCKET_LIMIT_S = 5.0  # more than the second for which kombu lets the server wait for a message
 IN_A_ROW = 3  # a consumer that is lost was lost at the second or third restart, as people tell (airflow#26542)
+AFTER_CALL = "from the end of the call to the first request that the worker takes from the broker after it"
+VISIBLE_S, VISIBLE_CALL_S = 2, 20.0
 FURTHER_S = 10.0  # that the request in flight goes on when the broker is back
 
 
@@ -74,6 +78,66 @@ def _contracts() -> Iterator[Contract]:
             kept=("answered",), measure=partial(measures.ping, fault=fault), alone=True,
         )  # fmt: skip
     yield from _reconnects()
+    yield Contract(
+        id="visibility-late", title=f"a call of {VISIBLE_CALL_S:g} s, visibility_timeout of {VISIBLE_S} s, acks late",
+        seconds=TO_TAKEN, kept=(fates.AGAIN,), measure=partial(
+            reconnect.busy, outage=partial(outages.undisturbed, seconds=VISIBLE_CALL_S), run_s=VISIBLE_CALL_S, forgets=False,
+            settings={**LATE, "broker_transport_options": {"visibility_timeout": VISIBLE_S}},
+        ),
+    )  # fmt: skip
+    for one in _on_rabbitmq():
+        yield replace(one, broker=RABBITMQ)
+
+
+def _on_rabbitmq() -> Iterator[Contract]:
+    """The same with RabbitMQ, and what only RabbitMQ does."""
+    for name, title, outage, away_s, in_a_row in (
+        ("blip", "connections closed", rabbit.blip, 0.0, IN_A_ROW),
+        ("restart-kept", "restart, data kept", partial(rabbit.restart, keeps=True), rabbit.RESTART_S, 1),
+        ("restart-lost", "restart, data lost", partial(rabbit.restart, keeps=False), rabbit.RESTART_S, 1),
+        ("partition", f"silent for {outages.PARTITION_S:g} s", rabbit.partition, outages.PARTITION_S, 1),
+        ("half-open", "connections forgotten", rabbit.half_open, 0.0, 1),
+    ):
+        forgets = name == "restart-lost"
+        yield Contract(
+            id=f"rabbitmq-idle-{name}", title=f"idle: {title}", seconds=TO_TAKEN, kept=(fates.AGAIN,),
+            measure=partial(reconnect.idle, outage=outage, in_a_row=in_a_row, forgets=forgets, settings={}),
+        )  # fmt: skip
+        for suffix, words, settings in (("", "", {}), ("-late", ", acks late", LATE)):
+            yield Contract(
+                id=f"rabbitmq-{name}{suffix}", title=f"{title}{words}", seconds=BUSY_TO_TAKEN, kept=(fates.AGAIN,),
+                measure=partial(
+                    reconnect.busy, outage=outage, run_s=away_s + FURTHER_S, settings=settings, forgets=forgets
+                ),
+            )  # fmt: skip
+    for name, title, more, beats in (
+        ("ack-timeout", "call longer than consumer_timeout", rabbit.PATIENCE, {}),
+        ("heartbeat", f"call longer than {rabbit.LONG_CALL_S / rabbit.HEARTBEAT_S:g} heartbeats", "", rabbit.BEATS),
+    ):
+        for suffix, words, settings in (("", "", {}), ("-late", ", acks late", LATE)):
+            yield Contract(
+                id=f"rabbitmq-{name}{suffix}", title=f"{title}{words}", seconds=AFTER_CALL, kept=(fates.AGAIN,),
+                measure=partial(
+                    reconnect.busy, outage=partial(rabbit.undisturbed, more=more), run_s=rabbit.LONG_CALL_S - 1.0,
+                    settings={**settings, **beats}, forgets=False, fault="native-sleep" if beats else "sleep",
+                ),
+            )  # fmt: skip
+    for name, settings, kept in (
+        ("kill", {}, ("error to the caller", "redelivered", "back in the queue")),
+        ("kill-late", LATE, ("redelivered", "error to the caller", "back in the queue")),
+        ("kill-late-reject", REJECT, ("redelivered",)),
+    ):
+        yield Contract(
+            id=f"rabbitmq-{name}", title=name.replace("-", ", acks ", 1).replace("-reject", ", reject on lost"),
+            seconds=TO_FATE, kept=kept, measure=partial(rabbit.on, measure=partial(measures.killed, settings=settings)),
+            children_only=name == "kill-late-reject",
+        )  # fmt: skip
+    for name, quorum in (("eta", False), ("quorum-eta", True)):
+        yield Contract(
+            id=f"rabbitmq-{name}", title=f"{'quorum queue: ' if quorum else ''}a request behind others that are put off",
+            seconds="from the sending of the request that is not put off to its answer", kept=("passes them",),
+            measure=partial(rabbit.put_off, quorum=quorum),
+        )  # fmt: skip
 
 
 def _reconnects() -> Iterator[Contract]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.studies.contracts.bench import AWAY_LIMIT_S
 from harness.studies.contracts.measures import counted
 
-#: From the broker's return, or from the end of the request in flight. kombu 5.7 drops a connection that owes an answer after
-#: 51 s (its redis transport, health_check_interval), and takes up to 2 s to connect.
-AWAY_LIMIT_S = 75.0
 PINGS = 3
 AGAIN, NEVER, DIED = "consumes again", "does not consume again", "worker died"
 STOPS = "takes some, and stops again"
@@ -33,6 +31,7 @@ class Seen:
     fates: Mapping[str, Sequence[str]]  # of its requests, by the place that each had
     server_lost_its_data: bool = False
     outages: int = 1  # how many there were in a row; the rest is of one
+    limit_s: float = AWAY_LIMIT_S  # how long it was waited for that
 
 
 def fate_of(outcome: str, runs: int, place: str) -> str:
@@ -69,7 +68,7 @@ def detail(seen: Seen) -> str:
     if seen.died:
         taken = seen.died
     elif seen.taken_s is None:
-        taken = f"nothing was taken from the broker within {AWAY_LIMIT_S:g} s"
+        taken = f"nothing was taken from the broker within {seen.limit_s:g} s"
     else:
         taken = "it consumed again" + (" once the request in flight had ended" if seen.after_the_running_one else "")
     row = [f"{seen.outages} outages in a row"] if seen.outages > 1 else []

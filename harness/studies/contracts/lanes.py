@@ -22,9 +22,10 @@ from harness.experiment.pools import Pool
 from harness.places import home
 from harness.run import bundles, plan
 from harness.run.opening import Opened
-from harness.studies.contracts.bench import CannotSay, Stand, Workload, database, emptied
+from harness.studies.contracts.bench import CannotSay, Stand, Workload
 from harness.studies.contracts.catalogue import Contract
 from harness.studies.contracts.measures import ContractAnswer
+from harness.studies.contracts.places import database, emptied
 from harness.studies.contracts.rows import CANNOT_SAY, NOT_APPLICABLE, Row
 from harness.trial import supervisor
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
-from harness.studies.contracts.bench import MINGLE, Bench, CannotSay, Stand, Workload
+from harness.studies.contracts.bench import Bench, CannotSay, Stand, Workload
+from harness.studies.contracts.control import MINGLE
 from harness.studies.contracts.heartbeats import Heartbeats
 
 TIME_LIMIT_S = 3

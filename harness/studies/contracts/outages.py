@@ -107,6 +107,17 @@ def half_open(stand: Stand) -> Iterator[Outage]:
 
 
 @contextmanager
+def undisturbed(stand: Stand, *, seconds: float) -> Iterator[Outage]:
+    """Nothing is done to the server; the call goes on for longer than it bears with."""
+
+    def strike(_: Between) -> float:
+        pause(stand, seconds)
+        return time.monotonic()
+
+    yield Outage(stand=stand, strike=strike)
+
+
+@contextmanager
 def relayed(url: str, folder: Path) -> Iterator[tuple[OwnedProcess, str]]:
     """A relay to this server, and the URL by which one goes through it. Raises CannotSay."""
     with ExitStack() as stack:

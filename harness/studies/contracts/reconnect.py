@@ -23,10 +23,11 @@ from kombu import pools
 from harness.machine import processes
 from harness.places import home
 from harness.studies.contracts.bench import Bench, CannotSay, Stand, Workload
-from harness.studies.contracts.fates import AWAY_LIMIT_S, LEFT, PINGS, Seen, detail, fate_of, gravest, verdict
+from harness.studies.contracts.fates import LEFT, PINGS, Seen, detail, fate_of, gravest, verdict
 from harness.studies.contracts.measures import SETTLE_S, ContractAnswer
 from harness.studies.contracts.outages import Outage
 from harness.texts import portable
+from harness.trial import worker_log
 from harness.worker import contract
 
 WAITING = 6  # more than the worker prefetches
@@ -37,6 +38,7 @@ QUIET_S = 6.0  # nothing is in the queue, nothing runs, nothing begins: what has
 LOOK_S = 0.2
 ANEW_S = 1.0
 PING_LIMIT_S = 2.0
+FRESH_S = 1.5  # RabbitMQ's number of messages that are handed out may be half a second old
 WHY_LIMIT_S = 60.0
 #: Asks `harness why` about one worker; the broker's URL has a password, and stands on no command line.
 WHY = """\
@@ -93,10 +95,11 @@ def busy(
     run_s: float,
     settings: dict[str, object],
     forgets: bool,
+    fault: str = "sleep",
 ) -> ContractAnswer:
     """An outage meets a worker with one request in flight, some prefetched and some queued. `run_s`: how long the one in flight
-    takes, longer than the outage. `forgets`: the server has lost its data when it is back."""
-    workload = Workload(fault=f"sleep:{run_s:g}@1x1")
+    takes, longer than the outage; `fault`: what it does. `forgets`: the server has lost its data when it is back."""
+    workload = Workload(fault=f"{fault}:{run_s:g}@1x1")
     with outage(stand) as away, ready(away.stand, workload, settings) as bench:
         seen = met(bench, away, placed(bench), run_s, forgets)
     return answer(seen)
@@ -134,7 +137,8 @@ def placed(bench: Bench) -> Batch:
     bench.until(lambda: False, SETTLE_S)
     if bench.outcome(running):
         raise CannotSay("the request in flight ended before the outage")
-    queued = [number for number in waiting if bench.place_of(number) == "queue"]
+    held = bench.places(waiting)
+    queued = [number for number in waiting if held[number] == "queue"]
     batch = Batch(running=running, queued=queued, prefetched=[number for number in waiting if number not in queued])
     bench.stand.note(f"in flight: {running}; prefetched: {batch.prefetched}; queued: {queued}")
     return batch
@@ -165,8 +169,10 @@ def watched(bench: Bench, batch: Batch, back_s: float, run_s: float, forgets: bo
     taken = taken_at(bench, batch, back_s, run_s)
     if taken is not None:
         settle(bench, batch)
-    died = bench.until_ended(0.0)
+    if died := bench.until_ended(0.0):
+        died = ", ".join(filter(None, [died, worker_log.last_error(bench.worker.log)]))
     replies = None if died else any(bench.ping(PING_LIMIT_S) is not None for _ in range(PINGS))
+    bench.until(lambda: False, FRESH_S)
     fates = {name: [fate(bench, number) for number in numbers] for name, numbers in batch.places.items()}
     if not died and (taken is None or any(LEFT["queue"] in words for words in fates.values())):
         ask_why(bench)
@@ -175,21 +181,22 @@ def watched(bench: Bench, batch: Batch, back_s: float, run_s: float, forgets: bo
     return Seen(
         taken_s=None if taken is None else taken - back_s, died=died, replies=replies, fates=fates,
         server_lost_its_data=forgets, after_the_running_one=bool(taken and ended_s and taken >= ended_s),
+        limit_s=bench.stand.away_limit_s,
     )  # fmt: skip
 
 
 def taken_at(bench: Bench, batch: Batch, back_s: float, run_s: float) -> float | None:
     """When the worker took the first request after the broker's return, in seconds of CLOCK_MONOTONIC; None if it took none
-    within AWAY_LIMIT_S, which count from the end of the request in flight if that comes later. There is always one to take:
-    the server hands requests to connections that are dead, too, and what is gone is sent anew."""
-    until, running = back_s + run_s + AWAY_LIMIT_S, batch.running
+    within the stand's limit, from the end of the request in flight if that comes later. There is always one to take: the
+    server hands requests to connections that are dead, too, and what is gone is sent anew."""
+    until, running = back_s + run_s + bench.stand.away_limit_s, batch.running
     while time.monotonic() < until and bench.worker.poll() is None:
         if (taken := first_after(times(bench, contract.WORKER_RECEIVED), back_s)) is not None:
             bench.stand.note(f"a request was taken {taken - back_s:.3f} s after the broker's return")
             return taken
         if running is not None and (ended_s := first_after(times(bench, contract.TASK_END, running), 0.0)) is not None:
-            until = min(until, max(back_s, ended_s) + AWAY_LIMIT_S)
-        if not any(bench.place_of(number) == "queue" for number in batch.all):
+            until = min(until, max(back_s, ended_s) + bench.stand.away_limit_s)
+        if "queue" not in bench.places(batch.all).values():
             batch.after.append(bench.send())
             bench.until(lambda: False, ANEW_S)
         bench.until(lambda: False, LOOK_S)
@@ -205,9 +212,9 @@ def settle(bench: Bench, batch: Batch) -> None:
         begun, ended = (len(times(bench, kind)) for kind in (contract.TASK_BEGIN, contract.TASK_END))
         if begun != before or begun != ended:
             before, since = begun, time.monotonic()
-        held = [bench.place_of(number) for number in batch.all]
+        held = list(bench.places(batch.all).values())
         quiet_s = time.monotonic() - since
-        if quiet_s > (AWAY_LIMIT_S if "queue" in held else QUIET_S) or (
+        if quiet_s > (bench.stand.away_limit_s if "queue" in held else QUIET_S) or (
             quiet_s > 1.0 and not any(held) and all(map(bench.outcome, batch.all))
         ):
             return
@@ -240,7 +247,7 @@ def first_after(moments: Sequence[float], begin: float) -> float | None:
 
 def ask_why(bench: Bench) -> None:
     """Keep, as evidence, what `harness why` says of a worker that takes nothing."""
-    variables = {**os.environ, "HARNESS_HOME": str(home()), "WHY_BROKER": bench.stand.url}
+    variables = {**os.environ, "HARNESS_HOME": str(home()), "WHY_BROKER": bench.stand.broker_url}
     try:
         done = processes.run([sys.executable, "-P", "-c", WHY, str(bench.pid)], env=variables, limit_s=WHY_LIMIT_S)
         said = portable(done.stdout or done.stderr)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import environments
 from harness.errors import BadInput, NothingMatches
+from harness.experiment.brokers import VALKEY
 from harness.experiment.pools import POOLS
 from harness.records.store import now
 from harness.run import opening
@@ -30,6 +31,14 @@ TABLES = {
     "Signs of life while the only executor is busy": ("ping-",),
     "The broker goes away from an idle worker and comes back": ("idle-",),
     "The broker goes away from a busy worker and comes back": ("blip", "restart-", "partition", "half-open"),
+    "The broker hands out a message again, for it was not acknowledged in time": ("visibility-",),
+    "RabbitMQ goes away from an idle worker and comes back": ("rabbitmq-idle-",),
+    "RabbitMQ goes away from a busy worker and comes back": tuple(
+        f"rabbitmq-{name}" for name in ("blip", "restart-", "partition", "half-open")
+    ),
+    "RabbitMQ and a call that takes long": ("rabbitmq-ack-", "rabbitmq-heartbeat"),
+    "RabbitMQ and a killed process": ("rabbitmq-kill",),
+    "RabbitMQ and requests that are put off": ("rabbitmq-eta", "rabbitmq-quorum-eta"),
 }
 PREFACE = """\
 Made by `harness contracts`; every word was seen with a real worker of concurrency 1, none is from documentation.
@@ -61,6 +70,7 @@ class SurveyOrder:
     pools: Sequence[str]
     select: Sequence[str] = ()
     jobs: int = 3
+    brokers: Sequence[str] = (VALKEY,)  # whose contracts
     fresh: bool = False
 
 
@@ -69,6 +79,7 @@ def tasks(order: SurveyOrder) -> list[Task]:
     for names, known, what in (
         (order.backends, list(environments.descriptions()), "backend"),
         (order.pools, list(POOLS), "pool"),
+        (order.brokers, list(dict.fromkeys(one.broker for one in CONTRACTS.values())), "broker"),
     ):
         for name in names:
             if name not in known:
@@ -78,11 +89,13 @@ def tasks(order: SurveyOrder) -> list[Task]:
         for backend in order.backends
         for pool in order.pools
         for contract in CONTRACTS.values()
+        if contract.broker in order.brokers
     ]
     chosen = [task for task in everything if selected((task.id, task.contract.id), order.select)]
     if not chosen:
         raise NothingMatches(
-            f"no contract matches {' or '.join(map(repr, order.select))}", remedy=f"contracts are {', '.join(CONTRACTS)}"
+            f"no contract matches {' or '.join(map(repr, order.select))}",
+            remedy=f"contracts are {', '.join(name for name, one in CONTRACTS.items() if one.broker in order.brokers)}",
         )
     return chosen
 
