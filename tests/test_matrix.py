@@ -35,6 +35,13 @@ def test_two_cells_have_the_same_id_only_if_they_are_the_same(one: Cell, other: 
     assert (one.id == other.id) == (one == other)
 
 
+@pytest.mark.parametrize(("pool", "runs"), [("prefork", False), ("prefork-spawn", False), ("solo", False), ("threads", True)])
+def test_a_model_for_each_thread_is_skipped_where_a_process_has_one(pool: str, runs: bool) -> None:
+    reason = POOLS[pool].refuses(concurrency=1, placement="each-thread", celery=(5, 7))
+    assert reason is None if runs else "each-thread is first-task there" in str(reason)
+    assert POOLS[pool].refuses(concurrency=1, placement="each-task", celery=(5, 7)) is None
+
+
 @given(CELLS)
 def test_an_id_selects_its_own_cell(cell: Cell) -> None:
     assert matrix.matches(cell, cell.id)

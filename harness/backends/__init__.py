@@ -5,6 +5,7 @@ it can be asked to predict, and a class `Backend`:
 
     backend = backends.get("tensorflow1")
     backend.configure(intra=None, inter=None, cache_dir="...")  # before NumPy and the ML library are imported
+    backend.call = "predict"                                    # how it will be asked, for sessions that are made for it
     model = backend.load(bundle_dir)                            # raises UnsupportedLayer
     answer = backend.caller(model, "predict")                   # function: float32 (batch, *input_shape) -> (batch, outputs)
     backend.import_library(bundle_dir)                          # only that; what it returns is kept alive
@@ -21,6 +22,14 @@ do without them. `intra` and `inter` are engine threads, None leaves the library
     graph             predict with the graph kept at load as default graph   (TensorFlow 1)
     graph-session     the same with the session kept at load as well         (TensorFlow 1)
     run               session.run(None, {"rows": x})            (ONNX Runtime)
+    run-no-spin       the same; its threads sleep between two runs       (session.intra_op.allow_spinning = 0)
+    run-parallel      the same; branches of the graph run side by side   (execution_mode = ORT_PARALLEL)
+    plain             model(x) with gradients kept track of, detached    (PyTorch)
+    one-thread        direct, after torch.set_num_threads(1) in the task (PyTorch)
+    data-loader       direct, of rows from a DataLoader with a worker    (PyTorch)
+    joblib            two jobs of joblib, processes, each predicts x     (scikit-learn)
+    joblib-threads    the same with threads                              (scikit-learn)
+    process-pool      two processes of multiprocessing.Pool, likewise    (scikit-learn)
 
 What a call and engine threads are as code for a user to paste stands in the backend's page of `cookbook`.
 

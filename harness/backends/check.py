@@ -55,6 +55,7 @@ def compare(answers, bundle_dir):
 
 def check(options):
     backend = backends.get(options.backend)
+    backend.call = options.call
     backend.configure(intra=options.intra, inter=options.inter, cache_dir=options.cache_dir)
     import numpy
 

@@ -6,7 +6,8 @@ are refused. Its only threads are those of NumPy's and SciPy's BLAS.
 
 from harness.backends import UnsupportedLayer, environment, plain_layers
 
-CALLS = ("predict",)
+CALLS = ("predict", "joblib", "joblib-threads", "process-pool")
+JOBS = 2
 
 #: Keras' name -> scikit-learn's
 ACTIVATIONS = {"linear": "identity", "relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
@@ -68,4 +69,29 @@ def _predict(model):
     return model.predict
 
 
-CALLERS = dict(zip(CALLS, (_predict,)))
+def _joblib(model):
+    """Both jobs predict the same rows, as the members of an ensemble do; the first one's answer is the answer."""
+    import joblib
+
+    return lambda rows: joblib.Parallel(n_jobs=JOBS)(joblib.delayed(model.predict)(rows) for _ in range(JOBS))[0]
+
+
+def _joblib_threads(model):
+    import joblib
+
+    return lambda rows: joblib.Parallel(n_jobs=JOBS, prefer="threads")(
+        joblib.delayed(model.predict)(rows) for _ in range(JOBS)
+    )[0]
+
+
+def _process_pool(model):
+    import multiprocessing
+
+    def answer(rows):
+        with multiprocessing.Pool(JOBS) as pool:
+            return pool.map(model.predict, [rows] * JOBS)[0]
+
+    return answer
+
+
+CALLERS = dict(zip(CALLS, (_predict, _joblib, _joblib_threads, _process_pool)))

@@ -11,7 +11,7 @@ copies: two layers of 784 and 512 inputs hung so after it, and ended without it.
 
 from harness.backends import UnsupportedLayer, bundle, plain_layers
 
-CALLS = ("direct",)
+CALLS = ("direct", "plain", "one-thread", "data-loader")
 LAYERS = ("Dense", "Conv2D", "MaxPooling2D", "Flatten", "Dropout")
 
 #: Keras' name -> the class in torch.nn, '' for none
@@ -144,4 +144,34 @@ def _direct(model):
     return answer
 
 
-CALLERS = dict(zip(CALLS, (_direct,)))
+def _plain(model):
+    import torch
+
+    return lambda rows: model(torch.from_numpy(rows)).detach().numpy()
+
+
+def _one_thread(model):
+    import torch
+
+    direct = _direct(model)
+
+    def answer(rows):
+        torch.set_num_threads(1)
+        return direct(rows)
+
+    return answer
+
+
+def _data_loader(model):
+    import torch
+    import torch.utils.data
+
+    def answer(rows):
+        with torch.inference_mode():
+            loader = torch.utils.data.DataLoader(torch.from_numpy(rows), batch_size=len(rows), num_workers=1)
+            return model(next(iter(loader))).numpy()
+
+    return answer
+
+
+CALLERS = dict(zip(CALLS, (_direct, _plain, _one_thread, _data_loader)))

@@ -18,8 +18,11 @@ from harness.experiment import brokers
 from harness.experiment.pools import IN_PROCESS, POOLS
 
 CONTROLS = ("null", "faulty")  # run in the environment of the backend beside which they stand
-PLACEMENTS = ("import", "import-predict", "task-init", "process-init", "first-task")
-CALLS = ("predict", "predict_on_batch", "direct", "graph", "graph-session", "run")
+PLACEMENTS = ("import", "import-predict", "task-init", "process-init", "first-task", "each-thread", "each-task")
+CALLS = (
+    "predict", "predict_on_batch", "direct", "graph", "graph-session", "run", "run-no-spin", "run-parallel", "plain",
+    "one-thread", "data-loader", "joblib", "joblib-threads", "process-pool",
+)  # fmt: skip
 OWN_APP, AS_WRITTEN = "app", "as-written"  # backend and placement of somebody's own application
 PARENT_DEEDS = ("nothing", "import", "build", "load", "predict")
 AUTO, ONE_THREAD = "auto", "1x1"

@@ -42,6 +42,8 @@ class Pool:
             return "solo runs one task at a time"
         if placement == "process-init" and not self.child_signal:
             return f"worker_process_init never fires in {self.name}: nothing would load the model"
+        if placement == "each-thread" and self.executors in ("processes", "main"):
+            return f"{self.name} runs all tasks of a process in one thread: each-thread is first-task there"
         return None
 
 

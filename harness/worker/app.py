@@ -15,7 +15,7 @@ import time
 from celery import Celery, Task, signals
 
 from harness.worker import child_start, contract, heartbeat, other_tasks, self_report
-from harness.worker.runner import Runner
+from harness.worker.runner import Own, Runner
 
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
@@ -26,6 +26,7 @@ heartbeat.emit(contract.IMPORT_BEGIN)
 self_report.answer_signals(SPEC["events_dir"])
 child_start.watch()
 runner = Runner(SPEC)
+own = Own(SPEC, PLACEMENT) if PLACEMENT in ("each-thread", "each-task") else None
 
 BROKER_URL = os.environ[contract.BROKER_URL]
 app = Celery("harness", broker=BROKER_URL, backend=os.environ.get(contract.RESULT_URL, BROKER_URL))
@@ -59,9 +60,10 @@ def predict(number, row):
     try:
         if PLACEMENT == "first-task" and not runner.loaded:
             runner.load_once()
-        rows = runner.rows(row)
+        model = runner if own is None else own.runner()
+        rows = model.rows(row)
         predict_begin = time.monotonic_ns()
-        answer = runner.predict(rows)
+        answer = model.predict(rows)
         predict_end = time.monotonic_ns()
     finally:
         heartbeat.emit(contract.TASK_END, number)

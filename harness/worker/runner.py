@@ -1,6 +1,7 @@
 """One model in one process: load it, predict one request's rows. Used by the Celery app and by the in-process baseline.
 
-The same object serves every placement; who calls `load`, and where, is the placement (see `app`).
+The same object serves every placement but `each-thread` and `each-task`, which make more of them (`Own`); who calls `load`, and
+where, is the placement (see `app`).
 """
 
 import os
@@ -70,6 +71,7 @@ class Runner:
     def _configured(self):
         spec = self.spec
         backend = backends.get(spec["backend"])
+        backend.call = spec["call"]  # some engines make a session for the way it is asked
         backend.configure(intra=spec["intra"], inter=spec["inter"], cache_dir=spec["cache_dir"])
         return backend
 
@@ -95,3 +97,24 @@ class Runner:
         with open(path, "w") as file:
             file.write(str(error))
         heartbeat.emit(contract.UNSUPPORTED)
+
+
+class Own:
+    """Runners that no other thread uses: one for each `thread`, or for each `task`, as the placement says."""
+
+    def __init__(self, spec, placement):
+        self.spec = spec
+        self.kept = threading.local() if placement == "each-thread" else None
+
+    def runner(self):
+        """The one for this task, loaded."""
+        if self.kept is None:
+            return self._loaded()
+        if not hasattr(self.kept, "runner"):
+            self.kept.runner = self._loaded()
+        return self.kept.runner
+
+    def _loaded(self):
+        runner = Runner(self.spec)
+        runner.load()
+        return runner

@@ -15,13 +15,16 @@ class Call(NamedTuple):
     """`expression`: the answer as an array, from `{model}` and `{rows}`. `within`: the context that it needs.
 
     `keeps`: (name, expression) of what `load()` has to keep for that, right after the load.
-    `imports`: a statement that comes first.
+    `imports`: a statement that comes first. `options`: statements of `load()` that this way of asking needs, see
+    `Cookbook.optional`. `often`: the expression asks for the model more than once.
     """
 
     expression: str
     within: str = ""
     keeps: Tuple[Tuple[str, str], ...] = ()
     imports: str = ""
+    options: Tuple[str, ...] = ()
+    often: bool = False
 
     def asked(self, model: str, rows: str, target: str = "") -> str:
         """The statements that ask the model."""
@@ -36,7 +39,8 @@ class Cookbook:
     model_file = ""  # that its library can read
     imports = ""  # the statement that brings the library
     loaded = ""  # expression: the model in the file at {path}
-    limited = ""  # the same behind the statements of `limits`, if it needs something of them
+    limited = ""  # the same behind the statements of `optional`, `limits` or a call's `options`, if it needs something of them
+    optional: Tuple[str, ...] = ()  # what comes before these
     calls: Dict[str, Call] = {}
     environment: Dict[str, str] = {}  # variables that every worker needs
     quiet: Dict[str, str] = {}  # variables that only keep the log short
@@ -58,6 +62,8 @@ class Cookbook:
     def load(self, call: str, *, path: str, intra: Optional[int], inter: Optional[int]) -> str:
         """The function `load()`, which returns the model. `path`: of the model's file, an expression."""
         limits = [] if intra is None or inter is None else self.limits(intra, inter)
+        limits = [*limits, *self.calls[call].options]
+        limits = [*(self.optional if limits else ()), *limits]
         lines, kept = [self.imports, *limits], self.calls[call].keeps
         loaded = (limits and self.limited or self.loaded).format(path=path)
         if kept:
@@ -86,7 +92,7 @@ class Cookbook:
         options = ['name="%s"' % name] if name else []
         options += ["base=%s" % place.base, "bind=True"] if place.base else []
         model, lines = place.model, list(rows)
-        if place.lazy and asked.keeps:  # what the load keeps is there only after it
+        if place.lazy and (asked.keeps or asked.often):  # what the load keeps is there only after it
             model, lines = "loaded", [*lines, "loaded = " + model]
         lines += [asked.asked(model, "rows", "answer = "), "return " + returned]
         head = "@app.task(%s)\ndef predict(%s%s):\n" % (", ".join(options), "self, " if place.base else "", given)

@@ -51,4 +51,17 @@ PLACEMENTS: Dict[str, Placement] = {
         model="model()",
         lazy=True,
     ),
+    "each-thread": Placement(
+        words="load a model in the first task of each thread",
+        code=(
+            "OWN = threading.local()\n\n"
+            "def model():  # each thread has a model of its own; in a green pool each greenlet, so that each task loads one\n"
+            "    if not hasattr(OWN, 'model'):\n        OWN.model = load()\n    return OWN.model"
+        ),
+        model="model()",
+        lazy=True,
+    ),
+    "each-task": Placement(
+        words="load the model in each task anew", code="# each task calls load()", model="load()", lazy=True
+    ),
 }
