@@ -23,7 +23,7 @@ records are summarised; summaries decide.* The rooms, in the order in which a ru
     live            a worker that runs, looked at from outside: what it is stuck in
     atlas           what was measured before, shipped: outcomes by engine, pool, placement, call, size
     report          a run as a page, as a table, in a notebook
-    decide          compare, recommend, tune, bisect
+    decide          compare, combine, recommend, tune, bisect
     studies         claims, incidents, contracts of the pools
     applications    somebody's own application: checked, probed, tuned, gated, held to contracts
     proof           the instrument itself on trial

@@ -32,6 +32,7 @@ VERBS = {
     "pack": ("run", "pack", RUN),
     "recommend": ("decide.advise", "recommend", DECIDE),
     "compare": ("decide.compare", "compare", DECIDE),
+    "combine": ("decide.combine", "combine", DECIDE),
     "gate": ("applications.gate", "gate", DECIDE),
     "tune": ("applications.tune", "tune", DECIDE),
     "bisect": ("applications.bisect", "bisect", DECIDE),

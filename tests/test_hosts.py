@@ -228,6 +228,17 @@ def test_an_archive_unpacks_to_what_was_packed(tmp_path: Path) -> None:
     assert names == kept
 
 
+def test_copies_of_a_block_become_a_run_for_each_host(tmp_path: Path) -> None:
+    home, asked = Home(tmp_path / "whole"), order(tmp_path, copies=2)
+    names = [block.name for block in asked.blocks()]
+    assert names[:2] == [block.name for block in order(tmp_path).blocks()], "more copies complete what there is"
+    for number, block in enumerate(asked.blocks()):
+        assert home.unpack(block, left(tmp_path / block.name, block), f"node{number // 2}") is None
+    found = home.merged(asked.blocks())
+    assert [(one.folder.name, one.trials) for one in found] == [("host-node0", 4), ("host-node1", 4)]
+    assert [one.folder.name for one in home.merged(asked.blocks())] == ["host-node0", "host-node1"]
+
+
 # Lost hosts
 
 
@@ -261,13 +272,13 @@ class Client:
         self._handler: Callable[[Any], None] = print
 
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
-        return {"workers": {"a": {"resources": {"machine": 1}}, "b": {"resources": {}}}}
+        return {"workers": {"a": {"name": "node1", "resources": {"machine": 1}}, "b": {"name": "b", "resources": {}}}}
 
     def subscribe_topic(self, topic: str, handler: Callable[[Any], None]) -> None:
         self._handler = handler
 
     def submit(self, function: object, message: dict[str, Any], **how: Any) -> Future:
-        assert how["resources"] == {"machine": 1}
+        assert (how["resources"], how["workers"]) == ({"machine": 1}, None)
         block = message["block"]
         self._tries[block] = self._tries.get(block, 0) + 1
         told, end = self._play(block, self._tries[block])

@@ -62,6 +62,9 @@ def run(
     on: Annotated[
         str, typer.Option("--on", metavar="HOSTS", help="Run on hosts: a scheduler's address, tcp://…, or ssh:FILE.")
     ] = "",
+    copies: Annotated[
+        int, typer.Option(min=1, help="With --on: run each block on so many different hosts; 'combine' compares over them.")
+    ] = 1,
 ) -> None:
     """Run an experiment with real workers, one cell after the other. The same command completes an earlier run."""
     overrides = {
@@ -83,6 +86,8 @@ def run(
         console.print(f"{len(cells) * spec.settings.repeat} trials")
         return
     folder = out or Path("results") / "-".join([spec.name, *([model.stem] if model else []), *([part.name] if part else [])])
+    if copies > 1 and not on:
+        raise BadInput("--copies goes with --on", remedy="to measure each cell several times here, use --repeat")
     if on:
         given = {
             "--repeat": repeat, "--broker": broker, "--measure-s": measure_s, "--requests": requests, "--limit-s": limit_s,
@@ -92,7 +97,7 @@ def run(
             raise BadInput("--shard does not go with --on", remedy="leave it out: hosts share all blocks out")
         words, files = hosts.words_of(name, options=given, select=select, model=model, rows=rows, own=backend)
         asked = hosts.HostOrder(
-            experiment=spec, cells=cells, folder=folder, words=words, files=files, where=on, fresh=fresh,
+            experiment=spec, cells=cells, folder=folder, words=words, files=files, where=on, fresh=fresh, copies=copies,
             retry=frozenset(map(str, plan.retry_outcomes(retry))),
         )  # fmt: skip
         _on_hosts(asked)

@@ -56,12 +56,18 @@ class Merged:
 
 def merge(paths: Sequence[Path], out: Path) -> list[Merged]:
     """Put these runs together in `out`, or, of several kinds of machines, below it. Raises BadInput if they do not fit."""
-    parts = [_read(path) for path in dict.fromkeys(paths)]
-    for part in parts[1:]:
-        _check(parts[0], part)
+    parts = fit(paths)
     kinds = _by_machine(parts)
     todo = [(place, _with_earlier(kind, place)) for place, kind in zip(_places(out, kinds), kinds, strict=True)]
     return [_written(kind, place) for place, kind in todo]
+
+
+def fit(paths: Sequence[Path]) -> list[Part]:
+    """These runs, each once. Raises BadInput if they are no parts of one thing."""
+    parts = [_read(path) for path in dict.fromkeys(paths)]
+    for part in parts[1:]:
+        _check(parts[0], part)
+    return parts
 
 
 def _places(out: Path, kinds: Sequence[Sequence[Part]]) -> list[Path]:
@@ -202,6 +208,10 @@ def _header(parts: Sequence[Part]) -> dict[str, Any]:
     for kind in TOGETHER:
         found[kind] = {name: told for header in headers for name, told in header.get(kind, {}).items()}
     found["shards"] = sorted({shard for header in headers for shard in header.get("shards", [])}, key=_in_order)
+    hosts = {host for header in headers for host in [*header.get("hosts", []), header.get("host")] if host}
+    found |= {"hosts": sorted(hosts)} if hosts else {}
+    for own in ("host", "calibration"):
+        found.pop(own, None)  # of one block on one host; they stand in its own header
     found["started"] = min(header["started"] for header in headers)
     found["ended"] = "" if any(not header.get("ended") for header in headers) else max(header["ended"] for header in headers)
     found["interrupted"] = any(header.get("interrupted") for header in headers)

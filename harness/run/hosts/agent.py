@@ -7,7 +7,6 @@ scheduler is gone, and whatever it runs ends with it: a block is a process under
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 import tempfile
@@ -38,17 +37,12 @@ def host(address: str, name: str, say: Say) -> None:
         asyncio.run(_serve(address, name, Path(folder), say))
 
 
-def _hush() -> None:
-    """Dask tells of each lost connection with a traceback; what matters of it is said by ourselves."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-
-
 async def _serve(address: str, name: str, folder: Path, say: Say) -> None:
     import dask
     from distributed import Worker
 
     with dask.config.set(quiet.SETTINGS):
-        _hush()
+        quiet.hush()
         worker = Worker(
             address, nthreads=1, name=name, memory_limit=0, dashboard=False, local_directory=str(folder), nanny=None,
             death_timeout=CONNECT_LIMIT_S,
@@ -121,7 +115,7 @@ async def _schedule(where: str, port: int, file: Path | None, say: Say) -> None:
     from distributed import Scheduler
 
     with dask.config.set(quiet.SETTINGS):
-        _hush()
+        quiet.hush()
         server = Scheduler(host=where, port=port, dashboard=False, dashboard_address=None)
         stopped = _stops(server)
         try:

@@ -7,18 +7,21 @@ whether it is still wanted. Everything crosses as plain values: an order comes, 
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.errors import Exit
 from harness.machine import identity
 from harness.machine.processes import OwnedProcess
 from harness.records.store import RECORDS
+from harness.run.hosts import calibration
 from harness.run.one_trial import CELL_FILE
 
 LOOK_EVERY_S = 1.0
@@ -51,7 +54,7 @@ def on_host(order: Mapping[str, Any]) -> dict[str, Any]:
 def carried_out(order: Mapping[str, Any], wanted: Wanted, tell: Tell) -> dict[str, Any]:
     """Run it; `code` (the run's exit code), `output` (its last words) and `archive` (of its folder, b'' if it left none).
 
-    `order`: version, block, words (of the command `run`), files (name -> bytes, beside the run), topic.
+    `order`: version, block, words (of the command `run`), files (name -> bytes, beside the run), topic, calibrate.
     """
     if order["version"] != __version__:
         return _none(NO_RUN, f"version {__version__} is installed here, and {order['version']} asks")
@@ -60,17 +63,43 @@ def carried_out(order: Mapping[str, Any], wanted: Wanted, tell: Tell) -> dict[st
         folder = Path(path)
         for name, data in order["files"].items():
             (folder / Path(name).name).write_bytes(data)
-        run, log = folder / "run", folder / "output"
-        argv = [sys.executable, "-m", "harness.cli", "run", *order["words"], "--out", str(run)]
-        with OwnedProcess(argv, log=log, env=os.environ, cwd=folder) as process:
-            seen = Seen(run, tell)
-            while (code := process.wait(LOOK_EVERY_S)) is None:
-                seen.look()
-                if not wanted():
-                    return _none(NOT_WANTED, "it was not wanted any longer")
-            seen.look()
-        output = log.read_text(errors="replace")[-KEPT_OUTPUT:] if log.exists() else ""
-        return {"code": code, "output": output, "archive": packed(run)}
+        run, seen = folder / "run", Seen(folder / "run", tell)
+        first = _calibrated(folder, "first", wanted) if order["calibrate"] else {}
+        code = _command(order["words"], run, wanted, seen.look)
+        if code is None:
+            return _none(NOT_WANTED, "it was not wanted any longer")
+        if order["calibrate"] and run.is_dir():
+            told = {"first": first, "last": _calibrated(folder, "last", wanted)}
+            (run / calibration.FILE).write_text(json.dumps(told))
+        return {"code": code, "output": _said(run), "archive": packed(run)}
+
+
+def _command(words: Sequence[str], run: Path, wanted: Wanted, look: Callable[[], None]) -> int | None:
+    """The exit code of `harness run` with these words and this folder; None if it was not wanted any longer, and ended."""
+    argv = [sys.executable, "-m", "harness.cli", "run", *words, "--out", str(run)]
+    with OwnedProcess(argv, log=_log(run), env=os.environ, cwd=run.parent) as process:
+        while (code := process.wait(LOOK_EVERY_S)) is None:
+            look()
+            if not wanted():
+                return None
+        look()
+    return code
+
+
+def _calibrated(folder: Path, when: str, wanted: Wanted) -> dict[str, Any]:
+    """The calibration cell, measured now; {} if it did not end well."""
+    (folder / calibration.NAME).write_text(calibration.EXPERIMENT)
+    run = folder / f"calibration-{when}"
+    code = _command([calibration.NAME], run, wanted, lambda: None)
+    return calibration.measured(run) if code == Exit.DONE else {}
+
+
+def _log(run: Path) -> Path:
+    return run.with_name(f"{run.name}.log")
+
+
+def _said(run: Path) -> str:
+    return _log(run).read_text(errors="replace")[-KEPT_OUTPUT:] if _log(run).exists() else ""
 
 
 def _none(code: int, why: str) -> dict[str, Any]:

@@ -7,10 +7,11 @@ third time.
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,25 +27,29 @@ from harness.texts import visible
 MOST_LOST = 2  # hosts that one block may take with it
 LOOK_EVERY_S = 0.2
 HOSTS_LIMIT_S = 90.0  # for a host to appear, at the start and after the last was lost
+MOST_DRIFT = 1.10  # of a machine's pace during a block, before it is said
 Say = Callable[[str], None]
 
 
 @dataclass(kw_only=True)
 class Lot:
-    """What became of one block. `lost`: the hosts that were lost while it ran there; `cells`: under way when last heard of."""
+    """What became of one block. `lost`: the hosts that were lost while it ran there; `cells`: under way when last heard of;
+    `place`: the address of the host that a copy was given to."""
 
     block: Block
     host: str = ""
+    place: str = ""
     lost: list[str] = field(default_factory=list)
     cells: list[str] = field(default_factory=list)
     suspected: list[str] = field(default_factory=list)
     failed: str = ""
+    drift: float | None = None
     done: bool = False
 
     def told(self) -> dict[str, Any]:
         return {
             "block": self.block.name, "host": self.host, "done": self.done, "lost": self.lost, "suspected": self.suspected,
-            "failed": self.failed, "cells": list(self.block.cells),
+            "failed": self.failed, "drift": self.drift, "cells": list(self.block.cells),
         }  # fmt: skip
 
 
@@ -77,9 +82,12 @@ class Campaign:
         self.lots = {one.name: Lot(block=one) for one in todo}
         waiting = list(self.lots.values())
         while (waiting or self._under) and not self._wants_stop():
-            self._check(free := self._hosts())
-            while waiting and len(self._under) < free:
-                self._begin(waiting.pop(0))
+            hosts = self._hosts()
+            for lot in list(waiting):
+                if len(self._under) < len(hosts) and (places := self._places(lot, hosts)):
+                    waiting.remove(lot)
+                    self._begin(lot, places)
+            self._check(bool(hosts and self._under))
             time.sleep(LOOK_EVERY_S)
             ended = [future for future in self._under if future.done()]
             self._listen()
@@ -89,31 +97,45 @@ class Campaign:
         for future in self._under:
             future.cancel()
 
-    def _hosts(self) -> int:
-        """How many hosts take blocks. Raises HarnessError if the scheduler is gone."""
+    def _places(self, lot: Lot, hosts: Mapping[str, str]) -> list[str]:
+        """The hosts that may run a block: any, and Dask chooses; of copies, one that is free and has had no other."""
+        if self._order.copies == 1:
+            return list(hosts.values())
+        busy = {one.place for one in self._under.values()}
+        blocks_ = [block for block in self._order.blocks() if block.what == lot.block.what and self._home.holds(block)]
+        had = {self._home.host_of(block) for block in blocks_}
+        had |= {one.host for one in self._under.values() if one.block.what == lot.block.what}
+        free = [address for host, address in hosts.items() if host not in had and address not in busy]
+        return free[:1]
+
+    def _hosts(self) -> dict[str, str]:
+        """The addresses of the hosts that take blocks, by name. Raises HarnessError if the scheduler is gone."""
         if self._client.status != "running":
             raise gone()
         try:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].items()
         except OSError as error:
             raise gone() from error
-        return sum(quiet.RESOURCE in worker["resources"] for worker in workers)
+        return {str(one["name"]): address for address, one in workers if quiet.RESOURCE in one["resources"]}
 
-    def _check(self, hosts: int) -> None:
-        if hosts:
+    def _check(self, going: bool) -> None:
+        """Raise HarnessError if nothing has gone on for too long. A host that was lost may come back."""
+        if going:
             self._last_host_s = time.monotonic()
             return
         self._check_agents()
         if time.monotonic() - self._last_host_s > HOSTS_LIMIT_S:
-            raise HarnessError(f"no host takes blocks at {self._order.where}",
+            other = "other " if self._order.copies > 1 else ""
+            raise HarnessError(f"no {other}host takes blocks at {self._order.where}",
                                remedy="start 'harness host ADDRESS' on each; the same command goes on from here")  # fmt: skip
 
-    def _begin(self, lot: Lot) -> None:
-        lot.host, lot.cells = "", []
+    def _begin(self, lot: Lot, places: Sequence[str]) -> None:
+        lot.host, lot.cells, lot.place = "", [], places[0]
         message = self._order.message(lot.block, self._topic)
         future = self._client.submit(
-            blocks.on_host, message, key=f"{lot.block.name}-{uuid.uuid4().hex}", resources={quiet.RESOURCE: 1}, pure=False
-        )
+            blocks.on_host, message, key=f"{lot.block.name}-{uuid.uuid4().hex}", resources={quiet.RESOURCE: 1}, pure=False,
+            workers=list(places) if self._order.copies > 1 else None,
+        )  # fmt: skip
         self._under[future] = lot
 
     def _listen(self) -> None:
@@ -168,8 +190,10 @@ class Campaign:
             self._say(f"error: block {lot.block.name} failed: {lot.failed}")
         else:
             try:
-                self._home.unpack(lot.block, result["archive"], lot.host)
-                lot.done = True
+                drift = self._home.unpack(lot.block, result["archive"], lot.host)
+                lot.done, lot.drift = True, drift
+                if drift is not None and abs(math.log(drift)) > math.log(MOST_DRIFT):
+                    self._say(f"warning: the pace of {lot.host} drifted by a factor {drift:.2f} during block {lot.block.name}")
             except BadInput as error:
                 lot.failed = str(error)
                 self._say(f"error: {error}")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from harness.run.shards import Shard
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """`name` stays the same from one command to the next as long as the same is asked for; `cells`: without controls."""
+    """`name` stays the same from one command to the next as long as the same is asked for; `cells`: without controls; `what`:
+    the name that all copies share."""
 
     name: str
     shard: Shard
     cells: tuple[str, ...]
+    what: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +42,14 @@ class HostOrder:
     files: Mapping[str, bytes] = field(default_factory=dict)
     fresh: bool = False
     retry: frozenset[str] = frozenset()
+    copies: int = 1  # of each block, on different hosts
 
     def blocks(self) -> list[Block]:
         """All of them, the largest first. As many shards as blocks make each shard one block."""
         count = len(shards.blocks(self.cells))
-        return [self._block(Shard(number=number, of=count)) for number in range(1, count + 1)]
+        once = [self._block(Shard(number=number, of=count)) for number in range(1, count + 1)]
+        more = [replace(block, name=f"{block.name}-copy{copy}") for copy in range(2, self.copies + 1) for block in once]
+        return [*once, *more]
 
     def _block(self, shard: Shard) -> Block:
         cells = shards.part(self.cells, shard)
@@ -54,13 +59,13 @@ class HostOrder:
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:10]
         first = cells[0]
         title = re.sub(r"[^\w.-]+", "_", f"{first.venv}-{first.workload}-b{first.batch}")
-        return Block(name=f"{title}-{digest}", shard=shard, cells=real)
+        return Block(name=f"{title}-{digest}", shard=shard, cells=real, what=f"{title}-{digest}")
 
     def message(self, block: Block, topic: str) -> dict[str, Any]:
         """What goes to the host, see `block.carried_out`."""
         return {
             "version": __version__, "block": block.name, "words": [*self.words, "--shard", str(block.shard)],
-            "files": dict(self.files), "topic": topic,
+            "files": dict(self.files), "topic": topic, "calibrate": self.experiment.settings.controls,
         }  # fmt: skip
 
 

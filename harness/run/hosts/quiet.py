@@ -7,6 +7,7 @@ start (`distributed.yaml`, release 2026.8). None of it is wanted here, and the l
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -47,6 +48,14 @@ def calm(worker: Any) -> Any:
     beat = PeriodicCallback(worker.heartbeat, HEARTBEAT_S * 1000)
     beat.start()
     return beat
+
+
+def hush() -> None:
+    """Dask tells of each lost connection with a traceback; what matters of it is said by ourselves. Called once it is imported,
+    for its loggers get levels of their own then."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "distributed":
+            logging.getLogger(name).disabled = True
 
 
 def spent() -> tuple[float, float]:

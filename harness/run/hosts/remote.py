@@ -65,7 +65,8 @@ def reached(where: str, say: Say) -> Iterator[tuple[str, Callable[[], None]]]:
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="harness-hosts-")))
         address = _scheduler(held, folder, hosts.bind or _facing(hosts.names[0]))
-        agents = [_agent(held, folder, *each, address) for each in zip(hosts.names, hosts.commands, strict=True)]
+        pairs = enumerate(zip(hosts.names, hosts.commands, strict=True))
+        agents = [_agent(held, folder / f"{number}.log", *each, address) for number, each in pairs]
         say(f"{len(agents)} hosts are asked to take blocks from {address}")
         yield address, lambda: _check(hosts.names, agents)
 
@@ -82,10 +83,9 @@ def _scheduler(held: ExitStack, folder: Path, bind: str) -> str:
     return file.read_text()
 
 
-def _agent(held: ExitStack, folder: Path, name: str, command: Sequence[str], address: str) -> OwnedProcess:
+def _agent(held: ExitStack, log: Path, name: str, command: Sequence[str], address: str) -> OwnedProcess:
     shell = shlex.split(os.environ.get(SSH, "ssh -o BatchMode=yes"))
     words = [shlex.quote(word) for word in ("host", address, "--name", name)]
-    log = folder / f"{len(list(folder.glob('*.log')))}.log"
     return held.enter_context(OwnedProcess([*shell, name, *command, *words], log=log, env=os.environ))
 
 

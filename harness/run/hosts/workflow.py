@@ -12,7 +12,7 @@ from harness import extras
 from harness.errors import HarnessError, Interrupted
 from harness.records import store
 from harness.records.store import RunFolder
-from harness.run.hosts import remote
+from harness.run.hosts import quiet, remote
 from harness.run.hosts.campaign import Campaign, Lot
 from harness.run.hosts.home import BLOCKS, Home
 from harness.run.hosts.order import Block, HostOrder
@@ -71,11 +71,9 @@ def _carried_out(order: HostOrder, home: Home, todo: Sequence[Block], say: Say, 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
     """A client of Dask's scheduler there. Raises HarnessError."""
-    import logging
-
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    quiet.hush()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other versions of packages that no message needs

@@ -1,0 +1,1 @@
+"""Cells compared within each host, and over hosts: `harness combine`. The statistics are in `certainty.hosts`."""
