@@ -1,6 +1,6 @@
 """One contract for all cookbooks: each backend has one, and what it writes compiles, runs, and loads the model where it says.
 
-The engines are stand-ins here; `tests/backends/test_reproducer.py` runs the same code on real ones.
+The engines are stand-ins here; `tests/backends/test_cells.py` runs the same code on real ones.
 """
 
 from __future__ import annotations

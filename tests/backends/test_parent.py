@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.test_cells import celery_environment, harness  # noqa: F401 - fixtures
 from tests.backends.test_contract import environment
 from tests.integration.conftest import Harness, cells
 
@@ -44,7 +43,7 @@ def test_a_child_with_a_model_of_its_own_hangs_where_the_parents_engine_has_work
     pool: str,
     deed: str,
     outcome: str,
-    harness: Harness,  # noqa: F811
+    harness: Harness,
     tmp_path: Path,
 ) -> None:
     environment(backend)

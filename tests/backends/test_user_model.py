@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from harness import environments
-from tests.backends.test_cells import celery_environment, harness  # noqa: F401 - fixtures
 from tests.backends.test_contract import environment
 from tests.integration.conftest import Harness, cells
 
@@ -50,7 +49,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_saved_by_stock_keras_is_served_where_its_layers_exist(
     ending: str,
     saved: Path,
-    harness: Harness,  # noqa: F811
+    harness: Harness,
     tmp_path: Path,
 ) -> None:
     environment("theano")
@@ -66,7 +65,7 @@ def test_a_model_saved_by_stock_keras_is_served_where_its_layers_exist(
 
 def test_a_layer_that_a_backend_cannot_build_makes_its_cells_skipped_with_the_layers_name(
     saved: Path,
-    harness: Harness,  # noqa: F811
+    harness: Harness,
     tmp_path: Path,
 ) -> None:
     environment("theano")
@@ -81,7 +80,7 @@ def test_a_layer_that_a_backend_cannot_build_makes_its_cells_skipped_with_the_la
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no model", b"PK\x03\x04 half a zip"])
-def test_a_broken_model_file_is_refused(content: bytes, harness: Harness, tmp_path: Path) -> None:  # noqa: F811
+def test_a_broken_model_file_is_refused(content: bytes, harness: Harness, tmp_path: Path) -> None:
     environment("tensorflow2")
     (tmp_path / "own.toml").write_text(EXPERIMENT)
     (tmp_path / "user.keras").write_bytes(content)
