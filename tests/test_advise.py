@@ -685,6 +685,14 @@ def test_a_pool_that_is_far_slower_than_overhead_makes_one_is_told_beside_the_ot
     assert any(line.startswith(f"slower: {slow.id}: 0.082 x the fastest of these") for line in pages.answer(advice))
 
 
+def test_a_worker_of_a_mix_is_started_with_all_the_queues_of_its_tasks() -> None:
+    told = {"app": "shop:app", "queue": "", "queues": "celery,rare"}
+    assert "--queues celery,rare" in settings.of(OWN, told).line
+    assert "--queues" not in settings.of(OWN, {**told, "queues": ""}).line
+    before = {"app": "shop:app", "queue": "rare"}
+    assert "--queues rare" in settings.of(OWN, before).line, "a probe made before there were mixes"
+
+
 def test_a_note_of_a_rate_limit_is_known_by_its_words() -> None:
     told = [row for row in (*own_settings.KEPT, *own_settings.OPTIONS) if ranking.RATE_LIMITED in row]
     assert [row.name for row in told] == ["task_default_rate_limit", "rate_limit"]

@@ -33,7 +33,7 @@ def of(
         APPLICATION: {
             "app": order.app, "task": order.task, "queue": order.queue, "rows": len(order.rows),
             "rows_digest": digest(order.rows), "tolerance": order.tolerance, "check": order.check,
-            "from_here": from_here(order), "celery": list(application.celery), "mix": _mix(order),
+            "from_here": from_here(order), "celery": list(application.celery), "mix": _mix(order), "queues": application.queue,
             "consumed": ",".join(application.queue_names),
             "said": facts.said, "told": known["told"], "limits": asdict(application.limits), "varied": list(order.varied),
             "copied": order.origin is not None, "worker": _pasted(order),

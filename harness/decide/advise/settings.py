@@ -100,7 +100,8 @@ def _book(cell: Cell) -> Cookbook:
 
 def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     """As the probe started it, but for the private broker. `application`: with the paths of `Side.application`."""
-    queues = ("--queues", application["queue"]) if application["queue"] else ()
+    told = application.get("queues") or application["queue"]  # of a mix, all that its tasks go to
+    queues = ("--queues", told) if told else ()
     python = application.get("python", "")
     celery = (python, "-m", "celery") if python else ("celery",)
     pool = pool_arguments(cell, tuple(application.get("celery", ())))
