@@ -15,10 +15,11 @@ from harness.environments import Environment
 from harness.errors import MissingTool
 from harness.run.bundles import Bundle, write_bundles
 
-KERAS = ("tensorflow2", "tensorflow1", "tensorflow1_15", "theano")
+KERAS = ("tensorflow2", "tensorflow1", "tensorflow1_15", "theano", "jax", "openvino", "keras_torch")
 TREES = ("digits-trees", "digits-trees-xgboost")
 QUICKEST = {  # Theano compiles the LSTM for long, and no Keras knows trees
-    "lstm": ("tensorflow2", "tensorflow1"), "convnet-large": ("tensorflow2",), TREES[0]: (), TREES[1]: ()
+    "lstm": ("tensorflow2", "tensorflow1", "jax", "openvino", "keras_torch"),
+    "convnet-large": ("tensorflow2",), TREES[0]: (), TREES[1]: ()
 }  # fmt: skip
 #: engines without Keras -> what they serve; `tiny-dense` is left out as it is digits-mlp with less
 NATIVE = {
@@ -28,7 +29,7 @@ NATIVE = {
     "xgboost": TREES[1:],
     "torch": ("digits-mlp", "digits-cnn"),
 }
-LARGE = ("torch",)  # the tests do not install them
+LARGE = ("torch", "jax", "openvino", "keras_torch")  # the tests do not install them
 #: `python -m harness.backends.check`, once for each list of arguments
 CHECK = """
 import json, sys

@@ -1,18 +1,10 @@
 """The `tensorflow2` backend to paste: Keras 3 on TensorFlow 2."""
 
-from harness.backends.cookbook import book
-from harness.backends.cookbook.book import Call
+from harness.backends.cookbook.keras3 import Keras3
 
 
-class Cookbook(book.Cookbook):
-    model_file = "model.keras"
+class Cookbook(Keras3):
     imports = "import keras, tensorflow"
-    loaded = "keras.models.load_model({path}, compile=False)"
-    calls = {
-        "predict": Call("{model}.predict({rows}, verbose=0)"),  # Keras 3 draws a bar of progress if it is not told
-        "predict_on_batch": Call("{model}.predict_on_batch({rows})"),
-        "direct": Call("numpy.asarray({model}({rows}, training=False))"),
-    }
     environment = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
