@@ -102,6 +102,16 @@ def test_engine_threads_are_compared_only_where_both_were_measured() -> None:
     assert [row[3:6] for row in rows(section(text, "Which threads"))] == [["`auto`", "3", "0"], ["`1x1`", "3", "3"]]
 
 
+def test_what_was_neither_ok_nor_a_failure_is_told_and_plain_loads_come_first() -> None:
+    text = page(
+        entry(replace(FORK, parent="build"), hung=1), entry(ok=5, slow=1), entry(replace(FORK, placement="import"), ok=1)
+    )
+    placed = rows(section(text, "Where to load the model"))
+    assert [row[1].partition(",")[0] for row in placed] == ["loaded at import", *["loaded in the first task"] * 2]
+    assert placed[1][2:5] == ["6", "5", "1 slow"]
+    assert "after the main process built" in placed[2][1]
+
+
 def test_an_engine_that_nobody_could_measure_says_why_and_claims_nothing() -> None:
     text = page(skipped={"torch": "no <wheel> for | this"})
     assert "It could not be measured: no \\<wheel\\> for \\| this. Nothing is claimed of it here." in text

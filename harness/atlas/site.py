@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from harness.atlas import against, answer, engines
-from harness.atlas.entries import BAD, SEVERAL, Cost, Entry, parts
+from harness.atlas.entries import BAD, SEVERAL, Cost, Entry, added, parts
 from harness.atlas.pages import UNKNOWN, versions
 from harness.atlas.stored import Atlas
-from harness.experiment.matrix import AUTO, Cell
+from harness.experiment.matrix import AUTO, PLACEMENTS, Cell
 from harness.experiment.pools import POOLS
 from harness.places import CHECKOUT
 from harness.records import evidence
+from harness.records.outcomes import Outcome
 from harness.texts import escaped
 
 ROOT = "../.."
@@ -97,7 +98,7 @@ def _is_plain(cell: Cell) -> bool:
 
 def _measured(mine: Sequence[Entry]) -> str:
     days = sorted(day for one in mine for day in one.days if day)
-    when = f" from {days[0]} to {days[-1]}" if days else ""
+    when = "" if not days else f" on {days[0]}" if days[0] == days[-1] else f" from {days[0]} to {days[-1]}"
     known = "; ".join(dict.fromkeys(versions(one) for one in mine if one.cell.pool not in ("gevent", "eventlet")))
     return (
         f"{_judged(mine)} trials{when}, each a fresh worker, are counted here: {_runs(mine)}. Versions: {escaped(known)}. They "
@@ -112,16 +113,18 @@ def _pools(mine: Sequence[Entry]) -> Iterator[str]:
         [f"`{pool}`", *_told(group)]
         for pool, group in _by([one for one in mine if _is_plain(one.cell)], lambda one: one.cell.pool)
     ]
-    yield _table(("pool", "trials", "ok", "what failed", "records"), rows)
+    yield _table(("pool", "trials", "ok", "not ok", "records"), rows)
 
 
 def _places(mine: Sequence[Entry]) -> Iterator[str]:
     yield "## Where to load the model"
     rows = [
         [f"`{pool}`", escaped(engines.loaded(group[0].cell)), *_told(group)]
-        for (pool, *_), group in _by(mine, lambda one: (one.cell.pool, one.cell.placement, one.cell.parent))
+        for (pool, *_), group in _by(
+            sorted(mine, key=_place_rank), lambda one: (one.cell.pool, one.cell.placement, one.cell.parent)
+        )
     ]
-    yield _table(("pool", "the model is", "trials", "ok", "what failed", "records"), rows)
+    yield _table(("pool", "the model is", "trials", "ok", "not ok", "records"), rows)
 
 
 def _threads(mine: Sequence[Entry]) -> Iterator[str]:
@@ -129,16 +132,17 @@ def _threads(mine: Sequence[Entry]) -> Iterator[str]:
     yield "## Which threads"
     limited = {replace(one.cell, engine_threads=AUTO) for one in mine if one.cell.engine_threads != AUTO}
     both = [one for one in mine if replace(one.cell, engine_threads=AUTO) in limited]
-    groups = _by(both, lambda one: (one.cell.pool, one.cell.placement, one.cell.call, one.cell.engine_threads))
+    both.sort(key=_place_rank)
+    groups = _by(both, lambda one: (one.cell.pool, engines.loaded(one.cell), one.cell.call, one.cell.engine_threads))
     if not groups:
         yield "No kind of trial was measured both with the engine's own choice of threads and with a limit."
         return
     yield "Kinds that were measured both with the engine's own choice (`auto`) and with a limit (INTRA x INTER)."
     rows = [
-        [f"`{pool}`", f"`{placement}`", f"`{call}`", f"`{threads}`", *_told(group)]
-        for (pool, placement, call, threads), group in groups
+        [f"`{pool}`", escaped(loaded), f"`{call}`", f"`{threads}`", *_told(group)]
+        for (pool, loaded, call, threads), group in groups
     ]
-    yield _table(("pool", "placement", "call", "threads", "trials", "ok", "what failed", "records"), rows)
+    yield _table(("pool", "the model is", "call", "threads", "trials", "ok", "not ok", "records"), rows)
 
 
 def _failures(mine: Sequence[Entry]) -> Iterator[str]:
@@ -210,6 +214,12 @@ def _by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> list[tuple[Key, 
     return list(groups.items())
 
 
+def _place_rank(one: Entry) -> tuple[bool, int]:
+    """As a reader asks: what the model's place does first, then what the main process did beside it."""
+    places = PLACEMENTS.index(one.cell.placement) if one.cell.placement in PLACEMENTS else len(PLACEMENTS)
+    return one.cell.parent != "nothing", places
+
+
 def _pool_rank(pool: str) -> int:
     return list(POOLS).index(pool) if pool in POOLS else len(POOLS)
 
@@ -223,8 +233,10 @@ def _causes(one: Entry) -> str:
 
 
 def _told(group: Sequence[Entry]) -> list[str]:
-    """The last cells of a row: how many trials, of them ok, what failed, the records."""
-    return [str(_judged(group)), str(_ok(group)), escaped(answer.failed(group)) or "–", _runs(group)]
+    """The last cells of a row: how many trials, of them ok, what became of the others, the records."""
+    others = [f"{count} {word.value}" for word, count in added(list(group)).items() if word not in (*BAD, Outcome.OK)]
+    told = ", ".join(filter(None, [answer.failed(group), *others]))
+    return [str(_judged(group)), str(_ok(group)), escaped(told) or "–", _runs(group)]
 
 
 def _judged(group: Iterable[Entry]) -> int:
