@@ -74,10 +74,12 @@ class Line:
 
 
 class Replies:
-    """Answers that come as messages (`rpc://`), to a queue of ours; nothing of them is stored."""
+    """Answers that come as messages (`rpc://`), to a queue of ours; nothing of them is stored. `opaque`: news are left out, see
+    `opaque.is_news`."""
 
-    def __init__(self, url: str, prefix: str) -> None:
+    def __init__(self, url: str, prefix: str, *, opaque: bool = True) -> None:
         self.done: tuple[()] = ()
+        self._opaque = opaque
         self._line, self._came = Line(url, delivered=self._take), list[tuple[int, bytes]]()
         self._ours, self.name = request_id(prefix, 0)[:-8].encode(), REPLIES.format(prefix=prefix)
         self._line.channel.queue_declare(self.name, exclusive=True, auto_delete=True)
@@ -85,7 +87,7 @@ class Replies:
         self.socket = self._line.socket
 
     def _take(self, number: bytes, raw: bytes) -> None:
-        if number.startswith(self._ours) and not opaque.is_news(raw):
+        if number.startswith(self._ours) and not (self._opaque and opaque.is_news(raw)):
             self._came.append((int(number[-8:], 16), raw))
 
     def read(self) -> list[tuple[int, bytes]]:
@@ -112,8 +114,13 @@ class AmqpWire:
         self.prefix, self.queue, self._url, self._messages = prefix, queue, url, messages
         self._every = list(dict.fromkeys(queues or [queue]))
         self._answers: Stored | Replies
-        self._answers = Stored(results, prefix, results_prefix) if results else (replies := Replies(url, prefix))
-        self._reply_to = "" if results else replies.name
+        theirs = bool(messages)
+        self._reply_to = ""
+        if results:
+            self._answers = Stored(results, prefix, results_prefix, opaque=theirs)
+        else:
+            self._answers = replies = Replies(url, prefix, opaque=theirs)
+            self._reply_to = replies.name
         self._out = Line(url, acked=self._has)
         self._out.channel.confirm_select()
         self._out.channel.events["basic_nack"].add(_refused)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import broker
+from harness.broker import rabbitmq
 from harness.client.flow import Flow
 from harness.client.plan import GO, SENDING, Plan, new_prefix
 from harness.client.wire import Wire
@@ -30,6 +31,7 @@ from harness.records import sending
 from harness.records.sending import Sending
 from harness.run import bundles
 from harness.trial import load, supervisor
+from harness.trial.application import RPC
 from harness.trial.supervisor import LocalWorker, Place
 from harness.worker import contract, heartbeat, spec
 
@@ -66,10 +68,12 @@ class Ran:
 
 @dataclass
 class Rig:
-    """A folder and a broker's URL; everything is run in the one, through the other."""
+    """A folder and a broker's URL; everything is run in the one, through the other. `result_url`: of the result back end, ''
+    for the broker's own."""
 
     folder: Path
     url: str
+    result_url: str = ""
     runs: int = 0
 
     @contextmanager
@@ -89,7 +93,9 @@ class Rig:
             backend=cell.backend, bundle=str(bundle.folder), cache_dir=str(folder / "cache"), events_dir=str(folder / "events"),
             prefetch=cell.prefetch, queue=QUEUE,
         )  # fmt: skip
-        place = Place(environment=environment, folder=folder, broker_url=self.url, spec=told)
+        place = Place(
+            environment=environment, folder=folder, broker_url=self.url, spec=told, result_url=self.result_url
+        )  # fmt: skip
         worker = LocalWorker(place, supervisor.worker_command(cell, environment))
         try:
             self._await_ready(worker)
@@ -199,3 +205,11 @@ def opened(folder: Path) -> Iterator[Rig]:
     folder.mkdir(parents=True, exist_ok=True)
     with broker.embedded(folder / "broker") as server:
         yield Rig(folder=folder, url=server.url)
+
+
+@contextmanager
+def on_rabbitmq(folder: Path) -> Iterator[Rig]:
+    """A rig with a RabbitMQ of its own, and answers that come as messages. Raises BrokerUnreachable if none can be started."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with rabbitmq.embedded(folder / "rabbitmq") as server:
+        yield Rig(folder=folder, url=server.url, result_url=RPC)

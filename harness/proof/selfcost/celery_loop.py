@@ -1,8 +1,8 @@
 """Celery's own client in the way of its documentation: `send_task`, then `AsyncResult.get`, again and again.
 
-Run as `python -m harness.proof.selfcost.celery_loop SPEC.json` (keys: url, queue, in_flight, seconds): keeps that many requests
-in flight, warms up for a second, and prints one line of JSON: requests, seconds and CPU seconds of this process in the time
-that counts.
+Run as `python -m harness.proof.selfcost.celery_loop SPEC.json` (keys: url, backend, queue, in_flight, seconds): keeps that many
+requests in flight, warms up for a second, and prints one line of JSON: requests, seconds and CPU seconds of this process in the
+time that counts.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def loop(app: Celery, queue: str, in_flight: int, seconds: float) -> int:
     return done
 
 
-def main(url: str, queue: str, in_flight: int, seconds: float) -> None:
-    app = Celery("harness-comparison", broker=url, backend=url)
+def main(url: str, backend: str, queue: str, in_flight: int, seconds: float) -> None:
+    app = Celery("harness-comparison", broker=url, backend=backend)
     loop(app, queue, in_flight, WARM_S)
     begun, cpu_s = time.monotonic(), time.process_time()
     done = loop(app, queue, in_flight, seconds)

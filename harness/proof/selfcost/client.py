@@ -95,6 +95,12 @@ def cpu_per_request(folder: Path, environment: Environment, *, seconds: float = 
         return _compared(bench, "single", 1, seconds, turns)
 
 
+def cpu_on_rabbitmq(folder: Path, environment: Environment, *, seconds: float = 3.0, turns: int = TURNS) -> Comparison:
+    """The same on RabbitMQ, with answers over RPC."""
+    with rig.on_rabbitmq(folder) as bench, bench.worker(environment, pool="threads"):
+        return _compared(bench, "single", 1, seconds, turns)
+
+
 def capacity(folder: Path, *, seconds: float = 3.0, turns: int = TURNS) -> Comparison:
     """IN_FLIGHT requests at a time against a responder that answers at once: requests per second of both clients."""
     with rig.opened(folder) as bench, bench.responder(service_s=0.0):
@@ -160,7 +166,9 @@ def _our_side(ran: Ran) -> Side:
 
 
 def _celerys_side(bench: Rig, in_flight: int, seconds: float) -> Side:
-    spec = {"url": bench.url, "queue": QUEUE, "in_flight": in_flight, "seconds": seconds}
+    spec = {
+        "url": bench.url, "backend": bench.result_url or bench.url, "queue": QUEUE, "in_flight": in_flight, "seconds": seconds,
+    }  # fmt: skip
     log = bench.folder / "celery-loop.log"
     log.unlink(missing_ok=True)
     with _celery_loop(bench, spec) as code:

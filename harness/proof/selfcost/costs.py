@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 
+from harness.broker import rabbitmq
 from harness.certainty import intervals
 from harness.machine import cores
 from harness.proof.instrument.finding import Finding, at_least, at_most
@@ -40,10 +41,17 @@ def _sampler(bench: Bench) -> list[Finding]:
 
 
 def _client_cpu(bench: Bench) -> list[Finding]:
-    found = client.cpu_per_request(bench.folder, bench.environment)
+    return _cpu(client.cpu_per_request(bench.folder, bench.environment), "")
+
+
+def _client_cpu_on_rabbitmq(bench: Bench) -> list[Finding]:
+    return _cpu(client.cpu_on_rabbitmq(bench.folder, bench.environment), " on RabbitMQ")
+
+
+def _cpu(found: client.Comparison, where: str) -> list[Finding]:
     ours, celerys = (sum(side.cpu_s for side in sides) / len(sides) for sides in (found.ours, found.celerys))
     note = f"{ours * 1e6:.0f} and {celerys * 1e6:.0f} microseconds, one request at a time on the same real worker"
-    return [at_most("the client's CPU a request, share of Celery's own", found.cpu_ratio, client.CPU_BOUND, note=note)]
+    return [at_most(f"the client's CPU a request{where}, share of Celery's own", found.cpu_ratio, client.CPU_BOUND, note=note)]
 
 
 def _client_capacity(bench: Bench) -> list[Finding]:
@@ -153,6 +161,12 @@ def _why(bench: Bench) -> list[Finding]:
 COSTS = (
     InstrumentCheck(name="sampler", title="watching a tree of processes", find=_sampler),
     InstrumentCheck(name="client-cpu", title="the client's CPU beside Celery's own", find=_client_cpu),
+    InstrumentCheck(
+        name="client-amqp",
+        title="the client's CPU on RabbitMQ beside Celery's own",
+        find=_client_cpu_on_rabbitmq,
+        long=bool(rabbitmq.lacking()),
+    ),
     InstrumentCheck(name="client-capacity", title="the client's capacity beside Celery's own", find=_client_capacity),
     InstrumentCheck(name="client-limits", title="whether the client limits a no-op worker", find=_client_limits),
     InstrumentCheck(name="why", title="a worker that is looked at", find=_why, long=True),

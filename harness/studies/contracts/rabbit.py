@@ -1,6 +1,9 @@
 """Ways in which a RabbitMQ goes away or loses its patience, each done to a server of the measurement's own, as in `outages`.
 
 Answers are stored in a Valkey that nothing is done to, so that only the broker is on trial.
+
+The relay between worker and broker acknowledges what it drops, as a proxy does. If packets are dropped altogether, the kernel
+ends a connection about a second after something is sent on it (py-amqp sets TCP_USER_TIMEOUT): that is not measured here.
 """
 
 from __future__ import annotations

@@ -247,7 +247,8 @@ def first_after(moments: Sequence[float], begin: float) -> float | None:
 
 def ask_why(bench: Bench) -> None:
     """Keep, as evidence, what `harness why` says of a worker that takes nothing."""
-    variables = {**os.environ, "HARNESS_HOME": str(home()), "WHY_BROKER": bench.stand.broker_url}
+    url = bench.stand.url if bench.stand.amqp is None else ""  # it asks no RabbitMQ
+    variables = {**os.environ, "HARNESS_HOME": str(home()), "WHY_BROKER": url}
     try:
         done = processes.run([sys.executable, "-P", "-c", WHY, str(bench.pid)], env=variables, limit_s=WHY_LIMIT_S)
         said = portable(done.stdout or done.stderr)
