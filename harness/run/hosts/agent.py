@@ -52,7 +52,9 @@ async def _serve(address: str, name: str, folder: Path, say: Say) -> None:
         try:
             await asyncio.wait_for(worker.start(), CONNECT_LIMIT_S)
         except (OSError, TimeoutError, RuntimeError, ValueError) as error:
-            raise HarnessError(f"no scheduler answers at {address}: {error}",
+            if stopped.is_set():
+                raise Interrupted("stopped on request; no scheduler had answered") from error
+            raise HarnessError(f"no scheduler answers at {address}: {str(error) or type(error).__name__}",
                                remedy="start one with 'harness scheduler', and name its address") from error  # fmt: skip
         beat = quiet.calm(worker)
         offer = asyncio.create_task(_offer(worker, say))
