@@ -10,10 +10,14 @@ unexport PYTHONDONTWRITEBYTECODE
 
 setup: $(VENV)/.ready
 
+# uv installs on all cores; pip takes its place if the package index is known to pip alone (pip.conf).
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or later is needed, this is %d.%d. Name one with: make PYTHON=/path/to/python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -qq --require-hashes --requirement requirements.txt
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > $(VENV)/uv.txt
+	$(BIN)/python -m pip install -qq --require-hashes --requirement $(VENV)/uv.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements.txt \
+	  || $(BIN)/python -m pip install -qq --require-hashes --requirement requirements.txt
 	$(BIN)/python -m pip install -qq --no-deps --editable .
 	@touch $@
 

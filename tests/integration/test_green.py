@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import environments
 from harness.observe import greenlets
+from tests.forking import Forking
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Runs each wait in a greenlet of its own, lets it come to its wait, and prints what is told of it, by its function's name.
@@ -117,21 +119,33 @@ SETUP = {
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 
 
-def told(environment: environments.Environment, library: str, code: str, started: str = "nothing") -> list[list[dict]]:  # type: ignore[type-arg]
+#: imported once; nothing is patched before a program does it, and no event loop is made
+IMPORTS = {
+    "gevent": "import gevent.event, gevent.lock, gevent.monkey, gevent.pool, gevent.queue, gevent.server, gevent.subprocess",
+    "eventlet": "import eventlet.event, eventlet.greenpool, eventlet.hubs, eventlet.queue",
+}
+Told = Callable[..., list[list[dict[str, Any]]]]
+
+
+@pytest.fixture(scope="module")
+def told(celery_environment: environments.Environment) -> Iterator[Told]:
     """The greenlets of a process in which one waits in this code."""
-    script = SETUP[library].replace("CODE", code)
-    done = subprocess.run(
-        [str(environment.python), "-c", script, str(ROOT), started], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    python = celery_environment.python
+    with Forking(python, IMPORTS["gevent"]) as gevent, Forking(python, IMPORTS["eventlet"]) as eventlet:
+        by_library = {"gevent": gevent, "eventlet": eventlet}
+
+        def call(library: str, code: str, started: str = "nothing") -> list[list[dict[str, Any]]]:
+            line = by_library[library].first_line(SETUP[library].replace("CODE", code), str(ROOT), started)
+            assert line
+            found: list[list[dict[str, Any]]] = json.loads(line)
+            return found
+
+        yield call
 
 
 @pytest.mark.parametrize(("library", "code", "held"), CASES, ids=[f"{library} {code}" for library, code, _ in CASES])
-def test_a_wait_for_a_lock_is_told_from_one_that_ends_by_itself(
-    celery_environment: environments.Environment, library: str, code: str, held: bool
-) -> None:
-    found = told(celery_environment, library, code)
+def test_a_wait_for_a_lock_is_told_from_one_that_ends_by_itself(told: Told, library: str, code: str, held: bool) -> None:
+    found = told(library, code)
     (own,) = [frames for frames in found if any(frame["function"] == "waits" for frame in frames)]
     assert greenlets.read(own).on_lock is held, own
     rest = [greenlets.read(frames) for frames in found if frames is not own]
@@ -144,15 +158,13 @@ BY = [("gevent", by) for by in (*COMMON, "by a server", "by a signal", "by a che
 
 
 @pytest.mark.parametrize(("library", "by"), [*BY, *[("eventlet", by) for by in COMMON]])
-def test_what_the_event_loop_will_call_by_itself_may_end_a_wait(
-    celery_environment: environments.Environment, library: str, by: str
-) -> None:
-    found = told(celery_environment, library, "event.wait()", by)
+def test_what_the_event_loop_will_call_by_itself_may_end_a_wait(told: Told, library: str, by: str) -> None:
+    found = told(library, "event.wait()", by)
     rest = [greenlets.read(frames) for frames in found if not any(frame["function"] == "waits" for frame in frames)]
     assert any(one.foreign and not one.on_lock for one in rest), found
 
 
-def test_a_sleep_of_gevents_that_somebody_spawned_may_end_a_wait(celery_environment: environments.Environment) -> None:
-    found = told(celery_environment, "gevent", "gevent.spawn(gevent.sleep, 300).link(lambda _: event.set()); event.wait()")
+def test_a_sleep_of_gevents_that_somebody_spawned_may_end_a_wait(told: Told) -> None:
+    found = told("gevent", "gevent.spawn(gevent.sleep, 300).link(lambda _: event.set()); event.wait()")
     rest = [greenlets.read(frames) for frames in found if not any(frame["function"] == "waits" for frame in frames)]
     assert any(one.foreign and not one.on_lock for one in rest), found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import signal
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,6 +12,7 @@ from harness import environments
 from harness.live import loop_calls
 from harness.live.loop_calls import LoopCalls
 from harness.machine import procfs
+from tests.forking import Forking
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -38,9 +41,14 @@ connection = consumer.connection = app.connection_for_read()
 connection.transport
 {after}
 consumer.update_strategies()
-print(id(worker), flush=True)
+print(os.getpid(), id(worker), flush=True)
 select.select([sys.stdin], [], [])
 """
+IMPORTS = """
+import celery.apps.worker, celery.concurrency.thread, celery.worker.consumer, celery.worker.control
+import kombu.transport.memory, kombu.transport.pyamqp, kombu.transport.redis
+"""
+Read = Callable[[str, str, str], LoopCalls]
 REDIS, AMQP = "redis://127.0.0.1:1", "pyamqp://127.0.0.1:1"
 SERVED = "transport = connection.transport; hub.add_reader(reads, transport.on_readable, reads)\n"
 CALLS = f"{SERVED}transport._callbacks['q']"
@@ -99,37 +107,45 @@ OVER_AMQP = {
 }  # fmt: skip
 
 
-def read(environment: environments.Environment, url: str, before: str, after: str) -> LoopCalls:
-    argv = [str(environment.python), "-c", SCRIPT.format(url=url, before=before, after=after)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        worker = process.stdout.readline()
-        assert worker
-        assert wait_until(lambda: (call := procfs.call(process.pid, process.pid)) is not None and call.kind == "select")
-        return loop_calls.read(process.pid, int(worker))
+@pytest.fixture(scope="module")
+def read(celery_environment: environments.Environment) -> Iterator[Read]:
+    """What is read of a worker: the broker's URL, code before it is made, code after it."""
+    with Forking(celery_environment.python, IMPORTS) as forking:
+
+        def call(url: str, before: str, after: str) -> LoopCalls:
+            told = forking.first_line(SCRIPT.format(url=url, before=before, after=after))
+            assert told
+            pid, worker = map(int, told.split())
+            try:
+                assert wait_until(lambda: (call := procfs.call(pid, pid)) is not None and call.kind == "select")
+                return loop_calls.read(pid, worker)
+            finally:
+                os.kill(pid, signal.SIGKILL)
+
+        yield call
 
 
 @pytest.mark.parametrize("name", FOUND)
-def test_what_of_the_applications_the_loop_will_call_is_read(celery_environment: environments.Environment, name: str) -> None:
+def test_what_of_the_applications_the_loop_will_call_is_read(read: Read, name: str) -> None:
     before, after, said = FOUND[name]
-    found = read(celery_environment, REDIS, before, after)
+    found = read(REDIS, before, after)
     assert (list(found.said[: len(said) or None]), found.most, found.pool) == (said, 2, frozenset())
     assert 0 < found.reads < 600
 
 
 @pytest.mark.parametrize("name", OVER_AMQP)
-def test_consumers_are_read_over_amqp_too(celery_environment: environments.Environment, name: str) -> None:
+def test_consumers_are_read_over_amqp_too(read: Read, name: str) -> None:
     before, after, said = OVER_AMQP[name]
-    assert list(read(celery_environment, AMQP, before, after).said) == said
+    assert list(read(AMQP, before, after).said) == said
 
 
 @pytest.mark.parametrize(("url", "after"), [("memory://", ""), (REDIS, "consumer.connection = None")])
-def test_what_other_brokers_will_bring_is_not_read(celery_environment: environments.Environment, url: str, after: str) -> None:
-    (said,) = read(celery_environment, url, "", after).said
+def test_what_other_brokers_will_bring_is_not_read(read: Read, url: str, after: str) -> None:
+    (said,) = read(url, "", after).said
     assert said.startswith("what could not be read (")
 
 
-def test_what_is_no_worker_is_not_read_and_says_so(celery_environment: environments.Environment) -> None:
-    found = read(celery_environment, REDIS, "", "worker = consumer")
+def test_what_is_no_worker_is_not_read_and_says_so(read: Read) -> None:
+    found = read(REDIS, "", "worker = consumer")
     assert found.said[0].startswith("what could not be read (")
     assert found.beside([]) == found.said
