@@ -18,6 +18,7 @@ CHILDREN = {"children": (OTHER,)}
 FOR_A_CHILD = {"waits_in": "wait-child", "private": False, "wakers": frozenset({OTHER})}
 SHARED = {"private": False, "wakers": frozenset({CHILD, OTHER})}
 PIPE = {"waits_in": "read", "private": False, "wakers": frozenset({CHILD, OTHER})}
+FILE = {**PIPE, "waits_in": "flock"}
 
 
 def stuck(pid: int = OTHER, thread: dict[str, Any] | None = None, **process: Any) -> ProcessLook:
@@ -46,9 +47,10 @@ def seen(task: dict[str, Any], *others: ProcessLook, process: dict[str, Any] | N
         (FOR_A_CHILD, CHILDREN, How.PROCESSES),
         (PIPE, {}, How.PROCESSES),
         (SHARED, {}, How.SHARED),
+        (FILE, {}, How.FILE),
         ({}, CHILDREN, How.FUTEX),
     ],
-    ids=["a child", "a pipe", "a lock in shared memory", "a lock, beside a child"],
+    ids=["a child", "a pipe", "a lock in shared memory", "a lock on a file", "a lock, beside a child"],
 )
 def test_a_wait_for_a_process_that_is_locked_out_itself_is_a_hang(
     task: dict[str, Any], process: dict[str, Any], how: How
@@ -74,7 +76,7 @@ GOES_ON: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("task", [FOR_A_CHILD, PIPE, SHARED], ids=["child", "pipe", "shared"])
+@pytest.mark.parametrize("task", [FOR_A_CHILD, PIPE, SHARED, FILE], ids=["child", "pipe", "shared", "file"])
 @pytest.mark.parametrize("other", GOES_ON.values(), ids=GOES_ON)
 def test_it_is_none_while_that_process_may_go_on(task: dict[str, Any], other: dict[str, Any]) -> None:
     sleeper = stuck(THIRD, {"waits_in": "sleep", "timed": True, "private": False})

@@ -53,6 +53,19 @@ def test_what_sets_a_cell_apart_from_the_others(of: str, ended: dict[str, str], 
     assert bool(told) is bool(begins)
 
 
+def test_what_python_allows_in_the_main_thread_alone_is_no_matter_of_what_requests_share() -> None:
+    cells = {pool: replace(OWN, pool=pool) for pool in ("threads", "prefork")}
+    ends = {"threads": "errors", "prefork": "ok"}
+    refused = {"threads": {"ValueError: signal only works in main thread of the main interpreter": 84}, "prefork": {}}
+    groups = {
+        cells[pool].id: [
+            record(outcome=ends[pool]).changed(asked={"cell": cells[pool].as_dict()}, answers={"errors": refused[pool]})
+        ]
+        for pool in cells
+    }
+    assert across(cells["threads"], groups) == ""
+
+
 def test_a_row_that_ends_the_serial_process_hangs_threads_by_the_same_fault_but_a_fork_is_another() -> None:
     cells = {pool: replace(OWN, pool=pool) for pool in ("prefork", "threads")} | {"in-process": OWN.baseline()}
     ends = {"prefork": "crashed", "threads": "hung", "in-process": "crashed"}

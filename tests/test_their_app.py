@@ -111,3 +111,25 @@ def test_modules_that_the_workers_line_includes_are_imported_before_a_task_is_lo
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("CELERY_WORKER_INCLUDE", "included_more")
     assert their_app.called(their_app.found("included_shop:app"), "more.price").name == "more.price"
+
+
+@pytest.mark.parametrize(("most", "said"), [(None, "without an end"), (500, "up to 500 times")])
+def test_a_call_that_is_retried_for_ever_is_an_error_that_says_so(most: int | None, said: str) -> None:
+    app = Celery("retries", broker="memory://", set_as_current=False)
+
+    @app.task(max_retries=most, autoretry_for=(ValueError,))
+    def price(number: int) -> int:
+        raise ValueError(number)
+
+    error, stored = their_app.stored(their_app.applied(price, [2]), "json")
+    assert (said in error, error.partition(":")[0], stored) == (True, "RetriedTooOften", None)
+
+
+def test_a_task_that_calls_itself_too_deeply_is_none_of_these() -> None:
+    app = Celery("deep", broker="memory://", set_as_current=False)
+
+    def deep(number: int) -> int:
+        return deep(number + 1)
+
+    error, _ = their_app.stored(their_app.applied(app.task(deep, name="deep"), [2]), "json")
+    assert error.startswith("RecursionError")

@@ -198,6 +198,8 @@ BANNER = """ -------------- harness@vm v5.7.0 (collider)
         (f"{BANNER}x is terminating: Concurrent access.\n\n - It is not safe.\n - Try another.\n",
          "x is terminating: Concurrent access. / - It is not safe. / - Try another."),
         (f"{BANNER}one\ntwo\nthree\nfour\n", "two / three / four"),
+        ("phase first\nloading weights\nphase warmup\n", "loading weights"),
+        ("phase first\nphase warmup\n", ""),
     ],
 )  # fmt: skip
 def test_the_last_words_of_the_log_are_what_a_library_says_before_it_ends_the_process(

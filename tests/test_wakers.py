@@ -34,6 +34,14 @@ WAITS = {
     SEMAPHORE.format(unlink=True) + "s.acquire()": "own",
     SEMAPHORE.format(unlink=True) + "os.fork() or s.acquire(); s.acquire()": "both",
     SEMAPHORE.format(unlink=False) + "s.acquire()": "",
+    "import fcntl; a, b = (open(sys.argv[1] + '/l', 'w') for _ in 'ab'); fcntl.flock(a, 2); fcntl.flock(b, 2)": "own",
+    "import fcntl; a = open(sys.argv[1] + '/l', 'w'); os.set_inheritable(a.fileno(), True); fcntl.flock(a, 2);"
+    f"{SLEEPER.format(fds='[a.fileno()]')}; b = open(sys.argv[1] + '/l', 'w'); fcntl.flock(b, 2)": "both",
+    "import fcntl; r, w = os.pipe(); a = open(sys.argv[1] + '/l', 'w');"
+    "os.fork() or (fcntl.lockf(a, 2), os.write(w, b'.'), time.sleep(600)); os.read(r, 1); fcntl.lockf(a, 2)": "both",
+    # the kernel does not tell who holds the lock of an open file description (F_OFD_SETLKW)
+    "import fcntl, struct; a, b = (open(sys.argv[1] + '/l', 'w') for _ in 'ab'); l = struct.pack('hhqqi', 1, 0, 0, 0, 0);"
+    "fcntl.fcntl(a, 37, l); fcntl.fcntl(b, 38, l)": "",
     "s = socket.create_server(('127.0.0.1', 0)); s.accept()": "",
     "s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); c.recv(1)": "",
     # anybody may send to these

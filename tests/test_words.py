@@ -201,3 +201,10 @@ def test_the_last_line_of_a_log_tells_how_a_process_ended() -> None:
         words.last_words(Ending(by="worker-exit", worker_exit="exit 2", log_words="usage / error: no")) == "exit 2: error: no"
     )
     assert words.last_words(Ending(by="worker-exit", worker_exit="exit 2")) == "exit 2"
+
+
+def test_what_only_the_main_thread_may_do_is_told_as_that() -> None:
+    refused = {"ValueError: signal only works in main thread of the main interpreter": 84}
+    (said,) = words.beside_each_other(of("threads", outcome=Outcome.ERRORS, errors=refused), NUMBERS)
+    assert said.startswith("the task does what Python allows in a process's main thread alone")
+    assert words.beside_each_other(of("threads", outcome=Outcome.ERRORS, errors={"KeyError: w": 84}), NUMBERS) == []

@@ -2,9 +2,9 @@
 
 Pure functions over looks. The thread that runs the request is blocked if, over the whole window,
 
-* it waits without a time limit for what only known processes could end (a private futex, shared memory, a pipe, a child), and
-  was not switched to once. Or it waits for the GIL, and the thread that holds the GIL waits so. Or it runs in a greenlet that
-  waits for a lock without a time limit. Or its process is stopped;
+* it waits without a time limit for what only known processes could end (a private futex, shared memory, a lock on a file, a
+  pipe, a child), and was not switched to once. Or it waits for the GIL, and the thread that holds the GIL waits so. Or it runs
+  in a greenlet that waits for a lock without a time limit. Or its process is stopped;
 * nothing of all that could end its wait can go on itself, in its process or in another: see `closed`. A time limit of the
   application's own that is still to strike may end it, too. A *native* thread on a timer may be a library's own poller, which
   ends the wait; only in a child that lost threads of its parent at the fork it passes for an engine's housekeeping (a hung
@@ -39,6 +39,7 @@ from harness.judge.closed import (
     waits_for_gil,
 )
 from harness.machine.procfs import Thread
+from harness.machine.syscalls import FILE_LOCKS
 from harness.observe.looks import IDLE_CPU, Look, agree_long_enough, computes, window
 from harness.observe.progress import OpenStage
 
@@ -58,6 +59,7 @@ class How(Enum):
     BEREFT = "wait in a private futex that no thread of theirs will release, and lack threads that their parent has"
     PIPE = "wait at a pipe or a pair of sockets whose other end no process but theirs has"
     SHARED = "wait for a lock in shared memory that no process which has it can release"
+    FILE = "wait for a lock on a file that no process which has it open can release"
     PROCESSES = "wait for other processes, none of which can go on"
     OWNER = "wait for a lock whose holder is a thread that their process does not have"
     GIL = "wait in C, for ever, with the GIL held"
@@ -129,6 +131,8 @@ def _thread_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:
 def _how(thread: Thread, pid: int) -> How:
     if thread.waits_in == "futex":
         return How.FUTEX if thread.private else How.SHARED
+    if thread.waits_in in FILE_LOCKS:
+        return How.FILE
     return How.PIPE if thread.wakers == {pid} else How.PROCESSES
 
 
@@ -152,7 +156,7 @@ def _among_others(now: Look, stage: OpenStage, process: Views, how: How) -> Answ
     usual_s = now.pace_of(stage).usual_s
     if usual_s is None or now.at_s - stage.since_s < max(SHARED_S, SHARED_FACTOR * usual_s):
         return Answer(None, f"other requests of process {stage.pid} go on")
-    if process.last.children or how in (How.SHARED, How.PROCESSES):
+    if process.last.children or how in (How.SHARED, How.FILE, How.PROCESSES):
         return Answer(None, f"other requests of process {stage.pid}, or other processes, may end the wait")
     runners = {other.tid for other in now.stages} | {stage.tid}
     for tid, history in sorted(process.histories.items()):

@@ -57,6 +57,7 @@ HUB_WAITS = (
 
 ACROSS = {  # processes: what supports a deadlock of several
     How.SHARED: "every process that has the lock waits, or does nothing but wait for tasks; who took it may have ended since",
+    How.FILE: "every process that has the file open waits, or does nothing but wait for tasks",
     How.PROCESSES: "the processes that it waits for stand still themselves; their stacks lie beside this one's",
 }
 

@@ -12,6 +12,7 @@ from harness.live import blocked_by, measured
 from harness.live.attach import Seen
 from harness.live.blocked_by import Blocks
 from harness.machine import descriptors, file_locks, procfs
+from harness.machine.syscalls import FILE_LOCKS
 from harness.observe import stacks, waits
 
 Stacks = Sequence[Mapping[str, Any]]  # of a process, as `stacks.dumped` has them
@@ -80,7 +81,7 @@ def _wait(pid: int, tid: int, frames: tuple[str, ...]) -> Wait:
     if owner:
         there = owner in procfs.numbers(f"/proc/{pid}/task")
         return Wait(what=what, owner=f"thread {owner}{'' if there else ', which this process does not have'}")
-    if call is not None and call.kind in ("flock", "fcntl"):
+    if call is not None and call.kind in FILE_LOCKS:
         holder = file_locks.holder(pid, call.arguments[0])
         return Wait(what=what, owner=descriptors.named(holder) if holder else "")
     return Wait(what=what)

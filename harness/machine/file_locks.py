@@ -9,8 +9,13 @@ have taken over.
 from __future__ import annotations
 
 import os
+import re
 
 from harness.machine import procfs
+
+#: file systems whose locks this kernel alone grants; a lock on another host's file may be held there, and is not seen here
+LOCAL = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"})
+MOUNT = re.compile(r"^mnt_id:\s*(\d+)", re.MULTILINE)
 
 
 def holder(pid: int, descriptor: int) -> int | None:
@@ -23,6 +28,43 @@ def holder(pid: int, descriptor: int) -> int | None:
     found = parse(procfs.read("/proc/locks") or "", file.st_ino)
     device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
     return next((one for one, where in found if procfs.process(one) and (where == device or _has_open(one, file))), None)
+
+
+def releasers(pid: int, descriptor: int) -> frozenset[int]:
+    """The processes that alone could release the locks on the file behind this descriptor: those that have it open.
+
+    None if nobody is seen to hold one, and if one may be held elsewhere: on another host, in a PID namespace that is not ours,
+    by an open file description, whose process the kernel does not tell, or by a process that may not be looked at.
+    """
+    try:
+        file = os.stat(f"/proc/{pid}/fd/{descriptor}")
+    except OSError:
+        return frozenset()
+    text = procfs.read("/proc/locks") or ""
+    holders = {one for one, _ in parse(text, file.st_ino)}
+    if not holders or _hides_one(text, file.st_ino) or not _is_local(pid, descriptor):
+        return frozenset()
+    opened = frozenset(one for one in procfs.numbers("/proc") if _has_open(one, file))
+    return opened if holders <= opened else frozenset()
+
+
+def _hides_one(text: str, inode: int) -> bool:
+    """Whether a lock on a file of this inode is held by a process whose number is not told."""
+    lines = (line.split() for line in text.splitlines())
+    return any(
+        "->" not in fields and len(fields) >= 6 and fields[5].rpartition(":")[2] == str(inode) and int(fields[4]) <= 0
+        for fields in lines
+    )
+
+
+def _is_local(pid: int, descriptor: int) -> bool:
+    """Whether the file lies in one of the file systems above: by its mount, see proc_pid_mountinfo(5)."""
+    mount = MOUNT.search(procfs.read(f"/proc/{pid}/fdinfo/{descriptor}") or "")
+    for line in (procfs.read(f"/proc/{pid}/mountinfo") or "").splitlines():
+        before, _, after = line.partition(" - ")
+        if mount and before.split()[0] == mount[1]:
+            return after.split()[0] in LOCAL
+    return False
 
 
 def parse(text: str, inode: int) -> list[tuple[int, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FUTEX_PRIVATE = 128
+FILE_LOCKS = ("flock", "fcntl")  # kinds of calls that wait for a lock on a file
 # System calls in which a thread may wait, x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
 _X86 = {
     0: "read", 1: "write", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 42: "connect", 43: "accept", 44: "send",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from harness.machine import file_locks, procfs
 from harness.machine.descriptors import leads_to, named, waited_at, words
-from harness.machine.syscalls import Call
+from harness.machine.syscalls import FILE_LOCKS, Call
 
 PYTHON_FRAME = re.compile(r"^\S.* \([^()]*\.pyx?(:\d+)?\)$")
 #: What calls a task, or a handler of worker_process_init: frames from there on are Celery's, or ours
@@ -27,7 +27,7 @@ def waits_for(pid: int, tid: int) -> str:
 def _object(pid: int, call: Call) -> str:
     if call.kind == "futex":
         return "a lock or condition inside its own process" if call.private else "a lock that it shares with other processes"
-    if call.kind in ("flock", "fcntl"):
+    if call.kind in FILE_LOCKS:
         path = leads_to(pid, call.arguments[0])
         owner = file_locks.holder(pid, call.arguments[0])
         return f"a lock on the file {path}{f', held by {named(owner)}' if owner else ''}"

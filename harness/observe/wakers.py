@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.machine import descriptors, procfs, shared_memory
+from harness.machine import descriptors, file_locks, procfs, shared_memory
 from harness.machine.procfs import Thread
-from harness.machine.syscalls import Call
+from harness.machine.syscalls import FILE_LOCKS, Call
 from harness.observe.looks import ProcessLook
 
 LOOK_UP_EVERY_S = 0.9  # shorter than the judge's window, so that each window has one
@@ -34,6 +34,8 @@ def _of_call(pid: int, call: Call, children: Sequence[int]) -> frozenset[int]:
         return shared_memory.sharers(pid, call.arguments[0])
     if call.kind == "wait-child":
         return frozenset(children)
+    if call.kind in FILE_LOCKS:
+        return file_locks.releasers(pid, call.arguments[0]) if not descriptors.in_flight() else frozenset()
     return descriptors.holders_of(pid, call) if call.kind in AT_DESCRIPTORS else frozenset()
 
 

@@ -4,6 +4,7 @@ have is of what requests share. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from harness.experiment.matrix import Cell
@@ -15,6 +16,14 @@ from harness.texts import few
 
 SERVES = ANSWERED | {Outcome.SLOW}
 ENDS = {Outcome.HUNG, Outcome.WAITING, Outcome.CRASHED, Outcome.RESPAWNING}  # what ends one pool's process may hang another's
+
+#: signal.signal and signal.set_wakeup_fd (Modules/signalmodule.c), by which asyncio's loops take signals, too
+MAIN_THREAD = re.compile(r"only works in (the )?main thread")
+
+
+def needs_main_thread(record: TrialRecord) -> bool:
+    """Whether Python refused requests of this trial what only the main thread of a process may do."""
+    return any(MAIN_THREAD.search(text) for text in record.answers.errors)
 
 
 def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
@@ -38,6 +47,8 @@ def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
             pools.setdefault(other.pool, set()).add(ended.outcome in SERVES or _alike(ended, alone))
     bad = [pool for pool, all_served in pools.items() if False in all_served]
     good = [pool for pool, all_served in pools.items() if all_served == {True}]
+    if needs_main_thread(own):
+        return ""  # the reason says it: no data that requests share is at fault
     return _of_pools(bad, good, own.outcome) if good else _everywhere(bad, alone)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.texts import portable
+from harness.worker.contract import PHASES
 
 LINE_LENGTH = 300  # of a log's line that is kept
 LAST_WORDS = 3  # lines
@@ -16,6 +17,7 @@ FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)')
 LIBRARY = re.compile(r"/(site|dist)-packages/|/lib(64)?/python\d|^<")
 #: joblib, if its processes or threads may not be started where it is called (joblib/_parallel_backends.py, effective_n_jobs)
 SERIAL = re.compile(r"\w+-backed parallel loops cannot be [^,]+, setting n_jobs=1")
+OWN = frozenset(f"phase {name}" for name in PHASES)  # what our own loop of serial calls writes (`worker.in_process.phase`)
 FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow
 
 
@@ -58,8 +60,8 @@ def serial(log: Path) -> str:
 
 
 def _lines(log: Path) -> Sequence[str] | None:
-    """The lines that are not empty; None if there is no log."""
+    """The lines that are not empty, nor ours; None if there is no log."""
     try:
-        return [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        return [line for line in log.read_text(errors="replace").splitlines() if line.strip() and line not in OWN]
     except OSError:
         return None

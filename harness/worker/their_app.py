@@ -18,6 +18,9 @@ COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
 NOT_THEIRS = tuple(os.path.realpath(each) for each in (os.path.dirname(os.__file__), os.path.dirname(__file__)))
 INSTALLED = re.compile(r"/(site|dist)-packages/|^<").search
 
+#: in a traceback: a call, or one more attempt at it; code that only calls itself too deeply is in one
+ATTEMPTS, MANY = re.compile(r'celery/app/task\.py", line \d+, in (?:apply|retry)\b').findall, 10
+
 RETURNED = "returned "  # what is told of an exception that a task returns begins so
 
 
@@ -136,10 +139,27 @@ def encoded(result, serializer):
     return payload if isinstance(payload, str) else {"base64": base64.b64encode(payload).decode()}
 
 
+class RetriedTooOften(Exception):
+    """A call is tried again more often than can be followed without a worker: Celery makes each attempt inside the last one."""
+
+
 def applied(task, row):
     """Celery's `EagerResult` of one call. Each gets a copy of its arguments, as each message is one: a task may change them."""
     args, kwargs = arguments(copy.deepcopy(row))
-    return task.apply(args=args, kwargs=kwargs, throw=False)
+    try:
+        ended = task.apply(args=args, kwargs=kwargs, throw=False)
+        raised, path = ended.result, ended.traceback or ""
+    except RecursionError as error:
+        ended, raised, path = None, error, "".join(traceback.format_tb(error.__traceback__))
+    if not isinstance(raised, RecursionError) or len(ATTEMPTS(path)) < MANY:
+        if ended is None:
+            raise raised
+        return ended
+    from celery.result import EagerResult
+
+    often = "without an end" if task.max_retries is None else "up to %d times" % task.max_retries
+    told = RetriedTooOften("it is retried %s, and did not succeed before Python's limit of recursion" % often)
+    return EagerResult(task.name, told, "FAILURE")
 
 
 def stored(ended, serializer):

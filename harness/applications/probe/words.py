@@ -16,6 +16,7 @@ from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
+from harness.summary import pattern
 from harness.texts import visible, without_secrets
 from harness.trial.application import Limits
 from harness.trial.left import Ending
@@ -91,6 +92,8 @@ def _own_child(record: TrialRecord) -> list[str]:
 def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
     """What wrong answers have in common where requests share a process: those of another row, or all of them wrong."""
     answers = record.answers
+    if main := _main_thread(record):
+        return [main]
     apart = not record.as_cell.is_baseline and POOLS[record.as_cell.pool].executors in ("threads", "greenlets")
     if not apart or record.outcome is not Outcome.WRONG or not isinstance(check, Reference):
         return []
@@ -103,6 +106,17 @@ def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
         "each answer is wrong, from the first on: look for a setting that the importing thread made, and that does not hold in "
         "other threads (a threading.local, a context variable, a library's set_config)"
     ]
+
+
+def _main_thread(record: TrialRecord) -> str:
+    """Whether Python itself refused what only a process's main thread may do: no data that requests share is at fault."""
+    if not pattern.needs_main_thread(record):
+        return ""
+    return (
+        "the task does what Python allows in a process's main thread alone, and here it runs in another: in prefork and solo "
+        "it runs in the main one; a time limit by signal.alarm can become a timeout of the call itself, or, in prefork, the "
+        "task's soft_time_limit"
+    )
 
 
 def _rate(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
