@@ -69,8 +69,8 @@ def test_a_selection_takes_a_contracts_name_or_a_whole_id(tmp_path: Path) -> Non
 def test_unknown_names_are_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no pool 'fork'"):
         survey.tasks(order(tmp_path, pools=["fork"]))
-    with pytest.raises(BadInput, match="no backend 'jax'"):
-        survey.tasks(order(tmp_path, backends=["jax"]))
+    with pytest.raises(BadInput, match="no backend 'mxnet'"):
+        survey.tasks(order(tmp_path, backends=["mxnet"]))
     with pytest.raises(NothingMatches, match="sleep-well"):
         survey.tasks(order(tmp_path, select=["sleep-well"]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -118,7 +119,8 @@ class Keys:
 
 
 def test_what_has_a_prefix_before_all_keys_is_found_behind_it() -> None:
-    bench = object.__new__(OwnBench)
+    bench: Any = object.__new__(OwnBench)
+    bench.stand = SimpleNamespace(amqp=None)
     bench.ids, bench.queue, bench.key_prefix, bench.results_prefix = ["id-0", "id-1", "id-2"], "shop-celery", "shop-", "shop_"
     answer = b'{"status": "SUCCESS", "result": 6}'
     bench.redis = Keys(**{"shop-celery": [b"id-0"], "shop-unacked": [b"id-1"], "shop_celery-task-meta-id-2": answer})

@@ -322,7 +322,7 @@ def test_a_slot_holds_the_pace_and_folders_of_its_trial(tmp_path: Path) -> None:
     slot = one_trial.slot(desk, Planned(cell=ONE, trial=3, key="k"), [paced, others])
     assert (slot.baseline_s, slot.baseline_first_s) == (0.2, 0.5)
     assert slot.evidence == tmp_path / "evidence" / f"{ONE.id}.3"
-    assert list(slot.folder.iterdir()) == []
+    assert [(path.name, path.read_text()) for path in slot.folder.iterdir()] == [(one_trial.CELL_FILE, ONE.id)]
 
 
 def test_the_header_keeps_the_first_start_and_has_the_sources_own_part(tmp_path: Path) -> None:

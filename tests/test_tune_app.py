@@ -15,7 +15,7 @@ from harness.decide.advise import settings
 from harness.decide.tune import search
 from harness.errors import BadInput
 from harness.experiment.experiment import REPEATS, Settings
-from harness.experiment.matrix import Cell, matches
+from harness.experiment.matrix import CAME_LATER, Cell, matches
 from harness.records.store import RunFolder
 from harness.run import plan
 from harness.trial.application import Application, Limits, varied_arguments
@@ -114,10 +114,10 @@ def test_what_is_pasted_holds_what_was_measured() -> None:
 
 def test_a_cell_without_variables_is_of_the_plan_that_it_was_before_there_were_any() -> None:
     plain, given = Cell(backend="app", pool="solo"), Cell(backend="app", pool="solo", variables="A=1")
-    before = {name: value for name, value in vars(plain).items() if name != "variables"}
+    before = {name: value for name, value in vars(plain).items() if name not in CAME_LATER}
     assert plain.as_dict() == before
     assert Cell(**given.as_dict()) == given
-    settings = Settings().model_dump(exclude={*REPEATS, "stop_early"})  # nor had they this setting
+    settings = Settings().model_dump(exclude={*REPEATS, *plan.CAME_LATER})  # nor had they these settings
     asked = {"schema": plan.MEASURED_AS, "cell": before, "settings": settings}
     assert plan.key(plain, Settings()) == hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
     assert plan.key(given, Settings()) != plan.key(plain, Settings())

@@ -21,7 +21,7 @@ from harness.trial.trial import Trial
 #: the packages whose versions stand in each record
 NAMED = (
     "keras", "tensorflow", "tensorflow-cpu", "theano", "torch", "onnxruntime", "scikit-learn", "lightgbm", "xgboost",
-    "xgboost-cpu", "celery", "kombu", "gevent", "eventlet", "numpy", "django",
+    "xgboost-cpu", "jax", "openvino", "celery", "kombu", "gevent", "eventlet", "numpy", "django",
 )  # fmt: skip
 CELL_FILE = "cell"  # in the folder of a trial that is under way: its cell's id, for whoever looks from outside
 
