@@ -98,6 +98,13 @@ def test_what_is_stopped_is_continued_and_not_ended() -> None:
     assert found.now.startswith("kill -CONT 60, once it is known who stopped it")
 
 
+def test_of_what_was_looked_at_too_seldom_nobody_says_that_it_may_go_on() -> None:
+    whole = seen(child())
+    found = said(replace(whole, looks=whole.looks[-3:]))
+    assert (found.state, [one.doubt for one in found.executors]) == (State.WAITING, ["it was not looked at for long enough"])
+    assert found.now.startswith("ask again when the machine is less busy")
+
+
 def test_two_of_them_are_both_named() -> None:
     found = said(seen(child(), child(SECOND)))
     assert found.reason.startswith("2 of 2 processes stand still")

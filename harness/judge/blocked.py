@@ -69,6 +69,9 @@ class How(Enum):
     LOST = "have answers that never came, though the worker was done with them"
 
 
+TOO_FEW = "it was not looked at for long enough"
+
+
 class Answer(NamedTuple):
     """How an overdue stage is blocked; None, and why that cannot be said. `others`: the other processes that could have ended
     its wait, and stand still as well."""
@@ -83,7 +86,7 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
     now = looks[-1]
     since = [look for look in looks if look.at_s > stage.since_s]
     if not agree_long_enough(since, now.at_s):
-        return Answer(None, "it was not looked at for long enough")
+        return Answer(None, TOO_FEW)
     scene = scene_of(window(since))
     process = scene.processes.get(stage.pid)
     if process is None:

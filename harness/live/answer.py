@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from harness.judge.blocked import TOO_FEW, How, blocked
 from harness.judge.blocked import Answer as Blocked
-from harness.judge.blocked import How, blocked
 from harness.judge.causes import LOST_THREADS, Cause, Facts, cause_of
 from harness.judge.remedies import THEIRS
 from harness.live import blocked_by, sight
@@ -263,6 +263,8 @@ def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
     if state is State.WAITING and any(one.how for one in executors if one.state is state):
         return f"if you know of nothing in the application that would end it: {RESTART.format(how=seen.worker.restart)}"
     if state is State.WAITING:
+        if all(one.doubt == TOO_FEW for one in executors if one.state is state):
+            return "ask again when the machine is less busy: these looks were too few to tell whether it is stuck"
         return "look at what it waits for; it may still go on by itself"
     stuck = [one for one in executors if one.state is State.STUCK]
     pids = sorted({one.pid for one in stuck})
