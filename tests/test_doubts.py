@@ -47,6 +47,13 @@ def test_counters_that_were_read_too_late_are_a_doubt() -> None:
     assert "3.2 s too late" in doubt.what
 
 
+def test_who_chooses_by_figures_is_told_what_else_the_machine_did() -> None:
+    known = record(**CLEAN)
+    said = ["others: other programs used 91% of the cores, end them", "one trial: fresh workers differ, --repeat 5"]
+    noisy = known.model_copy(update={"certainty": known.certainty.model_copy(update={"doubts": said})})
+    assert doubts.disturbed([noisy, noisy, known]) == (said[0],)
+
+
 def test_a_clean_trial_raises_no_doubt() -> None:
     assert names() == []
 

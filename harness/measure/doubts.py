@@ -18,6 +18,7 @@ from harness.records.record import TrialRecord
 from harness.records.sections import Figures
 
 DECIDE = ("no consumer", "backlog", "starved", *silent.NAMES)  # what a reader has to see though all answers were right
+DISTURBED = ("others", "stolen", "CPU unknown")
 OTHERS_SHARE = 0.10  # of the usable cores; the driver's own watching takes a few percent
 STOLEN_SHARE = 0.02
 STARVED_SHARE = 0.02
@@ -99,6 +100,11 @@ def _backlog(record: TrialRecord) -> list[Doubt]:
 def deciding(trials: Sequence[TrialRecord]) -> tuple[str, ...]:
     """The doubts on record that decide, see DECIDE, each once."""
     return tuple(dict.fromkeys(text for one in trials for text in one.certainty.doubts if text.startswith(DECIDE)))
+
+
+def disturbed(trials: Sequence[TrialRecord]) -> tuple[str, ...]:
+    """The doubts on record about the machine, each once: whoever chooses by these figures has to know."""
+    return tuple(dict.fromkeys(text for one in trials for text in one.certainty.doubts if text.startswith(DISTURBED)))
 
 
 def of_cell(trials: Sequence[TrialRecord], good: Sequence[TrialRecord], known: Sequence[Figures]) -> list[Doubt]:

@@ -47,7 +47,7 @@ class Candidate:
     cause: str = ""
     support: tuple[str, ...] = ()  # of the cause, a sentence each
     unusable: str = ""  # why an ok trial has no figures
-    doubts: tuple[str, ...] = ()  # of its records: those that say what decides, see `doubts.DECIDE`
+    doubts: tuple[str, ...] = ()  # of its records: those that decide, and those about the machine, see `doubts`
     beside: str = ""  # what sets it apart from the other pools, see `summary.pattern`
     atlas: str = ""  # how trials of its kind failed in the atlas, though none of its own did
     application: Mapping[str, Any] | None = None  # somebody's own, see `compare.sides.Side`
@@ -151,7 +151,8 @@ def _candidate(
         cell=cell, row=row, paces=paces, run=str(folder), outcome=worst.outcome, reason=worst.reason,
         evidence=worst.ended.evidence, cause=cause.name, support=cause.support, beside=pattern.across(cell, groups),
         unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
-        doubts=doubts.deciding(trials), application=side.application, notes=(*notes.of(trials), *_beside(trials[0])),
+        doubts=(*doubts.deciding(trials), *doubts.disturbed(trials)),
+        application=side.application, notes=(*notes.of(trials), *_beside(trials[0])),
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
         ended=ends.engine(trials[0].asked.versions), old=ends.python(side.interpreters.get(cell.venv, ""), date.today()),
     )  # fmt: skip
