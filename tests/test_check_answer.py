@@ -161,10 +161,12 @@ def sides(alone: list[dict[str, Any]], child: list[dict[str, Any]]) -> Sides:
     return Sides(alone=side(rows=alone, ended=True, took_s={0: 0.1}), children=children)
 
 
-def judged(both: Sides, second: Any = None, *, supported: bool = True) -> list[Finding]:
+def judged(both: Sides, second: Any = None, *, supported: bool = True, by_itself: Side | None = None) -> list[Finding]:
+    """`by_itself`: as the first of the children, if it says nothing else."""
     nowhere = Path("/nowhere")
     question = Question(app="shop:app", python=nowhere, folder=nowhere, variables={}, task="shop.predict")
-    return calls.judged(both, question, lambda: [] if second is None else [(0, second)], supported=supported)
+    again = [] if second is None else [(0, second)]
+    return calls.judged(both, question, lambda: again, lambda: by_itself or both.children[0], supported=supported)
 
 
 def test_the_same_answers_say_nothing() -> None:
@@ -189,6 +191,27 @@ def test_what_differs_from_call_to_call_is_not_compared() -> None:
 def test_an_error_in_a_child_alone_is_an_error() -> None:
     (found,) = judged(sides([row(3)], [row(None, error="OSError: closed")]))
     assert (found.level, "OSError: closed" in found.what) == (Level.ERROR, True)
+
+
+def test_what_raises_beside_others_alone_is_not_the_forks_fault() -> None:
+    both, fine = sides([row(3)], [row(None, error="OperationalError: database is locked")]), side(rows=[row(3)], ended=True)
+    (found,) = judged(both, supported=False, by_itself=fine)
+    assert (found.rule, found.level, found.is_a_forks) == ("call-beside", Level.WARNING, False)
+    assert "database is locked" in found.what
+    (found,) = judged(both, by_itself=fine)
+    assert (found.rule, found.level) == ("call-in-child", Level.ERROR), "a connection that they share breaks at two calls alone"
+
+
+def test_two_children_that_stop_each_other_are_not_stopped_by_the_fork() -> None:
+    both, cpu = sides([row(3)], []), [(float(second), 1.0) for second in range(10)]
+    for child in both.children.values():
+        child.at, child.ended, child.stuck, child.cpu, child.stands = 0, False, True, cpu, "in flock (tasks.py:7)"
+    assert [one.rule for one in judged(both, supported=False)] == ["call-in-child"]
+    (found,) = judged(both, supported=False, by_itself=side(rows=[row(3)], ended=True))
+    assert (found.rule, found.level, found.evidence) == ("call-beside", Level.WARNING, ("it waits in flock (tasks.py:7)",))
+    assert [one.rule for one in judged(both, by_itself=side(rows=[row(3)], ended=True))] == ["call-in-child"], (
+        "the fork lost a lock"
+    )
 
 
 def test_a_call_that_raises_on_both_sides_is_told_once_and_as_a_note() -> None:

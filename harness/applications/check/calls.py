@@ -2,6 +2,9 @@
 
 `Side` is what one process told so far; `waiting`, `judged` are pure. A child has not returned if it is in its call (or in its
 start) for `FACTOR` times what that took without a fork and `LEAST_S` more, and has used no CPU meanwhile.
+
+The children call at once. If the fork was not seen to lose anything, and one of them by itself does not fail, two calls at
+once do that to each other.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ ALONE = -1  # the number of what calls without a fork
 CHILDREN = 2
 FACTOR, LEAST_S, IDLE_S, IDLE_SHARE = 3.0, 5.0, 2.0, 0.05
 LOOK_EVERY_S = 0.1
+BESIDE = "let one call wait for the other, or serve it with one process: 'harness probe' shows it in every pool"
 TODO = "make what it needs in a function that the first task of each process calls; 'harness probe' shows it in every pool"
 
 
@@ -149,10 +153,16 @@ def _stands(pid: int) -> str:
 
 
 def judged(
-    sides: Sides, question: Question, second: Callable[[], Sequence[tuple[int, Any]]], *, supported: bool
+    sides: Sides,
+    question: Question,
+    second: Callable[[], Sequence[tuple[int, Any]]],
+    by_itself: Callable[[], Side],
+    *,
+    supported: bool,
 ) -> list[Finding]:
-    """What the two sides mean. `second`: the answers of one more process without a fork, asked for if they differ; `supported`:
-    whether the fork was seen to lose anything that could be the reason."""
+    """What the two sides mean. `second`: the answers of one more process without a fork, asked for if they differ; `by_itself`:
+    what one more forked child tells, beside which nothing calls, asked for if children fail and nothing speaks for the fork;
+    `supported`: whether the fork was seen to lose anything that could be the reason."""
     task = question.task
     if sides.failed:
         return [_unknown(f"the calls were not made: a second import of the application failed ({asked.shown(sides.failed)})")]
@@ -160,9 +170,12 @@ def judged(
         return [_unknown(f"{task} was not back without a fork, either, after {question.call_s:g} s: nothing to compare")]
     stuck = [one for one in sides.children.values() if one.stuck]
     if stuck:
-        return [_stuck(stuck[0], len(stuck), sides, task)]
+        alone = Side() if supported else by_itself()
+        return [
+            _beside_stuck(stuck, sides, task) if _came_back(alone, stuck[0].at) else _stuck(stuck[0], len(stuck), sides, task)
+        ]
     alike = _raised_alike(sides)
-    found = _raised(sides, supported) or _differing(sides, second, supported)
+    found = _raised(sides, supported, by_itself) or _differing(sides, second, supported)
     if found:
         return [found, *alike]
     if not sides.decided:
@@ -187,7 +200,20 @@ def _stuck(child: Side, count: int, sides: Sides, task: str) -> Finding:
     )  # fmt: skip
 
 
-def _raised(sides: Sides, supported: bool) -> Finding | None:
+def _came_back(child: Side, row: int | None) -> bool:
+    return any(one["row"] == row and not one["error"] for one in child.rows)
+
+
+def _beside_stuck(stuck: Sequence[Side], sides: Sides, task: str) -> Finding:
+    return Finding(
+        rule="call-beside", level=Level.WARNING, todo=BESIDE,
+        what=f"{len(stuck)} of {len(sides.children)} processes that called {visible(task)} at once did not come back from row "
+        f"{(stuck[0].at or 0) + 1}; a forked child that called it by itself did",
+        evidence=(f"it waits {visible(stuck[0].stands)}",) if stuck[0].stands else (),
+    )  # fmt: skip
+
+
+def _raised(sides: Sides, supported: bool, by_itself: Callable[[], Side]) -> Finding | None:
     """An error of children alone; a chance, perhaps, if not all of them have it and nothing speaks for the fork."""
     failed = {one["row"] for one in sides.alone.rows if one["error"]}
     fine = {one["row"] for one in sides.alone.rows} - failed
@@ -195,12 +221,16 @@ def _raised(sides: Sides, supported: bool) -> Finding | None:
     found = next((each[0] for each in errors if each), None)
     if found is None:
         return None
+    told = asked.shown(found["error"])[:160]
+    if not supported and _came_back(by_itself(), found["row"]):
+        what = f"row {found['row'] + 1} raised in a child that called it beside others: {told}; a child by itself answers it"
+        return Finding(rule="call-beside", level=Level.WARNING, todo=BESIDE, what=what)
     sure = supported or all(errors)
     return Finding(
         rule="call-in-child",
         level=Level.ERROR if sure else Level.WARNING,
         todo=TODO,
-        what=f"row {found['row'] + 1} raised in a forked child alone: {asked.shown(found['error'])[:160]}",
+        what=f"row {found['row'] + 1} raised in a forked child alone: {told}",
     )
 
 
@@ -284,3 +314,19 @@ def once_more(question: Question, scratch: Path, limit_s: float) -> list[tuple[i
     with asked.asking(question, folder, (0,)) as (one,):
         asked.until([one], lambda: bool(one.first("done")), limit_s)
         return _answers(line for line in one.lines if "row" in line)
+
+
+def one_child(question: Question, scratch: Path, alone: Side, now: Callable[[], float] = time.monotonic) -> Side:
+    """What one more forked child tells, beside which nothing calls; until it has ended, or is stuck as `is_stuck` has it."""
+    folder = scratch / "one-child"
+    folder.mkdir()
+    sides, seen, end = Sides(alone=alone, children={}), dict[int, int](), now() + question.limit_s
+    with asked.asking(question, folder, (1,)) as (one,):
+        while now() < end:
+            over = one.over
+            sides.read((one,), seen, now())
+            sides.look(now())
+            if over or sides.failed or any(child.ended or child.stuck for child in sides.children.values()):
+                break
+            time.sleep(LOOK_EVERY_S)
+    return sides.children.get(0, Side())

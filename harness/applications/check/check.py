@@ -52,7 +52,7 @@ def _with_calls(
     supported = any(one.is_a_forks and one.level is not Level.NOTE for one in found)
     told = calls.judged(
         sides, question, lambda: calls.once_more(question, scratch, question.limit_s),
-        supported=supported,
+        lambda: calls.one_child(question, scratch, sides.alone), supported=supported,
     )  # fmt: skip
     placed = [replace(one, file=place[0], line=place[1]) for one in told]
     if not calls.answered(sides) or any(one.rule == "call-in-child" for one in told):
