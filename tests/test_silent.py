@@ -230,3 +230,10 @@ def test_a_healthy_trial_that_is_accused_is_misjudged() -> None:
     assert judgement.mark(entry, healthy) is Mark.RIGHT
     assert judgement.mark(entry, healthy.changed(certainty={"doubts": ["swap: 3 MiB, free some"]})) is Mark.RIGHT
     assert judgement.mark(entry, healthy.changed(certainty={"doubts": ["pinned: so, do"]})) is Mark.MISCOUNTED
+
+
+def test_a_line_of_millions_of_signs_is_looked_through_in_one_go(tmp_path: Path) -> None:
+    """A pattern that begins anew at each of them does not come to its end."""
+    log = tmp_path / "worker.log"
+    log.write_text(f"ValueError: {'x' * 2_000_000}\n")
+    assert worker_log.serial(log) == ""

@@ -21,6 +21,7 @@ from harness.experiment.matrix import Cell
 from harness.run.interrupt import GO_ON, STOPPED
 from harness.run.plan import Planned
 from harness.run.source import Desk
+from harness.texts import visible
 from harness.trial import application
 
 NO_REDIS = "no redis-server is installed here; --broker redis://… names one"
@@ -34,7 +35,7 @@ def kinds(urls: Sequence[str]) -> dict[str, str]:
         kind = SCHEMES.get(url.partition("://")[0])
         if kind is None:
             raise BadInput(
-                f"no broker at {broker.shown(url)} can be measured on so far",
+                f"--broker {visible(url) if '://' not in url else broker.shown(url)} is neither Redis nor Valkey, nor RabbitMQ",
                 remedy="give --broker redis://, rediss://, unix:// or amqp://; without --broker a private one is used",
             )
         if kind in found:

@@ -16,7 +16,8 @@ BANNER = re.compile(r"^(\s|-|\*)*(-{4,}|\*{3})|^-- \*|\.> |\[(config|queues|task
 FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)')
 LIBRARY = re.compile(r"/(site|dist)-packages/|/lib(64)?/python\d|^<")
 #: joblib, if its processes or threads may not be started where it is called (joblib/_parallel_backends.py, effective_n_jobs)
-SERIAL = re.compile(r"\w+-backed parallel loops cannot be [^,]+, setting n_jobs=1")
+#: (bounded: a line may be millions of signs long, and is tried from each of them)
+SERIAL = re.compile(r"\w{1,40}-backed parallel loops cannot be [^,]{1,200}, setting n_jobs=1")
 OWN = frozenset(f"phase {name}" for name in PHASES)  # what our own loop of serial calls writes (`worker.in_process.phase`)
 FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow
 

@@ -162,7 +162,7 @@ BAD = [
     (["run", "quick", "--model", "missing.keras"], 3, "no model file"),
     (["run", "quick", "--input", "rows.npy"], 3, "--input goes with --model"),
     (["run", "quick", "--broker", "redis://127.0.0.1:1/0"], 6, "does not answer"),
-    (["run", "quick", "--broker", "nonsense"], 3, "neither Redis nor Valkey"),
+    (["run", "quick", "--broker", "nonsense"], 3, "--broker nonsense is neither Redis nor Valkey, nor RabbitMQ"),
     (["run", "quick", "--repeat", "0"], 2, "repeat"),
     (["run", "quick", "--limit-s", "90000"], 3, "limit_s"),
     (["run", "quick", "--broker", "redis://127.0.0.1:abc"], 6, "does not answer"),
