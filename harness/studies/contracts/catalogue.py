@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,6 +12,7 @@ from harness.experiment.brokers import RABBITMQ, VALKEY
 from harness.studies.contracts import fates, measures, outages, rabbit, reconnect
 from harness.studies.contracts.bench import Stand
 from harness.studies.contracts.measures import IN_FLIGHT_S, STOP_LIMIT_S, ContractAnswer
+from harness.studies.contracts.outages import Outage
 from harness.studies.contracts.rows import Column
 
 
@@ -24,6 +26,8 @@ class Contract(Column):
     broker: str = VALKEY
 
 
+#: its name and title, what goes away, for how many seconds, and how often in a row from an idle worker
+Way = tuple[str, str, Callable[[Stand], AbstractContextManager[Outage]], float, int]
 LATE: dict[str, object] = {"task_acks_late": True}
 REJECT: dict[str, object] = {**LATE, "task_reject_on_worker_lost": True}
 TO_ANSWER = "from the request's begin to its answer"
@@ -91,25 +95,13 @@ def _contracts() -> Iterator[Contract]:
 
 def _on_rabbitmq() -> Iterator[Contract]:
     """The same with RabbitMQ, and what only RabbitMQ does."""
-    for name, title, outage, away_s, in_a_row in (
+    yield from _outages("rabbitmq-", "idle: ", (
         ("blip", "connections closed", rabbit.blip, 0.0, IN_A_ROW),
         ("restart-kept", "restart, data kept", partial(rabbit.restart, keeps=True), rabbit.RESTART_S, 1),
         ("restart-lost", "restart, data lost", partial(rabbit.restart, keeps=False), rabbit.RESTART_S, 1),
         ("partition", f"silent for {outages.PARTITION_S:g} s", rabbit.partition, outages.PARTITION_S, 1),
         ("half-open", "connections forgotten", rabbit.half_open, 0.0, 1),
-    ):
-        forgets = name == "restart-lost"
-        yield Contract(
-            id=f"rabbitmq-idle-{name}", title=f"idle: {title}", seconds=TO_TAKEN, kept=(fates.AGAIN,),
-            measure=partial(reconnect.idle, outage=outage, in_a_row=in_a_row, forgets=forgets, settings={}),
-        )  # fmt: skip
-        for suffix, words, settings in (("", "", {}), ("-late", ", acks late", LATE)):
-            yield Contract(
-                id=f"rabbitmq-{name}{suffix}", title=f"{title}{words}", seconds=BUSY_TO_TAKEN, kept=(fates.AGAIN,),
-                measure=partial(
-                    reconnect.busy, outage=outage, run_s=away_s + FURTHER_S, settings=settings, forgets=forgets
-                ),
-            )  # fmt: skip
+    ))  # fmt: skip
     for name, title, more, beats in (
         ("ack-timeout", "call longer than consumer_timeout", rabbit.PATIENCE, {}),
         ("heartbeat", f"call longer than {rabbit.LONG_CALL_S / rabbit.HEARTBEAT_S:g} heartbeats", "", rabbit.BEATS),
@@ -140,27 +132,33 @@ def _on_rabbitmq() -> Iterator[Contract]:
         )  # fmt: skip
 
 
+def _outages(prefix: str, idle: str, ways: Iterable[Way]) -> Iterator[Contract]:
+    """Each way to go away, for an idle worker, and for a busy one that acknowledges early or late. `prefix`: of ids; `idle`:
+    how the titles of an idle worker's begin."""
+    for name, title, outage, away_s, in_a_row in ways:
+        forgets = name == "restart-lost"
+        yield Contract(
+            id=f"{prefix}idle-{name}", title=f"{idle}{title}", seconds=TO_TAKEN, kept=(fates.AGAIN,),
+            measure=partial(reconnect.idle, outage=outage, in_a_row=in_a_row, forgets=forgets, settings={}),
+        )  # fmt: skip
+        for suffix, words, settings in (("", "", {}), ("-late", ", acks late", LATE)):
+            yield Contract(
+                id=f"{prefix}{name}{suffix}", title=f"{title}{words}", seconds=BUSY_TO_TAKEN, kept=(fates.AGAIN,),
+                measure=partial(
+                    reconnect.busy, outage=outage, run_s=away_s + FURTHER_S, settings=settings, forgets=forgets
+                ),
+            )  # fmt: skip
+
+
 def _reconnects() -> Iterator[Contract]:
-    """The broker goes away and comes back: for an idle worker, and for a busy one that acknowledges early or late."""
-    for name, title, outage, away_s, in_a_row in (
+    """The broker goes away and comes back."""
+    yield from _outages("", "", (
         ("blip", "connections closed", outages.blip, 0.0, IN_A_ROW),
         ("restart-kept", "restart, data kept", partial(outages.restart, keeps=True), outages.DOWN_S, IN_A_ROW),
         ("restart-lost", "restart, data lost", partial(outages.restart, keeps=False), outages.DOWN_S, IN_A_ROW),
         ("partition", f"silent for {outages.PARTITION_S:g} s", outages.partition, outages.PARTITION_S, 1),
         ("half-open", "connections forgotten", outages.half_open, 0.0, 1),
-    ):
-        forgets = name == "restart-lost"
-        yield Contract(
-            id=f"idle-{name}", title=title, seconds=TO_TAKEN, kept=(fates.AGAIN,),
-            measure=partial(reconnect.idle, outage=outage, in_a_row=in_a_row, forgets=forgets, settings={}),
-        )  # fmt: skip
-        for suffix, words, settings in (("", "", {}), ("-late", ", acks late", LATE)):
-            yield Contract(
-                id=f"{name}{suffix}", title=f"{title}{words}", seconds=BUSY_TO_TAKEN, kept=(fates.AGAIN,),
-                measure=partial(
-                    reconnect.busy, outage=outage, run_s=away_s + FURTHER_S, settings=settings, forgets=forgets
-                ),
-            )  # fmt: skip
+    ))  # fmt: skip
     yield Contract(
         id="idle-half-open-limit", title=f"connections forgotten, socket timeouts of {SOCKET_LIMIT_S:g} s", seconds=TO_TAKEN,
         kept=(fates.AGAIN,), measure=partial(

@@ -74,11 +74,25 @@ def restart(stand: Stand, *, keeps: bool) -> Iterator[Outage]:
 
 @contextmanager
 def partition(stand: Stand) -> Iterator[Outage]:
-    """The network between worker and broker drops everything for a while, and says nothing; then all of it arrives.
+    """The network between worker and broker drops everything for a while, and says nothing; then all of it arrives."""
+    with broker.embedded(stand.folder / "own-broker") as own, silenced(replace(stand, url=own.url), own.url) as found:
+        yield found
+
+
+@contextmanager
+def half_open(stand: Stand) -> Iterator[Outage]:
+    """What is between worker and broker forgets the connections that there are, and says nothing; new ones work at once."""
+    with broker.embedded(stand.folder / "own-broker") as own, forgotten(replace(stand, url=own.url), own.url) as found:
+        yield found
+
+
+@contextmanager
+def silenced(stand: Stand, url: str) -> Iterator[Outage]:
+    """A partition of the worker from the broker at this URL, whichever that is.
 
     The worker alone connects through a relay of ours, which is stopped by SIGSTOP and continued (as in `trial.outside.cut`).
     """
-    with broker.embedded(stand.folder / "own-broker") as own, relayed(own.url, stand.folder) as (process, far):
+    with relayed(url, stand.folder) as (process, far):
 
         def strike(meanwhile: Between) -> float:
             begun_s = time.monotonic()
@@ -90,20 +104,20 @@ def partition(stand: Stand) -> Iterator[Outage]:
             stand.note(f"the network works again, after {time.monotonic() - begun_s:.1f} s")
             return time.monotonic()
 
-        yield Outage(stand=replace(stand, url=own.url, worker_url=far), strike=strike)
+        yield Outage(stand=replace(stand, worker_url=far), strike=strike)
 
 
 @contextmanager
-def half_open(stand: Stand) -> Iterator[Outage]:
-    """What is between worker and broker forgets the connections that there are, and says nothing; new ones work at once."""
-    with broker.embedded(stand.folder / "own-broker") as own, relayed(own.url, stand.folder) as (process, far):
+def forgotten(stand: Stand, url: str) -> Iterator[Outage]:
+    """Connections of the worker to the broker at this URL that only their two ends still know of."""
+    with relayed(url, stand.folder) as (process, far):
 
         def strike(_: Between) -> float:
             os.kill(process.pid, signal.SIGUSR1)
             stand.note("the network forgets every connection of the worker")
             return time.monotonic()
 
-        yield Outage(stand=replace(stand, url=own.url, worker_url=far), strike=strike)
+        yield Outage(stand=replace(stand, worker_url=far), strike=strike)
 
 
 @contextmanager

@@ -8,8 +8,6 @@ ends a connection about a second after something is sent on it (py-amqp sets TCP
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +20,7 @@ from harness.run.interrupt import GO_ON, STOPPED
 from harness.studies.contracts import outages
 from harness.studies.contracts.bench import CannotSay, Stand, Workload
 from harness.studies.contracts.measures import ContractAnswer
-from harness.studies.contracts.outages import DOWN_S, PARTITION_S, Between, Outage, pause, relayed
+from harness.studies.contracts.outages import DOWN_S, Between, Outage, pause
 from harness.studies.contracts.reconnect import ready
 
 #: RabbitMQ asks for a heartbeat of 60 s, and whoever hears nothing for two of them gives the connection up (py-amqp looks twice
@@ -90,33 +88,16 @@ def restart(stand: Stand, *, keeps: bool) -> Iterator[Outage]:
 
 @contextmanager
 def partition(stand: Stand) -> Iterator[Outage]:
-    """The network between worker and broker drops everything for a while, and says nothing; then all of it arrives."""
-    with served(stand) as (server, own), relayed(server.url, own.folder) as (process, far):
-
-        def strike(meanwhile: Between) -> float:
-            begun_s = time.monotonic()
-            os.kill(process.pid, signal.SIGSTOP)
-            own.note("the network drops everything from now on")
-            meanwhile()
-            pause(own, PARTITION_S - (time.monotonic() - begun_s))
-            os.kill(process.pid, signal.SIGCONT)
-            own.note(f"the network works again, after {time.monotonic() - begun_s:.1f} s")
-            return time.monotonic()
-
-        yield Outage(stand=replace(own, worker_url=far), strike=strike)
+    """As `outages.partition`."""
+    with served(stand) as (server, own), outages.silenced(own, server.url) as found:
+        yield found
 
 
 @contextmanager
 def half_open(stand: Stand) -> Iterator[Outage]:
-    """What is between worker and broker forgets the connections that there are, and says nothing; new ones work at once."""
-    with served(stand) as (server, own), relayed(server.url, own.folder) as (process, far):
-
-        def strike(_: Between) -> float:
-            os.kill(process.pid, signal.SIGUSR1)
-            own.note("the network forgets every connection of the worker")
-            return time.monotonic()
-
-        yield Outage(stand=replace(own, worker_url=far), strike=strike)
+    """As `outages.half_open`."""
+    with served(stand) as (server, own), outages.forgotten(own, server.url) as found:
+        yield found
 
 
 @contextmanager
