@@ -93,8 +93,8 @@ def key(cell: Cell, settings: Settings, **own: object) -> str:
 
     `own`: what the trial's source adds, as values that JSON has.
     """
-    silent = {name for name in CAME_LATER if not getattr(settings, name)}
-    given = settings.model_dump(exclude={*REPEATS, *silent})
+    unsaid = {name for name in CAME_LATER if not getattr(settings, name)}
+    given = settings.model_dump(exclude={*REPEATS, *unsaid})
     asked = {"schema": MEASURED_AS, "cell": cell.as_dict(), "settings": given, **own}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
