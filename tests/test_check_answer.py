@@ -18,10 +18,10 @@ from harness.applications.check import calls, changes, finding, lost, sarif, scr
 from harness.applications.check import check as checker
 from harness.applications.check.answer import Checked
 from harness.applications.check.asked import Question
-from harness.applications.check.calls import Side, Sides
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import linked
 from harness.applications.check.modules import Source
+from harness.applications.check.side_by_side import CHILDREN, Side, Sides, is_stuck
 from harness.applications.check.static import at_import
 from harness.errors import BadInput
 from tests.doc_pages import DOCS
@@ -141,15 +141,15 @@ def test_a_child_is_stuck_if_it_waits_for_long_without_any_cpu() -> None:
     alone = side(took_s={0: 0.1}, ended=True)
     idle = [(float(second), 1.0) for second in range(10)]
     busy = [(float(second), 0.5 * second) for second in range(10)]
-    assert calls.is_stuck(side(at=0, begun_s=0.0, cpu=idle), alone, now_s=9.0)
-    assert not calls.is_stuck(side(at=0, begun_s=0.0, cpu=busy), alone, now_s=9.0)
-    assert not calls.is_stuck(side(at=0, begun_s=6.0, cpu=idle), alone, now_s=9.0)
-    assert not calls.is_stuck(side(at=None, begun_s=0.0, cpu=idle), alone, now_s=9.0)
+    assert is_stuck(side(at=0, begun_s=0.0, cpu=idle), alone, now_s=9.0)
+    assert not is_stuck(side(at=0, begun_s=0.0, cpu=busy), alone, now_s=9.0)
+    assert not is_stuck(side(at=0, begun_s=6.0, cpu=idle), alone, now_s=9.0)
+    assert not is_stuck(side(at=None, begun_s=0.0, cpu=idle), alone, now_s=9.0)
 
 
 def test_a_child_is_not_stuck_while_nobody_knows_how_long_the_call_takes() -> None:
     idle = [(float(second), 1.0) for second in range(100)]
-    assert not calls.is_stuck(side(at=0, cpu=idle), side(at=0), now_s=99.0)
+    assert not is_stuck(side(at=0, cpu=idle), side(at=0), now_s=99.0)
 
 
 def row(answer: Any, *, error: str = "") -> dict[str, Any]:
@@ -157,7 +157,7 @@ def row(answer: Any, *, error: str = "") -> dict[str, Any]:
 
 
 def sides(alone: list[dict[str, Any]], child: list[dict[str, Any]]) -> Sides:
-    children = {number: side(rows=child, ended=True) for number in range(calls.CHILDREN)}
+    children = {number: side(rows=child, ended=True) for number in range(CHILDREN)}
     return Sides(alone=side(rows=alone, ended=True, took_s={0: 0.1}), children=children)
 
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import answer, asked, calls, changes, finding, lost, modules
+from harness.applications.check import answer, asked, calls, changes, finding, lost, modules, side_by_side
 from harness.applications.check.answer import Checked
 from harness.applications.check.asked import Question
 from harness.applications.check.finding import Finding, Level
+from harness.applications.check.side_by_side import Sides
 from harness.applications.check.static import at_import, limits
 from harness.texts import few, visible
 
@@ -27,7 +28,7 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
     source = answer.of_sources(question.app, sources)
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         scratch = Path(folder)
-        forks = (calls.CHILDREN, 0) if question.task else (1,)
+        forks = (side_by_side.CHILDREN, 0) if question.task else (1,)
         with asked.asking(question, scratch, forks) as answers:
             say(f"importing {question.app}, as a worker does until it forks")
             told = asked.imported(answers[0], question)
@@ -35,8 +36,8 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
             seen = changes.proposed(lost.found(looked, question.folder), sources)
             found = [*source.findings, *seen, *_limits(told, question.folder)]
             if question.task:
-                say(f"calling {question.task} in {calls.CHILDREN} forked children, and without a fork")
-                sides = calls.compared(answers[0], answers[1], question)
+                say(f"calling {question.task} in {side_by_side.CHILDREN} forked children, and without a fork")
+                sides = side_by_side.compared(answers[0], answers[1], question)
         if question.task:
             found = _with_calls(found, sides, question, scratch, _place(told, question))
     return replace(
@@ -46,13 +47,13 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
 
 
 def _with_calls(
-    found: Sequence[Finding], sides: calls.Sides, question: Question, scratch: Path, place: tuple[str, int]
+    found: Sequence[Finding], sides: Sides, question: Question, scratch: Path, place: tuple[str, int]
 ) -> list[Finding]:
     """With what the calls showed. A call that was answered in each child speaks against what is only known of an engine."""
     supported = any(one.is_a_forks and one.level is not Level.NOTE for one in found)
     told = calls.judged(
         sides, question, lambda: calls.once_more(question, scratch, question.limit_s),
-        lambda: calls.one_child(question, scratch, sides.alone), supported=supported,
+        lambda: side_by_side.one_child(question, scratch, sides.alone), supported=supported,
     )  # fmt: skip
     placed = [replace(one, file=place[0], line=place[1]) for one in told]
     if not calls.answered(sides) or any(one.rule == "call-in-child" for one in told):
