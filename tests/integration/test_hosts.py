@@ -18,8 +18,8 @@ import pytest
 from harness import environments
 from harness.errors import Exit
 from harness.machine.processes import OwnedProcess
-from harness.proof import killed
-from harness.proof.killed import Rig
+from harness.proof import killed, killed_rig
+from harness.proof.killed_rig import Rig
 from harness.run.hosts import remote
 from tests.integration.conftest import environment_variables, run_harness
 from tests.integration.test_shards import SERVING
@@ -34,7 +34,7 @@ def rig(celery_environment: environments.Environment) -> Iterator[Rig]:
     before = dict(os.environ)
     os.environ.update(environment_variables())
     try:
-        with killed.rig(hosts=2, blocks=3) as one:
+        with killed_rig.rig(hosts=2, blocks=3) as one:
             yield one
     finally:
         os.environ.clear()
@@ -46,10 +46,10 @@ def a_block_is_under_way(driver: OwnedProcess) -> str:
     found = list[str]()
 
     def begun() -> bool:
-        found[:] = re.findall(r"^(\w+): \S+ begins", killed.read(driver.log), re.MULTILINE)
+        found[:] = re.findall(r"^(\w+): \S+ begins", killed_rig.read(driver.log), re.MULTILINE)
         return bool(found)
 
-    killed.wait(begun, "the first block", LIMIT_S)
+    killed_rig.wait(begun, "the first block", LIMIT_S)
     return found[0]
 
 

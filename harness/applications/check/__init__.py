@@ -8,7 +8,8 @@
     asked       the application's own interpreter, asked (`harness.worker.fork_look`)
     lost        what its answers mean: locks, threads, engines, connections
     changes     the change of code against an error, where it is sure
-    calls       the same call in a forked child and without a fork, compared
+    side_by_side     the same call in forked children and without a fork, watched
+    calls       what came of it, and what that means
     finding     what is found: rule, level, place, what it is, what to do
     first       what a probe says before it begins
     screen, sarif    the answer as text, JSON and for code scanning
