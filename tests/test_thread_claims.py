@@ -14,6 +14,7 @@ from harness.errors import BadInput
 from harness.experiment import experiment
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import AUTO, Cell
+from harness.measure import silent
 from harness.records import store
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, by_cell
@@ -23,16 +24,24 @@ from harness.studies.claims.claims import Judgement
 from harness.studies.claims.dossier import Dossier
 from tests.links import links
 from tests.test_claims import HUNG, OK, OTHER, pace
+from tests.test_cpu_verdict import cpu
 from tests.test_store import record
 
 BACKENDS, WORKLOADS = list(environments.descriptions()), list(workloads.NAMES)
 SHIPPED = experiment.read("claims-engines", backends=BACKENDS, workloads=WORKLOADS)
 CELLS = SHIPPED.expand()
 SKIPPED = {"outcome": Outcome.SKIPPED, "reason": "no wheel for this machine"}
+PINNED = {
+    "cpu": cpu(children=1.0),
+    "silent_executors": 2,
+    "silent_processes": 2,
+    "silent_pinned_core": 0,
+    "silent_pinned_share": 1.0,
+}
 #: word -> what a trial did that does as expected, and one that does not
-WORLDS = {
+WORLDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "answers": (OK, HUNG), "hangs": (HUNG, OK), "fails": (OTHER, OK), "crashes": ({"outcome": Outcome.CRASHED}, OK),
-    "does-not-hang": (OTHER, HUNG),
+    "does-not-hang": (OTHER, HUNG), "one-job": ({**OK, "silent_serial": "x: y"}, OK), "pinned": ({**OK, **PINNED}, OK),
 }  # fmt: skip
 MADE: dict[str, Any] = {
     "name": "mine", "summary": "x",
@@ -171,6 +180,25 @@ def test_one_thread_is_held_against_the_engines_own_choice(one: int, auto: int |
     trials += [record(FORK, **(pace(auto) if auto else HUNG))]
     (found, _) = judged(made(cells=cells), *trials)
     assert [case.stand for case in found.cases] == [stand]
+
+
+@pytest.mark.parametrize(
+    ("word", "facts"),
+    [
+        ("one-job", {"silent_serial": "loky: one job"}),
+        ("crash-at-end", {"silent_end": "SIGSEGV"}),
+        ("equal-random-numbers", {"silent_equal_errors": 2}),
+    ],
+)
+def test_a_claim_may_expect_a_fault_that_leaves_every_answer_in_place(word: str, facts: dict[str, Any]) -> None:
+    cells = [{"expect": word, "backend": ["theano"], "pool": ["prefork"]}]
+    (seen, _) = judged(made(cells=cells), record(FORK, **OK, **facts))
+    (unseen, _) = judged(made(cells=cells), record(FORK, **OK))
+    assert [one.overall.word for one in (seen, unseen)] == [RulingWord.HOLDS, RulingWord.REFUTED]
+
+
+def test_every_silent_fault_is_a_word_that_a_claim_may_expect() -> None:
+    assert {name.replace(" ", "-") for name in silent.NAMES} <= set(threads.EXPECTED)
 
 
 def test_a_file_without_claims_and_a_word_that_nobody_knows_are_refused() -> None:

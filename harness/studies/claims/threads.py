@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from harness.errors import BadInput
 from harness.experiment import matrix
 from harness.experiment.claimed import Claimed
 from harness.experiment.experiment import Experiment
 from harness.experiment.matrix import AUTO, ONE_THREAD, Cell
+from harness.measure import silent
 from harness.records.outcomes import NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.studies.claims import cases, claims
@@ -35,12 +37,28 @@ class Expectation:
     agrees: Callable[[TrialRecord], bool]
 
 
+def _silent(name: str, record: TrialRecord) -> bool:
+    """Whether the trial had this fault, which leaves every answer in place (`measure.silent`)."""
+    return any(doubt.name == name for doubt in silent.doubts(record))
+
+
 EXPECTED: dict[str, Expectation] = {
     "answers": Expectation(did="every request was answered with the right answer", agrees=cases.answered),
     "hangs": Expectation(did="it hung", agrees=cases.hung),
     "crashes": Expectation(did="it crashed", agrees=lambda record: record.outcome is Outcome.CRASHED),
     "fails": Expectation(did="it hung, crashed, raised or answered wrongly", agrees=lambda record: record.outcome in FAILURES),
     "does-not-hang": Expectation(did="it did not hang", agrees=lambda record: not cases.hung(record)),
+    **{
+        name.replace(" ", "-"): Expectation(did=did, agrees=partial(_silent, name))
+        for name, did in {
+            silent.PINNED: "most of what it computed was pinned to one and the same core",
+            silent.OVERSUBSCRIBED: "executors and threads of the engine wanted more cores than there are",
+            silent.LOST: "its forked children lacked the threads of their main process, and computed alone",
+            silent.ONE_JOB: "a library went on with one job",
+            silent.CRASH: "it answered everything, and ended by a signal when it was asked to stop",
+            silent.EQUAL: "several processes drew the same random numbers",
+        }.items()
+    },
 }
 BESIDE = f"it answered at least {FASTER:g} times as many requests per second as with the engine's own choice of threads"
 
