@@ -142,6 +142,14 @@ def test_a_ceiling_is_spared_if_all_pools_are_far_below_a_lower_one(paces: tuple
     assert bool(sparing.ceiling(four, [measured(two, 100.0, 99.0, cpu=use(0.8)), *ran, *others])) is spared
 
 
+def test_the_cores_of_a_ceiling_whose_cpu_is_unknown_are_those_that_the_other_records_tell() -> None:
+    two, four = CELL.ceilings(2)[-2:]
+    known = [measured(two, 100.0, 99.0), measured(CELL, 6.0, 5.0)]
+    assert sparing.ceiling(four, known) == "", "nobody knows whether two processes are as many as there are cores"
+    assert sparing.ceiling(four, [*known, record(CELL.baseline(), cpu=use(0.5))])
+    assert not sparing.ceiling(four, [measured(two, 100.0, 99.0), record(CELL.baseline(), cpu=use(1.0))]), "no pool yet"
+
+
 def environment(name: str, python: str = "3.7.17", **installed: str) -> Environment:
     return Environment(
         name=name, python=Path(name), directory=Path(name), fingerprint=name, installed={"celery": "5.2.7", **installed},

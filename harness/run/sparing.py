@@ -8,6 +8,7 @@ slower than its *rival* is measured only until that is known (`client.early`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,7 +17,6 @@ from harness.experiment import matrix
 from harness.experiment.matrix import Cell
 from harness.records.outcomes import ANSWERED
 from harness.records.record import TrialRecord
-from harness.records.sections import CpuUse
 from harness.trial.assignment import Rival
 
 FULL = 0.97  # of the usable cores: more processes find at most 3 % that these left
@@ -29,15 +29,16 @@ def ceiling(cell: Cell, records: Sequence[TrialRecord]) -> str:
     """Why a ceiling need not be run, for what one of half as many processes did; '' if it has to."""
     if not cell.is_baseline or cell.concurrency < 2:
         return ""
+    usable = max((record.cpu.use.usable for record in records if record.cpu.use is not None), default=math.inf)
     for half in _answered(records, replace(cell, concurrency=cell.concurrency // 2).id):
-        use = half.cpu.use
-        if use is not None and half.as_cell.concurrency >= use.usable and (why := _full(half, use) or _far(half, records)):
+        if half.as_cell.concurrency >= usable and (why := _full(half) or _far(half, records)):
             return f"not run: {why} ({half.cell_id})"
     return ""
 
 
-def _full(half: TrialRecord, use: CpuUse) -> str:
-    if use.saturation < FULL:
+def _full(half: TrialRecord) -> str:
+    use = half.cpu.use
+    if use is None or use.saturation < FULL:
         return ""
     count = half.as_cell.concurrency
     return f"{count} processes used {use.saturation:.0%} of the cores, so that {2 * count} cannot do more"
