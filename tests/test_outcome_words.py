@@ -87,6 +87,11 @@ def ended(**changes: Any) -> tuple[str, str]:
             "slow",
             "progressing, computing for 60 s without an answer, cut off at the limit of 60 s with 50 answers",
         ),
+        (
+            {"ended_by": "limit", "verdict": AT_WORK, "quiet_s": 60.0, "limit_s": 60.0, "ok": 0},
+            "slow",
+            "computing for 60 s without an answer, cut off at the limit of 60 s with 0 answers",
+        ),
         ({"ended_by": "verdict", "verdict": BEREFT}, "hung", "they lack threads"),
         (
             {"ended_by": "verdict", "verdict": BEREFT, "at_lock": True},

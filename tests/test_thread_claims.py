@@ -96,6 +96,12 @@ def test_every_cell_of_the_shipped_claims_can_exist() -> None:
         assert impossible(cell, calls=calls, celery=(5, 7), compile_cache=False) is None, cell.id
 
 
+def test_a_hang_that_is_expected_is_read_beside_what_such_a_request_takes() -> None:
+    """Else what computes for ever cannot be told from a long computation, and is called slow."""
+    hangs = [cell for one in SHIPPED.claims for cell, word in one.expected.items() if word in ("hangs", "fails")]
+    assert {cell.baseline().id for cell in hangs if cell.engine_threads == AUTO} <= {cell.id for cell in CELLS}
+
+
 def test_claims_of_what_this_harness_does_not_have_are_skipped_with_the_reason() -> None:
     found = {one.claim.id: one.overall for one in judged(SHIPPED)}
     lacking = {one.id for one in SHIPPED.claims if not one.blocks}

@@ -216,7 +216,8 @@ def _slow(seen: Observations) -> Found | None:
         held = "held back by the task's own rate limit, " if seen.rate_interval_s else ""
         computing = bool(seen.verdict and seen.verdict.computing)
         silent = f"computing for {seen.quiet_s:.0f} s without an answer, " if computing else ""
-        return Outcome.SLOW, f"progressing, {held}{silent}{_at_limit(seen)} with {seen.ok} answers"
+        going = "progressing, " if seen.ok or not computing else ""  # that what computes gets on, only an answer shows
+        return Outcome.SLOW, f"{going}{held}{silent}{_at_limit(seen)} with {seen.ok} answers"
     if seen.ended_by == "done" and seen.sending is not None and seen.sending.cut_off:
         return Outcome.SLOW, _cut_off(seen.sending)
     return None
