@@ -34,7 +34,8 @@ docs: $(VENV)/.docs
 	@echo "the site is built: open site/index.html"
 
 $(VENV)/.docs: $(VENV)/.ready requirements-docs.txt
-	$(BIN)/python -m pip install -qq --require-hashes --requirement requirements-docs.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-docs.txt \
+	  || $(BIN)/python -m pip install -qq --require-hashes --requirement requirements-docs.txt
 	@touch $@
 
 lint: setup
