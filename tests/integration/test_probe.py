@@ -217,21 +217,20 @@ def test_a_model_loaded_at_import_hangs_in_prefork_and_the_printed_change_mends_
     assert {record.outcome for record in records.values()} == {"ok"}, said
 
 
-def test_a_probe_of_something_else_is_not_mixed_in(probe: Prober, shop: Path) -> None:
-    options = ("--env-file", "shop.env", "--pools", "solo")
-    probe("shop:app", "shop.price", [[1]], *options, folder=shop)
-    code, said, _ = probe("shop:app", "shop.forgotten", [[1]], *options, folder=shop)
+def test_a_probe_is_completed_by_the_next_and_nothing_else_is_mixed_in(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools")
+    probe("shop:app", "shop.price", [[1]], *options, "solo", folder=shop)
+    code, said, _ = probe("shop:app", "shop.forgotten", [[1]], *options, "solo", folder=shop)
     assert code == 3
     assert "holds a probe of shop.price in shop:app" in said
-
-
-def test_other_variables_are_another_probe(probe: Prober, shop: Path) -> None:
-    options = ("--env-file", "shop.env", "--pools", "solo")
-    probe("shop:app", "shop.price", [[1]], *options, folder=shop)
-    (probe.folder / "shop.env").write_text("SHOP_FACTOR=3\n")
-    code, said, _ = probe("shop:app", "shop.price", [[1]], *options, folder=shop)
+    code, said, records = probe("shop:app", "shop.price", [[1]], *options, "solo,threads", folder=shop)
     assert code == 0, said
-    assert "are on record" not in said
+    assert "of 3 trials are on record" in said
+    assert set(records) == {"in-process", "solo", "threads"}
+    (probe.folder / "shop.env").write_text("SHOP_FACTOR=3\n")
+    code, said, _ = probe("shop:app", "shop.price", [[1]], *options, "solo", folder=shop)
+    assert code == 0, said
+    assert "are on record" not in said, "other variables are another probe"
 
 
 def test_a_check_of_answers_that_cannot_be_read_is_not_passed(probe: Prober, shop: Path) -> None:
@@ -241,15 +240,6 @@ def test_a_check_of_answers_that_cannot_be_read_is_not_passed(probe: Prober, sho
     assert records["solo"].outcome == "unchecked", said
     assert "pass the check" not in records["solo"].reason
     assert any("not checked" in doubt for doubt in records["solo"].certainty.doubts)
-
-
-def test_a_second_probe_completes_the_first(probe: Prober, shop: Path) -> None:
-    options = ("--env-file", "shop.env", "--pools")
-    probe("shop:app", "shop.price", [[1]], *options, "solo", folder=shop)
-    code, said, records = probe("shop:app", "shop.price", [[1]], *options, "solo,threads", folder=shop)
-    assert code == 0, said
-    assert "of 3 trials are on record" in said
-    assert set(records) == {"in-process", "solo", "threads"}
 
 
 def test_a_task_that_ignores_on_purpose_is_errors_and_says_so(probe: Prober) -> None:
