@@ -73,7 +73,7 @@ def told(
     def one(pool: str) -> tuple[subprocess.CompletedProcess[str], Path]:
         folder = tmp_path_factory.mktemp(pool)
         faults = [word for name in turns()[pool] for word in ("--fault", name)]
-        words = ["--times", 1, "--pool", pool, *faults, "--jobs", 3, "--no-time-limits", "--out", folder / "self"]
+        words = ["--times", 1, "--pool", pool, *faults, "--jobs", 2, "--no-time-limits", "--out", folder / "self"]
         return run_harness(folder, "selftest", *words, limit_s=1200.0), folder / "self"
 
     with ThreadPoolExecutor() as at_once:
