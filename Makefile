@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Byte code is written once; several hundred processes would each compile this code anew.
+# Byte code is written once; several hundred processes would each compile this code anew. `setup` writes that of what all verbs
+# import: that of all that is installed takes five times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup run test docs lint lock clean
@@ -16,9 +17,10 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > $(VENV)/uv.txt
 	$(BIN)/python -m pip install -qq --require-hashes --requirement $(VENV)/uv.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements.txt \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.txt \
 	  || $(BIN)/python -m pip install -qq --require-hashes --requirement requirements.txt
 	$(BIN)/python -m pip install -qq --no-deps --editable .
+	@$(BIN)/harness --help > /dev/null
 	@touch $@
 
 run: setup
@@ -26,7 +28,7 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest tests/performance
-	$(BIN)/python -m pytest --ignore tests/performance --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --ignore tests/performance --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The build itself asks no network. The variable: the theme advertises its successor at each build otherwise.
 docs: $(VENV)/.docs
@@ -34,7 +36,8 @@ docs: $(VENV)/.docs
 	@echo "the site is built: open site/index.html"
 
 $(VENV)/.docs: $(VENV)/.ready requirements-docs.txt
-	$(BIN)/python -m pip install -qq --require-hashes --requirement requirements-docs.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-docs.txt \
+	  || $(BIN)/python -m pip install -qq --require-hashes --requirement requirements-docs.txt
 	@touch $@
 
 lint: setup

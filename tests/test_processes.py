@@ -25,8 +25,8 @@ def alive(pid: int) -> bool:
     return stat is not None and stat.state not in "ZX"
 
 
-def start(command: str, folder: Path) -> OwnedProcess:
-    return OwnedProcess(["sh", "-c", command], log=folder / "log", env=ENV, cwd=folder)
+def start(command: str, folder: Path, scratch: str = "") -> OwnedProcess:
+    return OwnedProcess(["sh", "-c", command], log=folder / "log", env=ENV, cwd=folder, scratch=scratch)
 
 
 def test_the_exit_code_and_the_kernels_accounting_come_back(tmp_path: Path) -> None:
@@ -73,10 +73,11 @@ def test_a_driver_killed_by_sigkill_takes_everything_with_it(tmp_path: Path) -> 
     driver = (
         "import os, pathlib, signal\n"
         "from harness.machine.processes import OwnedProcess\n"
-        f"p = OwnedProcess(['sh', '-c', {ESCAPING!r}], log=pathlib.Path('log'), env={ENV!r})\n"
+        f"p = OwnedProcess(['sh', '-c', {ESCAPING!r}], log=pathlib.Path('log'), env={ENV!r}, scratch='scratch')\n"
         "print(p.keeper_pid, flush=True)\n"
         "signal.pause()\n"
     )
+    (tmp_path / "scratch" / "deep").mkdir(parents=True)
     with subprocess.Popen(
         [sys.executable, "-c", driver], stdout=subprocess.PIPE, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
     ) as process:
@@ -86,6 +87,15 @@ def test_a_driver_killed_by_sigkill_takes_everything_with_it(tmp_path: Path) -> 
         pids = [keeper, *(stat.pid for stat in procfs.tree(keeper))]
         process.kill()
     assert wait_until(lambda: not any(map(alive, pids)), limit_s=10.0)
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_a_driver_that_lives_finds_what_its_program_has_written(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    for command in ("echo 1 > scratch/one", "echo 2 > scratch/two; sleep 300"):
+        with start(command, tmp_path, scratch=str(tmp_path / "scratch")) as process:
+            assert wait_until(lambda: process.poll() is not None or (tmp_path / "scratch" / "two").exists())
+    assert sorted(path.name for path in (tmp_path / "scratch").iterdir()) == ["one", "two"]
 
 
 def test_a_killed_keeper_takes_its_program_with_it(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from harness import places
+from harness.client import own_message
 from harness.client.plan import Plan
 from harness.experiment import seeds
 from harness.experiment.matrix import Cell
@@ -138,6 +140,7 @@ def test_the_plan_says_what_to_send(tmp_path: Path) -> None:
         warmup_limit_s=7.0, stable_limit_s=2.0, search_s=15.0, executors=3, by_thread=False, in_flight_warmup=16, at_once=3,
         arrivals_seed=seeds.seed_for("arrivals", 9, 4), rows_seed=seeds.seed_for("rows", 9, 4),
         events_dir=str(tmp_path / "events"), result=str(tmp_path / "requests.npz"), prefix="abc", messages="",
+        kept=str(own_message.place(places.home(), "redis://127.0.0.1:1/0")),
     )  # fmt: skip
 
 

@@ -29,8 +29,8 @@ def wire_of(plan: Plan, messages: Sequence[str]) -> AnyWire:
     if plan.url.startswith("amqp://"):
         from harness.client.amqp_wire import AmqpWire
 
-        return AmqpWire(plan.url, plan.queue, plan.prefix, messages, plan.results, plan.results_prefix, plan.queues)
-    return Wire(plan.url, plan.queue, plan.prefix, messages, plan.results_prefix, plan.queues)
+        return AmqpWire(plan.url, plan.queue, plan.prefix, messages, plan.results, plan.results_prefix, plan.queues, plan.kept)
+    return Wire(plan.url, plan.queue, plan.prefix, messages, plan.results_prefix, plan.queues, plan.kept)
 
 
 def main(path: Path) -> int:

@@ -14,7 +14,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import amqp
@@ -25,10 +25,10 @@ from amqp.serialization import dumps
 
 from harness.broker.rabbitmq import connected
 from harness.broker.rabbitmq_view import enveloped
-from harness.client import opaque, rebase
+from harness.client import opaque, own_message, rebase
 from harness.client.amqp_frames import Heard
 from harness.client.plan import request_id
-from harness.client.wire import FORGET_AFTER, READ_BYTES, Stored, Taken, filled, template
+from harness.client.wire import FORGET_AFTER, READ_BYTES, Stored, Taken
 from harness.worker import contract
 
 STAND_IN = request_id("f" * 24, 0xFFFFFFFF)  # the id in a row's frames: none of ours, and as long
@@ -109,7 +109,7 @@ class AmqpWire:
 
     def __init__(
         self, url: str, queue: str, prefix: str, messages: Sequence[str] = (), results: str = "", results_prefix: str = "",
-        queues: Sequence[str] = (),
+        queues: Sequence[str] = (), kept: str = "",
     ) -> None:  # fmt: skip
         self.prefix, self.queue, self._url, self._messages = prefix, queue, url, messages
         self._every = list(dict.fromkeys(queues or [queue]))
@@ -126,7 +126,8 @@ class AmqpWire:
         self._out.channel.events["basic_nack"].add(_refused)
         self._tag, self._sent, self._confirmed = 0, dict[int, int](), list[int]()
         self._frames: dict[int, bytes] = {}
-        self._message = "" if messages else template(url, NO_BACKEND, queue, self._taken)
+        make = partial(own_message.template, url, NO_BACKEND, queue, self._taken)
+        self._message = "" if messages else own_message.kept(kept, queue, make)
 
     def frames(self, row: int) -> bytes:
         """What one request of this row is on the wire, but for its id (and number)."""
@@ -136,7 +137,7 @@ class AmqpWire:
 
     def _text(self, row: int) -> str:
         if not self._messages:
-            return filled(self._message, STAND_IN, ANY_NUMBER, row)
+            return own_message.filled(self._message, STAND_IN, ANY_NUMBER, row)
         return rebase.fill(self._messages[row].replace(contract.PLACEHOLDER, STAND_IN), time.time())
 
     def publish(self, requests: Sequence[tuple[int, int]]) -> None:

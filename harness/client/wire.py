@@ -1,32 +1,31 @@
 """Celery's wire, spoken directly: what a worker gets is what Celery's own client sends, at a small part of its cost.
 
-A message is published through Celery once, to a side queue, read back, and used as the template of all others. Answers
-come over one pattern subscription on the result channels, to which a worker publishes every result anyway. Two sockets, because
-a subscribed connection may send no other commands; replies are parsed by hiredis. Whatever is due goes out as one command,
-nobody waits for its confirmation, and whatever has come is read at once: a request costs a few system calls at the most.
+A message of Celery's own is the template of all others (`own_message`). Answers come over one pattern subscription on the
+result channels, to which a worker publishes every result anyway. Two sockets, because a subscribed connection may send no
+other commands; replies are parsed by hiredis. Whatever is due goes out as one command, nobody waits for its confirmation, and
+whatever has come is read at once: a request costs a few system calls at the most.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 import hiredis
 import redis
 
 from harness.broker import OUR_NAME
-from harness.client import opaque, rebase
+from harness.client import opaque, own_message, rebase
 from harness.client.plan import new_prefix, request_id
 from harness.worker import contract
 
-MARK = "harness-template-argument"
 FORGET_AFTER = 256  # answers that were taken; their stored results are then dropped together
 READ_BYTES = 1 << 16  # a hundred answers or so: reading them must not make a send late
 
@@ -141,14 +140,15 @@ class Wire:
 
     def __init__(
         self, url: str, queue: str, prefix: str = "", messages: Sequence[str] = (), results_prefix: str = "",
-        queues: Sequence[str] = (),
+        queues: Sequence[str] = (), kept: str = "",
     ) -> None:  # fmt: skip
         """`messages`: those of somebody's own application, one a row, see `harness.worker.app_facts`; `results_prefix`: of its
-        result back end's keys; `queues`: of each row, if not all go to `queue`."""
+        result back end's keys; `queues`: of each row, if not all go to `queue`; `kept`: where `own_message` stands."""
         self.prefix, self.queue, self._queues = prefix or new_prefix(), queue, queues
         self.redis = redis.Redis.from_url(url, client_name=OUR_NAME)  # for what is asked now and then
         self._messages = messages
-        self._message = "" if messages else template(url, url, queue, lambda side: cast("bytes | None", self.redis.rpop(side)))
+        make = partial(own_message.template, url, url, queue, self._taken)
+        self._message = "" if messages else own_message.kept(kept, queue, make)
         self._out = Channel(url)
         self._confirmations: deque[Sequence[int]] = deque()  # of commands that are on their way, in order
         self._answers = Stored(url, self.prefix, results_prefix, opaque=bool(messages))
@@ -158,7 +158,10 @@ class Wire:
         if self._messages:
             text = self._messages[row].replace(contract.PLACEHOLDER, request_id(self.prefix, number))
             return rebase.fill(text, time.time()).encode()
-        return filled(self._message, request_id(self.prefix, number), number, row).encode()
+        return own_message.filled(self._message, request_id(self.prefix, number), number, row).encode()
+
+    def _taken(self, queue: str) -> bytes | None:
+        return cast("bytes | None", self.redis.rpop(queue))
 
     def publish(self, requests: Sequence[tuple[int, int]]) -> None:
         """Send requests, (number, row) each, as one command per queue; a worker sees either none of a burst or all of it."""
@@ -219,33 +222,3 @@ def command(*parts: bytes) -> bytes:
     b'*1\\r\\n$4\\r\\nPING\\r\\n'
     """
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
-
-
-def filled(template: str, task_id: str, number: int, row: int) -> str:
-    """The message of one request of our own task."""
-    body = f'[[{number}, {row}], {{}}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]'
-    encoded = base64.b64encode(body.encode()).decode()
-    text = template.replace(contract.PLACEHOLDER, task_id)
-    return text.replace("THE-BODY", encoded).replace(f"'{MARK}'", f"{number}, {row}")
-
-
-def template(url: str, backend: str, queue: str, take: Callable[[str], bytes | None]) -> str:
-    """The message that Celery's own client sends for our task; PLACEHOLDER, THE-BODY and MARK stand where requests differ.
-
-    `take`: gets the message out of a queue of this name, as kombu writes it into Redis.
-    """
-    from celery import Celery
-
-    side_queue = f"{queue}-template"
-    with Celery("harness-client", broker=url, backend=backend, set_as_current=False) as app:
-        app.send_task(
-            contract.PREDICT_TASK, args=[MARK], task_id=contract.PLACEHOLDER, queue=side_queue, serializer="json",
-        )  # fmt: skip
-    if (raw := take(side_queue)) is None:
-        raise RuntimeError("Celery's own message did not arrive in the broker")
-    message = json.loads(raw)
-    properties = message["properties"]
-    # the tag is the delivery's name in the broker's list of unacknowledged messages: it must differ by request
-    properties["delivery_tag"] = contract.PLACEHOLDER
-    properties["delivery_info"]["routing_key"] = queue
-    return json.dumps({**message, "body": "THE-BODY"})

@@ -1,10 +1,11 @@
 """The keeper: a tiny process between the driver and one program, which lets nothing of that program survive.
 
-Run as `python -I -S keeper.py OUTPUT ERRORS -- PROGRAM ARGS…` by `harness.machine.processes`; standard library only. It is the
-program's parent and the *subreaper* of everything below it (prctl(2), PR_SET_CHILD_SUBREAPER), so that orphans come
-back to it instead of escaping to init. It kills the whole tree when the program ends, and when its standard input
+Run as `python -I -S keeper.py OUTPUT ERRORS SCRATCH -- PROGRAM ARGS…` by `harness.machine.processes`; standard library only.
+It is the program's parent and the *subreaper* of everything below it (prctl(2), PR_SET_CHILD_SUBREAPER), so that orphans
+come back to it instead of escaping to init. It kills the whole tree when the program ends, and when its standard input
 closes: that happens whatever way the driver dies, also by SIGKILL. Should the keeper itself be killed, the program gets
-SIGKILL from the kernel (PR_SET_PDEATHSIG).
+SIGKILL from the kernel (PR_SET_PDEATHSIG). The folder SCRATCH, unless '', goes with the tree if the driver is not there any
+longer to remove it.
 
 On standard output, one JSON line each: `{"pid": …}` once started, and at the end `{"exit": …, "cpu_s": …}` with the
 program's wait status (as subprocess.Popen.returncode gives it) and the kernel's own CPU accounting of the whole tree
@@ -111,14 +112,23 @@ def nothing(_number: int, _frame: object) -> None:
     """SIGCHLD only has to wake the poll below."""
 
 
-def say(message: str) -> None:
+def say(message: str) -> bool:
+    """Whether the driver is there to hear it; what it asked for is done all the same."""
     try:
         os.write(1, f"{{{message}}}\n".encode())
     except OSError:
-        return  # the driver is gone; what it asked for is done all the same
+        return False
+    return True
 
 
-def main(output: str, errors: str, argv: list[str]) -> None:
+def remove(folder: str) -> None:
+    """A folder and all that is in it."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(output: str, errors: str, scratch: str, argv: list[str]) -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -138,8 +148,10 @@ def main(output: str, errors: str, argv: list[str]) -> None:
         status = reap(program, status)
     status = kill_all(program, status)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    say(f'"exit": {"null" if status is None else status}, "cpu_s": {used.ru_utime + used.ru_stime}')
+    heard = say(f'"exit": {"null" if status is None else status}, "cpu_s": {used.ru_utime + used.ru_stime}')
+    if scratch and not heard:
+        remove(scratch)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[4:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[5:])

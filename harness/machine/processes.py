@@ -49,14 +49,16 @@ class OwnedProcess:
         env: Mapping[str, str],
         cwd: Path | None = None,
         errors: Path | None = None,
+        scratch: str = "",
     ) -> None:
-        """`log` takes what the program prints; `errors` its standard error, if that is to be apart."""
+        """`log` takes what the program prints; `errors` its standard error, if that is to be apart. `scratch`: a folder that
+        whoever starts the program removes afterwards, and the keeper, if that one is killed before it could."""
         self.log = log
         self.exit_code: int | None = None
         self.kernel_cpu_s: float | None = None
         self._buffer = b""
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", keeper.__file__, str(log), str(errors or log), "--", *argv],
+            [sys.executable, "-I", "-S", keeper.__file__, str(log), str(errors or log), scratch, "--", *argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(env),
@@ -151,7 +153,7 @@ def run(
     """subprocess.run for an owned process, output captured. Raises subprocess.TimeoutExpired; exit 127: cannot start."""
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         output, errors = Path(folder) / "output", Path(folder) / "errors"
-        with OwnedProcess(argv, log=output, errors=errors, env=env, cwd=cwd) as process:
+        with OwnedProcess(argv, log=output, errors=errors, env=env, cwd=cwd, scratch=folder) as process:
             code = process.wait(limit_s)
         if code is None:
             raise subprocess.TimeoutExpired(list(argv), limit_s)

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from harness.client import own_message
 from harness.client.deck import Deck
 from harness.client.plan import Plan
 from harness.experiment import seeds
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
 from harness.machine.processes import OwnedProcess
-from harness.places import CHECKOUT
+from harness.places import CHECKOUT, home
 from harness.trial.assignment import Assignment
 from harness.worker import serial
 
@@ -52,6 +53,7 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         rival_per_s=work.rival.least_per_s if work.rival else 0.0,
         at_once=1 if executors == "main" else cell.concurrency,
         messages=str(work.application.messages) if work.application else "",
+        kept="" if work.application else str(own_message.place(home(), work.broker.url)),
         **_of_mix(work),
         results=work.stored_in,
         results_prefix=work.application.results_prefix if work.application else "",

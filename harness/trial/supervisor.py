@@ -93,7 +93,7 @@ class LocalWorker:
         variables = {**place.prepare(), "TMPDIR": self._temporary.name}
         self.log = place.folder / "worker.log"
         self.progress = Progress(Path(place.spec["events_dir"]))
-        self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.working_folder)
+        self.process = OwnedProcess(argv, log=self.log, env=variables, cwd=place.working_folder, scratch=self._temporary.name)
         self._at_ready: dict[int, tuple[Thread, ...]] = {}
         self._left_behind = tuple[str, ...]()
         self._eyes = Eyes(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from celery import Celery
 
 from harness import environments, places
 from tests.warm import Warm
@@ -51,6 +52,14 @@ def run_harness(folder: Path, *arguments: object, limit_s: float = 300.0, **vari
         timeout=limit_s,
         check=False,
     )
+
+
+def sent(url: str, task: str, *arguments: object, queue: str = "celery", times: int = 1, prefix: str = "") -> list[str]:
+    """The ids of tasks that were sent, by a client that knows no more of the application than their name. `prefix`: of its keys
+    in the broker (`global_keyprefix`)."""
+    with Celery(broker=url, set_as_current=False) as app:
+        app.conf.broker_transport_options = {"global_keyprefix": prefix}
+        return [str(app.send_task(task, args=arguments, queue=queue).id) for _ in range(times)]
 
 
 def environment_variables(**more: str) -> dict[str, str]:

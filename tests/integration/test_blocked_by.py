@@ -64,7 +64,7 @@ def test_a_lock_that_the_parent_held_at_the_fork_is_told_from_one_of_the_child(
         return found
 
     with broker.embedded(tmp_path / "broker") as server, serving(celery_environment, tmp_path, "prefork", server.url) as worker:
-        send(celery_environment, tmp_path, server.url, how)
+        send(server.url, how)
         assert wait_until(lambda: asked()["state"] == "stuck")
         found = asked()
     assert (found["cause"], words in found["support"][0]) == (cause, True)

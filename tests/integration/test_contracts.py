@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from pathlib import Path
 
 import psutil
@@ -13,9 +12,10 @@ import redis
 from harness import broker
 from harness.errors import Interrupted
 from harness.studies.contracts import rows
-from tests.integration.conftest import HARNESS, Harness, environment_variables
+from tests.integration.conftest import WARM, Harness, environment_variables
 from tests.integration.test_lifecycle import below, has, still_there
 from tests.waiting import wait_until
+from tests.warm import Started
 
 SURE = {
     # pool, contract: verdict, a word of what was seen
@@ -34,15 +34,9 @@ def survey(*arguments: str) -> list[str]:
     return ["contracts", "--backend", "celery", "--out", "survey", *arguments]
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    with (folder / "out").open("ab") as out:
-        return subprocess.Popen(
-            [*HARNESS, *survey("--pool", "threads", "-s", "cold-shutdown", "-s", "kill")],
-            cwd=folder,
-            env=environment_variables(),
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+def start(folder: Path) -> Started:
+    words = survey("--pool", "threads", "-s", "cold-shutdown", "-s", "kill")
+    return WARM.start(words, cwd=folder, env=environment_variables(), output=folder / "out")
 
 
 def test_the_answers_of_prefork_and_threads(tmp_path: Path, harness: Harness, celery_environment: object) -> None:

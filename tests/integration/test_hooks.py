@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness import environments
+from tests.forking import Forking
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.integration
+IMPORTS = """
+import celery.worker.consumer.gossip, celery.worker.control, celery.worker.heartbeat, kombu.asynchronous.timer
+"""
 SCRIPT = """
 import sys; sys.path.insert(0, sys.argv[1])
 import functools, json, os, threading, types
@@ -27,7 +31,7 @@ hub, timer, event = Hub(timer=Timer()), Timer(), threading.Event()
 consumer = types.SimpleNamespace(hub=hub, timer=timer)
 reads, writes = os.pipe()
 {code}
-print(json.dumps(hooks.found(consumer)))
+print(json.dumps(hooks.found(consumer)), flush=True)
 """
 FOUND = {
     "pass": [],
@@ -56,11 +60,14 @@ FOUND = {
 }
 
 
+@pytest.fixture(scope="module")
+def forking(celery_environment: environments.Environment) -> Iterator[Forking]:
+    with Forking(celery_environment.python, IMPORTS) as one:
+        yield one
+
+
 @pytest.mark.parametrize(("code", "said"), FOUND.items(), ids=list(FOUND))
-def test_what_of_the_applications_the_loop_will_call_is_told(
-    celery_environment: environments.Environment, code: str, said: list[str]
-) -> None:
-    argv = [str(celery_environment.python), "-c", SCRIPT.format(code=code), str(ROOT)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout, done.stderr
-    assert json.loads(done.stdout) == said
+def test_what_of_the_applications_the_loop_will_call_is_told(forking: Forking, code: str, said: list[str]) -> None:
+    line = forking.first_line(SCRIPT.format(code=code), str(ROOT))
+    assert line
+    assert json.loads(line) == said

@@ -6,10 +6,10 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import pytest
@@ -17,25 +17,27 @@ import pytest
 from harness import broker
 from harness.records.record import from_line
 from harness.worker import contract
-from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment
+from tests.integration.conftest import WARM, Harness, block, cells, environment_variables, experiment
 from tests.waiting import wait_until
+from tests.warm import Started
 
 KILLS = 10
 MANY = block("null", ["prefork", "threads", "gevent", "eventlet", "solo"]) + block("faulty", "prefork", fault="sleep:0.05")
 
 
-def start(folder: Path, path: Path) -> subprocess.Popen[bytes]:
-    with (folder / "out").open("ab") as out:
-        return subprocess.Popen(
-            [*HARNESS, "run", str(path), "--out", str(folder / "run")],
-            cwd=folder,
-            env=environment_variables(),
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+class Driver(Protocol):
+    """Whatever has started it."""
+
+    @property
+    def pid(self) -> int: ...
 
 
-def below(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def start(folder: Path, path: Path) -> Started:
+    words = ["run", str(path), "--out", str(folder / "run")]
+    return WARM.start(words, cwd=folder, env=environment_variables(), output=folder / "out")
+
+
+def below(process: Driver) -> list[psutil.Process]:
     try:
         return psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -60,7 +62,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def has(process: subprocess.Popen[bytes], word: str) -> Callable[[], bool]:
+def has(process: Driver, word: str) -> Callable[[], bool]:
     """Whether some process below runs a command with this word in it."""
 
     def look() -> bool:

@@ -44,9 +44,9 @@ def test_a_prefork_worker_is_alive_until_a_task_of_its_is_proved_to_be_stuck(
     with broker.embedded(tmp_path / "broker") as server, serving(celery_environment, tmp_path, "prefork", server.url) as worker:
         assert wait_until(lambda: procfs.children(worker.pid))
         assert probed(harness, worker.pid)[0] == 0
-        send(celery_environment, tmp_path, server.url, "sleep")
+        send(server.url, "sleep")
         assert probed(harness, worker.pid)[0] == 0
-        stuck = send(celery_environment, tmp_path, server.url, "stuck")
+        stuck = send(server.url, "stuck")
         assert wait_until(lambda: probed(harness, worker.pid)[0] == 1)
         code, line = probed(harness, worker.pid)
         assert (code, line.startswith(f"stuck: worker {worker.pid} (shop): process ")) == (1, True)
@@ -57,7 +57,7 @@ def test_a_busy_solo_worker_that_answers_nobody_is_alive(
     celery_environment: environments.Environment, harness: Harness, tmp_path: Path
 ) -> None:
     with broker.embedded(tmp_path / "broker") as server, serving(celery_environment, tmp_path, "solo", server.url) as worker:
-        send(celery_environment, tmp_path, server.url, "sleep")
+        send(server.url, "sleep")
 
         def runs() -> bool:
             told = json.loads(harness("why", worker.pid, "--json").stdout)["workers"][0]["executors"]

@@ -32,13 +32,15 @@ class Prober:
         return Path(shutil.copytree(PROJECTS / name, self.folder / name, dirs_exist_ok=True))
 
     def __call__(
-        self, app: str, task: str, rows: Any, *options: object, folder: Path
+        self, app: str, task: str, rows: Any, *options: object, folder: Path, first_look: bool = False
     ) -> tuple[int, str, dict[str, TrialRecord]]:
-        """(exit code, what was printed, records by pool)."""
+        """(exit code, what was printed, records by pool). `first_look`: whether it begins with a check, as a user's does; one
+        probe of each application is enough for that."""
         (self.folder / "rows.json").write_text(json.dumps(rows))
+        begins = "--first-look" if first_look else "--no-first-look"
         ran = self.harness(
             "probe", "--app", app, "--task", task, "--args", "rows.json", "--python", self.environment.python, "--cwd", folder,
-            "--out", "probe", *SHORT, *options,
+            "--out", "probe", begins, *SHORT, *options,
         )  # fmt: skip
         records = RunFolder(self.folder / "probe").latest().values()
         return ran.returncode, ran.stdout + ran.stderr, {record.as_cell.pool: record for record in records}
@@ -57,8 +59,9 @@ def shop(probe: Prober) -> Path:
 
 def test_every_pool_answers_as_the_serial_calls_do(probe: Prober, shop: Path) -> None:
     rows = [[3], {"count": 4, "each": 0.5}, {"args": [5], "kwargs": {"each": 2}}]
-    code, said, records = probe("shop:app", "shop.price", rows, "--env-file", "shop.env", folder=shop)
+    code, said, records = probe("shop:app", "shop.price", rows, "--env-file", "shop.env", folder=shop, first_look=True)
     assert code == 0, said
+    assert "check: " in said
     assert {pool: record.outcome for pool, record in records.items()} == dict.fromkeys(
         ("in-process", "prefork", "prefork-spawn", "threads", "gevent", "eventlet", "solo"), "ok"
     ), said
@@ -111,7 +114,7 @@ def test_a_workers_own_line_stands_for_options(probe: Prober, shop: Path) -> Non
 
 def test_a_copy_takes_what_the_task_writes(probe: Prober, shop: Path) -> None:
     options = ("--env-file", "shop.env", "--pools", "solo", "--copy", "--max-calls", "60")
-    code, said, records = probe("shop", "shop.written", [[3]], *options, folder=shop)
+    code, said, records = probe("shop", "shop.written", [[3]], *options, folder=shop, first_look=True)
     assert (code, records["solo"].outcome) == (0, "ok"), said
     assert "copy: below its folder the application wrote receipts.txt; now removed" in said
     assert "the task is called 60 times at the most" in said
@@ -148,7 +151,8 @@ def test_a_check_that_fails_is_wrong(probe: Prober, shop: Path) -> None:
 
 def test_a_first_task_that_is_slow_in_each_child_is_no_hang(probe: Prober) -> None:
     options = ("--pools", "prefork,threads")
-    code, said, records = probe("cold:app", "cold.predict", [[1], [2]], *options, folder=probe.project("cold"))
+    folder = probe.project("cold")
+    code, said, records = probe("cold:app", "cold.predict", [[1], [2]], *options, folder=folder, first_look=True)
     assert code == 0, said
     assert {pool: record.outcome for pool, record in records.items()} == dict.fromkeys(
         ["in-process", "prefork", "threads"], "ok"
@@ -168,7 +172,8 @@ def test_answers_in_msgpack_are_read(probe: Prober, tmp_path: Path) -> None:
     subprocess.run(list(map(str, install)), check=True)
     (tmp_path / "packed.env").write_text(f"PYTHONPATH={side}\n")
     options = ("--env-file", "packed.env", "--pools", "prefork")
-    code, said, records = probe("packed:app", "packed.joined", [["a", "b"]], *options, folder=probe.project("shop"))
+    folder = probe.project("shop")
+    code, said, records = probe("packed:app", "packed.joined", [["a", "b"]], *options, folder=folder, first_look=True)
     assert code == 0, said
     assert {record.outcome for record in records.values()} == {"ok"}, said
     assert "match those of serial calls" in records["prefork"].reason
@@ -187,7 +192,7 @@ def test_answers_in_msgpack_are_read(probe: Prober, tmp_path: Path) -> None:
 def test_what_is_named_wrongly_is_said_without_a_traceback(
     probe: Prober, shop: Path, app: str, task: str, rows: list[object], said: str
 ) -> None:
-    code, printed, records = probe(app, task, rows, "--env-file", "shop.env", folder=shop)
+    code, printed, records = probe(app, task, rows, "--env-file", "shop.env", folder=shop, first_look=True)
     assert code == 3, printed
     assert said in printed
     assert "Traceback" not in printed
@@ -197,7 +202,8 @@ def test_what_is_named_wrongly_is_said_without_a_traceback(
 def test_a_model_loaded_at_import_hangs_in_prefork_and_the_printed_change_mends_it(probe: Prober) -> None:
     folder = probe.project("forking")
     options = ("--pools", "prefork,threads")
-    _, said, records = probe("tasks:app", "tasks.predict", [[2], [5]], *options, folder=folder)
+    _, said, records = probe("tasks:app", "tasks.predict", [[2], [5]], *options, folder=folder, first_look=True)
+    assert "check: " in said
     assert records["prefork"].outcome == "hung", said
     assert records["threads"].outcome == "ok", said
     advice = probe.harness("recommend", "probe", "--markdown", "advice.md").stdout
@@ -211,39 +217,29 @@ def test_a_model_loaded_at_import_hangs_in_prefork_and_the_printed_change_mends_
     assert {record.outcome for record in records.values()} == {"ok"}, said
 
 
-def test_a_probe_of_something_else_is_not_mixed_in(probe: Prober, shop: Path) -> None:
-    options = ("--env-file", "shop.env", "--pools", "solo")
-    probe("shop:app", "shop.price", [[1]], *options, folder=shop)
-    code, said, _ = probe("shop:app", "shop.forgotten", [[1]], *options, folder=shop)
+def test_a_probe_is_completed_by_the_next_and_nothing_else_is_mixed_in(probe: Prober, shop: Path) -> None:
+    options = ("--env-file", "shop.env", "--pools")
+    probe("shop:app", "shop.price", [[1]], *options, "solo", folder=shop)
+    code, said, _ = probe("shop:app", "shop.forgotten", [[1]], *options, "solo", folder=shop)
     assert code == 3
     assert "holds a probe of shop.price in shop:app" in said
-
-
-def test_other_variables_are_another_probe(probe: Prober, shop: Path) -> None:
-    options = ("--env-file", "shop.env", "--pools", "solo")
-    probe("shop:app", "shop.price", [[1]], *options, folder=shop)
-    (probe.folder / "shop.env").write_text("SHOP_FACTOR=3\n")
-    code, said, _ = probe("shop:app", "shop.price", [[1]], *options, folder=shop)
+    code, said, records = probe("shop:app", "shop.price", [[1]], *options, "solo,threads", folder=shop)
     assert code == 0, said
-    assert "are on record" not in said
+    assert "of 3 trials are on record" in said
+    assert set(records) == {"in-process", "solo", "threads"}
+    (probe.folder / "shop.env").write_text("SHOP_FACTOR=3\n")
+    code, said, _ = probe("shop:app", "shop.price", [[1]], *options, "solo", folder=shop)
+    assert code == 0, said
+    assert "are on record" not in said, "other variables are another probe"
 
 
 def test_a_check_of_answers_that_cannot_be_read_is_not_passed(probe: Prober, shop: Path) -> None:
     (probe.folder / "root.env").write_text("C_FORCE_ROOT=1\n")  # Celery lets nobody else run as root with pickles
     options = ("--env-file", "root.env", "--pools", "solo", "--check", "result == 999")
-    _, said, records = probe("pickled:app", "pickled.price", [[3]], *options, folder=shop)
+    _, said, records = probe("pickled:app", "pickled.price", [[3]], *options, folder=shop, first_look=True)
     assert records["solo"].outcome == "unchecked", said
     assert "pass the check" not in records["solo"].reason
     assert any("not checked" in doubt for doubt in records["solo"].certainty.doubts)
-
-
-def test_a_second_probe_completes_the_first(probe: Prober, shop: Path) -> None:
-    options = ("--env-file", "shop.env", "--pools")
-    probe("shop:app", "shop.price", [[1]], *options, "solo", folder=shop)
-    code, said, records = probe("shop:app", "shop.price", [[1]], *options, "solo,threads", folder=shop)
-    assert code == 0, said
-    assert "of 3 trials are on record" in said
-    assert set(records) == {"in-process", "solo", "threads"}
 
 
 def test_a_task_that_ignores_on_purpose_is_errors_and_says_so(probe: Prober) -> None:
@@ -253,7 +249,8 @@ def test_a_task_that_ignores_on_purpose_is_errors_and_says_so(probe: Prober) -> 
 
 
 def test_a_task_that_another_one_answers_for_has_answered(probe: Prober) -> None:
-    _, said, records = probe("sides:app", "sides.replaced", [[1], [2]], "--pools", "threads", folder=probe.project("sides"))
+    folder = probe.project("sides")
+    _, said, records = probe("sides:app", "sides.replaced", [[1], [2]], "--pools", "threads", folder=folder, first_look=True)
     assert {record.outcome for record in records.values()} == {"ok"}, said
     assert "match those of serial calls" in records["threads"].reason
 
@@ -280,7 +277,7 @@ def test_settings_are_kept_or_overridden_and_named_wherever_they_are_set(probe: 
     }  # fmt: skip
     (probe.folder / "own.env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     options = ("--env-file", "own.env", "--pools", "prefork,threads")
-    code, said, records = probe("settled:app", "settled.price", [[1]], *options, folder=folder)
+    code, said, records = probe("settled:app", "settled.price", [[1]], *options, folder=folder, first_look=True)
     assert code == 0, said
     assert {record.outcome for record in records.values()} == {"ok"}, said
     for pool in ("prefork", "threads"):
@@ -321,7 +318,8 @@ def test_a_hang_of_the_task_itself_is_paid_for_once(probe: Prober) -> None:
 
 def test_a_slow_task_is_measured_from_its_first_request_on_and_no_more_often_than_was_asked_for(probe: Prober) -> None:
     options = ("--pools", "prefork,threads", "--requests", 4)
-    code, said, records = probe("slow:app", "slow.doubled", [[1], [2]], *options, folder=probe.project("slow"))
+    folder = probe.project("slow")
+    code, said, records = probe("slow:app", "slow.doubled", [[1], [2]], *options, folder=folder, first_look=True)
     assert code == 0, said
     assert "a call takes 1.5 s without Celery: 2 trials with 4 requests each take about" in said
     for pool in ("prefork", "threads"):

@@ -22,7 +22,7 @@ from harness.experiment.matrix import fault_options
 from harness.proof.selftest.catalogue import CATALOGUE, cases
 from harness.proof.selftest.passing import PASSING as CONTROLS
 from harness.records.record import from_line
-from tests.integration.conftest import HARNESS, Harness, block, cells, environment_variables, experiment, run_harness
+from tests.integration.conftest import HARNESS, WARM, Harness, block, cells, environment_variables, experiment, run_harness
 from tests.integration.test_lifecycle import below, still_there
 from tests.waiting import wait_until
 
@@ -73,7 +73,7 @@ def told(
     def one(pool: str) -> tuple[subprocess.CompletedProcess[str], Path]:
         folder = tmp_path_factory.mktemp(pool)
         faults = [word for name in turns()[pool] for word in ("--fault", name)]
-        words = ["--times", 1, "--pool", pool, *faults, "--jobs", 3, "--no-time-limits", "--out", folder / "self"]
+        words = ["--times", 1, "--pool", pool, *faults, "--jobs", 2, "--no-time-limits", "--out", folder / "self"]
         return run_harness(folder, "selftest", *words, limit_s=1200.0), folder / "self"
 
     with ThreadPoolExecutor() as at_once:
@@ -131,9 +131,8 @@ def never_struck(folder: Path) -> list[str]:
 
 def test_a_stopped_self_test_leaves_no_process_and_the_next_one_completes_it(harness: Harness, tmp_path: Path) -> None:
     wanted = ["--times", "2", "--pool", "solo", "--fault", "wrong", "--fault", "load-error", "--jobs", "2"]
-    argv = [*HARNESS, "selftest", *wanted, "--out", str(tmp_path / "self")]
-    with (tmp_path / "out").open("wb") as out:
-        driver = subprocess.Popen(argv, cwd=tmp_path, env=environment_variables(), stdout=out, stderr=out)
+    words = ["selftest", *wanted, "--out", str(tmp_path / "self")]
+    driver = WARM.start(words, cwd=tmp_path, env=environment_variables(), output=tmp_path / "out")
     parts = tmp_path / "self" / "parts"
     assert wait_until(lambda: any(path.read_bytes() for path in parts.glob("*/trials.jsonl")), limit_s=120.0)
     seen: set[psutil.Process] = set(below(driver))

@@ -37,10 +37,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["terminated", "interrupted"])
-def test_a_stuck_task_and_a_restart_are_told_and_kept(
-    celery_environment: environments.Environment, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_stuck_task_and_a_restart_are_told_and_kept(celery_environment: environments.Environment, tmp_path: Path) -> None:
     kept, metrics = tmp_path / "changes.jsonl", tmp_path / "celery.prom"
 
     def told(state: str) -> bool:
@@ -51,7 +48,7 @@ def test_a_stuck_task_and_a_restart_are_told_and_kept(
         serving(celery_environment, tmp_path, "prefork", server.url, NAME) as worker,
     ):
         assert wait_until(lambda: procfs.children(worker.pid))
-        stuck = send(celery_environment, tmp_path, server.url, "stuck")
+        stuck = send(server.url, "stuck")
         with watching(tmp_path, worker.pid, "--json-lines", kept, "--textfile", metrics) as watch:
             assert wait_until(lambda: told("stuck"))
             worker.kill()
@@ -59,7 +56,7 @@ def test_a_stuck_task_and_a_restart_are_told_and_kept(
             with serving(celery_environment, tmp_path, "prefork", server.url, NAME) as again:
                 assert wait_until(lambda: told("restarted"))
                 assert wait_until(lambda: lines(kept)[-1]["to"] == "works")
-                watch.send_signal(number)
+                watch.send_signal(signal.SIGTERM)
                 shown, _ = watch.communicate()
     assert watch.returncode == 0
     events = lines(kept)
@@ -70,3 +67,22 @@ def test_a_stuck_task_and_a_restart_are_told_and_kept(
     assert next(one["pid"] for one in events if one["to"] == "restarted") == again.pid
     assert len(shown.splitlines()) == len(events)
     assert f'harness_worker_state{{pid="{again.pid}",state="works",worker="{NAME}"}} 1.0' in metrics.read_text()
+
+
+def test_an_interrupted_watch_ends_well_and_what_it_told_is_kept(
+    celery_environment: environments.Environment, tmp_path: Path
+) -> None:
+    kept, metrics = tmp_path / "changes.jsonl", tmp_path / "celery.prom"
+    with (
+        broker.embedded(tmp_path / "broker") as server,
+        serving(celery_environment, tmp_path, "solo", server.url, NAME) as worker,
+        watching(tmp_path, worker.pid, "--json-lines", kept, "--textfile", metrics) as watch,
+    ):
+        assert wait_until(lambda: any(one["to"] == "works" for one in lines(kept)))
+        watch.send_signal(signal.SIGINT)
+        shown, _ = watch.communicate()
+    assert watch.returncode == 0
+    events = lines(kept)
+    assert [events[0]["event"], events[-1]["event"]] == ["new", "end"]
+    assert len(shown.splitlines()) == len(events)
+    assert f'harness_worker_state{{pid="{worker.pid}",state="works",worker="{NAME}"}} 1.0' in metrics.read_text()

@@ -16,7 +16,7 @@ import pytest
 from harness import broker, environments
 from harness.live import find
 from harness.machine import procfs
-from tests.integration.conftest import Harness
+from tests.integration.conftest import Harness, sent
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,6 @@ def price(how):
         lock.acquire()
     return how
 """
-SEND = "import shop, sys; print(shop.price.delay(sys.argv[1]).id)"
 
 
 @contextmanager
@@ -64,13 +63,9 @@ def serving(
             os.killpg(worker.pid, signal.SIGKILL)
 
 
-def send(environment: environments.Environment, folder: Path, url: str, how: str) -> str:
+def send(url: str, how: str) -> str:
     """The id of a task that was sent."""
-    variables = {**os.environ, "SHOP_URL": url}
-    done = subprocess.run(
-        [str(environment.python), "-c", SEND, how], cwd=folder, env=variables, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return sent(url, "shop.price", how)[0]
 
 
 def states_of(pid: int) -> str:
@@ -93,11 +88,11 @@ def test_a_stuck_task_is_found_and_named_and_a_sleep_is_not_stuck(
         assert wait_until(lambda: asked("--broker", server.url)[1]["workers"][0]["broker"].get("asks"))
         code, idle = asked()
         assert (code, idle["state"], idle["workers"][0]["executors"]) == (0, "works", [])
-        sleeps = send(celery_environment, tmp_path, server.url, "sleep")
+        sleeps = send(server.url, "sleep")
         assert wait_until(lambda: [one["task_id"] for one in asked()[1]["workers"][0]["executors"]] == [sleeps])
         code, slow = asked()
         assert (code, slow["state"]) == (0, "works")
-        stuck = send(celery_environment, tmp_path, server.url, "stuck")
+        stuck = send(server.url, "stuck")
         before = states_of(worker.pid)
         assert wait_until(lambda: asked()[0] == (20 if pool == "prefork" else 21))
         code, found = asked("--broker", server.url)

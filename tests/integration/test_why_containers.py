@@ -64,7 +64,7 @@ def test_a_stuck_worker_in_a_container_is_told_by_the_numbers_of_whoever_asks(
             return found
 
         assert wait_until(lambda: asked()["broker"].get("asks"))
-        stuck = send(celery_environment, tmp_path, server.url, "stuck")
+        stuck = send(server.url, "stuck")
         assert wait_until(lambda: asked()["state"] != "works")
         told = asked()
         (executor,) = told["executors"]

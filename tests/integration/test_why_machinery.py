@@ -19,7 +19,7 @@ from harness import broker, environments
 from harness.live import find, machinery
 from harness.machine import procfs
 from tests import waiting
-from tests.integration.conftest import Harness
+from tests.integration.conftest import Harness, sent
 
 pytestmark = pytest.mark.integration
 
@@ -65,11 +65,6 @@ class Lose(bootsteps.StartStopStep):
 
 app.steps["consumer"].add(Lose)
 """
-SEND = """
-import shop, sys
-for _ in range(int(sys.argv[3])):
-    print(shop.price.apply_async((float(sys.argv[1]),), queue=sys.argv[2]).id)
-"""
 
 
 def wait_until(condition: Callable[[], object]) -> bool:
@@ -103,10 +98,7 @@ class Shop:
 
     def send(self, seconds: float, queue: str = "celery", prefix: str = "", times: int = 1) -> list[str]:
         """The ids of tasks that were sent."""
-        argv = [self.python, "-c", SEND, str(seconds), queue, str(times)]
-        variables = {**os.environ, "SHOP_URL": self.url, "SHOP_PREFIX": prefix}
-        done = subprocess.run(argv, cwd=self.folder, env=variables, capture_output=True, text=True, check=True)
-        return done.stdout.split()
+        return sent(self.url, "shop.price", seconds, queue=queue, times=times, prefix=prefix)
 
     def asked(self, pid: int, *options: str, url: str = "") -> tuple[int, dict[str, Any]]:
         done = self.harness("why", pid, "--json", "--broker", url or self.url, *options)

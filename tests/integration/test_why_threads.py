@@ -18,7 +18,7 @@ import pytest
 
 from harness import broker, environments
 from harness.live import find
-from tests.integration.conftest import Harness
+from tests.integration.conftest import Harness, sent
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -137,7 +137,7 @@ def test_a_deadlock_in_all_threads_is_proved(
     with broker.embedded(tmp_path / "broker") as server:
         variables = {**os.environ, "SHOP_URL": server.url, "SHOP_HOW": ""}
         with serving(celery_environment, tmp_path, variables) as pid:
-            call(celery_environment, tmp_path, variables, f"[shop.price.delay() for _ in range({THREADS})]")
+            sent(server.url, "shop.price", times=THREADS)
             found = stand(harness, pid, THREADS)
             assert (found["state"], found["cause"]) == ("stuck", "deadlock"), found
             assert [one["state"] for one in found["executors"]] == ["stuck"] * THREADS
@@ -151,7 +151,7 @@ def test_what_the_worker_s_own_loop_may_end_is_named_and_never_stuck(
     with broker.embedded(tmp_path / "broker") as server:
         variables = {**os.environ, "SHOP_URL": server.url, "SHOP_HOW": how}
         with serving(celery_environment, tmp_path, variables) as pid:
-            call(celery_environment, tmp_path, variables, f"[shop.price.delay() for _ in range({many})]")
+            sent(server.url, "shop.price", times=many)
             found = stand(harness, pid, many)
             assert found["state"] == "waiting", found
             assert f"not proved: the worker's own loop runs {said}, which may end the wait" in found["support"]

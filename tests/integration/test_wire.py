@@ -16,8 +16,9 @@ import redis
 from celery import Celery
 
 from harness import broker
+from harness.client.own_message import MARK
 from harness.client.plan import request_id
-from harness.client.wire import MARK, Wire
+from harness.client.wire import Wire
 from harness.environments import Environment
 from harness.proof.instrument import rig
 from harness.proof.instrument.rig import QUEUE
@@ -52,9 +53,14 @@ def user(tmp_path: Path) -> Iterator[tuple[str, Celery]]:
         yield server.url, app
 
 
-def test_the_messages_are_those_that_celerys_own_client_sends(user: tuple[str, Celery]) -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_messages_are_those_that_celerys_own_client_sends(user: tuple[str, Celery], tmp_path: Path, kept: bool) -> None:
     url, app = user
-    wire = Wire(url, "mine")
+    file = tmp_path / "message.json"
+    if kept:  # by a run before this one, on another queue
+        Wire(url, "another", kept=str(file)).close()
+        assert file.exists()
+    wire = Wire(url, "mine", kept=str(file) if kept else "")
     wire.publish([(5, 12)])
     assert wait_until(lambda: wire.take(0.1).confirmed)
     app.send_task(contract.PREDICT_TASK, args=[5, 12], queue="mine", serializer="json")

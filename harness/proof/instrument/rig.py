@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from harness import broker
 from harness.broker import rabbitmq
+from harness.client import own_message
 from harness.client.flow import Flow
 from harness.client.plan import GO, SENDING, Plan, new_prefix
 from harness.client.wire import Wire
@@ -27,6 +28,7 @@ from harness.errors import HarnessError
 from harness.experiment.matrix import Cell
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe.progress import Progress
+from harness.places import home
 from harness.records import sending
 from harness.records.sending import Sending
 from harness.run import bundles
@@ -151,7 +153,7 @@ class Rig:
         folder = self._client_folder()
         asked = self._plan(folder, "single", 0.0, 1, 1, 1, 1)
         heartbeat.open_in(str(folder / "events"))  # type: ignore[no-untyped-call]
-        wire = Wire(asked.url, asked.queue, asked.prefix)
+        wire = Wire(asked.url, asked.queue, asked.prefix, kept=asked.kept)
         try:
             yield Flow(asked, wire)
         finally:
@@ -171,7 +173,7 @@ class Rig:
             url=self.url, queue=QUEUE, traffic=traffic, rows=100, batch=1, measure_s=measure_s, requests=requests,
             warmup_limit_s=10.0, stable_limit_s=2.0, search_s=60.0, executors=executors, by_thread=False,
             in_flight_warmup=in_flight, arrivals_seed=seed, rows_seed=seed, events_dir=str(folder / "events"),
-            result=str(folder / "requests.npz"), prefix=new_prefix(),
+            result=str(folder / "requests.npz"), prefix=new_prefix(), kept=str(own_message.place(home(), self.url)),
         )  # fmt: skip
 
     def _await_end(self, process: OwnedProcess, progress: Progress, meanwhile: Callable[[], None]) -> None:

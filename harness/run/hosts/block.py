@@ -77,7 +77,7 @@ def carried_out(order: Mapping[str, Any], wanted: Wanted, tell: Tell) -> dict[st
 def _command(words: Sequence[str], run: Path, wanted: Wanted, look: Callable[[], None]) -> int | None:
     """The exit code of `harness run` with these words and this folder; None if it was not wanted any longer, and ended."""
     argv = [sys.executable, "-m", "harness.cli", "run", *words, "--out", str(run)]
-    with OwnedProcess(argv, log=_log(run), env=os.environ, cwd=run.parent) as process:
+    with OwnedProcess(argv, log=_log(run), env=os.environ, cwd=run.parent, scratch=str(run.parent)) as process:
         while (code := process.wait(LOOK_EVERY_S)) is None:
             look()
             if not wanted():

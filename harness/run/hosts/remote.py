@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BadInput, HarnessError
-from harness.machine.processes import OwnedProcess
+from harness.machine.processes import STOP_GRACE_S, OwnedProcess
 from harness.texts import visible
 
 SSH = "HARNESS_SSH"  # the variable that names another program than ssh, with its options
@@ -64,14 +64,20 @@ def reached(where: str, say: Say) -> Iterator[tuple[str, Callable[[], None]]]:
     hosts = read(Path(where.removeprefix("ssh:")))
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="harness-hosts-")))
-        address = _scheduler(held, folder, hosts.bind or _facing(hosts.names[0]))
+        scheduler, address = _scheduler(held, folder, hosts.bind or _facing(hosts.names[0]))
         pairs = enumerate(zip(hosts.names, hosts.commands, strict=True))
         agents = [_agent(held, folder / f"{number}.log", *each, address) for number, each in pairs]
         say(f"{len(agents)} hosts are asked to take blocks from {address}")
-        yield address, lambda: _check(hosts.names, agents)
+        try:
+            yield address, lambda: _check(hosts.names, agents)
+        finally:
+            scheduler.kill()
+            until = time.monotonic() + STOP_GRACE_S
+            for agent in agents:  # without a scheduler each ends by itself, and removes what it has written
+                agent.wait(max(0.0, until - time.monotonic()))
 
 
-def _scheduler(held: ExitStack, folder: Path, bind: str) -> str:
+def _scheduler(held: ExitStack, folder: Path, bind: str) -> tuple[OwnedProcess, str]:
     log, file = folder / "scheduler.log", folder / "address"
     argv = [sys.executable, "-m", "harness.cli", "scheduler", "--bind", f"{bind}:0", "--file", str(file)]
     process = held.enter_context(OwnedProcess(argv, log=log, env=os.environ))
@@ -80,7 +86,7 @@ def _scheduler(held: ExitStack, folder: Path, bind: str) -> str:
         if process.wait(0.1) is not None or time.monotonic() > until:
             raise HarnessError(f"the scheduler did not start at {bind}: {_last(log)}",
                                remedy=BIND)  # fmt: skip
-    return file.read_text()
+    return process, file.read_text()
 
 
 def _agent(held: ExitStack, log: Path, name: str, command: Sequence[str], address: str) -> OwnedProcess:
