@@ -98,8 +98,16 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ("ImportError: No module named 'redis', which Celery needs to speak Redis", "install celery[redis] there"),
         ("ImportError: No module named 'packaging', which Celery needs to speak Redis", "pip install --target side packaging'"),
         (
+            "ImportError: No module named 'packaging', which Celery needs to speak Redis",
+            "a client that cannot be imported: install packaging there;",
+        ),
+        (
             "ImportError: No module named 'redis' and 'packaging', which Celery needs to speak Redis",
-            "celery[redis] there, and pack",
+            "celery[redis] and packaging there",
+        ),
+        (
+            "ValueError: row 0 (shop.price) cannot be sent: VersionMismatch: Redis transport requires redis-py 6.1.0 or later.",
+            "install the version that the message names",
         ),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
         (

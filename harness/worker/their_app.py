@@ -92,7 +92,20 @@ def without_transport():
         from kombu.transport import redis
     except ImportError as error:
         return [name for name in dict.fromkeys(("redis", error.name or "redis")) if not can_import(name)]
+    except AttributeError:  # kombu 5.7 with packaging and without redis
+        if can_import("redis"):
+            raise
+        return ["redis"]
     return [] if redis.redis is not None else ["redis"]
+
+
+def served_by_itself():
+    """Lead it to a broker within the process, if it cannot speak Redis: its own is of another kind."""
+    if without_transport():
+        os.environ.update(
+            dict.fromkeys(("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"), "memory://")
+        )
+        os.environ["CELERY_RESULT_BACKEND"] = "cache+memory://"
 
 
 def opened(spec):
