@@ -9,7 +9,7 @@ import re
 import sys
 import traceback
 
-from harness.worker import in_process, own_variables
+from harness.worker import in_process, own_settings, own_variables
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
@@ -114,7 +114,7 @@ def opened(spec):
 
     app = found(spec["app"])
     tasks = [called(app, name) for name in spec["tasks"]]
-    app.conf.update(spec["settings"])
+    own_settings.put(app, spec["settings"])
     signals.worker_process_init.send(sender=None)
     with open(spec["rows"]) as file:
         return app, of_each(tasks, json.load(file), spec["of_rows"])
