@@ -124,6 +124,15 @@ def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str,
     assert said in learn.remedy_of(failure, "shop.tasks:app", ORDER.python, ORDER.folder)
 
 
+def test_a_task_whose_module_is_not_imported_is_told_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "mail.py").touch()
+    failure = "LookupError: the application has no task 'shop.{}.send'; it has none"
+    told = learn.remedy_of(failure.format("mail"), "shop.app", ORDER.python, tmp_path)
+    assert "a module shop.mail, which the application does not import" in told
+    assert "name one that is there" in learn.remedy_of(failure.format("post"), "shop.app", ORDER.python, tmp_path)
+
+
 def test_a_task_without_arguments_needs_no_file(tmp_path: Path) -> None:
     assert order.rows(None) == [[]]
     (tmp_path / "rows.json").write_text('[[1], {"a": 2}]')

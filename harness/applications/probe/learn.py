@@ -195,6 +195,8 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
         return DOES_NOT_FIT
     if "No module named 'celery'" in failure:
         return NO_CELERY.format(python=python)
+    if elsewhere := _defined_elsewhere(failure, folder):
+        return elsewhere
     if failure.startswith("LookupError: the "):
         return "name one that is there: --app module:application, --task as the worker prints it below [tasks]"
     missing = re.search(r"No module named '?([\w.:]+)", failure)
@@ -203,6 +205,17 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
     if missing and ":" not in missing[1]:
         return f"neither {folder} (--cwd) nor the environment of --python has it: check --app, --cwd and --python"
     return REMEDY
+
+
+def _defined_elsewhere(failure: str, folder: Path) -> str:
+    """What helps if a task's own module lies in the folder, and the application does not import it; or ''."""
+    named = re.match(r"LookupError: the application has no task '([\w.]+)\.\w+'", failure)
+    if named is None or not folder.joinpath(*named[1].split(".")).with_suffix(".py").is_file():
+        return ""
+    return (
+        f"there is a module {named[1]}, which the application does not import, so its own worker does not know that task, "
+        f"either: name it in Celery's include, or as --app {named[1]}:NAME"
+    )
 
 
 def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:
