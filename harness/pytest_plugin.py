@@ -13,8 +13,8 @@ Your own application is held to limits in the same way, by `harness_app`:
         assert harness_app.outcome == "ok"
 
 Its words are those of `harness probe` (`app`, `task`, `args` as a list or a file, `pool`, `concurrency`, `cwd`, `python`,
-`env_file`, `queue`, `check`, `tolerance`, `traffic`) and the settings; `cwd` is the root folder of the tests and `python` their
-own interpreter, if nothing else is said.
+`env_file`, `queue`, `check`, `tolerance`, `traffic`; `mix`, a file, takes the place of `task` and `args`) and the settings.
+`cwd` is the root folder of the tests and `python` their own interpreter, if nothing else is said.
 
 The words of `harness_cell` are the dimensions of a cell and the settings of an experiment (`measure_s`, `requests`, `repeat`
 ...), and `model`, a file of the user's own. The cell runs once, before the test; its figures are attributes of the fixture.

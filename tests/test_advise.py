@@ -368,6 +368,10 @@ def test_answers_that_nobody_compared_are_neither_advised_nor_vetoed(tmp_path: P
     assert [one.id for one in advice.best] == [SPAWN.id]
     assert advice.vetoed == ()
     assert f"the answers of {FORK.id} were compared with nothing" in " ".join(advice.measure)
+    unchecked = [one for one in advice.unused if one.id == FORK.id]
+    assert candidates.comparable(unchecked) == "probe again with --check"
+    checked = [replace(one, application={"check": "result == 200"}) for one in unchecked]
+    assert "a pickle is not" in candidates.comparable(checked), "they had a check already"
 
 
 def test_the_ways_in_the_same_pool_that_fail_are_named_with_the_change(tmp_path: Path) -> None:

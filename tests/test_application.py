@@ -98,8 +98,16 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ("ImportError: No module named 'redis', which Celery needs to speak Redis", "install celery[redis] there"),
         ("ImportError: No module named 'packaging', which Celery needs to speak Redis", "pip install --target side packaging'"),
         (
+            "ImportError: No module named 'packaging', which Celery needs to speak Redis",
+            "a client that cannot be imported: install packaging there;",
+        ),
+        (
             "ImportError: No module named 'redis' and 'packaging', which Celery needs to speak Redis",
-            "celery[redis] there, and pack",
+            "celery[redis] and packaging there",
+        ),
+        (
+            "ValueError: row 0 (shop.price) cannot be sent: VersionMismatch: Redis transport requires redis-py 6.1.0 or later.",
+            "install the version that the message names",
         ),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
         (
@@ -114,6 +122,15 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
 )
 def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:
     assert said in learn.remedy_of(failure, "shop.tasks:app", ORDER.python, ORDER.folder)
+
+
+def test_a_task_whose_module_is_not_imported_is_told_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "mail.py").touch()
+    failure = "LookupError: the application has no task 'shop.{}.send'; it has none"
+    told = learn.remedy_of(failure.format("mail"), "shop.app", ORDER.python, tmp_path)
+    assert "a module shop.mail, which the application does not import" in told
+    assert "name one that is there" in learn.remedy_of(failure.format("post"), "shop.app", ORDER.python, tmp_path)
 
 
 def test_a_task_without_arguments_needs_no_file(tmp_path: Path) -> None:

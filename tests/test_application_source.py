@@ -155,7 +155,7 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     said: list[str] = []
     one = source(said=said)
     one.expected.settle([line(0, None, error="ValueError"), line(1, None, error="ValueError")], DONE)
-    assert said == ["warning: the serial calls gave no answer that can be read: answers are not checked"]
+    assert said == ["warning: the serial calls gave no answer that can be read (JSON or msgpack): answers are not checked"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers came", [NOT_CHECKED])
     assert told.outcome is Outcome.UNCHECKED

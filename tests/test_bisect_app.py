@@ -207,7 +207,8 @@ WHOLE = {"cell": "", "package": "celery", "repo": None, "good": "1", "bad": "2",
     "changes",
     [
         {"cell": "x"}, {"app": ""}, {"package": ""}, {"repo": Path()}, {"good": ""}, {"bad": ""},
-        {"package": "celery[redis]"}, {"package": "--pre"}, {"cell": "x", "app": "", "repo": Path(), "package": ""},
+        {"package": "celery[redis]"}, {"package": "--pre"}, {"cell": "x", "app": "", "mix": Path("day.toml")},
+        {"cell": "x", "app": "", "repo": Path(), "package": ""},
     ],
 )  # fmt: skip
 def test_options_that_do_not_go_together_are_refused(changes: dict[str, Any]) -> None:

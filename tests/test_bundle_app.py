@@ -216,6 +216,13 @@ def test_a_folder_that_is_not_there_is_told_and_not_made(
     assert not (tmp_path / missing).exists()
 
 
+def test_a_probe_that_has_no_records_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "probe").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="there are no records in probe"):
+        command.bundle("probe")
+
+
 def test_an_archive_is_not_overwritten(tmp_path: Path) -> None:
     folder = probe(tmp_path, {"solo": Outcome.ERRORS})
     (tmp_path / "a.tar.gz").write_text("mine")

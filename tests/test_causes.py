@@ -10,7 +10,7 @@ import pytest
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.judge.blocked import How
 from harness.judge.causes import Facts, cause_of
-from harness.judge.remedies import END_WAITS, FIXES, TAKE_LOCKS, THEIRS, against_waiting, fixes
+from harness.judge.remedies import END_RETRIES, END_WAITS, FIXES, TAKE_LOCKS, THEIRS, against_waiting, fixes
 from harness.observe.stacks import frames_of
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
@@ -216,6 +216,7 @@ def test_what_decides_though_all_answers_were_right_has_its_place_on_the_page() 
 def test_a_wait_of_somebodys_own_application_is_to_be_given_an_end(placement: str, said: bool) -> None:
     reasons = {f"a request waits for {kind} 10.0.0.5:53": END_WAITS for kind in ("TCP", "UDP")}
     reasons["a request waits for a lock or condition"] = TAKE_LOCKS
+    reasons["no progress for 25 s; 4 requests were put off by a retry, and did not begin again"] = END_RETRIES
     for reason, text in reasons.items():
         one = record(replace(FORKED, placement=placement), Outcome.WAITING).changed(ended={"reason": reason})
         page = diagnoses.text([one])

@@ -36,6 +36,9 @@ FOUND = [
      "@worker_process_init.connect\ndef load(**_):\n    joblib.load('m')\n"),
     ("result-in-task", 3, "@app.task\ndef report(x):\n    return part.delay(x).get()\n"),
     ("result-in-task", 4, "@app.task\ndef report(x):\n    sent = part.apply_async((x,))\n    return sent.get(timeout=5)\n"),
+    ("result-in-task", 4, "@app.task\ndef report(x):\n    sent: AsyncResult = part.delay(x)\n    return sent.get()\n"),
+    ("thread-at-import", 3, "from threading import Timer\nCLOCK: Timer = Timer(5, print)\nCLOCK.start()\n"),
+    ("limit-not-kept", 3, "class Settings:\n    worker_pool: str = 'threads'\n    task_time_limit: int = 30\n"),
     ("processes-in-task", 4, "import multiprocessing\n@app.task\ndef spread(x):\n"
      "    with multiprocessing.Pool(4) as pool:\n        return pool.map(len, x)\n"),
     ("limit-not-kept", 2, "app.conf.worker_pool = 'threads'\n@app.task(time_limit=30)\ndef slow(x):\n    return x\n"),
@@ -60,7 +63,7 @@ SILENT = [
 
 
 def source(text: str, *, head: str = CELERY) -> Source:
-    return Source(path="shop.py", module="shop", text=head + text, tree=ast.parse(head + text))
+    return Source(path="shop.py", module="shop", text=head + text, tree=modules.tree_of(head + text))
 
 
 @pytest.mark.parametrize(("rule", "line", "text"), FOUND, ids=[f"{rule}-{place}" for place, (rule, _, _) in enumerate(FOUND)])

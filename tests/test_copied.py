@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,3 +141,25 @@ def test_trials_in_a_copy_are_of_the_users_own_folder(shop: Path) -> None:
 def test_how_often_the_task_is_called_is_said_before_its_first_call() -> None:
     assert "--max-calls bounds" in calls.announced(None, search=False)
     assert "--max-calls" not in calls.announced(None, search=True), "tune has no such option"
+
+
+def test_a_copy_whose_run_was_killed_is_removed_by_the_next_one_and_no_other(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "tmp"
+    for name in ("harness-copy-killed", "harness-copy-begins", "harness-other"):
+        (place / name / "shop").mkdir(parents=True)
+    for name in ("harness-copy-killed", "harness-other"):
+        (place / name / copied.HELD).touch()
+    (place / "harness-copy-link").symlink_to("harness-other")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    said: list[str] = []
+    with copied.copied(order(shop), 1, print) as lives, copied.copied(order(shop), 1, said.append):
+        assert (lives.folder / "tasks.py").exists()
+    assert sorted(path.name for path in place.iterdir()) == ["harness-copy-begins", "harness-copy-link", "harness-other"]
+    assert not any("killed" in line for line in said), "the first of the two had removed it"
+    (place / "harness-copy-killed").mkdir()
+    (place / "harness-copy-killed" / copied.HELD).touch()
+    with copied.copied(order(shop), 1, said.append):
+        pass
+    assert f"copy: removed {place / 'harness-copy-killed'}, which a run that was killed had left" in said

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.applications.contracts import measures, survey
+from harness.applications.contracts import measures, stand, survey
 from harness.applications.contracts.measures import (
     CONTRACTS,
     killed_verdict,
@@ -22,6 +24,8 @@ from harness.applications.contracts.stand import OwnBench, limited
 from harness.records.store import RunFolder
 from harness.studies.contracts import rows
 from harness.studies.contracts.bench import CannotSay
+from harness.worker import contract
+from tests.test_application import SHOP, cell
 from tests.test_contracts import row
 
 ANSWERED, BACK, LEFT, LOST = "answered", "back in the queue", "left unacknowledged", "lost (state PENDING)"
@@ -127,3 +131,19 @@ def test_what_has_a_prefix_before_all_keys_is_found_behind_it() -> None:
     assert bench.places(range(3)) == {0: "queue", 1: "unacked", 2: ""}
     assert [bench.outcome(number) for number in range(3)] == ["", "", "answered"]
     assert (bench.state(2), bench.state(0)) == ("SUCCESS", "PENDING")
+
+
+def test_a_worker_that_does_not_take_the_requests_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The route of a task leads to a queue of its own, which no `--queue` names."""
+    (tmp_path / contract.QUEUES).write_text('["celery"]')
+    ended: list[str] = []
+    bench = SimpleNamespace(events=tmp_path, until_ready=lambda: None, close=lambda: ended.append("closed"))
+    monkeypatch.setattr(stand, "OwnBench", lambda *_: bench)
+    application = replace(SHOP, queue_keys=("images",))
+    one: Any = SimpleNamespace(stopped=Event(), application=application, cell=cell("solo"))
+    with (
+        pytest.raises(CannotSay, match=r"no consumer for queue 'images'.*--queue images makes it consume"),
+        stand.OwnStand.own_worker(one),
+    ):
+        pass
+    assert ended == ["closed"]

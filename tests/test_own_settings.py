@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery, Task
 from celery.app.defaults import DEFAULTS
+from celery.app.utils import Settings
 
 from harness.experiment.pools import POOLS
 from harness.trial.application import Application
@@ -211,3 +213,15 @@ def test_the_worker_gets_the_trials_variables_and_the_owners_own_modules() -> No
 def test_the_pool_of_the_settings_is_named_as_a_worker_s_option_names_it(conf: dict[str, str], pool: str) -> None:
     assert own_settings.pool(conf) == pool
     assert pool in POOLS
+
+
+@pytest.mark.parametrize("namespace", ["CELERY", None])
+def test_what_is_overridden_is_so_also_under_a_namespace(namespace: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of Django's have one, and Celery up to 5.6 writes without it (celery/utils/collections.py)."""
+    monkeypatch.setattr(Settings, "__setitem__", lambda self, key, value: self.changes.__setitem__(key, value))
+    app = Celery("shop", set_as_current=False)
+    names = [f"CELERY_{row.name.upper()}" if namespace else row.name for row in OVERRIDDEN]
+    app.config_from_object(SimpleNamespace(**dict.fromkeys(names, "theirs")), namespace=namespace)
+    assert app.conf.task_always_eager == "theirs"
+    own_settings.put(app, {row.name: row.value for row in OVERRIDDEN})  # type: ignore[no-untyped-call]
+    assert [getattr(app.conf, row.name) for row in OVERRIDDEN] == [row.value for row in OVERRIDDEN]

@@ -33,6 +33,8 @@ SHOP = {"app": "shop:app", "task": "shop.price", "args": [[3]]}
         ({"args": [[object()]]}, "args cannot be written as JSON"),
         ({"args": [1, 2]}, "entry 0 is neither a list nor an object"),
         ({"args": "none.json"}, "none.json: No such file"),
+        ({"mix": "day.toml"}, "--mix names tasks and arguments, and so does --task"),
+        ({"mix": [{}]}, "is not a file"),
         ({"measure_s": "long"}, "measure_s: Input should be a valid number"),
     ],
 )
@@ -47,6 +49,14 @@ def test_what_is_lacking_is_named_and_what_is_usual_is_taken(tmp_path: Path) -> 
         marker.checked({"app": "shop:app"})
     order, cell = marker.read({**SHOP, "measure_s": 0.5}, tmp_path / "run", tmp_path)
     assert (cell.pool, cell.concurrency, order.rows, order.settings.measure_s) == ("prefork", 2, [[3]], 0.5)
+
+
+def test_a_mix_of_tasks_is_held_to_limits_as_one_task_is(tmp_path: Path) -> None:
+    (tmp_path / "day.toml").write_text('[[task]]\nname = "shop.price"\nargs = [[3]]\n[[task]]\nname = "shop.scan"\n')
+    order, cell = marker.read({"app": "shop:app", "mix": "day.toml", "pool": "threads"}, tmp_path / "run", tmp_path)
+    assert (order.tasks, order.rows, cell.pool) == (("shop.price", "shop.scan"), [[3], []], "threads")
+    with pytest.raises(BadInput, match="needs app"):
+        marker.checked({"mix": "day.toml"})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +56,19 @@ def test_what_celery_lacks_for_speaking_redis_is_named(monkeypatch: pytest.Monke
     assert their_app.without_transport() == []
     monkeypatch.setattr(redis, "redis", None)
     assert their_app.without_transport() == ["redis"]
+
+
+def test_a_transport_that_fails_at_its_import_for_want_of_redis_lacks_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kombu 5.7 inherits from redis.Redis when it is imported, whether there is a redis or not."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delattr("kombu.transport.redis", raising=False)
+    monkeypatch.delitem(sys.modules, "kombu.transport.redis", raising=False)
+    monkeypatch.setattr(their_app, "can_import", lambda name: name != "redis")
+    assert their_app.without_transport() == ["redis"]
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"):
+        monkeypatch.setenv(name, "redis://127.0.0.1")
+    their_app.served_by_itself()
+    assert (os.environ["CELERY_BROKER_URL"], os.environ["CELERY_RESULT_BACKEND"]) == ("memory://", "cache+memory://")
 
 
 def test_of_two_installed_versions_the_one_that_is_imported_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,19 @@
 """A copy of the application's folder to work in, so that files which its task writes below its folder are not the user's.
 
-It lies in a temporary folder (TMPDIR), and is gone at the end. Files are copied whole: a link to the same data would let the
-task change it. What no task needs, and what is large, is left out: version control, environments, caches.
+It lies in a temporary folder (TMPDIR), and is gone at the end; if its run was killed, the next one removes it.
+Files are copied whole: a link to the same data would let the task change it. What no task needs, and what is large, is left
+out: version control, environments, caches.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from harness.errors import BadInput, CannotWrite
 from harness.texts import few, visible
 
 NO_ROOM = "free some disk space, or set TMPDIR to another disk"
+PREFIX = "harness-copy-"
+HELD = ".harness-held"  # a file beside the copy, locked as long as its run lives
 MIB = 2**20
 LIMIT_MIB = 1024
 SPARE_BYTES = 200 * MIB  # that stay free on the disk
@@ -66,7 +70,9 @@ def copied(order: ProbeOrder, limit_mib: int, say: Callable[[str], None]) -> Ite
     home = order.folder.resolve()
     known = inventory(home, without=(order.out.resolve(),))
     admit(home, known, limit_mib)
-    with tempfile.TemporaryDirectory(prefix="harness-copy-", ignore_cleanup_errors=True) as place:
+    for left in abandoned(Path(tempfile.gettempdir())):
+        say(f"copy: removed {left}, which a run that was killed had left")
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as place, _held(Path(place)):
         target = Path(place).resolve() / (home.name or "root")
         _room(target.parent, known.bytes)
         for line in said(order, known, target):
@@ -80,6 +86,30 @@ def copied(order: ProbeOrder, limit_mib: int, say: Callable[[str], None]) -> Ite
         finally:
             if wrote := written(target, marks):
                 say(f"copy: below its folder the application wrote {few([visible(str(one)) for one in wrote], 8)}; now removed")
+
+
+@contextmanager
+def _held(place: Path) -> Iterator[None]:
+    """The place is in use until this ends, or the process does. The file has its name once it is locked."""
+    with open(place / f"{HELD}.new", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (place / f"{HELD}.new").rename(place / HELD)
+        yield
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """Remove the copies of this user whose run was killed; which they were."""
+    found = []
+    for place in sorted(folder.glob(f"{PREFIX}*")):
+        with suppress(OSError):
+            status = place.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+                continue
+            with open(place / HELD) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its run lives
+                shutil.rmtree(place, ignore_errors=True)
+                found.append(place)
+    return found
 
 
 def needs_app(*, copy: bool) -> None:

@@ -17,6 +17,7 @@ from harness.experiment.matrix import Cell
 from harness.run import options
 
 NEEDED = ("app", "task", "args")
+OF_MIX = ("app", "mix")  # instead of these
 #: the other words, and what they are if nothing is said
 OTHERS: dict[str, Any] = {
     "pool": "prefork", "concurrency": 2, "cwd": ".", "python": sys.executable, "env_file": "", "queue": "", "check": "",
@@ -24,8 +25,8 @@ OTHERS: dict[str, Any] = {
 }  # fmt: skip
 #: what they may be, if not a text
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "args": ((list, str, Path), "a list or a file"), "concurrency": ((int,), "a number of executors"),
-    "tolerance": ((int, float), "a share"),
+    "args": ((list, str, Path), "a list or a file"), "mix": ((str, Path), "a file"),
+    "concurrency": ((int,), "a number of executors"), "tolerance": ((int, float), "a share"),
     **dict.fromkeys(("cwd", "python", "env_file"), ((str, Path), "a path")),
 }  # fmt: skip
 
@@ -35,7 +36,8 @@ def read(words: Mapping[str, Any], folder: Path, root: Path) -> tuple[ProbeOrder
     settings = {name: value for name, value in words.items() if name in Settings.model_fields}
     known = checked({name: value for name, value in words.items() if name not in settings})
     order = command.read(
-        app=known["app"], task=known["task"], args=_rows(known["args"], root, folder), python=str(known["python"]),
+        app=known["app"], task=known.get("task", ""), args=_rows(known["args"], root, folder) if "args" in known else None,
+        mix=root / known["mix"] if "mix" in known else None, python=str(known["python"]),
         env_file=root / known["env_file"] if known["env_file"] else None, cwd=root / known["cwd"], pools=known["pool"],
         concurrency=str(known["concurrency"]), queue=known["queue"], check=known["check"], tolerance=known["tolerance"],
         traffic=known["traffic"], fresh=False, retry="", out=folder, go_on=True,
@@ -51,10 +53,12 @@ def read(words: Mapping[str, Any], folder: Path, root: Path) -> tuple[ProbeOrder
 
 def checked(words: Mapping[str, Any]) -> dict[str, Any]:
     """The words, with what is usual for the others. Raises BadInput."""
-    unknown, lacking = words.keys() - {*NEEDED, *OTHERS}, [name for name in NEEDED if name not in words]
+    needed = OF_MIX if "mix" in words else NEEDED
+    unknown, lacking = words.keys() - {*NEEDED, *OF_MIX, *OTHERS}, [name for name in needed if name not in words]
     if unknown or lacking:
         told = f"knows no {', '.join(sorted(unknown))}" if unknown else f"needs {', '.join(lacking)}"
-        raise BadInput(f"the marker harness_app {told}", remedy=f"its words are {', '.join((*NEEDED, *OTHERS))}, or settings")
+        known = ", ".join((*NEEDED, *OTHERS))
+        raise BadInput(f"the marker harness_app {told}", remedy=f"its words are {known}, mix for task and args, or settings")
     for name, value in words.items():
         kinds, what = KINDS.get(name, ((str,), "a text"))
         if not isinstance(value, kinds) or isinstance(value, bool):

@@ -47,6 +47,10 @@ THEIRS = {
 }
 END_WAITS = "give the wait an end: a timeout of the connection (socket_timeout), or a soft time limit in prefork"
 TAKE_LOCKS = "look above that line for locks that are taken twice, or in another order; acquire(timeout=…) shows where"
+END_RETRIES = (
+    "mend what makes the task retry, which the worker's log names in its line 'Retry in …'; or wait for the next try: a "
+    "--limit-s above the task's delay, which is 180 s if neither countdown, retry_backoff nor default_retry_delay is given"
+)
 POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
 
 
@@ -56,6 +60,8 @@ def against_waiting(reason: str) -> str:
         return ""
     if "waits for a lock or condition" in reason:  # see `observe.waits`
         return TAKE_LOCKS
+    if "put off by a retry" in reason:  # see `judge.outcome`
+        return END_RETRIES
     return END_WAITS if "waits for TCP" in reason or "waits for UDP" in reason else ""
 
 

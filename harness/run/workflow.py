@@ -97,7 +97,7 @@ def to_run(source: Source, items: Sequence[Planned], known: Known, desk: Desk, r
     if todo:
         left_s = source.left_s(todo, list(known.values()))
         takes = "how long they take is known after the first" if left_s is None else f"about {round(left_s / 60) or 1} min"
-        desk.say(f"{len(todo)} trials to run, {takes}")
+        desk.say(f"{len(todo)} trial{'s' * (len(todo) > 1)} to run, {takes}")
     return todo
 
 

@@ -22,11 +22,21 @@ OWN = frozenset(f"phase {name}" for name in PHASES)  # what our own loop of seri
 FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow
 
 
+#: how Celery's refusal to run as root ends (celery/platforms.py, ROOT_DISALLOWED), and what it says, with what helps
+AFTER_ROOT = "User information: uid="
+NO_ROOT = (
+    "Celery starts no worker as root (uid 0) that accepts pickle: run the harness as another user, or put C_FORCE_ROOT=1 into "
+    "--env-file"
+)
+
+
 def last_line(log: Path) -> str:
     """The last line of the log that says something."""
     lines = _lines(log)
     if lines is None:
         return "no log"
+    if lines and lines[-1].startswith(AFTER_ROOT):
+        return NO_ROOT
     return portable(lines[-1].strip())[:LINE_LENGTH] if lines else "the log is empty"
 
 

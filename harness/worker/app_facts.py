@@ -114,7 +114,7 @@ def facts(spec, out_path):
     changed, said = settings(app.conf)
     for owner, task in owners.items():
         said += own_settings.options(owner, task, app.conf, Task)
-    app.conf.update(changed)
+    own_settings.put(app, changed)
     for owner, task in owners.items():
         if task.ignore_result:
             said.append("%s ignore_result is off in the trial: %s" % (owner, own_settings.STORED))

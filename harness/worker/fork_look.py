@@ -20,7 +20,7 @@ from select import select
 from threading import get_ident
 from time import monotonic, sleep
 
-from harness.worker import fork_calls, held, own_process, own_settings, reached, recorded, shared_objects, their_app
+from harness.worker import fork_calls, held, own_broker, own_process, own_settings, reached, recorded, shared_objects, their_app
 
 GLANCES, GLANCE_S = 16, 0.04  # a worker forks about so long after its import
 CHILD_S = 5.0
@@ -219,7 +219,7 @@ def imported(app, own, worker_failed, took_s):
         "worker_failed": worker_failed, "settings": {name: plain(conf.get(name)) for name in SETTINGS},
         "pool_settings": own_settings.of_pool(conf),
         "visibility_timeout": plain(options.get("visibility_timeout")),
-        "broker": str(conf.get("broker_url") or "").partition(":")[0],
+        "broker": own_broker.of_settings(conf, "broker"),
         "tasks": [
             {"name": name, "hard_s": plain(task.time_limit), "soft_s": plain(task.soft_time_limit),
              "code": code_of(task)}
@@ -249,6 +249,7 @@ def main(spec_path, out_path):
         os.write(out, json.dumps(dict(told, at_s=monotonic() - begun), default=str).encode() + b"\n")
 
     try:
+        their_app.served_by_itself()
         app = their_app.found(spec["app"])
         failed = as_worker(app)
         if spec["task"]:

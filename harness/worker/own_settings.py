@@ -131,6 +131,24 @@ PREFORK = ("prefork", "processes", "celery.concurrency.prefork:TaskPool")
 MOST = 60  # characters of a value that are shown
 
 
+def put(app, values):
+    """Make these settings so, by Celery's names. Under a namespace (`config_from_object(…, namespace="CELERY")`, as Django's
+    have) a name is read with its prefix first, and Celery 4.4 to 5.6 writes it without: see celery/utils/collections.py.
+    """
+    app.conf.get("task_always_eager")  # what was pending is read now
+    for name, value in values.items():
+        for key in {name, prefixed(name, app.conf.prefix or "")}:
+            app.conf[key] = value
+
+
+def prefixed(name, prefix):
+    """
+    >>> prefixed("task_routes", "CELERY_"), prefixed("task_routes", "celery_"), prefixed("task_routes", "")
+    ('CELERY_TASK_ROUTES', 'celery_task_routes', 'task_routes')
+    """
+    return (prefix + name).upper() if prefix.isupper() else prefix + name
+
+
 def shown(value):
     """A value as it is said: a number, a flag or a short text; of what may hold a password only its form or its names."""
     if isinstance(value, dict):

@@ -9,7 +9,7 @@ import re
 import sys
 import traceback
 
-from harness.worker import in_process, own_variables
+from harness.worker import in_process, own_settings, own_variables
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
@@ -92,7 +92,20 @@ def without_transport():
         from kombu.transport import redis
     except ImportError as error:
         return [name for name in dict.fromkeys(("redis", error.name or "redis")) if not can_import(name)]
+    except AttributeError:  # kombu 5.7 with packaging and without redis
+        if can_import("redis"):
+            raise
+        return ["redis"]
     return [] if redis.redis is not None else ["redis"]
+
+
+def served_by_itself():
+    """Lead it to a broker within the process, if it cannot speak Redis: its own is of another kind."""
+    if without_transport():
+        os.environ.update(
+            dict.fromkeys(("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"), "memory://")
+        )
+        os.environ["CELERY_RESULT_BACKEND"] = "cache+memory://"
 
 
 def opened(spec):
@@ -101,7 +114,7 @@ def opened(spec):
 
     app = found(spec["app"])
     tasks = [called(app, name) for name in spec["tasks"]]
-    app.conf.update(spec["settings"])
+    own_settings.put(app, spec["settings"])
     signals.worker_process_init.send(sender=None)
     with open(spec["rows"]) as file:
         return app, of_each(tasks, json.load(file), spec["of_rows"])

@@ -29,7 +29,7 @@ def number_of(task_id):
 
 def settle(app):
     """Make the settings those of the trial; `harness.worker.own_settings` says which, and why."""
-    app.conf.update(SPEC["settings"])
+    own_settings.put(app, SPEC["settings"])
     for task in of_requests(app).values():
         task.ignore_result = False
         if not SPEC["settings"].get("task_track_started", True):

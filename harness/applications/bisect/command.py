@@ -15,7 +15,7 @@ import typer
 from harness import environments
 from harness.applications.bisect import commits, releases
 from harness.applications.bisect.candidate import measured
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task, needed
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
 from harness.applications.probe import command as probed
 from harness.applications.probe.command import Limit, MeasureS, Requests
 from harness.applications.probe.differences import RTOL
@@ -61,6 +61,7 @@ def bisect(
     app_: App = "",
     task: Task = "",
     args: Args = None,
+    mix: MixFile = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
@@ -80,19 +81,20 @@ def bisect(
 ) -> None:
     """Find the release of a dependency at which a cell's outcome or pace changed, with evidence for both sides.
 
-    With --app, the cell is your own task in one pool; with --repo, commits of your repository are tried instead of releases.
+    With --app, the cell is your own task, or a mix of several, in one pool; with --repo, commits of your repository are
+    tried instead of releases.
     """
-    check_options(cell=cell, package=package, repo=repo, good=good, bad=bad, app=app_)
+    check_options(cell=cell, package=package, repo=repo, good=good, bad=bad, app=app_, mix=mix)
     if app_:
         settings = probed.settings_of(
             limit_s or LEAST_LIMIT_S, measure_s=measure_s, requests=requests or DEFAULT_REQUESTS,
             stable_limit_s=stable_limit_s, noise_limit=noise_limit, repeat=repeat,
         )  # fmt: skip
         order = probed.read(
-            app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pool,
-            concurrency=str(concurrency), queue=queue, check=check, tolerance=RTOL, traffic="closed-4", settings=settings,
-            out=out or Path("results") / f"bisect-app-{package or (repo or Path()).resolve().name}", fresh=fresh, retry="",
-            requests=requests, limit_s=limit_s,
+            app=app_, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file, cwd=cwd,
+            pools=pool, concurrency=str(concurrency), queue=queue, check=check, tolerance=RTOL, traffic="closed-4",
+            settings=settings, fresh=fresh, retry="", requests=requests, limit_s=limit_s,
+            out=out or Path("results") / f"bisect-app-{package or (repo or Path()).resolve().name}",
         )  # fmt: skip
     with contextlib.closing(PrintingScreen()) as printing, held(order.out if app_ else None):
         if not app_:
@@ -121,10 +123,14 @@ def held(folder: Path | None) -> contextlib.AbstractContextManager[object]:
     return RunFolder(folder).opened() if folder else contextlib.nullcontext()
 
 
-def check_options(*, cell: str, package: str, repo: Path | None, good: str, bad: str, app: str) -> None:
+def check_options(
+    *, cell: str, package: str, repo: Path | None, good: str, bad: str, app: str, mix: Path | None = None
+) -> None:
     """Raises BadInput if they do not go together."""
     if bool(cell) == bool(app):
         raise BadInput("name a cell, or your own application with --app, and not both", remedy="'harness list' prints cells")
+    if mix is not None and not app:
+        raise BadInput("--mix goes with --app", remedy="name the application, or leave --mix out")
     if repo is not None and not app:
         raise BadInput("--repo goes with --app", remedy="releases of a dependency are tried for a cell: --package")
     if bool(package) == (repo is not None):

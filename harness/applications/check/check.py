@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from harness.applications.check.finding import Finding, Level
 from harness.applications.check.side_by_side import Sides
 from harness.applications.check.static import at_import, limits
 from harness.texts import few, visible
+from harness.worker import own_broker
 
 LOOKED = "; this check looked at the threads, and what a fork loses of them is a finding of its own"
 AT_IMPORT = ("thread-at-import", "pool-at-import", "client-at-import", "engine-at-import", "model-at-import")
@@ -34,7 +35,7 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
             told = asked.imported(answers[0], question)
             looked = asked.looked(answers[0], question.limit_s)
             seen = changes.proposed(lost.found(looked, question.folder), sources)
-            found = [*source.findings, *seen, *_limits(told, question.folder)]
+            found = [*source.findings, *seen, *_limits(told, question.folder, question.variables)]
             if question.task:
                 say(f"calling {question.task} in {side_by_side.CHILDREN} forked children, and without a fork")
                 sides = side_by_side.compared(answers[0], answers[1], question)
@@ -90,10 +91,10 @@ def _looked_at(one: Finding) -> Finding:
     return replace(one, todo=one.todo.replace(at_import.UNSEEN, LOOKED))
 
 
-def _limits(told: dict[str, Any], folder: Path) -> list[Finding]:
+def _limits(told: dict[str, Any], folder: Path, variables: Mapping[str, str]) -> list[Finding]:
     """Time limits as the application really has them, wherever they were set."""
     pool, window = str(told["settings"]["worker_pool"] or ""), told["visibility_timeout"]
-    if window is None and told["broker"] in ("redis", "rediss", "sqs"):
+    if window is None and own_broker.named(variables).get("broker", told["broker"]) in ("redis", "rediss", "sqs"):
         window = limits.DEFAULT_S
     found = []
     for task in told["tasks"]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from harness.applications.check.modules import tree_of
 from harness.applications.check.static.names import number
 
 MADE = ("Event", "Future", "Queue", "SimpleQueue", "Condition", "Semaphore", "Lock", "create_future", "Barrier", "AsyncResult")
@@ -19,7 +20,7 @@ MOST_BYTES = 2_000_000
 def _tree(file: str) -> ast.Module | None:
     path = Path(file)
     try:
-        return ast.parse(path.read_text(errors="replace")) if path.stat().st_size < MOST_BYTES else None
+        return tree_of(path.read_text(errors="replace")) if path.stat().st_size < MOST_BYTES else None
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
 
@@ -132,7 +133,7 @@ def bound_at(file: str, name: str) -> int:
     """The line of the statement at the top of a file that binds this name; 0 if none does."""
     tree = _tree(file)
     for node in tree.body if tree is not None else ():
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = node.targets if isinstance(node, ast.Assign) else []
         if any(isinstance(each, ast.Name) and each.id == name for target in targets for each in ast.walk(target)):
             return node.lineno
     return 0

@@ -81,11 +81,26 @@ def _dotted(path: Path, folder: Path) -> str:
     return ".".join(path.relative_to(root if inside else folder).with_suffix("").parts)
 
 
+class _Untyped(ast.NodeTransformer):
+    """`x: int = f()` as `x = f()`."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if node.value is None:
+            return node
+        return ast.copy_location(ast.Assign(targets=[node.target], value=self.visit(node.value)), node)
+
+
+def tree_of(text: str) -> ast.Module:
+    """What the source does: a type beside an assignment does nothing. Raises SyntaxError, ValueError, RecursionError."""
+    found: ast.Module = _Untyped().visit(ast.parse(text))
+    return found
+
+
 def _read(path: Path, folder: Path, module: str) -> Source:
     """The application's interpreter may be a newer one: what ours cannot parse, its import will tell."""
     text, unread = path.read_text(errors="replace"), ""
     try:
-        tree = ast.parse(text)
+        tree = tree_of(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         tree, unread = ast.parse(""), f"{type(error).__name__}: {error}"
     return Source(path=path.relative_to(folder).as_posix(), module=module, text=text, tree=tree, unread=unread)

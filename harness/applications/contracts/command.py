@@ -95,7 +95,9 @@ def contracts(
                 brokers=broker or ["valkey"], fresh=fresh,
             )  # fmt: skip
             known = survey.survey(order, screen.say, shown)
-    console.print(f"{len(known)} answers: {folder}/contracts.md, {folder}/contracts.csv", soft_wrap=True)
+    console.print(
+        f"{len(known)} answer{'s' * (len(known) != 1)}: {folder}/contracts.md, {folder}/contracts.csv", soft_wrap=True
+    )
 
 
 def shown(row: Row) -> None:

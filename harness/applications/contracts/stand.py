@@ -14,7 +14,7 @@ from harness.client.wire import Wire
 from harness.errors import Interrupted
 from harness.experiment.matrix import Cell
 from harness.run.interrupt import GO_ON, STOPPED
-from harness.studies.contracts.bench import FINAL, Bench, Stand
+from harness.studies.contracts.bench import FINAL, Bench, CannotSay, Stand
 from harness.trial import supervisor
 from harness.trial.application import Application
 from harness.trial.supervisor import LocalWorker, Place
@@ -42,6 +42,8 @@ class OwnStand(Stand):
         bench = OwnBench(self, name, limits)
         try:
             bench.until_ready()
+            if why := self.application.unfit(bench.events, self.cell):
+                raise CannotSay(why)
             yield bench
         finally:
             bench.close()

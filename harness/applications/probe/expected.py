@@ -109,6 +109,6 @@ def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
 
 def _unchecked(found: Reference) -> str:
     differ = f"differ {checks.LATER}" if found.later else f"differ {checks.CALLS}"
-    why = differ if found.answers else "gave no answer that can be read"
+    why = differ if found.answers else "gave no answer that can be read (JSON or msgpack)"
     helps = "; --check 'expression on result' does" if found.answers else ""
     return f"warning: the serial calls {why}: answers are not checked{helps}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 FRAME = re.compile(r"(?P<function>\S+) \((?P<file>[^():]+\.py):(?P<line>\d+)\)$")
@@ -83,10 +83,17 @@ def _asked(trees: Mapping[str, ast.Module], path: str, part: ast.AST) -> Iterato
 
 def objects(tree: ast.Module) -> frozenset[str]:
     """Names that a module's top level binds to what a call gives."""
-    bound = (node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign))
-    made = [node for node in bound if node.value is not None and _is_made(node.value)]
-    targets = [target for node in made for target in (node.targets if isinstance(node, ast.Assign) else [node.target])]
+    targets = [target for target, value in _bound(tree.body) if _is_made(value)]
     return frozenset(each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
+
+
+def _bound(statements: Iterable[ast.stmt]) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """(target, what is bound to it), with a type or without."""
+    for node in statements:
+        if isinstance(node, ast.Assign):
+            yield from ((target, node.value) for target in node.targets)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            yield node.target, node.value
 
 
 def _is_made(value: ast.expr) -> bool:
@@ -105,10 +112,8 @@ def started(tree: ast.Module) -> list[ast.stmt]:
     plain = [node for node in tree.body if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.For | ast.If)]
     threads = {
         target.id
-        for node in plain
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _last(node.value) in ("Thread", "Timer")
-        for target in node.targets
-        if isinstance(target, ast.Name)
+        for target, value in _bound(plain)
+        if isinstance(value, ast.Call) and _last(value) in ("Thread", "Timer") and isinstance(target, ast.Name)
     }
     return [node for node in plain if any(_starts(part, threads) for part in ast.walk(node))]
 

@@ -36,9 +36,12 @@ NO_CELERY = (
 )
 REMEDY = "check --app, --task, --args, --cwd and --env-file"
 REDIS = (
-    "the private broker speaks Redis, and the application's environment has no client for it: install celery[redis] "
-    "there{more}; or leave it as it is, run 'uv pip install --target side {packages}', and put PYTHONPATH=side (the whole "
-    "path) into --env-file"
+    "the private broker speaks Redis, and the application's environment {state}: install {install} there; or leave it "
+    "as it is, run 'uv pip install --target side {packages}', and put PYTHONPATH=side (the whole path) into --env-file"
+)
+MISMATCH = (
+    "its Celery (kombu) refuses the client package that is installed there, so its own worker cannot reach such a broker, "
+    "either: install the version that the message names, or a kombu of the same age as its Celery"
 )
 EXITED = (
     "its import must not end Python: code that reads the command line goes below if __name__ == '__main__'; if it ends because "
@@ -178,15 +181,22 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
     which it is started."""
     if lacks := SPEAKS.search(failure):
         names = re.findall(r"'(\w+)'", lacks[1])
-        return REDIS.format(packages=" ".join(names), more="".join(f", and {name}" for name in names if name != "redis"))
+        client = ["celery[redis]"] if "redis" in names else []
+        install = " and ".join([*client, *(name for name in names if name != "redis")])
+        state = "has no client for it" if client else "has a client that cannot be imported"
+        return REDIS.format(packages=" ".join(names), install=install, state=state)
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
-        return REDIS.format(packages="redis", more="")
+        return REDIS.format(packages="redis", install="celery[redis]", state="has no client for it")
+    if "VersionMismatch" in failure:
+        return MISMATCH
     if "called sys.exit(" in failure:
         return EXITED
     if re.search(r"row \d+ \(.*?\) cannot be sent: TypeError", failure):
         return DOES_NOT_FIT
     if "No module named 'celery'" in failure:
         return NO_CELERY.format(python=python)
+    if elsewhere := _defined_elsewhere(failure, folder):
+        return elsewhere
     if failure.startswith("LookupError: the "):
         return "name one that is there: --app module:application, --task as the worker prints it below [tasks]"
     missing = re.search(r"No module named '?([\w.:]+)", failure)
@@ -195,6 +205,17 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
     if missing and ":" not in missing[1]:
         return f"neither {folder} (--cwd) nor the environment of --python has it: check --app, --cwd and --python"
     return REMEDY
+
+
+def _defined_elsewhere(failure: str, folder: Path) -> str:
+    """What helps if a task's own module lies in the folder, and the application does not import it; or ''."""
+    named = re.match(r"LookupError: the application has no task '([\w.]+)\.\w+'", failure)
+    if named is None or not folder.joinpath(*named[1].split(".")).with_suffix(".py").is_file():
+        return ""
+    return (
+        f"there is a module {named[1]}, which the application does not import, so its own worker does not know that task, "
+        f"either: name it in Celery's include, or as --app {named[1]}:NAME"
+    )
 
 
 def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:

@@ -73,6 +73,8 @@ def bundle(
         cell = own.chosen(folder, select or [])
     else:
         folder, cell = run_folder or QUICK, what
+        if Path(what).is_dir() and not store.RunFolder(Path(what)).has_trials:
+            raise BadInput(f"there are no records in {what}", remedy="'harness probe' writes them: name the folder of a probe")
         if not folder.is_dir() or (not Path(what).is_dir() and "/" in what):  # no cell has a slash
             missing = folder if not folder.is_dir() else what
             raise BadInput(f"there is no folder {missing}", remedy="name a probe's folder, or a cell's run with --run")

@@ -106,7 +106,11 @@ def read():
 
 def settle(app):
     case = read()
-    app.conf.update(case["settings"])
+    app.conf.get("task_always_eager")  # what was pending is read now
+    prefix = app.conf.prefix or ""
+    for name, value in case["settings"].items():  # under a namespace, Celery up to 5.6 reads what has its prefix first
+        app.conf[name] = value
+        app.conf[(prefix + name).upper() if prefix.isupper() else prefix + name] = value
     if os.environ["CELERY_BROKER_URL"].startswith("filesystem"):
         queue = os.path.join(os.environ["REPRODUCE_FOLDER"], "queue")
         app.conf.worker_enable_remote_control = False  # that needs a transport that broadcasts

@@ -190,3 +190,10 @@ def held(row: Mapping[str, Any], bounds: Sequence[Bound]) -> tuple[tuple[Bound, 
 
 def _is_bounded(bound: Bound, row: Mapping[str, Any]) -> bool:
     return bound.name == HANG_RATE and not row["hung_trials"]
+
+
+def comparable(unchecked: Sequence[Candidate]) -> str:
+    """What makes answers comparable that were compared with nothing."""
+    if any((one.application or {}).get("check") for one in unchecked):
+        return "--check had none that can be read: results in json or msgpack are read, a pickle is not (result_serializer)"
+    return "probe again with --check"

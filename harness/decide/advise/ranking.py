@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from harness.certainty import comparison
 from harness.certainty.comparison import LEAST, Comparison, compare
 from harness.decide.advise import settings
-from harness.decide.advise.candidates import Candidate, held
+from harness.decide.advise.candidates import Candidate, comparable, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
 from harness.experiment.pools import POOLS
 from harness.experiment.traffic import parse
@@ -273,8 +273,9 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
     elif not any(one.measured or one.atlas for one in group):
         usable = "with figures that can be used: measure again, --retry invalid" if any(one.answers for one in group) else ""
         yield f"no configuration ended ok {usable or 'with figures: read the outcomes first'}"
-    if unchecked := [one.id for one in group if one.outcome is Outcome.UNCHECKED]:
-        yield f"the answers of {few(unchecked)} were compared with nothing, so none is advised: probe again with --check"
+    if unchecked := [one for one in group if one.outcome is Outcome.UNCHECKED]:
+        named = few([one.id for one in unchecked])
+        yield f"the answers of {named} were compared with nothing, so none is advised: {comparable(unchecked)}"
     promising = [one for one in unknown if not best or one.rows_per_s > best[0].rows_per_s]
     lacking: dict[tuple[Bound, str], list[str]] = {}
     for one in promising:
