@@ -20,7 +20,7 @@ from select import select
 from threading import get_ident
 from time import monotonic, sleep
 
-from harness.worker import fork_calls, held, own_process, own_settings, reached, recorded, shared_objects, their_app
+from harness.worker import fork_calls, held, own_files, own_process, own_settings, reached, recorded, shared_objects, their_app
 
 GLANCES, GLANCE_S = 16, 0.04  # a worker forks about so long after its import
 CHILD_S = 5.0
@@ -253,7 +253,7 @@ def main(spec_path, out_path):
         failed = as_worker(app)
         if spec["task"]:
             their_app.called(app, spec["task"])  # a wrong name is told before anything else
-        own = reached.Own({os.getcwd(), home_of(app)})
+        own = own_files.Own({os.getcwd(), home_of(app)})
         say(imported=imported(app, own, failed, monotonic() - begun))
         if spec["forks"]:
             look(app, own, before, say)

@@ -11,10 +11,10 @@ import sys
 import threading
 import types
 
-from harness.worker import held, reached
+from harness.worker import codes, held, reached
 
 MOST_STEPS = 20000
-MOST_DEEP = 8
+MOST_DEEP = 12  # a connection of requests lies 9 objects below its session
 FORK_WORDS = ("fork", "checkpid", "check_pid")
 MUTABLE = (dict, list, set)
 
@@ -82,7 +82,7 @@ def place(code):
 def looks_at_pids(tasks, users):
     """Whether these functions, or a library's in the same file, ask for the process's id: they may know of forks."""
     files = {code.co_filename for code in users.values() if not tasks.own(code.co_filename)}
-    asking = (code for code in tasks.functions.values() if "getpid" in reached.words(code)[0])
+    asking = (code for code in tasks.functions.values() if "getpid" in codes.words(code)[0])
     return any(code.co_filename in files or id(code) in users for code in asking)
 
 
