@@ -54,10 +54,22 @@ def state(value):
         manager = own.get("_executor_manager_thread") or own.get("_queue_management_thread")
         threads = () if own.get("_shutdown") else own.get("_threads") or ()
         return {"threads": len(threads), "idle": idle, "most": own.get("_max_workers"), "managed": manager is not None,
-                "processes": "_processes" in own, "python": list(sys.version_info[:2])}  # fmt: skip
+                "processes": "_processes" in own, "python": list(sys.version_info[:2]), "idents": idents(value)}  # fmt: skip
     if what == "loop":
-        return {"running": own.get("_thread_id") is not None}
-    return {}
+        return {"running": own.get("_thread_id") is not None, "idents": idents(value)}
+    return {"idents": idents(value)} if what == "Pool" else {}
+
+
+def idents(pool):
+    """The threads of Python's that serve an executor, a pool of multiprocessing's or a loop."""
+    found, stack = [reached.attributes(pool).get("_thread_id")], list(reached.attributes(pool).values())
+    stack += [each for value in stack if isinstance(value, (list, set)) for each in list(value)]
+    for value in stack:
+        if isinstance(value, threading.Thread):
+            found.append(value.ident)
+        elif kind(value) == "Executor":
+            found += [each.ident for each in list(reached.attributes(value).get("_threads") or ())]
+    return [ident for ident in found if ident]
 
 
 def resolved(label, value):
