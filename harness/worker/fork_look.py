@@ -100,11 +100,10 @@ def threads(tasks, own):
         told = {"ident": ident, "name": "a thread without a name", "kind": "", "target": "", "by": [], "shared": [],
                 "stands": recorded.stack(now[ident])[:MOST_STACK]}  # fmt: skip
         if thread is not None:
-            kind, target = who(thread)
+            (kind, target), reach = who(thread), of_thread(thread, own)
             told.update(
                 name=thread.name, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
-                shared=shared_objects.shared(tasks, of_thread(thread, own))
-                + shared_objects.owned(tasks, getattr(thread, "_target", None)),
+                shared=shared_objects.shared(tasks, reach) + shared_objects.owned(tasks, thread, reach),
             )  # fmt: skip
         found.append(told)
     return found

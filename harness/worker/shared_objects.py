@@ -98,11 +98,19 @@ def looks_at_pids(tasks, users):
     return any(code.co_filename in files or id(code) in users for code in asking)
 
 
-def owned(tasks, target):
-    """[what `shared` gives] of the object whose method a thread runs, if tasks use it."""
-    owner = getattr(target, "__self__", None)
+def owned(tasks, thread, reach):
+    """[what `shared` gives] of the object whose method a thread runs, or of a thread of a class of its own, if tasks read there
+    what may change. `reach`: the thread's.
+
+    A number or a text that the thread never sets is the same in a child, and a socket is the kernel's: a server that stays in
+    the main process serves the children from there.
+    """
+    function = getattr(thread, "_target", None) or getattr(thread, "function", None)
+    owner = getattr(function, "__self__", None)
+    if owner is None and type(thread).__module__ != "threading":
+        owner = thread
     label, _, users = tasks.objects.get(id(owner), ("", None, {})) if owner is not None else ("", None, {})
-    if not users or kind(owner):
+    if not users or kind(owner) not in ("", "Thread") or not changing(owner, users, reach):
         return []
     return [{"label": label, "kind": "owner", "state": {}, "tasks": [place(each) for each in users.values()], "thread": [],
              "aware": looks_at_pids(tasks, users)}]  # fmt: skip
@@ -115,6 +123,24 @@ def shared(tasks, thread):
         if number not in thread.objects or not kind(value) or not users:
             continue
         theirs = thread.objects[number][2]
+def changing(owner, users, reach):
+    """Whether these codes name an attribute of an object that the reach sets, or that is more than a plain value."""
+    begins = getattr(getattr(owner, "run", None), "__code__", None) if isinstance(owner, threading.Thread) else None
+    named = frozenset().union(*(codes.words(code)[0] for code in users.values() if code is not begins))
+    sets = frozenset().union(*(codes.sets(code) for code in reach.functions.values()))
+    own = reached.attributes(owner)
+    if isinstance(owner, threading.Thread):  # without what every thread has
+        own = {name: value for name, value in own.items() if name not in codes.sets(threading.Thread.__init__.__code__)}
+    return any(name in sets or not settled(value) for name, value in own.items() if name in named)
+
+
+def settled(value):
+    """Whether it is the same in each process, whoever has it."""
+    if isinstance(value, (tuple, frozenset)):
+        return all(map(settled, value))
+    return isinstance(value, reached.PLAIN + (socket.socket, type, types.ModuleType, types.FunctionType))
+
+
         if kind(value) == "container" and not any(thread.own(each.co_filename) for each in theirs.values()):
             continue
         found.append({
