@@ -63,11 +63,17 @@ def own_tasks(app, own):
 
 def of_tasks(app, own):
     """The reach of all tasks, and of what each new child runs first."""
-    from celery import signals
-
     found = reached.Reach(own)
     for name, task in own_tasks(app, own).items():
         found.add(getattr(task, "_orig_run", None) or task.run, name)
+    of_receivers(found)
+    return found
+
+
+def of_receivers(found):
+    """What each new child runs first, added to a reach."""
+    from celery import signals
+
     for _, receiver in list(signals.worker_process_init.receivers):
         try:
             found.add(receiver() if isinstance(receiver, weakref.ref) else receiver, "worker_process_init")
@@ -196,6 +202,8 @@ def look(app, own, before, say):
         connections=[
             {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
         ],
+        anew=shared_objects.bound_again(of_receivers(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
+        databases=shared_objects.databases(tasks),
         files=sorted(where for where in opened.values() if where.startswith("/") and "/site-packages/" not in where),
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from harness.worker import codes, held, reached
 MOST_STEPS = 20000
 MOST_DEEP = 12  # a connection of requests lies 9 objects below its session
 FORK_WORDS = ("fork", "checkpid", "check_pid")
+SQLITE = ("sqlite3", "sqlite3.dbapi2", "pysqlite2.dbapi2")
 MUTABLE = (dict, list, set)
 
 
@@ -87,6 +88,12 @@ def resolved(label, value):
     return value
 
 
+def bound_again(receivers, labels):
+    """Those of these labels that a function which each new child runs first gives another object to."""
+    names = {name for code in receivers.functions.values() for name in codes.bound(code)}
+    return [label for label in labels if label.rpartition(".")[2] in names]
+
+
 def place(code):
     return [code.co_filename, code.co_firstlineno, code.co_name]
 
@@ -116,13 +123,6 @@ def owned(tasks, thread, reach):
              "aware": looks_at_pids(tasks, users)}]  # fmt: skip
 
 
-def shared(tasks, thread):
-    """[{label, kind, state, tasks, thread, aware}] of what both reach; `tasks` and `thread` are the functions that name it."""
-    found = []
-    for number, (label, value, users) in tasks.objects.items():
-        if number not in thread.objects or not kind(value) or not users:
-            continue
-        theirs = thread.objects[number][2]
 def changing(owner, users, reach):
     """Whether these codes name an attribute of an object that the reach sets, or that is more than a plain value."""
     begins = getattr(getattr(owner, "run", None), "__code__", None) if isinstance(owner, threading.Thread) else None
@@ -141,6 +141,13 @@ def settled(value):
     return isinstance(value, reached.PLAIN + (socket.socket, type, types.ModuleType, types.FunctionType))
 
 
+def shared(tasks, thread):
+    """[{label, kind, state, tasks, thread, aware}] of what both reach; `tasks` and `thread` are the functions that name it."""
+    found = []
+    for number, (label, value, users) in tasks.objects.items():
+        if number not in thread.objects or not kind(value) or not users:
+            continue
+        theirs = thread.objects[number][2]
         if kind(value) == "container" and not any(thread.own(each.co_filename) for each in theirs.values()):
             continue
         found.append({
@@ -154,7 +161,13 @@ def settled(value):
 def pools(tasks):
     """Likewise, of executors, pools and loops that tasks reach: they have threads of their own."""
     return [
-        {"label": label, "kind": kind(value), "state": state(value), "tasks": [place(each) for each in users.values()]}
+        {
+            "label": label,
+            "kind": kind(value),
+            "state": state(value),
+            "tasks": [place(each) for each in users.values()],
+            "aware": looks_at_pids(tasks, users),
+        }
         for label, value, users in tasks.objects.values()
         if kind(value) in ("Executor", "Pool", "loop")
     ]
@@ -189,6 +202,15 @@ def connections(tasks, numbers):
         parts = reached.contents(value) if isinstance(value, reached.CONTAINERS) else reached.attributes(value).values()
         waiting += [(part, label, deep + 1) for part in parts if not isinstance(part, reached.PLAIN)]
     return found
+
+
+def databases(tasks):
+    """[[label, places of who names it]] of the connections of SQLite that tasks reach."""
+    return [
+        [label, [place(code) for code in users.values()]]
+        for label, value, users in tasks.objects.values()
+        if users and any(base.__module__ in SQLITE and base.__name__ == "Connection" for base in type(value).__mro__)
+    ]
 
 
 def skipped(value):
