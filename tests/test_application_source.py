@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.applications.probe import one_thread
+from harness.applications.probe import one_thread, words
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.expected import Expected
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.seen import by_row, too_few
+from harness.applications.probe.seen import by_row, endless, too_few
 from harness.applications.probe.served import Served
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
@@ -208,6 +208,42 @@ def test_fewer_children_than_were_asked_for_are_counted_by_the_kernel(tmp_path: 
     more = replace(found, cell=replace(found.cell, concurrency=most + 1))
     assert too_few(more) == [f"the kernel saw {most} child processes at the most, {most + 1} were asked for"]
     assert too_few(replace(more, cell=replace(more.cell, pool="threads"))) == []
+
+
+@pytest.mark.parametrize(
+    ("by", "retries", "retried", "received", "told"),
+    [
+        ("limit", (3, 4), {1}, [11.0, -1.0, -1.0], "2 of 3 requests have no answer"),
+        ("limit", (3, 4), {1}, [11.0, 12.0, -1.0], "1 of 3 requests have no answer"),
+        ("limit", (3, 4), set(), [11.0, -1.0, -1.0], ""),
+        ("limit", (), {1}, [11.0, -1.0, -1.0], ""),
+        ("done", (3, 4), {1}, [11.0, -1.0, -1.0], ""),
+        ("limit", (3, 4), {1}, [11.0, 12.0, 13.0], ""),
+    ],
+)
+def test_what_is_retried_for_ever_with_and_without_celery_is_told_alike(
+    tmp_path: Path, by: str, retries: tuple[int, ...], retried: set[int], received: list[float], told: str
+) -> None:
+    found = left(CELL, tmp_path, by)
+    found = replace(found, signs=replace(found.signs, retries=retries))
+    said = endless(found, requests(received, row=[0, 1, 1]), retried)
+    assert [told in line and "(row 2)" in line for line in said] == [True] * bool(told)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "then"), [(Outcome.SLOW, Outcome.ERRORS), (Outcome.WAITING, Outcome.ERRORS), (Outcome.HUNG, Outcome.HUNG)]
+)
+def test_what_is_retried_for_ever_is_an_error_in_a_pool_as_it_is_in_the_serial_calls(outcome: Outcome, then: Outcome) -> None:
+    slow = record().changed(ended={"outcome": outcome})
+    assert words.outcome(slow, Limits(), compared=True, endless=True) is then
+    assert words.outcome(slow, Limits(), compared=True, endless=False) is outcome
+
+
+def test_the_rows_that_the_serial_calls_retry_in_vain_are_known() -> None:
+    one = source()
+    failed = {**line(1, None), "error": "RetriedTooOften: it is retried without an end"}
+    one.expected.settle([line(0, 1), failed], DONE)
+    assert one.expected.retried == {1}
 
 
 @pytest.mark.parametrize(

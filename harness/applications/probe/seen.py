@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.records import stamps
 from harness.records.answers import Requests
-from harness.texts import visible
+from harness.texts import few, visible
 from harness.trial.application import told
 from harness.trial.left import Left
 from harness.worker import contract, own_settings
@@ -24,7 +24,8 @@ BUSY_SHARE = 0.2  # of the executors' time
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """`late`: settings that its worker had otherwise, in words; `by`: what ended it; `frames`: the stack of the blocked thread,
-    innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words.
+    innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words;
+    `endless`: that they are tried again for ever, in words.
     """
 
     late: tuple[str, ...] = ()
@@ -32,10 +33,13 @@ class Seen:
     frames: tuple[str, ...] = ()
     busy: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    endless: tuple[str, ...] = ()
 
 
-def of(left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: Mix | None = None) -> Seen:
-    """`expected`: the settings that its worker was to have."""
+def of(
+    left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: Mix | None = None, retried: Collection[int] = ()
+) -> Seen:
+    """`expected`: the settings that its worker was to have; `retried`: the rows that are tried for ever without Celery."""
     found = told(left.events / contract.SETTINGS)
     late = own_settings.late(expected, found) if isinstance(found, dict) else []
     return Seen(
@@ -44,7 +48,23 @@ def of(left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: 
         frames=left.ended.evidence.frames if left.ended.evidence else (),
         busy=tuple(busy_with(left)),
         rows=tuple(by_row(requests, mix)) if requests is not None else (),
+        endless=tuple(endless(left, requests, retried, mix)) if requests is not None else (),
     )
+
+
+def endless(left: Left, requests: Requests, retried: Collection[int], mix: Mix | None = None) -> list[str]:
+    """Of a trial that was cut off: requests that have no answer since their task puts itself off again and again, as it did in
+    the serial calls."""
+    columns = requests.columns
+    those = np.isin(columns["row"], list(retried)) & (columns["received"] < 0)
+    if left.ended.by != "limit" or not left.signs.retries or not those.any():
+        return []
+    inside = set(columns["row"][those].tolist())
+    names = mix.those(inside, inside) if mix else [f"row {row + 1}" for row in sorted(inside)]
+    return [
+        f"{those.sum()} of {len(those)} requests have no answer, for their task retries without an end, as it does without "
+        f"Celery ({few(names)}): let it raise in the end, by max_retries"
+    ]
 
 
 def busy_with(left: Left) -> list[str]:
