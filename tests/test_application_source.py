@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from celery import signals
 
 from harness.applications.probe import one_thread, words
 from harness.applications.probe.budget import Budget
@@ -17,7 +19,7 @@ from harness.applications.probe.expected import Expected
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.seen import by_row, endless, too_few
+from harness.applications.probe.seen import by_row, endless, not_called, too_few
 from harness.applications.probe.served import Served
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
@@ -37,7 +39,7 @@ from harness.run.plan import Planned
 from harness.run.source import Desk, Slot
 from harness.trial.application import Application, Limits
 from harness.trial.left import Ending, Left
-from harness.worker import contract
+from harness.worker import child_start, contract, hooks
 from tests.plain_left import left_in, requests
 from tests.test_run_loop import NoBroker
 from tests.test_store import CELL, record
@@ -208,6 +210,40 @@ def test_fewer_children_than_were_asked_for_are_counted_by_the_kernel(tmp_path: 
     more = replace(found, cell=replace(found.cell, concurrency=most + 1))
     assert too_few(more) == [f"the kernel saw {most} child processes at the most, {most + 1} were asked for"]
     assert too_few(replace(more, cell=replace(more.cell, pool="threads"))) == []
+
+
+@pytest.mark.parametrize(
+    ("pool", "raised", "handlers", "said"),
+    [
+        ("threads", [1, 1], ["load (tasks.py:6)"], True),
+        ("gevent", [0, 1], ["load (tasks.py:6)"], True),
+        ("threads", [0, 0], ["load (tasks.py:6)"], False),
+        ("threads", [1, 1], [], False),
+        ("prefork", [1, 1], ["load (tasks.py:6)"], False),
+        ("solo", [1, 1], ["load (tasks.py:6)"], False),
+    ],
+)
+def test_what_a_pool_never_calls_is_named_beside_what_failed(
+    tmp_path: Path, pool: str, raised: list[int], handlers: list[str], said: bool
+) -> None:
+    (tmp_path / contract.CHILD_HANDLERS).write_text(json.dumps(handlers))
+    found = left(replace(CELL, pool=pool), tmp_path)
+    told = not_called(found, requests([11.0, 12.0], raised=raised))
+    assert [f"worker_process_init in {pool}, so load (tasks.py:6) was never called" in line for line in told] == [True] * said
+
+
+def test_receivers_of_a_signal_are_named_with_their_place_and_celerys_own_are_not() -> None:
+    def load(**_: object) -> None:
+        """Nothing."""
+
+    signals.worker_process_init.connect(load, weak=False)
+    signals.worker_process_init.connect(child_start.initialize, weak=False)
+    try:
+        (told,) = hooks.receivers("worker_process_init")  # type: ignore[no-untyped-call]
+    finally:
+        signals.worker_process_init.disconnect(load)
+        signals.worker_process_init.disconnect(child_start.initialize)
+    assert re.search(r"\bload \(\S*test_application_source\.py:\d+\)$", told)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ BUSY_SHARE = 0.2  # of the executors' time
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """`late`: settings that its worker had otherwise, in words; `by`: what ended it; `frames`: the stack of the blocked thread,
-    innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words;
-    `endless`: that they are tried again for ever, in words.
+    innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words, and what of
+    the application's was never called before them; `endless`: that they are tried again for ever, in words.
     """
 
     late: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ def of(
         by=left.ended.by,
         frames=left.ended.evidence.frames if left.ended.evidence else (),
         busy=tuple(busy_with(left)),
-        rows=tuple(by_row(requests, mix)) if requests is not None else (),
+        rows=(*by_row(requests, mix), *not_called(left, requests)) if requests is not None else (),
         endless=tuple(endless(left, requests, retried, mix)) if requests is not None else (),
     )
 
@@ -91,6 +91,18 @@ def too_few(left: Left) -> list[str]:
         return []
     most = max(len(sample.pids) - 1 for sample in samples)
     return [f"the kernel saw {most} child processes at the most, {cell.concurrency} were asked for"] * (most < cell.concurrency)
+
+
+def not_called(left: Left, requests: Requests) -> list[str]:
+    """Beside requests that failed: what the application does in worker_process_init, if this pool does not send it."""
+    pool, handlers = POOLS.get(left.cell.pool), told(left.events / contract.CHILD_HANDLERS)
+    failed = bool(requests.raised.any() or requests.wrong.any())
+    if not failed or pool is None or pool.child_signal or not isinstance(handlers, list) or not handlers:
+        return []
+    return [
+        f"Celery does not send worker_process_init in {pool.name}, so {few([visible(str(one)) for one in handlers], 2)} was "
+        "never called: do that in the first task, or in worker_init, which every pool sends"
+    ]
 
 
 def by_row(requests: Requests, mix: Mix | None = None) -> list[str]:
