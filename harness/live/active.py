@@ -19,15 +19,17 @@ from harness.machine.python_objects import Objects
 from harness.observe import stacks
 
 STATE, ACTIVE = "celery.worker.state", "active_requests"
-TRIES, AGAIN_S = 3, 0.05
+TRIES, AGAIN_S = 8, 0.1
 
 
 def running(pid: int) -> tuple[Task, ...] | None:
-    """The tasks of a worker's main process, the oldest first; None if they cannot be read."""
+    """The tasks of a worker's main process, the oldest first; None if they cannot be read. They are believed if the loop stood
+    still meanwhile, or if two readings in a row say the same."""
     layout = python_layouts.of_process(pid)
     places = tuple(in_stacks(stacks.dumped(pid, "--nonblocking", "--locals") or ()))
     if layout is None or not places:
         return None
+    known: list[tuple[str, ...]] = []
     for attempt in range(TRIES):
         time.sleep(AGAIN_S if attempt else 0.0)
         before = _switches(pid)
@@ -35,8 +37,10 @@ def running(pid: int) -> tuple[Task, ...] | None:
             with Memory(pid) as memory:
                 found = read(Objects(memory, layout), pid, places)
         except Unreadable:
+            known.clear()
             continue
-        if before and before == _switches(pid):
+        known.append(tuple(one.id for one in found))
+        if (before and before == _switches(pid)) or known[-2:-1] == known[-1:]:
             return found
     return None
 
