@@ -394,10 +394,11 @@ def test_what_a_task_keeps_elsewhere_than_in_a_module_is_reached(shop: ModuleTyp
 
 
 def test_what_a_receiver_gives_another_object_to_is_made_anew(shop: ModuleType) -> None:
-    code = "def again(**_):\n    global INBOX\n    INBOX = []\n    STORE.lock = None\n    GUARD.locked()"
+    code = "def again(**_):\n    global INBOX\n    INBOX = []\n    STORE.lock = None\n    GUARD.locked()\n    shut()\n"
+    code += "def shut():\n    TABLE.close()"
     exec(code, vars(shop))
-    labels = [f"shop_of_forks.{name}" for name in ("INBOX", "STORE.lock", "GUARD", "TABLE")]
-    assert shared_objects.bound_again(reach(shop, "again"), labels) == labels[:2]
+    labels = [f"shop_of_forks.{name}" for name in ("INBOX", "STORE.lock", "TABLE", "GUARD", "UNUSED")]
+    assert shared_objects.made_anew(reach(shop, "again"), labels) == labels[:3]
 
 
 def test_a_connection_of_sqlite_is_known(shop: ModuleType) -> None:

@@ -202,7 +202,7 @@ def look(app, own, before, say):
         connections=[
             {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
         ],
-        anew=shared_objects.bound_again(of_receivers(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
+        anew=shared_objects.made_anew(of_receivers(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
         databases=shared_objects.databases(tasks),
         files=sorted(where for where in opened.values() if where.startswith("/") and "/site-packages/" not in where),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from harness.worker import codes, held, reached
 MOST_STEPS = 20000
 MOST_DEEP = 12  # a connection of requests lies 9 objects below its session
 FORK_WORDS = ("fork", "checkpid", "check_pid")
+CLOSING = frozenset(("close", "close_all", "dispose", "disconnect", "reset", "reconnect"))
 SQLITE = ("sqlite3", "sqlite3.dbapi2", "pysqlite2.dbapi2")
 MUTABLE = (dict, list, set)
 
@@ -88,10 +89,16 @@ def resolved(label, value):
     return value
 
 
-def bound_again(receivers, labels):
-    """Those of these labels that a function which each new child runs first gives another object to."""
+def made_anew(receivers, labels):
+    """Those of these labels that a function which each new child runs first gives another object to, or closes: it is made, or
+    connects, again. `receivers`: the reach of these functions."""
     names = {name for code in receivers.functions.values() for name in codes.bound(code)}
-    return [label for label in labels if label.rpartition(".")[2] in names]
+    closed = {
+        label
+        for label, _, users in receivers.objects.values()
+        if any(CLOSING.intersection(codes.words(code)[0]) for code in users.values())
+    }
+    return [label for label in labels if label in closed or label.rpartition(".")[2] in names]
 
 
 def place(code):
