@@ -393,6 +393,17 @@ def test_what_a_task_keeps_elsewhere_than_in_a_module_is_reached(shop: ModuleTyp
         assert not any(value is logging.getLogger("shop_of_forks").manager for _, value, _ in found.values())
 
 
+def test_what_stands_in_a_table_is_renewed_if_it_is_there_no_more(shop: ModuleType) -> None:
+    exec("KEPT = {'a': threading.Lock()}\ndef ask():\n    return KEPT['a'].locked()", vars(shop))
+    ((label, lock),) = [(at, one) for at, one, _ in reach(shop, "ask").objects.values() if one is shop.KEPT["a"]]
+    root = shared_objects.resolved(label, lock)
+    assert (root is shop.KEPT, shared_objects.is_renewed(label, lock, root)) == (True, False)
+    shop.KEPT["a"] = threading.Lock()
+    assert shared_objects.is_renewed(label, lock, root)
+    shop.KEPT = {"a": lock}
+    assert shared_objects.is_renewed(label, lock, root)
+
+
 def test_what_a_receiver_gives_another_object_to_is_made_anew(shop: ModuleType) -> None:
     code = "def again(**_):\n    global INBOX\n    INBOX = []\n    STORE.lock = None\n    GUARD.locked()\n    shut()\n"
     code += "def shut():\n    TABLE.close()"

@@ -138,7 +138,7 @@ def in_child(locks, labelled):
     return {
         "locked": [held.is_locked(lock) for lock in locks],
         "imports": sorted(held.imports_of_others()),
-        "renewed": [label for label, value in labelled.items() if shared_objects.resolved(label, value) is not value],
+        "renewed": [label for label, value, root in labelled if shared_objects.is_renewed(label, value, root)],
         "threads": [who(thread) for thread in threading.enumerate() if thread.ident != get_ident()],
     }
 
@@ -184,7 +184,8 @@ def look(app, own, before, say):
     locks, imports = glances(tasks)
     chosen = list(locks.values())
     pipes = set(own_process.descriptors("self"))
-    labelled = {label: value for label, value, users in tasks.objects.values() if users and shared_objects.kind(value)}
+    known = [(label, value) for label, value, users in tasks.objects.values() if users and shared_objects.kind(value)]
+    labelled = [(label, value, shared_objects.resolved(label, value)) for label, value in known]
     child = forked_once([entry[0] for entry in chosen], labelled, before)
     opened = {number: where for number, where in child.pop("descriptors").items() if number in pipes}
     peers = own_process.peers()

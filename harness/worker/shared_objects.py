@@ -89,6 +89,14 @@ def resolved(label, value):
     return value
 
 
+def is_renewed(label, value, root):
+    """Whether a label leads to another object than before, its `root`; or to the same table, with the value no more in it."""
+    if resolved(label, value) is not root:
+        return True
+    held_in = value is not root and isinstance(root, reached.CONTAINERS)
+    return held_in and not any(each is value for each in reached.contents(root))
+
+
 def made_anew(receivers, labels):
     """Those of these labels that a function which each new child runs first gives another object to, or closes: it is made, or
     connects, again. `receivers`: the reach of these functions."""
