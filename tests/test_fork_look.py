@@ -388,6 +388,9 @@ def test_what_a_task_keeps_elsewhere_than_in_a_module_is_reached(shop: ModuleTyp
         logging.getLogger("shop_of_forks").handlers.clear()
     names = ("CACHED", "OF_CLASS", "SINGLE", "OF_TASK", "OF_BASE", "OF_LOCAL", "LOGGED", "UNUSED")
     assert {name for name in names if id(vars(shop)[name]) in found} == guards
+    if task == "by_task":
+        labels = [found[id(lock)][0] for lock in (shop.OF_TASK, shop.OF_BASE)]
+        assert labels == ["shop_of_forks.Mine.holder.own", "shop_of_forks.Mine.shared.own"]
     if task == "by_log":
         assert id(shop.RECORDS) in found
         assert not any(value is logging.getLogger("shop_of_forks").manager for _, value, _ in found.values())

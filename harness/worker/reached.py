@@ -125,7 +125,7 @@ class Reach:
         kind = type(value)
         root = (kind.__module__ or "").partition(".")[0]
         if is_celerys(kind):
-            self._own_attributes(value, label, names, user, depth)
+            self._own_attributes(value, names, user, depth)
             return
         self._note(value, label, user)
         if isinstance(value, logging.Logger):
@@ -147,9 +147,9 @@ class Reach:
             if base is not None and not (isinstance(value, logging.Handler) and base.__module__.startswith("logging")):
                 self._of_class(value, base, name, label, names, user, depth)
 
-    def _own_attributes(self, value, label, names, user, depth):
+    def _own_attributes(self, value, names, user, depth):
         """What a task of a class of the application's has of its own, and what that class has."""
-        own = attributes(value)
+        own, label = attributes(value), "%s.%s" % (type(value).__module__, type(value).__qualname__)
         for name in names:
             base = next((base for base in type(value).__mro__ if name in vars(base) and self._is_own(base)), None)
             if name in own and self._is_own(type(value)):
