@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from celery import signals
 
-from harness.applications.probe import one_thread
+from harness.applications.probe import one_thread, words
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.expected import Expected
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.seen import by_row, too_few
+from harness.applications.probe.seen import by_row, endless, not_called, too_few
 from harness.applications.probe.served import Served
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
@@ -37,7 +39,7 @@ from harness.run.plan import Planned
 from harness.run.source import Desk, Slot
 from harness.trial.application import Application, Limits
 from harness.trial.left import Ending, Left
-from harness.worker import contract
+from harness.worker import child_start, contract, hooks
 from tests.plain_left import left_in, requests
 from tests.test_run_loop import NoBroker
 from tests.test_store import CELL, record
@@ -208,6 +210,76 @@ def test_fewer_children_than_were_asked_for_are_counted_by_the_kernel(tmp_path: 
     more = replace(found, cell=replace(found.cell, concurrency=most + 1))
     assert too_few(more) == [f"the kernel saw {most} child processes at the most, {most + 1} were asked for"]
     assert too_few(replace(more, cell=replace(more.cell, pool="threads"))) == []
+
+
+@pytest.mark.parametrize(
+    ("pool", "raised", "handlers", "said"),
+    [
+        ("threads", [1, 1], ["load (tasks.py:6)"], True),
+        ("gevent", [0, 1], ["load (tasks.py:6)"], True),
+        ("threads", [0, 0], ["load (tasks.py:6)"], False),
+        ("threads", [1, 1], [], False),
+        ("prefork", [1, 1], ["load (tasks.py:6)"], False),
+        ("solo", [1, 1], ["load (tasks.py:6)"], False),
+    ],
+)
+def test_what_a_pool_never_calls_is_named_beside_what_failed(
+    tmp_path: Path, pool: str, raised: list[int], handlers: list[str], said: bool
+) -> None:
+    (tmp_path / contract.CHILD_HANDLERS).write_text(json.dumps(handlers))
+    found = left(replace(CELL, pool=pool), tmp_path)
+    told = not_called(found, requests([11.0, 12.0], raised=raised))
+    assert [f"worker_process_init in {pool}, so load (tasks.py:6) was never called" in line for line in told] == [True] * said
+
+
+def test_receivers_of_a_signal_are_named_with_their_place_and_celerys_own_are_not() -> None:
+    def load(**_: object) -> None:
+        """Nothing."""
+
+    signals.worker_process_init.connect(load, weak=False)
+    signals.worker_process_init.connect(child_start.initialize, weak=False)
+    try:
+        (told,) = hooks.receivers("worker_process_init")  # type: ignore[no-untyped-call]
+    finally:
+        signals.worker_process_init.disconnect(load)
+        signals.worker_process_init.disconnect(child_start.initialize)
+    assert re.search(r"\bload \(\S*test_application_source\.py:\d+\)$", told)
+
+
+@pytest.mark.parametrize(
+    ("by", "retries", "retried", "received", "told"),
+    [
+        ("limit", (3, 4), {1}, [11.0, -1.0, -1.0], "2 of 3 requests have no answer"),
+        ("limit", (3, 4), {1}, [11.0, 12.0, -1.0], "1 of 3 requests have no answer"),
+        ("limit", (3, 4), set(), [11.0, -1.0, -1.0], ""),
+        ("limit", (), {1}, [11.0, -1.0, -1.0], ""),
+        ("done", (3, 4), {1}, [11.0, -1.0, -1.0], ""),
+        ("limit", (3, 4), {1}, [11.0, 12.0, 13.0], ""),
+    ],
+)
+def test_what_is_retried_for_ever_with_and_without_celery_is_told_alike(
+    tmp_path: Path, by: str, retries: tuple[int, ...], retried: set[int], received: list[float], told: str
+) -> None:
+    found = left(CELL, tmp_path, by)
+    found = replace(found, signs=replace(found.signs, retries=retries))
+    said = endless(found, requests(received, row=[0, 1, 1]), retried)
+    assert [told in line and "(row 2)" in line for line in said] == [True] * bool(told)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "then"), [(Outcome.SLOW, Outcome.ERRORS), (Outcome.WAITING, Outcome.ERRORS), (Outcome.HUNG, Outcome.HUNG)]
+)
+def test_what_is_retried_for_ever_is_an_error_in_a_pool_as_it_is_in_the_serial_calls(outcome: Outcome, then: Outcome) -> None:
+    slow = record().changed(ended={"outcome": outcome})
+    assert words.outcome(slow, Limits(), compared=True, endless=True) is then
+    assert words.outcome(slow, Limits(), compared=True, endless=False) is outcome
+
+
+def test_the_rows_that_the_serial_calls_retry_in_vain_are_known() -> None:
+    one = source()
+    failed = {**line(1, None), "error": "RetriedTooOften: it is retried without an end"}
+    one.expected.settle([line(0, 1), failed], DONE)
+    assert one.expected.retried == {1}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.experiment.matrix import fault_options
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.proof.attached import expected, trial, workflow
 from harness.proof.attached.trial import Attached
 from harness.proof.attached.workflow import Told

@@ -12,8 +12,9 @@ import pytest
 
 from harness.judge.blocked import How
 from harness.live import blocked_by
-from harness.live.answer import Report, State
+from harness.live.answer import Report
 from harness.live.blocked_by import Blocks, Held, Output, Subtask
+from harness.live.executor import State
 from harness.machine import pipes, python_locks
 from harness.observe.roles import Role
 from tests.test_live import CHILD, READS, SECOND, child, said, seen

@@ -40,7 +40,7 @@ APP = textwrap.dedent(
 def looked(**more: Any) -> dict[str, Any]:
     empty: dict[str, Any] = {
         "threads": [], "native": [], "libraries": [], "pools": [], "packages": {}, "at_fork": [], "child": {}, "glances": 16,
-        "imports": [], "locks": [], "connections": [],
+        "imports": [], "locks": [], "connections": [], "databases": [], "files": [], "anew": [],
     }  # fmt: skip
     return {**empty, **more}
 
@@ -67,6 +67,15 @@ def test_a_task_that_waits_for_what_a_lost_thread_sets_is_an_error(file: Path) -
     (found,) = lost.found(looked(threads=[thread(file, shared=[event(file, is_set=False)])]), file.parent)
     assert (found.rule, found.level, found.place) == ("lost-thread", Level.ERROR, "shop.py:9")
     assert "8 s in vain" in found.what
+
+
+@pytest.mark.parametrize(("ident", "said"), [(7, "it serves shop.POOL"), (8, "no task is seen to wait for it")])
+def test_the_thread_of_a_pool_that_tasks_use_is_not_said_to_matter_to_none(file: Path, ident: int, said: str) -> None:
+    state = {"processes": False, "managed": False, "threads": 1, "idle": 1, "most": 1, "python": [3, 11], "idents": [7]}
+    pool = {"label": "shop.POOL", "kind": "Executor", "tasks": [[str(file), 4, "predict"]], "state": state, "aware": False}
+    found = lost.found(looked(threads=[thread(file, ident=ident, target="_worker")], pools=[pool]), file.parent)
+    assert [(one.rule, one.level) for one in found] == [("lost-thread", Level.NOTE), ("lost-pool", Level.ERROR)]
+    assert said in found[0].what
 
 
 def test_what_is_set_already_is_no_error(file: Path) -> None:
@@ -113,6 +122,43 @@ def test_a_connection_is_an_error_if_tasks_reach_it(file: Path) -> None:
     each = [{"descriptor": 4, "what": what, "reached": "shop.READY.sock"}, {"descriptor": 5, "what": what, "reached": ""}]
     found = lost.found(looked(connections=each), file.parent)
     assert [(one.level, one.place) for one in found] == [(Level.ERROR, "shop.py:1"), (Level.NOTE, "")]
+
+
+@pytest.mark.parametrize(
+    ("more", "anew", "level"),
+    [({}, [], Level.ERROR), ({"aware": True}, [], Level.WARNING), ({}, ["shop.POOL"], None), ({}, ["shop.OTHER"], Level.ERROR)],
+)
+def test_a_pool_that_is_made_anew_in_each_child_is_not_lost(
+    file: Path, more: dict[str, Any], anew: list[str], level: Level | None
+) -> None:
+    state = {"processes": False, "managed": False, "threads": 1, "idle": 1, "most": 1, "python": [3, 11], "idents": [7]}
+    base = {"label": "shop.POOL", "kind": "Executor", "tasks": [[str(file), 4, "predict"]], "state": state, "aware": False}
+    found = lost.found(looked(pools=[{**base, **more}], anew=anew), file.parent)
+    assert [one.level for one in found] == ([level] if level else [])
+
+
+def test_a_connection_that_is_made_anew_in_each_child_is_not_shared(file: Path) -> None:
+    each = [{"descriptor": 4, "what": ["TCP", "10.0.0.5:6379", "established"], "reached": "shop.READY"}]
+    assert lost.found(looked(connections=each, anew=["shop.READY"]), file.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "then"),
+    [("thread-at-import", None), ("lock-at-import", None), ("pool-at-import", Level.NOTE), ("client-at-import", Level.WARNING)],
+)
+def test_what_the_source_says_of_threads_is_settled_by_the_look_at_them(rule: str, then: Level | None) -> None:
+    one = Finding(rule=rule, level=Level.WARNING, what="made", todo="do", file="shop.py", line=3)
+    assert [each.level for each in checker._once([one])] == ([then] if then else [])
+
+
+@pytest.mark.parametrize(("begins", "rules"), [("SQLite format 3\0", ["shared-connection"]), ("text", []), (None, [])])
+def test_a_connection_of_sqlite_is_a_warning_if_it_has_a_file(file: Path, begins: str | None, rules: list[str]) -> None:
+    database = file.parent / "shop.sqlite"
+    if begins is not None:
+        database.write_text(begins)
+    users = [["shop.READY", [[str(file), 4, "predict"]]]]
+    found = lost.found(looked(databases=users, files=[str(database)]), file.parent)
+    assert [(one.rule, one.level, one.place) for one in found] == [(rule, Level.WARNING, "shop.py:1") for rule in rules]
 
 
 def test_a_file_that_is_no_library_needs_none(file: Path) -> None:

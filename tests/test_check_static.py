@@ -17,6 +17,8 @@ from harness.errors import BadInput, Exit
 
 CELERY = "from celery import Celery\napp = Celery('shop', broker='redis://localhost')\n"
 
+INIT = "from celery.signals import worker_init, worker_process_init\nMODEL = {}\n@worker_process_init.connect\ndef load(**_):\n"
+USES = "@app.task\ndef predict(x):\n    return MODEL['w'] * x\n"
 FOUND = [
     ("model-at-import", 2, "from tensorflow import keras\nMODEL = keras.models.load_model('m.keras')\n"),
     ("model-at-import", 4, "import torch\ndef load():\n    return torch.load('w')\nNET = load()\n"),
@@ -34,6 +36,9 @@ FOUND = [
      "    def __init__(self):\n        self.m = joblib.load('m')\n"),
     ("start-window", 5, "from celery.signals import worker_process_init\nimport joblib\n"
      "@worker_process_init.connect\ndef load(**_):\n    joblib.load('m')\n"),
+    ("init-not-sent", 4, INIT + "    MODEL['w'] = 3\n" + USES),
+    ("init-not-sent", 4, INIT + "    global MODEL\n    MODEL = read()\ndef read():\n    return 3\n" + USES),
+    ("init-not-sent", 4, INIT + "    fill()\ndef fill():\n    MODEL.update(w=3)\n" + USES),
     ("result-in-task", 3, "@app.task\ndef report(x):\n    return part.delay(x).get()\n"),
     ("result-in-task", 4, "@app.task\ndef report(x):\n    sent = part.apply_async((x,))\n    return sent.get(timeout=5)\n"),
     ("result-in-task", 4, "@app.task\ndef report(x):\n    sent: AsyncResult = part.delay(x)\n    return sent.get()\n"),
@@ -59,6 +64,13 @@ SILENT = [
     "app.conf.worker_proc_alive_timeout = 90\nfrom celery.signals import worker_process_init\nimport joblib\n"
     "@worker_process_init.connect\ndef load(**_):\n    joblib.load('m')\n",
     "import multiprocessing\n@app.task\ndef spread(x):\n    return multiprocessing.cpu_count()\n",
+    INIT + "    MODEL['w'] = 3\n",
+    INIT + "    print(MODEL)\n" + USES,
+    INIT + "    MODEL = 3\n" + USES,
+    INIT.replace("{}", "{'w': 2}") + "    MODEL['w'] = 3\n" + USES,
+    INIT.replace("@", "@worker_init.connect\n@", 1) + "    MODEL['w'] = 3\n" + USES,
+    INIT + "    get()\ndef get():\n    global MODEL\n    MODEL = {'w': 3}\n    return MODEL\n"
+    + "@app.task\ndef predict(x):\n    return get()['w'] * x\n",
 ]  # fmt: skip
 
 
@@ -76,6 +88,13 @@ def test_a_rule_finds_its_line(rule: str, line: int, text: str) -> None:
 @pytest.mark.parametrize("text", SILENT)
 def test_nothing_is_found_in_what_is_fine(text: str) -> None:
     assert static.found([source(text)]) == []
+
+
+@pytest.mark.parametrize("pool", ["threads", "gevent", "prefork", ""])
+def test_what_is_made_in_children_alone_is_a_warning_in_a_pool_that_has_none(pool: str) -> None:
+    text = INIT + "    MODEL['w'] = 3\n" + USES + (f"app.conf.worker_pool = {pool!r}\n" if pool else "")
+    (found,) = static.found([source(text)])
+    assert (found.rule, found.level) == ("init-not-sent", Level.WARNING if pool in ("threads", "gevent") else Level.NOTE)
 
 
 def test_each_rule_of_the_source_has_an_example() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.live import causes, combine
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.live.facts import BrokerLook, Connection, Facts, Message, Moment
 from harness.live.finding import Finding
 from harness.live.tasks import Task

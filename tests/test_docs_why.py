@@ -11,7 +11,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from harness.live import markdown, screen
-from harness.live.answer import Report, State
+from harness.live.answer import Report
+from harness.live.executor import State
 from tests import doc_pages
 
 PAGE = doc_pages.DOCS / "how-to" / "my-worker-hangs.md"

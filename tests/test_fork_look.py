@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from harness.worker import held, own_process, reached, shared_objects
+from harness.worker import fork_look, held, own_files, own_process, reached, shared_objects
 
 TEXT = """
 import threading
@@ -78,7 +81,7 @@ def shop(tmp_path: Path) -> Iterator[ModuleType]:
 
 
 def reach(module: ModuleType, name: str) -> reached.Reach:
-    found = reached.Reach(reached.Own([Path(module.__file__ or "").parent]))
+    found = reached.Reach(own_files.Own([Path(module.__file__ or "").parent]))
     found.add(getattr(module, name), name)
     return found
 
@@ -100,7 +103,7 @@ def test_two_reaches_share_objects_and_no_names(shop: ModuleType) -> None:
 
 
 def test_installed_files_are_nobodys_own(tmp_path: Path) -> None:
-    own = reached.Own([tmp_path])
+    own = own_files.Own([tmp_path])
     assert own(str(tmp_path / "shop.py"))
     assert not own(str(tmp_path / "venv" / "lib" / "site-packages" / "redis" / "client.py"))
     assert not own(threading.__file__)
@@ -167,3 +170,254 @@ def test_threads_of_python_are_no_native_ones() -> None:
 
 def test_an_address_of_the_kernels_is_read() -> None:
     assert own_process._address("0100007F:18EB") == "127.0.0.1:6379"
+
+
+SERVED = """
+import threading
+from http.server import ThreadingHTTPServer
+
+
+class Rates(threading.Thread):
+    def __init__(self):
+        super().__init__(name="rates")
+        self.latest, self.url = 0.0, "http://rates"
+
+    def run(self):
+        self.latest = 1.0
+
+
+class Buffer:
+    def __init__(self):
+        self.rows, self.most = [], 10
+
+    def flush(self):
+        self.rows.clear()
+
+    def add(self, row):
+        self.rows.append(row)
+
+
+SERVER, RATES, BUFFER = ThreadingHTTPServer.__new__(ThreadingHTTPServer), Rates(), Buffer()
+SERVER.server_port, SERVER.server_address = 8080, ("127.0.0.1", 8080)
+
+
+def port():
+    return SERVER.server_port, SERVER.server_address
+
+
+def rate():
+    return RATES.latest
+
+
+def where():
+    return RATES.url, RATES.name, RATES.is_alive()
+
+
+def add():
+    BUFFER.add(1)
+
+
+def most():
+    return BUFFER.most
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "thread", "owner"),
+    [
+        ("port", lambda shop: threading.Thread(target=shop.SERVER.serve_forever), ""),
+        ("rate", lambda shop: shop.RATES, "shop_of_forks.RATES"),
+        ("where", lambda shop: shop.RATES, ""),
+        ("add", lambda shop: threading.Timer(1, shop.BUFFER.flush), "shop_of_forks.BUFFER"),
+        ("most", lambda shop: threading.Timer(1, shop.BUFFER.flush), ""),
+    ],
+)
+def test_who_reads_what_a_thread_never_changes_needs_no_thread(
+    shop: ModuleType, task: str, thread: Callable[[ModuleType], threading.Thread], owner: str
+) -> None:
+    exec(compile(SERVED, shop.__file__ or "", "exec"), vars(shop))
+    one, own = thread(shop), own_files.Own([Path(shop.__file__ or "").parent])
+    found = shared_objects.owned(reach(shop, task), one, fork_look.of_thread(one, own))
+    assert [each["label"] for each in found] == ([owner] if owner else [])
+
+
+def test_the_threads_of_a_pool_and_of_a_loop_are_known() -> None:
+    loop, pool = asyncio.new_event_loop(), ThreadPoolExecutor(1)
+    ident = pool.submit(threading.get_ident).result()
+    turning = threading.Thread(target=loop.run_forever)
+    turning.start()
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+    assert shared_objects.state(pool)["idents"] == [ident]
+    assert shared_objects.state(loop)["idents"] == [turning.ident]
+    loop.call_soon_threadsafe(loop.stop)
+    turning.join()
+    loop.close()
+    pool.shutdown()
+
+
+HIDDEN = """
+import functools
+import logging
+import logging.handlers
+import queue
+import threading
+from celery import Task
+
+GUARDS = [threading.Lock() for _ in range(8)]
+CACHED, OF_CLASS, SINGLE, OF_TASK, OF_BASE, OF_LOCAL, LOGGED, UNUSED = GUARDS
+
+
+@functools.lru_cache(maxsize=None)
+def cached():
+    return Holder(CACHED)
+
+
+@functools.lru_cache(maxsize=1)
+def kept(size):
+    return Holder(CACHED)
+
+
+class Holder:
+    guard = OF_CLASS
+    other = UNUSED
+
+    def __init__(self, own):
+        self.own = own
+
+
+class Single:
+    _one = None
+
+    @classmethod
+    def get(cls):
+        return cls._one
+
+
+Single._one = Holder(SINGLE)
+
+
+class Base(Task):
+    shared = Holder(OF_BASE)
+    other = UNUSED
+
+    def __init__(self):
+        self.holder = Holder(OF_TASK)
+
+
+class Mine(Base):
+    def run(self):
+        return self.holder.own, self.shared.own
+
+
+class Sender(logging.handlers.QueueHandler):
+    def enqueue(self, record):
+        self.send(record)
+
+    def send(self, record):
+        with LOGGED:
+            self.queue.put(record)
+
+
+LOCAL, LOG, RECORDS = threading.local(), logging.getLogger("shop_of_forks.audit"), queue.Queue()
+LOCAL.guard = OF_LOCAL
+logging.getLogger("shop_of_forks").addHandler(Sender(RECORDS))
+
+
+def by_cache():
+    return cached().own
+
+
+def by_kept():
+    return kept(1).own
+
+
+def by_class():
+    return Holder.guard
+
+
+def by_object():
+    return HELD.guard
+
+
+HELD = Holder(None)
+
+
+def by_singleton():
+    return Single.get().own
+
+
+def held():
+    return HELD_BY["a"]
+
+
+HELD_BY = {"a": Holder(OF_BASE)}
+
+
+def by_getter():
+    return held().own
+
+
+by_task = Mine().run
+
+
+def by_local():
+    return LOCAL.guard
+
+
+def by_log():
+    LOG.info("asked")
+
+
+kept(1), cached()
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "guards"),
+    [
+        ("by_cache", {"CACHED"}), ("by_kept", {"CACHED"}), ("by_class", {"OF_CLASS"}), ("by_object", {"OF_CLASS"}),
+        ("by_singleton", {"SINGLE"}), ("by_getter", {"OF_BASE"}), ("by_task", {"OF_TASK", "OF_BASE"}),
+        ("by_local", {"OF_LOCAL"}), ("by_log", {"LOGGED"}),
+    ],
+)  # fmt: skip
+def test_what_a_task_keeps_elsewhere_than_in_a_module_is_reached(shop: ModuleType, task: str, guards: set[str]) -> None:
+    exec(compile(HIDDEN, shop.__file__ or "", "exec"), vars(shop))
+    try:
+        found = reach(shop, task).objects
+    finally:
+        logging.getLogger("shop_of_forks").handlers.clear()
+    names = ("CACHED", "OF_CLASS", "SINGLE", "OF_TASK", "OF_BASE", "OF_LOCAL", "LOGGED", "UNUSED")
+    assert {name for name in names if id(vars(shop)[name]) in found} == guards
+    if task == "by_task":
+        labels = [found[id(lock)][0] for lock in (shop.OF_TASK, shop.OF_BASE)]
+        assert labels == ["shop_of_forks.Mine.holder.own", "shop_of_forks.Mine.shared.own"]
+    if task == "by_log":
+        assert id(shop.RECORDS) in found
+        assert not any(value is logging.getLogger("shop_of_forks").manager for _, value, _ in found.values())
+
+
+def test_what_stands_in_a_table_is_renewed_if_it_is_there_no_more(shop: ModuleType) -> None:
+    exec("KEPT = {'a': threading.Lock()}\ndef ask():\n    return KEPT['a'].locked()", vars(shop))
+    ((label, lock),) = [(at, one) for at, one, _ in reach(shop, "ask").objects.values() if one is shop.KEPT["a"]]
+    root = shared_objects.resolved(label, lock)
+    assert (root is shop.KEPT, shared_objects.is_renewed(label, lock, root)) == (True, False)
+    shop.KEPT["a"] = threading.Lock()
+    assert shared_objects.is_renewed(label, lock, root)
+    shop.KEPT = {"a": lock}
+    assert shared_objects.is_renewed(label, lock, root)
+
+
+def test_what_a_receiver_gives_another_object_to_is_made_anew(shop: ModuleType) -> None:
+    code = "def again(**_):\n    global INBOX\n    INBOX = []\n    STORE.lock = None\n    GUARD.locked()\n    shut()\n"
+    code += "def shut():\n    TABLE.close()"
+    exec(code, vars(shop))
+    labels = [f"shop_of_forks.{name}" for name in ("INBOX", "STORE.lock", "TABLE", "GUARD", "UNUSED")]
+    assert shared_objects.made_anew(reach(shop, "again"), labels) == labels[:3]
+
+
+def test_a_connection_of_sqlite_is_known(shop: ModuleType) -> None:
+    exec("import sqlite3\nSTOCK = sqlite3.connect(':memory:')\ndef ask():\n    return STOCK.execute('select 1')", vars(shop))
+    assert [(label, [place[2] for place in users]) for label, users in shared_objects.databases(reach(shop, "ask"))] == [
+        ("shop_of_forks.STOCK", ["ask"])
+    ]
+    shop.STOCK.close()

@@ -10,9 +10,10 @@ import pytest
 from harness.errors import Exit
 from harness.judge.blocked import How
 from harness.live import answer, attach, find, screen, tasks
-from harness.live.answer import Report, State
+from harness.live.answer import Report
 from harness.live.attach import Seen
 from harness.live.command import CODES
+from harness.live.executor import State
 from harness.live.find import Worker
 from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
@@ -27,6 +28,7 @@ MAIN, CHILD, SECOND = 50, 60, 61
 STEP_S, NOW_S = 0.25, 1000.0
 LOOP = replace(FUTEX, tid=MAIN, waits_in="epoll", timed=True, private=False)
 SLEEP = {"waits_in": "sleep", "timed": True, "private": False}
+GREEN = Task(pid=MAIN, tid=MAIN, id="green", name="shop.price", since_s=NOW_S - 40.0)
 READS = {"waits_in": "recv", "private": False}
 
 
@@ -262,6 +264,61 @@ def test_of_a_green_pool_that_stands_still_nobody_can_say_what_its_greenlets_wai
     assert (still.state, "cannot be read from outside" in still.reason) == (State.UNKNOWN, True)
     assert "inspect active" in still.now
     assert green(0.1).state is State.WORKS
+
+
+@pytest.mark.parametrize(
+    ("tasks", "moved", "state", "words"),
+    [
+        ((), False, State.WORKS, "no task runs now"),
+        (None, False, State.UNKNOWN, "whether its greenlets wait for something cannot be read from outside"),
+        ((GREEN,), False, State.UNKNOWN, "1 of 1 greenlets at a task, shop.price for 40 s; its loop stands still, and what"),
+        ((GREEN,), True, State.WORKS, "1 of 1 greenlets at work, shop.price for 40 s"),
+    ],
+)
+def test_what_a_green_pool_runs_is_told_by_what_its_worker_keeps(
+    tasks: tuple[Task, ...] | None, moved: bool, state: State, words: str
+) -> None:
+    one = seen(pool="gevent", greenlets=tasks, moved=moved)
+    found = said(replace(one, looks=tuple(replace(look, executor_kind="greenlets") for look in one.looks)))
+    assert (found.state, found.reason[: len(words)] == words or words in found.reason) == (state, True), found.reason
+    assert [(each.task_id, each.state) for each in found.executors] == [(each.id, state) for each in tasks or ()]
+
+
+def test_a_task_that_began_while_it_was_looked_at_runs() -> None:
+    begun = Task(pid=CHILD, tid=CHILD, id="new", name="shop.price", since_s=NOW_S - 1.0)
+    found = said(
+        seen(child(role=Role.IDLE), child(SECOND), begun=(begun,), moved=True, moves=lambda i: {"waits_in": "running"})
+    )
+    assert [(one.task_id, one.since_s) for one in found.executors] == [("id-61", 60.0), ("new", 1.0)]
+    assert (found.state, found.idle) == (State.WORKS, 0)
+
+
+def test_a_worker_whose_tasks_come_and_go_is_not_said_to_run_none() -> None:
+    assert (
+        said(seen(child(role=Role.IDLE), moved=True)).reason == "no task runs now; tasks came and went while it was looked at"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "since_s", "stays"),
+    [
+        ("id", None, True),
+        ("other", None, False),
+        ("", 10.0, False),
+        (None, 10.0, True),
+        (None, 0.5, False),
+        (None, None, False),
+    ],
+)
+def test_a_task_ran_all_the_while_if_it_was_there_or_had_begun(before: str | None, since_s: float | None, stays: bool) -> None:
+    """`since_s`: seconds before the last look."""
+    one = seen(child())
+    task = Task(pid=CHILD, tid=CHILD, id="id", since_s=None if since_s is None else NOW_S - since_s)
+    first = {} if before is None else {(CHILD, CHILD): replace(task, id=before)}
+    looks = [(look.at_s, look.processes) for look in one.looks]
+    found = attach.seen_from(one.worker, looks, first, {(CHILD, CHILD): task}, {MAIN, CHILD})
+    assert (bool(found.tasks), bool(found.begun)) == (stays, not stays)
+    assert found.moved is (before != "id")
 
 
 def test_a_time_limit_that_is_still_to_strike_keeps_a_task_from_being_stuck() -> None:

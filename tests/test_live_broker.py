@@ -13,8 +13,8 @@ import redis
 
 from harness.errors import NothingMatches
 from harness.live import broker_look, choose, find, message, screen, scripts, versions, whereabouts
-from harness.live.answer import State
 from harness.live.broker_look import Broker
+from harness.live.executor import State
 from harness.live.find import Worker
 from tests.test_live import child, said, seen
 

@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from harness.live import schema, screen
-from harness.live.answer import Report, State
+from harness.live.answer import Report
 from harness.live.command import CODES
+from harness.live.executor import State
 from harness.live.schema import Answer
 from harness.observe.roles import Role
 from tests import doc_pages

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from harness.errors import Exit
-from harness.live.answer import State
+from harness.live.executor import State
 from tests import doc_pages
 from tests.doc_pages import DOCS, ROOT
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.live import backlog, causes, consumer, machinery
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.live.facts import BrokerLook, Facts, Moment
 from harness.live.finding import Finding
 from harness.live.tasks import Task

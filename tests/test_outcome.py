@@ -82,6 +82,12 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
             Outcome.WAITING,
             "no progress for 25 s; 4 requests were put off by a retry, and did not begin again; 4 requests are unanswered",
         ),
+        (
+            {"ended_by": "limit", "retries": (7, 9), "unanswered": 2},
+            Outcome.SLOW,
+            "answers; 2 requests were put off by a retry, 7 to 9 times each; 2 never answered",
+        ),
+        ({"ended_by": "limit", "retries": (1,), "unanswered": 1}, Outcome.SLOW, "; 1 request was put off by a retry, 1 time; "),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "core_wait": 0.5}, Outcome.OK, "80%"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "others_share": 0.95}, Outcome.STALLED, "80%"),
     ],

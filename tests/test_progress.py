@@ -42,6 +42,12 @@ def test_a_request_that_puts_itself_off_is_neither_lost_nor_begun_twice(tmp_path
     put(tmp_path, 2, (contract.TASK_BEGIN, 5000, 9.0), (contract.TASK_END, 5000, 9.1))
     progress.read()
     assert (progress.waiting, progress.begun, progress.unanswered) == (1, 1, 1)
+    put(tmp_path, 2, (contract.RETRIED, 5000, 9.2))
+    progress.read()
+    assert progress.retries == {5000: 2}
+    put(tmp_path, 1, (contract.RECEIVED, 5000, 9.5))
+    progress.read()
+    assert progress.retries == {}
 
 
 def test_a_task_that_is_none_of_our_requests_keeps_its_executor_busy(tmp_path: Path) -> None:

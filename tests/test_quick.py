@@ -15,7 +15,8 @@ import pytest
 
 from harness.errors import Exit, NothingMatches
 from harness.live import command, find, probe, quick
-from harness.live.answer import Report, State
+from harness.live.answer import Report
+from harness.live.executor import State
 from harness.live.find import Worker
 from harness.live.probe import Verdict
 from harness.live.quick import LOOKS, First, stands_still

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from harness.errors import CannotWrite
-from harness.live.answer import Report, State
+from harness.live.answer import Report
+from harness.live.executor import State
 from harness.live.find import Worker
 from harness.live.quick import First, Judged
 from harness.live.watch import loop

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.judge.blocked import How
-from harness.judge.singular import ONE, of_one
+from harness.judge.singular import ONE, of_one, put_off
 from harness.judge.watchdog import State, Verdict
 from harness.observe.looks import UNKNOWN_PATIENCE_S
 from harness.records.answers import Waiting
@@ -63,6 +63,7 @@ class Observations:
     wrong: int = 0
     unanswered: int = 0
     put_off: int = 0  # of these, by their own task, which is to be begun again (autoretry_for, self.retry)
+    retries: tuple[int, ...] = ()  # how often each of these was put off so, of those that ever were, the fewest first
     errors: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
     sending: Sending | None = None
@@ -216,8 +217,9 @@ def _slow(seen: Observations) -> Found | None:
         held = "held back by the task's own rate limit, " if seen.rate_interval_s else ""
         computing = bool(seen.verdict and seen.verdict.computing)
         silent = f"computing for {seen.quiet_s:.0f} s without an answer, " if computing else ""
+        again = f"; {put_off(seen.retries)}" if seen.retries else ""
         going = "progressing, " if seen.ok or not computing else ""  # that what computes gets on, only an answer shows
-        return Outcome.SLOW, f"{going}{held}{silent}{_at_limit(seen)} with {seen.ok} answers"
+        return Outcome.SLOW, f"{going}{held}{silent}{_at_limit(seen)} with {seen.ok} answers{again}"
     if seen.ended_by == "done" and seen.sending is not None and seen.sending.cut_off:
         return Outcome.SLOW, _cut_off(seen.sending)
     return None

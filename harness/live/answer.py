@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
-from harness.judge.blocked import TOO_FEW, How, blocked
 from harness.judge.blocked import Answer as Blocked
+from harness.judge.blocked import How, blocked
 from harness.judge.causes import LOST_THREADS, Cause, Facts, cause_of
 from harness.judge.remedies import THEIRS
-from harness.live import blocked_by, sight
+from harness.live import blocked_by, sight, wording
 from harness.live.attach import Seen
 from harness.live.blocked_by import Named
+from harness.live.executor import DOES, RUNS, WORST, Executor, State
 from harness.live.tasks import Task
 from harness.live.waits import Evidence
 from harness.machine.procfs import Thread
@@ -30,43 +30,7 @@ OWN_LOOP = (
     "nothing else in the process can end this wait, but Celery's own loop turns in it, and may call code of the application's "
     "(a timer, a reader, a command of the remote control)"
 )
-RESTART = (
-    "{how}, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has acks_late: then it comes back "
-    "once the broker's visibility timeout has passed"
-)
 BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.BEREFT_TIMES`
-
-
-class State(StrEnum):
-    """Of an executor, or of a worker, which is as bad as its worst executor."""
-
-    STUCK = "stuck"  # proved: no progress can come
-    WAITING = "waiting"  # it waits for something, and nobody can say that it will not come
-    UNKNOWN = "cannot-say"
-    WORKS = "works"
-
-
-WORST = (State.STUCK, State.WAITING, State.UNKNOWN, State.WORKS)
-#: what an executor does, for the words
-DOES = {"start": "starts up", "main": "is in a handler of the application's", "stopped": "is stopped"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Executor:
-    """A child, or a thread, that runs a task or starts up. `waits_for`: in words; `owner`: who has what it waits for; `how`:
-    of the proof, or of what is one but for the doubt."""
-
-    pid: int
-    tid: int
-    state: State
-    does: str
-    task_id: str = ""
-    task: str = ""
-    since_s: float | None = None  # seconds ago
-    waits_for: str = ""
-    owner: str = ""
-    how: How | None = None
-    doubt: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +58,7 @@ class Report:
 def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
     """What the looks allow to say of this worker."""
     executors = tuple(_executors(seen, evidence))
+    executors = (*executors, *_others(seen, executors))
     state = min((one.state for one in executors), key=WORST.index, default=State.WORKS)
     unseen = _unseen(seen, evidence)
     if state is State.WORKS and not seen.moved and (seen.blind or (not executors and _may_hide_greenlets(seen))):
@@ -104,9 +69,9 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
     many = len(seen.children) or (1 if seen.pool == "solo" else worker.concurrency)
     return Report(
         pid=worker.main, app=worker.app, hostname=worker.hostname, pool=seen.pool,
-        concurrency=many, state=state, reason=_reason(seen, executors, worst, state),
+        concurrency=many, state=state, reason=wording.reason(seen, executors, worst, state),
         cause=cause.cause if cause else "", support=cause.support if cause else (), since_s=worst.since_s if worst else None,
-        now=(cause.now if cause else "") or _now(seen, state, executors), for_good=cause.for_good if cause else "",
+        now=(cause.now if cause else "") or wording.now(seen, state, executors), for_good=cause.for_good if cause else "",
         executors=executors,
         idle=sum(one.role is Role.IDLE and one.pid not in busy for one in seen.children), unseen=unseen, broker=broker,
     )  # fmt: skip
@@ -121,6 +86,22 @@ def _executors(seen: Seen, evidence: Evidence) -> list[Executor]:
         _executor(seen, evidence, stage, answers.get(stage), aside.get(stage), running.get((stage.pid, stage.tid)))
         for stage in sorted(now.stages, key=lambda stage: stage.since_s)
     ]
+
+
+def _others(seen: Seen, known: Sequence[Executor]) -> list[Executor]:
+    """Those at a task that began meanwhile, or that no thread's stack shows; of a greenlet nobody knows what it waits for."""
+    rests = not seen.moved and not known and _stands(seen)
+    state, doubt = (State.UNKNOWN, wording.GREENLETS_WAIT) if rests else (State.WORKS, "")
+    ids = {one.task_id for one in known} | {one.id for one in seen.greenlets or ()}
+    begun = [(task, State.WORKS, "") for task in seen.begun if task.id not in ids or not task.id]
+    greenlets = [(task, state, doubt) for task in seen.greenlets or () if task.id not in {one.task_id for one in known}]
+    return [
+        Executor(
+            pid=task.pid, tid=task.tid, state=each, does=RUNS, task_id=task.id, task=task.name,
+            since_s=None if task.since_s is None else max(0.0, seen.last.at_s - task.since_s), doubt=why,
+        )
+        for task, each, why in (*greenlets, *begun)
+    ]  # fmt: skip
 
 
 def _answers(looks: Sequence[Look], stages: Sequence[OpenStage]) -> dict[OpenStage, Blocked]:
@@ -145,7 +126,7 @@ def _executor(
         how, doubt = aside.how, answer.doubt if any(one.hooks for one in seen.last.processes) else OWN_LOOP
     told = evidence.waits.get((stage.pid, stage.tid))
     return Executor(
-        pid=stage.pid, tid=stage.tid, state=state, does=DOES.get(stage.kind, "runs a task"), task_id=task.id if task else "",
+        pid=stage.pid, tid=stage.tid, state=state, does=DOES.get(stage.kind, RUNS), task_id=task.id if task else "",
         task=task.name if task else "", since_s=since_s, waits_for=told.what if told and state is not State.WORKS else "",
         owner=told.owner if told else "", how=how, doubt=doubt,
     )  # fmt: skip
@@ -218,65 +199,15 @@ def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:
 
 
 def _may_hide_greenlets(seen: Seen) -> bool:
-    """Whether all is still in a green pool's process: it may be idle, or all its greenlets wait; no thread shows which."""
-    if seen.last.executor_kind != "greenlets":
-        return False
+    """Whether all is still in a green pool's process, and nobody knows what it runs: it may be idle, or all of that waits."""
+    return seen.last.executor_kind == "greenlets" and seen.greenlets is None and _stands(seen)
+
+
+def _stands(seen: Seen) -> bool:
+    """Whether the main process used next to no CPU."""
     looks = window(seen.looks)
     used = [sum(one.cpu_s for one in look.processes if one.pid == seen.worker.main) for look in (looks[0], looks[-1])]
     return used[1] - used[0] <= IDLE_CPU * (looks[-1].at_s - looks[0].at_s)
-
-
-def _reason(seen: Seen, executors: Sequence[Executor], worst: Executor | None, state: State) -> str:
-    """One sentence: how many, which, since when, what for."""
-    if worst is None and state is State.UNKNOWN and not seen.blind:
-        return "its loop stands still, and whether its greenlets wait for something cannot be read from outside"
-    if worst is None or state is State.WORKS:
-        return _works(seen, executors)
-    if state is State.UNKNOWN:
-        return worst.doubt or "its processes may not be looked at"
-    like = [one for one in executors if one.state is state]
-    total = max(seen.last.executors, len(like))
-    what = f"{len(like)} of {total} {seen.last.executor_kind} {'stands' if len(like) == 1 else 'stand'} still"
-    who = f"process {worst.pid}" + ("" if worst.tid == worst.pid else f", thread {worst.tid},")
-    runs = f"{worst.does}{f': {worst.task}' if worst.task else ''}{f'[{worst.task_id}]' if worst.task_id else ''}"
-    waits = f", and waits for {worst.waits_for}" if worst.waits_for else ""
-    return f"{what}: {who} {runs} for {duration(worst.since_s)}{waits}"
-
-
-def _works(seen: Seen, executors: Sequence[Executor]) -> str:
-    if not executors:
-        return "no task runs now" if not seen.blind else "its processes may not be looked at"
-    oldest = executors[0]
-    runs = f"{len(executors)} of {max(seen.last.executors, len(executors))} {seen.last.executor_kind} at work"
-    named = f", {oldest.task or oldest.does} for {duration(oldest.since_s)}" if oldest.since_s is not None else ""
-    return f"{runs}{named}: slow, perhaps, and not stuck" if oldest.doubt else f"{runs}{named}"
-
-
-def _now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
-    """What frees the executor at once, and what that costs; measured in `harness contracts`."""
-    if state is State.WORKS:
-        return ""
-    if state is State.UNKNOWN and seen.blind:
-        return "look again as root, or with CAP_SYS_PTRACE"
-    if state is State.UNKNOWN:
-        return "ask the worker what it runs: celery -A … inspect active"
-    if state is State.WAITING and any(one.how for one in executors if one.state is state):
-        return f"if you know of nothing in the application that would end it: {RESTART.format(how=seen.worker.restart)}"
-    if state is State.WAITING:
-        if all(one.doubt == TOO_FEW for one in executors if one.state is state):
-            return "ask again when the machine is less busy: these looks were too few to tell whether it is stuck"
-        return "look at what it waits for; it may still go on by itself"
-    stuck = [one for one in executors if one.state is State.STUCK]
-    pids = sorted({one.pid for one in stuck})
-    if all(one.how is How.STOPPED for one in stuck):
-        return f"kill -CONT {' '.join(map(str, pids))}, once it is known who stopped it: it goes on where it was"
-    if seen.pool == "prefork" and seen.worker.main not in pids:
-        whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
-        return (
-            f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. A task there is lost, "
-            f"unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, leaves it stuck"
-        )
-    return RESTART.format(how=seen.worker.restart)
 
 
 def _unseen(seen: Seen, evidence: Evidence) -> tuple[str, ...]:
@@ -285,17 +216,3 @@ def _unseen(seen: Seen, evidence: Evidence) -> tuple[str, ...]:
     if seen.last.executor_kind == "greenlets":
         found.append("which greenlet waits for what: that cannot be read from outside")
     return tuple(found)
-
-
-def duration(seconds: float | None) -> str:
-    """'12 s', '5 min', '3 h 20 min'; '?' if it is not known.
-
-    >>> duration(12.3), duration(300), duration(12000)
-    ('12 s', '5 min', '3 h 20 min')
-    """
-    if seconds is None:
-        return "?"
-    minutes = int(seconds // 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,8 +1,9 @@
 """Look at a worker that runs, for some seconds, and make of it what a trial's watcher sees: looks, with a stage for each task.
 
-Nothing is asked of the worker. What it runs is told by the locals of Celery's tracer (`live.tasks`), also since when; a child
-that does not serve yet, and a main process in somebody's handler, by their stacks. What the worker's own loop will call of the
-application's is read out of memory, if tasks run beside it (`live.loop_calls`).
+Nothing is asked of the worker. What it runs is told by the locals of Celery's tracer (`live.tasks`), also since when, and of a
+green pool by what the worker keeps of it (`live.active`); a child that does not serve yet, and a main process in somebody's
+handler, by their stacks. What the worker's own loop will call of the application's is read out of memory, if tasks run beside
+it (`live.loop_calls`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.live import limits, loop_calls, tasks
+from harness.live import active, limits, loop_calls, tasks
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.loop_calls import LoopCalls
@@ -30,9 +31,11 @@ KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads",
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What was seen of one worker. `tasks`: those that ran all the while; `moved`: whether others began or ended meanwhile;
-    `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be told; `own_loop_aside`: the
-    looks, as if the worker's own loop called nothing of the application's, and no task were yet to come."""
+    """What was seen of one worker. `tasks`: those that ran all the while; `begun`: those that run at the last look, and did not
+    at the first; `greenlets`: those that a green pool runs at the last look, None if that is not known; `moved`: whether tasks
+    began or ended meanwhile; `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be
+    told; `own_loop_aside`: the looks, as if the worker's own loop called nothing of the application's, and no task were yet to
+    come."""
 
     worker: Worker
     pool: str
@@ -40,6 +43,8 @@ class Seen:
     tasks: tuple[Task, ...]
     moved: bool
     blind: tuple[int, ...]
+    begun: tuple[Task, ...] = ()
+    greenlets: tuple[Task, ...] | None = None
     own_loop_aside: tuple[Look, ...] = ()
 
     @property
@@ -65,7 +70,7 @@ def watched(
     """Look at a worker for so long; None if it has ended. `meanwhile`: what to do once between the first two looks."""
     eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: _pool(worker), events=None)
     found: list[tuple[float, tuple[ProcessLook, ...]]] = []
-    before, loop, begin_s = None, None, clock()
+    before, loop, green, begin_s = None, None, None, clock()
     next_s = begin_s
     while not found or found[-1][0] < begin_s + (seconds if len(found) >= LEAST_LOOKS else MOST_S):
         sleep(max(0.0, next_s - clock()))
@@ -75,10 +80,22 @@ def watched(
             return None
         found.append((clock(), processes))
         if before is None:
-            before, loop = running(processes), loop_calls.begun(worker.main, processes)
+            before, loop, green = running(processes), loop_calls.begun(worker.main, processes), _greenlets(worker)
             meanwhile()
-    after = limited(running(found[-1][1]), worker.main)
-    return seen_from(worker, found, before or {}, after, {worker.main, *_pool(worker)}, loop.ended() if loop else None)
+    after, own = limited(running(found[-1][1]), worker.main), {worker.main, *_pool(worker)}
+    seen = seen_from(worker, found, before or {}, after, own, loop.ended() if loop else None)
+    return with_greenlets(seen, green, _greenlets(worker))
+
+
+def _greenlets(worker: Worker) -> tuple[Task, ...] | None:
+    """What a green pool runs now."""
+    return active.running(worker.main) if KIND_OF_POOL.get(worker.pool) == "greenlets" else None
+
+
+def with_greenlets(seen: Seen, before: tuple[Task, ...] | None, after: tuple[Task, ...] | None) -> Seen:
+    """With what a green pool ran at the first look and at the last one, as far as that is known."""
+    moved = before is not None and after is not None and {one.id for one in before} != {one.id for one in after}
+    return replace(seen, greenlets=after, moved=seen.moved or moved)
 
 
 def _pool(worker: Worker) -> frozenset[int]:
@@ -116,7 +133,7 @@ def seen_from(
 ) -> Seen:
     """`own`: the worker's processes whose stacks were to be seen; what a task has started is no executor. `loop`: what the
     worker's own loop will call; None if nobody has read it."""
-    stay = {place: task for place, task in after.items() if place in before and before[place].id == task.id}
+    stay = {place: task for place, task in after.items() if _stays(task, before.get(place), found[0][0])}
     last = found[-1][1]
     pool = _shown_pool(worker, last)
     limited = KIND_OF_POOL.get(pool) == "processes"  # threads and solo ignore time limits
@@ -134,7 +151,15 @@ def seen_from(
     return Seen(
         worker=worker, pool=pool, looks=looks, own_loop_aside=aside, tasks=tuple(stay.values()),
         moved=_ids(before) != _ids(after), blind=blind,
+        begun=tuple(task for place, task in after.items() if place not in stay),
     )  # fmt: skip
+
+
+def _stays(task: Task, before: Task | None, begin_s: float) -> bool:
+    """Whether a task has run all the while: the first glance may have failed."""
+    if before is None:
+        return task.since_s is not None and task.since_s <= begin_s
+    return before.id == task.id
 
 
 def _ids(running: Mapping[tuple[int, int], Task]) -> dict[tuple[int, int], str]:

@@ -12,7 +12,7 @@ ask for a queue in which a message lies at that moment: Redis would have served 
 
 from __future__ import annotations
 
-from harness.live.answer import State, duration
+from harness.live.executor import State
 from harness.live.facts import Facts
 from harness.live.finding import Finding
 from harness.live.join import (
@@ -32,6 +32,7 @@ from harness.live.join import (
 )
 from harness.live.tasks import Task
 from harness.live.versions import known
+from harness.live.wording import duration
 from harness.observe.roles import Role
 from harness.texts import few
 

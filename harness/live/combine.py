@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.live.answer import WORST, Report, State
+from harness.live.answer import Report
+from harness.live.executor import WORST, State
 from harness.live.finding import Finding
 
 

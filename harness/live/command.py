@@ -143,7 +143,7 @@ def probed(pids: Sequence[int], *, more: bool) -> Exit:
     if more:
         raise BadInput("--probe goes with no other option", remedy="leave them out, or leave --probe out")
     from harness.live import probe
-    from harness.live.answer import State
+    from harness.live.executor import State
 
     found = probe.verdict(probe.chosen(pids))
     console.print(found.line, soft_wrap=True, markup=False, highlight=False)

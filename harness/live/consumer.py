@@ -12,7 +12,7 @@ its connection.
 
 from __future__ import annotations
 
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.live.facts import Connection, Facts
 from harness.live.finding import Finding
 from harness.live.join import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.live.answer import WORST, State
+from harness.live.executor import WORST, State
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from harness.judge import closed
 from harness.judge.closed import Scene
-from harness.live.answer import State, duration
+from harness.live.executor import State
 from harness.live.facts import Facts, Frames
 from harness.live.finding import Finding
 from harness.live.join import address, in_loop, moves, stopping
+from harness.live.wording import duration
 from harness.machine.procfs import Thread
 from harness.machine.wires import Wire
 from harness.observe.looks import agree_long_enough, window

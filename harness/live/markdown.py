@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 import harness
 from harness.judge.singular import of_one
 from harness.live import screen
-from harness.live.answer import Executor, Report, State, duration
+from harness.live.answer import Report
+from harness.live.executor import Executor, State
+from harness.live.wording import duration
 from harness.texts import escaped, without_secrets
 
 HEAD = ("process", "thread", "state", "what it does", "for", "waits for", "held by")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from harness.errors import NothingMatches
 from harness.live import choose, find, quick, scripts
-from harness.live.answer import WORST, State
+from harness.live.executor import WORST, State
 from harness.live.find import Worker
 from harness.machine import containers
 from harness.texts import visible

@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.live import answer, attach, loop_calls, waits
-from harness.live.answer import WORST, Report, State
+from harness.live.answer import Report
+from harness.live.executor import WORST, State
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.waits import Evidence

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.live.answer import State
+from harness.live.executor import State
 
 
 class Part(BaseModel):

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.judge.singular import of_one
-from harness.live.answer import WORST, Executor, Report, State, duration
+from harness.live.answer import Report
+from harness.live.executor import WORST, Executor, State
 from harness.live.whereabouts import Place
+from harness.live.wording import duration
 from harness.texts import visible
 
 SCHEMA = 1

@@ -15,10 +15,12 @@ import redis
 
 from harness import broker
 from harness.live import message
-from harness.live.answer import Executor, Report, State, duration
+from harness.live.answer import Report
 from harness.live.broker_keys import MOST_SCANS, SCAN_KEYS, Space
 from harness.live.broker_look import Broker
+from harness.live.executor import Executor, State
 from harness.live.facts import Message
+from harness.live.wording import duration
 from harness.texts import visible
 
 MOST_MESSAGES, AT_ONCE = 5000, 200  # of each queue, the next ones first; of the table of what is handed out

@@ -91,6 +91,7 @@ class Progress:
     put_off: set[int] = field(default_factory=set)  # requests whose task will be begun again, at a time of its own
     ignored: set[int] = field(default_factory=set)  # requests that are never answered, on purpose
     has_put_off: bool = False  # whether any request was ever put off
+    retries: Counter[int] = field(default_factory=Counter)  # how often each request was put off whose answer has not come
     unsupported: str | None = None
     _begun: bytearray = field(default_factory=bytearray)  # by number: 1 for a request that was begun
     _received: bytearray = field(default_factory=bytearray)  # likewise, whose answer has come
@@ -163,6 +164,7 @@ class Progress:
         elif event.kind == contract.RECEIVED:
             self.received += 1
             self.put_off.discard(event.number)
+            self.retries.pop(event.number, None)
             self.ignored.discard(event.number)
             self._is_new(self._received, event.number)
         elif event.kind == contract.WITHDRAWN:
@@ -176,6 +178,7 @@ class Progress:
             self.child_pids.add(event.pid)
         elif event.kind == contract.RETRIED:
             self.put_off.add(event.number)
+            self.retries[event.number] += 1
             self.has_put_off = True
         elif event.kind == contract.IGNORED:
             self._ignore(event.number)

@@ -64,6 +64,7 @@ class Signs:
     waiting: int = 0
     has_put_off: bool = False
     put_off: int = 0  # requests whose task is to be begun again, and was not when the trial ended
+    retries: tuple[int, ...] = ()  # how often each request was put off that was never answered, the fewest first
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     load_seconds: Mapping[int, float] = field(default_factory=dict)

@@ -154,6 +154,7 @@ def _signs(started_s: float, progress: Progress, seen: Seen, put_off: bool) -> S
         waiting=progress.waiting,
         has_put_off=progress.has_put_off or put_off,
         put_off=len(progress.put_off),
+        retries=tuple(sorted(progress.retries.values())),
         quiet_s=seen.quiet_s,
         longest_silence_s=seen.longest_silence_s,
         load_seconds=dict(progress.load_seconds),

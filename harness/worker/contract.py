@@ -121,6 +121,7 @@ QUEUES = "queues.json"  # beside the events of somebody's own application: the n
 #: likewise: its pool, {"implementation": "module:class", "spawned": whether it does not fork, "limit": its concurrency}
 POOL = "pool.json"
 HOOKS = "hooks.json"  # likewise: what of the application's code the worker's own loop will call, see `harness.worker.hooks`
+CHILD_HANDLERS = "child_handlers.json"  # likewise: the application's receivers of worker_process_init, as 'load (tasks.py:6)'
 SETTINGS = "settings.json"  # likewise: what it really has of all that `own_settings` names, as it is said
 
 WITNESS = "witness-%d.jsonl"  # beside the result of serial calls: the answers of another process, see `harness.worker.witness`

@@ -20,7 +20,18 @@ from select import select
 from threading import get_ident
 from time import monotonic, sleep
 
-from harness.worker import fork_calls, held, own_broker, own_process, own_settings, reached, recorded, shared_objects, their_app
+from harness.worker import (
+    fork_calls,
+    held,
+    own_broker,
+    own_files,
+    own_process,
+    own_settings,
+    reached,
+    recorded,
+    shared_objects,
+    their_app,
+)
 
 GLANCES, GLANCE_S = 16, 0.04  # a worker forks about so long after its import
 CHILD_S = 5.0
@@ -63,11 +74,17 @@ def own_tasks(app, own):
 
 def of_tasks(app, own):
     """The reach of all tasks, and of what each new child runs first."""
-    from celery import signals
-
     found = reached.Reach(own)
     for name, task in own_tasks(app, own).items():
         found.add(getattr(task, "_orig_run", None) or task.run, name)
+    of_receivers(found)
+    return found
+
+
+def of_receivers(found):
+    """What each new child runs first, added to a reach."""
+    from celery import signals
+
     for _, receiver in list(signals.worker_process_init.receivers):
         try:
             found.add(receiver() if isinstance(receiver, weakref.ref) else receiver, "worker_process_init")
@@ -100,11 +117,10 @@ def threads(tasks, own):
         told = {"ident": ident, "name": "a thread without a name", "kind": "", "target": "", "by": [], "shared": [],
                 "stands": recorded.stack(now[ident])[:MOST_STACK]}  # fmt: skip
         if thread is not None:
-            kind, target = who(thread)
+            (kind, target), reach = who(thread), of_thread(thread, own)
             told.update(
                 name=thread.name, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
-                shared=shared_objects.shared(tasks, of_thread(thread, own))
-                + shared_objects.owned(tasks, getattr(thread, "_target", None)),
+                shared=shared_objects.shared(tasks, reach) + shared_objects.owned(tasks, thread, reach),
             )  # fmt: skip
         found.append(told)
     return found
@@ -133,7 +149,7 @@ def in_child(locks, labelled):
     return {
         "locked": [held.is_locked(lock) for lock in locks],
         "imports": sorted(held.imports_of_others()),
-        "renewed": [label for label, value in labelled.items() if shared_objects.resolved(label, value) is not value],
+        "renewed": [label for label, value, root in labelled if shared_objects.is_renewed(label, value, root)],
         "threads": [who(thread) for thread in threading.enumerate() if thread.ident != get_ident()],
     }
 
@@ -179,7 +195,8 @@ def look(app, own, before, say):
     locks, imports = glances(tasks)
     chosen = list(locks.values())
     pipes = set(own_process.descriptors("self"))
-    labelled = {label: value for label, value, users in tasks.objects.values() if users and shared_objects.kind(value)}
+    known = [(label, value) for label, value, users in tasks.objects.values() if users and shared_objects.kind(value)]
+    labelled = [(label, value, shared_objects.resolved(label, value)) for label, value in known]
     child = forked_once([entry[0] for entry in chosen], labelled, before)
     opened = {number: where for number, where in child.pop("descriptors").items() if number in pipes}
     peers = own_process.peers()
@@ -197,6 +214,8 @@ def look(app, own, before, say):
         connections=[
             {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
         ],
+        anew=shared_objects.made_anew(of_receivers(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
+        databases=shared_objects.databases(tasks),
         files=sorted(where for where in opened.values() if where.startswith("/") and "/site-packages/" not in where),
     )  # fmt: skip
 
@@ -254,7 +273,7 @@ def main(spec_path, out_path):
         failed = as_worker(app)
         if spec["task"]:
             their_app.called(app, spec["task"])  # a wrong name is told before anything else
-        own = reached.Own({os.getcwd(), home_of(app)})
+        own = own_files.Own({os.getcwd(), home_of(app)})
         say(imported=imported(app, own, failed, monotonic() - begun))
         if spec["forks"]:
             look(app, own, before, say)

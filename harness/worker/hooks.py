@@ -111,6 +111,19 @@ def _ways(consumer):
                 yield way if isinstance(way, str) else _named(way)
 
 
+def receivers(name):
+    """The application's own receivers of a signal of Celery's, as 'load (tasks.py:6)'."""
+    from celery import signals
+
+    return sorted({_placed(one) for one in _receivers(getattr(signals, name)) if not _is_own(one)})
+
+
+def _placed(function):
+    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+    place = " (%s:%d)" % (os.path.relpath(code.co_filename), code.co_firstlineno) if code is not None else ""
+    return _named(function) + place
+
+
 def _receivers(signal):
     for key, receiver in list(signal.receivers or ()):
         receiver = receiver() if hasattr(receiver, "__callback__") else receiver  # a weak reference

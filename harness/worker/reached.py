@@ -6,11 +6,14 @@ not seen.
 `Reach.objects` holds objects, so that two reaches can be compared by identity. Python 3.7, standard library only.
 """
 
-import dis
+import _thread
 import functools
-import os
+import gc
+import logging
 import sys
 import types
+
+from harness.worker.codes import returned, words
 
 MOST_VISITS = 60000
 MOST_VALUES = 50  # of a container that are looked at
@@ -24,22 +27,10 @@ PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), type(Elli
 CONTAINERS = (dict, list, tuple, set, frozenset)
 ALWAYS = ("__call__", "__enter__", "__exit__")
 MADE = ALWAYS + ("__init__", "__new__")  # of a class that is named: it may be made
-_WORDS = {}  # of codes by id; the code is kept, so that its id is no other's
-
-
-class Own:
-    """Which files are the application's own: those below its folders that are not installed there."""
-
-    def __init__(self, folders):
-        self.folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
-        self.known = {}
-
-    def __call__(self, file):
-        if file not in self.known:
-            path = os.path.realpath(file)
-            below = next((path[len(one) :] for one in self.folders if path.startswith(one)), None)
-            self.known[file] = below is not None and not ("site-packages" in below or "dist-packages" in below)
-        return self.known[file]
+OF_HANDLERS = frozenset(("emit", "enqueue"))  # what a record of a logger runs in them; Python makes their locks anew in a child
+HANDING = (("_thread", "_local"), ("logging", "Handler"), ("logging.handlers", "QueueListener"))
+LOCAL = _thread._local  # before the application may patch it
+CACHING = type(functools.lru_cache()(len))
 
 
 class Reach:
@@ -76,13 +67,18 @@ class Reach:
             return
         if kind is types.MethodType:
             self._function(value.__func__, value.__self__, depth)
+            self._returned(value.__func__, value.__self__, label, names, user, depth)
         elif kind is types.FunctionType:
             self._function(value, None, depth)
+            self._returned(value, None, label, names, user, depth)
         elif kind in (staticmethod, classmethod):
             self._visit(value.__func__, label, names, user, depth)
         elif kind is functools.partial:
             for part in (value.func,) + value.args + tuple(value.keywords.values()):
                 self._stack.append((part, label, names, user, depth))
+        elif kind is CACHING:
+            for part in cached(value):
+                self._stack.append((part, "%s()" % label, names, user, depth))
         elif kind is types.ModuleType:
             self._module(value, names, user, depth)
         elif isinstance(value, type):
@@ -109,40 +105,97 @@ class Reach:
         root = (kind.__module__ or "").partition(".")[0]
         if root in SILENT or whole(kind):
             return
-        file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
-        if not self.own(file):
+        if (id(kind), id(user)) in self._seen:
+            return
+        self._seen.add((id(kind), id(user)))
+        if not self._is_own(kind):
             self.packages.setdefault(root, label)
-        for name in names.union(MADE):
-            found = vars(kind).get(name)
-            if isinstance(found, (types.FunctionType, staticmethod, classmethod)):
-                self._stack.append((found, "%s.%s" % (label, name), names, user, depth))
+        for base in kind.__mro__[:-1]:
+            own = self._is_own(base)
+            for name in names.union(MADE).intersection(vars(base)) if own or base is kind else ():
+                found = vars(base)[name]
+                if isinstance(found, (types.FunctionType, staticmethod, classmethod)) or (own and name in names):
+                    self._stack.append((found, "%s.%s" % (label, name), names, user, depth))
+                inner = getattr(found, "__func__", found)
+                if isinstance(inner, types.FunctionType) and not isinstance(found, staticmethod) and own:
+                    self._stack.append((kind, label, words(inner.__code__)[0], inner.__code__, depth))
+                    self._returned(inner, kind, label, names, user, depth)
 
     def _object(self, value, label, names, user, depth):
         kind = type(value)
         root = (kind.__module__ or "").partition(".")[0]
         if is_celerys(kind):
+            self._own_attributes(value, names, user, depth)
             return
         self._note(value, label, user)
+        if isinstance(value, logging.Logger):
+            self._handlers(value, label, depth)
         if isinstance(value, CONTAINERS) or kind.__name__ == "deque":
             for each in contents(value):
                 if not isinstance(each, PLAIN):
                     self._stack.append((each, label, names, user, depth))
-        if root not in SILENT and not self.own(getattr(sys.modules.get(kind.__module__), "__file__", None) or ""):
+        if root not in SILENT and not self._is_own(kind):
             self.packages.setdefault(root, label)
-        if whole(kind) and not of_thread(kind):
+        if whole(kind) and not of_thread(kind) and not hands_on(kind):
             return
         own = attributes(value)
         for name in names:
             if name in own:
                 self._stack.append((own[name], "%s.%s" % (label, name), names, user, depth))
         for name in names.union(ALWAYS, ("run",) if of_thread(kind) else ()):
-            found = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
-            if isinstance(found, property):
-                found = found.fget
-            if isinstance(found, (staticmethod, classmethod)):
-                found = found.__func__
-            if isinstance(found, types.FunctionType):
-                self._function(found, value, depth)
+            base = next((base for base in kind.__mro__ if name in vars(base)), None)
+            if base is not None and not (isinstance(value, logging.Handler) and base.__module__.startswith("logging")):
+                self._of_class(value, base, name, label, names, user, depth)
+
+    def _own_attributes(self, value, names, user, depth):
+        """What a task of a class of the application's has of its own, and what that class has."""
+        own, label = attributes(value), "%s.%s" % (type(value).__module__, type(value).__qualname__)
+        for name in names:
+            base = next((base for base in type(value).__mro__ if name in vars(base) and self._is_own(base)), None)
+            if name in own and self._is_own(type(value)):
+                self._stack.append((own[name], "%s.%s" % (label, name), names, user, depth))
+            elif base is not None:
+                self._of_class(value, base, name, label, names, user, depth)
+
+    def _of_class(self, value, base, name, label, names, user, depth):
+        """What an object has by its class: a function runs with the object, anything else is followed in the application's."""
+        found = vars(base)[name]
+        if isinstance(found, property):
+            found = found.fget
+        if isinstance(found, (staticmethod, classmethod)):
+            found = found.__func__
+        if isinstance(found, types.FunctionType):
+            self._function(found, value, depth)
+            self._returned(found, value, label, names, user, depth)
+        elif self._is_own(base) and name in names:
+            self._stack.append((found, "%s.%s" % (label, name), names, user, depth))
+
+    def _returned(self, function, owner, label, names, user, depth):
+        """What a function of the application's gives back, as far as it has a name: who calls it has that, too."""
+        code = getattr(function, "__code__", None)
+        if code is None or user is None or not (self.own(code.co_filename) and self.own(user.co_filename)):
+            return
+        kind = owner if isinstance(owner, type) else type(owner)
+        holders = [{} if owner is None or isinstance(owner, type) else attributes(owner)]
+        holders += [vars(base) for base in kind.__mro__ if owner is not None and self._is_own(base)] + [function.__globals__]
+        for name in returned(code):
+            found = next((one[name] for one in holders if name in one), None)
+            if not isinstance(found, PLAIN + (types.FunctionType, property, staticmethod, classmethod)):
+                self._stack.append((found, "%s.%s" % (function.__module__, name), names, user, depth))
+
+    def _is_own(self, kind):
+        return self.own(getattr(sys.modules.get(kind.__module__), "__file__", None) or "")
+
+    def _handlers(self, logger, label, depth):
+        """What a logger hands its records to, and those above it."""
+        while logger is not None:
+            for handler in list(logger.handlers):
+                self._note(handler, "a handler of %s" % label, None)
+                for name in OF_HANDLERS:
+                    found = getattr(type(handler), name, None)
+                    if isinstance(found, types.FunctionType):
+                        self._function(found, handler, depth)
+            logger = logger.parent if logger.propagate else None
 
     def _note(self, value, label, user):
         if id(value) not in self.objects:
@@ -189,27 +242,10 @@ class Reach:
                 self._stack.append((sys.modules[full], full, names, code, depth))
 
 
-def words(code):
-    """(the names in a code and in those inside it, the modules that they import)."""
-    if id(code) not in _WORDS:
-        _WORDS[id(code)] = code, _read(code)
-    return _WORDS[id(code)][1]
-
-
-def _read(code):
-    names, imports, stack = set(), set(), [code]
-    while stack:
-        one = stack.pop()
-        names.update(one.co_names)
-        stack += [each for each in one.co_consts if isinstance(each, types.CodeType)]
-        imports.update(each.argval for each in dis.get_instructions(one) if each.opname == "IMPORT_NAME" and each.argval)
-    return frozenset(names), imports
-
-
 def attributes(value):
     """Its own attributes by name, without running any code of its class."""
     try:
-        found = dict(object.__getattribute__(value, "__dict__"))
+        found = dict((LOCAL if isinstance(value, LOCAL) else object).__getattribute__(value, "__dict__"))
     except Exception:
         found = {}
     for base in type(value).__mro__:
@@ -222,6 +258,14 @@ def attributes(value):
                 except AttributeError:
                     continue
     return found
+
+
+def cached(function):
+    """What a function that keeps its answers (`functools.lru_cache`) calls, and the answers that it has."""
+    parts = [attributes(function).get("__wrapped__")]
+    for each in gc.get_referents(function):
+        parts += list(each.values()) if isinstance(each, dict) and each is not getattr(function, "__dict__", None) else [each]
+    return [each for each in parts if not isinstance(each, PLAIN)]
 
 
 def contents(value):
@@ -240,6 +284,11 @@ def whole(kind):
 def of_thread(kind):
     """Whether its own code runs in a thread: what such an object holds is looked at."""
     return any(base.__name__ in ("Thread", "Process") for base in kind.__mro__) and kind.__module__ not in ("threading",)
+
+
+def hands_on(kind):
+    """Whether it belongs to what keeps objects for others: values of a thread, or where records of a logger go."""
+    return any((base.__module__, base.__name__) in HANDING for base in kind.__mro__)
 
 
 def is_celerys(kind):

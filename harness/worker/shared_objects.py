@@ -11,11 +11,13 @@ import sys
 import threading
 import types
 
-from harness.worker import held, reached
+from harness.worker import codes, held, reached
 
 MOST_STEPS = 20000
-MOST_DEEP = 8
+MOST_DEEP = 12  # a connection of requests lies 9 objects below its session
 FORK_WORDS = ("fork", "checkpid", "check_pid")
+CLOSING = frozenset(("close", "close_all", "dispose", "disconnect", "reset", "reconnect"))
+SQLITE = ("sqlite3", "sqlite3.dbapi2", "pysqlite2.dbapi2")
 MUTABLE = (dict, list, set)
 
 
@@ -54,10 +56,22 @@ def state(value):
         manager = own.get("_executor_manager_thread") or own.get("_queue_management_thread")
         threads = () if own.get("_shutdown") else own.get("_threads") or ()
         return {"threads": len(threads), "idle": idle, "most": own.get("_max_workers"), "managed": manager is not None,
-                "processes": "_processes" in own, "python": list(sys.version_info[:2])}  # fmt: skip
+                "processes": "_processes" in own, "python": list(sys.version_info[:2]), "idents": idents(value)}  # fmt: skip
     if what == "loop":
-        return {"running": own.get("_thread_id") is not None}
-    return {}
+        return {"running": own.get("_thread_id") is not None, "idents": idents(value)}
+    return {"idents": idents(value)} if what == "Pool" else {}
+
+
+def idents(pool):
+    """The threads of Python's that serve an executor, a pool of multiprocessing's or a loop."""
+    found, stack = [reached.attributes(pool).get("_thread_id")], list(reached.attributes(pool).values())
+    stack += [each for value in stack if isinstance(value, (list, set)) for each in list(value)]
+    for value in stack:
+        if isinstance(value, threading.Thread):
+            found.append(value.ident)
+        elif kind(value) == "Executor":
+            found += [each.ident for each in list(reached.attributes(value).get("_threads") or ())]
+    return [ident for ident in found if ident]
 
 
 def resolved(label, value):
@@ -75,6 +89,26 @@ def resolved(label, value):
     return value
 
 
+def is_renewed(label, value, root):
+    """Whether a label leads to another object than before, its `root`; or to the same table, with the value no more in it."""
+    if resolved(label, value) is not root:
+        return True
+    held_in = value is not root and isinstance(root, reached.CONTAINERS)
+    return held_in and not any(each is value for each in reached.contents(root))
+
+
+def made_anew(receivers, labels):
+    """Those of these labels that a function which each new child runs first gives another object to, or closes: it is made, or
+    connects, again. `receivers`: the reach of these functions."""
+    names = {name for code in receivers.functions.values() for name in codes.bound(code)}
+    closed = {
+        label
+        for label, _, users in receivers.objects.values()
+        if any(CLOSING.intersection(codes.words(code)[0]) for code in users.values())
+    }
+    return [label for label in labels if label in closed or label.rpartition(".")[2] in names]
+
+
 def place(code):
     return [code.co_filename, code.co_firstlineno, code.co_name]
 
@@ -82,18 +116,44 @@ def place(code):
 def looks_at_pids(tasks, users):
     """Whether these functions, or a library's in the same file, ask for the process's id: they may know of forks."""
     files = {code.co_filename for code in users.values() if not tasks.own(code.co_filename)}
-    asking = (code for code in tasks.functions.values() if "getpid" in reached.words(code)[0])
+    asking = (code for code in tasks.functions.values() if "getpid" in codes.words(code)[0])
     return any(code.co_filename in files or id(code) in users for code in asking)
 
 
-def owned(tasks, target):
-    """[what `shared` gives] of the object whose method a thread runs, if tasks use it."""
-    owner = getattr(target, "__self__", None)
+def owned(tasks, thread, reach):
+    """[what `shared` gives] of the object whose method a thread runs, or of a thread of a class of its own, if tasks read there
+    what may change. `reach`: the thread's.
+
+    A number or a text that the thread never sets is the same in a child, and a socket is the kernel's: a server that stays in
+    the main process serves the children from there.
+    """
+    function = getattr(thread, "_target", None) or getattr(thread, "function", None)
+    owner = getattr(function, "__self__", None)
+    if owner is None and type(thread).__module__ != "threading":
+        owner = thread
     label, _, users = tasks.objects.get(id(owner), ("", None, {})) if owner is not None else ("", None, {})
-    if not users or kind(owner):
+    if not users or kind(owner) not in ("", "Thread") or not changing(owner, users, reach):
         return []
     return [{"label": label, "kind": "owner", "state": {}, "tasks": [place(each) for each in users.values()], "thread": [],
              "aware": looks_at_pids(tasks, users)}]  # fmt: skip
+
+
+def changing(owner, users, reach):
+    """Whether these codes name an attribute of an object that the reach sets, or that is more than a plain value."""
+    begins = getattr(getattr(owner, "run", None), "__code__", None) if isinstance(owner, threading.Thread) else None
+    named = frozenset().union(*(codes.words(code)[0] for code in users.values() if code is not begins))
+    sets = frozenset().union(*(codes.sets(code) for code in reach.functions.values()))
+    own = reached.attributes(owner)
+    if isinstance(owner, threading.Thread):  # without what every thread has
+        own = {name: value for name, value in own.items() if name not in codes.sets(threading.Thread.__init__.__code__)}
+    return any(name in sets or not settled(value) for name, value in own.items() if name in named)
+
+
+def settled(value):
+    """Whether it is the same in each process, whoever has it."""
+    if isinstance(value, (tuple, frozenset)):
+        return all(map(settled, value))
+    return isinstance(value, reached.PLAIN + (socket.socket, type, types.ModuleType, types.FunctionType))
 
 
 def shared(tasks, thread):
@@ -116,7 +176,13 @@ def shared(tasks, thread):
 def pools(tasks):
     """Likewise, of executors, pools and loops that tasks reach: they have threads of their own."""
     return [
-        {"label": label, "kind": kind(value), "state": state(value), "tasks": [place(each) for each in users.values()]}
+        {
+            "label": label,
+            "kind": kind(value),
+            "state": state(value),
+            "tasks": [place(each) for each in users.values()],
+            "aware": looks_at_pids(tasks, users),
+        }
         for label, value, users in tasks.objects.values()
         if kind(value) in ("Executor", "Pool", "loop")
     ]
@@ -151,6 +217,15 @@ def connections(tasks, numbers):
         parts = reached.contents(value) if isinstance(value, reached.CONTAINERS) else reached.attributes(value).values()
         waiting += [(part, label, deep + 1) for part in parts if not isinstance(part, reached.PLAIN)]
     return found
+
+
+def databases(tasks):
+    """[[label, places of who names it]] of the connections of SQLite that tasks reach."""
+    return [
+        [label, [place(code) for code in users.values()]]
+        for label, value, users in tasks.objects.values()
+        if users and any(base.__module__ in SQLITE and base.__name__ == "Connection" for base in type(value).__mro__)
+    ]
 
 
 def skipped(value):

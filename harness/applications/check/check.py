@@ -19,6 +19,7 @@ from harness.texts import few, visible
 from harness.worker import own_broker
 
 LOOKED = "; this check looked at the threads, and what a fork loses of them is a finding of its own"
+SETTLED = ("lock-at-import", "thread-at-import")  # whether there is such a thread, and what it holds, was looked at
 AT_IMPORT = ("thread-at-import", "pool-at-import", "client-at-import", "engine-at-import", "model-at-import")
 
 
@@ -82,13 +83,14 @@ def _once(found: Sequence[Finding]) -> list[Finding]:
     return [
         _looked_at(one)
         for one in found
-        if one.rule != "lock-at-import" and not (one.rule in AT_IMPORT and (one.file, one.line) in seen)
+        if one.rule not in SETTLED and not (one.rule in AT_IMPORT and (one.file, one.line) in seen)
     ]
 
 
 def _looked_at(one: Finding) -> Finding:
-    """What the source says of an engine, once the fork was looked at."""
-    return replace(one, todo=one.todo.replace(at_import.UNSEEN, LOOKED))
+    """What the source says of an engine, or of a pool, once the fork was looked at: this one has no thread that is lost."""
+    level = Level.NOTE if one.rule == "pool-at-import" else one.level
+    return replace(one, level=level, todo=one.todo.replace(at_import.UNSEEN, LOOKED))
 
 
 def _limits(told: dict[str, Any], folder: Path, variables: Mapping[str, str]) -> list[Finding]:

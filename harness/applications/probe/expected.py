@@ -15,11 +15,14 @@ from harness.applications.probe.order import ProbeOrder
 from harness.records.answers import Requests
 from harness.texts import visible
 from harness.trial.left import Ending, Left
+from harness.worker.their_app import RetriedTooOften
 
 MOVED = (
     "The serial calls gave other answers after a trial than before it: these depend on the time, or on what the trial changed "
     "(a file, a database)"
 )
+
+RETRIED = RetriedTooOften.__name__
 
 
 @dataclass(kw_only=True)
@@ -31,6 +34,7 @@ class Expected:
     rows: int  # that are sent: those, from the first on, that the serial calls came to
     turns: tuple[int, ...] = ()  # of the serial calls of a mix
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
+    retried: frozenset[int] = frozenset()  # rows that the serial calls tried again and again, in vain
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
     notes: list[str] = field(default_factory=list)  # of the comparison
@@ -68,6 +72,7 @@ class Expected:
         A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
         """
         order, self.notes = self.order, []
+        self.retried = frozenset(line["row"] for line in lines if results.kind(line["error"]) == RETRIED)
         least = len(order.mix.tasks) if order.mix else 0  # the first row of each task is sent, whatever came of the calls
         came_to = max(max((line["row"] for line in lines), default=-1) + 1, least)  # they are gone through in order
         at = results.row_in_work(len(lines), len(order.rows), self.turns) if lines else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.records import stamps
 from harness.records.answers import Requests
-from harness.texts import visible
+from harness.texts import few, visible
 from harness.trial.application import told
 from harness.trial.left import Left
 from harness.worker import contract, own_settings
@@ -24,7 +24,8 @@ BUSY_SHARE = 0.2  # of the executors' time
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """`late`: settings that its worker had otherwise, in words; `by`: what ended it; `frames`: the stack of the blocked thread,
-    innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words.
+    innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words, and what of
+    the application's was never called before them; `endless`: that they are tried again for ever, in words.
     """
 
     late: tuple[str, ...] = ()
@@ -32,10 +33,13 @@ class Seen:
     frames: tuple[str, ...] = ()
     busy: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    endless: tuple[str, ...] = ()
 
 
-def of(left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: Mix | None = None) -> Seen:
-    """`expected`: the settings that its worker was to have."""
+def of(
+    left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: Mix | None = None, retried: Collection[int] = ()
+) -> Seen:
+    """`expected`: the settings that its worker was to have; `retried`: the rows that are tried for ever without Celery."""
     found = told(left.events / contract.SETTINGS)
     late = own_settings.late(expected, found) if isinstance(found, dict) else []
     return Seen(
@@ -43,8 +47,24 @@ def of(left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: 
         by=left.ended.by,
         frames=left.ended.evidence.frames if left.ended.evidence else (),
         busy=tuple(busy_with(left)),
-        rows=tuple(by_row(requests, mix)) if requests is not None else (),
+        rows=(*by_row(requests, mix), *not_called(left, requests)) if requests is not None else (),
+        endless=tuple(endless(left, requests, retried, mix)) if requests is not None else (),
     )
+
+
+def endless(left: Left, requests: Requests, retried: Collection[int], mix: Mix | None = None) -> list[str]:
+    """Of a trial that was cut off: requests that have no answer since their task puts itself off again and again, as it did in
+    the serial calls."""
+    columns = requests.columns
+    those = np.isin(columns["row"], list(retried)) & (columns["received"] < 0)
+    if left.ended.by != "limit" or not left.signs.retries or not those.any():
+        return []
+    inside = set(columns["row"][those].tolist())
+    names = mix.those(inside, inside) if mix else [f"row {row + 1}" for row in sorted(inside)]
+    return [
+        f"{those.sum()} of {len(those)} requests have no answer, for their task retries without an end, as it does without "
+        f"Celery ({few(names)}): let it raise in the end, by max_retries"
+    ]
 
 
 def busy_with(left: Left) -> list[str]:
@@ -71,6 +91,18 @@ def too_few(left: Left) -> list[str]:
         return []
     most = max(len(sample.pids) - 1 for sample in samples)
     return [f"the kernel saw {most} child processes at the most, {cell.concurrency} were asked for"] * (most < cell.concurrency)
+
+
+def not_called(left: Left, requests: Requests) -> list[str]:
+    """Beside requests that failed: what the application does in worker_process_init, if this pool does not send it."""
+    pool, handlers = POOLS.get(left.cell.pool), told(left.events / contract.CHILD_HANDLERS)
+    failed = bool(requests.raised.any() or requests.wrong.any())
+    if not failed or pool is None or pool.child_signal or not isinstance(handlers, list) or not handlers:
+        return []
+    return [
+        f"Celery does not send worker_process_init in {pool.name}, so {few([visible(str(one)) for one in handlers], 2)} was "
+        "never called: do that in the first task, or in worker_init, which every pool sends"
+    ]
 
 
 def by_row(requests: Requests, mix: Mix | None = None) -> list[str]:

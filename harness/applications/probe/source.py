@@ -188,7 +188,7 @@ class ApplicationSource:
             if self.expected.has_moved(lambda: self.call_again(left.result.parent, again_s)):
                 requests = self.expected.compared(left)
         told = varied.expected(self.facts.told.get("expected", {}), self.order.varied)
-        self._seen = seen.of(left, requests, told, self.order.mix)
+        self._seen = seen.of(left, requests, told, self.order.mix, self.expected.retried)
         self._of_tasks = mixed.of_tasks(requests, self.order.mix) if self.order.mix and requests is not None else []
         return requests
 
@@ -197,12 +197,10 @@ class ApplicationSource:
         were held against nothing."""
         expected, record = self.expected, record.changed(answers={"tasks": list(self._of_tasks)})
         doubts = [*([NOT_CHECKED] if expected.nothing else []), *mixed.doubts(record)]
-        outcome = Outcome.UNCHECKED if expected.nothing and record.outcome is Outcome.OK else record.outcome
         cell, limits = record.as_cell, self._in(record.as_cell).limits
+        outcome = words.outcome(record, limits, compared=not expected.nothing, endless=bool(self._seen.endless))
         compared = [f"compared: {expected.coverage}"] if expected.coverage and record.answers.ok else []
         alike = [f"{expected.spoiler} without Celery, too"] if expected.spoiler and record.outcome in BY_A_ROW else []
-        if outcome is Outcome.STALLED and record.answers.died and words.replaced(record, limits):
-            outcome = Outcome.SLOW  # it waits for children that a setting of its own replaces
         told = words.reworded(record.reason, self.order.check, expected.checked, expected.check)
         beside = words.beside_each_other(record, expected.check)
         decides = words.by_settings(record, limits, self.serial)
@@ -212,7 +210,7 @@ class ApplicationSource:
         looked = cell.id in self.sizing.looks and patience.raises(record, self.raised)
         brief = [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")] if looked else []
         single = [one_thread.said(self.one_thread)] if cell.plain else []
-        said = [*filter(None, cut), told, *alike, *brief, *why, *compared, *single]
+        said = [*filter(None, cut), *self._seen.endless, told, *alike, *brief, *why, *compared, *single]
         known = [*varied.said(self.facts.said, self.order.varied), *self._seen.late, *expected.notes, *self.sizing.note(record)]
         notes = [*known, *self._patience(cell), *self._not_kept(cell)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}

@@ -68,6 +68,16 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
     return said if said and record.answers.died else [*said, *loaded_again(record, serial)]
 
 
+def outcome(record: TrialRecord, limits: Limits, *, compared: bool, endless: bool) -> Outcome:
+    """The judge's word, by what is known of the application. `compared`: its answers were held against something; `endless`:
+    what was not answered is tried again for ever, without Celery, too."""
+    if record.outcome is Outcome.OK and not compared:
+        return Outcome.UNCHECKED
+    if record.outcome is Outcome.STALLED and record.answers.died and replaced(record, limits):
+        return Outcome.SLOW  # it waits for children that a setting of its own replaces
+    return Outcome.ERRORS if endless and record.outcome in (Outcome.SLOW, Outcome.WAITING) else record.outcome
+
+
 def _endless(record: TrialRecord, limits: Limits) -> list[str]:
     """Of serial calls without an end: that a time limit of the task's own would end them."""
     names = [(name, bound) for name, bound in (("soft", limits.soft_s), ("hard", limits.hard_s)) if bound]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from harness.live.answer import duration
+from harness.live.wording import duration
 from harness.texts import visible
 
 SCHEMA = 1

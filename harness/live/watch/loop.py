@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.live import find, quick, screen
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.quick import First, Judged

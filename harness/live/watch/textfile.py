@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from harness.errors import CannotWrite
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.live.watch.loop import Watch
 from harness.live.watch.names import name_of
 from harness.texts import visible

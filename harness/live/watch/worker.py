@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from harness.live.answer import Report, State
+from harness.live.answer import Report
+from harness.live.executor import State
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.quick import First, Judged

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.experiment.matrix import fault_options
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.proof.selftest.entry import GREEN, Case
 
 NOT_STUCK = frozenset({State.WORKS, State.WAITING, State.UNKNOWN})

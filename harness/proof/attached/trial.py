@@ -23,7 +23,7 @@ from harness.broker import Broker
 from harness.environments import Environment
 from harness.experiment.matrix import fault_options
 from harness.experiment.pools import POOLS
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
 from harness.proof.attached import expected

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import environments, places
 from harness.errors import Interrupted
-from harness.live.answer import State
+from harness.live.executor import State
 from harness.proof.attached import expected, trial
 from harness.proof.attached.trial import Attached
 from harness.proof.selftest.catalogue import cases

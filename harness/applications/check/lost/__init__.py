@@ -22,8 +22,10 @@ def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
 
 
 def without_renewed(looked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without what the child has anew: some libraries hear of a fork, make new locks, and start their threads again."""
+    """Without what the child has anew: some libraries hear of a fork, make new locks, and start their threads again; others are
+    given another object in worker_process_init."""
     renewed, again = set(looked["child"].get("renewed", ())), [tuple(one) for one in looked["child"].get("threads", ())]
+    renewed |= set(looked["anew"])
     threads = []
     for thread in looked["threads"]:
         if (thread["kind"], thread["target"]) in again:
@@ -31,4 +33,6 @@ def without_renewed(looked: Mapping[str, Any]) -> Mapping[str, Any]:
         shared = [one for one in thread["shared"] if one["label"] not in renewed]
         threads.append({**thread, "shared": shared})
     kept = {name: [one for one in looked[name] if one["label"] not in renewed] for name in ("locks", "pools")}
+    kept["connections"] = [one for one in looked["connections"] if one["reached"] not in renewed]
+    kept["databases"] = [one for one in looked["databases"] if one[0] not in renewed]
     return {**looked, "threads": threads, **kept}

@@ -1,8 +1,9 @@
-"""Sockets that were open at the fork: parent and children write to and read from one stream."""
+"""What was open at the fork: of a socket, parent and children write to and read from one stream; a connection of SQLite must
+not be carried over a fork (https://www.sqlite.org/howtocorrupt.html, 2.6)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,34 @@ from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import words
 from harness.texts import visible
 
+SQLITE = b"SQLite format 3\0"  # how such a file begins, https://www.sqlite.org/fileformat.html
+
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
-    return [one for each in looked["connections"] if (one := _of(each, folder)) is not None]
+    return [
+        *(one for each in looked["connections"] if (one := _of(each, folder)) is not None), *_of_databases(looked, folder)
+    ]  # fmt: skip
+
+
+def _of_databases(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    """Connections of SQLite that tasks reach, if one of its files was open at the fork: in memory, each child has its own."""
+    files = [file for file in looked["files"] if _begins(file) == SQLITE]
+    for label, users in looked["databases"] if files else ():
+        file, line = words.made_at(label, folder)
+        yield Finding(
+            rule="shared-connection", level=Level.WARNING, todo=words.FIRST_TASK, file=file, line=line, made=str(label),
+            what=f"the SQLite connection {visible(str(label))} was opened before the fork, and {words.users(users, folder)} "
+            "uses it: SQLite forbids that in a child, which may lose its locks and damage the file",
+            evidence=(f"open at the fork: {words.short(files[0], folder)}",),
+        )  # fmt: skip
+
+
+def _begins(file: str) -> bytes:
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(len(SQLITE))
+    except OSError:
+        return b""
 
 
 def _of(each: Mapping[str, Any], folder: Path) -> Finding | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,24 @@ HANDED = ("run_coroutine_threadsafe", "call_soon_threadsafe")
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
+    return [one for _, one in _judged(looked, folder)]
+
+
+def served(looked: Mapping[str, Any], folder: Path) -> dict[int, str]:
+    """{ident of a thread: label of the pool or loop that it serves}, of those that something is found of."""
+    return {ident: str(each["label"]) for each, _ in _judged(looked, folder) for ident in each["state"].get("idents", ())}
+
+
+def _judged(looked: Mapping[str, Any], folder: Path) -> Iterator[tuple[Mapping[str, Any], Finding]]:
     judge = {"Executor": _executor, "Pool": _pool, "loop": _loop}
-    return [one for each in looked["pools"] if each["tasks"] and (one := judge[each["kind"]](each, folder)) is not None]
+    for each in looked["pools"]:
+        if each["tasks"] and (one := judge[each["kind"]](each, folder)) is not None:
+            yield each, one
 
 
 def _finding(each: Mapping[str, Any], folder: Path, level: Level, what: str) -> Finding:
+    if each["aware"] and level is Level.ERROR:
+        level, what = Level.WARNING, f"{what}, unless it looks at the process's id for that"
     file, line = words.made_at(each["label"], folder)
     return Finding(
         rule="lost-pool", level=level, file=file, line=line, todo=words.FIRST_TASK, made=each["label"],

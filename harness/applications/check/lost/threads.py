@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.applications.check import functions
 from harness.applications.check.finding import ORDER, Finding, Level
-from harness.applications.check.lost import words
+from harness.applications.check.lost import pools, words
 from harness.texts import visible
 
 TODO = "start the thread in a function that the first task of each process calls, or in worker_process_init"
@@ -25,22 +25,26 @@ NOTHING: Judged = (None, "")
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
-    return [one for thread in looked["threads"] for one in _of(thread, folder)]
+    served = pools.served(looked, folder)
+    return [one for thread in looked["threads"] for one in _of(thread, served.get(thread["ident"], ""), folder)]
 
 
-def _of(thread: Mapping[str, Any], folder: Path) -> list[Finding]:
+def _of(thread: Mapping[str, Any], serves: str, folder: Path) -> list[Finding]:
     """All errors that a thread makes; if it makes none, the gravest of the rest; if nothing, that it stays behind."""
     told = [one for shared in thread["shared"] if (one := _shared(thread, shared, folder)) is not None]
     errors = [one for one in told if one.level is Level.ERROR]
-    return errors or sorted(told, key=lambda one: ORDER.index(one.level))[:1] or [_alone(thread, folder)]
+    return errors or sorted(told, key=lambda one: ORDER.index(one.level))[:1] or [_alone(thread, serves, folder)]
 
 
-def _alone(thread: Mapping[str, Any], folder: Path) -> Finding:
+def _alone(thread: Mapping[str, Any], serves: str, folder: Path) -> Finding:
+    """`serves`: the pool or loop whose thread it is, of which more is told elsewhere; '' if it is of none."""
     file, line = words.own_place(thread["by"], folder)
+    who = f"it serves {visible(serves)}" if serves else "no task is seen to wait for it"
+    todo = "nothing, if it is to run once per worker; if each process needs it, start it in worker_process_init"
     return Finding(
         rule="lost-thread", level=Level.NOTE, file=file, line=line, evidence=_evidence(thread, folder),
-        what=f"the thread {words.name(thread)} runs in the main process alone; no task is seen to wait for it",
-        todo="nothing, if it is to run once per worker; if each process needs it, start it in worker_process_init",
+        what=f"the thread {words.name(thread)} runs in the main process alone; {who}",
+        todo=f"what is said of {visible(serves)}" if serves else todo,
     )  # fmt: skip
 
 

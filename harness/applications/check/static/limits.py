@@ -20,7 +20,7 @@ def found(sources: Sequence[Source]) -> list[Finding]:
 
 
 def _not_kept(sources: Sequence[Source]) -> Iterator[Finding]:
-    pool = next((str(value) for _, _, value in _settings(sources, ("worker_pool",)) if value in KEEPS), "")
+    pool = next((str(value) for _, _, value in settings(sources, ("worker_pool",)) if value in KEEPS), "")
     if not pool:
         return
     for source, line, name, seconds in _limits(sources):
@@ -45,12 +45,12 @@ def _limits(sources: Sequence[Source]) -> Iterator[tuple[Source, int, str, float
                     value = names.option(decorator, name) if isinstance(decorator, ast.Call) else None
                     if isinstance(value, int | float):
                         yield source, decorator.lineno, name, float(value)
-    for source, line, value, name in ((s, n, v, w) for w in SETTINGS for s, n, v in _settings(sources, (w,))):
+    for source, line, value, name in ((s, n, v, w) for w in SETTINGS for s, n, v in settings(sources, (w,))):
         if isinstance(value, int | float):
             yield source, line, name.removeprefix("task_"), float(value)
 
 
-def _settings(sources: Sequence[Source], wanted: Sequence[str]) -> Iterator[tuple[Source, int, object]]:
+def settings(sources: Sequence[Source], wanted: Sequence[str]) -> Iterator[tuple[Source, int, object]]:
     """(source, line, value) of `app.conf.NAME = …`, `conf.update(NAME=…)`, `{"NAME": …}` and a module's `NAME = …`."""
     spelled = {*wanted, *(name.upper() for name in wanted), *(f"CELERY_{name.upper()}" for name in wanted)}
     for source in sources:
@@ -70,7 +70,7 @@ def _plain(node: ast.expr) -> object:
 
 
 def _too_short(sources: Sequence[Source]) -> Iterator[Finding]:
-    told = [value for _, _, value in _settings(sources, ("visibility_timeout",)) if isinstance(value, int | float)]
+    told = [value for _, _, value in settings(sources, ("visibility_timeout",)) if isinstance(value, int | float)]
     if not told and not any("redis://" in source.text or "sqs://" in source.text for source in sources):
         return
     window = float(told[-1]) if told else DEFAULT_S
