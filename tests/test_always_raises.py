@@ -135,7 +135,7 @@ def test_once_a_pool_answered_the_others_are_measured_at_once(tmp_path: Path) ->
 def test_pools_that_raise_otherwise_say_nothing_of_those_that_were_not_tried(tmp_path: Path) -> None:
     one, (pool, other, *_) = after_failing_calls(tmp_path)
     assert one.spared(other, [of(pool, errors={"ConnectionError: reset": 20})]) == ""
-    assert one.spared(other, [of(pool, errors={results.PICKLED: 20})]), "a pickle's name is not known"
+    assert one.spared(other, [of(pool, errors={results.UNREAD: 20})]), "the name of one that is not read is not known"
 
 
 def test_who_wants_all_of_it_gets_all_of_it(tmp_path: Path) -> None:

@@ -482,7 +482,7 @@ def test_what_other_processes_answer_otherwise_is_left_out_and_said_of_every_tri
     assert one.expected.check(0, {"label": "a", "tags": [9, 9]}) == (True, 0.0)
     assert one.expected.check(1, {"label": "a", "tags": [1, 2]})[0] is False
     told = one.revised(record(reason="all 2 answers match the reference", ok=2))
-    left_out = "left out, for they differ from process to process, or under load: result.tags.*"
+    left_out = "left out, for they differ from process to process, under load, or in another order: result.tags.*"
     assert told.answers.coverage == f"1 of 2 fields in 2 of 2 answers; {left_out}"
     assert told.reason == f"all 2 answers match those of serial calls; compared: {told.answers.coverage}"
 

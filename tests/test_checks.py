@@ -44,6 +44,10 @@ def test_an_answer_is_like_itself(value: Any) -> None:
         (None, None, []),
         (math.nan, math.nan, []),
         (1.0, math.nan, [()]),
+        (math.inf, math.inf, []),
+        (math.inf, 1.0, [()]),
+        (1.0, math.inf, [()]),
+        (math.inf, -math.inf, [()]),
     ],
 )
 def test_where_answers_differ(expected: Any, got: Any, places: list[tuple[str, ...]]) -> None:
@@ -143,7 +147,9 @@ def test_a_task_without_arguments_is_not_told_to_be_given_others() -> None:
 def test_other_processes_may_answer_otherwise_in_places_that_are_then_left_out() -> None:
     found = reference([(0, {"label": "a", "pid": 7}), (1, {"label": "b", "pid": 7})])
     beside = found.beside([(0, {"label": "a", "pid": 8}), (3, "a row that was never called")])
-    assert beside.said([[1]] * 9) == ["not compared, for it differs from process to process, or under load: result.pid"]
+    assert beside.said([[1]] * 9) == [
+        "not compared, for it differs from process to process, under load, or in another order: result.pid"
+    ]
     assert beside(1, {"label": "b", "pid": 9}) == (True, 0.0)
     assert not beside(1, {"label": "a", "pid": 9})[0]
     assert not found(1, {"label": "b", "pid": 9})[0]
@@ -163,3 +169,56 @@ def test_near_zero_a_share_of_the_largest_number_at_the_place_decides() -> None:
     found = reference([(0, {"p": [0.0, 1000.0]}), (1, {"p": [5.0, 2.0]})])
     assert found(0, {"p": [0.009, 1000.0]})[0]
     assert not found(0, {"p": [0.02, 1000.0]})[0]
+
+
+PLACES = {0: (52.53021, 13.37954), 1: (52.52912, 13.40111), 2: (52.54038, 13.40763)}
+TOWN = [(row, {"row": row, "lat": lat, "lon": lon}) for row, (lat, lon) in PLACES.items()]
+
+
+def weighed(answers: list[tuple[int, Any]], town: list[tuple[int, Any]]) -> list[bool]:
+    found = reference(town)
+    found.weigh(answers)
+    return [found(row, answer)[0] for row, answer in answers]
+
+
+def test_an_answer_that_is_another_rows_to_the_last_digit_is_wrong_however_near() -> None:
+    crossed = [(0, {"row": 0, "lat": 52.52912, "lon": 13.40111}), (1, {"row": 1, "lat": 52.54038, "lon": 13.40763}), TOWN[2]]
+    assert weighed(crossed, TOWN) == [False, False, True]
+    found = reference(TOWN)
+    assert found.said([[1]] * 3) == [], "such rows can be told apart"
+    assert weighed([(0, 1700000007.0)], [(0, 1700000002.0), (1, 1700000007.0)]) == [False]
+    assert weighed([(0, 19.98)], [(0, 19.99), (1, 19.98)]) == [False]
+
+
+def test_what_adding_up_in_another_order_does_is_no_other_rows_answer() -> None:
+    nearly = [(row, {**answer, "lat": answer["lat"] * (1 + 1e-5)}) for row, answer in TOWN]
+    assert weighed(nearly, TOWN) == [True] * 3
+    scores = [(row, 0.71 + row * 1e-4) for row in range(4)]
+    noisy = [(0, 0.71013), (1, 0.71021), (2, 0.71019), (3, 0.71)]  # one of them is row 0's by chance
+    assert weighed(noisy, scores) == [True] * 4
+    assert weighed([(0, 0.7)], scores) == [False], "beyond the tolerance"
+
+
+def test_a_place_that_is_left_out_says_nothing_of_whose_answer_it_is() -> None:
+    town = [*TOWN, (0, {"row": 7, "lat": 52.53021, "lon": 13.37954})]
+    assert weighed([(0, {"row": 9, "lat": 52.52912, "lon": 13.40111})], town) == [False]
+    assert weighed([(0, {"row": 9, "lat": 52.53021, "lon": 13.37954})], town) == [True]
+
+
+def test_processes_that_get_each_others_answers_are_no_reason_to_leave_anything_out() -> None:
+    rows = [(row, {"user": row, "age": 20 + row}) for row in range(3)]
+    shared = reference(rows).beside([*rows, (0, {"user": 1, "age": 21})], [*rows, (2, {"user": 0, "age": 20})])
+    assert (shared.swapped, shared.elsewhere) == (True, frozenset())
+    assert not shared(0, {"user": 1, "age": 21})[0]
+    assert any("got each other's answers" in text for text in shared.said([[1]] * 3))
+    apart = reference(rows).beside(rows, rows)
+    assert not apart.swapped
+    by_hashes = reference([(0, "cat"), (1, "dog")]).beside([(0, "dog"), (1, "dog")], [(0, "cat"), (1, "cat")])
+    assert not by_hashes.swapped, "each of these processes agrees with itself"
+    assert not by_hashes.usable
+
+
+def test_an_answer_that_hangs_on_the_request_before_is_left_out() -> None:
+    first = [(0, {"name": "Ann", "greeting": "hello"}), (1, {"name": "Bob", "greeting": "bonjour"})]
+    found = reference(first).beside([*first, (0, {"name": "Ann", "greeting": "bonjour"})])
+    assert found.elsewhere == {("greeting",)}

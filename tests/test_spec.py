@@ -39,7 +39,7 @@ def test_each_key_holds_what_was_given_for_it() -> None:
     values = {name: f"<{name}>" for name in contract.SPEC_KEYS}
     given = {**values, "options": {"fault": "sleep"}, "celery": {"task_acks_late": True}}
     assert spec.for_worker(**given) == given  # type: ignore[arg-type]
-    lists = {"tasks": ["t", "u"], "of_rows": [0, 1], "turns": [1]}
+    lists = {"tasks": ["t", "u"], "of_rows": [0, 1], "turns": [1], "deliveries": [{"priority": 3}]}
     values = {**{name: f"<{name}>" for name in contract.APPLICATION_SPEC_KEYS}, **lists}
     assert spec.for_application(**{**values, "settings": {"a": 1}}) == {**values, "settings": {"a": 1}}  # type: ignore[arg-type]
     assert spec.for_facts(app="a", tasks=["t"], rows=[[1], {"x": 2}], queue="rare")["rows"] == [[1], {"x": 2}]

@@ -71,7 +71,7 @@ def test_a_worker_of_somebodys_own_application_gets_the_spec_that_its_visitor_re
     theirs = replace(application(tmp_path), settings={"task_acks_late": True})
     work = assigned(tmp_path, application=theirs)
     assert start.spec_of(work, queue="prices", prefix="abc") == {
-        "app": "shop", "tasks": ["shop.price"], "of_rows": [], "turns": [],
+        "app": "shop", "tasks": ["shop.price"], "of_rows": [], "turns": [], "deliveries": [],
         "rows": str(tmp_path / "rows.json"), "prefix": "abc",
         "events_dir": str(tmp_path / "events"), "settings": {"task_acks_late": True},
     }  # fmt: skip

@@ -147,3 +147,17 @@ def test_a_task_that_calls_itself_too_deeply_is_none_of_these() -> None:
 
     error, _ = their_app.stored(their_app.applied(app.task(deep, name="deep"), [2]), "json")
     assert error.startswith("RecursionError")
+
+
+def test_what_a_handler_of_the_task_raises_after_its_call_is_an_error_of_the_call() -> None:
+    app = Celery("audited", broker="memory://", set_as_current=False)
+
+    class Audited(app.Task):  # type: ignore[name-defined,misc]
+        def on_success(self, *_: object) -> None:
+            raise ValueError("the log is full")
+
+    @app.task(base=Audited)
+    def price(number: int) -> int:
+        return number
+
+    assert their_app.stored(their_app.applied(price, [2]), "json") == ("ValueError: the log is full", None)

@@ -19,7 +19,7 @@ from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.mix import Mix
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
-from harness.worker import contract, own_variables, spec
+from harness.worker import contract, own_variables, spec, unstarted
 
 WITNESS_LIMIT_S, WITNESS_SHARE = 20.0, 0.3  # of the trial's limit: the serial calls alone take the rest
 SERIAL_S = 90.0  # that serial calls take at the most, if the first one takes no longer: enough to know the pace of slow ones
@@ -137,7 +137,7 @@ class Application:
         return [
             str(self.python), "-m", "celery", "-A", self.app, "worker", *pool_arguments(cell, self.celery),
             *varied_arguments(cell, self.varied), *queues, "--include", include, "--loglevel", "WARNING", "--without-mingle",
-            "--hostname", "harness@%h",
+            "--hostname", unstarted.HOSTNAME,
         ]  # fmt: skip
 
     def serial_command(self, seconds: float, requests: int, result: Path, limit_s: float) -> list[str]:
@@ -150,8 +150,19 @@ class Application:
         """What its processes read from the trial's file."""
         return spec.for_application(
             app=self.app, tasks=self.tasks, rows=str(self.rows), of_rows=self.mix.of_rows if self.mix else (), turns=self.turns,
-            prefix=prefix, events_dir=str(events), settings=self.settings,
+            deliveries=self._deliveries(), prefix=prefix, events_dir=str(events), settings=self.settings,
         )  # fmt: skip
+
+    def _deliveries(self) -> list[dict[str, Any]]:
+        """What each row's message says of itself, as far as `Task.apply` takes it; none before there are messages."""
+        if not self.messages.is_file():
+            return []
+        properties = [json.loads(message)["properties"] for message in json.loads(self.messages.read_text())]
+        where = [one.get("delivery_info") or {} for one in properties]
+        return [
+            {"exchange": at.get("exchange"), "routing_key": at.get("routing_key"), "priority": one.get("priority")}
+            for one, at in zip(properties, where, strict=True)
+        ]
 
     def unfit(self, events: Path, cell: Cell) -> str:
         """Why a worker that is ready is not the one to measure: by its pool, or since nobody would take the requests; or ''."""

@@ -40,8 +40,9 @@ SPEC_KEYS = (
 #: Keys of that file where the trial is of somebody's own application, or of its serial calls.
 #: app: as Celery names it. tasks: their names. rows: a file with the requests' arguments. of_rows: the task of each row, by its
 #: place in tasks; [] if there is one task. turns: the rows that serial calls take in turn once each was called; [] for all.
+#: deliveries: exchange, routing_key and priority of each row's message, which its task may read; [] if they are not known.
 #: prefix: of the ids of our requests. events_dir: where signs of life go. settings: Celery's, for the length of the trial.
-APPLICATION_SPEC_KEYS = ("app", "tasks", "rows", "of_rows", "turns", "prefix", "events_dir", "settings")
+APPLICATION_SPEC_KEYS = ("app", "tasks", "rows", "of_rows", "turns", "deliveries", "prefix", "events_dir", "settings")
 
 #: Keys of the file with the question what an application is. rows: the arguments themselves. queue: '' for its own choice.
 #: own: what variables or a worker's line say of its broker and back end, see `own_broker`; redis_alone: nothing else serves.

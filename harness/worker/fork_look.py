@@ -31,34 +31,13 @@ from harness.worker import (
     recorded,
     shared_objects,
     their_app,
+    unstarted,
 )
 
 GLANCES, GLANCE_S = 16, 0.04  # a worker forks about so long after its import
 CHILD_S = 5.0
 MOST_STACK = 14
 SETTINGS = ("worker_pool", "task_time_limit", "task_soft_time_limit", "worker_proc_alive_timeout", "worker_max_tasks_per_child")
-
-
-def as_worker(app):
-    """Make the worker that `celery worker --pool prefork` would, and do not start it; what went wrong, or ''."""
-    from celery import signals
-
-    signals.worker_init.connect(_leave_state, weak=False)
-    try:
-        worker = app.Worker(hostname="harness@check", pool="prefork", concurrency=2, loglevel="WARNING", quiet=True)
-        signals.celeryd_after_setup.send(sender=worker.hostname, instance=worker, conf=app.conf)
-    except Exception as error:
-        traceback.print_exc()
-        signals.celeryd_init.send(sender="harness@check", instance=None, conf=app.conf, options={})
-        signals.worker_init.send(sender=None)
-        return "%s: %s" % (type(error).__name__, error)
-    return ""
-
-
-def _leave_state(sender, **_):
-    """The owner's state file (`worker_state_db`) is neither read nor written: a worker opens it right after this signal."""
-    if sender is not None:
-        sender.statedb = None
 
 
 def own_tasks(app, own):
@@ -270,7 +249,7 @@ def main(spec_path, out_path):
     try:
         their_app.served_by_itself()
         app = their_app.found(spec["app"])
-        failed = as_worker(app)
+        failed = unstarted.made(app, "prefork", "harness@check")
         if spec["task"]:
             their_app.called(app, spec["task"])  # a wrong name is told before anything else
         own = own_files.Own({os.getcwd(), home_of(app)})

@@ -4,7 +4,8 @@ A thread of our own that beats would prove only that this thread is alive. These
 a request began, a request ended, a load began. Who reads them (`harness.observe.progress`, outside) decides what they mean.
 Stamps have the same form and cost, and a file of their own: they tell afterwards where a request's time went
 (`harness.measure.waterfall`), and nobody judges by them or reads them during the trial.
-Writes are single `os.write` calls on O_APPEND files: no lock that a fork could copy in a locked state, no buffer.
+Writes are single `os.write` calls on O_APPEND files: no lock that a fork could copy in a locked state, no buffer. Whoever
+closes all descriptors that are open may get our number for a file of its own: we write to none that is not ours.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ from harness.worker import contract
 _GETTID = {"x86_64": 186, "aarch64": 178}.get(platform.machine())
 _libc = ctypes.CDLL(None, use_errno=True)
 _state = {"directory": None, "pid": None}
-_files = {}  # name pattern -> descriptor, of this process
+_files = {}  # name pattern -> (descriptor, inode and device of what it led to), of this process
 
 
 def native_id():
@@ -63,9 +64,18 @@ def _append(pattern, kind, numbers):
     if _state["pid"] != pid:  # the descriptors of a fork are its parent's
         _files.clear()
         _state["pid"] = pid
-    fd = _files.get(pattern)
-    if fd is None:
+    fd, place = _files.get(pattern) or (None, None)
+    if fd is None or _place(fd) != place:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        fd = _files[pattern] = os.open(os.path.join(_state["directory"], pattern.format(pid=pid)), flags, 0o600)
+        fd = os.open(os.path.join(_state["directory"], pattern.format(pid=pid)), flags, 0o600)
+        _files[pattern] = fd, _place(fd)
     tid = native_id()
     os.write(fd, b"".join([contract.pack(kind, tid, number, at_ns) for number in numbers]))
+
+
+def _place(fd):
+    """(inode, device) of what a descriptor leads to; None if it is closed."""
+    try:
+        return os.fstat(fd)[1:3]
+    except OSError:
+        return None

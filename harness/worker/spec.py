@@ -57,6 +57,7 @@ def for_application(
     events_dir: str,
     of_rows: Sequence[int] = (),
     turns: Sequence[int] = (),
+    deliveries: Sequence[Mapping[str, Any]] = (),
     settings: Optional[Mapping[str, Any]] = None,
 ) -> Spec:
     """Of somebody's own application, and of its serial calls: `contract.APPLICATION_SPEC_KEYS`."""
@@ -66,6 +67,7 @@ def for_application(
         "rows": rows,
         "of_rows": list(of_rows),
         "turns": list(turns),
+        "deliveries": [dict(one) for one in deliveries],
         "prefix": prefix,
         "events_dir": events_dir,
         "settings": dict(settings or {}),

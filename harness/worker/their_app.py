@@ -9,7 +9,7 @@ import re
 import sys
 import traceback
 
-from harness.worker import in_process, own_settings, own_variables
+from harness.worker import in_process, own_settings, own_variables, unstarted
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
@@ -109,15 +109,20 @@ def served_by_itself():
 
 
 def opened(spec):
-    """(application, calls) of a trial's spec, as a process that serves has them: (task, arguments) of each row."""
-    from celery import signals
+    """(application, calls) of a trial's spec, as a process that serves has them: of each row its task, its arguments, and what
+    a worker tells the task of its message."""
+    from celery.app import task as celerys
 
     app = found(spec["app"])
     tasks = [called(app, name) for name in spec["tasks"]]
     own_settings.put(app, spec["settings"])
-    signals.worker_process_init.send(sender=None)
+    unstarted.as_solo(app)
+    own_settings.put(app, spec["settings"])  # a receiver may have changed what is overridden
+    celerys.gethostname = unstarted.node  # that `Task.apply` says in the place of the worker's name
     with open(spec["rows"]) as file:
-        return app, of_each(tasks, json.load(file), spec["of_rows"])
+        calls = of_each(tasks, json.load(file), spec["of_rows"])
+    deliveries = spec["deliveries"] or [{}] * len(calls)
+    return app, [call + (delivery,) for call, delivery in zip(calls, deliveries)]
 
 
 def of_each(tasks, rows, of_rows):
@@ -156,20 +161,20 @@ class RetriedTooOften(Exception):
     """A call is tried again more often than can be followed without a worker: Celery makes each attempt inside the last one."""
 
 
-def applied(task, row):
-    """Celery's `EagerResult` of one call. Each gets a copy of its arguments, as each message is one: a task may change them."""
+def applied(task, row, delivery=None):
+    """Celery's `EagerResult` of one call. Each gets a copy of its arguments, as each message is one: a task may change them.
+    `delivery`: what a worker's task is told of its message, see contract.APPLICATION_SPEC_KEYS."""
     args, kwargs = arguments(copy.deepcopy(row))
-    try:
-        ended = task.apply(args=args, kwargs=kwargs, throw=False)
-        raised, path = ended.result, ended.traceback or ""
-    except RecursionError as error:
-        ended, raised, path = None, error, "".join(traceback.format_tb(error.__traceback__))
-    if not isinstance(raised, RecursionError) or len(ATTEMPTS(path)) < MANY:
-        if ended is None:
-            raise raised
-        return ended
     from celery.result import EagerResult
 
+    try:
+        ended = task.apply(args=args, kwargs=kwargs, throw=False, **(delivery or {}))
+        raised, path = ended.result, ended.traceback or ""
+    except Exception as error:  # of what a task does around its call, such as `on_success`: Celery passes it on here
+        ended = EagerResult(task.name, error, "FAILURE")
+        raised, path = error, "".join(traceback.format_tb(error.__traceback__))
+    if not isinstance(raised, RecursionError) or len(ATTEMPTS(path)) < MANY:
+        return ended
     often = "without an end" if task.max_retries is None else "up to %d times" % task.max_retries
     told = RetriedTooOften("it is retried %s, and did not succeed before Python's limit of recursion" % often)
     return EagerResult(task.name, told, "FAILURE")

@@ -1,12 +1,14 @@
 """Serial calls in several processes at once, each with hash seeds of its own: what differs between them is no wrong answer.
 
 The serial calls (`harness.worker.serial`) start them once they have made theirs; one process tells neither what hangs on its
-hashes, on its pid, nor what takes longer beside others. `python -m harness.worker.witness RESULT [LEAST [MOST]]` calls each row
-in turn, until each was called and LEAST seconds have passed; none is begun after MOST. Each new answer is a line (JSON).
+hashes, on its pid, nor what takes longer beside others; and one order of calls does not tell what hangs on the call before.
+`python -m harness.worker.witness RESULT NUMBER [LEAST [MOST]]` calls each row in turn, in an order of its own (`turns`), until
+each was called and LEAST seconds have passed; none is begun after MOST. Each new answer is a line (JSON).
 """
 
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -36,7 +38,7 @@ def call_all(count, result_path, least_s, limit_s):
     command = [sys.executable, "-m", "harness.worker.witness"]
     members = [
         subprocess.Popen(
-            command + [path_of(result_path, number), str(min(LEAST_S, least_s))],
+            command + [path_of(result_path, number), str(number), str(min(LEAST_S, least_s))],
             env=dict(os.environ, PYTHONHASHSEED=str(number + 1)),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -52,27 +54,43 @@ def call_all(count, result_path, least_s, limit_s):
         member.wait()
 
 
-def measure(app, calls, file, least_s, most_s):
+def turns(rows, number):
+    """The rows, round by round, for ever: of every second witness backwards at first, and then each round in another order.
+
+    >>> from itertools import islice
+    >>> list(islice(turns(3, 0), 3)), list(islice(turns(3, 1), 3))
+    ([0, 1, 2], [2, 1, 0])
+    """
+    order, dice = list(range(rows)), random.Random(number)
+    if number % 2:
+        order.reverse()
+    while True:
+        for row in order:
+            yield row
+        dice.shuffle(order)
+
+
+def measure(app, calls, file, least_s, most_s, own):
     known, begun = set(), time.monotonic()
-    number, passed_s = 0, 0.0
+    order, number, passed_s = turns(len(calls), own), 0, 0.0
     while passed_s < most_s and (number < len(calls) or passed_s < least_s):
-        row = number % len(calls)
+        row = next(order)
         _, payload = their_app.stored(their_app.applied(*calls[row]), app.conf.result_serializer)
         answer = row, str(payload)
         if payload is not None and answer not in known:
             known.add(answer)
-            file.write(json.dumps({"number": number, "row": row, "payload": payload}) + "\n")
+            file.write(json.dumps({"number": number, "row": row, "payload": payload, "pid": os.getpid()}) + "\n")
             file.flush()
         number, passed_s = number + 1, time.monotonic() - begun
 
 
-def main(path, least_s=LEAST_S, most_s=MOST_S):
+def main(path, number, least_s=LEAST_S, most_s=MOST_S):
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
     app, calls = their_app.opened(spec)
     with open(path, "w") as file:
-        measure(app, calls, file, least_s, most_s)
+        measure(app, calls, file, least_s, most_s, number)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(float, sys.argv[2:4]))
+    main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:5]))

@@ -16,6 +16,7 @@ from harness.worker import contract, witness
 
 LINES, LOG = "again.jsonl", "again.log"
 LIMIT_S = 60.0  # of an import and of the last call, beside the time for the others
+AS_BEFORE = 0  # the order of the calls (`witness.turns`)
 
 
 def calls(
@@ -27,7 +28,7 @@ def calls(
     path = folder / LINES
     variables = {**application.variables(broker_url), contract.SPEC: str(folder / contract.SPEC_FILE)}
     least_s = 0.0 if application.most_calls else witness.LEAST_S
-    argv = [str(application.python), "-m", "harness.worker.witness", str(path), str(least_s), str(most_s)]
+    argv = [str(application.python), "-m", "harness.worker.witness", str(path), str(AS_BEFORE), str(least_s), str(most_s)]
     with OwnedProcess(argv, log=folder / LOG, env=variables, cwd=application.folder) as process:
         learn.ended(process, interrupted, LIMIT_S + most_s)
     return results.serial_lines(path)

@@ -3,7 +3,8 @@
 Two serial calls with the same arguments may differ, in a time or an id, and so may those of another process, or of one beside
 others: such places are left out of the comparison, in all rows, and named. If the whole answer differs, nothing is left to
 compare. Numbers may differ by a share of what is expected (threads add up floats in another order), and, near zero, by a
-smaller share of the largest number at their place in any answer. What a place is, `differences` says.
+smaller share of the largest number at their place in any answer; but not if they are then another row's to the last digit, as
+coordinates of one town are (`Reference.weigh`). What a place is, `differences` says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.applications.probe.differences import (
     Place,
     Tolerance,
     differences,
+    is_blend,
     largest,
     leaves,
     root,
@@ -30,9 +32,14 @@ from harness.applications.probe.differences import (
 from harness.experiment.mix import Mix
 from harness.worker import their_app
 
-CALLS, PROCESSES = "from call to call", "from process to process, or under load"
-LATER = "from before a trial to after it"
+CALLS, PROCESSES = "from call to call", "from process to process, under load, or in another order"
+SWAPPED = (
+    "serial calls in several processes at once got each other's answers: they share something that does not keep requests "
+    "apart (a file, a database, a connection)"
+)
+LATER, EXECUTORS = "from before a trial to after it", "by which process, thread or greenlet answers"
 CROSSED_MOST = 200  # wrong answers that are held against every other row
+DIGITS = 1e-12  # of a number: two that are alike to so many digits are one
 
 
 class AnswerCheck(Protocol):
@@ -44,13 +51,16 @@ class AnswerCheck(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """Answers of serial calls, by row, and the places that are not compared: `ignored` differ from call to call, `elsewhere` in
-    other processes, beside each other and with other hash seeds, `later` after a trial from before it. `upheld`: the calls were
-    made again after a trial that answered otherwise, and gave the same."""
+    other processes, beside each other, with other hash seeds and in other orders, `later` after a trial from before it, and
+    `executors` say who answered, see `who`. `swapped`: processes that called at once got each other's answers. `upheld`: the
+    calls were made again after a trial that answered otherwise, and gave the same."""
 
     answers: Mapping[int, Any]
     ignored: frozenset[Place]
     elsewhere: frozenset[Place] = frozenset()
     later: frozenset[Place] = frozenset()
+    executors: frozenset[Place] = frozenset()  # of one trial
+    swapped: bool = False
     upheld: bool = False
     mix: Mix | None = None  # whose rows these are
     near: Tolerance = field(default_factory=Tolerance)
@@ -58,6 +68,7 @@ class Reference:
     examples: dict[Place, tuple[int, Difference]] = field(default_factory=dict, compare=False)  # the first there, with its row
     crossed: Counter[bool] = field(default_factory=Counter, compare=False)  # wrong ones that another row's would be, or not
     compared: Counter[bool] = field(default_factory=Counter, compare=False)  # answers that were, and that had nothing beside
+    near_ones: Counter[bool] = field(default_factory=Counter, compare=False)  # made of another row's, or not: see `weigh`
 
     @cached_property
     def fields(self) -> frozenset[Place]:
@@ -80,18 +91,27 @@ class Reference:
         self.examples.clear()
         self.crossed.clear()
         self.compared.clear()
+        self.near_ones.clear()
+
+    def weigh(self, answers: Iterable[tuple[int, Any]]) -> None:
+        """Look, before each is judged, at those that differ by no more than a number may: whether most of them are, where they
+        are not their own row's, another row's to the last digit. Then that is what they are; noise would not meet them."""
+        for row, result in answers:
+            if row in self.answers and (digits := self._digits(row, result)) and not self._compared_with_own(row, result):
+                self.near_ones[bool(self._others_in(row, result, digits))] += 1
 
     def __call__(self, row: int, result: Any) -> tuple[bool, float]:
         self.compared[row in self._told] += 1
         if row not in self.answers:  # the serial call raised: there is nothing to compare with
             return True, 0.0
-        found = self._compared(row, self.answers[row], result)
+        found = self._compared_with_own(row, result)
+        if not found and self.near_ones[True] > self.near_ones[False]:
+            found = self._others_in(row, result, self._digits(row, result))
         self.differed.update({one.place for one in found})
         for one in found:
             self.examples.setdefault(one.place, (row, one))
         if found and self.crossed.total() < CROSSED_MOST:
-            others = [other for other in self._alike(row) if other != row]
-            self.crossed[any(not self._compared(other, self.answers[other], result) for other in others)] += 1
+            self.crossed[self._is_anothers(row, result) or bool(self._others_in(row, result, self._digits(row, result)))] += 1
         return not found, max((one.gap for one in found), default=0.0)
 
     @cached_property
@@ -107,14 +127,44 @@ class Reference:
         """The rows of its task that have an answer."""
         return [other for other in self.answers if root(other, self.mix) == root(row, self.mix)]
 
-    def _compared(self, row: int, expected: Any, got: Any) -> list[Difference]:
+    def _compared(self, row: int, expected: Any, got: Any, near: Tolerance | None = None) -> list[Difference]:
         """How two answers of a row's task differ in the places that are compared."""
         begin = root(row, self.mix)
-        return [one for one in differences(expected, got, self.near, begin) if not self._is_ignored(one.place)]
+        return [one for one in differences(expected, got, near or self.near, begin) if not self._is_ignored(one.place)]
 
-    def beside(self, answers: Iterable[tuple[int, Any]]) -> Reference:
-        """With what the same rows gave in other processes."""
-        return replace(self, elsewhere=self._others(answers))
+    def _compared_with_own(self, row: int, result: Any) -> list[Difference]:
+        return self._compared(row, self.answers[row], result)
+
+    @cached_property
+    def _fine(self) -> Tolerance:
+        return replace(self.near, rtol=min(DIGITS, self.near.rtol))
+
+    def _digits(self, row: int, result: Any) -> list[Difference]:
+        """How an answer differs from its row's if numbers may differ by their last digits alone."""
+        return self._compared(row, self.answers[row], result, self._fine)
+
+    def _others_in(self, row: int, result: Any, digits: list[Difference]) -> list[Difference]:
+        """Those digits, if the answer is another row's wherever it is not its own row's."""
+        begin, own = root(row, self.mix), self.answers[row]
+        others = (self.answers[other] for other in self._alike(row) if other != row) if digits else ()
+        return digits if any(is_blend(own, one, result, self._fine, begin, self._is_ignored) for one in others) else []
+
+    def beside(self, *processes: Iterable[tuple[int, Any]]) -> Reference:
+        """With what the same rows gave in other processes at once. One that gave a row its answer and, another time, another
+        row's, got that from a process beside it: it is wrong there, too, and no reason to leave anything out."""
+        kept, swapped = list[tuple[int, Any]](), False
+        for answers in map(list, processes):
+            own = {row for row, got in answers if row in self.answers and not self._compared_with_own(row, got)}
+            others = [(row, got) for row, got in answers if row in own and self._is_anothers(row, got)]
+            kept += [one for one in answers if one not in others]
+            swapped = swapped or bool(others)
+        return replace(self, elsewhere=self._others(kept), swapped=swapped)
+
+    def _is_anothers(self, row: int, got: Any) -> bool:
+        """Whether an answer is not its own row's, and right for another row."""
+        others = (other for other in self._alike(row) if other != row)
+        own = not self._compared_with_own(row, got)
+        return not own and any(not self._compared(other, self.answers[other], got) for other in others)
 
     def after(self, answers: Sequence[tuple[int, Any]]) -> Reference:
         """With what the same rows gave once more, after a trial whose answers differ."""
@@ -128,7 +178,7 @@ class Reference:
 
     @cached_property
     def _left_out(self) -> frozenset[Place]:
-        return self.ignored | self.elsewhere | self.later
+        return self.ignored | self.elsewhere | self.later | self.executors
 
     def _is_ignored(self, place: Place) -> bool:
         return any(_holds(each, place) for each in self._left_out)
@@ -140,6 +190,8 @@ class Reference:
             said.append(f"not compared, for it differs {CALLS}: {listed(self.ignored)}")
         if self.elsewhere:
             said.append(f"not compared, for it differs {PROCESSES}: {listed(self.elsewhere)}")
+        if self.swapped:
+            said.append(SWAPPED)
         for rows in self._groups() if self.usable else ():
             if self._is_one(rows):
                 of = f" of {self.mix.task_of(rows[0])}" if self.mix else ""
@@ -155,14 +207,14 @@ class Reference:
 
     def _is_one(self, rows: Sequence[int]) -> bool:
         first, *others = rows
-        return not any(self._compared(first, self.answers[first], self.answers[other]) for other in others)
+        return not any(self._digits(first, self.answers[other]) for other in others)
 
     def coverage(self) -> str:
         """'3 of 4 fields in 120 of 120 answers', of those since `begin`, and what is left out; '' if there were none."""
         answers = self.compared.total()
         what = f"{len(self.left)} of {len(self.fields)} fields" if self.left != self.fields else "the whole answer"
         within = f", numbers within {100 * self.near.rtol:g} %" if self.near.largest.keys() & self.left else ""
-        reasons = ((CALLS, self.ignored), (PROCESSES, self.elsewhere), (LATER, self.later))
+        reasons = ((CALLS, self.ignored), (PROCESSES, self.elsewhere), (LATER, self.later), (EXECUTORS, self.executors))
         without = "".join(f"; left out, for they differ {why}: {listed(places)}" for why, places in reasons if places)
         return f"{what} in {self.compared[True]} of {answers} answers{within}{without}" if answers else ""
 

@@ -7,7 +7,7 @@ label with its score, have one each. In a mix, each task has places of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ class Tolerance:
     largest: Mapping[Place, float] = field(default_factory=dict)
 
     def allows(self, place: Place, expected: float, gap: float) -> bool:
-        return gap <= self.rtol * (abs(expected) + NEAR_ZERO * self.largest.get(place, 1.0))
+        return math.isfinite(gap) and gap <= self.rtol * (abs(expected) + NEAR_ZERO * self.largest.get(place, 1.0))
 
 
 class Difference(NamedTuple):
@@ -62,6 +62,27 @@ def differences(expected: Any, got: Any, near: Tolerance | None = None, place: P
             yield from differences(value, other, near, (*place, name))
     elif type(expected) is not type(got) or expected != got:
         yield Difference(place, math.inf, expected, got)
+
+
+def is_blend(
+    one: Any, other: Any, got: Any, near: Tolerance, place: Place = (), ignored: Callable[[Place], bool] = lambda place: False
+) -> bool:
+    """Whether a JSON value is, in each of its places, that of one or of the other.
+
+    >>> near = Tolerance(rtol=1e-6)
+    >>> is_blend({"a": 1.5, "b": 2.5}, {"a": 3.5, "b": 4.5}, {"a": 1.5, "b": 4.5}, near)
+    True
+    >>> is_blend([1.5], [2.5], [2.4], near)
+    False
+    """
+    if ignored(place):
+        return True
+    if isinstance(got, dict) and isinstance(one, dict) and isinstance(other, dict) and got.keys() == one.keys() == other.keys():
+        return all(is_blend(one[name], other[name], got[name], near, (*place, name), ignored) for name in got)
+    if isinstance(got, list) and isinstance(one, list) and isinstance(other, list) and len(got) == len(one) == len(other):
+        entries = zip(_names(one), one, other, got, strict=False)
+        return all(is_blend(first, second, third, near, (*place, name), ignored) for name, first, second, third in entries)
+    return any(next(differences(each, got, near, place), None) is None for each in (one, other))
 
 
 def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:

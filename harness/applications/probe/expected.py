@@ -6,11 +6,12 @@ It is settled by the serial calls, and becomes less if they give other answers l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.applications.probe import checks, results, words
+from harness.applications.probe import checks, results, who, words
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
+from harness.applications.probe.differences import Place
 from harness.applications.probe.order import ProbeOrder
 from harness.records.answers import Requests
 from harness.texts import visible
@@ -48,8 +49,15 @@ class Expected:
         return self.check.coverage() if isinstance(self.check, Reference) else ""
 
     def compared(self, left: Left) -> Requests | None:
-        """The requests of a trial, each answer held against what is expected."""
+        """The requests of a trial, each answer held against what is expected, but for what only says who answered."""
+        found = self._held(left, frozenset())
+        wrong = found is not None and found.wrong.any() and not left.cell.is_baseline
+        marks = who.answered(results.told(left), self.check) if wrong and isinstance(self.check, Reference) else None
+        return self._held(left, marks) if marks else found
+
+    def _held(self, left: Left, marks: frozenset[Place]) -> Requests | None:
         if isinstance(self.check, Reference):
+            self.check = replace(self.check, executors=marks)
             self.check.begin()
         return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
 
@@ -80,7 +88,7 @@ class Expected:
             came_to = max(came_to, at + 1)
             how = f"ended the serial calls ({words.last_words(ended)})" if ended.by == "worker-exit" else "never came back"
             self.spoiler = f"{order.row_name(at)} {how}"
-        found = checks.reference(_answers(lines), order.tolerance, order.mix).beside(_answers(beside))
+        found = checks.reference(_answers(lines), order.tolerance, order.mix).beside(*_by_process(beside))
         if order.check and (found.answers or all(line["error"] for line in lines)):
             self.check, self.checked = Expression(text=order.check, rows=order.rows, mix=order.mix), "pass the check"
         elif found.usable:
@@ -110,6 +118,12 @@ class Expected:
 
 def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
     return ((row, result) for _, row, result in results.readable(lines))
+
+
+def _by_process(lines: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, Any]]]:
+    """The answers of each of the processes that called at once."""
+    pids = dict.fromkeys(line.get("pid") for line in lines)
+    return [list(_answers([line for line in lines if line.get("pid") == pid])) for pid in pids]
 
 
 def _unchecked(found: Reference) -> str:

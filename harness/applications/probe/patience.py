@@ -62,12 +62,12 @@ def fails_in(tried: Sequence[TrialRecord], serial_kind: str) -> str:
 
 
 def raises(record: TrialRecord, serial_kind: str) -> bool:
-    """Whether every request raised that exception. Of an answer that is pickled its name is not known, and what a worker makes
+    """Whether every request raised that exception. Of an answer that is not read its name is not known, and what a worker makes
     of an exception that is returned hangs on its serialiser."""
     answers = record.answers
     if record.outcome is not Outcome.ERRORS or answers.ok or answers.wrong:
         return False
-    alike = {results.kind(text) for text in answers.errors} <= {serial_kind, results.kind(results.PICKLED)}
+    alike = {results.kind(text) for text in answers.errors} <= {serial_kind, results.kind(results.UNREAD)}
     return alike or serial_kind.startswith(RETURNED)
 
 

@@ -27,6 +27,7 @@ from harness.applications.probe.source import ApplicationSource
 from harness.client import deck
 from harness.environments import Environment
 from harness.errors import BadInput
+from harness.experiment import seeds
 from harness.experiment.matrix import OWN_APP
 from harness.experiment.mix import Mix
 from harness.records.store import RunFolder
@@ -147,7 +148,7 @@ def _bare(order: ProbeOrder, desk: Desk) -> Application:
     rows.write_text(json.dumps(order.rows))
     return Application(
         app=order.app, tasks=order.tasks, python=order.python, folder=order.folder, own_variables=order.variables, rows=rows,
-        queue=order.queue, mix=order.mix, turns=turns(order.mix) if order.mix else (),
+        queue=order.queue, mix=order.mix, turns=turns(order.mix) if order.mix else in_any_order(len(order.rows)),
     )  # fmt: skip
 
 
@@ -157,6 +158,17 @@ def turns(mix: Mix) -> tuple[int, ...]:
     counts = deck.dealt(mix.shares, size, [0] * len(mix.shares))
     own = [cycle([row for row, of in enumerate(mix.of_rows) if of == task]) for task in range(len(mix.tasks))]
     return tuple(next(own[task]) for task, count in enumerate(counts) for _ in range(count))
+
+
+def in_any_order(rows: int) -> tuple[int, ...]:
+    """Likewise, of one task: round by round, each in another order, for an answer may hang on the request before it.
+
+    >>> sorted(in_any_order(3)[:3]), len(in_any_order(300)), in_any_order(1)
+    ([0, 1, 2], 900, ())
+    """
+    dice = seeds.dice("turns", rows)
+    rounds = max(1, MOST_TURNS // rows) if rows > 1 else 0
+    return tuple(int(row) for _ in range(rounds) for row in dice.permutation(rows))
 
 
 def witnesses(concurrency: Sequence[int]) -> int:

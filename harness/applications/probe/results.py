@@ -12,15 +12,17 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from harness.applications.probe.checks import AnswerCheck
+from harness.applications.probe.checks import AnswerCheck, Reference
+from harness.applications.probe.who import Told
 from harness.client import opaque
+from harness.experiment.pools import POOLS
 from harness.records import stamps
 from harness.records.answers import Requests
 from harness.texts import visible
 from harness.trial.left import Left
 from harness.worker import contract, serial
 
-PICKLED = "the task raised; its answer is pickled, and pickles are never read: see the worker's log"
+UNREAD = "the task raised; its answer is not in JSON or msgpack, and others are not read: see the worker's log"
 UNREADABLE = object()
 RETURNED = "the task returned an exception instead of an answer"
 
@@ -38,12 +40,22 @@ def of_worker(left: Left, check: AnswerCheck) -> Requests | None:
     columns["predict_end"] = stamps.ended(columns, left.events)
     marks = {kind: stamps.marked(left.events, kind) for kind in (contract.RAISED, contract.RETURNED_ERROR)}
     errors = columns["error"].astype(object)
-    for kind, text in ((contract.RAISED, PICKLED), (contract.RETURNED_ERROR, RETURNED)):
+    for kind, text in ((contract.RAISED, UNREAD), (contract.RETURNED_ERROR, RETURNED)):
         for number in marks[kind]:
             if number < len(errors) and not errors[number] and (kind == contract.RETURNED_ERROR or number not in results):
                 errors[number] = text
     columns["error"] = np.array(errors.tolist(), dtype=np.str_)
     return _checked(columns, results, check)
+
+
+def told(left: Left) -> Iterator[Told]:
+    """(row, result, executor) of each answer of a worker that can be read."""
+    with np.load(left.result, allow_pickle=False) as data:
+        columns = stamps.joined({name: data[name] for name in contract.REQUEST_FIELDS}, left.events)
+    alone = POOLS[left.cell.pool].executors == "greenlets"
+    for number, result in _results(left.result.with_name(opaque.RESULTS)).items():
+        thread = int(columns["pid"][number]), int(columns["tid"][number])
+        yield int(columns["row"][number]), result, number if alone else thread
 
 
 def of_serial(left: Left, check: AnswerCheck) -> Requests | None:
@@ -133,7 +145,9 @@ def _checked(columns: dict[str, npt.NDArray[Any]], results: dict[int, Any], chec
     raised = columns["error"] != ""
     answered = (columns["received"] >= 0) & ~raised
     right, difference = answered.copy(), np.where(answered, 0.0, np.nan)
-    for number in np.flatnonzero(answered):
-        if number in results:
-            right[number], difference[number] = check(int(columns["row"][number]), results[int(number)])
+    told = [(int(number), int(columns["row"][number])) for number in np.flatnonzero(answered) if number in results]
+    if isinstance(check, Reference):
+        check.weigh((row, results[number]) for number, row in told)
+    for number, row in told:
+        right[number], difference[number] = check(row, results[number])
     return Requests(columns=columns, answered=answered, right=right, raised=raised, difference=difference)

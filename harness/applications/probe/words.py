@@ -100,17 +100,18 @@ def _own_child(record: TrialRecord) -> list[str]:
 
 
 def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
-    """What wrong answers have in common where requests share a process: those of another row, or all of them wrong."""
+    """What wrong answers have in common: they are those of another row, or, where requests share a process, all are wrong."""
     answers = record.answers
     if main := _main_thread(record):
         return [main]
-    apart = not record.as_cell.is_baseline and POOLS[record.as_cell.pool].executors in ("threads", "greenlets")
-    if not apart or record.outcome is not Outcome.WRONG or not isinstance(check, Reference):
+    if record.as_cell.is_baseline or record.outcome is not Outcome.WRONG or not isinstance(check, Reference):
         return []
-    if crossed := check.crossed[True]:
-        looked = check.crossed.total()
-        return [f"of {looked} wrong answers {crossed} are right for another row: requests may get each other's data"]
-    if answers.ok or answers.wrong < ALL_WRONG:
+    inside = POOLS[record.as_cell.pool].executors in ("threads", "greenlets")
+    crossed, looked = check.crossed[True], check.crossed.total()
+    if crossed if inside else crossed > looked / 2:
+        over = "" if inside else ", over what their processes share (a file, a database, a connection)"
+        return [f"of {looked} wrong answers {crossed} are right for another row: requests may get each other's data{over}"]
+    if not inside or answers.ok or answers.wrong < ALL_WRONG:
         return []
     return [
         "each answer is wrong, from the first on: look for a setting that the importing thread made, and that does not hold in "

@@ -1,0 +1,53 @@
+"""A worker of somebody's application that is made, and never started: the signals are sent that a worker sends until then.
+
+What an application loads in a handler of `celeryd_init` or `worker_init`, or as a bootstep of its own is made, is then there as
+it is in a worker (celery/worker/worker.py, celery/apps/worker.py, 4.4 to 5.7). `check` looks at such a process before it forks
+(`fork_look`), and the serial calls of a probe are made in one (`their_app.opened`). Python 3.7, standard library only.
+"""
+
+import traceback
+
+HOSTNAME = "harness@%h"  # of a trial's worker, and of what stands for one
+
+
+def node():
+    """The name that a trial's worker has, and tells its tasks (`self.request.hostname`)."""
+    from celery.utils.nodenames import host_format
+
+    return host_format(HOSTNAME)
+
+
+def made(app, pool, hostname=""):
+    """Make the worker that `celery worker --pool POOL` would, and do not start it; what went wrong, or ''.
+
+    If it cannot be made, the signals are sent all the same, without it.
+    """
+    from celery import signals
+
+    hostname = hostname or node()
+    signals.worker_init.connect(_leave_state, weak=False)
+    try:
+        worker = app.Worker(hostname=hostname, pool=pool, concurrency=2, loglevel="WARNING", quiet=True)
+        signals.celeryd_after_setup.send(sender=worker.hostname, instance=worker, conf=app.conf)
+    except Exception as error:
+        traceback.print_exc()
+        signals.celeryd_init.send(sender=hostname, instance=None, conf=app.conf, options={})
+        signals.worker_init.send(sender=None)
+        return "%s: %s" % (type(error).__name__, error)
+    return ""
+
+
+def _leave_state(sender, **_):
+    """The owner's state file (`worker_state_db`) is neither read nor written: a worker opens it right after this signal."""
+    if sender is not None:
+        sender.statedb = None
+
+
+def as_solo(app):
+    """Make this process what a worker of pool `solo` is before it takes messages. A worker is made only if the application
+    listens to that; what the pool itself sends is sent to every one."""
+    from celery import signals
+
+    heard = (signals.celeryd_init, signals.celeryd_after_setup, signals.worker_init)
+    if not (any(signal.receivers for signal in heard) or app.steps["worker"]) or made(app, "solo"):
+        signals.worker_process_init.send(sender=None)

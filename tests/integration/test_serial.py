@@ -1,0 +1,61 @@
+"""The process in which serial calls are made: what a worker would be before it takes messages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.worker import spec
+
+TOLD_SHOP = """
+from celery import Celery
+from celery.signals import celeryd_init, worker_init, worker_process_init
+
+app = Celery("told_shop", broker="memory://", set_as_current=False)
+LOADED = {}
+
+@celeryd_init.connect
+def scale(conf=None, **_):
+    LOADED["scale"] = 7
+
+@worker_init.connect
+def vocabulary(sender=None, **_):
+    LOADED["of"] = sender.app.main
+
+@worker_process_init.connect
+def load(**_):
+    LOADED["times"] = LOADED.get("times", 0) + 1
+
+@app.task(bind=True, name="price", shared=False)
+def price(self, number):
+    told = self.request.delivery_info
+    return {"scaled": number * LOADED["scale"], "queue": told["routing_key"], "priority": told["priority"],
+            "by": self.request.hostname, "init": LOADED == {"scale": 7, "of": "told_shop", "times": 1}}
+"""
+
+CALLS = """
+import json, sys
+from harness.worker import their_app, unstarted
+with open(sys.argv[1]) as file:
+    _, calls = their_app.opened(json.load(file))
+print(json.dumps([unstarted.node(), their_app.stored(their_app.applied(*calls[0]), "json")]))
+"""
+
+
+def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message(tmp_path: Path) -> None:
+    (tmp_path / "told_shop.py").write_text(TOLD_SHOP)
+    (tmp_path / "rows.json").write_text("[[2]]")
+    told = spec.for_application(
+        app="told_shop:app", tasks=["price"], rows=str(tmp_path / "rows.json"), prefix="ab", events_dir=str(tmp_path),
+        deliveries=[{"exchange": "", "routing_key": "gold", "priority": 3}],
+    )  # fmt: skip
+    (tmp_path / "spec.json").write_text(json.dumps(told))
+    argv = [sys.executable, "-c", CALLS, str(tmp_path / "spec.json")]
+    path = str(Path(__file__).parents[2])
+    done = subprocess.run(argv, cwd=tmp_path, env={"PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    node, (error, payload) = json.loads(done.stdout.splitlines()[-1])
+    assert error == ""
+    assert json.loads(payload)["result"] == {"scaled": 14, "queue": "gold", "priority": 3, "by": node, "init": True}
+    assert node.startswith("harness@")
