@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import os
+import signal
+import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -221,6 +225,26 @@ def test_a_probe_that_has_no_records_is_told_as_that(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="there are no records in probe"):
         command.bundle("probe")
+
+
+def test_a_script_that_is_terminated_ends_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[object] = []
+    worker, before = object(), {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    cell = {"outcome": "hung", "reason": "", "requests": 1}
+    doing = {"options": lambda _: None, "folder": lambda *_: tmp_path, "prepare": lambda *_: None, "command": lambda _: []}
+    monkeypatch.setitem(sys.modules, "particulars", SimpleNamespace(**doing))
+    monkeypatch.setattr(sys, "argv", ["reproduce.py"])
+    for name, does in {
+        "read_cell": lambda: cell, "environment": lambda *_: {}, "start_worker": lambda *_: worker, "stop": ended.append,
+        "wait_ready": lambda *_: os.kill(os.getpid(), signal.SIGTERM),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(reproduce, name, does)
+    try:
+        assert reproduce.main() == 130  # type: ignore[no-untyped-call]
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert ended == [worker]
 
 
 def test_an_archive_is_not_overwritten(tmp_path: Path) -> None:

@@ -192,6 +192,10 @@ def stop(worker):
     worker.wait()
 
 
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
 def main():
     import particulars
 
@@ -206,6 +210,8 @@ def main():
     folder = tempfile.mkdtemp(prefix="reproduce-")
     variables = environment(cell, folder, asked.broker)
     worker = app = None
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # else the worker, in a session of its own, would live on
+        signal.signal(ending, stopped)
     try:
         particulars.prepare(cell, place, variables)
         worker = start_worker(particulars.command(cell), place, folder, variables)

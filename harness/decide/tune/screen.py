@@ -23,7 +23,11 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
     gain = "with no more memory as fast, as far as the data show, as the default" if answer.as_fast else gain
     same = "the default itself is the best" if answer.best == answer.default else gain
     if not answer.answers:
-        _say(console, f"nothing that was measured ended ok; the default: {answer.default.id}", "bold red")
+        _say(
+            console,
+            f"nothing that was measured ended ok with figures that can be used; the default: {answer.default.id}",
+            "bold red",
+        )
         return
     word = "best" if answer.kept else "nothing is known to keep what you ask for; nearest"
     style = "bold green" if answer.kept else "bold red"
