@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 import traceback
-import weakref
 
 # taken before the application may patch them, as gevent and eventlet do
 from os import fork, waitpid
@@ -20,7 +19,18 @@ from select import select
 from threading import get_ident
 from time import monotonic, sleep
 
-from harness.worker import fork_calls, held, own_files, own_process, own_settings, reached, recorded, shared_objects, their_app
+from harness.worker import (
+    fork_calls,
+    held,
+    own_files,
+    own_process,
+    own_settings,
+    reached,
+    recorded,
+    run_first,
+    shared_objects,
+    their_app,
+)
 
 GLANCES, GLANCE_S = 16, 0.04  # a worker forks about so long after its import
 CHILD_S = 5.0
@@ -66,19 +76,7 @@ def of_tasks(app, own):
     found = reached.Reach(own)
     for name, task in own_tasks(app, own).items():
         found.add(getattr(task, "_orig_run", None) or task.run, name)
-    of_receivers(found)
-    return found
-
-
-def of_receivers(found):
-    """What each new child runs first, added to a reach."""
-    from celery import signals
-
-    for _, receiver in list(signals.worker_process_init.receivers):
-        try:
-            found.add(receiver() if isinstance(receiver, weakref.ref) else receiver, "worker_process_init")
-        except TypeError:
-            continue
+    run_first.added(found)
     return found
 
 
@@ -110,6 +108,7 @@ def threads(tasks, own):
             told.update(
                 name=thread.name, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
                 shared=shared_objects.shared(tasks, reach) + shared_objects.owned(tasks, thread, reach),
+                again=shared_objects.starts_again(tasks, thread, run_first.names()),
             )  # fmt: skip
         found.append(told)
     return found
@@ -203,7 +202,7 @@ def look(app, own, before, say):
         connections=[
             {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
         ],
-        anew=shared_objects.made_anew(of_receivers(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
+        anew=shared_objects.made_anew(run_first.added(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
         databases=shared_objects.databases(tasks),
         files=sorted(where for where in opened.values() if where.startswith("/") and "/site-packages/" not in where),
     )  # fmt: skip
