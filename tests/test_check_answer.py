@@ -78,6 +78,12 @@ def test_the_thread_of_a_pool_that_tasks_use_is_not_said_to_matter_to_none(file:
     assert said in found[0].what
 
 
+def test_a_thread_that_a_child_starts_again_is_no_error(file: Path) -> None:
+    (found,) = lost.found(looked(threads=[thread(file, again=True, shared=[event(file, is_set=False)])]), file.parent)
+    assert found.level is Level.WARNING
+    assert "unless it is started again there" in found.what
+
+
 def test_what_is_set_already_is_no_error(file: Path) -> None:
     (found,) = lost.found(looked(threads=[thread(file, shared=[event(file, is_set=True)])]), file.parent)
     assert (found.rule, found.level) == ("lost-thread", Level.NOTE)

@@ -396,6 +396,55 @@ def test_what_a_task_keeps_elsewhere_than_in_a_module_is_reached(shop: ModuleTyp
         assert not any(value is logging.getLogger("shop_of_forks").manager for _, value, _ in found.values())
 
 
+STARTING = """
+import os, threading
+
+class Bus:
+    def __init__(self):
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+    def serve(self): pass
+    def alive(self): return self.thread.is_alive()
+    def ensure(self):
+        if not self.alive():
+            self.thread = threading.Thread(target=self.serve)
+            self.thread.start()
+
+BUS, PID = Bus(), 0
+
+def get():
+    global BUS
+    if BUS is None:
+        BUS = Bus()
+    return BUS
+
+def by_process():
+    if PID != os.getpid():
+        threading.Thread(target=BUS.serve).start()
+
+def by_life(): BUS.ensure()
+def by_getter(): get()
+def start_it(): threading.Thread(target=BUS.serve).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "first", "again"),
+    [
+        ("by_process", (), True),
+        ("by_life", (), True),
+        ("by_getter", (), False),
+        ("start_it", (), False),
+        ("start_it", ("start_it",), True),
+    ],
+)
+def test_a_thread_may_be_started_again_where_somebody_looks_whether_it_is_there(
+    shop: ModuleType, task: str, first: tuple[str, ...], again: bool
+) -> None:
+    exec(compile(STARTING, shop.__file__ or "", "exec"), vars(shop))
+    assert shared_objects.starts_again(reach(shop, task), shop.BUS.thread, set(first)) is again
+
+
 def test_what_stands_in_a_table_is_renewed_if_it_is_there_no_more(shop: ModuleType) -> None:
     exec("KEPT = {'a': threading.Lock()}\ndef ask():\n    return KEPT['a'].locked()", vars(shop))
     ((label, lock),) = [(at, one) for at, one, _ in reach(shop, "ask").objects.values() if one is shop.KEPT["a"]]

@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 import traceback
-import weakref
 
 # taken before the application may patch them, as gevent and eventlet do
 from os import fork, waitpid
@@ -29,6 +28,7 @@ from harness.worker import (
     own_settings,
     reached,
     recorded,
+    run_first,
     shared_objects,
     their_app,
     unstarted,
@@ -56,19 +56,7 @@ def of_tasks(app, own):
     found = reached.Reach(own)
     for name, task in own_tasks(app, own).items():
         found.add(getattr(task, "_orig_run", None) or task.run, name)
-    of_receivers(found)
-    return found
-
-
-def of_receivers(found):
-    """What each new child runs first, added to a reach."""
-    from celery import signals
-
-    for _, receiver in list(signals.worker_process_init.receivers):
-        try:
-            found.add(receiver() if isinstance(receiver, weakref.ref) else receiver, "worker_process_init")
-        except TypeError:
-            continue
+    run_first.added(found)
     return found
 
 
@@ -100,6 +88,7 @@ def threads(tasks, own):
             told.update(
                 name=thread.name, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
                 shared=shared_objects.shared(tasks, reach) + shared_objects.owned(tasks, thread, reach),
+                again=shared_objects.starts_again(tasks, thread, run_first.names()),
             )  # fmt: skip
         found.append(told)
     return found
@@ -193,7 +182,7 @@ def look(app, own, before, say):
         connections=[
             {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
         ],
-        anew=shared_objects.made_anew(of_receivers(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
+        anew=shared_objects.made_anew(run_first.added(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
         databases=shared_objects.databases(tasks),
         files=sorted(where for where in opened.values() if where.startswith("/") and "/site-packages/" not in where),
     )  # fmt: skip

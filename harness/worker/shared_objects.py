@@ -16,6 +16,7 @@ from harness.worker import codes, held, reached
 MOST_STEPS = 20000
 MOST_DEEP = 12  # a connection of requests lies 9 objects below its session
 FORK_WORDS = ("fork", "checkpid", "check_pid")
+ASKING = frozenset(("is_alive", "isAlive", "getpid"))
 CLOSING = frozenset(("close", "close_all", "dispose", "disconnect", "reset", "reconnect"))
 SQLITE = ("sqlite3", "sqlite3.dbapi2", "pysqlite2.dbapi2")
 MUTABLE = (dict, list, set)
@@ -118,6 +119,20 @@ def looks_at_pids(tasks, users):
     files = {code.co_filename for code in users.values() if not tasks.own(code.co_filename)}
     asking = (code for code in tasks.functions.values() if "getpid" in codes.words(code)[0])
     return any(code.co_filename in files or id(code) in users for code in asking)
+
+
+def starts_again(tasks, thread, first):
+    """Whether a child may start such a thread for itself: a function that tasks reach starts it, and asks whether it is alive
+    or in which process it is; or one does that runs first in each child (`first`: names of these)."""
+    function = getattr(thread, "_target", None) or getattr(thread, "function", None)
+    name = getattr(function, "__name__", None) or type(thread).__name__
+    own = [code for code in tasks.functions.values() if tasks.own(code.co_filename)]
+    asking = ASKING.union(code.co_name for code in own if ASKING & codes.words(code)[0])
+    for code in own:
+        named = codes.words(code)[0]
+        if "start" in named and name in named and (asking & named or code.co_name in first):
+            return True
+    return False
 
 
 def owned(tasks, thread, reach):

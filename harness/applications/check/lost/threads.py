@@ -62,6 +62,8 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
         return None
     if shared.get("aware") and level is Level.ERROR:
         level, what = Level.WARNING, f"{what}, unless it looks at the process's id for that"
+    if thread.get("again") and level is Level.ERROR:
+        level, what = Level.WARNING, f"{what}, unless it is started again there, as the source has it"
     file, line = words.own_place(thread["by"], folder)
     told = what.format(
         thread=words.name(thread), label=visible(str(shared["label"])), user=words.users(shared["tasks"], folder)
