@@ -196,6 +196,14 @@ def test_wrong_answers_of_requests_that_share_a_process(
     assert bool(told) is bool(said)
 
 
+def test_processes_share_something_if_those_that_call_at_once_without_celery_do() -> None:
+    rows = [(0, {"n": 1}), (1, {"n": 2})]
+    shared = reference(rows).beside([*rows, (0, {"n": 2})])
+    assert not shared(0, {"n": 2})[0]
+    (told,) = words.beside_each_other(of("prefork", outcome=Outcome.WRONG).changed(answers={"wrong": 1}), shared)
+    assert told.endswith("get each other's data, over what their processes share (a file, a database, a connection)")
+
+
 def test_the_last_line_of_a_log_tells_how_a_process_ended() -> None:
     assert (
         words.last_words(Ending(by="worker-exit", worker_exit="exit 2", log_words="usage / error: no")) == "exit 2: error: no"

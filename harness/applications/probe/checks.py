@@ -150,14 +150,15 @@ class Reference:
         return digits if any(is_blend(own, one, result, self._fine, begin, self._is_ignored) for one in others) else []
 
     def beside(self, *processes: Iterable[tuple[int, Any]]) -> Reference:
-        """With what the same rows gave in other processes at once. One that gave a row its answer and, another time, another
-        row's, got that from a process beside it: it is wrong there, too, and no reason to leave anything out."""
+        """With what the same rows gave in other processes at once. One that gave a row several answers, another row's among
+        them, got that from a process beside it: such answers are wrong there, too, and no reason to leave anything out."""
         kept, swapped = list[tuple[int, Any]](), False
         for answers in map(list, processes):
-            own = {row for row, got in answers if row in self.answers and not self._compared_with_own(row, got)}
-            others = [(row, got) for row, got in answers if row in own and self._is_anothers(row, got)]
-            kept += [one for one in answers if one not in others]
-            swapped = swapped or bool(others)
+            others = [(row, got) for row, got in answers if row in self.answers and self._is_anothers(row, got)]
+            often = Counter(row for row, _ in answers)
+            if mixed := any(often[row] > 1 for row, _ in others):
+                swapped = True
+            kept += [one for one in answers if not mixed or one not in others]
         return replace(self, elsewhere=self._others(kept), swapped=swapped)
 
     def _is_anothers(self, row: int, got: Any) -> bool:
