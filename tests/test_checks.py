@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.applications.probe.checks import Expression, reference
 from harness.applications.probe.differences import differences
+from harness.client import opaque
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -222,3 +223,10 @@ def test_an_answer_that_hangs_on_the_request_before_is_left_out() -> None:
     first = [(0, {"name": "Ann", "greeting": "hello"}), (1, {"name": "Bob", "greeting": "bonjour"})]
     found = reference(first).beside([*first, (0, {"name": "Ann", "greeting": "bonjour"})])
     assert found.elsewhere == {("greeting",)}
+
+
+def test_an_answer_may_be_nested_as_deeply_as_celery_writes_it() -> None:
+    tree: Any = None
+    for number in range(900):
+        tree = {"n": number, "next": tree}
+    assert reference([(0, opaque.plain(tree))])(0, tree)[0]

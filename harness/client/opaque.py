@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from harness.client.log import Log, error_text, moments
 FINAL = ("SUCCESS", "FAILURE", "REVOKED")  # any other state, also one of the application's own, is published on the way
 RESULTS = "results.jsonl"  # beside the requests' file: {"number": 3, "result": …}
 SUCCESS = "SUCCESS"
+#: calls inside each other; Python's own limit of 1,000 ends a driver whose application's answers are nested some 450 deep
+DEEPEST = 5_000
+
+sys.setrecursionlimit(max(DEEPEST, sys.getrecursionlimit()))
 
 
 def read(raw: bytes) -> dict[str, Any] | None:
