@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from harness.client.plan import EXIT_BROKER_LOST
-from harness.judge.blocked import How
 from harness.judge.watchdog import State
 from harness.observe.progress import Progress
 from harness.trial import trial
-from harness.trial.watcher import BEREFT_TIMES
+from harness.trial.watcher import LONGER, TIMES
 from tests import replay
 from tests.replay import NAMES, Stored
 
@@ -141,7 +140,7 @@ def test_a_hang_is_watched_for_as_long_as_was_asked_before_it_goes_on_record(
     left, site = replay.watched(one, settings=one.history.settings.model_copy(update={"confirm_s": confirm_s}))
     assert (left.ended.by, left.ended.judged_s is None) == ("verdict", False)
     assert left.ended.verdict is not None
-    times = BEREFT_TIMES if left.ended.verdict.how is How.BEREFT else 1
+    times = TIMES if left.ended.verdict.how in LONGER else 1
     watched_s = site.ended_s - (left.ended.judged_s or 0.0)
     assert times * confirm_s <= watched_s <= times * confirm_s + 2.0
     assert left.ended.verdict.state is State.HUNG

@@ -63,11 +63,11 @@ def heard(
 WORKS = Verdict(state=State.WORKING)
 UNSURE = Verdict(state=State.UNDECIDED, reason="cannot tell")
 HANGS = Verdict(state=State.HUNG, how=How.FUTEX, since_s=round((START_S + 0.81) * 1e9) * 1e-9)
-BEREFT = replace(HANGS, how=How.BEREFT)
+BEREFT, SPINS = replace(HANGS, how=How.BEREFT), replace(HANGS, how=How.SPIN)
 PARTLY = replace(HANGS, partial=True)
 
 
-@pytest.mark.parametrize(("proof", "times"), [(HANGS, 1), (BEREFT, 4)])
+@pytest.mark.parametrize(("proof", "times"), [(HANGS, 1), (BEREFT, 4), (SPINS, 4)])
 @pytest.mark.parametrize("confirm_s", [0.0, 2.0, 5.0])
 def test_a_proof_goes_on_record_once_it_has_stood(
     proof: Verdict, times: int, confirm_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,7 +30,7 @@ OWN_LOOP = (
     "nothing else in the process can end this wait, but Celery's own loop turns in it, and may call code of the application's "
     "(a timer, a reader, a command of the remote control)"
 )
-BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.BEREFT_TIMES`
+BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.LONGER`
 
 
 @dataclass(frozen=True, kw_only=True)

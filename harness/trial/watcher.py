@@ -22,8 +22,9 @@ JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
 UNSEEN_S = 2.0  # a proof that is not seen again for so long lapses: its confirmation begins anew, if it is seen again
-#: proofs that are watched for longer: a child that lost threads may pause for tens of seconds; a program may have an alarm
-LONGER, BEREFT_TIMES = (How.BEREFT, How.PROCESSES), 4
+#: proofs that are watched for longer: a child that lost threads may pause for tens of seconds; a program may have an alarm; and
+#: what computes may do once in a while, for a minute, what no request before it did
+LONGER, TIMES = (How.BEREFT, How.PROCESSES, How.SPIN), 4
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
 UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
@@ -234,7 +235,7 @@ class Watcher:
     def _watched_s(self, verdict: Verdict | None) -> float:
         how = verdict.how if verdict is not None else None
         shown = how is How.BEREFT and self.work.loss_shown
-        return (BEREFT_TIMES if how in LONGER and not shown else 1) * self.work.settings.confirm_s
+        return (TIMES if how in LONGER and not shown else 1) * self.work.settings.confirm_s
 
     def _withdraw(self, why: str) -> None:
         """The proof, if there was one, is none; it is kept as what we were wrong about."""
