@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -225,8 +226,17 @@ def test_an_answer_that_hangs_on_the_request_before_is_left_out() -> None:
     assert found.elsewhere == {("greeting",)}
 
 
+def nested(depth: int) -> bytes:
+    return b'{"status": "SUCCESS", "result": ' + b'{"next": ' * depth + b"7" + b"}" * (depth + 1)
+
+
 def test_an_answer_may_be_nested_as_deeply_as_celery_writes_it() -> None:
-    tree: Any = None
-    for number in range(900):
-        tree = {"n": number, "next": tree}
-    assert reference([(0, opaque.plain(tree))])(0, tree)[0]
+    limit = sys.getrecursionlimit()
+    with opaque.deep():
+        tree = opaque.plain(opaque.decoded(nested(900))["result"])
+        assert reference([(0, tree)])(0, tree)[0]
+    assert sys.getrecursionlimit() == limit, "what others may rely on"
+
+
+def test_an_answer_that_is_nested_beyond_all_bounds_cannot_be_read_and_ends_nothing() -> None:
+    assert opaque.decoded(nested(100_000)) is None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,19 @@ from harness.client.log import Log, error_text, moments
 FINAL = ("SUCCESS", "FAILURE", "REVOKED")  # any other state, also one of the application's own, is published on the way
 RESULTS = "results.jsonl"  # beside the requests' file: {"number": 3, "result": …}
 SUCCESS = "SUCCESS"
-#: calls inside each other; Python's own limit of 1,000 ends a driver whose application's answers are nested some 450 deep
-DEEPEST = 5_000
+NESTED = 1_500  # values inside each other that are read; Python's own limit of 1,000 calls allows for some 450
+DEEPEST = 4 * NESTED  # calls inside each other, for what goes through them
 
-sys.setrecursionlimit(max(DEEPEST, sys.getrecursionlimit()))
+
+@contextmanager
+def deep(limit: int = DEEPEST) -> Iterator[None]:
+    """Calls may go so deep meanwhile; also as a decorator."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, before))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def read(raw: bytes) -> dict[str, Any] | None:
@@ -33,12 +44,10 @@ def read(raw: bytes) -> dict[str, Any] | None:
 
 
 def decoded(raw: bytes) -> Any:
-    """What the bytes say, as JSON or as msgpack; None where they are neither."""
+    """What the bytes say, as JSON or as msgpack; None where they are neither, or nested too deeply."""
     for decode in (json.loads, _unpacked):
-        try:
-            return decode(raw)
-        except (ValueError, msgpack.exceptions.UnpackException):  # a UnicodeDecodeError is a ValueError
-            continue
+        with suppress(ValueError, RecursionError, msgpack.exceptions.UnpackException), deep(NESTED):
+            return decode(raw)  # a UnicodeDecodeError is a ValueError
     return None
 
 
@@ -65,6 +74,7 @@ def plain(value: Any) -> Any:
     return str(value)  # a msgpack timestamp or extension
 
 
+@deep()
 def table(log: Log, path: Path) -> dict[str, Any]:
     """The log as the columns of contract.REQUEST_FIELDS, with empty answers; results go to RESULTS beside `path`."""
     errors = [""] * len(log)

@@ -13,6 +13,7 @@ from harness.applications.probe import checks, results, who, words
 from harness.applications.probe.checks import AnswerCheck, Expression, Reference
 from harness.applications.probe.differences import Place
 from harness.applications.probe.order import ProbeOrder
+from harness.client import opaque
 from harness.records.answers import Requests
 from harness.texts import visible
 from harness.trial.left import Ending, Left
@@ -48,6 +49,7 @@ class Expected:
     def coverage(self) -> str:
         return self.check.coverage() if isinstance(self.check, Reference) else ""
 
+    @opaque.deep()
     def compared(self, left: Left) -> Requests | None:
         """The requests of a trial, each answer held against what is expected, but for what only says who answered."""
         found = self._held(left, frozenset())
@@ -61,6 +63,7 @@ class Expected:
             self.check.begin()
         return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
 
+    @opaque.deep()
     def has_moved(self, call_again: Callable[[], Sequence[Mapping[str, Any]]]) -> bool:
         """Whether the serial calls, made once more after a trial that answers otherwise, answer otherwise, too; if so, less is
         expected from now on."""
@@ -74,6 +77,7 @@ class Expected:
             self._tell([_unchecked(after)])
         return bool(moved)
 
+    @opaque.deep()
     def settle(self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = ()) -> None:
         """Decide what is expected. `lines`: of the serial calls; `beside`: of others that called the same rows at once.
 
