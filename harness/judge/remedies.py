@@ -35,7 +35,10 @@ THEIRS = {
     "fork-lost-threads": "make what has threads of its own (a model, an executor, a loader) in each child, not at import",
     "fork-held-lock": "let no thread hold it at the fork: start that thread in each child, import modules before any thread",
     "fork-shared-connection": "open the connection in each child, in the task or in worker_process_init, not at import",
-    "respawn-loop": "mend what the log's last error names",
+    "respawn-loop": (
+        "mend what the log's last error names; if that is 'Timed out waiting for UP message', raise worker_proc_alive_timeout "
+        "above what worker_process_init takes, or do that work in the first task"
+    ),
     "deadlock": (
         "mend the code at the place that the stack names: take locks in one order and never twice, and give each "
         "wait for a lock, an event or a process a time limit"
