@@ -240,3 +240,5 @@ def test_an_answer_may_be_nested_as_deeply_as_celery_writes_it() -> None:
 
 def test_an_answer_that_is_nested_beyond_all_bounds_cannot_be_read_and_ends_nothing() -> None:
     assert opaque.decoded(nested(100_000)) is None
+    with opaque.deep():  # in which what can be read has to be followed, too
+        assert opaque.decoded(nested(opaque.NESTED + 500)) is None

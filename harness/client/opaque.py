@@ -28,9 +28,9 @@ DEEPEST = 4 * NESTED  # calls inside each other, for what goes through them
 
 @contextmanager
 def deep(limit: int = DEEPEST) -> Iterator[None]:
-    """Calls may go so deep meanwhile; also as a decorator."""
+    """Calls may go so deep meanwhile, and no deeper, whatever is allowed around it; also as a decorator."""
     before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, before))
+    sys.setrecursionlimit(limit)
     try:
         yield
     finally:
