@@ -26,7 +26,7 @@ from harness.observe.eyes import Eyes
 from harness.observe.looks import ProcessLook
 from harness.observe.progress import Progress
 from harness.trial.application import Application
-from harness.worker import contract
+from harness.worker import contract, unstarted
 
 
 class WorkerSide(Protocol):
@@ -153,7 +153,7 @@ def worker_command(cell: Cell, environment: Environment) -> list[str]:
     celery = environment.python.parent / "celery"
     return [
         str(environment.python), str(celery), "-A", contract.APP, "worker", *POOLS[cell.pool].command(cell.concurrency),
-        "--loglevel", "WARNING", "--without-mingle", "--hostname", "harness@%h",
+        "--loglevel", "WARNING", "--without-mingle", "--hostname", unstarted.HOSTNAME,
     ]  # fmt: skip
 
 

@@ -4,51 +4,65 @@ Python 3.7, standard library only.
 """
 
 import dis
+import functools
 import types
 
 PASSED = ("LOAD_FAST", "LOAD_CONST", "LOAD_SMALL_INT", "BINARY_SUBSCR", "BINARY_OP", "CACHE")  # between a table and its return
 GIVEN = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR")
-_WORDS, _SETS, _RETURNED = {}, {}, {}  # of codes by id; the code is kept, so that its id is no other's
 
 
-def words(code):
-    """(the names in a code and in those inside it, the modules that they import)."""
-    if id(code) not in _WORDS:
-        _WORDS[id(code)] = code, _read(code)
-    return _WORDS[id(code)][1]
+def per_code(read):
+    """A function of a code whose answers are kept, by the code's id; the code is kept as well, so that its id is no other's."""
+    known = {}
+
+    @functools.wraps(read)
+    def kept(code):
+        if id(code) not in known:
+            known[id(code)] = code, read(code)
+        return known[id(code)][1]
+
+    return kept
 
 
-def _read(code):
-    names, imports, stack = set(), set(), [code]
+def nested(code):
+    """A code, and those inside it."""
+    stack = [code]
     while stack:
         one = stack.pop()
-        names.update(one.co_names)
         stack += [each for each in one.co_consts if isinstance(each, types.CodeType)]
+        yield one
+
+
+@per_code
+def words(code):
+    """(the names in a code and in those inside it, the modules that they import)."""
+    names, imports = set(), set()
+    for one in nested(code):
+        names.update(one.co_names)
         imports.update(each.argval for each in dis.get_instructions(one) if each.opname == "IMPORT_NAME" and each.argval)
     return frozenset(names), imports
 
 
+@per_code
 def sets(code):
     """The names of the attributes that a code, and those inside it, set or delete."""
-    if id(code) not in _SETS:
-        inside = [each for each in code.co_consts if isinstance(each, types.CodeType)]
-        own = {each.argval for each in dis.get_instructions(code) if each.opname in ("STORE_ATTR", "DELETE_ATTR")}
-        _SETS[id(code)] = code, frozenset(own).union(*map(sets, inside))
-    return _SETS[id(code)][1]
+    return _stored(code, ("STORE_ATTR", "DELETE_ATTR"))
 
 
+@per_code
 def bound(code):
     """The names, of a module or attributes, that a code, and those inside it, give an object to."""
-    inside = [each for each in code.co_consts if isinstance(each, types.CodeType)]
-    given = {each.argval for each in dis.get_instructions(code) if each.opname in ("STORE_GLOBAL", "STORE_ATTR")}
-    return frozenset(given).union(*map(bound, inside))
+    return _stored(code, ("STORE_GLOBAL", "STORE_ATTR"))
 
 
+def _stored(code, kinds):
+    return frozenset(each.argval for one in nested(code) for each in dis.get_instructions(one) if each.opname in kinds)
+
+
+@per_code
 def returned(code):
     """The names, of a module or attributes, whose objects a function gives back: as they are, or one out of a table."""
-    if id(code) not in _RETURNED:
-        _RETURNED[id(code)] = code, frozenset(_given(list(dis.get_instructions(code))))
-    return _RETURNED[id(code)][1]
+    return frozenset(_given(list(dis.get_instructions(code))))
 
 
 def _given(instructions):

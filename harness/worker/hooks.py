@@ -66,7 +66,7 @@ def found(consumer):
     from celery import signals
     from celery.worker.control import Panel
 
-    said = ["a receiver of %s" % name for name in SIGNALS for one in _receivers(getattr(signals, name)) if not _is_own(one)]
+    said = ["a receiver of %s" % name for name in SIGNALS for one in connected(getattr(signals, name)) if not _is_own(one)]
     said += ["the command %s" % name for name, function in Panel.data.items() if not _is_own(function)]
     for words, functions in (
         ("a timer that calls %s", _timers(consumer)),
@@ -115,7 +115,7 @@ def receivers(name):
     """The application's own receivers of a signal of Celery's, as 'load (tasks.py:6)'."""
     from celery import signals
 
-    return sorted({_placed(one) for one in _receivers(getattr(signals, name)) if not _is_own(one)})
+    return sorted({_placed(one) for one in connected(getattr(signals, name)) if not _is_own(one)})
 
 
 def _placed(function):
@@ -124,7 +124,8 @@ def _placed(function):
     return _named(function) + place
 
 
-def _receivers(signal):
+def connected(signal):
+    """What receives a signal of Celery's, and is still there."""
     for key, receiver in list(signal.receivers or ()):
         receiver = receiver() if hasattr(receiver, "__callback__") else receiver  # a weak reference
         if receiver is not None:

@@ -1,8 +1,6 @@
 """What each new child of prefork runs before any task: the receivers of worker_process_init. Python 3.7."""
 
-import weakref
-
-from harness.worker import codes
+from harness.worker import codes, hooks
 
 
 def added(found):
@@ -18,8 +16,7 @@ def added(found):
 def receivers():
     from celery import signals
 
-    found = [one for _, one in list(signals.worker_process_init.receivers)]
-    return [one() if isinstance(one, weakref.ref) else one for one in found]
+    return list(hooks.connected(signals.worker_process_init))
 
 
 def names():
