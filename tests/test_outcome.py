@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.judge.outcome import Observations, classify, unusable
+from harness.judge.outcome import Observations, classify
+from harness.judge.unusable import unusable
 from harness.judge.watchdog import State, Verdict
 from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.judge.blocked import How
-from harness.judge.outcome import Observations, classify, counted, unusable
+from harness.judge.outcome import Observations, classify, counted
+from harness.judge.unusable import unusable
 from harness.judge.watchdog import State, Verdict
 from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome

@@ -4,7 +4,7 @@ What our own instrument did wrong comes first, then a worker that never ran. Of 
 word: crashed, respawning, hung, waiting, wrong, errors, stalled, slow, ok; the reason tells the rest with its counts. What made
 no progress to the limit, and is not proved to hang, is `waiting`;
 `invalid` is a trial of which nobody can say how it ended, because our own instrument failed. A noisy machine, a late or busy
-client take away the figures (`unusable`), never the outcome.
+client take away the figures (`judge.unusable`), never the outcome.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from harness.records.sending import Sending
 
 STALL_SHARE = 0.5  # of the measured time, in spells in which requests waited and nobody worked
 CORE_WAIT = 0.5  # of these spells: in which its own threads waited for a core, and which others explain
-CLIENT_LIMIT = 0.9  # of a core: above, the load generator is what limits
-LATE_ALLOWED = 0.01  # of the sends of open traffic, see `harness.client.schedule`
 MOST_WAITS = 2  # that a reason names
 LOST = "WorkerLostError"  # what billiard answers in a dead child's place
 SILENCE_FACTOR = 1.5  # a silence longer than this many times the longest that ended is out of the trial's own pace
@@ -254,27 +252,6 @@ def _progressed(seen: Observations) -> bool:
 
 def _at_limit(seen: Observations) -> str:
     return f"cut off at the limit of {seen.limit_s:g} s"
-
-
-def unusable(seen: Observations) -> str:
-    """Why the figures of a trial cannot be believed, '' if they can. How it ended stands all the same."""
-    if seen.client_cores is not None and seen.client_cores > CLIENT_LIMIT:
-        return f"the load generator was the limit: it used {seen.client_cores:.2f} of one core"
-    if seen.sending is not None and (late := _late(seen.sending)):
-        return late
-    if seen.others_share is not None and seen.others_share > seen.noise_limit:
-        return f"machine too noisy: others used {seen.others_share:.0%} of the cores that we may use"
-    return ""
-
-
-def _late(sending: Sending) -> str | None:
-    """Requests of open traffic went out late: then their latency is in part the client's own."""
-    if not sending.sends or sending.late <= LATE_ALLOWED * sending.sends:
-        return None
-    return (
-        f"the load generator was late: {sending.late} of {sending.sends} requests went out more than a tenth of the mean gap "
-        f"(or 1 ms) after they were meant to, {LATE_ALLOWED:.0%} is allowed"
-    )
 
 
 def _cut_off(sending: Sending) -> str:

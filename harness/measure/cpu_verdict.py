@@ -45,7 +45,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.judge.outcome import CLIENT_LIMIT
+from harness.judge.unusable import CLIENT_LIMIT
 from harness.records.sections import CpuFacts, CpuUse, Occupancy
 
 LEAST_WINDOW_S = 0.5

@@ -15,7 +15,8 @@ from harness import workloads
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.judge.causes import Cause, cause_of
-from harness.judge.outcome import Observations, classify, unusable
+from harness.judge.outcome import Observations, classify
+from harness.judge.unusable import unusable
 from harness.measure import doubts, figures, timeline
 from harness.records import answers, stamps
 from harness.records.answers import Requests
