@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -22,12 +23,17 @@ BODY, QUEUE = "THE-BODY", "THE-QUEUE"
 
 def place(home: Path, url: str) -> Path:
     """Where the message for a broker of this kind is kept."""
+    return home / "messages" / f"{url.partition(':')[0]}-{_maker()}.json"
+
+
+@functools.cache
+def _maker() -> str:
+    """What makes it: releases of Celery's, and the text of this module. Asked for in each trial of a run."""
     import hashlib
     from importlib.metadata import version
 
-    made_by = "-".join(f"{name}-{version(name)}" for name in ("celery", "kombu"))
     code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-    return home / "messages" / f"{url.partition(':')[0]}-{made_by}-{code}.json"
+    return "-".join([*(f"{name}-{version(name)}" for name in ("celery", "kombu")), code])
 
 
 def kept(path: str, queue: str, make: Callable[[], str]) -> str:
