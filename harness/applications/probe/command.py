@@ -95,16 +95,8 @@ def read(
         )
     interpreter = orders.interpreter(python)
     every = tuple(POOLS) if budget_s is None else orders.MOST_FIRST
-    try:
-        counts = tuple(int(count) for count in concurrency.split(","))
-    except ValueError:
-        counts = ()
-    if not counts or min(counts) < 1:
-        raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
-    chosen = tuple(filter(None, pools.split(","))) or (pasted.tried(every, line, counts) if line else every)
-    for pool in chosen:
-        if pool not in POOLS:
-            raise BadInput(f"--pools: there is no pool {pool!r}", remedy=f"choose from {', '.join(POOLS)}")
+    counts = _counts(concurrency)
+    chosen = _chosen(pools) or (pasted.tried(every, line, counts) if line else every)
     if not math.isfinite(tolerance):
         raise BadInput(f"--tolerance {tolerance}: not a share", remedy="such as 0.001")
     if curve and max_calls is not None:
@@ -118,6 +110,26 @@ def read(
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
         go_on=go_on, max_calls=max_calls, curve=curve, args=mix or args, line=line,
     )  # fmt: skip
+
+
+def _counts(concurrency: str) -> tuple[int, ...]:
+    """Of '1,2,4'. Raises BadInput."""
+    try:
+        counts = tuple(int(count) for count in concurrency.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise BadInput(f"--concurrency {concurrency!r}: not a number, or several", remedy="such as 2 or 1,2,4")
+    return counts
+
+
+def _chosen(pools: str) -> tuple[str, ...]:
+    """Of 'prefork,threads'; () of ''. Raises BadInput."""
+    chosen = tuple(filter(None, pools.split(",")))
+    for pool in chosen:
+        if pool not in POOLS:
+            raise BadInput(f"--pools: there is no pool {pool!r}", remedy=f"choose from {', '.join(POOLS)}")
+    return chosen
 
 
 def probe(

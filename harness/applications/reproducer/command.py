@@ -72,13 +72,13 @@ def bundle(
         folder = Path(what)
         cell = own.chosen(folder, select or [])
     else:
-        folder, cell = run_folder or QUICK, what
-        if Path(what).is_dir() and not store.RunFolder(Path(what)).has_trials:
+        folder, cell, is_folder = run_folder or QUICK, what, Path(what).is_dir()
+        if is_folder and not store.RunFolder(Path(what)).has_trials:
             raise BadInput(f"there are no records in {what}", remedy="'harness probe' writes them: name the folder of a probe")
-        if not folder.is_dir() or (not Path(what).is_dir() and "/" in what):  # no cell has a slash
+        if not folder.is_dir() or (not is_folder and "/" in what):  # no cell has a slash
             missing = folder if not folder.is_dir() else what
             raise BadInput(f"there is no folder {missing}", remedy="name a probe's folder, or a cell's run with --run")
-        if Path(what).is_dir():
+        if is_folder:
             raise BadInput(f"{what} is no probe of an application", remedy=f"name a cell: harness bundle CELL --run {what}")
     console.print(str(_packed(folder, cell, args, out, with_source=with_source, anonymous=anonymous)), soft_wrap=True)
 
