@@ -92,9 +92,10 @@ def _others(seen: Seen, known: Sequence[Executor]) -> list[Executor]:
     """Those at a task that began meanwhile, or that no thread's stack shows; of a greenlet nobody knows what it waits for."""
     rests = not seen.moved and not known and _stands(seen)
     state, doubt = (State.UNKNOWN, wording.GREENLETS_WAIT) if rests else (State.WORKS, "")
-    ids = {one.task_id for one in known} | {one.id for one in seen.greenlets or ()}
+    ids = {one.task_id for one in known}
+    greenlets = [(task, state, doubt) for task in seen.greenlets or () if task.id not in ids]
+    ids |= {task.id for task in seen.greenlets or ()}
     begun = [(task, State.WORKS, "") for task in seen.begun if task.id not in ids or not task.id]
-    greenlets = [(task, state, doubt) for task in seen.greenlets or () if task.id not in {one.task_id for one in known}]
     return [
         Executor(
             pid=task.pid, tid=task.tid, state=each, does=RUNS, task_id=task.id, task=task.name,

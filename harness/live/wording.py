@@ -21,9 +21,9 @@ def reason(seen: Seen, executors: Sequence[Executor], worst: Executor | None, st
     if worst is None and state is State.UNKNOWN and not seen.blind:
         return "its loop stands still, and whether its greenlets wait for something cannot be read from outside"
     if worst is None or state is State.WORKS:
-        return works(seen, executors)
+        return _works(seen, executors)
     if state is State.UNKNOWN and worst.doubt == GREENLETS_WAIT:
-        return f"{works(seen, [replace(one, doubt='') for one in executors], does='at a task')}; {worst.doubt}"
+        return f"{_works(seen, [replace(one, doubt='') for one in executors], does='at a task')}; {worst.doubt}"
     if state is State.UNKNOWN:
         return worst.doubt or "its processes may not be looked at"
     like = [one for one in executors if one.state is state]
@@ -35,7 +35,7 @@ def reason(seen: Seen, executors: Sequence[Executor], worst: Executor | None, st
     return f"{what}: {who} {runs} for {duration(worst.since_s)}{waits}"
 
 
-def works(seen: Seen, executors: Sequence[Executor], does: str = "at work") -> str:
+def _works(seen: Seen, executors: Sequence[Executor], does: str = "at work") -> str:
     if not executors and not seen.blind:
         passed = seen.moved or any(one.tracing for look in seen.looks for one in look.processes)
         return f"no task runs now{'; tasks came and went while it was looked at' if passed else ''}"

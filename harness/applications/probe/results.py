@@ -30,9 +30,7 @@ RETURNED = "the task returned an exception instead of an answer"
 def of_worker(left: Left, check: AnswerCheck) -> Requests | None:
     """What the client took; when a request ran, and where, from the worker's own events. None: it was killed."""
     try:
-        with np.load(left.result, allow_pickle=False) as data:
-            columns = {name: data[name] for name in contract.REQUEST_FIELDS}
-        results = _results(left.result.with_name(opaque.RESULTS))
+        columns, results = _taken(left)
     except (OSError, BadZipFile, KeyError, ValueError):
         return None
     columns = stamps.joined(columns, left.events)
@@ -48,12 +46,19 @@ def of_worker(left: Left, check: AnswerCheck) -> Requests | None:
     return _checked(columns, results, check)
 
 
+def _taken(left: Left) -> tuple[dict[str, npt.NDArray[Any]], dict[int, Any]]:
+    """What the client saved: the columns of contract.REQUEST_FIELDS, and the answers that can be read, by number."""
+    with np.load(left.result, allow_pickle=False) as data:
+        columns = {name: data[name] for name in contract.REQUEST_FIELDS}
+    return columns, _results(left.result.with_name(opaque.RESULTS))
+
+
 def told(left: Left) -> Iterator[Told]:
     """(row, result, executor) of each answer of a worker that can be read."""
-    with np.load(left.result, allow_pickle=False) as data:
-        columns = stamps.joined({name: data[name] for name in contract.REQUEST_FIELDS}, left.events)
+    columns, results = _taken(left)
+    columns = stamps.joined(columns, left.events)
     alone = POOLS[left.cell.pool].executors == "greenlets"
-    for number, result in _results(left.result.with_name(opaque.RESULTS)).items():
+    for number, result in results.items():
         thread = int(columns["pid"][number]), int(columns["tid"][number])
         yield int(columns["row"][number]), result, number if alone else thread
 

@@ -25,18 +25,17 @@ def answered(told: Iterable[Told], check: Reference) -> frozenset[Place]:
     >>> answered([(0, {"by": "unset", "x": 1}, 7), (1, {"by": "unset", "x": 2}, 8)], check)
     frozenset()
     """
-    names: dict[Place, dict[Hashable, Any]] = {place: {} for place in _alike_in_all(check)}
+    expected = _alike_in_all(check)
+    names: dict[Place, dict[Hashable, Any]] = {place: {} for place in expected}
     for row, answer, executor in told:
         if not names or row not in check.answers:
             continue
-        values = dict(leaves(answer, root(row, check.mix)))
-        for place, known in list(names.items()):
-            if place[: len(root(row, check.mix))] != root(row, check.mix):
-                continue
+        begin = root(row, check.mix)
+        values = dict(leaves(answer, begin))
+        for place in [one for one in names if one[: len(begin)] == begin]:
             value = values.get(place)
-            if not _is_name(value) or known.setdefault(executor, value) != value:
+            if not _is_name(value) or names[place].setdefault(executor, value) != value:
                 del names[place]
-    expected = _alike_in_all(check)
     return frozenset(
         place
         for place, known in names.items()

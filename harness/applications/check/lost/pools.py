@@ -32,8 +32,8 @@ def _judged(looked: Mapping[str, Any], folder: Path) -> Iterator[tuple[Mapping[s
 
 
 def _finding(each: Mapping[str, Any], folder: Path, level: Level, what: str) -> Finding:
-    if each["aware"] and level is Level.ERROR:
-        level, what = Level.WARNING, f"{what}, unless it looks at the process's id for that"
+    if each["aware"]:
+        level, what = words.unless(level, what, words.AWARE)
     file, line = words.made_at(each["label"], folder)
     return Finding(
         rule="lost-pool", level=level, file=file, line=line, todo=words.FIRST_TASK, made=each["label"],

@@ -60,10 +60,10 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
     level, what = JUDGES[shared["kind"]](shared, named, tasks, theirs) if shared["kind"] in JUDGES else NOTHING
     if level is None:
         return None
-    if shared.get("aware") and level is Level.ERROR:
-        level, what = Level.WARNING, f"{what}, unless it looks at the process's id for that"
-    if thread.get("again") and level is Level.ERROR:
-        level, what = Level.WARNING, f"{what}, unless it is started again there, as the source has it"
+    if shared.get("aware"):
+        level, what = words.unless(level, what, words.AWARE)
+    if thread.get("again"):
+        level, what = words.unless(level, what, "it is started again there, as the source has it")
     file, line = words.own_place(thread["by"], folder)
     told = what.format(
         thread=words.name(thread), label=visible(str(shared["label"])), user=words.users(shared["tasks"], folder)

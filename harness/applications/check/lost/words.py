@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.applications.check import functions
+from harness.applications.check.finding import Level
 from harness.texts import few, visible
 
+AWARE = "it looks at the process's id for that"
 FIRST_TASK = "make it in a function that the first task of each process calls"
+
+
+def unless(level: Level, what: str, why: str) -> tuple[Level, str]:
+    """An error is a warning if that may be so; what is less stays as it is."""
+    return (Level.WARNING, f"{what}, unless {why}") if level is Level.ERROR else (level, what)
 
 
 def short(file: str, folder: Path) -> str:

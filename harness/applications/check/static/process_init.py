@@ -76,16 +76,15 @@ def _empty(tree: ast.Module) -> dict[str, bool]:
     """{name at the top: whether it is given nothing but None, or an empty container}."""
     found: dict[str, bool] = {}
     for statement in tree.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else []
-        targets = [statement.target] if isinstance(statement, ast.AnnAssign) and statement.value else targets
-        for target in targets:
-            for each in ast.walk(target):
-                if isinstance(each, ast.Name) and isinstance(statement, ast.Assign | ast.AnnAssign):
-                    found[each.id] = found.get(each.id, True) and _is_empty(statement.value)
+        if not isinstance(statement, ast.Assign):  # one with a type is one, see `modules.tree_of`
+            continue
+        for each in (node for target in statement.targets for node in ast.walk(target)):
+            if isinstance(each, ast.Name):
+                found[each.id] = found.get(each.id, True) and _is_empty(statement.value)
     return found
 
 
-def _is_empty(value: ast.expr | None) -> bool:
+def _is_empty(value: ast.expr) -> bool:
     if isinstance(value, ast.Constant):
         return value.value is None
     if isinstance(value, ast.Call):
