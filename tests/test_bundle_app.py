@@ -15,9 +15,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from celery import Celery
+from celery.backends.filesystem import FilesystemBackend
+from kombu.transport.filesystem import Channel
 
 from harness.applications.probe.header import digest
-from harness.applications.reproducer import anonymous, application, command, own, particulars, reproduce, sources
+from harness.applications.reproducer import anonymous, application, command, message_files, own, particulars, reproduce, sources
 from harness.applications.reproducer.command import check_options
 from harness.errors import BadInput, NothingMatches
 from harness.experiment.matrix import Cell
@@ -269,12 +272,39 @@ def test_options_that_do_not_go_together_are_refused(changes: dict[str, Any]) ->
 
 
 def test_the_scripts_are_read_by_python_3_7_and_import_nothing_of_ours() -> None:
-    texts = [Path(module.__file__ or "").read_text() for module in (reproduce, particulars)]
+    texts = [Path(module.__file__ or "").read_text() for module in (reproduce, particulars, message_files)]
     for text in [*texts, application.PARTICULARS]:
         tree = ast.parse(text, feature_version=(3, 7))
         imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         imported += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         assert not [name for name in imported if name.startswith("harness")]
+
+
+def test_a_message_and_a_result_in_files_are_whole_before_they_can_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("queue", "control", "results"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("REPRODUCE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(Channel, "_put", Channel._put)  # put back afterwards, as is `set`
+    monkeypatch.setattr(FilesystemBackend, "set", FilesystemBackend.set)
+    before, named = os.replace, []
+
+    def replace(new: str, path: str | bytes) -> None:
+        named.append((os.path.exists(path), Path(new).read_text()))
+        before(new, path)
+
+    monkeypatch.setattr(os, "replace", replace)
+    app = Celery("files", broker="filesystem://", backend=f"file://{tmp_path}/results", set_as_current=False)
+    message_files.use(app)  # type: ignore[no-untyped-call]
+    with app.connection() as connection, connection.SimpleQueue("asked") as queue:
+        queue.put({"row": 1})
+        assert queue.get(timeout=10).payload == {"row": 1}
+    app.backend.store_result("1", [0.5], "SUCCESS")
+    assert app.backend.get_result("1") == [0.5]
+    assert not [text for there, text in named if there]
+    assert "body" in json.loads(named[0][1])
+    assert json.loads(named[-1][1])["result"] == [0.5]
 
 
 def test_both_kinds_of_archive_have_what_the_script_asks_for() -> None:

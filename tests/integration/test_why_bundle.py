@@ -96,7 +96,7 @@ def test_no_name_of_the_users_is_in_a_bundle_unless_it_is_asked_for(
         serving(celery_environment.python, folder, server.url) as worker,
     ):
         password = server.url.partition("://:")[2].partition("@")[0]
-        assert wait_until(lambda: ODD["id"] in harness("why", worker.pid, "--json").stdout)
+        assert wait_until(lambda: ODD["function"] in harness("why", worker.pid, "--json").stdout)
         said = harness("why", worker.pid, "--json", "--deep", "--broker", server.url, "--bundle", plain)
         told = harness("why", worker.pid, "--broker", server.url, "--bundle", named, "--with-names")
         again = harness("why", worker.pid, "--bundle", plain)

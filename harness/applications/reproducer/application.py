@@ -14,6 +14,7 @@ PARTICULARS = '''"""What reproduce.py has to know of this application; where mes
 
 import os
 
+import message_files
 from celery import Celery
 
 MATCH = "match the reference"
@@ -62,15 +63,7 @@ def make_app():
     app.conf.update(accept_content=["json"], task_serializer="json", result_serializer="json")
     app.conf.task_default_queue = os.environ["REPRODUCE_QUEUE"]  # of this run alone, also on a server that others use
     if app.conf.broker_url.startswith("filesystem"):
-        folder = os.environ["REPRODUCE_FOLDER"]
-        queue = os.path.join(folder, "queue")
-        app.conf.worker_enable_remote_control = False  # that needs a transport that broadcasts
-        app.conf.broker_transport_options = {
-            "data_folder_in": queue,
-            "data_folder_out": queue,
-            "control_folder": os.path.join(folder, "control"),
-            "polling_interval": 0.05,
-        }
+        message_files.use(app)
     return app
 '''
 HEAD = '''"""The worker of the cell {cell}; `python reproduce.py` runs it."""

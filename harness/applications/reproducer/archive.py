@@ -30,7 +30,7 @@ from harness.run.bundles import Bundle
 from harness.summary.summary import gravest
 from harness.texts import portable
 
-SCRIPT = Path(__file__).with_name("reproduce.py")
+SCRIPTS = ("reproduce.py", "message_files.py")
 SAVE_LIMIT_S = 180.0
 LEAST_PATIENCE_S, PATIENCE = 20.0, 5.0  # a hang is called one after so long, or so many times a first predict
 ROWS = 64
@@ -89,7 +89,8 @@ def _fill(
     bundle: Bundle,
 ) -> None:
     save_model(cell, environment, bundle, place / cookbook.of(cell.backend).model_file)
-    shutil.copy(SCRIPT, place / "reproduce.py")
+    for name in SCRIPTS:
+        shutil.copy(Path(__file__).with_name(name), place / name)
     (place / "particulars.py").write_text(application.PARTICULARS)
     (place / "tasks.py").write_text(application.tasks(cell))
     np.save(place / "inputs.npy", np.load(bundle.folder / "inputs.npy", allow_pickle=False)[:ROWS])
@@ -174,7 +175,7 @@ server is needed: messages go through files. `--broker redis://…` uses a serve
 {stalls}
 ## What is here
 
-* `tasks.py`, `particulars.py`: the Celery application; `reproduce.py`: starts it and asks it
+* `tasks.py`, `particulars.py`: the Celery application; `reproduce.py`: starts it and asks it, through `message_files.py`
 * the model as its library saved it, `inputs.npy`, and in `cell.json` the answers that are right
 * `requirements.txt`: the exact environment, with hashes; `environment.json`: its variables (folders are named, not given)
 * `record.json`: all that was measured; `evidence`: stacks, threads, logs

@@ -31,7 +31,7 @@ from harness.texts import SECRET_NAMES, few, hide, portable, without_secrets
 from harness.trial.application import pool_arguments, varied_arguments
 from harness.worker import own_settings, own_variables
 
-SCRIPTS = ("reproduce.py", "particulars.py")
+SCRIPTS = ("reproduce.py", "particulars.py", "message_files.py")
 LEAST_PATIENCE_S, PATIENCE = 20.0, 5.0  # a hang is called one after so long, or so many times the slowest call
 LEAST_REQUESTS, ROUNDS = 20, 3  # so many requests are sent, or each row so often
 MASK = "***"
@@ -244,7 +244,8 @@ matters if a queue stalls. The task is called for real. What happens to some wor
 
 ## What is here
 
-* `reproduce.py` starts the worker, sends the calls and says how they ended; `particulars.py` finds the application
+* `reproduce.py` starts the worker, sends the calls and says how they ended; `particulars.py` finds the application,
+  `message_files.py` lets messages go through files
 * `cell.json`: the arguments of each request, the variables, the worker's arguments. A variable that is a secret is `{MASK}`
 * `record.json`: all that was measured; `evidence`: what was seen of each trial{source}"""
 

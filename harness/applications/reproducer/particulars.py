@@ -112,14 +112,9 @@ def settle(app):
         app.conf[name] = value
         app.conf[(prefix + name).upper() if prefix.isupper() else prefix + name] = value
     if os.environ["CELERY_BROKER_URL"].startswith("filesystem"):
-        queue = os.path.join(os.environ["REPRODUCE_FOLDER"], "queue")
-        app.conf.worker_enable_remote_control = False  # that needs a transport that broadcasts
-        app.conf.broker_transport_options = {
-            "data_folder_in": queue,
-            "data_folder_out": queue,
-            "control_folder": os.path.join(os.environ["REPRODUCE_FOLDER"], "control"),
-            "polling_interval": 0.05,
-        }
+        import message_files
+
+        message_files.use(app)
     task = app.tasks.get(case["task"])
     if task is not None:
         task.ignore_result = False
