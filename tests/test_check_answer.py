@@ -40,7 +40,7 @@ APP = textwrap.dedent(
 def looked(**more: Any) -> dict[str, Any]:
     empty: dict[str, Any] = {
         "threads": [], "native": [], "libraries": [], "pools": [], "packages": {}, "at_fork": [], "child": {}, "glances": 16,
-        "imports": [], "locks": [], "connections": [], "databases": [], "files": [], "anew": [],
+        "imports": [], "locks": [], "connections": [], "databases": [], "files": [], "reading": [], "anew": [],
     }  # fmt: skip
     return {**empty, **more}
 
@@ -165,6 +165,21 @@ def test_a_connection_of_sqlite_is_a_warning_if_it_has_a_file(file: Path, begins
     users = [["shop.READY", [[str(file), 4, "predict"]]]]
     found = lost.found(looked(databases=users, files=[str(database)]), file.parent)
     assert [(one.rule, one.level, one.place) for one in found] == [(rule, Level.WARNING, "shop.py:1") for rule in rules]
+
+
+@pytest.mark.parametrize(
+    ("open_at_the_fork", "anew", "found"), [(True, [], True), (False, [], False), (True, ["shop.READY"], False)]
+)
+def test_a_file_that_tasks_read_is_an_error_if_it_was_open_at_the_fork(
+    file: Path, open_at_the_fork: bool, anew: list[str], found: bool
+) -> None:
+    vocabulary = str(file.parent / "vocabulary.txt")
+    told = looked(
+        reading=[["shop.READY", vocabulary, [[str(file), 4, "predict"]]]], files=[vocabulary] * open_at_the_fork, anew=anew
+    )
+    ended = lost.found(told, file.parent)
+    expected = [("shared-file", Level.ERROR, "shop.py:1", "shop.READY")]
+    assert [(one.rule, one.level, one.place, one.made) for one in ended] == expected * found
 
 
 def test_a_file_that_is_no_library_needs_none(file: Path) -> None:

@@ -7,8 +7,10 @@ import importlib.util
 import logging
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -66,18 +68,24 @@ def want(entered):
 """
 
 
+@contextmanager
+def imported(path: Path) -> Iterator[ModuleType]:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[path.stem]
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[ModuleType]:
     path = tmp_path / "shop_of_forks.py"
     path.write_text(TEXT)
-    spec = importlib.util.spec_from_file_location("shop_of_forks", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["shop_of_forks"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["shop_of_forks"]
+    with imported(path) as module:
+        yield module
 
 
 def reach(module: ModuleType, name: str) -> reached.Reach:
@@ -170,6 +178,53 @@ def test_threads_of_python_are_no_native_ones() -> None:
 
 def test_an_address_of_the_kernels_is_read() -> None:
     assert own_process._address("0100007F:18EB") == "127.0.0.1:6379"
+
+
+FILES = """
+import json, os, zipfile
+
+OWN = __file__
+TEXTS, MORE, CLOSED, LOG = open(OWN), open(OWN, "rb"), open(OWN), open(os.devnull, "w")
+CLOSED.close()
+PARTS = zipfile.ZipFile(ARCHIVE)
+
+
+def reads():
+    return TEXTS.readline()
+
+
+def hands_on():
+    return json.load(TEXTS)
+
+
+def within():
+    return PARTS.read("part")
+
+
+def says_where():
+    return os.pread(MORE.fileno(), 1, 0)
+
+
+def others():
+    LOG.write(CLOSED.name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [("reads", ["TEXTS"]), ("hands_on", ["TEXTS"]), ("within", ["PARTS.fp"]), ("says_where", []), ("others", [])],
+)
+def test_files_that_a_task_reads_are_told_with_their_path(tmp_path: Path, task: str, labels: list[str]) -> None:
+    archive, path = tmp_path / "parts.zip", tmp_path / "shop_of_files.py"
+    with zipfile.ZipFile(archive, "w") as parts:
+        parts.writestr("part", "text")
+    path.write_text(FILES.replace("ARCHIVE", repr(str(archive))))
+    with imported(path) as shop:
+        found = shared_objects.files(reach(shop, task))
+        for opened in (shop.TEXTS, shop.MORE, shop.LOG, shop.PARTS):
+            opened.close()
+    where = str(archive if task == "within" else path)
+    assert [(label, file) for label, file, _ in found] == [(f"shop_of_files.{label}", where) for label in labels]
 
 
 SERVED = """

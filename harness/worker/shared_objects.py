@@ -19,6 +19,9 @@ FORK_WORDS = ("fork", "checkpid", "check_pid")
 ASKING = frozenset(("is_alive", "isAlive", "getpid"))
 CLOSING = frozenset(("close", "close_all", "dispose", "disconnect", "reset", "reconnect"))
 SQLITE = ("sqlite3", "sqlite3.dbapi2", "pysqlite2.dbapi2")
+FILES = ("_io", "io")
+READING = frozenset(("read", "read1", "readline", "readlines", "readinto", "seek"))
+AT_A_PLACE = frozenset(("pread", "preadv", "mmap", "sendfile"))  # these say themselves where they read
 MUTABLE = (dict, list, set)
 
 
@@ -241,6 +244,28 @@ def databases(tasks):
         for label, value, users in tasks.objects.values()
         if users and any(base.__module__ in SQLITE and base.__name__ == "Connection" for base in type(value).__mro__)
     ]
+
+
+def files(tasks):
+    """[[label, path, places of who names it]] of files that tasks reach, and that are open for reading. Processes that were
+    forked read on where the last one stopped, each (fork(2), open file descriptions)."""
+    found = []
+    for label, value, users in tasks.objects.values():
+        if type(value).__module__ not in FILES:
+            continue
+        readers = [code for code in users.values() if reads(codes.words(code)[0])]
+        try:
+            where = os.readlink("/proc/self/fd/%d" % value.fileno()) if readers and value.readable() else ""
+        except (OSError, ValueError, AttributeError):  # it is closed, or no file of the kernel's
+            continue
+        if where:
+            found.append([label, where, [place(code) for code in readers]])
+    return found
+
+
+def reads(names):
+    """Whether code with these names, one of which is the file, reads from the file's own place, as far as that can be told."""
+    return bool(READING & names) or not AT_A_PLACE & names
 
 
 def skipped(value):

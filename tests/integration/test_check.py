@@ -28,8 +28,8 @@ FORKED = Path(__file__).resolve().parent.parent / "forked"
 MODULES = sorted(FORKED.glob("*.py"))
 #: the rule that has to find it
 RULES = {
-    "batcher": "lost-thread", "journal": "lost-thread", "kept_pool": "lost-pool", "ledger": "held-lock",
-    "loop_thread": "lost-pool", "mailbox": "lost-thread",
+    "batcher": "lost-thread", "corpus": "shared-file", "journal": "lost-thread", "kept_pool": "lost-pool",
+    "ledger": "held-lock", "loop_thread": "lost-pool", "mailbox": "lost-thread",
     "old_pool": "lost-pool", "raw_socket": "shared-connection", "signal_started": "lost-thread", "ticker": "lost-thread",
     "tokens": "lost-thread", "warm_executor": "lost-pool",
 }  # fmt: skip

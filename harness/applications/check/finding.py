@@ -42,6 +42,7 @@ RULES = {
         Rule(name="lost-pool", what="A pool or loop whose threads stay in the main process", fork=True),
         Rule(name="lost-engine", what="An engine's native threads stay in the main process", fork=True),
         Rule(name="shared-connection", what="A connection that all children share", fork=True),
+        Rule(name="shared-file", what="An open file in which all children read on from one place", fork=True),
         Rule(name="shared-memory", what="Memory that children share with the main process"),
         Rule(name="model-at-import", what="A model is loaded when the module is imported", static=True),
         Rule(name="engine-at-import", what="An engine computes when the module is imported", static=True),
