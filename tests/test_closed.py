@@ -57,7 +57,14 @@ def test_a_wait_for_a_process_that_is_locked_out_itself_is_a_hang(
 ) -> None:
     verdict = seen(task, stuck(), process=process)
     assert (verdict.state, verdict.how, verdict.pids) == (State.HUNG, how, (CHILD, OTHER))
-    assert f"(process {OTHER})" in verdict.reason
+    assert f"(process {OTHER}, which waits for a lock)" in verdict.reason
+
+
+def test_a_child_that_writes_into_a_full_pipe_is_told_with_who_should_read_it() -> None:
+    full = {"waits_in": "write", "private": False, "wakers": frozenset({CHILD, OTHER})}
+    verdict = seen(FOR_A_CHILD, stuck(thread=full), process=CHILDREN)
+    assert (verdict.state, verdict.how) == (State.HUNG, How.PROCESSES)
+    assert f"(process {OTHER}, which writes to a full pipe or socket of process {CHILD})" in verdict.reason
 
 
 #: what the other process does -> it may still end the wait

@@ -167,6 +167,23 @@ def _count(now: Look, found: Sequence[tuple[OpenStage, How]]) -> int:
 
 #: Kinds of stages that are no word for a reader.
 INSIDE = {"start": "start-up", "other": "another task", "main": "a handler of the main process", "task": "a task"}
+#: What the main thread of another process waits in, in words.
+WAITS_IN = {
+    "write": "writes to a full pipe or socket", "send": "writes to a full pipe or socket",
+    "read": "reads from an empty pipe or socket", "recv": "reads from an empty pipe or socket",
+    "wait-child": "waits for a child", "futex": "waits for a lock", "flock": "waits for a lock on a file",
+    "fcntl": "waits for a lock on a file",
+}  # fmt: skip
+
+
+def _where(now: Look, pid: int) -> str:
+    """'process 7, which writes to a full pipe or socket of process 5'."""
+    threads = [thread for process in now.processes if process.pid == pid for thread in process.threads if thread.tid == pid]
+    words = WAITS_IN.get(threads[0].waits_in, "") if threads else ""
+    if not words:
+        return f"process {pid}"
+    of = sorted(threads[0].wakers - {pid}) if "socket" in words else []
+    return f"process {pid}, which {words}" + (f" of process {' or '.join(map(str, of))}" if of else "")
 
 
 def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], others: frozenset[int], *, partial: bool) -> Verdict:
@@ -177,7 +194,7 @@ def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], others: frozenset[i
     kinds = " and ".join(sorted({INSIDE.get(stage.kind, stage.kind) for stage, _ in found}))
     hows = " or ".join(dict.fromkeys(how.value for _, how in found))
     if others := others - set(pids):
-        hows += f" ({', '.join(f'process {pid}' for pid in sorted(others))})"
+        hows += f" ({'; '.join(_where(now, pid) for pid in sorted(others))})"
     rest = "; the others go on" if partial else ""
     reason = (
         f"{count} of {total} {now.executor_kind} that run requests made no progress inside {kinds} for "
