@@ -19,7 +19,7 @@ from harness.applications.probe.expected import Expected
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.seen import by_row, endless, not_called, too_few
+from harness.applications.probe.seen import by_row, endless, failed_outside, not_called, too_few
 from harness.applications.probe.served import Served
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
@@ -30,6 +30,7 @@ from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.observe.diagnosis import Evidence
+from harness.observe.progress import PUT_OFF
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import MemoryUse
@@ -247,23 +248,36 @@ def test_receivers_of_a_signal_are_named_with_their_place_and_celerys_own_are_no
 
 
 @pytest.mark.parametrize(
-    ("by", "retries", "retried", "received", "told"),
+    ("by", "again", "retried", "received", "told"),
     [
-        ("limit", (3, 4), {1}, [11.0, -1.0, -1.0], "2 of 3 requests have no answer"),
-        ("limit", (3, 4), {1}, [11.0, 12.0, -1.0], "1 of 3 requests have no answer"),
-        ("limit", (3, 4), set(), [11.0, -1.0, -1.0], ""),
-        ("limit", (), {1}, [11.0, -1.0, -1.0], ""),
-        ("done", (3, 4), {1}, [11.0, -1.0, -1.0], ""),
-        ("limit", (3, 4), {1}, [11.0, 12.0, 13.0], ""),
+        (
+            "limit",
+            [contract.RETRIED],
+            {1},
+            [11.0, -1.0, -1.0],
+            "2 of 3 requests have no answer (row 2), for their task retries",
+        ),
+        (
+            "limit",
+            [contract.REQUEUED],
+            {1},
+            [11.0, 12.0, -1.0],
+            "1 of 3 requests have no answer (row 2), for their task puts its",
+        ),
+        ("limit", [contract.RETRIED], set(), [11.0, -1.0, -1.0], ""),
+        ("limit", [contract.REPLACED], {1}, [11.0, -1.0, -1.0], ""),
+        ("limit", [], {1}, [11.0, -1.0, -1.0], ""),
+        ("done", [contract.RETRIED], {1}, [11.0, -1.0, -1.0], ""),
+        ("limit", [contract.RETRIED], {1}, [11.0, 12.0, 13.0], ""),
     ],
 )
 def test_what_is_retried_for_ever_with_and_without_celery_is_told_alike(
-    tmp_path: Path, by: str, retries: tuple[int, ...], retried: set[int], received: list[float], told: str
+    tmp_path: Path, by: str, again: list[int], retried: set[int], received: list[float], told: str
 ) -> None:
     found = left(CELL, tmp_path, by)
-    found = replace(found, signs=replace(found.signs, retries=retries))
+    found = replace(found, signs=replace(found.signs, again={PUT_OFF[kind]: (3, 4) for kind in again}))
     said = endless(found, requests(received, row=[0, 1, 1]), retried)
-    assert [told in line and "(row 2)" in line for line in said] == [True] * bool(told)
+    assert [told in line for line in said] == [True] * bool(told)
 
 
 @pytest.mark.parametrize(
@@ -271,8 +285,31 @@ def test_what_is_retried_for_ever_with_and_without_celery_is_told_alike(
 )
 def test_what_is_retried_for_ever_is_an_error_in_a_pool_as_it_is_in_the_serial_calls(outcome: Outcome, then: Outcome) -> None:
     slow = record().changed(ended={"outcome": outcome})
-    assert words.outcome(slow, Limits(), compared=True, endless=True) is then
-    assert words.outcome(slow, Limits(), compared=True, endless=False) is outcome
+    assert words.outcome(slow, Limits(), compared=True, endless=["so"]) is then
+    assert words.outcome(slow, Limits(), compared=True, endless=[]) is outcome
+
+
+def test_what_failed_outside_its_task_is_an_error_whatever_was_answered(tmp_path: Path) -> None:
+    found = left(CELL, tmp_path)
+    assert failed_outside(found) == []
+    lines = [[4, "ValueError: full"], [7, "ValueError: full"], [7, "KeyError: 'x'"]]
+    (tmp_path / contract.OUTSIDE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (said,) = failed_outside(found)
+    assert said.startswith("2 requests failed outside the task's own body")
+    assert said.endswith("2 x ValueError: full; 1 x KeyError: 'x'")
+    (tmp_path / contract.OUTSIDE).write_text("[4, ")
+    assert failed_outside(found) == []
+    ends = {Outcome.OK: Outcome.ERRORS, Outcome.WRONG: Outcome.WRONG, Outcome.CRASHED: Outcome.CRASHED}
+    got = {one: words.outcome(record(outcome=one), Limits(), compared=True, endless=[], outside=["so"]) for one in ends}
+    assert got == ends
+
+
+@pytest.mark.parametrize(("outcome", "told"), [(Outcome.OK, True), (Outcome.ERRORS, False)])
+def test_an_exception_that_is_only_in_the_log_is_told_of_what_answered(tmp_path: Path, outcome: Outcome, told: bool) -> None:
+    one, found = source(), left(CELL, tmp_path)
+    one.read(replace(found, ended=replace(found.ended, log_error="ValueError: full (shop.py:7)")))
+    reason = one.revised(record(outcome=outcome, reason="why", ok=9)).reason
+    assert ("no answer shows, the last one: ValueError: full (shop.py:7)" in reason) is told
 
 
 def test_the_rows_that_the_serial_calls_retry_in_vain_are_known() -> None:

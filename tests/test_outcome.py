@@ -9,9 +9,13 @@ import pytest
 from harness.judge.outcome import Observations, classify
 from harness.judge.unusable import unusable
 from harness.judge.watchdog import State, Verdict
+from harness.observe.progress import PUT_OFF
 from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending
+from harness.worker import contract
+
+RETRY, REQUEUE = PUT_OFF[contract.RETRIED], PUT_OFF[contract.REQUEUED]
 
 GOOD = Observations(ended_by="done", was_ready=True, requests=50, ok=50, client_cores=0.2, others_share=0.05)
 UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
@@ -79,16 +83,21 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
         ),
         ({"ended_by": "limit", "quiet_s": 25.0, "longest_silence_s": 1.0, "rate_interval_s": 10.0}, Outcome.WAITING, "25 s"),
         (
-            {"ended_by": "limit", "quiet_s": 25.0, "longest_silence_s": 1.0, "put_off": 4, "unanswered": 4},
+            {"ended_by": "limit", "quiet_s": 25.0, "longest_silence_s": 1.0, "put_off": {RETRY: 4}, "unanswered": 4},
             Outcome.WAITING,
             "no progress for 25 s; 4 requests were put off by a retry, and did not begin again; 4 requests are unanswered",
         ),
         (
-            {"ended_by": "limit", "retries": (7, 9), "unanswered": 2},
+            {"ended_by": "limit", "again": {RETRY: (7, 9)}, "unanswered": 2},
             Outcome.SLOW,
             "answers; 2 requests were put off by a retry, 7 to 9 times each; 2 never answered",
         ),
-        ({"ended_by": "limit", "retries": (1,), "unanswered": 1}, Outcome.SLOW, "; 1 request was put off by a retry, 1 time; "),
+        (
+            {"ended_by": "limit", "again": {RETRY: (1,), REQUEUE: (900,)}, "unanswered": 2},
+            Outcome.SLOW,
+            "; 1 request was put off by a retry, once; 1 request was put back into the queue by its own task (Reject with "
+            "requeue), 900 times; ",
+        ),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "core_wait": 0.5}, Outcome.OK, "80%"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "others_share": 0.95}, Outcome.STALLED, "80%"),
     ],

@@ -286,5 +286,5 @@ def test_what_was_not_seen_counts_for_nothing() -> None:
     assert zero == {
         "dead_children", "lost_requests", "requests", "ok", "wrong", "unanswered", "duplicates", "quiet_s", "longest_silence_s",
         "core_wait",
-        "limit_s", "rate_interval_s", "put_off",
+        "limit_s", "rate_interval_s",
     }  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.observe.progress import Progress
+from harness.observe.progress import PUT_OFF, Progress
 from harness.worker import contract, heartbeat, other_tasks
 
 SECOND = 1_000_000_000
@@ -44,10 +44,23 @@ def test_a_request_that_puts_itself_off_is_neither_lost_nor_begun_twice(tmp_path
     assert (progress.waiting, progress.begun, progress.unanswered) == (1, 1, 1)
     put(tmp_path, 2, (contract.RETRIED, 5000, 9.2))
     progress.read()
-    assert progress.retries == {5000: 2}
+    assert progress.begun_again() == {"put off by a retry": (2,)}
     put(tmp_path, 1, (contract.RECEIVED, 5000, 9.5))
     progress.read()
-    assert progress.retries == {}
+    assert progress.begun_again() == {}
+
+
+def test_how_a_request_was_put_off_is_told_apart(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 1, *((contract.PUBLISHED, number, 1.0) for number in range(4)))
+    for number, kind in enumerate([contract.RETRIED, contract.REQUEUED, contract.REQUEUED, contract.REPLACED]):
+        put(tmp_path, 2, (contract.TASK_BEGIN, number, 2.0), (kind, number, 2.5), (contract.TASK_END, number, 2.6))
+    put(tmp_path, 2, (contract.TASK_BEGIN, 1, 3.0), (contract.REQUEUED, 1, 3.5), (contract.TASK_END, 1, 3.6))
+    progress.read()
+    assert {PUT_OFF[kind]: counts for kind, counts in [
+        (contract.RETRIED, (1,)), (contract.REQUEUED, (1, 2)), (contract.REPLACED, (1,)),
+    ]} == progress.begun_again()  # fmt: skip
+    assert (progress.unanswered, list(progress.put_off)) == (0, [0, 2, 3, 1])
 
 
 def test_a_task_that_is_none_of_our_requests_keeps_its_executor_busy(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.judge.blocked import How
-from harness.judge.singular import ONE, of_one, put_off
+from harness.judge.singular import ONE, of_one, often, put_off
 from harness.judge.watchdog import State, Verdict
 from harness.observe.looks import UNKNOWN_PATIENCE_S
 from harness.records.answers import Waiting
@@ -60,8 +60,10 @@ class Observations:
     ok: int = 0
     wrong: int = 0
     unanswered: int = 0
-    put_off: int = 0  # of these, by their own task, which is to be begun again (autoretry_for, self.retry)
-    retries: tuple[int, ...] = ()  # how often each of these was put off so, of those that ever were, the fewest first
+    #: of these, that were to be begun again, by what their own task has done, in words (`observe.progress.PUT_OFF`)
+    put_off: Mapping[str, int] = field(default_factory=dict)
+    #: how often each of these was put off, of those that ever were, the fewest first, likewise
+    again: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
     sending: Sending | None = None
@@ -179,8 +181,8 @@ def _waiting(seen: Observations) -> Found | None:
     why = f"no progress for {seen.quiet_s:.0f} s"
     if seen.waits:
         why += f": {'; '.join(seen.waits[:MOST_WAITS])}"
-    if seen.put_off:
-        why += f"; {seen.put_off} request{'s were' if seen.put_off > 1 else ' was'} put off by a retry, and did not begin again"
+    for said, count in seen.put_off.items():
+        why += f"; {put_off(said, count)}, and did not begin again"
     if undecided and seen.verdict:
         why += f"{'; ' if seen.waits else ', and '}not proved to hang: {seen.verdict.doubt or seen.verdict.reason}"
     if seen.backlog:
@@ -215,7 +217,7 @@ def _slow(seen: Observations) -> Found | None:
         held = "held back by the task's own rate limit, " if seen.rate_interval_s else ""
         computing = bool(seen.verdict and seen.verdict.computing)
         silent = f"computing for {seen.quiet_s:.0f} s without an answer, " if computing else ""
-        again = f"; {put_off(seen.retries)}" if seen.retries else ""
+        again = "".join(f"; {put_off(said, len(counts))}, {often(counts)}" for said, counts in seen.again.items())
         going = "progressing, " if seen.ok or not computing else ""  # that what computes gets on, only an answer shows
         return Outcome.SLOW, f"{going}{held}{silent}{_at_limit(seen)} with {seen.ok} answers{again}"
     if seen.ended_by == "done" and seen.sending is not None and seen.sending.cut_off:

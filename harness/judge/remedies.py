@@ -54,6 +54,10 @@ END_RETRIES = (
     "mend what makes the task retry, which the worker's log names in its line 'Retry in …'; or wait for the next try: a "
     "--limit-s above the task's delay, which is 180 s if neither countdown, retry_backoff nor default_retry_delay is given"
 )
+END_REQUEUES = (
+    "mend what makes the task reject its message; or let it retry with a countdown and max_retries, so that it takes the "
+    "worker's time neither at once again nor for ever"
+)
 POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
 
 
@@ -65,6 +69,8 @@ def against_waiting(reason: str) -> str:
         return TAKE_LOCKS
     if "put off by a retry" in reason:  # see `judge.outcome`
         return END_RETRIES
+    if "Reject with requeue" in reason:
+        return END_REQUEUES
     return END_WAITS if "waits for TCP" in reason or "waits for UDP" in reason else ""
 
 

@@ -22,13 +22,22 @@ def of_one(said: str) -> str:
     return re.sub(r"(?<!not )(?<!lack )\b\w+", lambda word: ONE.get(word[0], word[0]), said)
 
 
-def put_off(counts: Sequence[int]) -> str:
-    """How often requests were put off, of their counts, the fewest first.
+def put_off(said: str, count: int) -> str:
+    """What the tasks of so many requests have done, of their words (`observe.progress.PUT_OFF`).
 
-    >>> put_off([1]), put_off([12, 40])
-    ('1 request was put off by a retry, 1 time', '2 requests were put off by a retry, 12 to 40 times each')
+    >>> put_off("put off by a retry", 2), put_off("put back by their own task", 1)
+    ('2 requests were put off by a retry', '1 request was put back by its own task')
     """
-    many = "1 request was" if len(counts) == 1 else f"{len(counts)} requests were"
-    times = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    return f"{count} requests were {said}" if count > 1 else f"1 request was {said.replace('their', 'its')}"
+
+
+def often(counts: Sequence[int]) -> str:
+    """How often, of the counts of each request, the fewest first.
+
+    >>> often([1]), often([7, 7]), often([12, 40])
+    ('once', '7 times each', '12 to 40 times each')
+    """
+    if counts[-1] == 1:
+        return "once" + (" each" if len(counts) > 1 else "")
     each = " each" if len(counts) > 1 else ""
-    return f"{many} put off by a retry, {times} time{'' if counts[-1] == 1 else 's'}{each}"
+    return (f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}") + f" times{each}"

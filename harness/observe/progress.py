@@ -33,6 +33,12 @@ ENDS = {
     contract.OTHER_END: "other",
     contract.CHILD_INIT: "start",
 }
+#: events that a request will be begun again -> what its task has done, of several requests, in words
+PUT_OFF = {
+    contract.RETRIED: "put off by a retry",
+    contract.REQUEUED: "put back into the queue by their own task (Reject with requeue)",
+    contract.REPLACED: "handed to another task (replace)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +94,11 @@ class Progress:
     warm: set[tuple[int, int]] = field(default_factory=set)  # (process, task) of the requests that have ended
     load_seconds: dict[int, float] = field(default_factory=dict)
     child_pids: set[int] = field(default_factory=set)  # that began to serve, or that the kernel shows; the worker's own too
-    put_off: set[int] = field(default_factory=set)  # requests whose task will be begun again, at a time of its own
+    put_off: dict[int, int] = field(default_factory=dict)  # requests that will be begun again -> the kind of event that said so
     ignored: set[int] = field(default_factory=set)  # requests that are never answered, on purpose
     has_put_off: bool = False  # whether any request was ever put off
-    retries: Counter[int] = field(default_factory=Counter)  # how often each request was put off whose answer has not come
+    #: how often each request was put off whose answer has not come, by its number and the kind of event that said so
+    again: Counter[tuple[int, int]] = field(default_factory=Counter)
     unsupported: str | None = None
     _begun: bytearray = field(default_factory=bytearray)  # by number: 1 for a request that was begun
     _received: bytearray = field(default_factory=bytearray)  # likewise, whose answer has come
@@ -132,6 +139,13 @@ class Progress:
         process are one thread."""
         return Counter((stage.pid, stage.tid) for stage in self.open.values() if stage.kind in TASKS)
 
+    def begun_again(self) -> dict[str, tuple[int, ...]]:
+        """How often each request was put off whose answer has not come, the fewest first, by what its task did, in words."""
+        found: dict[str, list[int]] = {}
+        for (_, kind), count in self.again.items():
+            found.setdefault(PUT_OFF[kind], []).append(count)
+        return {said: tuple(sorted(counts)) for said, counts in found.items()}
+
     @property
     def unanswered(self) -> int:
         """Requests that no worker holds, has put off or has yet to begin, and whose answer has not come."""
@@ -163,8 +177,9 @@ class Progress:
             self.published += 1
         elif event.kind == contract.RECEIVED:
             self.received += 1
-            self.put_off.discard(event.number)
-            self.retries.pop(event.number, None)
+            self.put_off.pop(event.number, None)
+            for kind in PUT_OFF:
+                self.again.pop((event.number, kind), None)
             self.ignored.discard(event.number)
             self._is_new(self._received, event.number)
         elif event.kind == contract.WITHDRAWN:
@@ -176,9 +191,9 @@ class Progress:
             self.ready_at_s = at_s
         elif event.kind == contract.IMPORT_BEGIN:
             self.child_pids.add(event.pid)
-        elif event.kind == contract.RETRIED:
-            self.put_off.add(event.number)
-            self.retries[event.number] += 1
+        elif event.kind in PUT_OFF:
+            self.put_off[event.number] = event.kind
+            self.again[event.number, event.kind] += 1
             self.has_put_off = True
         elif event.kind == contract.IGNORED:
             self._ignore(event.number)
@@ -194,7 +209,7 @@ class Progress:
             kind = BEGINS[event.kind]
             self.begun += kind == "request" and self._is_new(self._begun, event.number)
             if kind == "request":
-                self.put_off.discard(event.number)
+                self.put_off.pop(event.number, None)
             task = self.place_of(event.number) if kind == "request" else 0
             self.open[kind, event.pid, event.number] = OpenStage(
                 kind=kind, pid=event.pid, tid=event.tid, number=event.number, since_s=at_s, task=task,
@@ -220,7 +235,7 @@ class Progress:
     def _ignore(self, number: int) -> None:
         """A request that is never answered: one that was revoked is never begun either, and no longer waits."""
         self.begun += self._is_new(self._begun, number)
-        self.put_off.discard(number)
+        self.put_off.pop(number, None)
         if number >= len(self._received) or not self._received[number]:
             self.ignored.add(number)
 

@@ -62,7 +62,7 @@ def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observation
         others_share=cpu.use.others_share if cpu.use else None,
         noise_limit=settings.noise_limit,
         put_off=signs.put_off,
-        retries=signs.retries,
+        again=signs.again,
         quiet_s=signs.quiet_s,
         longest_silence_s=max(signs.longest_silence_s, _usual_silence_s(left)),
         rate_interval_s=left.rate_interval_s,

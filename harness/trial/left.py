@@ -63,8 +63,10 @@ class Signs:
     published: int = 0
     waiting: int = 0
     has_put_off: bool = False
-    put_off: int = 0  # requests whose task is to be begun again, and was not when the trial ended
-    retries: tuple[int, ...] = ()  # how often each request was put off that was never answered, the fewest first
+    #: requests that are to be begun again, and were not when the trial ended, by what their task has done, in words
+    put_off: Mapping[str, int] = field(default_factory=dict)
+    #: how often each request was put off that was never answered, the fewest first, likewise
+    again: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     load_seconds: Mapping[int, float] = field(default_factory=dict)

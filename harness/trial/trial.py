@@ -7,6 +7,7 @@ nobody behind it sees a live process. `judge.outcome` says from that how the tri
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,7 @@ from harness.broker import Backlog, Census
 from harness.measure.monitor import Sample, Watched
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
-from harness.observe.progress import Progress
+from harness.observe.progress import PUT_OFF, Progress
 from harness.trial import worker_log
 from harness.trial.assignment import Assignment
 from harness.trial.left import INTERRUPTED, Ending, Left, Machine, Signs
@@ -153,8 +154,8 @@ def _signs(started_s: float, progress: Progress, seen: Seen, put_off: bool) -> S
         published=progress.published,
         waiting=progress.waiting,
         has_put_off=progress.has_put_off or put_off,
-        put_off=len(progress.put_off),
-        retries=tuple(sorted(progress.retries.values())),
+        put_off=Counter(PUT_OFF[kind] for kind in progress.put_off.values()),
+        again=progress.begun_again(),
         quiet_s=seen.quiet_s,
         longest_silence_s=seen.longest_silence_s,
         load_seconds=dict(progress.load_seconds),

@@ -101,13 +101,13 @@ PUBLISHED = 10  # by the load generator
 RECEIVED = 11  # by the load generator
 UNSUPPORTED = 12  # the backend cannot build a layer; its name stands in unsupported.txt beside the events
 PHASE = 13  # by the load generator; number is the phase
-RETRIED = (
-    15  # of somebody's own application: the task has put itself off, or handed its request to another one, which will answer
-)
+RETRIED = 15  # of somebody's own application: the task has put itself off, by a retry
 WITHDRAWN = 14  # by the load generator: taken back from the queue before a worker was given it
 OTHER_BEGIN = 16  # of somebody's own application: a task began that is none of our requests; number: a counter of the process
 OTHER_END = 17
 START_BEGIN = 18  # by a prefork child: its start-up has begun, the application's part of it, too; it ends with CHILD_INIT
+REQUEUED = 20  # likewise: the task has put its message back into the queue, by Reject(requeue=True)
+REPLACED = 21  # likewise: the task has handed its request to another one, which will answer
 IGNORED = 19  # of somebody's own application: this request was revoked, or is never answered on purpose; nobody begins it again
 
 # Kinds of stamps: moments in a request's way through the worker, in a file of their own that nobody reads meanwhile.
@@ -123,6 +123,8 @@ QUEUES = "queues.json"  # beside the events of somebody's own application: the n
 POOL = "pool.json"
 HOOKS = "hooks.json"  # likewise: what of the application's code the worker's own loop will call, see `harness.worker.hooks`
 CHILD_HANDLERS = "child_handlers.json"  # likewise: the application's receivers of worker_process_init, as 'load (tasks.py:6)'
+#: likewise: a line for each request that failed outside its task's own body, [its number, 'ValueError: …']
+OUTSIDE = "outside.jsonl"
 SETTINGS = "settings.json"  # likewise: what it really has of all that `own_settings` names, as it is said
 
 WITNESS = "witness-%d.jsonl"  # beside the result of serial calls: the answers of another process, see `harness.worker.witness`

@@ -85,12 +85,18 @@ def _begun(task_id, sender, **_):
 def _ended(task_id, state, retval, **_):
     """Sent once the result is stored: a task's own time and that of the storing are not told apart here."""
     if state in SILENT:
-        again = getattr(retval, "requeue", False) or str(retval) == REPLACED
-        tell(heartbeat.emit, contract.RETRIED if again else contract.IGNORED, task_id)
+        tell(heartbeat.emit, silence(retval), task_id)
     tell(heartbeat.emit, contract.TASK_END, task_id)
     if number_of(task_id) is None:
         other_tasks.ended(task_id)
     tell(heartbeat.stamp, contract.WRITTEN, task_id)
+
+
+def silence(raised):
+    """The kind of event that tells what an Ignore or a Reject means for its request."""
+    if str(raised) == REPLACED:
+        return contract.REPLACED
+    return contract.REQUEUED if getattr(raised, "requeue", False) else contract.IGNORED
 
 
 @signals.task_retry.connect(weak=False)
@@ -108,6 +114,16 @@ def _revoked(request, terminated, **_):
 @signals.task_failure.connect(weak=False)
 def _failed(task_id, **_):
     tell(heartbeat.stamp, contract.RAISED, task_id)
+
+
+@signals.task_internal_error.connect(weak=False)
+def _failed_outside(task_id, exception, **_):
+    """In what Celery does around the task's own body, such as `on_success`; it may have been answered before."""
+    number = number_of(task_id)
+    if number is not None:
+        said = "%s: %s" % (type(exception).__name__, exception)
+        with open(os.path.join(EVENTS, contract.OUTSIDE), "a") as file:
+            file.write(json.dumps([number, said[: contract.ERROR_LENGTH]]) + "\n")
 
 
 @signals.task_success.connect(weak=False)

@@ -24,7 +24,8 @@ MOVED = (
     "(a file, a database)"
 )
 
-RETRIED = RetriedTooOften.__name__
+#: how a serial call ends that a worker begins again for ever
+AGAIN = (RetriedTooOften.__name__, "Reject")
 
 
 @dataclass(kw_only=True)
@@ -84,7 +85,7 @@ class Expected:
         A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
         """
         order, self.notes = self.order, []
-        self.retried = frozenset(line["row"] for line in lines if results.kind(line["error"]) == RETRIED)
+        self.retried = frozenset(line["row"] for line in lines if results.kind(line["error"]) in AGAIN)
         least = len(order.mix.tasks) if order.mix else 0  # the first row of each task is sent, whatever came of the calls
         came_to = max(max((line["row"] for line in lines), default=-1) + 1, least)  # they are gone through in order
         at = results.row_in_work(len(lines), len(order.rows), self.turns) if lines else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,8 @@ import numpy.typing as npt
 
 from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
+from harness.judge.outcome import counted
+from harness.observe.progress import PUT_OFF
 from harness.records import stamps
 from harness.records.answers import Requests
 from harness.texts import few, visible
@@ -18,6 +22,14 @@ from harness.trial.application import told
 from harness.trial.left import Left
 from harness.worker import contract, own_settings
 
+#: what a task does again and again, and did in the serial calls -> so, and what helps
+WITHOUT_END = {
+    PUT_OFF[contract.RETRIED]: "retries without an end, as it does without Celery: let it raise in the end, by max_retries",
+    PUT_OFF[contract.REQUEUED]: (
+        "puts its message back without an end (Reject with requeue), and rejects it without Celery, too: let it retry with "
+        "max_retries, or reject it for good"
+    ),
+}
 BUSY_SHARE = 0.2  # of the executors' time
 
 
@@ -25,7 +37,9 @@ BUSY_SHARE = 0.2  # of the executors' time
 class Seen:
     """`late`: settings that its worker had otherwise, in words; `by`: what ended it; `frames`: the stack of the blocked thread,
     innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words, and what of
-    the application's was never called before them; `endless`: that they are tried again for ever, in words.
+    the application's was never called before them; `endless`: that they are tried again for ever, in words; `outside`: which
+    failed outside their task's own body, in words; `logged`: the last exception in the
+    worker's log, likewise.
     """
 
     late: tuple[str, ...] = ()
@@ -34,6 +48,8 @@ class Seen:
     busy: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    logged: tuple[str, ...] = ()
 
 
 def of(
@@ -49,7 +65,28 @@ def of(
         busy=tuple(busy_with(left)),
         rows=(*by_row(requests, mix), *not_called(left, requests)) if requests is not None else (),
         endless=tuple(endless(left, requests, retried, mix)) if requests is not None else (),
+        outside=tuple(failed_outside(left)),
+        logged=tuple(logged(left)),
     )
+
+
+def logged(left: Left) -> list[str]:
+    """What is only in the log of a worker that answered, such as what on_success raises with Celery 5.7."""
+    last = visible(left.ended.log_error)
+    return [f"its log has an exception that no answer shows, the last one: {last}"] if last else []
+
+
+def failed_outside(left: Left) -> list[str]:
+    """Which requests Celery calls failed, whatever their task answered: `on_success` raised, or the result was not stored."""
+    try:
+        lines = [json.loads(line) for line in (left.events / contract.OUTSIDE).read_text().splitlines()]
+    except (OSError, ValueError):  # there is none; or a worker that died has left half a line
+        return []
+    requests = len({number for number, _ in lines})
+    return [
+        f"{requests} request{'' if requests == 1 else 's'} failed outside the task's own body (in on_success, or as the result "
+        f"was stored), whatever was answered before: {visible(counted(Counter(said for _, said in lines)))}"
+    ]
 
 
 def endless(left: Left, requests: Requests, retried: Collection[int], mix: Mix | None = None) -> list[str]:
@@ -57,14 +94,12 @@ def endless(left: Left, requests: Requests, retried: Collection[int], mix: Mix |
     the serial calls."""
     columns = requests.columns
     those = np.isin(columns["row"], list(retried)) & (columns["received"] < 0)
-    if left.ended.by != "limit" or not left.signs.retries or not those.any():
+    if left.ended.by != "limit" or not left.signs.again or not those.any():
         return []
     inside = set(columns["row"][those].tolist())
     names = mix.those(inside, inside) if mix else [f"row {row + 1}" for row in sorted(inside)]
-    return [
-        f"{those.sum()} of {len(those)} requests have no answer, for their task retries without an end, as it does without "
-        f"Celery ({few(names)}): let it raise in the end, by max_retries"
-    ]
+    how = "; ".join(remedy for said, remedy in WITHOUT_END.items() if said in left.signs.again)
+    return [f"{those.sum()} of {len(those)} requests have no answer ({few(names)}), for their task {how}"] if how else []
 
 
 def busy_with(left: Left) -> list[str]:

@@ -198,20 +198,22 @@ class ApplicationSource:
         expected, record = self.expected, record.changed(answers={"tasks": list(self._of_tasks)})
         doubts = [*([NOT_CHECKED] if expected.nothing else []), *mixed.doubts(record)]
         cell, limits = record.as_cell, self._in(record.as_cell).limits
-        outcome = words.outcome(record, limits, compared=not expected.nothing, endless=bool(self._seen.endless))
+        seen = self._seen
+        outcome = words.outcome(record, limits, compared=not expected.nothing, endless=seen.endless, outside=seen.outside)
         compared = [f"compared: {expected.coverage}"] if expected.coverage and record.answers.ok else []
         alike = [f"{expected.spoiler} without Celery, too"] if expected.spoiler and record.outcome in BY_A_ROW else []
         told = words.reworded(record.reason, self.order.check, expected.checked, expected.check)
         beside = words.beside_each_other(record, expected.check)
         decides = words.by_settings(record, limits, self.serial)
         of_mix = mixed.said(record) if record.answers.tasks else []
-        why = [*beside, *self._seen.rows, *self._pool_settings(cell), *decides, *self._seen.busy, *of_mix]
+        also = seen.logged if outcome in ANSWERED else ()
+        why = [*beside, *seen.rows, *self._pool_settings(cell), *decides, *seen.busy, *also, *of_mix]
         cut = [self.sizing.cut_short(record)]
         looked = cell.id in self.sizing.looks and patience.raises(record, self.raised)
         brief = [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")] if looked else []
         single = [one_thread.said(self.one_thread)] if cell.plain else []
-        said = [*filter(None, cut), *self._seen.endless, told, *alike, *brief, *why, *compared, *single]
-        known = [*varied.said(self.facts.said, self.order.varied), *self._seen.late, *expected.notes, *self.sizing.note(record)]
+        said = [*filter(None, cut), *seen.endless, *seen.outside, told, *alike, *brief, *why, *compared, *single]
+        known = [*varied.said(self.facts.said, self.order.varied), *seen.late, *expected.notes, *self.sizing.note(record)]
         notes = [*known, *self._patience(cell), *self._not_kept(cell)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from harness.applications.probe import checks
@@ -14,7 +15,7 @@ from harness.applications.probe.checks import AnswerCheck, Reference
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
-from harness.records.outcomes import STUCK, Outcome
+from harness.records.outcomes import ANSWERED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.summary import pattern
 from harness.texts import visible, without_secrets
@@ -68,9 +69,14 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
     return said if said and record.answers.died else [*said, *loaded_again(record, serial)]
 
 
-def outcome(record: TrialRecord, limits: Limits, *, compared: bool, endless: bool) -> Outcome:
-    """The judge's word, by what is known of the application. `compared`: its answers were held against something; `endless`:
-    what was not answered is tried again for ever, without Celery, too."""
+def outcome(
+    record: TrialRecord, limits: Limits, *, compared: bool, endless: Collection[str], outside: Collection[str] = ()
+) -> Outcome:
+    """The judge's word, by what is known of the application. `compared`: its answers were held against something. In words, if
+    it is so: `endless`: what was not answered is tried again for ever, without Celery, too; `outside`: requests failed after or
+    before their task's own body, which Celery tells of as a failure, whatever was answered."""
+    if outside and record.outcome in ANSWERED:
+        return Outcome.ERRORS
     if record.outcome is Outcome.OK and not compared:
         return Outcome.UNCHECKED
     if record.outcome is Outcome.STALLED and record.answers.died and replaced(record, limits):
