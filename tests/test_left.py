@@ -73,7 +73,8 @@ def test_what_is_not_said_of_a_trial_is_nothing() -> None:
     }  # fmt: skip
     assert dataclasses.asdict(Signs(started_s=1.0)) == {
         "started_s": 1.0, "ready_at_s": None, "last_event_s": None, "phase": "", "phase_at_s": {}, "published": 0, "waiting": 0,
-        "has_put_off": False, "put_off": {}, "again": {}, "quiet_s": 0.0, "longest_silence_s": 0.0, "load_seconds": {},
+        "has_put_off": False, "put_off": {}, "again": {},
+        "copies": (), "quiet_s": 0.0, "longest_silence_s": 0.0, "load_seconds": {},
         "dead": frozenset(), "lost": frozenset(),
     }  # fmt: skip
 

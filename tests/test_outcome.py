@@ -99,6 +99,8 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
             "requeue), 900 times; ",
         ),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "core_wait": 0.5}, Outcome.OK, "80%"),
+        ({"copies": (7,)}, Outcome.OK, "; process 7, a fork of the worker inside a task, went on as a worker as well"),
+        ({"ended_by": "limit", "copies": (7, 9)}, Outcome.SLOW, "; 2 processes, forks of the worker inside a task, went on"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.8), "others_share": 0.95}, Outcome.STALLED, "80%"),
     ],
 )

@@ -50,6 +50,15 @@ def test_a_request_that_puts_itself_off_is_neither_lost_nor_begun_twice(tmp_path
     assert progress.begun_again() == {}
 
 
+def test_the_processes_in_which_requests_ran_are_known_beside_the_one_that_was_ready(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    put(tmp_path, 2, (contract.READY, -1, 1.0), (contract.TASK_BEGIN, 0, 2.0), (contract.OTHER_BEGIN, 0, 2.0))
+    put(tmp_path, 3, (contract.TASK_END, 0, 2.5))
+    put(tmp_path, 4, (contract.OTHER_BEGIN, 0, 3.0))
+    progress.read()
+    assert (progress.ready_pid, progress.ran_in) == (2, {2, 3})
+
+
 def test_how_a_request_was_put_off_is_told_apart(tmp_path: Path) -> None:
     progress = Progress(tmp_path)
     put(tmp_path, 1, *((contract.PUBLISHED, number, 1.0) for number in range(4)))

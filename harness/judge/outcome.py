@@ -64,6 +64,7 @@ class Observations:
     put_off: Mapping[str, int] = field(default_factory=dict)
     #: how often each of these was put off, of those that ever were, the fewest first, likewise
     again: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    copies: tuple[int, ...] = ()  # processes that the worker forked inside a task, and that took requests as it does
     errors: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
     sending: Sending | None = None
@@ -86,9 +87,11 @@ Found = tuple[Outcome, str]
 
 def classify(seen: Observations) -> Found:
     """(outcome, one-line reason). Of all that holds the gravest is the word; the reason tells the others, too."""
-    outright = _instrument(seen) or _never_ran(seen)
-    if outright:
-        return outright
+    outcome, reason = _instrument(seen) or _never_ran(seen) or _ran(seen)
+    return outcome, reason + _copied(seen)
+
+
+def _ran(seen: Observations) -> Found:
     questions = (_crashed, _verdict, _waiting, _wrong, _errors, _stalled, _slow)
     found = [answer for question in questions if (answer := question(seen))]
     if found:
@@ -233,6 +236,14 @@ def _further(seen: Observations, found: Sequence[Found]) -> list[str]:
     withdrawn = seen.sending.withdrawn if seen.sending else 0
     silent = seen.unanswered - withdrawn - (seen.lost_requests if found[0][0] is Outcome.CRASHED else 0)
     return [*said, *([f"{silent} never answered"] if silent > 0 and not told else [])]
+
+
+def _copied(seen: Observations) -> str:
+    """A fork inside a task copies all of a worker that has one process: its loop, its connections, and its other tasks."""
+    if not seen.copies:
+        return ""
+    whose = f"process {seen.copies[0]}, a fork" if len(seen.copies) == 1 else f"{len(seen.copies)} processes, forks"
+    return f"; {whose} of the worker inside a task, went on as a worker as well, and took requests from it"
 
 
 def _where(seen: Observations) -> str:

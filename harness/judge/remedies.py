@@ -58,6 +58,10 @@ END_REQUEUES = (
     "mend what makes the task reject its message; or let it retry with a countdown and max_retries, so that it takes the "
     "worker's time neither at once again nor for ever"
 )
+START_SPAWNED = (
+    "start processes in a task by spawn (multiprocessing.get_context('spawn')), or use prefork; a library may fork as well, as "
+    "OpenVINO's telemetry does"
+)
 POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
 
 
@@ -69,6 +73,8 @@ def against_waiting(reason: str) -> str:
         return TAKE_LOCKS
     if "put off by a retry" in reason:  # see `judge.outcome`
         return END_RETRIES
+    if "of the worker inside a task" in reason:
+        return START_SPAWNED
     if "Reject with requeue" in reason:
         return END_REQUEUES
     return END_WAITS if "waits for TCP" in reason or "waits for UDP" in reason else ""

@@ -77,6 +77,8 @@ class Progress:
 
     directory: Path
     ready_at_s: float | None = None
+    ready_pid: int | None = None  # of the process that said so: the worker's main one
+    ran_in: set[int] = field(default_factory=set)  # processes in which requests began or ended
     last_event_s: float | None = None
     silences_s: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})  # see `longest_silence_s`
     published: int = 0
@@ -188,7 +190,7 @@ class Progress:
             self.phase = contract.PHASES[event.number]
             self.phase_at_s[self.phase] = at_s
         elif event.kind == contract.READY:
-            self.ready_at_s = at_s
+            self.ready_at_s, self.ready_pid = at_s, event.pid
         elif event.kind == contract.IMPORT_BEGIN:
             self.child_pids.add(event.pid)
         elif event.kind in PUT_OFF:
@@ -203,6 +205,8 @@ class Progress:
             self._stage(event, at_s)
 
     def _stage(self, event: contract.Event, at_s: float) -> None:
+        if event.kind in (contract.TASK_BEGIN, contract.TASK_END):
+            self.ran_in.add(event.pid)
         if event.kind in (contract.START_BEGIN, contract.CHILD_INIT):
             self.child_pids.add(event.pid)
         if event.kind in BEGINS:

@@ -63,6 +63,7 @@ def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observation
         noise_limit=settings.noise_limit,
         put_off=signs.put_off,
         again=signs.again,
+        copies=signs.copies,
         quiet_s=signs.quiet_s,
         longest_silence_s=max(signs.longest_silence_s, _usual_silence_s(left)),
         rate_interval_s=left.rate_interval_s,

@@ -67,6 +67,8 @@ class Signs:
     put_off: Mapping[str, int] = field(default_factory=dict)
     #: how often each request was put off that was never answered, the fewest first, likewise
     again: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    #: of a pool that has its executors in one process: others in which requests began or ended, forks that went on as workers
+    copies: tuple[int, ...] = ()
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     load_seconds: Mapping[int, float] = field(default_factory=dict)

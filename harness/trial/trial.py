@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.broker import Backlog, Census
+from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 from harness.measure.monitor import Sample, Watched
 from harness.observe import diagnosis
 from harness.observe.diagnosis import Evidence
@@ -104,7 +106,7 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
         trial=work.trial,
         settings=work.settings,
         ended=_ended(work, site, seen, evidence, around),
-        signs=_signs(site.started_s, site.progress, seen, put_off=work.put_off_s > 0),
+        signs=_signs(work.cell, site.started_s, site.progress, seen, put_off=work.put_off_s > 0),
         machine=_machine(site, seen),
         result=work.result,
         events=work.events,
@@ -143,7 +145,13 @@ def _ended(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | Non
     )
 
 
-def _signs(started_s: float, progress: Progress, seen: Seen, put_off: bool) -> Signs:
+def _copies(cell: Cell, progress: Progress) -> tuple[int, ...]:
+    pool = POOLS.get(cell.pool)
+    alone = pool is not None and pool.executors != "processes" and progress.ready_pid is not None
+    return tuple(sorted(progress.ran_in - {progress.ready_pid})) if alone else ()
+
+
+def _signs(cell: Cell, started_s: float, progress: Progress, seen: Seen, put_off: bool) -> Signs:
     """`put_off`: whether the messages themselves say when they may be begun."""
     return Signs(
         started_s=started_s,
@@ -156,6 +164,7 @@ def _signs(started_s: float, progress: Progress, seen: Seen, put_off: bool) -> S
         has_put_off=progress.has_put_off or put_off,
         put_off=Counter(PUT_OFF[kind] for kind in progress.put_off.values()),
         again=progress.begun_again(),
+        copies=_copies(cell, progress),
         quiet_s=seen.quiet_s,
         longest_silence_s=seen.longest_silence_s,
         load_seconds=dict(progress.load_seconds),
