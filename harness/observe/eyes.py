@@ -22,7 +22,7 @@ from harness.observe.looks import ProcessLook
 from harness.observe.roles import Role
 from harness.observe.stacks import Glance
 from harness.observe.wakers import Wakers
-from harness.worker import contract
+from harness.worker import contract, own_handlers
 
 GLANCE_EVERY_S = 0.9  # at a process that holds an overdue request
 HUB_WAITS = ("epoll", "poll", "select")  # of a green library's event loop
@@ -55,7 +55,7 @@ class Eyes:
                 children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
                 threads=threads[stat.pid],
                 caught=(caught := procfs.caught_signals(stat.pid) - (self.billiards if stat.pid != self.main else frozenset())),
-                new_signals=caught - self.at_ready.get(stat.pid, caught) - LATE,
+                new_signals=(caught - self.at_ready.get(stat.pid, caught) - LATE) | self._handlers(stat.pid),
                 hooks=self._hooks() if stat.pid == self.main else (),
                 lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
             )
@@ -67,6 +67,14 @@ class Eyes:
         """Remember how they were when the worker was ready and idle."""
         self.billiards = set_by_billiard(self.main, processes)
         self.at_ready = {look.pid: look.caught for look in processes}
+
+    def _handlers(self, pid: int) -> frozenset[int]:
+        """The signals for which a process has told of handlers of the application's, see `harness.worker.own_handlers`."""
+        try:
+            said = (self.events / f"{pid}{own_handlers.SUFFIX}").read_text().split() if self.events else ()
+        except OSError:
+            return frozenset()
+        return frozenset(int(number) for number in said)
 
     def _hooks(self) -> tuple[str, ...]:
         """What the worker has told of its own loop, see `harness.worker.hooks`."""

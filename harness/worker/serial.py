@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from harness.worker import contract, heartbeat, in_process, their_app, witness
+from harness.worker import contract, heartbeat, in_process, own_handlers, their_app, witness
 
 WARMUP_LIMIT_S = 10.0
 TIMES_EACH = 2  # in a row, so that the time is enough to see whether the answers to one repeat
@@ -83,6 +83,7 @@ def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
 def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):
     spec = in_process.read_spec()
     heartbeat.emit(contract.IMPORT_BEGIN)
+    own_handlers.watch(spec["events_dir"])
     app, calls = their_app.opened(spec)
     heartbeat.emit(contract.READY)
     with open(result_path, "w") as file:

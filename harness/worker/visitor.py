@@ -12,7 +12,7 @@ import os
 
 from celery import current_app, signals
 
-from harness.worker import child_start, contract, heartbeat, hooks, other_tasks, own_settings, self_report
+from harness.worker import child_start, contract, heartbeat, hooks, other_tasks, own_handlers, own_settings, self_report
 
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
@@ -44,6 +44,7 @@ def of_requests(app):
 
 heartbeat.open_in(EVENTS)
 heartbeat.emit(contract.IMPORT_BEGIN)
+own_handlers.watch(EVENTS)
 self_report.answer_signals(EVENTS)
 child_start.watch()
 settle(current_app._get_current_object())

@@ -1,0 +1,58 @@
+"""A handler that an application sets for a signal of which Celery has a handler, too: it is told, and a wait may end by it."""
+
+from __future__ import annotations
+
+import _signal
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.observe.eyes import Eyes
+from harness.worker import own_handlers
+
+
+def theirs(*_: object) -> None:
+    """Nothing."""
+
+
+def celerys(*_: object) -> None:
+    """Nothing."""
+
+
+celerys.__module__ = "celery.apps.worker"
+
+
+@pytest.fixture(autouse=True)
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2)}
+    monkeypatch.setattr(_signal, "signal", _signal.signal)  # put back afterwards
+    own_handlers.watch(tmp_path)  # type: ignore[no-untyped-call]
+    yield
+    monkeypatch.undo()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("number", "handler", "told"),
+    [
+        (signal.SIGUSR1, theirs, {signal.SIGUSR1}),
+        (signal.SIGHUP, lambda *_: None, {signal.SIGHUP}),
+        (signal.SIGUSR1, celerys, set()),
+        (signal.SIGUSR1, signal.SIG_IGN, set()),
+        (signal.SIGUSR2, theirs, set()),
+    ],
+    ids=["usr1", "hup", "celery's", "none", "one that the kernel tells"],
+)
+def test_a_handler_of_the_application_s_own_is_told(
+    tmp_path: Path, number: signal.Signals, handler: object, told: set[int]
+) -> None:
+    before = signal.getsignal(number)
+    assert signal.signal(number, handler) == before  # type: ignore[arg-type]
+    assert signal.getsignal(number) == handler
+    eyes = Eyes(main=os.getpid(), tree=list, pool=tuple, events=tmp_path)
+    assert eyes._handlers(os.getpid()) == told
+    assert Eyes(main=1, tree=list, pool=tuple, events=None)._handlers(os.getpid()) == frozenset()
