@@ -285,8 +285,8 @@ def test_what_is_retried_for_ever_with_and_without_celery_is_told_alike(
 )
 def test_what_is_retried_for_ever_is_an_error_in_a_pool_as_it_is_in_the_serial_calls(outcome: Outcome, then: Outcome) -> None:
     slow = record().changed(ended={"outcome": outcome})
-    assert words.outcome(slow, Limits(), compared=True, endless=["so"]) is then
-    assert words.outcome(slow, Limits(), compared=True, endless=[]) is outcome
+    assert words.outcome(slow, Limits(), compared=True, endless=["so"], outside=[]) is then
+    assert words.outcome(slow, Limits(), compared=True, endless=[], outside=[]) is outcome
 
 
 def test_what_failed_outside_its_task_is_an_error_whatever_was_answered(tmp_path: Path) -> None:

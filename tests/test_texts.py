@@ -8,7 +8,8 @@ from harness.texts import portable, without_secrets
 
 
 def test_an_interpreters_own_folder_is_named_wherever_a_word_begins() -> None:
-    found = portable("/z/.pyenv/versions/3.8.1/bin/python \"/x/.pyenv/versions/3/lib\" ('/y/.pyenv/versions/3/a')")
+    own = ".pyenv/versions"
+    found = portable(f"/z/{own}/3.8.1/bin/python \"/x/{own}/3/lib\" ('/y/{own}/3/a')")
     assert found == "PYTHON/bin/python \"PYTHON/lib\" ('PYTHON/a')"
 
 

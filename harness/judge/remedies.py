@@ -62,22 +62,22 @@ START_SPAWNED = (
     "start processes in a task by spawn (multiprocessing.get_context('spawn')), or use prefork; a library may fork as well, as "
     "OpenVINO's telemetry does"
 )
+#: words of a reason -> what helps; of several, the first one counts
+BY_WORDS = {
+    "they may wait for": "",  # another task, see `applications.probe.words`
+    "waits for a lock or condition": TAKE_LOCKS,  # see `observe.waits`
+    "put off by a retry": END_RETRIES,  # see `judge.outcome`, here and in the next two
+    "of the worker inside a task": START_SPAWNED,
+    "Reject with requeue": END_REQUEUES,
+    "waits for TCP": END_WAITS,
+    "waits for UDP": END_WAITS,
+}
 POOLS_OF_FIXES = ("spawn", "threads", "prefork", "solo")
 
 
 def against_waiting(reason: str) -> str:
     """What helps somebody whose task waits without an end, by the judge's reason; '' if that says it, or says too little."""
-    if "they may wait for" in reason:  # another task, see `applications.probe.words`
-        return ""
-    if "waits for a lock or condition" in reason:  # see `observe.waits`
-        return TAKE_LOCKS
-    if "put off by a retry" in reason:  # see `judge.outcome`
-        return END_RETRIES
-    if "of the worker inside a task" in reason:
-        return START_SPAWNED
-    if "Reject with requeue" in reason:
-        return END_REQUEUES
-    return END_WAITS if "waits for TCP" in reason or "waits for UDP" in reason else ""
+    return next((remedy for words, remedy in BY_WORDS.items() if words in reason), "")
 
 
 def fixes(cell: Cell, cause: str) -> list[Fix]:

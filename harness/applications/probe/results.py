@@ -65,7 +65,7 @@ def told(left: Left) -> Iterator[Told]:
 
 def of_serial(left: Left, check: AnswerCheck) -> Requests | None:
     """What the serial calls left, a line each; a torn last line is left out."""
-    lines = serial_lines(left.result)
+    lines = whole_lines(left.result)
     if not lines:
         return None
     columns: dict[str, Any] = {
@@ -81,9 +81,9 @@ def of_serial(left: Left, check: AnswerCheck) -> Requests | None:
     return _checked(columns, results, check)
 
 
-def serial_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines that `harness.worker.serial` wrote."""
-    found = []
+def whole_lines(path: Path) -> list[Any]:
+    """The whole lines of JSON in a file that a worker or serial calls wrote; none if there is no file."""
+    found: list[Any] = []
     try:
         for line in path.read_text().splitlines():
             found.append(json.loads(line))
@@ -94,7 +94,7 @@ def serial_lines(path: Path) -> list[dict[str, Any]]:
 
 def witnesses(path: Path) -> list[dict[str, Any]]:
     """The lines that all witnesses of these serial calls wrote, see `harness.worker.witness`."""
-    return [line for each in sorted(path.parent.glob(contract.WITNESS.replace("%d", "*"))) for line in serial_lines(each)]
+    return [line for each in sorted(path.parent.glob(contract.WITNESS.replace("%d", "*"))) for line in whole_lines(each)]
 
 
 def row_in_work(ended: int, rows: int, turns: Sequence[int] = ()) -> int | None:

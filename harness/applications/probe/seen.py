@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.applications.probe.results import whole_lines
 from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.judge.outcome import counted
@@ -38,8 +38,7 @@ class Seen:
     """`late`: settings that its worker had otherwise, in words; `by`: what ended it; `frames`: the stack of the blocked thread,
     innermost first; `busy`: with what other tasks its executors were, in words; `rows`: which ones fail, in words, and what of
     the application's was never called before them; `endless`: that they are tried again for ever, in words; `outside`: which
-    failed outside their task's own body, in words; `logged`: the last exception in the
-    worker's log, likewise.
+    failed outside their task's own body, in words; `logged`: the last exception in the worker's log, likewise.
     """
 
     late: tuple[str, ...] = ()
@@ -78,9 +77,8 @@ def logged(left: Left) -> list[str]:
 
 def failed_outside(left: Left) -> list[str]:
     """Which requests Celery calls failed, whatever their task answered: `on_success` raised, or the result was not stored."""
-    try:
-        lines = [json.loads(line) for line in (left.events / contract.OUTSIDE).read_text().splitlines()]
-    except (OSError, ValueError):  # there is none; or a worker that died has left half a line
+    lines = whole_lines(left.events / contract.OUTSIDE)
+    if not lines:
         return []
     requests = len({number for number, _ in lines})
     return [

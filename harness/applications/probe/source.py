@@ -178,7 +178,7 @@ class ApplicationSource:
 
     def read(self, left: Left) -> Requests | None:
         if left.cell.is_baseline:
-            lines = results.serial_lines(left.result)
+            lines = results.whole_lines(left.result)
             self.sizing.pace, self.fails = pace.of(lines, self.order.mix), results.all_raised(lines)
             self.raised = results.kind(lines[-1]["error"]) if self.fails else ""
             self.expected.settle(lines, left.ended, results.witnesses(left.result))

@@ -70,7 +70,7 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
 
 
 def outcome(
-    record: TrialRecord, limits: Limits, *, compared: bool, endless: Collection[str], outside: Collection[str] = ()
+    record: TrialRecord, limits: Limits, *, compared: bool, endless: Collection[str], outside: Collection[str]
 ) -> Outcome:
     """The judge's word, by what is known of the application. `compared`: its answers were held against something. In words, if
     it is so: `endless`: what was not answered is tried again for ever, without Celery, too; `outside`: requests failed after or
