@@ -288,6 +288,25 @@ def test_messages_behind_a_busy_worker_are_named_if_another_one_asks() -> None:
     assert causes.doubtful(replace(given, moments=given.moments[:1]))
 
 
+@pytest.mark.parametrize(("times", "named"), [(8, True), (5, True), (4, False), (0, False)])
+def test_another_worker_need_not_ask_at_each_look(times: int, named: bool) -> None:
+    """It asks anew every second, and not at once on a full machine."""
+    held = (message("runs"), message("waits"))
+    asks, between = (look(BUSY_ONE, one, queues={}, unacked=2, handed=held) for one in (OTHER, replace(OTHER, blocked=False)))
+    given = facts(asks, idle=0, busy=1, tasks=(Task(pid=60, tid=60, id="runs"),))
+    moments = [replace(one, broker=asks if n < times else between) for n, one in enumerate(given.moments[:8])]
+    assert ("prefetched-behind" in found(replace(given, moments=tuple(moments)))) is named
+
+
+def test_each_consumer_that_was_seen_blocked_does_not_ask_for_a_queue_in_which_messages_lie() -> None:
+    both = [look(ASKS, OTHER, queues={"late": 2}), look(ASKS, replace(OTHER, blocked=False), queues={"late": 2})]
+    given = facts(both[0], queues=("celery",))
+    mixed = tuple(replace(one, broker=both[n % 2]) for n, one in enumerate(given.moments))
+    assert "nobody-consumes-queue" in found(replace(given, moments=mixed))
+    never = tuple(replace(one, broker=both[1]) for one in given.moments)
+    assert found(replace(given, moments=never)) == {}
+
+
 @pytest.mark.parametrize("changes", [{"put_off": True}, {"id": "runs"}])
 def test_what_was_put_off_or_runs_is_not_behind_anything(changes: dict[str, Any]) -> None:
     broker = look(BUSY_ONE, OTHER, queues={}, unacked=1, handed=(message(**changes),))

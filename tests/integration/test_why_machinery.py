@@ -110,6 +110,17 @@ class Shop:
         found: dict[str, Any] = self.asked(pid, url=url)[1]["workers"][0]
         return found
 
+    def until(self, pid: int, cause: str, url: str = "") -> dict[str, Any]:
+        """The first answer that names that cause, else the last one: another look may fall into another moment."""
+        told: dict[str, Any] = {}
+
+        def named() -> bool:
+            told.update(self.why(pid, url))
+            return bool(told["cause"] == cause)
+
+        wait_until(named)
+        return told
+
     def serves(self, pid: int) -> bool:
         return wait_until(lambda: self.why(pid)["broker"].get("asks"))
 
@@ -152,7 +163,7 @@ def test_a_queue_that_nobody_consumes_is_named(shop: Shop) -> None:
     with shop.worker("threads", "-Q", "early") as worker:
         assert shop.serves(worker.pid)
         shop.send(0.0, "late")
-        told = shop.why(worker.pid)
+        told = shop.until(worker.pid, "nobody-consumes-queue")
         assert (told["state"], told["cause"]) == ("works", "nobody-consumes-queue")
         assert "in late" in told["reason"]
 
@@ -165,7 +176,7 @@ def test_messages_that_wait_behind_a_long_task_beside_an_idle_worker_are_named(s
         assert wait_until(lambda: [one["task_id"] for one in shop.why(busy.pid)["executors"]] == sent[:1])
         free = stack.enter_context(shop.worker("threads", "-n", "free@x", many=1))
         assert shop.serves(free.pid)
-        told = shop.why(busy.pid)
+        told = shop.until(busy.pid, "prefetched-behind")
         assert (told["state"], told["cause"]) == ("works", "prefetched-behind")
         code, found = shop.asked(busy.pid, "--task", sent[2])
         assert (code, found["task"]["where"]) == (21, "handed-out")
@@ -212,7 +223,7 @@ def test_a_pool_is_short_by_its_own_children_and_an_embedded_beat_is_none(shop: 
         assert shop.why(worker.pid)["cause"] == ""
         subprocess.run(shrink, cwd=shop.folder, env={**os.environ, "SHOP_URL": shop.url}, check=True, stdout=subprocess.DEVNULL)
         assert wait_until(lambda: len(procfs.children(worker.pid)) == 2)
-        told = shop.why(worker.pid)
+        told = shop.until(worker.pid, "pool-short")
         assert (told["cause"], told["reason"].partition(" live")[0]) == ("pool-short", "no task runs now; 1 of the 2 children")
 
 
@@ -222,8 +233,8 @@ def test_children_that_never_serve_are_a_respawn_loop(shop: Shop) -> None:
         time.sleep(5.0)  # the worker is in its loop: those that it starts from now on have to be up within 4 s
         for pid in procfs.children(worker.pid):
             os.kill(pid, signal.SIGKILL)
-        assert wait_until(lambda: shop.why(worker.pid)["cause"] == "respawn-loop")
-        assert shop.why(worker.pid)["state"] == "waiting"
+        told = shop.until(worker.pid, "respawn-loop")
+        assert (told["state"], told["cause"]) == ("waiting", "respawn-loop")
 
 
 def test_a_broker_that_refuses_the_worker_is_named_without_its_password(shop: Shop) -> None:
@@ -243,5 +254,5 @@ def test_a_broker_that_is_gone_is_waited_for(
             assert shop.serves(worker.pid)
             assert server.process is not None
             server.process.kill()
-            assert wait_until(lambda: shop.why(worker.pid)["cause"] == "broker-lost")
-            assert shop.why(worker.pid)["state"] == "waiting"
+            told = shop.until(worker.pid, "broker-lost")
+            assert (told["state"], told["cause"]) == ("waiting", "broker-lost")
