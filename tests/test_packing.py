@@ -56,14 +56,14 @@ def answered(folder: Path, cell: Cell, count: int, trial: int = 1) -> TrialRecor
     return record(cell, trial=trial, measured_s=5.0, measured_requests=count, requests_file=name)
 
 
-def hung(folder: Path, cell: Cell = HUNG, log: str = "the log's last words") -> TrialRecord:
+def hung(folder: Path, cell: Cell = HUNG, log: str = "the log's last words", reason: str = "it | waits") -> TrialRecord:
     place = folder / "evidence" / f"{cell.id}.1"
     place.mkdir(parents=True)
     texts = {"stacks-7.txt": STACKS, "fork.txt": "It lacks:\n  2 x tf_Compute\n\nThe parent:\n  thread 1\n", "worker.log": log}
     for name, text in {**texts, "requests.txt": "open: request 0 in process 7, thread 7, since 1.0 s\n"}.items():
         (place / name).write_text(text)
     return record(
-        cell, outcome=Outcome.HUNG, reason="it | waits", cause="fork-lost-threads", support=["it lacks <2> threads"],
+        cell, outcome=Outcome.HUNG, reason=reason, cause="fork-lost-threads", support=["it lacks <2> threads"],
         evidence=f"evidence/{cell.id}.1/stacks-7.txt",
     )  # fmt: skip
 
@@ -124,14 +124,21 @@ def test_every_link_leads_on_and_says_where(run: Path) -> None:
     assert (run / "claims.csv").read_text() == f'a,evidence\n"x, y",{place} trials.jsonl.gz\n'
 
 
-def test_the_page_shows_the_verdict_the_blocked_thread_the_lost_threads_and_the_log(run: Path) -> None:
+def test_the_page_shows_the_verdict_the_blocked_thread_and_the_lost_threads(run: Path) -> None:
     packing.pack(run)
     said = evidence.section(run, f"evidence.md#{NAME}") or ""
     for part in ("**hung**: it \\| waits", "**fork-lost-threads**", "\\<2\\> threads", "futex (libc.so)", "2 x tf\\_Compute"):
         assert part.replace("\\_", "_") in said
-    assert "the log's last words" in said
+    assert "the log's last words" not in said, "the stack says more"
     assert "poll (libc.so)" not in said, "another thread"
     assert "thread 1" not in said
+
+
+def test_without_a_stack_and_without_steps_the_page_shows_the_logs_tail(tmp_path: Path) -> None:
+    texts = {"worker.log": b"the log's last words"}
+    assert "the log's last words" in evidence_page.body(texts, None)
+    body = evidence_page.body({**texts, "steps.txt": b"0.1 s  request 0 sent"}, None)
+    assert ("request 0 sent" in body, "the log's last words" in body) == (True, False)
 
 
 def test_the_whole_files_are_in_the_archive_and_are_read_from_it(run: Path) -> None:
@@ -167,7 +174,9 @@ def test_packing_twice_changes_nothing(run: Path) -> None:
 def test_words_of_others_stay_words(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     RunFolder(folder).path.mkdir()
-    RunFolder(folder).append(hung(folder, log=EVIL).changed(ended={"reason": EVIL, "support": [EVIL], "cause": EVIL}))
+    told = hung(folder, log=EVIL)
+    (folder / "evidence" / NAME / "stacks-7.txt").unlink()  # a stack says more than a log, which is not shown beside it
+    RunFolder(folder).append(told.changed(ended={"reason": EVIL, "support": [EVIL], "cause": EVIL}))
     packing.pack(folder)
     page = (folder / "evidence.md").read_text()
     assert evidence.anchors(folder / "evidence.md") == {NAME}
@@ -204,10 +213,10 @@ def test_a_run_goes_on_in_a_packed_folder_and_is_packed_again(run: Path) -> None
 
 def test_a_trial_that_is_run_again_takes_the_place_of_its_evidence(run: Path) -> None:
     packing.pack(run)
-    RunFolder(run).append(hung(run, log="the second time"))
+    RunFolder(run).append(hung(run, reason="it waits again"))
     packing.pack(run)
-    assert "the second time" in (evidence.section(run, f"evidence.md#{NAME}") or "")
-    assert "last words" not in (run / "evidence.md").read_text()
+    assert "it waits again" in (evidence.section(run, f"evidence.md#{NAME}") or "")
+    assert "it \\| waits" not in (run / "evidence.md").read_text()
 
 
 @pytest.mark.parametrize("where", ["_write_evidence", "_light", "_lead_on", "_remove", "_remove_parquet"])
@@ -245,16 +254,14 @@ def test_runs_within_a_folder_are_packed_and_the_pages_around_them_led_on(run: P
 
 def test_contracts_have_evidence_and_no_trials(tmp_path: Path) -> None:
     place = tmp_path / "evidence" / "theano-solo-kill"
-    (place / "fresh-worker-1").mkdir(parents=True)
+    place.mkdir(parents=True)
     (place / "steps.txt").write_text("0.1 s  the worker is killed\n")
-    (place / "fresh-worker-1" / "worker.log").write_text("killed\n")
     row = "theano,solo,5.2,kill,lost,1,it is lost,evidence/theano-solo-kill/steps.txt\n"
     (tmp_path / "contracts.csv").write_text(f"backend,pool,celery,contract,verdict,seconds,detail,evidence\n{row}")
     packing.pack(tmp_path)
     said = evidence.section(tmp_path, "evidence.md#theano-solo-kill") or ""
     assert "**lost**: it is lost" in said
     assert "0.1 s  the worker is killed" in said
-    assert "fresh-worker-1/worker.log" in said
     assert (tmp_path / "contracts.csv").read_text().endswith(",it is lost,evidence.md#theano-solo-kill\n")
     assert not (tmp_path / "evidence").exists()
     assert not (tmp_path / "trials.jsonl.gz").exists()

@@ -27,8 +27,7 @@ OPEN_REQUEST = re.compile(r"open: request -?\d+ in process (\d+), thread (\d+)")
 THREAD = re.compile(r"^Thread (\d+) ", re.MULTILINE)
 LIKE_OURS = re.compile(r"^(?=<|#|`{3})", re.MULTILINE)
 BANNER = re.compile(r" -{14} |-{1,3} \*{2,7} -| {16}\.> ")
-MOST_LINES, MOST_LOG_LINES, MOST_WIDTH = 40, 15, 240
-MOST_LOG_LINES_BESIDE_STEPS = 2  # the steps say what happened
+MOST_LINES, MOST_STEPS, MOST_LOG_LINES, MOST_WIDTH = 24, 10, 6, 240  # the page is read first, and every clone has it
 FENCE = "```"
 
 
@@ -67,16 +66,16 @@ def _verdict(told: Told | None) -> list[str]:
 
 
 def _blocks(texts: Mapping[str, str], first: str) -> Iterable[str]:
-    """The blocked thread's stack, the threads that were lost, the steps that were taken, and the log's tail."""
-    for path, stack in _stack(texts, first):
+    """The blocked thread's stack, the threads that were lost, and the steps that were taken; else the log's tail."""
+    stacks, steps = _stack(texts, first), texts.get("steps.txt", "").strip()
+    for path, stack in stacks:
         yield block(f"The blocked thread, from {plain(path)}", first_lines(stack, MOST_LINES))
     if lost := texts.get("fork.txt", "").strip():
         yield block("The threads that its parent had and it lacks, from fork.txt", lost.partition("\n\n")[0])
-    if steps := texts.get("steps.txt", "").strip():
-        yield block("What was done and seen, from steps.txt", first_lines(steps, MOST_LINES))
-    most = MOST_LOG_LINES_BESIDE_STEPS if steps else MOST_LOG_LINES
+    if steps:
+        yield block("What was done and seen, from steps.txt", first_lines(steps, MOST_STEPS))
     for path, log in texts.items():
-        if path.endswith(".log") and (tail := last_lines(log, most)):
+        if path.endswith(".log") and not (stacks or steps) and (tail := last_lines(log, MOST_LOG_LINES)):
             yield block(f"The log's tail, from {plain(path)}", tail)
 
 
