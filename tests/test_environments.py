@@ -339,6 +339,15 @@ def test_a_workers_variables_are_an_allow_list(tiny: Description) -> None:
     assert not seen.keys() & {"LD_PRELOAD", "OMP_NUM_THREADS", "PYTHONDONTWRITEBYTECODE", "KERAS_BACKEND"}
 
 
+def test_what_a_worker_sends_to_the_web_stays_on_this_machine(tiny: Description, tmp_path: Path) -> None:
+    built = prepare("tiny")
+    code = "import urllib.request as u\ntry: u.urlopen('https://example.org')\nexcept OSError as error: print(error.reason)"
+    said = subprocess.run(
+        [str(built.python), "-c", code], env=worker_variables(built), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "Connection refused" in said.stdout
+
+
 def test_uv_sees_its_own_settings_and_nothing_that_changes_imports() -> None:
     shell = {"UV_CACHE_DIR": "a", "https_proxy": "b", "SSL_CERT_FILE": "c", "PYTHONPATH": "d", "VIRTUAL_ENV": "e", "X": "f"}
     assert uvtool.variables(shell).keys() & shell.keys() == {"UV_CACHE_DIR", "https_proxy", "SSL_CERT_FILE"}

@@ -19,12 +19,16 @@ from harness.places import PACKAGE, home
 # (OMP_NUM_THREADS …) are a dimension of the cell and are left out on purpose, as are PYTHON* and LD_PRELOAD.
 PASSED = ("HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH")
 
+NOWHERE = "http://127.0.0.1:9"  # a port at which nothing listens: https://www.rfc-editor.org/rfc/rfc863, which nobody starts
+
 FIXED = {
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
     "PYTHONNOUSERSITE": "1",
     "PYTHONUNBUFFERED": "1",  # a worker that is killed has still said what it said
     "CUDA_VISIBLE_DEVICES": "",
+    "http_proxy": NOWHERE,  # what an engine would tell the world of its use, as OpenVINO does when it is imported, stays here
+    "https_proxy": NOWHERE,
 }
 
 
