@@ -1,4 +1,4 @@
-"""Eyes that know what is billiard's in a worker which nobody has seen begin: its handler of a signal, and its children."""
+"""Eyes that know what is billiard's and what the application's in a worker which nobody has seen begin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.live import find, versions
+from harness.live.signal_handlers import SignalHandlers
 from harness.observe import eyes, stacks
 from harness.observe.looks import ProcessLook
 from harness.observe.roles import Role
@@ -21,6 +22,7 @@ class Eyes(eyes.Eyes):
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self._billiard: str | None = None  # its version, '' if it cannot be told; None while nobody has asked
+        self._signals = SignalHandlers()
         self._of_pool: dict[int, bool] = {}  # children that start up, or run something else for good
 
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
@@ -31,6 +33,9 @@ class Eyes(eyes.Eyes):
         if billiards and not self._version().startswith("3."):
             return looks
         return tuple(one if one.pid == self.main else replace(one, caught=one.caught - billiards) for one in looks)
+
+    def _handlers(self, pid: int) -> frozenset[int]:
+        return self._signals.own(pid)
 
     def _version(self) -> str:
         if self._billiard is None:

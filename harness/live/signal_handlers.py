@@ -1,0 +1,120 @@
+"""Whose handlers of signals a running Python process has, read out of its memory: one of the application's may end a wait.
+
+The kernel shows that a signal has a handler, not whose. Python keeps them in one table of 65 entries, a flag and the address of
+what `signal.signal` was given (Modules/signalmodule.c: `Handlers`; since 3.12 `_PyRuntime.signals.handlers`). No symbol leads
+there in a stripped program; but what a process never handles shows where it is: the 31 real-time signals, which end the table,
+have one and the same default in each entry.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from harness.live.foreign import Foreign
+from harness.machine import procfs, python_layouts
+from harness.machine.python_layouts import WORD
+from harness.machine.python_memory import Memory, Unreadable
+from harness.machine.python_objects import Objects
+from harness.worker.own_handlers import TOLD
+
+ENTRIES, AT_THE_END = 65, 31  # Py_NSIG; SIGRTMIN (34, the first that glibc leaves) to SIGRTMAX (64)
+ENTRY = 2 * WORD.size
+MOST_BYTES = 1 << 24  # of a program's writable data that are looked through
+
+
+class SignalHandlers:
+    """Of the processes of one worker, which have the table at the same place if they were forked."""
+
+    def __init__(self) -> None:
+        self._tables: list[int] = []  # where one was found
+        self._without: set[int] = set()  # processes in which none was found
+        self._whose: dict[tuple[int, int], bool] = {}  # process and handler -> whether it is the application's
+
+    def own(self, pid: int) -> frozenset[int]:
+        """Of SIGHUP and SIGUSR1, for which Celery and billiard have handlers in every worker, those for which the application
+        has its own. Empty if that cannot be read."""
+        if pid in self._without:
+            return frozenset()
+        try:
+            with Memory(pid) as memory:
+                table = self._table(pid, memory)
+                return frozenset(number for number in TOLD if self._is_own(pid, memory, memory.word(_entry(table, number))))
+        except Unreadable:
+            self._without.add(pid)
+            return frozenset()
+
+    def _table(self, pid: int, memory: Memory) -> int:
+        for table in self._tables:
+            if _is_table(memory, table):
+                return table
+        for table in _found(pid):
+            if _is_table(memory, table):
+                self._tables.append(table)
+                return table
+        raise Unreadable("the table of handlers is not found")
+
+    def _is_own(self, pid: int, memory: Memory, place: int) -> bool:
+        if (pid, place) not in self._whose:
+            layout = python_layouts.of_process(pid)
+            if layout is None:
+                raise Unreadable("its Python is not known")
+            objects = Objects(memory, layout)
+            if objects.kind(place).builtin == "int":  # SIG_DFL and SIG_IGN
+                own = False
+            else:  # Celery's and billiard's are Python functions
+                own = objects.of_c(place) is not None or bool(Foreign(objects).of(place))
+            self._whose[pid, place] = own
+        return self._whose[pid, place]
+
+
+def _entry(table: int, number: int) -> int:
+    """Where the address of a signal's handler stands."""
+    return table + number * ENTRY + WORD.size
+
+
+def _is_table(memory: Memory, table: int) -> bool:
+    try:
+        last = memory.words(_entry(table, ENTRIES - AT_THE_END) - WORD.size, 2 * AT_THE_END)
+    except Unreadable:
+        return False
+    return bool(last[1]) and set(last[1::2]) == {last[1]} and not any(last[::2])
+
+
+def _found(pid: int) -> Iterator[int]:
+    """Where the table may begin: in the writable data of the program, or of Python's library, and in what lies behind it."""
+    program, before = procfs.link(f"/proc/{pid}/exe"), ""
+    for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines():
+        fields = line.split(maxsplit=5)
+        addresses, rights = fields[:2]
+        file = fields[5] if len(fields) > 5 else before  # what begins as zeros lies behind the rest, and has no name
+        before = file
+        if rights.startswith("rw") and (file == program or "/libpython" in file):
+            begin, end = (int(text, 16) for text in addresses.split("-"))
+            yield from (begin + at for at in tables_in(_read(pid, begin, min(end - begin, MOST_BYTES))))
+
+
+def _read(pid: int, begin: int, size: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, begin)
+    except OSError as error:
+        raise Unreadable(f"the memory of process {pid} may not be read: {error.strerror}") from error
+
+
+def tables_in(data: bytes) -> list[int]:
+    """Where tables begin, in bytes: each ends with one and the same address in so many entries, and with no flag in them."""
+    words = memoryview(data[: len(data) // WORD.size * WORD.size]).cast("Q")
+    many, found = len(words), list[int]()
+    for at in range(2, many - 1, AT_THE_END - 1):  # at least two of these lie in what is looked for
+        for place in (at, at + 1):
+            if not words[place] or words[place] != words[place - 2] or words[place - 1]:
+                continue
+            first = last = place
+            while first >= 3 and words[first - 2] == words[place] and not words[first - 1] and not words[first - 3]:
+                first -= 2
+            while last + 2 < many and words[last + 2] == words[place] and not words[last + 1]:
+                last += 2
+            if (last - first) // 2 + 1 >= AT_THE_END:
+                found.append((last + 1) * WORD.size - ENTRIES * ENTRY)
+    return list(dict.fromkeys(found))
