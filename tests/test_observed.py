@@ -18,7 +18,7 @@ from harness.judge.watchdog import State, Verdict
 from harness.observe.diagnosis import Evidence
 from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
-from harness.records.sections import Cpu, CpuUse
+from harness.records.sections import Cpu, CpuFacts, CpuUse, Occupancy
 from harness.run import conclude, observed
 from harness.trial.left import Left
 from tests import replay
@@ -77,6 +77,16 @@ def test_the_judge_sees_cores(left: Left) -> None:
     assert (found.client_cores, found.others_share, found.core_wait) == (0.125, 0.25, 0.0)
     blind = seen(left)
     assert (blind.client_cores, blind.others_share, blind.core_wait) == (None, None, 0.0)
+
+
+@pytest.mark.parametrize(("busy", "needs"), [(1.0, (1.5 + 0.25) / 2), (0.5, 1.5 + 0.25), (0.0, None), (None, None)])
+def test_cores_are_needed_by_executors_that_have_a_request(left: Left, busy: float | None, needs: float | None) -> None:
+    occupancy = None if busy is None else Occupancy(executors=2, executors_busy=busy, work_waits=0.0, idle_with_work=0.0)
+    facts = CpuFacts(
+        span_s=4.0, cores_busy=[], thread_cpu_s={}, python_cores=[], python_demand=[], busiest_role="", busy_python_threads=0,
+        run_queue_wait_s=1.0, involuntary_switches=0, executor_kind="threads", broker_watched=True, occupancy=occupancy,
+    )  # fmt: skip
+    assert observed.observations(left, None, Cpu(use=USE, facts=facts)).needs_cores == needs
 
 
 def test_what_the_client_said_is_read_beside_the_requests(left: Left) -> None:

@@ -250,6 +250,11 @@ def test_a_fault_that_never_struck_matters_only_where_all_went_well() -> None:
         ({"client_cores": 0.914}, "the load generator was the limit: it used 0.91 of one core"),
         ({"others_share": 0.51}, "machine too noisy: others used 51% of the cores that we may use"),
         ({"others_share": 0.51, "noise_limit": 0.6}, ""),
+        ({"others_share": 0.9, "needs_cores": 0.02}, ""),
+        (
+            {"others_share": 0.9, "needs_cores": 0.03},
+            "machine too noisy: others used 90% of the cores that we may use",
+        ),
         (
             {"sending": OPEN},
             "the load generator was late: 11 of 1000 requests went out more than a tenth of the mean gap (or 1 ms) after they "

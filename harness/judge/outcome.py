@@ -72,6 +72,7 @@ class Observations:
     waiting: Waiting | None = None
     waited_in: str = ""  # the stage in which requests waited while executors were free, in words
     core_wait: float = 0.0  # seconds a second in which threads of the worker were ready to run and had no core
+    needs_cores: float | None = None  # cores that the worker used, or waited for, per executor that had a request
     client_cores: float | None = None
     others_share: float | None = None
     noise_limit: float = 0.5  # of the cores that we may use, used by others (`sections.CpuUse.others_share`)

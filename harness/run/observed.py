@@ -16,7 +16,7 @@ from harness.observe.looks import patience_s
 from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting
 from harness.records.outcomes import Outcome
-from harness.records.sections import Backlog, Cpu
+from harness.records.sections import Backlog, Cpu, CpuFacts, CpuUse
 from harness.records.sending import Sending
 from harness.texts import portable
 from harness.trial.left import Left
@@ -58,6 +58,7 @@ def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observation
         waiting=waiting,
         waited_in=_waited_in(left, requests, waiting, begin_s),
         core_wait=cpu.facts.run_queue_wait_s / cpu.facts.span_s if cpu.facts and cpu.facts.span_s else 0.0,
+        needs_cores=_needs_cores(cpu.use, cpu.facts) if cpu.use and cpu.facts else None,
         client_cores=cpu.use.client / cpu.use.window_s if cpu.use else None,
         others_share=cpu.use.others_share if cpu.use else None,
         noise_limit=settings.noise_limit,
@@ -69,6 +70,14 @@ def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observation
         rate_interval_s=left.rate_interval_s,
         limit_s=settings.limit_s if signs.ready_at_s is not None else settings.ready_limit_s,
     )
+
+
+def _needs_cores(use: CpuUse, facts: CpuFacts) -> float | None:
+    """Cores per executor that had a request; None if it is not known how many had."""
+    at_work = facts.occupancy.executors * facts.occupancy.executors_busy if facts.occupancy else 0.0
+    if not at_work or not facts.span_s:
+        return None
+    return (use.worker_tree / use.window_s + facts.run_queue_wait_s / facts.span_s) / at_work
 
 
 def backlog(left: Left) -> list[Backlog]:
