@@ -164,8 +164,6 @@ class Bench:
         self.app.close()
         self.redis.close()
 
-    # waiting
-
     def until(self, condition: Callable[[], T], limit_s: float) -> T:
         """The condition's first true value, or its last false one after `limit_s`. Raises Interrupted."""
         end = time.monotonic() + limit_s
@@ -189,8 +187,6 @@ class Bench:
         how = "" if code is None else signal_name(code)
         self.stand.note(f"worker {self.pid}: {how or f'still there after {limit_s:g} s'}")
         return how
-
-    # requests
 
     def send(self) -> int:
         """Send one request; its number."""
@@ -253,8 +249,6 @@ class Bench:
             return found
         raise CannotSay(f"RabbitMQ did not say within {BEGIN_LIMIT_S:g} s where its messages are")
 
-    # processes
-
     @property
     def pid(self) -> int:
         """The worker's main process."""
@@ -283,8 +277,6 @@ class Bench:
         idle = before is not None and after is not None and after.own_cpu_s - before.own_cpu_s <= 0.01
         self.stand.note(f"process {pid} is {'idle' if idle else 'not idle'}")
         return idle
-
-    # remote control
 
     def revoke(self, number: int, with_signal: str) -> str:
         """Celery's `revoke(terminate=True)`; 'ok' or the error that the worker replied within 2 s, '' for nothing."""
