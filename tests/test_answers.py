@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,16 @@ def test_spells_in_which_work_waits_and_nobody_works_are_starvation(tmp_path: Pa
     waiting = answers.waiting(requests, capacity=1, begin_s=0.0, end_s=3.0)
     assert waiting is not None
     assert waiting.starved == pytest.approx(0.5), "1.5 of 3 s, though a request was published in the midst of it"
+
+
+def test_an_executor_that_has_answered_and_is_not_done_yet_is_no_reason_to_call_a_queue_starved(tmp_path: Path) -> None:
+    stamps = {"published": np.array([0, 0, SECOND]), "begin": np.array([0, 2 * SECOND, 2 * SECOND])}
+    begun, end = stamps["begin"], stamps["begin"] + SECOND // 2
+    requests = load(written(tmp_path / "r.npz", **stamps, predict_begin=begun, predict_end=end, received=end))
+    done = replace(requests, columns={**requests.columns, "written": np.array([2 * SECOND, 3 * SECOND, -1])})
+    waiting = answers.waiting(done, capacity=1, begin_s=0.0, end_s=3.0)
+    assert waiting is not None
+    assert (waiting.starved, waiting.while_idle) == (0.0, 0.0)
 
 
 def test_an_executor_that_runs_another_task_is_no_reason_to_call_a_queue_starved(tmp_path: Path) -> None:

@@ -48,3 +48,15 @@ def test_only_the_part_inside_the_window_counts() -> None:
 def test_nothing_is_said_where_there_was_no_request() -> None:
     columns = {name: np.array([5]) for name in ("published", "begin", "predict_end", "received")}
     assert occupancy.of(columns, capacity=1, begin_s=1.0, end_s=2.0) is None
+
+
+def test_an_executor_is_busy_until_what_runs_after_the_answer_has_ended() -> None:
+    seconds = {"published": [1.0, 1.0], "begin": [1.0, 5.0], "predict_end": [2.0, 6.0], "written": [5.0, -1.0]}
+    columns = {name: np.array([round(one * 1e9) if one >= 0 else -1 for one in each]) for name, each in seconds.items()}
+    columns |= {"received": columns["predict_end"], "error": np.array(["", ""])}
+    found = occupancy.of(columns, capacity=1, begin_s=1.0, end_s=11.0)
+    assert found is not None
+    assert (found.executors_busy, found.idle_with_work) == pytest.approx((1.0, 0.0)), "the second one never came back"
+    killed = occupancy.of({**columns, "error": np.array(["", "TimeLimitExceeded"])}, capacity=1, begin_s=1.0, end_s=11.0)
+    assert killed is not None
+    assert killed.executors_busy == pytest.approx(0.5)

@@ -222,6 +222,6 @@ def test_what_is_overridden_is_so_also_under_a_namespace(namespace: str | None, 
     app = Celery("shop", set_as_current=False)
     names = [f"CELERY_{row.name.upper()}" if namespace else row.name for row in OVERRIDDEN]
     app.config_from_object(SimpleNamespace(**dict.fromkeys(names, "theirs")), namespace=namespace)
-    assert app.conf.task_always_eager == "theirs"
+    assert app.conf.task_ignore_result == "theirs"
     own_settings.put(app, {row.name: row.value for row in OVERRIDDEN})  # type: ignore[no-untyped-call]
     assert [getattr(app.conf, row.name) for row in OVERRIDDEN] == [row.value for row in OVERRIDDEN]

@@ -214,6 +214,11 @@ def test_a_fatal_error_is_the_last_error(tmp_path: Path) -> None:
     assert last_error(tmp_path / "worker.log") == "Fatal Python error: Segmentation fault"
 
 
+def test_a_fatal_error_that_somebody_logs_is_none(tmp_path: Path) -> None:
+    (tmp_path / "worker.log").write_text(f"{BANNER}Fatal Python error: deadlock\nlooked at: Fatal Python error: deadlock\n")
+    assert last_error(tmp_path / "worker.log") == ""
+
+
 def test_a_log_of_broken_text_can_be_read(tmp_path: Path) -> None:
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_bytes(b"fine\n\xff broken")

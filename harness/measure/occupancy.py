@@ -1,8 +1,9 @@
 """How busy the executors were, and whether work waited: from the requests' stamps. Pure.
 
 *Work waits* while more requests are in flight than there are executors, or while one has waited for longer than any
-hand-over takes (HANDOVER_S). In flight is a request from its publishing until its predict ended: what the way back takes
-keeps no executor busy. A wait of a few milliseconds beside a free executor is the hand-over itself, which every request has.
+hand-over takes (HANDOVER_S). In flight is a request from its publishing until its executor had done with it: what the way
+back takes keeps none busy, but storing the answer does, and what the application does after that. A wait of a few
+milliseconds beside a free executor is the hand-over itself, which every request has.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.records import stamps
 from harness.records.answers import NS, Floats
 from harness.records.sections import Occupancy
 from harness.records.sweep import sweep
@@ -24,7 +26,7 @@ def of(columns: Mapping[str, npt.NDArray[Any]], *, capacity: int, begin_s: float
     """Between two moments of CLOCK_MONOTONIC; `columns`: published, begin, predict_end, received, in ns, -1 where the moment
     never came. None where there was no request."""
     published = columns["published"] * NS
-    ended = _or_later(columns["predict_end"], _or_later(columns["received"], np.full(len(published), end_s)))
+    ended = _or_later(stamps.freed(columns), _or_later(columns["received"], np.full(len(published), end_s)))
     begun = _or_later(columns["begin"], ended)
     inside = (published < end_s) & (ended > begin_s)
     if end_s <= begin_s or not inside.any():

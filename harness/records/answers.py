@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.records import stamps
 from harness.records.sweep import sweep
 from harness.worker import contract
 
@@ -110,7 +111,7 @@ def waiting(
     inside = known & (columns["received"] * NS >= begin_s) & (columns["published"] * NS <= end_s)
     if not inside.any() or end_s <= begin_s or (requests.raised & (columns["phase"] == MEASURE)).any():
         return None
-    published, begin, end = (columns[name][inside] * NS for name in ("published", "begin", "predict_end"))
+    published, begin, end = (column[inside] * NS for column in (columns["published"], columns["begin"], stamps.freed(columns)))
     taken, given = others[0] * NS, others[1] * NS
     lengths, (waits, ours, theirs) = sweep([(published, begin), (begin, end), (taken, given)], begin_s=begin_s, end_s=end_s)
     wait, work, whole = waits > 0.5, ours + theirs, end_s - begin_s

@@ -71,6 +71,18 @@ def ended(columns: Mapping[str, Column], folder: Path) -> Column:
     return np.where(received >= 0, np.minimum(end, received), end)
 
 
+def freed(columns: Mapping[str, Column]) -> Column:
+    """(n,) when the executor of each request had done with it: once its result was stored and what runs after that had ended
+    (`after_return`), which its answer does not wait for. NEVER for a right answer whose executor was not seen to end, if those
+    of others were; of a request that raised its child may have been killed.
+    """
+    end, written = columns["predict_end"], columns.get("written")
+    if written is None or not (written >= 0).any():
+        return end
+    on = (written < 0) & (end >= 0) & (columns["error"] == "")
+    return np.where(on, NEVER, np.maximum(end, written))
+
+
 def marked(folder: Path, kind: int) -> set[int]:
     """The numbers of the requests that have a stamp of this kind."""
     return set(read(folder, contract.STAMPS_FILE_NAME, (kind,))["number"].tolist())

@@ -19,7 +19,8 @@ LIBRARY = re.compile(r"/(site|dist)-packages/|/lib(64)?/python\d|^<")
 #: (bounded: a line may be millions of signs long, and is tried from each of them)
 SERIAL = re.compile(r"\w{1,40}-backed parallel loops cannot be [^,]{1,200}, setting n_jobs=1")
 OWN = frozenset(f"phase {name}" for name in PHASES)  # what our own loop of serial calls writes (`worker.in_process.phase`)
-FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow
+FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow:
+AFTER_FATAL = re.compile(r"Python runtime state: |Current thread |Thread 0x|<no Python frame>")
 
 
 #: how Celery's refusal to run as root ends (celery/platforms.py, ROOT_DISALLOWED), and what it says, with what helps
@@ -47,8 +48,9 @@ def last_error(log: Path) -> str:
     A traceback's frames are indented; the first line after them names the exception (Lib/traceback.py).
     """
     found, inside, place = "", False, ""
-    for line in _lines(log) or ():
-        if line.startswith(FATAL):
+    lines = _lines(log) or ()
+    for at, line in enumerate(lines):
+        if line.startswith(FATAL) and AFTER_FATAL.match("".join(lines[at + 1 : at + 2])):
             found, inside, place = line.strip(), False, ""
         elif inside and not line[0].isspace():
             found, inside, place = line.strip() + place, False, ""

@@ -27,8 +27,6 @@ OVERRIDDEN = (
     Overridden("broker_use_ssl", False, HERE),
     Overridden("redis_backend_use_ssl", None, HERE),
     Overridden("task_ignore_result", False, STORED),
-    Overridden("task_always_eager", False, "a worker is to run the task"),
-    Overridden("task_store_eager_result", False, "a worker is to run the task"),
     Overridden("task_protocol", 2, "a message of the first protocol has no id where requests are counted"),
 )
 
@@ -67,6 +65,8 @@ KEPT = (
     Kept("worker_timer_precision", "what is put off waits so much longer"),
     Kept("task_send_sent_event", "each sending sends an event"),
     Kept("task_track_started", "each start is stored, too"),
+    Kept("task_always_eager", "a worker runs the requests all the same; what their tasks send further runs inside them"),
+    Kept("task_store_eager_result", "so do their answers, which are stored"),
     Kept("task_routes", "it chooses the queue of the requests"),
     Kept("task_queues", "the worker consumes these"),
     Kept("task_default_queue", "requests go there if no route says otherwise"),

@@ -286,7 +286,7 @@ def test_settings_are_kept_or_overridden_and_named_wherever_they_are_set(probe: 
         for words in (
             "worker_concurrency is 8 in the settings, overridden",
             "worker_state_db is 'state' in the settings, overridden",
-            "task_always_eager is False in the trial",
+            "task_always_eager is True, kept: a worker runs the requests all the same",
             "worker_lost_wait is 7.0, kept",
             "the task's soft_time_limit 20 is kept",
             "the application's own headers: tenant",

@@ -104,13 +104,17 @@ def read():
         return json.load(file)
 
 
-def settle(app):
-    case = read()
+def put(app, settings):
     app.conf.get("task_always_eager")  # what was pending is read now
     prefix = app.conf.prefix or ""
-    for name, value in case["settings"].items():  # under a namespace, Celery up to 5.6 reads what has its prefix first
+    for name, value in settings.items():  # under a namespace, Celery up to 5.6 reads what has its prefix first
         app.conf[name] = value
         app.conf[(prefix + name).upper() if prefix.isupper() else prefix + name] = value
+
+
+def settle(app):
+    case = read()
+    put(app, case["settings"])
     if os.environ["CELERY_BROKER_URL"].startswith("filesystem"):
         import message_files
 
@@ -127,6 +131,7 @@ def arguments(row):
 def send(app, case, row):
     args, kwargs = arguments(case["args"][row])
     chosen = {"queue": case["queue"]} if case["queue"] else {}
+    put(app, {"task_always_eager": False})  # else it would be run here, and not sent
     return app.tasks[case["task"]].apply_async(args=args, kwargs=kwargs, **chosen)
 
 
