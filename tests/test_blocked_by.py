@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def output(idle: bool) -> Blocks:
     return Blocks(outputs={FIRST: told})
 
 
-@pytest.mark.parametrize(("idle", "words"), [(True, "does not read it"), (False, "more slowly than is written")])
+@pytest.mark.parametrize(("idle", "words"), [(True, "does not wait to read it"), (False, "more slowly than is written")])
 def test_a_task_whose_output_nobody_takes_is_blocked_by_it_and_its_reader_is_named(idle: bool, words: str) -> None:
     found = said(seen(child(**WRITES)), blocks=output(idle))
     assert (found.state, found.cause) == (State.WAITING, "output-blocked")
@@ -53,8 +54,24 @@ def test_a_worker_whose_every_executor_waits_for_a_subtask_says_that_none_is_lef
     assert (found.state, found.cause) == (State.WAITING, "waits-for-subtask")
     assert "with no time limit: AsyncResult.get (celery/result.py:253)" in found.support[0]
     assert found.support[1].startswith("all 2 executors of this worker wait so")
-    assert found.now.startswith(f"kill -9 {CHILD}")
+    assert "kill" not in found.now, "what they wait for may run at another worker"
     assert "a chain or a chord" in found.for_good
+
+
+@pytest.mark.parametrize(
+    ("broker", "kill"),
+    [
+        ({"queues": {"celery": 2}, "unacked": 0, "others": False}, True),
+        ({"queues": {"celery": 0}, "unacked": 2, "others": False}, True),
+        ({"queues": {"celery": 2}, "unacked": 0, "others": True}, False),  # another worker takes it
+        ({"queues": {}, "unacked": 0, "others": False}, False),  # nothing waits: it runs somewhere
+        ({"queues": None, "unacked": None, "others": False}, False),
+    ],
+)
+def test_a_child_is_ended_only_if_what_it_waits_for_waits_for_it(broker: dict[str, Any], kill: bool) -> None:
+    both = seen(child(**READS), child(SECOND, **READS))
+    told = {"url": "redis://b/0", "answers": True, "asks": True, **broker}
+    assert said(both, broker=told, blocks=waits_for_results(FIRST, OTHER)).now.startswith(f"kill -9 {CHILD}") is kill
 
 
 def test_where_an_executor_is_free_nobody_is_told_to_kill_one() -> None:

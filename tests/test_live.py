@@ -71,7 +71,7 @@ def seen(*children: ProcessLook, since_s: float = 60.0, pool: str = "prefork", m
     return Seen(worker=Worker(main=MAIN, pool=pool, app="shop:app"), pool=pool, looks=tuple(looks), **values)
 
 
-def said(one: Seen, deep: bool = True, **more: Any) -> Report:
+def said(one: Seen, deep: bool = True, broker: dict[str, Any] | None = None, **more: Any) -> Report:
     places = {(stage.pid, stage.tid) for stage in one.last.stages}
     values: dict[str, Any] = {
         "waits": dict.fromkeys(places, Wait(what="a lock, in price (shop.py:7)")),
@@ -79,7 +79,7 @@ def said(one: Seen, deep: bool = True, **more: Any) -> Report:
         "lost": {},
         **more,
     }
-    return answer.report(one, Evidence(deep=deep, **values), {})
+    return answer.report(one, Evidence(deep=deep, **values), broker or {})
 
 
 def test_a_child_that_nobody_can_free_is_stuck_with_its_task_and_what_to_do() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _signal
+import asyncio
+import functools
 import os
 import signal
 from collections.abc import Iterator
@@ -27,7 +29,7 @@ celerys.__module__ = "celery.apps.worker"
 
 @pytest.fixture(autouse=True)
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2)}
+    before = {number: signal.getsignal(number) for number in (*own_handlers.TOLD, signal.SIGUSR2)}
     monkeypatch.setattr(_signal, "signal", _signal.signal)  # put back afterwards
     own_handlers.watch(tmp_path)  # type: ignore[no-untyped-call]
     yield
@@ -44,8 +46,12 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (signal.SIGUSR1, celerys, set()),
         (signal.SIGUSR1, signal.SIG_IGN, set()),
         (signal.SIGUSR2, theirs, set()),
+        (signal.SIGTERM, theirs, {signal.SIGTERM}),
+        (signal.SIGINT, signal.default_int_handler, set()),
+        (signal.SIGINT, functools.partial(asyncio.Runner()._on_sigint), set()),  # type: ignore[attr-defined]
+        (signal.SIGINT, functools.partial(theirs), {signal.SIGINT}),
     ],
-    ids=["usr1", "hup", "celery's", "none", "one that the kernel tells"],
+    ids=["usr1", "hup", "celery's", "none", "one that the kernel tells", "term", "Python's", "asyncio's", "a partial"],
 )
 def test_a_handler_of_the_application_s_own_is_told(
     tmp_path: Path, number: signal.Signals, handler: object, told: set[int]

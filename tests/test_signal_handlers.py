@@ -16,10 +16,17 @@ HANDLERS = {
     "a method": ("signal.signal(signal.SIGHUP, Theirs().called)", {"SIGHUP"}),
     "one in C": ("signal.signal(signal.SIGUSR1, signal.default_int_handler)", {"SIGUSR1"}),
     "ignored": ("signal.signal(signal.SIGUSR1, signal.SIG_IGN)", set()),
-    "another signal": ("signal.signal(signal.SIGTERM, theirs)", set()),
+    "one of Celery's signals": ("signal.signal(signal.SIGTERM, theirs)", {"SIGTERM"}),
+    "asyncio's, of Ctrl-C": ("asyncio.run(asyncio.sleep(0))", set()),
+    "asyncio's, for good": (
+        "runner = asyncio.Runner(); runner.run(asyncio.sleep(0)); signal.signal(signal.SIGINT, functools.partial("
+        "runner._on_sigint, main_task=None))", set()
+    ),
+    "Python's own, of Ctrl-C": ("signal.signal(signal.SIGINT, signal.default_int_handler)", set()),
+    "another signal": ("signal.signal(signal.SIGUSR2, theirs)", set()),
 }  # fmt: skip
 PROGRAM = """
-import signal, sys
+import asyncio, functools, signal, sys
 def theirs(number, frame): pass
 class Theirs:
     def called(self, number, frame): pass

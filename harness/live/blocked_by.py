@@ -175,13 +175,13 @@ def _of_output(pid: int, output: Output) -> Named:
     first = f"it writes to its {output.name}, {output.leads}, which takes nothing more"
     support = [first]
     if output.readers:
-        does = "and does not read it" if output.idle else "and reads it, more slowly than is written"
+        does = "and does not wait to read it now" if output.idle else "and reads it, more slowly than is written"
         support.append(f"{few(output.readers)} has the other end, {does}; a pipe holds {CAPACITY}")
     number, now = 2 if output.name == "standard error" else 1, ""
     if output.readers:
         now = (
-            f"let {few(output.readers)} read, or end it; or empty the pipe: timeout 5 cat /proc/{pid}/fd/{number} > /dev/null. "
-            "Then the worker goes on. Nothing that it runs is lost, only what it has written"
+            f"let {few(output.readers)} read; or empty the pipe: timeout 5 cat /proc/{pid}/fd/{number} > /dev/null. Then the "
+            "worker goes on, and what it has written is lost. Do not end the reader: the write would fail, and the task with it"
         )
     for_good = "send the output to a file (celery worker --logfile) or to what always reads it, not to a pipe that nobody reads"
     return Named(cause="output-blocked", support=tuple(support), now=now, for_good=for_good)
@@ -201,8 +201,9 @@ def _of_subtask(seen: Seen, blocks: Blocks, place: Place, broker: Mapping[str, A
     if broker.get("queues") is not None:
         waiting = sum(broker["queues"].values())
         support.append(f"{waiting} messages wait in the broker, {broker['unacked']} are handed out and not acknowledged")
-    now = ""
-    if full and seen.pool == FORKED:
+    now = "look at who runs what it waits for: harness why --task ID, on each machine that has workers of its queues"
+    waits = bool(broker.get("unacked") or any((broker.get("queues") or {}).values()))
+    if full and seen.pool == FORKED and waits and not broker.get("others"):
         now = (
             f"kill -9 {place[0]}: that ends this child alone, its task is lost, and the child that replaces it runs what the "
             "others wait for. Or start a worker of the same queues: it runs those that this one has not taken yet"

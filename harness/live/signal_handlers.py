@@ -9,6 +9,7 @@ have one and the same default in each entry.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 from harness.live.foreign import Foreign
@@ -16,7 +17,7 @@ from harness.machine import procfs, python_layouts
 from harness.machine.python_layouts import WORD
 from harness.machine.python_memory import Memory, Unreadable
 from harness.machine.python_objects import Objects
-from harness.worker.own_handlers import TOLD
+from harness.worker.own_handlers import OURS, TOLD
 
 ENTRIES, AT_THE_END = 65, 31  # Py_NSIG; SIGRTMIN (34, the first that glibc leaves) to SIGRTMAX (64)
 ENTRY = 2 * WORD.size
@@ -29,17 +30,17 @@ class SignalHandlers:
     def __init__(self) -> None:
         self._tables: list[int] = []  # where one was found
         self._without: set[int] = set()  # processes in which none was found
-        self._whose: dict[tuple[int, int], bool] = {}  # process and handler -> whether it is the application's
+        self._whose: dict[tuple[int, int, int], bool] = {}  # process, signal, handler -> whether it is the application's
 
     def own(self, pid: int) -> frozenset[int]:
-        """Of SIGHUP and SIGUSR1, for which Celery and billiard have handlers in every worker, those for which the application
-        has its own. Empty if that cannot be read."""
+        """Of the signals for which Celery, billiard or Python have handlers in a worker, those for which the application has
+        its own. Empty if that cannot be read."""
         if pid in self._without:
             return frozenset()
         try:
             with Memory(pid) as memory:
                 table = self._table(pid, memory)
-                return frozenset(number for number in TOLD if self._is_own(pid, memory, memory.word(_entry(table, number))))
+                return frozenset(number for number in TOLD if self._is_own(pid, number, memory, table))
         except Unreadable:
             self._without.add(pid)
             return frozenset()
@@ -54,18 +55,31 @@ class SignalHandlers:
                 return table
         raise Unreadable("the table of handlers is not found")
 
-    def _is_own(self, pid: int, memory: Memory, place: int) -> bool:
-        if (pid, place) not in self._whose:
+    def _is_own(self, pid: int, number: int, memory: Memory, table: int) -> bool:
+        place = memory.word(_entry(table, number))
+        if (pid, number, place) not in self._whose:
             layout = python_layouts.of_process(pid)
             if layout is None:
                 raise Unreadable("its Python is not known")
             objects = Objects(memory, layout)
-            if objects.kind(place).builtin == "int":  # SIG_DFL and SIG_IGN
+            if objects.is_none(place) or objects.kind(place).builtin == "int":  # none of Python's; SIG_DFL and SIG_IGN
                 own = False
-            else:  # Celery's and billiard's are Python functions
-                own = objects.of_c(place) is not None or bool(Foreign(objects).of(place))
-            self._whose[pid, place] = own
-        return self._whose[pid, place]
+            elif objects.of_c(place) is not None:  # Celery's and billiard's are Python functions; this one is that of Ctrl-C
+                own = number != signal.SIGINT
+            else:
+                own = _root(objects, place) not in OURS and bool(Foreign(objects).of(place))
+            self._whose[pid, number, place] = own
+        return self._whose[pid, number, place]
+
+
+def _root(objects: Objects, place: int) -> str:
+    """The package in which a handler was written; '' if that is not known."""
+    if partial := objects.partial(place):
+        return _root(objects, partial[0])
+    if bound := objects.bound(place):
+        return _root(objects, bound[0])
+    function = objects.function(place)
+    return function.module.partition(".")[0] if function else ""
 
 
 def _entry(table: int, number: int) -> int:

@@ -44,7 +44,10 @@ def _works(seen: Seen, executors: Sequence[Executor], does: str = "at work") -> 
     oldest = executors[0]
     runs = f"{len(executors)} of {max(seen.last.executors, len(executors))} {seen.last.executor_kind} {does}"
     named = f", {oldest.task or oldest.does} for {duration(oldest.since_s)}" if oldest.since_s is not None else ""
-    return f"{runs}{named}: slow, perhaps, and not stuck" if oldest.doubt else f"{runs}{named}"
+    if not oldest.doubt:
+        return f"{runs}{named}"
+    computes = " computes" in oldest.doubt  # a loop without end does that, too
+    return f"{runs}{named}: {'it computes, slowly or without end' if computes else 'slow, perhaps, and not stuck'}"
 
 
 def now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
@@ -71,7 +74,8 @@ def now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
         whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
         return (
             f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. A task there is lost, "
-            f"unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, leaves it stuck"
+            f"unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, does not end what "
+            f"waits in native code. What a task has forked lives on"
         )
     return RESTART.format(how=seen.worker.restart)
 

@@ -1,15 +1,18 @@
 """Handlers of signals that the application sets for itself, told to the driver as it sets them: such a signal may end a wait.
 
-The kernel shows that a signal has a handler, not whose: of these two, Celery and billiard have handlers in every worker
-(celery/apps/worker.py, billiard/pool.py). Python's `signal.signal` looks up `_signal.signal` at each call. Python 3.7, standard
-library only.
+The kernel shows that a signal has a handler, not whose: of these, Celery, billiard, Python or a green library have handlers in
+workers of some pool (celery/apps/worker.py, billiard/common.py and pool.py). Python's `signal.signal` looks up `_signal.signal`
+at each call. Python 3.7, standard library only.
 """
 
 import _signal
 import os
 
-TOLD = (_signal.SIGHUP, _signal.SIGUSR1)
-OURS = ("billiard", "celery", "faulthandler", "harness")
+TOLD = (
+    _signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, _signal.SIGUSR1, _signal.SIGCHLD, _signal.SIGWINCH,
+    _signal.SIGURG,
+)  # fmt: skip
+OURS = ("asyncio", "billiard", "celery", "eventlet", "faulthandler", "gevent", "harness")  # asyncio's is that of SIGINT
 SUFFIX = ".handlers"  # of the file of a process in the folder of events: a line for each such signal, its number
 
 
@@ -19,7 +22,7 @@ def watch(directory):
 
     def signal(number, handler):
         before = plain(number, handler)
-        if number in TOLD and callable(handler) and _root(handler) not in OURS:
+        if number in TOLD and is_own(number, handler):
             with open(os.path.join(directory, "%d%s" % (os.getpid(), SUFFIX)), "a") as file:
                 file.write("%d\n" % number)
         return before
@@ -27,5 +30,10 @@ def watch(directory):
     _signal.signal = signal
 
 
-def _root(handler):
-    return str(getattr(handler, "__module__", None) or "").partition(".")[0]
+def is_own(number, handler):
+    """Whether it is the application's: no number (SIG_DFL, SIG_IGN), no module's of OURS, and not Python's own of Ctrl-C."""
+    if not callable(handler) or (number == _signal.SIGINT and handler is _signal.default_int_handler):
+        return False
+    while hasattr(handler, "func"):  # a functools.partial, as asyncio's is
+        handler = handler.func
+    return str(getattr(handler, "__module__", None) or "").partition(".")[0] not in OURS
