@@ -20,6 +20,7 @@ from harness.live.eyes import Eyes
 from harness.machine import procfs
 from harness.machine.native_ids import PLACES, native_ids
 from harness.observe import eyes, stacks
+from harness.observe.looks import ProcessLook
 
 ME = os.getpid()
 
@@ -162,3 +163,27 @@ def test_threads_of_an_old_python_get_the_kernels_ids_in_texts() -> None:
     text = f'Thread 0x{mine:X} (idle): "MainThread"\n    ask (shop.py:3)\n'
     assert stacks.frames_of(stacks._with_ids(ME, text), threading.get_native_id()) == ("ask (shop.py:3)",)
     assert stacks._with_ids(ME, "Thread 0x8 (idle)\n") == "Thread 0x8 (idle)\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "python", "native"),
+    [
+        (("celery", "celery", "tf_Compute"), {1, 2}, True),
+        (("celery", "celery", "celery"), {1, 2}, True),  # an engine's thread that has the program's name
+        (("celery", "celery"), {1, 2}, False),  # a thread of the application's own in the main process, such as one of metrics
+        (("celery",), {1}, False),
+        (("celery", "tf_Compute"), None, False),  # unread
+    ],
+)
+def test_a_child_lacks_threads_of_an_engine_only_if_they_run_no_python(
+    names: Sequence[str], python: set[int] | None, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = tuple(replace(procfs.threads(ME)[0], tid=tid, name=name) for tid, name in enumerate(names, 1))
+    parent, child = (
+        ProcessLook(pid=pid, cpu_s=0.0, children=(), threads=each) for pid, each in ((1, threads), (9, threads[:1]))
+    )
+    functions = None if python is None else dict.fromkeys(python, "run (metrics.py:3)")
+    told = functions and stacks.Glance(foreign=frozenset(), gil_owner=None, functions=functions, own=frozenset(), ids={})
+    monkeypatch.setattr(stacks, "glance", lambda pid, ours: told)
+    watching = eyes.Eyes(main=1, tree=list, pool=lambda: (), events=None)
+    assert watching._lost_native(parent, child) is native

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Eyes:
         self.at_ready: dict[int, frozenset[int]] = {}  # the signals that each process handled when the worker was ready
         self._glances: dict[int, _Glances] = {}
         self._wakers: dict[int, Wakers] = {}
+        self._python: dict[int, tuple[frozenset[int], frozenset[int]]] = {}  # of a parent: its threads, those that run Python
 
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
         """All processes of the worker and their threads; of those in `closely` the Python stacks (and greenlets), too."""
@@ -61,7 +63,7 @@ class Eyes:
             )
             for stat in stats
         ]
-        return self._closely(looks, closely)
+        return self._closely(looks, closely, parents)
 
     def settled(self, processes: Sequence[ProcessLook]) -> None:
         """Remember how they were when the worker was ready and idle."""
@@ -83,7 +85,9 @@ class Eyes:
         except (OSError, ValueError):
             return ()
 
-    def _closely(self, looks: Sequence[ProcessLook], suspects: frozenset[int]) -> tuple[ProcessLook, ...]:
+    def _closely(
+        self, looks: Sequence[ProcessLook], suspects: frozenset[int], parents: Mapping[int, int]
+    ) -> tuple[ProcessLook, ...]:
         """The looks; more of these processes, and of all that could end a wait in them. Of a program that a task has started
         the kernel alone is asked."""
         found, left = {look.pid: look for look in looks}, set(suspects)
@@ -92,10 +96,25 @@ class Eyes:
             look = found[pid := min(left)]
             done.add(pid)
             seen = self._stacks(look) if pid in pool else {}
+            if look.lost_threads and parents[pid] in found:
+                seen["lost_threads"] = self._lost_native(found[parents[pid]], look)
             threads = self._wakers.setdefault(pid, Wakers()).told(look)
             found[pid] = look = replace(look, threads=threads, **seen)
             left |= {*look.children, *(waker for thread in look.threads for waker in thread.wakers)}
         return tuple(found.values())
+
+    def _lost_native(self, parent: ProcessLook, child: ProcessLook) -> bool:
+        """Whether it lacks native threads of its parent, as an engine's pool has: of Python's own, nobody waits for one. False
+        if the parent's stacks cannot be read."""
+        tids = frozenset(thread.tid for thread in parent.threads)
+        if parent.pid not in self._python or self._python[parent.pid][0] != tids:
+            seen = stacks.glance(parent.pid, ours=self.events is not None)
+            if seen is None:
+                return False
+            self._python[parent.pid] = (tids, frozenset(seen.functions))
+        python = self._python[parent.pid][1]
+        lost = lost_threads(parent.threads, child.threads)
+        return bool(lost - Counter(thread.name for thread in parent.threads[1:] if thread.tid in python))
 
     def _stacks(self, look: ProcessLook) -> dict[str, Any]:
         """What glances into a process's stacks say, as fields of ProcessLook; repeated now and then."""
