@@ -15,7 +15,7 @@ from harness.run.one_trial import with_log
 from harness.trial.assignment import Assignment
 from harness.trial.trial import STANDING, Trial, keep_evidence
 from harness.trial.watcher import Seen
-from harness.trial.worker_log import last_error, last_line, last_words
+from harness.trial.worker_log import last_error, last_line, last_words, read
 from tests import handmade, plain_trial, replay
 from tests.plain_trial import CHILD, MAIN, NEVER_ENDS, OTHER, Listening
 from tests.replay import NAMES, StoredSite
@@ -152,7 +152,7 @@ def test_kills_for_memory_are_counted_of_every_trial(name: str, tmp_path: Path) 
 def test_the_last_line_of_the_log_that_says_something(log: str, line: str, tmp_path: Path) -> None:
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_text(log)
-    assert last_line(replay.assignment(one).log) == line
+    assert last_line(read(replay.assignment(one).log)) == line
 
 
 TRACEBACK = "Traceback (most recent call last):"
@@ -173,7 +173,7 @@ TRACEBACK = "Traceback (most recent call last):"
 def test_the_last_exception_of_the_log_is_kept(log: str, error: str, tmp_path: Path) -> None:
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_text(log)
-    assert last_error(replay.assignment(one).log) == error
+    assert last_error(read(replay.assignment(one).log)) == error
 
 
 BANNER = """ -------------- harness@vm v5.7.0 (collider)
@@ -206,23 +206,23 @@ def test_the_last_words_of_the_log_are_what_a_library_says_before_it_ends_the_pr
     log: str, words: str, tmp_path: Path
 ) -> None:
     (tmp_path / "worker.log").write_text(log)
-    assert last_words(tmp_path / "worker.log") == words
+    assert last_words(read(tmp_path / "worker.log")) == words
 
 
 def test_a_fatal_error_is_the_last_error(tmp_path: Path) -> None:
     (tmp_path / "worker.log").write_text(f"{BANNER}Fatal Python error: Segmentation fault\n\nThread 0x1:\n  File x, line 1\n")
-    assert last_error(tmp_path / "worker.log") == "Fatal Python error: Segmentation fault"
+    assert last_error(read(tmp_path / "worker.log")) == "Fatal Python error: Segmentation fault"
 
 
 def test_a_fatal_error_that_somebody_logs_is_none(tmp_path: Path) -> None:
     (tmp_path / "worker.log").write_text(f"{BANNER}Fatal Python error: deadlock\nlooked at: Fatal Python error: deadlock\n")
-    assert last_error(tmp_path / "worker.log") == ""
+    assert last_error(read(tmp_path / "worker.log")) == ""
 
 
 def test_a_log_of_broken_text_can_be_read(tmp_path: Path) -> None:
     one = replay.stored("ok-prefork", tmp_path)
     (tmp_path / "worker.log").write_bytes(b"fine\n\xff broken")
-    assert last_line(replay.assignment(one).log) == "\ufffd broken"
+    assert last_line(read(replay.assignment(one).log)) == "\ufffd broken"
 
 
 @pytest.mark.parametrize(

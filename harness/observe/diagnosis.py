@@ -17,6 +17,7 @@ from harness.observe import greenlets, waits
 from harness.observe.progress import OpenStage, Progress
 from harness.observe.roles import Role
 from harness.observe.stacks import frames_of, glance, stacks
+from harness.records.ends import ends
 from harness.texts import counted, portable
 
 MOST_STACKS = 3
@@ -141,9 +142,13 @@ def keep_log(folder: Path, log: Path) -> Path:
     """The last part of the worker's log."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "worker.log"
-    tail = log.read_bytes()[-LOG_TAIL_BYTES:] if log.exists() else b""
-    kept.write_text(portable(tail.decode("utf-8", "replace")))
+    kept.write_text(portable(log_tail(log)))
     return kept
+
+
+def log_tail(log: Path) -> str:
+    """The last LOG_TAIL_BYTES of a log; '' if there is none."""
+    return ends(log, first=0, last=LOG_TAIL_BYTES)[1].decode("utf-8", "replace")
 
 
 def lost_threads(parent: Sequence[Thread], child: Sequence[Thread]) -> Counter[str]:

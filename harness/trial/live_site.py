@@ -132,9 +132,7 @@ class LiveSite:
         (self.work.folder / GO).touch()
 
     def log_tail(self) -> str:
-        with contextlib.suppress(OSError):
-            return self.work.log.read_bytes()[-diagnosis.LOG_TAIL_BYTES :].decode("utf-8", "replace")
-        return ""
+        return diagnosis.log_tail(self.work.log)
 
     def shared(self) -> tuple[str, ...]:
         """The connections that the children had in common with the main process when the worker was ready."""

@@ -118,6 +118,7 @@ def left_of(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | No
 
 
 def _ended(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | None, around: Around) -> Ending:
+    log = worker_log.read(work.log)
     return Ending(
         by=seen.ended_by,
         verdict=seen.verdict,
@@ -129,10 +130,10 @@ def _ended(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | Non
         no_consumer=seen.no_consumer,
         unsupported=site.progress.unsupported or "",
         never_struck=work.outside is not None and not work.outside.struck,
-        log_line=worker_log.last_line(work.log),
-        log_error=worker_log.last_error(work.log),
-        log_words=worker_log.last_words(work.log),
-        log_serial=worker_log.serial(work.log),
+        log_line=worker_log.last_line(log),
+        log_error=worker_log.last_error(log),
+        log_words=worker_log.last_words(log),
+        log_serial=worker_log.serial(log),
         end=site.end(),
         left_behind=around.left_behind,
         census=around.census,

@@ -1,4 +1,7 @@
-"""What a worker's log says: its last line, its last exception, and how it ends if there is none; how many jobs."""
+"""What a worker's log says: its last line, its last exception, and how it ends if there is none; how many jobs.
+
+A task may log a megabyte for each request. The log is read once, its two ends only, and of a line only its beginning.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.records.ends import ends
 from harness.texts import portable
 from harness.worker.contract import PHASES
 
+FIRST_BYTES, LAST_BYTES = 1 << 20, 4 << 20  # of a log that are read
+LOOKED_AT = 2000  # characters of a line that are looked at
+GAP = "(the middle of the log was not read)"  # stands for it among the lines; no traceback goes on behind it
 LINE_LENGTH = 300  # of a log's line that is kept
 LAST_WORDS = 3  # lines
 #: Celery's banner (celery/apps/worker.py, BANNER)
@@ -16,7 +23,8 @@ BANNER = re.compile(r"^(\s|-|\*)*(-{4,}|\*{3})|^-- \*|\.> |\[(config|queues|task
 FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)')
 LIBRARY = re.compile(r"/(site|dist)-packages/|/lib(64)?/python\d|^<")
 #: joblib, if its processes or threads may not be started where it is called (joblib/_parallel_backends.py, effective_n_jobs)
-#: (bounded: a line may be millions of signs long, and is tried from each of them)
+#: (bounded, and only tried if SERIAL_SIGN is there: a pattern that begins anew at each character of a long line takes long)
+SERIAL_SIGN = "-backed parallel"
 SERIAL = re.compile(r"\w{1,40}-backed parallel loops cannot be [^,]{1,200}, setting n_jobs=1")
 OWN = frozenset(f"phase {name}" for name in PHASES)  # what our own loop of serial calls writes (`worker.in_process.phase`)
 FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow:
@@ -31,9 +39,22 @@ NO_ROOT = (
 )
 
 
-def last_line(log: Path) -> str:
+Lines = Sequence[str]
+
+
+def read(log: Path) -> Lines | None:
+    """The lines that are not empty, nor ours, each up to LOOKED_AT characters; None if there is no log."""
+    if not log.is_file():
+        return None
+    first, last = ends(log, first=FIRST_BYTES, last=LAST_BYTES)
+    whole = len(first) + len(last) >= log.stat().st_size
+    parts = [first + last] if whole else [first.rpartition(b"\n")[0] or first, GAP.encode(), last.partition(b"\n")[2] or last]
+    found = b"\n".join(parts).decode(errors="replace").splitlines()
+    return [line[:LOOKED_AT] for line in found if line.strip() and line not in OWN]
+
+
+def last_line(lines: Lines | None) -> str:
     """The last line of the log that says something."""
-    lines = _lines(log)
     if lines is None:
         return "no log"
     if lines and lines[-1].startswith(AFTER_ROOT):
@@ -41,16 +62,17 @@ def last_line(log: Path) -> str:
     return portable(lines[-1].strip())[:LINE_LENGTH] if lines else "the log is empty"
 
 
-def last_error(log: Path) -> str:
+def last_error(lines: Lines | None) -> str:
     """The last exception in the log, 'ValueError: …', with the last line of its traceback that is no library's, or the last
     fatal error; '' if there is none.
 
     A traceback's frames are indented; the first line after them names the exception (Lib/traceback.py).
     """
     found, inside, place = "", False, ""
-    lines = _lines(log) or ()
-    for at, line in enumerate(lines):
-        if line.startswith(FATAL) and AFTER_FATAL.match("".join(lines[at + 1 : at + 2])):
+    for at, line in enumerate(lines or ()):
+        if line == GAP:
+            inside, place = False, ""
+        elif line.startswith(FATAL) and AFTER_FATAL.match("".join((lines or ())[at + 1 : at + 2])):
             found, inside, place = line.strip(), False, ""
         elif inside and not line[0].isspace():
             found, inside, place = line.strip() + place, False, ""
@@ -60,21 +82,13 @@ def last_error(log: Path) -> str:
     return portable(found)[:LINE_LENGTH]
 
 
-def last_words(log: Path) -> str:
+def last_words(lines: Lines | None) -> str:
     """Its last lines on one, without Celery's banner: what a library says before it ends the process. '' if there are none."""
-    said = [line.strip() for line in _lines(log) or () if not BANNER.search(line)]
+    said = [line.strip() for line in lines or () if not BANNER.search(line)]
     return " / ".join(portable(line)[:LINE_LENGTH] for line in said[-LAST_WORDS:])
 
 
-def serial(log: Path) -> str:
+def serial(lines: Lines | None) -> str:
     """What a library says of going on with one job; '' if none does."""
-    found = (SERIAL.search(line) for line in _lines(log) or ())
+    found = (SERIAL.search(line) for line in lines or () if SERIAL_SIGN in line)
     return next((portable(one[0])[:LINE_LENGTH] for one in found if one), "")
-
-
-def _lines(log: Path) -> Sequence[str] | None:
-    """The lines that are not empty, nor ours; None if there is no log."""
-    try:
-        return [line for line in log.read_text(errors="replace").splitlines() if line.strip() and line not in OWN]
-    except OSError:
-        return None

@@ -170,7 +170,7 @@ def watched(bench: Bench, batch: Batch, back_s: float, run_s: float, forgets: bo
     if taken is not None:
         settle(bench, batch)
     if died := bench.until_ended(0.0):
-        died = ", ".join(filter(None, [died, worker_log.last_error(bench.worker.log)]))
+        died = ", ".join(filter(None, [died, worker_log.last_error(worker_log.read(bench.worker.log))]))
     replies = None if died else any(bench.ping(PING_LIMIT_S) is not None for _ in range(PINGS))
     bench.until(lambda: False, FRESH_S)
     fates = {name: [fate(bench, number) for number in numbers] for name, numbers in batch.places.items()}
