@@ -83,6 +83,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("the broker is silent", {"outcome": Outcome.STALLED, "pool": "solo", "broker_answers": False}, "broker-lost"),
     ("the network is cut", {"outcome": Outcome.STALLED, "pool": "solo", "waiting": 3, "consumers": 0}, "broker-lost"),
     (
+        "what a child sent cannot be unpickled",
+        {"outcome": Outcome.CRASHED, "pool": "prefork", "unread": "ModuleNotFoundError: No module named 'plugin'"},
+        "cannot-unpickle",
+    ),
+    (
         "messages have gone",
         {"outcome": Outcome.STALLED, "pool": "solo", "waiting": 3, "in_broker": 1, "consumers": 2},
         "lost-message",

@@ -62,3 +62,47 @@ def test_the_ends_of_a_file_do_not_overlap(first: int, last: int, found: tuple[b
     (tmp_path / "one").write_bytes(b"abcdefgh")
     assert ends(tmp_path / "one", first=first, last=last) == found
     assert ends(tmp_path / "none", first=first, last=last) == (b"", b"")
+
+
+GIVEN_UP = """[2026-11-28 22:14:46,656: ERROR/ForkPoolWorker-1] Task tasks.predict[f1] raised unexpected: BadInput('three')
+Traceback (most recent call last):
+  File "/srv/shop/plugin.py", line 8, in score
+    raise BadInput("three")
+plugin.BadInput: three
+[2026-11-28 22:14:46,667: CRITICAL/MainProcess] Unrecoverable error: ModuleNotFoundError("No module named 'plugin'")
+Traceback (most recent call last):
+  File "/x/lib/python3.11/site-packages/celery/worker/worker.py", line 271, in start
+    self.blueprint.start(self)
+  File "/x/lib/python3.11/site-packages/celery/concurrency/asynpool.py", line 330, in _recv_message
+    {source}
+    ^^^^^
+ModuleNotFoundError: No module named 'plugin'
+[2026-11-28 22:15:17,791: ERROR/MainProcess] Task handler raised error: WorkerLostError('exitcode 0 Job: 8.')
+Traceback (most recent call last):
+  File "/x/lib/python3.11/site-packages/billiard/pool.py", line 1367, in mark_as_worker_lost
+    raise WorkerLostError(
+billiard.exceptions.WorkerLostError: Worker exited prematurely: exitcode 0 Job: 8.
+[2026-11-28 22:15:17,792: WARNING/MainProcess] Requeuing undeliverable message for queue 'celery': No consumers.
+"""  # fmt: skip
+GONE = "ModuleNotFoundError: No module named 'plugin'"
+
+
+@pytest.mark.parametrize(
+    ("source", "unread"),
+    [
+        ("message = load(bufv)", GONE),
+        ("message = load(BytesIO(bufv))", GONE),
+        ("raise (OSError('End of file during message') if Hr", ""),
+    ],
+)
+def test_what_a_worker_gave_up_for_is_its_last_error_whatever_came_of_it(source: str, unread: str) -> None:
+    lines = GIVEN_UP.replace("{source}", source).splitlines()
+    assert worker_log.last_error(lines) == GONE
+    assert worker_log.unread(lines) == unread
+
+
+@pytest.mark.parametrize("line", ["[x] Unrecoverable error: says a task", "Unrecoverable error: no"])
+def test_a_word_of_a_tasks_own_is_no_sign_that_the_worker_gave_up(line: str) -> None:
+    after = ["Traceback (most recent call last):", "  File x", "KeyError: 1", *GIVEN_UP.splitlines()[13:]]
+    assert worker_log.last_error([line, *after]).startswith("billiard.exceptions.WorkerLostError")
+    assert worker_log.unread([line, *after]) == worker_log.unread(None) == ""

@@ -13,6 +13,7 @@ Causes
     compile-lock            a compiler's lock file is held by another process (Theano waits for it up to 120 s)
     stopped                 a signal stopped the process (SIGSTOP, or a debugger)
     respawn-loop            children die, are replaced, and die again before they serve
+    cannot-unpickle         the worker's main process cannot unpickle what a child sent it, such as a task's exception, and ends
     lost-message            a request, or its answer, is neither in the broker nor with a worker
     acknowledged-late       RabbitMQ hands out no more, for all that the worker may prefetch is handed out; it is done, and the
                             worker's loop waits before it says so
@@ -54,6 +55,8 @@ HUB_WAITS = (
     "a solo worker acknowledges at the next turn of its loop, and the loop may wait for its next timer before that, up to 2 s "
     "(kombu's hub; seen in it with Celery and kombu 5.7)"
 )
+UNPICKLES = "the worker's main process ended as it unpickled what a child had sent it"
+WHAT_IS_SENT = "a child of prefork sends the exception of a task that failed, by pickle: its class is imported and called again"
 
 ACROSS = {  # processes: what supports a deadlock of several
     How.SHARED: "every process that has the lock waits, or does nothing but wait for tasks; who took it may have ended since",
@@ -80,6 +83,7 @@ class Facts:
     held: bool = False  # an executor is at a request
     dead_children: int = 0
     never_started: bool = False  # the worker gave up on its children: see NEVER_STARTED
+    unread: str = ""  # the exception that the main process gave up for as it unpickled what a child had sent
     serial_waits: bool = False  # the serial calls waited as well: then no fork, and no pool, is the cause
     oom_kills: int = 0
     oom_counted: str = ""  # where, in words: 'in its control group'
@@ -150,6 +154,8 @@ def _crash_kill(facts: Facts) -> Cause | None:
 def _of_crash(facts: Facts) -> Cause:
     if facts.never_started:
         return Cause(name="respawn-loop", support=(f"the worker gave up: {NEVER_STARTED}",))
+    if facts.unread:
+        return Cause(name="cannot-unpickle", support=(f"{UNPICKLES}: {facts.unread}", WHAT_IS_SENT))
     return _crash_kill(facts) or Cause(name="unknown", support=(f"the kernel killed nobody for memory {_counted(facts)}",))
 
 

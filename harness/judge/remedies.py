@@ -46,6 +46,10 @@ THEIRS = {
     "stopped": "find out who stopped it (kill -STOP, a debugger); SIGCONT lets it go on",
     "hub-blocked": "keep calls that block out of greenlets: prefork and threads can carry them",
     "gil-held": "mend the extension that waits with the GIL held; prefork keeps the other requests going",
+    "cannot-unpickle": (
+        "raise in tasks only what the main process can make again: exceptions of a module that it can import as well, and that "
+        "pickle can copy (pickle.loads(pickle.dumps(error))); or catch them in the task, and raise a ValueError with their text"
+    ),
     "oom-killed": "give it more memory, or fewer processes",
 }
 END_WAITS = "give the wait an end: a timeout of the connection (socket_timeout), or a soft time limit in prefork"

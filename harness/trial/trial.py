@@ -133,6 +133,7 @@ def _ended(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | Non
         log_line=worker_log.last_line(log),
         log_error=worker_log.last_error(log),
         log_words=worker_log.last_words(log),
+        log_unread=worker_log.unread(log),
         log_serial=worker_log.serial(log),
         end=site.end(),
         left_behind=around.left_behind,

@@ -15,6 +15,7 @@ from harness.trial import paces, standing
 from harness.trial.assignment import Assignment
 from harness.trial.seen import Seen
 from harness.trial.site import Site
+from harness.trial.worker_log import UNRECOVERABLE
 
 LOOK_EVERY_S = 0.1
 SAMPLE_EVERY_S = 0.5
@@ -27,7 +28,6 @@ UNSEEN_S = 2.0  # a proof that is not seen again for so long lapses: its confirm
 LONGER, TIMES = (How.BEREFT, How.PROCESSES, How.SPIN), 4
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
-UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
 STOPPING_S = 40.0  # billiard's children wait 30 s for their last answer to be taken (GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT)
 
 

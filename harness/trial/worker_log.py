@@ -20,7 +20,7 @@ LINE_LENGTH = 300  # of a log's line that is kept
 LAST_WORDS = 3  # lines
 #: Celery's banner (celery/apps/worker.py, BANNER)
 BANNER = re.compile(r"^(\s|-|\*)*(-{4,}|\*{3})|^-- \*|\.> |\[(config|queues|tasks)\]|^\s+exchange=|key=\S+$")
-FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)')
+FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(, in (?P<function>\S+))?')
 LIBRARY = re.compile(r"/(site|dist)-packages/|/lib(64)?/python\d|^<")
 #: joblib, if its processes or threads may not be started where it is called (joblib/_parallel_backends.py, effective_n_jobs)
 #: (bounded, and only tried if SERIAL_SIGN is there: a pattern that begins anew at each character of a long line takes long)
@@ -29,7 +29,10 @@ SERIAL = re.compile(r"\w{1,40}-backed parallel loops cannot be [^,]{1,200}, sett
 OWN = frozenset(f"phase {name}" for name in PHASES)  # what our own loop of serial calls writes (`worker.in_process.phase`)
 FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.c); the stacks of all threads follow:
 AFTER_FATAL = re.compile(r"Python runtime state: |Current thread |Thread 0x|<no Python frame>")
-
+RECORD = re.compile(r"\[[^\]]{1,80}: [A-Z]+/[^\]]{1,80}\] ")  # how a record of the worker's log begins (celery/app/defaults.py)
+UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
+#: what its main process does with a message of a child's (celery/concurrency/asynpool.py, _recv_message)
+RECEIVES, UNPICKLES = "_recv_message", "message = load("
 
 #: how Celery's refusal to run as root ends (celery/platforms.py, ROOT_DISALLOWED), and what it says, with what helps
 AFTER_ROOT = "User information: uid="
@@ -64,10 +67,11 @@ def last_line(lines: Lines | None) -> str:
 
 def last_error(lines: Lines | None) -> str:
     """The last exception in the log, 'ValueError: …', with the last line of its traceback that is no library's, or the last
-    fatal error; '' if there is none.
+    fatal error; '' if there is none. If the worker gave up, what it gave up for: whatever comes after that comes of it.
 
     A traceback's frames are indented; the first line after them names the exception (Lib/traceback.py).
     """
+    lines = _given_up(lines or ()) or lines
     found, inside, place = "", False, ""
     for at, line in enumerate(lines or ()):
         if line == GAP:
@@ -92,3 +96,23 @@ def serial(lines: Lines | None) -> str:
     """What a library says of going on with one job; '' if none does."""
     found = (SERIAL.search(line) for line in lines or () if SERIAL_SIGN in line)
     return next((portable(one[0])[:LINE_LENGTH] for one in found if one), "")
+
+
+def unread(lines: Lines | None) -> str:
+    """The exception for which the worker gave up, if its main process unpickled what a child had sent; '' if it did not."""
+    record = _given_up(lines or ())
+    frames = (FRAME.match(line) for line in record[:-1])
+    received = any(
+        frame and frame["function"] == RECEIVES and after.strip().startswith(UNPICKLES)
+        for frame, after in zip(frames, record[1:], strict=True)
+    )
+    return last_error(record) if received else ""
+
+
+def _given_up(lines: Lines) -> Lines:
+    """The last record of an error for which the worker stopped, with its traceback; empty if there is none."""
+    begin = next((at for at in reversed(range(len(lines))) if f"] {UNRECOVERABLE}: " in lines[at]), None)
+    if begin is None or not RECORD.match(lines[begin]):
+        return ()
+    end = next((at for at in range(begin + 1, len(lines)) if RECORD.match(lines[at])), len(lines))
+    return lines[begin:end]
