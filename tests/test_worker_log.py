@@ -106,3 +106,36 @@ def test_a_word_of_a_tasks_own_is_no_sign_that_the_worker_gave_up(line: str) -> 
     after = ["Traceback (most recent call last):", "  File x", "KeyError: 1", *GIVEN_UP.splitlines()[13:]]
     assert worker_log.last_error([line, *after]).startswith("billiard.exceptions.WorkerLostError")
     assert worker_log.unread([line, *after]) == worker_log.unread(None) == ""
+
+
+AS_ROOT = """/x/y/site-packages/celery/platforms.py:893: SecurityWarning: You're running the worker with superuser privileges:
+this is absolutely not recommended!
+
+Please specify a different user using the --uid option.
+
+User information: uid=0 euid=0 gid=0 egid=0
+
+  _warn_or_raise_security_error(egid, euid, gid, uid,
+"""
+NO_GROUP = """/x/site-packages/celery/platforms.py:870: SecurityWarning: An entry for the specified gid or egid was not found.
+We're assuming this is a potential security issue.
+
+  warnings.warn(SecurityWarning(ASSUMING_ROOT), stacklevel=2)
+"""
+
+
+@pytest.mark.parametrize("warning", [AS_ROOT, NO_GROUP + AS_ROOT, AS_ROOT.rpartition("  _warn")[0]])
+@pytest.mark.parametrize("after", ["", "model.c: out of handles\n"])
+def test_celerys_warning_of_root_is_none_of_a_workers_last_words(warning: str, after: str, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    log.write_text(f"loading\n{warning}{after}")
+    assert worker_log.read(log) == ["loading", *after.splitlines()]
+    assert worker_log.last_words(worker_log.read(log)) == " / ".join(["loading", *after.splitlines()])
+
+
+def test_a_look_for_the_warning_of_root_ends_in_a_log_of_any_kind(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    log.write_text("platforms.py:1: SecurityWarning: no\n" * 1000 + "x" * 2_000_000 + "\n" * 1000)
+    lines = worker_log.read(log)
+    assert lines is not None
+    assert len(lines) == 1001

@@ -40,20 +40,25 @@ NO_ROOT = (
     "Celery starts no worker as root (uid 0) that accepts pickle: run the harness as another user, or put C_FORCE_ROOT=1 into "
     "--env-file"
 )
-
+#: its warning to whoever runs it as root all the same, which is no sign of why it ends (ROOT_DISCOURAGED, ASSUMING_ROOT)
+ROOT_WARNING = re.compile(
+    r"^.{0,500}platforms\.py:\d+: SecurityWarning: (?:.*\n){1,16}?User information: uid=.*\n(?:\s*\n)?(?:  \S.*\n?)?",
+    re.MULTILINE,
+)
 
 Lines = Sequence[str]
 
 
 def read(log: Path) -> Lines | None:
-    """The lines that are not empty, nor ours, each up to LOOKED_AT characters; None if there is no log."""
+    """The lines that say something: neither our own nor Celery's warning of root, each up to LOOKED_AT characters. None if
+    there is no log."""
     if not log.is_file():
         return None
     first, last = ends(log, first=FIRST_BYTES, last=LAST_BYTES)
     whole = len(first) + len(last) >= log.stat().st_size
     parts = [first + last] if whole else [first.rpartition(b"\n")[0] or first, GAP.encode(), last.partition(b"\n")[2] or last]
-    found = b"\n".join(parts).decode(errors="replace").splitlines()
-    return [line[:LOOKED_AT] for line in found if line.strip() and line not in OWN]
+    text = ROOT_WARNING.sub("", b"\n".join(parts).decode(errors="replace"))
+    return [line[:LOOKED_AT] for line in text.splitlines() if line.strip() and line not in OWN]
 
 
 def last_line(lines: Lines | None) -> str:
