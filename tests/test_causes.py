@@ -88,6 +88,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "cannot-unpickle",
     ),
     (
+        "a worker that was asked to end",
+        {"outcome": Outcome.CRASHED, "pool": "threads", "asked": "by a signal (SIGTERM or SIGINT)"},
+        "asked-to-end",
+    ),
+    (
         "messages have gone",
         {"outcome": Outcome.STALLED, "pool": "solo", "waiting": 3, "in_broker": 1, "consumers": 2},
         "lost-message",

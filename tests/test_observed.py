@@ -178,6 +178,23 @@ def test_the_cause_is_found_from_all_that_was_kept(left: Left) -> None:
 
 
 @pytest.mark.parametrize(
+    ("by", "code", "asked", "unread"),
+    [
+        ("worker-exit", "exit 0", "by x", "E"),
+        ("worker-exit", "exit 1", "", "E"),
+        ("done", "", "", ""),
+        ("done", "exit 0", "", ""),
+    ],
+)
+def test_what_its_log_says_of_its_end_counts_if_the_worker_ended_by_itself(
+    left: Left, by: str, code: str, asked: str, unread: str
+) -> None:
+    end = replace(left.ended, by=by, worker_exit=code, log_asked="by x", log_unread="E")
+    found = observed.facts(replace(left, ended=end), Outcome.CRASHED)
+    assert (found.asked, found.unread) == (asked, unread)
+
+
+@pytest.mark.parametrize(
     ("broker", "depths", "told"),
     [
         ("rabbitmq", ((4, 8), (3, 8), (0, 8), (4, 2)), "at 2 of 4 looks RabbitMQ held messages back, for 8 were handed out"),

@@ -139,3 +139,19 @@ def test_a_look_for_the_warning_of_root_ends_in_a_log_of_any_kind(tmp_path: Path
     lines = worker_log.read(log)
     assert lines is not None
     assert len(lines) == 1001
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("[2026-11-28 22:16:48,994: WARNING/MainProcess] Got shutdown from remote", "control command"),
+        ("worker: Warm shutdown (MainProcess)", "signal"),
+        ("a task says: Got shutdown from remote control", ""),
+        ("ready", ""),
+    ],
+)
+def test_who_asked_a_worker_to_end_is_read_of_its_log(line: str, words: str) -> None:
+    found = worker_log.asked(["loading", line, "the end"])
+    assert bool(found) is bool(words)
+    assert words in found
+    assert worker_log.asked(None) == ""

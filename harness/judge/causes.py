@@ -14,6 +14,7 @@ Causes
     stopped                 a signal stopped the process (SIGSTOP, or a debugger)
     respawn-loop            children die, are replaced, and die again before they serve
     cannot-unpickle         the worker's main process cannot unpickle what a child sent it, such as a task's exception, and ends
+    asked-to-end            the worker was asked to shut down, and did
     lost-message            a request, or its answer, is neither in the broker nor with a worker
     acknowledged-late       RabbitMQ hands out no more, for all that the worker may prefetch is handed out; it is done, and the
                             worker's loop waits before it says so
@@ -84,6 +85,7 @@ class Facts:
     dead_children: int = 0
     never_started: bool = False  # the worker gave up on its children: see NEVER_STARTED
     unread: str = ""  # the exception that the main process gave up for as it unpickled what a child had sent
+    asked: str = ""  # by whom the worker was asked to shut down, if it then ended well, in words
     serial_waits: bool = False  # the serial calls waited as well: then no fork, and no pool, is the cause
     oom_kills: int = 0
     oom_counted: str = ""  # where, in words: 'in its control group'
@@ -156,6 +158,8 @@ def _of_crash(facts: Facts) -> Cause:
         return Cause(name="respawn-loop", support=(f"the worker gave up: {NEVER_STARTED}",))
     if facts.unread:
         return Cause(name="cannot-unpickle", support=(f"{UNPICKLES}: {facts.unread}", WHAT_IS_SENT))
+    if facts.asked:
+        return Cause(name="asked-to-end", support=(f"its log says that it was asked to shut down, {facts.asked}",))
     return _crash_kill(facts) or Cause(name="unknown", support=(f"the kernel killed nobody for memory {_counted(facts)}",))
 
 

@@ -50,6 +50,10 @@ THEIRS = {
         "raise in tasks only what the main process can make again: exceptions of a module that it can import as well, and that "
         "pickle can copy (pickle.loads(pickle.dumps(error))); or catch them in the task, and raise a ValueError with their text"
     ),
+    "asked-to-end": (
+        "find out who asks: a task that calls app.control.shutdown or signals its worker, a deployment, a supervisor; whoever "
+        "does must start another worker, for until then nobody serves"
+    ),
     "oom-killed": "give it more memory, or fewer processes",
 }
 END_WAITS = "give the wait an end: a timeout of the connection (socket_timeout), or a soft time limit in prefork"

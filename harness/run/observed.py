@@ -120,6 +120,7 @@ def facts(left: Left, outcome: Outcome) -> Facts:
         held=any(text.startswith("a request") for text in kept.waits) if kept else False,
         dead_children=len(signs.dead),
         never_started=NEVER_STARTED in end.log_line,
+        asked=end.log_asked if (end.by, end.worker_exit) == ("worker-exit", "exit 0") else "",
         unread=end.log_unread if end.by == "worker-exit" else "",
         serial_waits=left.baseline_waits,
         oom_kills=end.oom_kills,

@@ -40,6 +40,7 @@ class Ending:
     log_error: str = ""  # the last exception in it
     log_words: str = ""  # its last lines
     log_unread: str = ""  # the exception for which it gave up, if it unpickled what a child had sent
+    log_asked: str = ""  # by whom it was asked to shut down, in words
     log_serial: str = ""  # what a library says in it of going on with one job
     end: str = ""  # the signal by which the worker ended when it was asked to stop; '' if it ended well, or was not asked
     left_behind: tuple[str, ...] = ()  # native threads of the main process that no child had when the worker was ready

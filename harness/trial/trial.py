@@ -134,6 +134,7 @@ def _ended(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | Non
         log_error=worker_log.last_error(log),
         log_words=worker_log.last_words(log),
         log_unread=worker_log.unread(log),
+        log_asked=worker_log.asked(log),
         log_serial=worker_log.serial(log),
         end=site.end(),
         left_behind=around.left_behind,

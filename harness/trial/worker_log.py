@@ -40,6 +40,11 @@ NO_ROOT = (
     "Celery starts no worker as root (uid 0) that accepts pickle: run the harness as another user, or put C_FORCE_ROOT=1 into "
     "--env-file"
 )
+#: what the worker says as it begins to shut down, by whom it was asked (celery/worker/control.py, celery/apps/worker.py)
+ASKED = {
+    "] Got shutdown from remote": "by the control command 'shutdown' (app.control.shutdown, celery control shutdown)",
+    "worker: Warm shutdown (MainProcess)": "by a signal (SIGTERM or SIGINT)",
+}
 #: its warning to whoever runs it as root all the same, which is no sign of why it ends (ROOT_DISCOURAGED, ASSUMING_ROOT)
 ROOT_WARNING = re.compile(
     r"^.{0,500}platforms\.py:\d+: SecurityWarning: (?:.*\n){1,16}?User information: uid=.*\n(?:\s*\n)?(?:  \S.*\n?)?",
@@ -112,6 +117,12 @@ def unread(lines: Lines | None) -> str:
         for frame, after in zip(frames, record[1:], strict=True)
     )
     return last_error(record) if received else ""
+
+
+def asked(lines: Lines | None) -> str:
+    """By whom the worker was asked to shut down, in words; '' if its log does not say that it was."""
+    found = (words for line in lines or () for said, words in ASKED.items() if line.rstrip().endswith(said))
+    return next(found, "")
 
 
 def _given_up(lines: Lines) -> Lines:
