@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from harness import cli
 from harness.backends import cookbook
 from harness.certainty.intervals import Span
-from harness.decide.advise import candidates, constraints, data, pages, ranking, screen, settings
+from harness.decide.advise import candidates, constraints, data, overhead, pages, ranking, screen, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.constraints import Bound
 from harness.errors import BadInput, Exit
@@ -569,10 +569,44 @@ def measured(folder: Path, *groups: list[TrialRecord], **options: object) -> tup
 def test_what_celery_costs_per_request_is_said_if_it_decides(call_s: float | None, said: bool, tmp_path: Path) -> None:
     advice = advised(tmp_path, trials(FORK, 100, 101, 102))
     (one,) = advice.best
-    told = ranking.overhead([short(one, call_s)])
+    told = overhead.overhead([short(one, call_s)])
     assert told.startswith("what Celery costs per request decides") is said
     assert ("a call takes 0.1 ms without it, and with it 101 are served per second" in told) is said
-    assert ranking.overhead([]) == ""
+    assert overhead.overhead([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("rate", "usual_s", "mean_s", "said"),
+    [
+        (1.162, 0.101, 1.717, ""),  # a third of the rows takes 5 s: two executors are busy all the time
+        (0.01, 0.101, 1.717, "a call takes 1717 ms in the mean without it, and with it 0.01 are served per second"),
+        (100.0, 0.0001, 0.0013, "a call takes 0.1 ms without it"),  # what lies between two serial calls is our own
+        (1.162, 0.101, None, "a call takes 101 ms without it"),
+    ],
+)
+def test_if_some_calls_are_long_the_mean_tells_whether_celery_costs(
+    rate: float, usual_s: float, mean_s: float | None, said: str, tmp_path: Path
+) -> None:
+    (one, *_), _ = measured(tmp_path, trials(FORK, 100, 101, 102))
+    row = {
+        **one.row,
+        "throughput_per_s": rate,
+        "latency_p50_s": 4 / rate,
+        "baseline_predict_s": usual_s,
+        "baseline_mean_s": mean_s,
+    }
+    told = overhead.overhead([replace(one, row={**row, "predict_p50_s": usual_s, "overhead_fraction": None})])
+    assert said in told
+    assert bool(told) is bool(said)
+
+
+def test_the_mean_serial_call_is_read_of_the_calls_without_celery(tmp_path: Path) -> None:
+    alone = trials(FORK.baseline(), 10, 20, 40)
+    (one,), _ = measured(tmp_path, trials(FORK, 100, 101, 102), alone)
+    assert one.row["baseline_mean_s"] == pytest.approx(0.05)
+    (tmp_path / "without").mkdir()
+    (one,), _ = measured(tmp_path / "without", trials(FORK, 100, 101, 102))
+    assert one.row["baseline_mean_s"] is None
 
 
 OLD = replace(FORK, backend="tensorflow1")
@@ -667,15 +701,15 @@ def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str
     others = {
         "traffic": replace(first, cell=replace(FORK, traffic="poisson-100")),
         "null": short(first, null=0.2),
-        "rate limit": replace(first, notes=(f"kept: rate_limit = 100/s: {ranking.RATE_LIMITED}",)),
+        "rate limit": replace(first, notes=(f"kept: rate_limit = 100/s: {overhead.RATE_LIMITED}",)),
         "not known": short(first, call_s=None),
         "replaced": replace(first, doubts=("starved: for 63% of the time, and 39 children were replaced",)),
         "a few long ones": replace(first, row={**first.row, "latency_p50_s": 0.002}),
         "the task itself": replace(first, row={**first.row, "predict_p50_s": 0.015}),
     }
-    assert ranking.overhead([first, second]) != ""
-    assert ranking.overhead([others[changed], second]) == ""
-    assert ranking.overhead([short(first, null=0.9), second]) != ""
+    assert overhead.overhead([first, second]) != ""
+    assert overhead.overhead([others[changed], second]) == ""
+    assert overhead.overhead([short(first, null=0.9), second]) != ""
 
 
 def test_a_pool_that_is_far_slower_than_overhead_makes_one_is_told_beside_the_others_and_makes_none_the_best(
@@ -698,7 +732,7 @@ def test_a_worker_of_a_mix_is_started_with_all_the_queues_of_its_tasks() -> None
 
 
 def test_a_note_of_a_rate_limit_is_known_by_its_words() -> None:
-    told = [row for row in (*own_settings.KEPT, *own_settings.OPTIONS) if ranking.RATE_LIMITED in row]
+    told = [row for row in (*own_settings.KEPT, *own_settings.OPTIONS) if overhead.RATE_LIMITED in row]
     assert [row.name for row in told] == ["task_default_rate_limit", "rate_limit"]
 
 

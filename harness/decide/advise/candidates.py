@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.atlas import against, answer, stored
+from harness.certainty import intervals
 from harness.certainty.intervals import Span, of_one_more
 from harness.decide.advise import ends, fresh
 from harness.decide.advise.constraints import HANG_RATE, Bound
@@ -23,7 +24,7 @@ from harness.errors import BadInput
 from harness.experiment.matrix import OWN_APP, Cell
 from harness.machine import identity
 from harness.measure import doubts
-from harness.records.outcomes import NOT_JUDGED, Outcome
+from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 from harness.records.record import TrialRecord
 from harness.summary import contrast, notes, pattern, summary
 from harness.summary.summary import gravest
@@ -33,9 +34,9 @@ NOT_MEASURED = NOT_JUDGED | {Outcome.SLOW, Outcome.UNCHECKED}
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One configuration. `row`: its row of the table, with `rows_per_s`, `fresh` (see `fresh.of`) and `cores_available` (that
-    could be used, by affinity and CPU quota); `paces`: rows a second, a trial each; `broken`: bounds that a worker of it does
-    not keep, `unknown`: those of which it cannot be said."""
+    """One configuration. `row`: its row of the table, with `rows_per_s`, `fresh` (see `fresh.of`), `cores_available` (that
+    could be used, by affinity and CPU quota) and `baseline_mean_s` (of a serial call); `paces`: rows a second, a trial each;
+    `broken`: bounds that a worker of it does not keep, `unknown`: those of which it cannot be said."""
 
     cell: Cell
     row: Mapping[str, Any]
@@ -145,6 +146,7 @@ def _candidate(
     row = {
         **dict.fromkeys(summary.COLUMNS), **values, "rows_per_s": (values.get("throughput_per_s") or 0.0) * cell.batch,
         "cores_available": identity.usable(side.machine), "fresh": fresh.of(known),
+        "baseline_mean_s": _mean_call_s(groups.get(cell.baseline().id, ()), side),
     }  # fmt: skip
     broken, unknown = held(row, bounds)
     return Candidate(
@@ -156,6 +158,13 @@ def _candidate(
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
         ended=ends.engine(trials[0].asked.versions), old=ends.python(side.interpreters.get(cell.venv, ""), date.today()),
     )  # fmt: skip
+
+
+def _mean_call_s(baseline: Sequence[TrialRecord], side: Side) -> float | None:
+    """Seconds per serial call in the mean, with what our own loop does between two; None if it is not known."""
+    found = [side.of(record) for record in baseline if record.outcome in ANSWERED]
+    paces = [one.throughput_per_s for one in found if one is not None and one.throughput_per_s]
+    return 1.0 / middle if (middle := intervals.middle(paces)) else None
 
 
 def _beside(one: TrialRecord) -> tuple[str, ...]:

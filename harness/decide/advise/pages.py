@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.decide.advise import basis, ranking, settings
+from harness.decide.advise import basis, overhead, settings
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.in_words import figures, in_short
 from harness.decide.advise.ranking import Advice
@@ -125,7 +125,7 @@ def seen(advice: Advice) -> list[str]:
     """Of somebody's own application, how the requests ended in each pool that serves; and the doubts that decide."""
     serving = [*advice.best, *advice.alike, *([advice.runner_up] if advice.runner_up else []), *advice.slower]
     ends = [f"answers: {one.id}: {one.reason}" for one in serving if one.application]
-    ends += [f"doubt: {one.id}: {UNEVEN}" for one in serving if one.application and ranking.uneven(one)]
+    ends += [f"doubt: {one.id}: {UNEVEN}" for one in serving if one.application and overhead.uneven(one)]
     return _few(ends, "serve") + _few([f"doubt: {one.id}: {text}" for one in serving for text in one.doubts], "doubts")
 
 

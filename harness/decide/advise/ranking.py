@@ -23,20 +23,15 @@ from harness.certainty.comparison import LEAST, Comparison, compare
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate, comparable, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
-from harness.experiment.pools import POOLS
-from harness.experiment.traffic import parse
+from harness.decide.advise.overhead import overhead
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
 from harness.run.plan import FAILS_ALONE, NOT_BOUGHT
 from harness.summary import sibling
 from harness.summary.hang_rate import HangRate, clean_trials_for
-from harness.texts import few, milliseconds
+from harness.texts import few
 
-OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
-NULL_SHARE = 0.5  # of what the same pool serves if a request computes nothing: below, the task takes most of the time
 SPREAD = 8.0  # between the paces of pools by their overhead alone; 4 were seen (160 to 650 a second)
-UNEVEN_SHARE = 0.4  # of the requests in flight: the usual latency is not what the pace comes from
-RATE_LIMITED = "it bounds the throughput"  # how a note of a task's own rate limit ends, see `worker.own_settings`
 REPEAT = 5
 RARE = 0.05  # of workers: a kind that is rarer is not asked for
 
@@ -144,45 +139,6 @@ def _near(fit: Sequence[Candidate]) -> list[Candidate]:
 def _memory(one: Candidate) -> float:
     peak = one.row["peak_pss_bytes"]
     return math.inf if peak is None else float(peak)
-
-
-def overhead(fit: Sequence[Candidate]) -> str:
-    """What to know if each of these configurations serves far fewer requests than one process makes calls without Celery.
-
-    Nothing is said if something else bounds the pace: requests that are sent by the clock, the task's own rate limit, children
-    that are replaced, a few long requests among short ones; or if the task itself takes the time: a request that computes
-    nothing is served far faster by the same pool, or the task keeps the executors busy for most of the time.
-    """
-    if not fit or any(map(_bounded_otherwise, fit)):
-        return ""
-    rates, calls_s = zip(*((one.row["throughput_per_s"], one.row["baseline_predict_s"]) for one in fit), strict=True)
-    if any(not call_s or rate > OVERHEAD_SHARE / call_s for rate, call_s in zip(rates, calls_s, strict=True)):
-        return ""
-    served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
-    return (
-        f"what Celery costs per request decides: a call takes {milliseconds(calls_s[0])} without it, and with it {served} are "
-        "served per second"
-    )
-
-
-def _bounded_otherwise(one: Candidate) -> bool:
-    row, traffic = one.row, parse(one.cell.traffic)
-    limited = any(RATE_LIMITED in note for note in one.notes) or any(text.startswith("starved") for text in one.doubts)
-    if traffic.rate_per_s or limited or (row["overhead_fraction"] or 1.0) < NULL_SHARE:
-        return True
-    if uneven(one):
-        return True
-    at_once = 1 if POOLS[one.cell.pool].executors == "greenlets" else one.cell.concurrency
-    return bool((row["throughput_per_s"] or 0.0) * (row["predict_p50_s"] or 0.0) > NULL_SHARE * at_once)
-
-
-def uneven(one: Candidate) -> bool:
-    """Whether the pace is not what the usual latency gives, by Little's law: a few requests took far longer. Those of a mix do,
-    by what they are: its call is told by the mean."""
-    if one.row.get("tasks"):
-        return False
-    rate, usual_s, in_flight = one.row["throughput_per_s"] or 0.0, one.row["latency_p50_s"], parse(one.cell.traffic).in_flight
-    return usual_s is not None and bool(in_flight) and rate * usual_s < UNEVEN_SHARE * in_flight
 
 
 def told_apart(first: Candidate, other: Candidate) -> bool:

@@ -1,0 +1,69 @@
+"""Whether what Celery costs per request decides the pace, or something else does. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.decide.advise.candidates import Candidate
+from harness.experiment.pools import POOLS
+from harness.experiment.traffic import parse
+from harness.texts import milliseconds
+
+OVERHEAD_SHARE = 0.25  # of the calls that one process makes without Celery
+NULL_SHARE = 0.5  # of what the same pool serves if a request computes nothing: below, the task takes most of the time
+UNEVEN_SHARE = 0.4  # of the requests in flight: the usual latency is not what the pace comes from
+#: the mean call is another than the usual one from so many times it on, and so many seconds, which is far beyond what our own
+#: loop takes between two serial calls (1.2 ms were seen on a full machine)
+UNLIKE, LOOP_S = 2.0, 0.01
+RATE_LIMITED = "it bounds the throughput"  # how a note of a task's own rate limit ends, see `worker.own_settings`
+
+
+def overhead(fit: Sequence[Candidate]) -> str:
+    """What to know if each of these configurations serves far fewer requests than one process makes calls without Celery.
+
+    Nothing is said if something else bounds the pace: requests that are sent by the clock, the task's own rate limit, children
+    that are replaced, a few long requests among short ones; or if the task itself takes the time: a request that computes
+    nothing is served far faster by the same pool, or the task keeps the executors busy for most of the time.
+    """
+    if not fit or any(map(_bounded_otherwise, fit)):
+        return ""
+    rates, calls_s = zip(*((one.row["throughput_per_s"], _call_s(one)) for one in fit), strict=True)
+    if any(not call_s or rate > OVERHEAD_SHARE / call_s for rate, call_s in zip(rates, calls_s, strict=True)):
+        return ""
+    mean = " in the mean" if any(map(_few_are_long, fit)) else ""
+    served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
+    return (
+        f"what Celery costs per request decides: a call takes {milliseconds(calls_s[0])}{mean} without it, and with it "
+        f"{served} are served per second"
+    )
+
+
+def _call_s(one: Candidate) -> float | None:
+    """What a call takes without Celery: the usual one, or the mean if others take far longer. The pace is that of the mean."""
+    call_s: float | None = one.row["baseline_mean_s" if _few_are_long(one) else "baseline_predict_s"]
+    return call_s
+
+
+def _few_are_long(one: Candidate) -> bool:
+    usual_s, mean_s = one.row["baseline_predict_s"], one.row.get("baseline_mean_s")
+    return bool(usual_s and mean_s) and mean_s > UNLIKE * usual_s + LOOP_S and not one.row.get("tasks")
+
+
+def _bounded_otherwise(one: Candidate) -> bool:
+    row, traffic = one.row, parse(one.cell.traffic)
+    limited = any(RATE_LIMITED in note for note in one.notes) or any(text.startswith("starved") for text in one.doubts)
+    if traffic.rate_per_s or limited or (row["overhead_fraction"] or 1.0) < NULL_SHARE:
+        return True
+    if uneven(one):
+        return True
+    at_once = 1 if POOLS[one.cell.pool].executors == "greenlets" else one.cell.concurrency
+    return bool((row["throughput_per_s"] or 0.0) * (row["predict_p50_s"] or 0.0) > NULL_SHARE * at_once)
+
+
+def uneven(one: Candidate) -> bool:
+    """Whether the pace is not what the usual latency gives, by Little's law: a few requests took far longer. Those of a mix do,
+    by what they are: its call is told by the mean."""
+    if one.row.get("tasks"):
+        return False
+    rate, usual_s, in_flight = one.row["throughput_per_s"] or 0.0, one.row["latency_p50_s"], parse(one.cell.traffic).in_flight
+    return usual_s is not None and bool(in_flight) and rate * usual_s < UNEVEN_SHARE * in_flight
