@@ -100,6 +100,15 @@ def test_what_is_stopped_is_continued_and_not_ended() -> None:
     assert found.now.startswith("kill -CONT 60, once it is known who stopped it")
 
 
+@pytest.mark.parametrize(("cores", "state"), [(0.01, State.WORKS), (0.0001, State.WAITING)])
+def test_what_is_stopped_and_continued_in_turns_is_not_stuck(cores: float, state: State) -> None:
+    found = said(seen(child(state="T", waits_in="blocked"), moves=lambda i: {"switches": 3 * i, "cpu_s": cores * STEP_S * i}))
+    assert (found.state, found.cause) == (state, "")
+    turns = "process 60 is stopped and continued in turns, as cpulimit does it"
+    assert turns in (found.reason if state is State.WORKS else found.executors[0].doubt)
+    assert "kill" not in found.now
+
+
 def test_of_what_was_looked_at_too_seldom_nobody_says_that_it_may_go_on() -> None:
     whole = seen(child())
     found = said(replace(whole, looks=whole.looks[-3:]))
@@ -173,6 +182,11 @@ def test_a_worker_that_is_stopped_between_two_tasks_is_stuck(monkeypatch: pytest
     looks = [(NOW_S + i * STEP_S, (child(MAIN, role=Role.MAIN), halted) if pid != MAIN else (halted,)) for i in range(10)]
     found = said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), looks, {}, {}, {MAIN, CHILD}))
     assert (found.state, found.cause, found.executors[0].does) == (State.STUCK, "stopped", "is stopped")
+    turns = [(at_s, tuple(replace(one, threads=(replace(one.threads[0], switches=i),)) for one in each))
+             for i, (at_s, each) in enumerate(looks)]  # fmt: skip
+    assert (
+        said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), turns, {}, {}, {MAIN, CHILD})).state is State.WORKS
+    )
     aside = [(at_s, (child(MAIN, role=Role.MAIN), replace(halted, role=Role.UNKNOWN, pid=SECOND))) for at_s, _ in looks]
     assert (
         said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), aside, {}, {}, {MAIN, CHILD})).state is State.WORKS

@@ -43,6 +43,7 @@ def history(moves: int = 0, **thread: Any) -> list[Thread]:
         ("a lock that others share", history(private=False), True),
         ("a pipe", history(waits_in="read", private=False), True),
         ("stopped", history(state="T", waits_in="blocked", private=False), True),
+        ("stopped, and continued in between", history(moves=1, state="T", waits_in="blocked", private=False), False),
         ("a lock, woken in between", history(moves=1), False),
         ("a lock with a time limit", history(timed=True), False),
         ("a sleep", history(**SLEEP), False),

@@ -411,6 +411,25 @@ def test_a_stopped_process_is_hung() -> None:
     assert (found.state, found.how) == (State.HUNG, How.STOPPED)
 
 
+@pytest.mark.parametrize(
+    ("moves", "doubt"),
+    [
+        (lambda i: {"state": "T", "switches": i}, "in turns"),  # met stopped at every look, and yet it went on
+        (lambda i: {"state": "T", "cpu_s": 0.01 * i}, "in turns"),
+        (lambda i: {"state": "R" if i % 4 == 0 else "T", "waits_in": "running", "switches": i}, "in turns"),
+        (lambda i: {"state": "T", "switches": i // 26}, "in turns"),  # of 32 looks the window has 5; two windows are told by
+        (lambda i: {"state": "R" if i < 31 else "T", "waits_in": "running"}, "only a moment ago"),
+    ],
+)
+def test_a_process_that_goes_on_between_its_stops_is_no_hang(moves: Change, doubt: str) -> None:
+    found = judge(history(task=moves))
+    assert (found.state, doubt in found.reason) == (State.UNDECIDED, True)
+
+
+def test_a_process_that_was_continued_once_and_then_stopped_for_good_is_hung() -> None:
+    assert judge(history(task=lambda i: {"state": "T", "switches": i // 20})).how is How.STOPPED
+
+
 @pytest.mark.parametrize(("seconds", "state"), [(59.0, State.UNDECIDED), (61.0, State.HUNG)])
 def test_a_spin_takes_a_minute_where_no_serial_calls_showed_what_rows_cost(seconds: float, state: State) -> None:
     def spins(i: int) -> dict[str, object]:

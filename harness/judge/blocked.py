@@ -4,7 +4,8 @@ Pure functions over looks. The thread that runs the request is blocked if, over 
 
 * it waits without a time limit for what only known processes could end (a private futex, shared memory, a lock on a file, a
   pipe, a child), and was not switched to once. Or it waits for the GIL, and the thread that holds the GIL waits so. Or it runs
-  in a greenlet that waits for a lock without a time limit. Or its process is stopped;
+  in a greenlet that waits for a lock without a time limit. Or its process is stopped by a signal, and was not continued once
+  (`observe.halts`);
 * nothing of all that could end its wait can go on itself, in its process or in another: see `closed`. A time limit of the
   application's own that is still to strike may end it, too. A *native* thread on a timer may be a library's own poller, which
   ends the wait; only in a child that lost threads of its parent at the fork it passes for an engine's housekeeping (a hung
@@ -40,7 +41,8 @@ from harness.judge.closed import (
 )
 from harness.machine.procfs import Thread
 from harness.machine.syscalls import FILE_LOCKS
-from harness.observe.looks import IDLE_CPU, Look, agree_long_enough, computes, window
+from harness.observe.halts import Halt, halt
+from harness.observe.looks import IDLE_CPU, WINDOW_S, Look, agree_long_enough, computes, window
 from harness.observe.progress import OpenStage
 
 GREEN_CPU = 0.25  # cores; telling its greenlets costs a process some
@@ -70,6 +72,7 @@ class How(Enum):
 
 
 TOO_FEW = "it was not looked at for long enough"
+IN_TURNS = "is stopped and continued in turns, as cpulimit does it"
 
 
 class Answer(NamedTuple):
@@ -93,8 +96,8 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
         return Answer(None, f"process {stage.pid} was not seen all the time")
     if any(thread.state == "t" for thread in process.last.threads):
         return Answer(None, f"a debugger holds process {stage.pid}")
-    if all(thread.state == "T" for view in process.seen for thread in view.threads):
-        return Answer(How.STOPPED)
+    if halted := _halted(since, process):
+        return halted
     limit_s = stage.limit_s or now.limit_s
     if limit_s and now.at_s - stage.since_s < limit_s + LIMIT_GRACE_S:
         return Answer(None, f"the application's own time limit of {limit_s:g} s is still to strike")
@@ -105,6 +108,18 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
     if process.told and thread_doubt(process.histories.get(stage.tid, []), stage.tid, len(process.seen)):
         return _greenlet_blocked(scene, stage, process)
     return _thread_blocked(scene, stage, process)
+
+
+def _halted(since: Sequence[Look], process: Views) -> Answer | None:
+    """Whether its process is halted for good; None if it was not halted at all. What went on within two windows is in turns."""
+    pid, end_s = process.last.pid, since[-1].at_s
+    recent = [one for look in since if look.at_s >= end_s - 2 * WINDOW_S for one in look.processes if one.pid == pid]
+    if halt(recent) is Halt.TURNS:
+        return Answer(None, f"process {pid} {IN_TURNS}")
+    found = halt(process.seen)
+    if found is Halt.NEW:
+        return Answer(None, f"process {pid} was stopped only a moment ago")
+    return Answer(How.STOPPED) if found is Halt.STOPPED else None
 
 
 def _thread_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.judge.blocked import IN_TURNS, How, blocked
 from harness.judge.blocked import Answer as Blocked
-from harness.judge.blocked import How, blocked
 from harness.judge.causes import LOST_THREADS, Cause, Facts, cause_of
 from harness.judge.remedies import THEIRS
 from harness.live import blocked_by, sight, wording
@@ -30,6 +30,7 @@ OWN_LOOP = (
     "nothing else in the process can end this wait, but Celery's own loop turns in it, and may call code of the application's "
     "(a timer, a reader, a command of the remote control)"
 )
+TURNS_CPU = 0.005  # cores of a thread that is stopped and continued in turns; going on with one wait each time takes far less
 BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.LONGER`
 
 
@@ -143,7 +144,8 @@ def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float)
     history = _history(seen, stage)
     if len(history) < 2:
         return State.UNKNOWN, answer.doubt
-    return (State.WORKS if _moves(history, seen) else State.WAITING), answer.doubt
+    least = TURNS_CPU if answer.doubt.endswith(IN_TURNS) else IDLE_CPU
+    return (State.WORKS if _moves(history, seen, least) else State.WAITING), answer.doubt
 
 
 def _history(seen: Seen, stage: OpenStage) -> list[Thread]:
@@ -154,12 +156,12 @@ def _history(seen: Seen, stage: OpenStage) -> list[Thread]:
     ]  # fmt: skip
 
 
-def _moves(history: Sequence[Thread], seen: Seen) -> bool:
-    """Whether a thread computes, or would if it had a core, or sleeps through one long wait that ends by itself; what polls,
-    waits: on a full machine it may be met at one look as it wakes."""
+def _moves(history: Sequence[Thread], seen: Seen, least: float) -> bool:
+    """Whether a thread computes (on more than `least` cores), or would if it had a core, or sleeps through one long wait that
+    ends by itself; what polls, waits: on a full machine it may be met at one look as it wakes."""
     seconds = window(seen.looks)[-1].at_s - window(seen.looks)[0].at_s
     ready = sum(one.waits_in == "running" for one in history)
-    if history[-1].cpu_s - history[0].cpu_s > IDLE_CPU * seconds or 2 * ready > len(history):
+    if history[-1].cpu_s - history[0].cpu_s > least * seconds or 2 * ready > len(history):
         return True
     sleeps = all(one.timed and one.waits_in in ("sleep", "restart", "select", "poll") for one in history)
     return sleeps and history[-1].switches == history[0].switches

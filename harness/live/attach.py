@@ -19,6 +19,7 @@ from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.machine.since import last_ran_s, started_s
 from harness.observe import children
+from harness.observe.halts import Halt, halt
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
@@ -137,7 +138,7 @@ def seen_from(
     last = found[-1][1]
     pool = _shown_pool(worker, last)
     limited = KIND_OF_POOL.get(pool) == "processes"  # threads and solo ignore time limits
-    stages = _stages(found[0][0], last, stay, limited, worker.main)
+    stages = _stages(found, stay, limited, worker.main)
     since = max((stage.since_s for stage in stages), default=found[-1][0])
     looks = tuple(_look(at_s, processes, stages, since, worker, pool) for at_s, processes in found)
     aside = tuple(_beside_loop(look, None, ()) for look in looks)
@@ -177,10 +178,10 @@ def _shown_pool(worker: Worker, processes: Sequence[ProcessLook]) -> str:
 
 
 def _stages(
-    begin_s: float, processes: Sequence[ProcessLook], running: Mapping[tuple[int, int], Task], limited: bool, main: int
+    looks: Sequence[tuple[float, tuple[ProcessLook, ...]]], running: Mapping[tuple[int, int], Task], limited: bool, main: int
 ) -> tuple[OpenStage, ...]:
     """What the executors are at: the tasks that ran all the while, and what leaves no task to be seen."""
-    found = []
+    found, begin_s, processes = list[OpenStage](), looks[0][0], looks[-1][1]
     for place, task in enumerate(running.values()):
         since = task.since_s if task.since_s is not None else _since(task.pid, task.tid, begin_s)
         limit = task.limit_s if limited else 0.0
@@ -193,16 +194,17 @@ def _stages(
         elif process.role is Role.HELD:
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind="main", pid=process.pid, tid=process.pid, number=-1, since_s=since))
-        elif _is_stopped(process, main) and process.pid not in {pid for pid, _ in running}:
+        elif _is_stopped(looks, process, main) and process.pid not in {pid for pid, _ in running}:
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind="stopped", pid=process.pid, tid=process.pid, number=-1, since_s=since))
     return tuple(found)
 
 
-def _is_stopped(process: ProcessLook, main: int) -> bool:
-    """Whether a process of the worker's own is stopped, between two tasks, too; that may be read of anybody's process."""
-    own = process.pid == main or process.role in IN_CHILDREN or process.python_tids is None
-    return own and bool(process.threads) and all(one.state == "T" for one in process.threads)
+def _is_stopped(looks: Sequence[tuple[float, tuple[ProcessLook, ...]]], last: ProcessLook, main: int) -> bool:
+    """Whether a process of the worker's own was stopped all the while, between two tasks, too; that may be read of anybody's
+    process."""
+    own = last.pid == main or last.role in IN_CHILDREN or last.python_tids is None
+    return own and halt([one for _, processes in looks for one in processes if one.pid == last.pid]) is Halt.STOPPED
 
 
 def _since(pid: int, tid: int, begin_s: float) -> float:

@@ -22,12 +22,12 @@ from harness.live.waits import Evidence
 from harness.machine import descriptors, procfs, sockets
 from harness.machine.procfs import Thread
 from harness.machine.since import last_ran_s
+from harness.observe.halts import is_stopped
 from harness.observe.looks import MIN_LOOKS, WINDOW_S, ProcessLook
 
 LOOKS = MIN_LOOKS + 1
 EVERY_S = WINDOW_S / MIN_LOOKS
 CLOSED = frozenset({"futex", "read", "recv", "write", "send", "poll", "epoll", "select", "wait-child"})  # see `observe.wakers`
-STOPPED = "T"
 AT_ONCE = 2  # suspects: a glance at one costs some hundredths of a second
 ODD = (State.STUCK, State.WAITING)
 At = tuple[float, tuple[ProcessLook, ...]]
@@ -170,7 +170,7 @@ def _still(threads: Mapping[int, Sequence[Thread]]) -> frozenset[int]:
 
 def stands_still(history: Sequence[Thread]) -> bool:
     """Whether a thread was stopped all the while, or waited in one place without a time limit for what may be closed."""
-    if all(one.state == STOPPED for one in history):
+    if is_stopped(history):
         return True
     waited = all(not one.timed and one.waits_in in CLOSED for one in history)
     return waited and history[-1].switches == history[0].switches

@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.live import find
 from harness.machine import containers, procfs
 from harness.observe import stacks
+from harness.observe.halts import Halt, halt
 from harness.observe.looks import Look
 
 CAP_SYS_PTRACE = 19  # linux/capability.h
@@ -166,7 +167,7 @@ def _cores(pid: int, looks: Iterable[Look]) -> str:
     if len(seen) < 2:
         return "nothing"
     (begin_s, first), (end_s, last) = seen[0], seen[-1]
-    if last.threads and all(thread.state == "T" for thread in last.threads):
+    if halt([one for _, one in seen]) in (Halt.STOPPED, Halt.NEW):
         return "it is stopped by a signal"
     cores = (last.cpu_s - first.cpu_s) / (end_s - begin_s)
     return f"it used {cores:.2f} cores while it was looked at"

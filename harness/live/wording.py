@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.judge.blocked import TOO_FEW, How
+from harness.judge.blocked import IN_TURNS, TOO_FEW, How
 from harness.live.attach import Seen
 from harness.live.executor import Executor, State
 
@@ -46,6 +46,8 @@ def _works(seen: Seen, executors: Sequence[Executor], does: str = "at work") -> 
     named = f", {oldest.task or oldest.does} for {duration(oldest.since_s)}" if oldest.since_s is not None else ""
     if not oldest.doubt:
         return f"{runs}{named}"
+    if oldest.doubt.endswith(IN_TURNS):
+        return f"{runs}{named}: slow, for {oldest.doubt}, and not stuck"
     computes = " computes" in oldest.doubt  # a loop without end does that, too
     return f"{runs}{named}: {'it computes, slowly or without end' if computes else 'slow, perhaps, and not stuck'}"
 
