@@ -23,6 +23,7 @@ STOPPED = replace(RUNS, threads=tuple(replace(one, state="T") for one in RUNS.th
 HALF = replace(RUNS, threads=(replace(FUTEX, state="T"), RUNS.threads[1]))
 MOVED = replace(STOPPED, threads=tuple(replace(one, switches=8) for one in STOPPED.threads))
 RAN = replace(STOPPED, threads=tuple(replace(one, cpu_s=1.1) for one in STOPPED.threads))
+FROZEN = replace(RUNS, frozen="/sys/fs/cgroup/a/cgroup.freeze")
 FEWER = replace(STOPPED, threads=STOPPED.threads[:1])
 
 
@@ -39,6 +40,10 @@ FEWER = replace(STOPPED, threads=STOPPED.threads[:1])
         ((STOPPED, RAN, RAN), Halt.TURNS),
         ((STOPPED, FEWER, FEWER), Halt.TURNS),
         ((RUNS, MOVED, MOVED), Halt.NEW),
+        ((FROZEN, FROZEN, FROZEN), Halt.FROZEN),
+        ((RUNS, FROZEN, FROZEN), Halt.NEW),
+        ((FROZEN, RUNS, FROZEN), Halt.TURNS),
+        ((FROZEN, replace(MOVED, frozen=FROZEN.frozen)), Halt.TURNS),
         ((replace(STOPPED, threads=()),) * 3, Halt.NONE),
     ],
 )

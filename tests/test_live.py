@@ -109,6 +109,25 @@ def test_what_is_stopped_and_continued_in_turns_is_not_stuck(cores: float, state
     assert "kill" not in found.now
 
 
+GROUP = "/sys/fs/cgroup/docker/a b"
+
+
+@pytest.mark.parametrize(("name", "word"), [("cgroup.freeze", "0"), ("freezer.state", "THAWED")])
+def test_what_is_frozen_is_thawed_whatever_call_it_was_in(name: str, word: str) -> None:
+    one = seen(replace(child(state="D", waits_in="open", private=False), frozen=f"{GROUP}/{name}"))
+    found = said(one, frames={(CHILD, CHILD): ("open (libc.so.6)", "price (shop.py:7)")})
+    assert (found.state, found.cause, found.support) == (State.STUCK, "stopped", (f"its control group is frozen: {GROUP}",))
+    assert found.reason.endswith("and waits for its control group to be thawed, in price (shop.py:7)")
+    assert found.now.startswith(f"docker unpause, if docker has paused it; or thaw it: echo {word} > '{GROUP}/{name}'.")
+
+
+def test_what_waits_beside_a_frozen_process_may_go_on_once_that_is_thawed() -> None:
+    pipe = {"waits_in": "read", "private": False, "wakers": frozenset({SECOND})}
+    assert said(seen(child(**pipe), replace(child(SECOND), frozen=""))).state is State.STUCK
+    found = said(seen(child(**pipe), replace(child(SECOND), frozen="/sys/fs/cgroup/a/cgroup.freeze")))
+    assert {one.pid: one.state for one in found.executors} == {CHILD: State.WAITING, SECOND: State.STUCK}
+
+
 def test_of_what_was_looked_at_too_seldom_nobody_says_that_it_may_go_on() -> None:
     whole = seen(child())
     found = said(replace(whole, looks=whole.looks[-3:]))
@@ -182,6 +201,9 @@ def test_a_worker_that_is_stopped_between_two_tasks_is_stuck(monkeypatch: pytest
     looks = [(NOW_S + i * STEP_S, (child(MAIN, role=Role.MAIN), halted) if pid != MAIN else (halted,)) for i in range(10)]
     found = said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), looks, {}, {}, {MAIN, CHILD}))
     assert (found.state, found.cause, found.executors[0].does) == (State.STUCK, "stopped", "is stopped")
+    frozen = [(at_s, tuple(replace(one, threads=(FUTEX,), frozen="/g/cgroup.freeze") for one in each)) for at_s, each in looks]
+    told = said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), frozen, {}, {}, {MAIN, CHILD}))
+    assert (told.state, told.cause, told.executors[0].does) == (State.STUCK, "stopped", "is frozen")
     turns = [(at_s, tuple(replace(one, threads=(replace(one.threads[0], switches=i),)) for one in each))
              for i, (at_s, each) in enumerate(looks)]  # fmt: skip
     assert (

@@ -4,8 +4,8 @@ Pure functions over looks. The thread that runs the request is blocked if, over 
 
 * it waits without a time limit for what only known processes could end (a private futex, shared memory, a lock on a file, a
   pipe, a child), and was not switched to once. Or it waits for the GIL, and the thread that holds the GIL waits so. Or it runs
-  in a greenlet that waits for a lock without a time limit. Or its process is stopped by a signal, and was not continued once
-  (`observe.halts`);
+  in a greenlet that waits for a lock without a time limit. Or its process is stopped by a signal, or frozen with its control
+  group, and was not continued once (`observe.halts`);
 * nothing of all that could end its wait can go on itself, in its process or in another: see `closed`. A time limit of the
   application's own that is still to strike may end it, too. A *native* thread on a timer may be a library's own poller, which
   ends the wait; only in a child that lost threads of its parent at the fork it passes for an engine's housekeeping (a hung
@@ -67,6 +67,7 @@ class How(Enum):
     GIL = "wait in C, for ever, with the GIL held"
     GREENLET = "wait, in green code, for a lock, an event or a child that nothing will release, set or end"
     STOPPED = "are stopped by a signal"
+    FROZEN = "are frozen with their control group"
     SPIN = "compute in one and the same function"
     LOST = "have answers that never came, though the worker was done with them"
 
@@ -119,7 +120,8 @@ def _halted(since: Sequence[Look], process: Views) -> Answer | None:
     found = halt(process.seen)
     if found is Halt.NEW:
         return Answer(None, f"process {pid} was stopped only a moment ago")
-    return Answer(How.STOPPED) if found is Halt.STOPPED else None
+    halted = {Halt.STOPPED: How.STOPPED, Halt.FROZEN: How.FROZEN}
+    return Answer(halted[found]) if found in halted else None
 
 
 def _thread_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:

@@ -11,7 +11,7 @@ Causes
     gil-held                C code waits for ever and keeps Python's global lock
     hub-blocked             C code blocks the thread on which all greenlets of a green pool run
     compile-lock            a compiler's lock file is held by another process (Theano waits for it up to 120 s)
-    stopped                 a signal stopped the process (SIGSTOP, or a debugger)
+    stopped                 a signal stopped the process (SIGSTOP, or a debugger), or its control group is frozen
     respawn-loop            children die, are replaced, and die again before they serve
     cannot-unpickle         the worker's main process cannot unpickle what a child sent it, such as a task's exception, and ends
     asked-to-end            the worker was asked to shut down, and did
@@ -200,7 +200,7 @@ def _of_hang(facts: Facts) -> Cause:
         return Cause(name="compile-lock", support=("the stack stands in the compiler's lock",))
     if facts.how is How.LOST:
         return Cause(name="lost-message", support=("the worker was done with the request, and no answer came",))
-    simple = {How.SPIN: "native-spin", How.GIL: "gil-held", How.STOPPED: "stopped"}
+    simple = {How.SPIN: "native-spin", How.GIL: "gil-held", How.STOPPED: "stopped", How.FROZEN: "stopped"}
     if facts.how in simple:
         return Cause(name=simple[facts.how], support=_where(facts))
     if facts.serial_waits and facts.how in (How.FUTEX, How.BEREFT, How.GREENLET):

@@ -129,6 +129,8 @@ def _threads(
     pid, reached = process.last.pid, {child for child in process.last.children if not _has_ended(scene, child)}
     if any(len(history) != len(process.seen) for history in process.histories.values()):
         return f"threads of process {pid} came or went in between", set()
+    if process.last.frozen:
+        return f"process {pid} is frozen, and may be thawed", set()
     for tid, history in sorted(process.histories.items()):
         if tid in ignored or (gil and waits_for_gil(process, tid)):
             continue

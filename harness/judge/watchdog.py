@@ -154,7 +154,7 @@ def _below(look: Look, pid: int) -> list[int]:
 def _all_stand(now: Look, found: Sequence[tuple[OpenStage, How]]) -> bool:
     """Whether no executor is left that could take what waits. A stopped process, a held GIL and a blocked hub stop all."""
     hows = {how for _, how in found}
-    whole = {"threads": {How.GIL, How.STOPPED}, "greenlets": set(How) - {How.GREENLET, How.LOST}}
+    whole = {"threads": {How.GIL, How.STOPPED, How.FROZEN}, "greenlets": set(How) - {How.GREENLET, How.LOST}}
     return _count(now, found) >= now.executors or bool(hows & whole.get(now.executor_kind, set()))
 
 

@@ -5,6 +5,7 @@ Made of what was seen (`live.attach`) by the judge of the trials: nothing counts
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,13 +17,15 @@ from harness.judge.remedies import THEIRS
 from harness.live import blocked_by, sight, wording
 from harness.live.attach import Seen
 from harness.live.blocked_by import Named
-from harness.live.executor import DOES, RUNS, WORST, Executor, State
+from harness.live.executor import DOES, HALTED, RUNS, WORST, Executor, State
 from harness.live.tasks import Task
-from harness.live.waits import Evidence
+from harness.live.waits import Evidence, Wait
+from harness.machine import freezer
 from harness.machine.procfs import Thread
 from harness.observe.looks import IDLE_CPU, Look, window
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
+from harness.observe.waits import place
 from harness.records.outcomes import Outcome
 
 #: beside a wait that only the worker's own loop could end, as far as anybody can see, if nobody has read what that calls
@@ -127,6 +130,9 @@ def _executor(
     if state is State.WAITING and aside and aside.how and answer and answer.how is None:
         how, doubt = aside.how, answer.doubt if any(one.hooks for one in seen.last.processes) else OWN_LOOP
     told = evidence.waits.get((stage.pid, stage.tid))
+    if how in HALTED:
+        at = place(evidence.frames.get((stage.pid, stage.tid), ()))
+        told = Wait(what=", ".join(part for part in (HALTED[how], at) if part))
     return Executor(
         pid=stage.pid, tid=stage.tid, state=state, does=DOES.get(stage.kind, RUNS), task_id=task.id if task else "",
         task=task.name if task else "", since_s=since_s, waits_for=told.what if told and state is not State.WORKS else "",
@@ -171,15 +177,29 @@ def _named(seen: Seen, evidence: Evidence, worst: Executor | None, broker: dict[
     """The cause: what one look at the executor tells (`blocked_by`), else what the judge makes of a proof."""
     if worst is None or worst.state not in (State.STUCK, State.WAITING):
         return None
-    place, lost = (worst.pid, worst.tid), evidence.lost.get(worst.pid, ((), ()))
-    frames = evidence.frames.get(place, ())
-    found = blocked_by.named(
-        seen, evidence.blocks, place, how=worst.how, frames=frames, lost=(*lost[1], *lost[0]), broker=broker
+    at, lost = (worst.pid, worst.tid), evidence.lost.get(worst.pid, ((), ()))
+    frames = evidence.frames.get(at, ())
+    found = (
+        blocked_by.named(seen, evidence.blocks, at, how=worst.how, frames=frames, lost=(*lost[1], *lost[0]), broker=broker)
+        if worst.how not in HALTED else None
     )  # fmt: skip
+    if worst.how is How.FROZEN:
+        return _frozen(seen, worst.pid)
     if found is None and worst.how is not None and (cause := _cause(seen, evidence, worst)):
         before = evidence.measured.get(worst.pid, ()) if cause.name in (LOST_THREADS, "unknown") else ()
         found = Named(cause=cause.name, support=(*cause.support, *before))
     return replace(found, for_good=found.for_good or THEIRS.get(found.cause, "")) if found else None
+
+
+def _frozen(seen: Seen, pid: int) -> Named:
+    file = next(one.frozen for one in seen.last.processes if one.pid == pid)
+    group, _, name = file.rpartition("/")
+    word = "0" if name == freezer.FREEZE else "THAWED"
+    return Named(
+        cause="stopped", support=(f"its control group is frozen: {group}",),
+        now=f"docker unpause, if docker has paused it; or thaw it: echo {word} > {shlex.quote(file)}. It goes on where it was",
+        for_good="find out who froze it (docker pause, a checkpoint, a batch system that suspends its jobs)",
+    )  # fmt: skip
 
 
 def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:
@@ -215,7 +235,9 @@ def _stands(seen: Seen) -> bool:
 
 def _unseen(seen: Seen, evidence: Evidence) -> tuple[str, ...]:
     found = list(sight.unseen(seen.blind, seen.looks))
-    found += (f"the native stacks of process {pid}, which --deep asks for: {sight.no_native(pid)}" for pid in evidence.missing)
+    frozen = {one.pid for one in seen.last.processes if one.frozen}
+    reasons = {pid: "it is frozen" if pid in frozen else sight.no_native(pid) for pid in evidence.missing}
+    found += (f"the native stacks of process {pid}, which --deep asks for: {why}" for pid, why in reasons.items())
     if seen.last.executor_kind == "greenlets":
         found.append("which greenlet waits for what: that cannot be read from outside")
     return tuple(found)

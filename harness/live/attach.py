@@ -194,17 +194,18 @@ def _stages(
         elif process.role is Role.HELD:
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind="main", pid=process.pid, tid=process.pid, number=-1, since_s=since))
-        elif _is_stopped(looks, process, main) and process.pid not in {pid for pid, _ in running}:
+        elif process.pid not in {pid for pid, _ in running} and (kind := _halted(looks, process, main)):
             since = _since(process.pid, process.pid, begin_s)
-            found.append(OpenStage(kind="stopped", pid=process.pid, tid=process.pid, number=-1, since_s=since))
+            found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since))
     return tuple(found)
 
 
-def _is_stopped(looks: Sequence[tuple[float, tuple[ProcessLook, ...]]], last: ProcessLook, main: int) -> bool:
-    """Whether a process of the worker's own was stopped all the while, between two tasks, too; that may be read of anybody's
-    process."""
+def _halted(looks: Sequence[tuple[float, tuple[ProcessLook, ...]]], last: ProcessLook, main: int) -> str:
+    """How a process of the worker's own was halted all the while, between two tasks, too; '' if it was not. That may be read of
+    anybody's process."""
     own = last.pid == main or last.role in IN_CHILDREN or last.python_tids is None
-    return own and halt([one for _, processes in looks for one in processes if one.pid == last.pid]) is Halt.STOPPED
+    found = halt([one for _, processes in looks for one in processes if one.pid == last.pid]) if own else Halt.NONE
+    return {Halt.STOPPED: "stopped", Halt.FROZEN: "frozen"}.get(found, "")
 
 
 def _since(pid: int, tid: int, begin_s: float) -> float:

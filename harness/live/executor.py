@@ -20,7 +20,9 @@ class State(StrEnum):
 WORST = (State.STUCK, State.WAITING, State.UNKNOWN, State.WORKS)
 #: what an executor does, for the words
 RUNS = "runs a task"
-DOES = {"start": "starts up", "main": "is in a handler of the application's", "stopped": "is stopped"}
+DOES = {"start": "starts up", "main": "is in a handler of the application's", "stopped": "is stopped", "frozen": "is frozen"}
+#: what a halted process waits for, whatever call it was in when it was halted
+HALTED = {How.STOPPED: "SIGCONT, for a signal has stopped it", How.FROZEN: "its control group to be thawed"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.live import find, versions
 from harness.live.signal_handlers import SignalHandlers
+from harness.machine.freezer import Freezer
 from harness.observe import eyes, stacks
 from harness.observe.looks import ProcessLook
 from harness.observe.roles import Role
@@ -23,11 +24,12 @@ class Eyes(eyes.Eyes):
         super().__init__(**values)
         self._billiard: str | None = None  # its version, '' if it cannot be told; None while nobody has asked
         self._signals = SignalHandlers()
+        self._freezer = Freezer()
         self._of_pool: dict[int, bool] = {}  # children that start up, or run something else for good
 
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
         """Billiard 3 gives each child a handler of SIGUSR2, which ends it; a trial sees that when its worker is ready."""
-        looks = tuple(map(self._named, super().look(closely=closely)))
+        looks = tuple(replace(self._named(one), frozen=self._freezer.thaws(one.pid)) for one in super().look(closely=closely))
         self._of_pool = {one.pid: self._of_pool[one.pid] for one in looks if one.pid in self._of_pool}
         billiards = eyes.set_by_billiard(self.main, looks)
         if billiards and not self._version().startswith("3."):

@@ -1,7 +1,7 @@
 """A look at a worker that costs little: the kernel's part first, and Python stacks only of what may be stuck.
 
 *First* come some readings of /proc over the judge's window. A process is a *suspect* if a thread of it stood still all the
-while in a wait without a time limit, or if it is stopped; the judge (`judge.blocked`) proves nothing of any other. A child that
+while in a wait without a time limit, or if it is halted; the judge (`judge.blocked`) proves nothing of any other. A child that
 waits for its worker's main process, which turns, is none: the main process may end that wait. *Then* the suspects alone get one
 glance at their stacks, which holds for the whole window, since a thread that was not switched to has not left its place. The
 judge is that of `harness why`, and so are its words.
@@ -22,7 +22,7 @@ from harness.live.waits import Evidence
 from harness.machine import descriptors, procfs, sockets
 from harness.machine.procfs import Thread
 from harness.machine.since import last_ran_s
-from harness.observe.halts import is_stopped
+from harness.observe.halts import Halt, halt, is_stopped
 from harness.observe.looks import MIN_LOOKS, WINDOW_S, ProcessLook
 
 LOOKS = MIN_LOOKS + 1
@@ -69,9 +69,10 @@ def first(
             return None
     histories = _histories(found)
     pool = {worker.main, *procfs.children(worker.main)}
-    still = {pid: still for pid in pool & set(histories) if (still := _still(histories[pid]))}
+    halted = {pid for pid in pool & set(histories) if _halt(found, pid) in (Halt.STOPPED, Halt.FROZEN)}
+    still = {pid: still for pid in pool & set(histories) if (still := _still(histories[pid], pid in halted))}
     turns = worker.main not in still.get(worker.main, ())
-    alone = {pid for pid, tids in still.items() if tids == {pid}}
+    alone = {pid for pid, tids in still.items() if tids == {pid}} - halted
     idle = waiting_for(worker.main, alone) if turns else frozenset()
     hidden = tuple(sorted(pid for pid in pool & set(histories) if _is_hidden(histories[pid])))
     suspects = {pid: still[pid] for pid in set(still) - idle}
@@ -163,9 +164,14 @@ def _histories(looks: Sequence[At]) -> dict[int, dict[int, list[Thread]]]:
     return {pid: threads for pid, threads in found.items() if counts[pid] == len(looks)}
 
 
-def _still(threads: Mapping[int, Sequence[Thread]]) -> frozenset[int]:
-    """The threads of a process that the judge might prove to be blocked."""
-    return frozenset(tid for tid, history in threads.items() if len(history) >= LOOKS and stands_still(history))
+def _halt(looks: Sequence[At], pid: int) -> Halt:
+    return halt([one for _, processes in looks for one in processes if one.pid == pid])
+
+
+def _still(threads: Mapping[int, Sequence[Thread]], halted: bool) -> frozenset[int]:
+    """The threads of a process that the judge might prove to be blocked: all, if it is halted."""
+    whole = {tid: history for tid, history in threads.items() if len(history) >= LOOKS}
+    return frozenset(tid for tid, history in whole.items() if halted or stands_still(history))
 
 
 def stands_still(history: Sequence[Thread]) -> bool:

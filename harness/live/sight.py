@@ -167,8 +167,8 @@ def _cores(pid: int, looks: Iterable[Look]) -> str:
     if len(seen) < 2:
         return "nothing"
     (begin_s, first), (end_s, last) = seen[0], seen[-1]
-    if halt([one for _, one in seen]) in (Halt.STOPPED, Halt.NEW):
-        return "it is stopped by a signal"
+    if (found := halt([one for _, one in seen])) in (Halt.STOPPED, Halt.FROZEN, Halt.NEW):
+        return "it is frozen with its control group" if found is Halt.FROZEN else "it is stopped by a signal"
     cores = (last.cpu_s - first.cpu_s) / (end_s - begin_s)
     return f"it used {cores:.2f} cores while it was looked at"
 

@@ -47,7 +47,8 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
     """Of every executor that is at something."""
     last = seen.last
     pids = dict.fromkeys(stage.pid for stage in last.stages)
-    natives = {pid: dump for pid in pids if deep and (dump := stacks.native(pid))}
+    frozen = {one.pid for one in last.processes if one.frozen}  # these cannot be stopped, and so would be once they are thawed
+    natives = {pid: dump for pid in pids if deep and pid not in frozen and (dump := stacks.native(pid))}
     texts = {pid: stacks.text(pid) for pid in pids if pid not in natives}
     frames = {
         (one.pid, one.tid): stacks.frames_in(natives[one.pid], one.tid)

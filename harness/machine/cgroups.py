@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -44,11 +44,13 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Mount:
+class Mount:
+    """Where a hierarchy, or a part of it, is mounted. `options`: of version 1, the controllers are among them."""
+
     root: str  # the group of the hierarchy that is seen at `point`
     point: Path
     version: int
-    options: frozenset[str]  # of version 1, the controllers are among them
+    options: frozenset[str]
 
 
 def standing(controller: str, proc: Path = SELF) -> Standing | None:
@@ -57,15 +59,33 @@ def standing(controller: str, proc: Path = SELF) -> Standing | None:
     if place is None:
         return None
     version, path = place
-    mounts = [one for one in _mounts(proc) if one.version == version and (version == 2 or controller in one.options)]
-    known = [(mount, folder) for mount in mounts if (folder := _folder(mount, path)) is not None]
-    found = known or [(mount, folder) for mount in mounts if (folder := _searched(mount, proc)) is not None]
+    candidates = [one for one in mounts(proc) if one.version == version and (version == 2 or controller in one.options)]
+    known = [(mount, folder) for mount in candidates if (folder := _folder(mount, path)) is not None]
+    found = known or [(mount, folder) for mount in candidates if (folder := _searched(mount, proc)) is not None]
     if not found:
         return None
     mount, own = max(found, key=lambda one: len(one[1].relative_to(one[0].point).parts))  # the one that shows most parents
+    return Standing(version=version, groups=_upwards(mount, own), local_events="memory_localevents" in mount.options)
+
+
+def groups_of(proc: Path, controller: str, mounted: Sequence[Mount]) -> Iterator[tuple[int, tuple[Path, ...]]]:
+    """(version, groups) of any process, by the names of its groups: of version 1 if that has the controller, and of version 2.
+    `proc`: its folder in /proc; `mounted`: what the reader has mounted. The groups are its own first, then each parent."""
+    for line in (procfs.read(f"{proc}/cgroup") or "").splitlines():
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        version = 1 if controllers else 2
+        for mount in mounted:
+            known = mount.version == version and (version == 2 or controller in mount.options)
+            if known and (own := _folder(mount, path)) is not None:
+                yield version, _upwards(mount, own)
+
+
+def _upwards(mount: Mount, own: Path) -> tuple[Path, ...]:
+    """A group, then each parent up to the topmost that the mount shows."""
     parents = (own, *own.parents)
-    groups = parents[: parents.index(mount.point) + 1]
-    return Standing(version=version, groups=groups, local_events="memory_localevents" in mount.options)
+    return parents[: parents.index(mount.point) + 1]
 
 
 def number(path: Path, word: str) -> int | None:
@@ -96,7 +116,8 @@ def _place(controller: str, proc: Path) -> tuple[int, str] | None:
     return unified
 
 
-def _mounts(proc: Path) -> Iterator[_Mount]:
+def mounts(proc: Path) -> Iterator[Mount]:
+    """Every hierarchy of control groups that a process has mounted."""
     for line in (procfs.read(f"{proc}/mountinfo") or "").splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
@@ -104,10 +125,10 @@ def _mounts(proc: Path) -> Iterator[_Mount]:
             continue
         root, point = (ESCAPED.sub(lambda found: chr(int(found[1], 8)), field) for field in fields[3:5])
         version = 2 if kind[0] == "cgroup2" else 1
-        yield _Mount(root=root, point=Path(point), version=version, options=frozenset(kind[2].split(",")))
+        yield Mount(root=root, point=Path(point), version=version, options=frozenset(kind[2].split(",")))
 
 
-def _folder(mount: _Mount, path: str) -> Path | None:
+def _folder(mount: Mount, path: str) -> Path | None:
     """The folder of the group of this path; None if the mount does not show it, or if only its name would tell where it is."""
     try:
         below = PurePosixPath(path).relative_to(mount.root)
@@ -117,7 +138,7 @@ def _folder(mount: _Mount, path: str) -> Path | None:
     return folder if ".." not in below.parts and folder.is_dir() else None
 
 
-def _searched(mount: _Mount, proc: Path) -> Path | None:
+def _searched(mount: Mount, proc: Path) -> Path | None:
     """The group whose list of processes has us."""
     pid = (procfs.read(f"{proc}/stat") or "").partition(" ")[0]
     for folder, _, _ in os.walk(mount.point):

@@ -40,7 +40,7 @@ class ProcessLook:
     parent has; native ones, if it was looked at closely. `caught`: the signals that it has handlers for, `new_signals`: those
     that it has had only since the worker was ready, and those whose handlers are the application's. `hooks`: what of the
     application's the worker's own loop calls, in words. `role`: what it does, if a glance showed it; `tracing`: the threads
-    in which Celery's tracer runs. `frozen`: the folder of the control group with which it is frozen, '' if it is not, or if
+    in which Celery's tracer runs. `frozen`: the file that thaws it, if its control group is frozen; '' if it is not, or if
     nobody looked.
     """
 
