@@ -177,6 +177,28 @@ ROLES = {
     ),
     "a child in the application's handler": ((((("load", "/srv/shop/tasks.py")), *IDLE_CHILD[2:]),), Role.STARTING),
     "a child in Celery's own start": (((("setup", f"{SITE}/celery/concurrency/prefork.py"), *IDLE_CHILD[2:]),), Role.STARTING),
+    "a child in a handler of its end": (
+        (
+            (
+                ("join", "/usr/lib/python3.11/threading.py"),
+                ("flush", "/srv/shop/tasks.py"),
+                ("Signal.send", f"{SITE}/celery/utils/dispatch/signal.py"),
+                ("process_destructor", f"{SITE}/celery/concurrency/prefork.py"),
+                ("Worker._do_exit", f"{SITE}/billiard/pool.py"),
+                ("Worker.__call__", f"{SITE}/billiard/pool.py"),
+                *IDLE_CHILD[2:],
+            ),
+        ),
+        Role.ENDING,
+    ),
+    "a child that joins what is left at its exit": (
+        ((("join", f"{SITE}/billiard/process.py"), ("_exit_function", f"{SITE}/billiard/util.py"), *IDLE_CHILD[2:]),),
+        Role.ENDING,
+    ),
+    "a child in the application's function of that name": (
+        ((("_do_exit", "/srv/shop/pool.py"), *IDLE_CHILD[2:]),),
+        Role.STARTING,
+    ),
     "a spawned child that imports": (
         ((("<module>", "/srv/shop/tasks.py"), ("spawn_main", f"{SITE}/billiard/spawn.py"), ("<module>", "<string>")),),
         Role.STARTING,

@@ -46,7 +46,7 @@ def seen(*children: ProcessLook, since_s: float = 60.0, pool: str = "prefork", m
     main = ProcessLook(
         pid=MAIN, cpu_s=1.0, children=pids, threads=(LOOP,), python_tids=frozenset(), own_tids=frozenset({MAIN}), role=Role.MAIN
     )
-    kinds = {Role.STARTING: "start", Role.RUNNING: "task"}
+    kinds = {Role.STARTING: "start", Role.ENDING: "end", Role.RUNNING: "task"}
     stages = tuple(
         OpenStage(kind=kinds[one.role], pid=one.pid, tid=one.pid, number=place, since_s=NOW_S - since_s)
         for place, one in enumerate(children)
@@ -107,6 +107,32 @@ def test_what_is_stopped_and_continued_in_turns_is_not_stuck(cores: float, state
     turns = "process 60 is stopped and continued in turns, as cpulimit does it"
     assert turns in (found.reason if state is State.WORKS else found.executors[0].doubt)
     assert "kill" not in found.now
+
+
+def test_a_child_that_cannot_end_is_told_as_that_and_what_waits_there() -> None:
+    place = {(CHILD, CHILD): ("join (threading.py:9)", "process_destructor (celery/concurrency/prefork.py:108)")}
+    found = said(seen(child(role=Role.ENDING)), frames=place)
+    assert (found.state, found.cause, found.executors[0].does) == (State.STUCK, "deadlock", "is ending")
+    assert "process 60 is ending for 60 s, and waits for a lock" in found.reason
+    assert "No task is there." in found.now
+    assert found.for_good.startswith("let each handler of worker_process_shutdown wait with a time limit")
+    other = said(seen(child(role=Role.ENDING)), frames={(CHILD, CHILD): ("join (threading.py:9)",)})
+    assert "worker_process_shutdown" not in other.for_good
+
+
+def test_an_ending_child_of_a_real_look_is_at_its_end_since_it_last_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attach, "last_ran_s", lambda pid, tid: NOW_S - 60.0)
+    ends = replace(child(role=Role.ENDING), tracing=frozenset())
+    looks = [(NOW_S + i * STEP_S, (child(MAIN, role=Role.MAIN), ends)) for i in range(10)]
+    one = attach.seen_from(Worker(main=MAIN, pool="prefork", known=True), looks, {}, {}, {MAIN, CHILD})
+    assert [(stage.kind, stage.pid, stage.since_s) for stage in one.last.stages] == [("end", CHILD, NOW_S - 60.0)]
+
+
+def test_no_stacks_are_promised_that_nobody_keeps() -> None:
+    for_a_child = {"waits_in": "wait-child", "private": False, "wakers": frozenset({SECOND})}
+    found = said(seen(child(**for_a_child), child(SECOND)))
+    assert found.support[0] == "the processes that it waits for stand still themselves"
+    assert "lie beside" not in " ".join(found.support)
 
 
 GROUP = "/sys/fs/cgroup/docker/a b"

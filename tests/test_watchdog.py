@@ -276,7 +276,7 @@ def test_nobody_is_stalled_while_no_executor_was_seen_idle() -> None:
     assert now_and_then.state is State.UNDECIDED
 
 
-@pytest.mark.parametrize("role", [Role.STARTING, Role.RUNNING, Role.HELD])
+@pytest.mark.parametrize("role", [Role.STARTING, Role.ENDING, Role.RUNNING, Role.HELD])
 def test_a_process_that_is_at_something_without_an_event_is_judged_by_what_it_waits_in(role: Role) -> None:
     deadlocked = judge(history(look=nobody, process=seen_as(role)))
     assert (deadlocked.state, deadlocked.how, deadlocked.pids) == (State.HUNG, How.FUTEX, (CHILD,))

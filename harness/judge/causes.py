@@ -59,10 +59,11 @@ HUB_WAITS = (
 UNPICKLES = "the worker's main process ended as it unpickled what a child had sent it"
 WHAT_IS_SENT = "a child of prefork sends the exception of a task that failed, by pickle: its class is imported and called again"
 
+BESIDE = "their stacks lie beside this one's"
 ACROSS = {  # processes: what supports a deadlock of several
     How.SHARED: "every process that has the lock waits, or does nothing but wait for tasks; who took it may have ended since",
     How.FILE: "every process that has the file open waits, or does nothing but wait for tasks",
-    How.PROCESSES: "the processes that it waits for stand still themselves; their stacks lie beside this one's",
+    How.PROCESSES: "the processes that it waits for stand still themselves",
 }
 
 
@@ -95,6 +96,7 @@ class Facts:
     consumers: int | None = None
     queued: float | None = None
     reserved: float | None = None
+    kept: bool = True  # the stacks of all its processes are
     held_back: str = ""  # how often the broker held messages back for what is not acknowledged, in words; '' if it hardly did
 
 
@@ -212,7 +214,8 @@ def _of_hang(facts: Facts) -> Cause:
         support = (f"the lock itself names its holder, which is no thread of this process: {whose}", *_where(facts))
         return Cause(name="fork-held-lock" if forked else "deadlock", support=support)
     if facts.how in ACROSS:
-        return Cause(name="deadlock", support=(ACROSS[facts.how], *_where(facts)))
+        beside = (BESIDE,) if facts.how is How.PROCESSES and facts.kept else ()
+        return Cause(name="deadlock", support=(ACROSS[facts.how], *beside, *_where(facts)))
     if facts.how is How.FUTEX and facts.pool in ("gevent", "eventlet"):
         support = ("the thread of the hub itself waits in a futex, so no greenlet can run", *_where(facts))
         return Cause(name="hub-blocked", support=support)

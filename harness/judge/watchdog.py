@@ -166,7 +166,10 @@ def _count(now: Look, found: Sequence[tuple[OpenStage, How]]) -> int:
 
 
 #: Kinds of stages that are no word for a reader.
-INSIDE = {"start": "start-up", "other": "another task", "main": "a handler of the main process", "task": "a task"}
+INSIDE = {
+    "start": "start-up", "end": "the end of a child", "other": "another task", "main": "a handler of the main process",
+    "task": "a task",
+}  # fmt: skip
 #: What the main thread of another process waits in, in words.
 WAITS_IN = {
     "write": "writes to a full pipe or socket", "send": "writes to a full pipe or socket",
@@ -207,7 +210,7 @@ def _hang(now: Look, found: Sequence[tuple[OpenStage, How]], others: frozenset[i
 
 
 #: What a process does that announced nothing, as a stage: it does not serve yet, or stands in somebody's handler of a signal
-UNANNOUNCED = {Role.STARTING: "start", Role.RUNNING: "task", Role.HELD: "main"}
+UNANNOUNCED = {Role.STARTING: "start", Role.ENDING: "end", Role.RUNNING: "task", Role.HELD: "main"}
 
 
 def _is_free(look: Look) -> bool:

@@ -17,7 +17,7 @@ from harness.judge.remedies import THEIRS
 from harness.live import blocked_by, sight, wording
 from harness.live.attach import Seen
 from harness.live.blocked_by import Named
-from harness.live.executor import DOES, HALTED, RUNS, WORST, Executor, State
+from harness.live.executor import DOES, ENDS, HALTED, RUNS, WORST, Executor, State
 from harness.live.tasks import Task
 from harness.live.waits import Evidence, Wait
 from harness.machine import freezer
@@ -33,6 +33,8 @@ OWN_LOOP = (
     "nothing else in the process can end this wait, but Celery's own loop turns in it, and may call code of the application's "
     "(a timer, a reader, a command of the remote control)"
 )
+HANDLERS = "process_destructor (celery/concurrency/prefork.py"
+END_HANDLERS = "let each handler of worker_process_shutdown wait with a time limit: a join, a flush, a lock"
 TURNS_CPU = 0.005  # cores of a thread that is stopped and continued in turns; going on with one wait each time takes far less
 BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.LONGER`
 
@@ -188,6 +190,8 @@ def _named(seen: Seen, evidence: Evidence, worst: Executor | None, broker: dict[
     if found is None and worst.how is not None and (cause := _cause(seen, evidence, worst)):
         before = evidence.measured.get(worst.pid, ()) if cause.name in (LOST_THREADS, "unknown") else ()
         found = Named(cause=cause.name, support=(*cause.support, *before))
+    if found and worst.does == ENDS and worst.how not in HALTED and any(HANDLERS in frame for frame in frames):
+        return replace(found, for_good=END_HANDLERS)
     return replace(found, for_good=found.for_good or THEIRS.get(found.cause, "")) if found else None
 
 
@@ -207,7 +211,15 @@ def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:
     lost = evidence.lost.get(worst.pid, ((), ()))
     frames = evidence.frames.get((worst.pid, worst.tid), ())
     found = cause_of(
-        Facts(outcome=Outcome.HUNG, pool=seen.pool, how=worst.how, frames=frames, lost_native=lost[0], lost_python=lost[1])
+        Facts(
+            outcome=Outcome.HUNG,
+            pool=seen.pool,
+            how=worst.how,
+            frames=frames,
+            lost_native=lost[0],
+            lost_python=lost[1],
+            kept=False,
+        )
     )
     unread = not evidence.deep or worst.pid in evidence.missing
     if found and found.name.startswith("fork-") and worst.how is not How.OWNER and unread:

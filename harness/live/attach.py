@@ -26,7 +26,8 @@ from harness.observe.roles import Role
 
 LOOK_EVERY_S = 0.25
 WATCH_S, LEAST_LOOKS, MOST_S = 2.0, 8, 9.0  # two windows of the judge, and as many looks: a full machine takes its time
-IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.RUNNING})
+IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.ENDING, Role.RUNNING})
+SAYS = {Role.HELD: "main", Role.ENDING: "end"}  # the kind of stage that a process is at by itself, since it last ran
 KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads", "gevent": "greenlets", "eventlet": "greenlets"}
 
 
@@ -191,9 +192,9 @@ def _stages(
             started = started_s(process.pid)
             since = begin_s if started is None else started
             found.append(OpenStage(kind="start", pid=process.pid, tid=process.pid, number=-1, since_s=since))
-        elif process.role is Role.HELD:
+        elif process.role in SAYS:
             since = _since(process.pid, process.pid, begin_s)
-            found.append(OpenStage(kind="main", pid=process.pid, tid=process.pid, number=-1, since_s=since))
+            found.append(OpenStage(kind=SAYS[process.role], pid=process.pid, tid=process.pid, number=-1, since_s=since))
         elif process.pid not in {pid for pid, _ in running} and (kind := _halted(looks, process, main)):
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since))

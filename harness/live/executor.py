@@ -20,7 +20,14 @@ class State(StrEnum):
 WORST = (State.STUCK, State.WAITING, State.UNKNOWN, State.WORKS)
 #: what an executor does, for the words
 RUNS = "runs a task"
-DOES = {"start": "starts up", "main": "is in a handler of the application's", "stopped": "is stopped", "frozen": "is frozen"}
+ENDS = "is ending"
+DOES = {
+    "start": "starts up",
+    "end": ENDS,
+    "main": "is in a handler of the application's",
+    "stopped": "is stopped",
+    "frozen": "is frozen",
+}
 #: what a halted process waits for, whatever call it was in when it was halted
 HALTED = {How.STOPPED: "SIGCONT, for a signal has stopped it", How.FROZEN: "its control group to be thawed"}
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from harness.judge.blocked import IN_TURNS, TOO_FEW, How
 from harness.live.attach import Seen
-from harness.live.executor import Executor, State
+from harness.live.executor import ENDS, Executor, State
 
 RESTART = (
     "{how}, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has acks_late: then it comes back "
     "once the broker's visibility timeout has passed"
 )
+LOST = "A task there is lost, unless it has acks_late and reject_on_worker_lost"
 GREENLETS_WAIT = "its loop stands still, and what its greenlets wait for cannot be read from outside"
 
 
@@ -75,9 +76,9 @@ def now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
     if seen.pool == "prefork" and seen.worker.main not in pids:
         whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
         return (
-            f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. A task there is lost, "
-            f"unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, does not end what "
-            f"waits in native code. What a task has forked lives on"
+            f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. "
+            f"{'No task is there' if all(one.does == ENDS for one in stuck) else LOST}. "
+            f"SIGTERM, and so a revoke with terminate, does not end what waits in native code. What a task has forked lives on"
         )
     return RESTART.format(how=seen.worker.restart)
 

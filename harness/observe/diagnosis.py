@@ -27,9 +27,10 @@ KINDS = {
     "request": "a request", "other": "a task of the application's own", "load": "the load of the model",
     "start": "the start-up of a child (worker_process_init)", "parent-predict": "the predict in the parent",
     Role.STARTING: "the start-up of a child", Role.RUNNING: "a task, before or after its own code,",
+    Role.ENDING: "the end of a child (worker_process_shutdown)",
     Role.HELD: "the worker's main process, in a handler of the application's,",
 }  # fmt: skip
-UNANNOUNCED = (Role.STARTING, Role.RUNNING, Role.HELD)
+UNANNOUNCED = (Role.STARTING, Role.ENDING, Role.RUNNING, Role.HELD)
 LOG_TAIL_BYTES = 20_000
 
 

@@ -30,6 +30,13 @@ PROGRAM = re.compile(f"{INSTALLED}celery/(bin/|__main__\\.py)|/bin/celery$")
 HUB = re.compile(rf"{INSTALLED}(gevent|eventlet)/|{STANDARD}selectors\.py$")  # a green pool's thread runs these alone at rest
 CHILD = re.compile(f"{INSTALLED}billiard/(process|spawn|popen_[a-z_]*)\\.py$")
 WORKLOOP = (re.compile(r"\bworkloop$"), re.compile(f"{INSTALLED}billiard/pool\\.py$"))  # py-spy says 'Worker.workloop'
+#: where a child is once its loop has ended: its last words to the pool, its handlers of worker_process_shutdown, what is left to do
+#: at its exit
+LEAVES = (
+    (re.compile(r"\b_do_exit$"), re.compile(f"{INSTALLED}billiard/pool\\.py$")),
+    (re.compile(r"\bprocess_destructor$"), re.compile(f"{INSTALLED}celery/concurrency/prefork\\.py$")),
+    (re.compile(r"\b_exit_function$"), re.compile(f"{INSTALLED}billiard/util\\.py$")),
+)
 TRACER = re.compile(f"{INSTALLED}celery/app/trace\\.py$")
 POOL_QUEUE = re.compile(STANDARD + r"(queue|threading)\.py$")
 POOL_THREAD = re.compile(STANDARD + r"concurrent/futures/thread\.py$")
@@ -50,6 +57,7 @@ class Role(StrEnum):
 
     UNKNOWN = ""  # nobody looked, or it is no process of a pool
     STARTING = "starting"  # a child that does not serve yet: it imports, or is being initialised
+    ENDING = "ending"  # a child whose loop has ended, in a handler of worker_process_shutdown, say
     IDLE = "idle"  # a child in its known wait for a task
     MAIN = "main"  # the main process, which runs nothing but Celery: idle, if it is the one that runs tasks
     RUNNING = "running"  # Celery's tracer is in one of its stacks: whatever task it is, it is at it
@@ -68,6 +76,8 @@ def role(pid: int, stacks: Mapping[int, Frames]) -> Role:
         return Role.RUNNING
     if not child:
         return Role.MAIN if is_own(main) else Role.HELD
+    if any(name.search(frame[0]) and file.search(frame[1]) for frame in main for name, file in LEAVES):
+        return Role.ENDING
     serves = any(WORKLOOP[0].search(name) and WORKLOOP[1].search(file) for name, file in main)
     return Role.IDLE if serves and is_own(main) else Role.STARTING
 
