@@ -13,7 +13,10 @@ RESTART = (
     "{how}, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has acks_late: then it comes back "
     "once the broker's visibility timeout has passed"
 )
-LOST = "A task there is lost, unless it has acks_late and reject_on_worker_lost"
+LOST = (
+    "A task there is lost, unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, does "
+    "not end what waits in native code. What a task has forked lives on"
+)
 GREENLETS_WAIT = "its loop stands still, and what its greenlets wait for cannot be read from outside"
 
 
@@ -77,8 +80,7 @@ def now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
         whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
         return (
             f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. "
-            f"{'No task is there' if all(one.does == ENDS for one in stuck) else LOST}. "
-            f"SIGTERM, and so a revoke with terminate, does not end what waits in native code. What a task has forked lives on"
+            f"{'No task is there' if all(one.does == ENDS for one in stuck) else LOST}"
         )
     return RESTART.format(how=seen.worker.restart)
 

@@ -30,8 +30,8 @@ PROGRAM = re.compile(f"{INSTALLED}celery/(bin/|__main__\\.py)|/bin/celery$")
 HUB = re.compile(rf"{INSTALLED}(gevent|eventlet)/|{STANDARD}selectors\.py$")  # a green pool's thread runs these alone at rest
 CHILD = re.compile(f"{INSTALLED}billiard/(process|spawn|popen_[a-z_]*)\\.py$")
 WORKLOOP = (re.compile(r"\bworkloop$"), re.compile(f"{INSTALLED}billiard/pool\\.py$"))  # py-spy says 'Worker.workloop'
-#: where a child is once its loop has ended: its last words to the pool, its handlers of worker_process_shutdown, what is left to do
-#: at its exit
+#: where a child is once its loop has ended: its last words to the pool, its handlers of worker_process_shutdown, what is left
+#: to do at its exit
 LEAVES = (
     (re.compile(r"\b_do_exit$"), re.compile(f"{INSTALLED}billiard/pool\\.py$")),
     (re.compile(r"\bprocess_destructor$"), re.compile(f"{INSTALLED}celery/concurrency/prefork\\.py$")),
