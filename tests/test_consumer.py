@@ -355,3 +355,10 @@ def test_a_worker_is_as_bad_as_the_worst_of_its_tasks_and_its_machinery() -> Non
     both = combine.combined(stuck, lost)
     assert (both.cause, both.broker["also"][0]["cause"]) == ("deadlock", "consumer-lost")
     assert combine.combined(works, ()) == works
+
+
+def test_of_a_main_process_that_is_stopped_nothing_else_is_said() -> None:
+    lost, stopped = causes.found(facts(look(BUSY_ONE))), said(seen(child(state="T")))
+    assert combine.combined(stopped, lost).broker["also"][0]["cause"] == "consumer-lost"  # it is a child that is stopped
+    main = replace(stopped, executors=(replace(stopped.executors[0], pid=stopped.pid, tid=stopped.pid),))
+    assert combine.combined(main, lost) == main

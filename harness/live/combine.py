@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from harness.live.answer import Report
-from harness.live.executor import WORST, State
+from harness.live.executor import HALTED, WORST, State
 from harness.live.finding import Finding
 
 
 def combined(report: Report, findings: Sequence[Finding], hidden: tuple[str, ...] = ()) -> Report:
-    """The report, with the worst finding as its cause if its tasks are no worse; the others stand beside, under the broker."""
+    """The report, with the worst finding as its cause if its tasks are no worse; the others stand beside, under the broker. Of
+    a main process that is halted nothing is found: it asks nobody for anything until it goes on."""
     report = replace(report, unseen=(*report.unseen, *hidden))
-    if not findings:
+    halted = any(one.pid == report.pid and one.how in HALTED and one.state is State.STUCK for one in report.executors)
+    if not findings or halted:
         return report
     first = findings[0]
     leads = WORST.index(first.state) < WORST.index(report.state) or (
