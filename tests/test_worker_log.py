@@ -101,9 +101,21 @@ def test_what_a_worker_gave_up_for_is_its_last_error_whatever_came_of_it(source:
     assert worker_log.unread(lines) == unread
 
 
-@pytest.mark.parametrize("line", ["[x] Unrecoverable error: says a task", "Unrecoverable error: no"])
+MAIN = "[2026-11-28 10:00:00,000: CRITICAL/MainProcess] Unrecoverable error: OSError()"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[x] Unrecoverable error: says a task",
+        "Unrecoverable error: no",
+        f"[22:48: WARNING/ForkPoolWorker-1] {MAIN}",
+        f"{MAIN}\nx",
+    ],
+)
 def test_a_word_of_a_tasks_own_is_no_sign_that_the_worker_gave_up(line: str) -> None:
-    after = ["Traceback (most recent call last):", "  File x", "KeyError: 1", *GIVEN_UP.splitlines()[13:]]
+    line, *between = line.splitlines()
+    after = [*between, "Traceback (most recent call last):", "  File x", "KeyError: 1", *GIVEN_UP.splitlines()[13:]]
     assert worker_log.last_error([line, *after]).startswith("billiard.exceptions.WorkerLostError")
     assert worker_log.unread([line, *after]) == worker_log.unread(None) == ""
 
@@ -146,7 +158,9 @@ def test_a_look_for_the_warning_of_root_ends_in_a_log_of_any_kind(tmp_path: Path
     [
         ("[2026-11-28 22:16:48,994: WARNING/MainProcess] Got shutdown from remote", "control command"),
         ("worker: Warm shutdown (MainProcess)", "signal"),
-        ("a task says: Got shutdown from remote control", ""),
+        ("a task says: Got shutdown from remote", ""),
+        ("[1: WARNING/ForkPoolWorker-1] [2: WARNING/MainProcess] Got shutdown from remote", ""),
+        ("a task says: worker: Warm shutdown (MainProcess)", ""),
         ("ready", ""),
     ],
 )

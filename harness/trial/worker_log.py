@@ -31,6 +31,8 @@ FATAL = "Fatal Python error: "  # faulthandler's first line (Python/pylifecycle.
 AFTER_FATAL = re.compile(r"Python runtime state: |Current thread |Thread 0x|<no Python frame>")
 RECORD = re.compile(r"\[[^\]]{1,80}: [A-Z]+/[^\]]{1,80}\] ")  # how a record of the worker's log begins (celery/app/defaults.py)
 UNRECOVERABLE = "Unrecoverable error"  # Celery's worker logs this and stops (celery/worker/worker.py)
+GIVEN_UP = re.compile(rf"\[[^\[\]]{{1,80}}: CRITICAL/MainProcess\] {UNRECOVERABLE}: ")  # not one that a task quotes
+TRACEBACK = "Traceback (most recent call last):"
 #: what its main process does with a message of a child's (celery/concurrency/asynpool.py, _recv_message)
 RECEIVES, UNPICKLES = "_recv_message", "message = load("
 
@@ -42,8 +44,10 @@ NO_ROOT = (
 )
 #: what the worker says as it begins to shut down, by whom it was asked (celery/worker/control.py, celery/apps/worker.py)
 ASKED = {
-    "] Got shutdown from remote": "by the control command 'shutdown' (app.control.shutdown, celery control shutdown)",
-    "worker: Warm shutdown (MainProcess)": "by a signal (SIGTERM or SIGINT)",
+    re.compile(r"\[[^\[\]]{1,80}: WARNING/MainProcess\] Got shutdown from remote\s*"): (
+        "by the control command 'shutdown' (app.control.shutdown, celery control shutdown)"
+    ),
+    re.compile(r"worker: Warm shutdown \(MainProcess\)\s*"): "by a signal (SIGTERM or SIGINT)",
 }
 #: its warning to whoever runs it as root all the same, which is no sign of why it ends (ROOT_DISCOURAGED, ASSUMING_ROOT)
 ROOT_WARNING = re.compile(
@@ -92,7 +96,7 @@ def last_error(lines: Lines | None) -> str:
             found, inside, place = line.strip() + place, False, ""
         elif inside and (frame := FRAME.match(line)) and not LIBRARY.search(frame["file"]):
             place = f" ({frame['file'].rpartition('/')[2]}:{frame['line']})"
-        inside = inside or line.startswith("Traceback (most recent call last):")
+        inside = inside or line.startswith(TRACEBACK)
     return portable(found)[:LINE_LENGTH]
 
 
@@ -121,14 +125,14 @@ def unread(lines: Lines | None) -> str:
 
 def asked(lines: Lines | None) -> str:
     """By whom the worker was asked to shut down, in words; '' if its log does not say that it was."""
-    found = (words for line in lines or () for said, words in ASKED.items() if line.rstrip().endswith(said))
+    found = (words for line in lines or () for said, words in ASKED.items() if said.fullmatch(line))
     return next(found, "")
 
 
 def _given_up(lines: Lines) -> Lines:
     """The last record of an error for which the worker stopped, with its traceback; empty if there is none."""
-    begin = next((at for at in reversed(range(len(lines))) if f"] {UNRECOVERABLE}: " in lines[at]), None)
-    if begin is None or not RECORD.match(lines[begin]):
+    begins = (at for at in reversed(range(len(lines) - 1)) if GIVEN_UP.match(lines[at]) and lines[at + 1].startswith(TRACEBACK))
+    if (begin := next(begins, None)) is None:
         return ()
     end = next((at for at in range(begin + 1, len(lines)) if RECORD.match(lines[at])), len(lines))
     return lines[begin:end]
