@@ -18,6 +18,7 @@ from harness.observe.looks import ProcessLook
 from harness.records.outcomes import Outcome
 from harness.records.sections import Cpu
 from harness.run import observed
+from harness.trial.watcher import LET_GO_S
 from harness.worker import contract
 from tests import plain_trial, replay
 from tests.plain_trial import (
@@ -90,6 +91,24 @@ def test_the_load_of_a_baseline_is_its_worker(tmp_path: Path) -> None:
     one = sends_for_ever(tmp_path, codes={"worker_s": 2.0, "worker": 3}, client=False)
     left, _ = ends(one)
     assert (left.ended.by, left.ended.worker_exit, left.ended.client_exit) == ("worker-exit", "exit 3", "")
+
+
+@pytest.mark.parametrize(
+    ("codes", "last_s"),
+    [
+        ({}, 3.0 + LET_GO_S),  # a thread keeps the process
+        ({"worker_s": 3.5, "worker": 0}, 3.5),
+        ({"worker_s": 3.5, "worker": -14}, 3.5),  # Python restores what SIGALRM does while a timer is armed
+        ({"worker_s": 3.5, "worker": -11}, 3.5),
+        ({"worker_s": 9.5, "worker": -11}, 3.0 + LET_GO_S),
+    ],
+)
+def test_calls_that_were_all_made_are_done_however_their_process_ends(
+    codes: dict[str, float | int | None], last_s: float, tmp_path: Path
+) -> None:
+    wrote = [ready(), phase(0.6, "measure"), *answered(range(20), 0.6, 0.1), phase(3.0, "done")]
+    left, at_s = ends(plain_trial.trial(tmp_path, wrote, codes=codes, client=False))
+    assert (left.ended.by, left.ended.worker_exit, at_s) == ("done", "", pytest.approx(last_s, abs=0.21))
 
 
 class EndsMeanwhile(StoredSite):

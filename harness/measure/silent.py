@@ -8,7 +8,7 @@
     lost threads  children were forked from a main process that had native threads, which they lack; alone, threads of the
                   engine did a fifth of the work or more; in the children, a fiftieth at most
     one job       a library said in the worker's log that it goes on with one job (joblib, `_parallel_backends.py`)
-    crash at end  the worker was asked to stop when everything was answered, and ended by a signal
+    crash at end  everything was answered, and then the worker crashed as it stopped
     equal random numbers   two or more processes whose answers are off by amounts that vary, and that are the same one after
                   the other in each process, though the rows are not: a seed from before the fork. What depends on the row,
                   as dropout does, is not found
@@ -176,7 +176,7 @@ def _told(seen: Silent) -> list[Doubt | None]:
     )
     crash = Doubt(
         name=CRASH,
-        what=f"everything was answered, and then the worker ended with {seen.end} when it was asked to stop",
+        what=f"everything was answered, and then its process ended with {seen.end} as it stopped",
         next_step="close the engine's session before the interpreter ends (worker_shutdown), and do not trust its exit code",
     )
     equal = Doubt(

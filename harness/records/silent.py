@@ -19,5 +19,5 @@ class Silent(Frozen):
     alone_share: float | None = None  # the same of the in-process baseline; None if it told nothing
     left_behind: tuple[Words, ...] = ()  # native threads of the main process that no child had at READY, by name
     serial: Words = ""  # what a library said when it went on with one job, of the worker's log
-    end: str = ""  # the signal by which the worker ended when it was asked to stop; '' if it ended well, or was not asked
+    end: str = ""  # the signal of a crash by which the worker ended once all was answered; '' if it ended well, or was killed
     equal_errors: int = 0  # processes whose answers, one after the other, were off by the same varying amounts; 0: none

@@ -9,9 +9,9 @@ from harness.trial.left import Left
 
 
 def silent(left: Left, requests: Requests | None) -> Silent:
-    """Of a worker; a baseline has no pool that could show any of it."""
+    """Of a worker; a baseline has no pool, and shows only how its process ended."""
     if left.cell.is_baseline:
-        return Silent()
+        return Silent(end=left.ended.end)
     found = Silent()
     if requests is not None and len(requests):
         columns = requests.columns

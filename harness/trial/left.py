@@ -42,7 +42,7 @@ class Ending:
     log_unread: str = ""  # the exception for which it gave up, if it unpickled what a child had sent
     log_asked: str = ""  # by whom it was asked to shut down, in words
     log_serial: str = ""  # what a library says in it of going on with one job
-    end: str = ""  # the signal by which the worker ended when it was asked to stop; '' if it ended well, or was not asked
+    end: str = ""  # the signal of a crash by which the worker ended once all was answered; '' if it ended well, or was killed
     left_behind: tuple[str, ...] = ()  # native threads of the main process that no child had when the worker was ready
     census: Census | None = None  # what the broker said when the trial stood still
     shared: tuple[str, ...] = ()  # connections that the first children inherited, see `machine.descriptors.inherited`

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from harness.trial import load, start
 from harness.trial.assignment import Assignment
 from harness.trial.supervisor import LocalWorker, Place, WorkerSide
 
+#: signals of a crash; others are no fault of native code: ours to stop it, or a timer that Python disarms late
+CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
 LAST_WORDS_S = 1.0  # an answer can be read before its worker has noted that it is done
 LAST_WORDS_EVERY_S = 0.1
 
@@ -180,15 +183,16 @@ class LiveSite:
             self._last_words()
         if ended_by and self.worker.poll() is None:
             last = self._monitor.sample(self.progress.phase)
-        if self.worker.stop(at_once=not self._may_say_goodbye(ended_by)) and ended_by == "done":
+        ended = self.worker.poll() is not None
+        if (self.worker.stop(at_once=not self._may_say_goodbye(ended_by)) or ended) and ended_by == "done":
             code = self.worker.poll()
-            self._end = signal_name(code) if code is not None and code < 0 else ""
+            self._end = signal_name(code) if code is not None and -code in CRASHES else ""
         self.progress.read()
         self._tidy_broker()
         return last
 
     def end(self) -> str:
-        """The signal by which the worker ended when it was asked to stop."""
+        """The signal of a crash by which the worker ended once all was answered."""
         return self._end
 
     def _last_words(self) -> None:

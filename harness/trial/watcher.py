@@ -28,6 +28,7 @@ UNSEEN_S = 2.0  # a proof that is not seen again for so long lapses: its confirm
 LONGER, TIMES = (How.BEREFT, How.PROCESSES, How.SPIN), 4
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
+LET_GO_S = 5.0  # calls without a worker may end so long after all was answered: a thread may keep their process for ever
 STOPPING_S = 40.0  # billiard's children wait 30 s for their last answer to be taken (GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT)
 
 
@@ -44,6 +45,7 @@ class Watcher:
         self._stood_s: float | None = None  # the `shown_s` of the proof that was confirmed beside another trial
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
         self._sampled_s = self._judged_s = self._first_s = self._proved_s = 0.0
+        self._done_s: float | None = None  # when calls without a worker were seen to be done
 
     def watch(self) -> Seen:
         """Look again and again; what was seen, once something has ended the trial."""
@@ -130,8 +132,11 @@ class Watcher:
         if progress.unsupported:
             return "unsupported"
         code = site.client_code()
-        if code == 0:
+        if code is not None:
             progress.read()  # it may have ended since the last look
+        if progress.phase == "done" and not site.has_client():
+            self._done_s = self._done_s or now
+            return "done" if code is not None or now - self._done_s >= LET_GO_S else ""
         if code == 0 and progress.phase == "done":  # another code: what it saw was not saved
             return "done"
         return self._early_exit(code) or ("interrupted" if self.work.interrupted() else "") or self._overdue(now)
