@@ -13,7 +13,7 @@ from harness.client.plan import EXIT_BROKER_LOST
 from harness.judge.watchdog import State
 from harness.observe.progress import Progress
 from harness.trial import trial
-from harness.trial.watcher import LONGER, TIMES
+from harness.trial.paces import LONGER, TIMES
 from tests import replay
 from tests.replay import NAMES, Stored
 

@@ -225,3 +225,34 @@ def test_an_application_with_its_own_limits_is_judged_by_them(tmp_path: Path) ->
     left, _ = ends(one, application=app)
     assert left.signs.has_put_off, "how long requests wait for an executor is not known"
     assert left.rate_interval_s == 2.0
+
+
+def app_of(folder: Path) -> Application:
+    return Application(app="a", tasks=("t",), python=folder, folder=folder, own_variables={}, rows=folder)
+
+
+@pytest.mark.parametrize(("limit_s", "last_s"), [(60.0, 0.6 + 7.0 + 4 * 5.0), (15.0, 15.5)])
+def test_a_stall_of_an_application_that_may_pause_its_consuming_counts_once_it_has_stood(
+    limit_s: float, last_s: float, tmp_path: Path
+) -> None:
+    one = plain_trial.trial(tmp_path, plain_trial.STANDS, settings=cut(confirm_s=5.0, limit_s=limit_s))
+    left, at_s = ends(one, application=app_of(tmp_path))
+    assert left.ended.verdict is not None
+    assert (left.ended.by, left.ended.verdict.state) == ("verdict", State.STALLED)
+    assert at_s == pytest.approx(last_s, abs=0.35)
+
+
+def test_a_worker_that_consumes_again_was_not_stalled(tmp_path: Path) -> None:
+    again = [*plain_trial.STANDS, begun(20.0, 0), ended(20.1, 0), received(20.2, 0), phase(20.3, "done")]
+    one = plain_trial.trial(tmp_path, again, settings=cut(confirm_s=5.0, limit_s=60.0), codes={"client_s": 20.5, "client": 0})
+    left, _ = ends(one, application=app_of(tmp_path))
+    assert (left.ended.by, left.ended.withdrawn) == ("done", ())
+
+
+def test_a_worker_that_no_longer_consumes_is_watched_to_the_limit_and_said_so(tmp_path: Path) -> None:
+    log = "Requeuing undeliverable message for queue 'gold': No consumers."
+    one = plain_trial.trial(tmp_path, plain_trial.STANDS, settings=cut(confirm_s=1.0, limit_s=30.0), log=log)
+    left, at_s = ends(one, application=app_of(tmp_path))
+    assert (left.ended.by, at_s) == ("limit", pytest.approx(30.5, abs=0.2))
+    assert left.ended.verdict is not None
+    assert "no longer consumes the queue 'gold' (cancel_consumer)" in left.ended.verdict.doubt

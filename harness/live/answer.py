@@ -36,7 +36,7 @@ OWN_LOOP = (
 HANDLERS = "process_destructor (celery/concurrency/prefork.py"
 END_HANDLERS = "let each handler of worker_process_shutdown wait with a time limit: a join, a flush, a lock"
 TURNS_CPU = 0.005  # cores of a thread that is stopped and continued in turns; going on with one wait each time takes far less
-BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.watcher.LONGER`
+BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.paces.LONGER`
 
 
 @dataclass(frozen=True, kw_only=True)

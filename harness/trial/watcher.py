@@ -23,9 +23,6 @@ JUDGE_EVERY_S = 0.2
 OVERDUE_SHARE = 0.4  # of the watchdog's patience, after which threads are looked at
 SETTLE_LIMIT_S = 2.0  # after READY; a child that still loads computes for longer
 UNSEEN_S = 2.0  # a proof that is not seen again for so long lapses: its confirmation begins anew, if it is seen again
-#: proofs that are watched for longer: a child that lost threads may pause for tens of seconds; a program may have an alarm; and
-#: what computes may do once in a while, for a minute, what no request before it did
-LONGER, TIMES = (How.BEREFT, How.PROCESSES, How.SPIN), 4
 KEPT_LOOKS = 60  # more than the watchdog's window holds
 DEAD_CHILD_S = 13.0  # billiard answers WorkerLostError for a dead child's request within 10 s (LOST_WORKER_TIMEOUT)
 LET_GO_S = 5.0  # calls without a worker may end so long after all was answered: a thread may keep their process for ever
@@ -44,7 +41,7 @@ class Watcher:
         self._lapse = ""  # why it is not seen any more
         self._stood_s: float | None = None  # the `shown_s` of the proof that was confirmed beside another trial
         self._answers = self._dead_before = 0  # answers so far, and the children that had died by the last of them
-        self._sampled_s = self._judged_s = self._first_s = self._proved_s = 0.0
+        self._sampled_s = self._judged_s = self._first_s = self._proved_s = self._stalled_s = 0.0
         self._done_s: float | None = None  # when calls without a worker were seen to be done
 
     def watch(self) -> Seen:
@@ -79,7 +76,7 @@ class Watcher:
     def _stand(self, shown_s: float) -> None:
         """Leave the machine to the next trial for most of the time for which the proof has to stand."""
         self._stood_s = shown_s
-        if went_on := standing.stand(self, shown_s + self._watched_s(self._shown)):
+        if went_on := standing.stand(self, shown_s + paces.watched_s(self.work, self._shown)):
             self._withdraw(went_on)
             self.work.turn.disturbed, self.work.turn.withdrawn = went_on, tuple(self.seen.withdrawn)
             self.seen.ended_by = "withdrawn"
@@ -168,6 +165,8 @@ class Watcher:
         late = now - progress.ready_at_s > max(settings.limit_s, self.work.at_work_s if at_work else 0.0)
         if late and self.seen.partial and now - (self.seen.judged_s or now) < settings.confirm_s:
             self.seen.partial = self.seen.judged_s = None  # it has not stood for long enough
+        if late and self.looks and self._stalled_s == self._judged_s:
+            return "verdict"  # a stall stands
         return "limit" if late and self.seen.shown_s is None else ""  # a proof that stands is watched to its end
 
     @property
@@ -227,7 +226,7 @@ class Watcher:
     def _confirmed(self, verdict: Verdict, now: float) -> str:
         """A proof is shown at once, and goes on record once it has stood; any progress withdraws it."""
         self._proved_s, self._lapse = now, ""
-        watched_s = self._watched_s(verdict)
+        watched_s = paces.watched_s(self.work, verdict)
         if self._shown is None:
             self._first_s = now
             if watched_s:
@@ -236,11 +235,6 @@ class Watcher:
         if self.seen.shown_s is None:
             self.seen.shown_s = now
         return "verdict" if now - self.seen.shown_s >= watched_s else ""
-
-    def _watched_s(self, verdict: Verdict | None) -> float:
-        how = verdict.how if verdict is not None else None
-        shown = how is How.BEREFT and self.work.loss_shown
-        return (TIMES if how in LONGER and not shown else 1) * self.work.settings.confirm_s
 
     def _withdraw(self, why: str) -> None:
         """The proof, if there was one, is none; it is kept as what we were wrong about."""
@@ -271,7 +265,15 @@ class Watcher:
             return ""  # it may be late to take the answers that came
         if state in ("T", "t"):
             return "client-stopped"
-        return self._confirmed(verdict, now) if verdict.state is State.HUNG else "verdict"
+        return self._confirmed(verdict, now) if verdict.state is State.HUNG else self._stalled(verdict)
+
+    def _stalled(self, verdict: Verdict) -> str:
+        """Free executors leave work alone: it counts once it has stood, or at the limit; not while a timer may end it."""
+        if self.work.application is not None and (paused := paces.paused(verdict, self.site.log_tail())):
+            self.seen.verdict = paused
+            return ""
+        self._stalled_s = self._judged_s
+        return "verdict" if self.seen.quiet_s >= STALL_S + self.work.put_off_s + paces.stall_stands_s(self.work) else ""
 
     def _look(self, now: float, suspects: frozenset[int]) -> Look:
         progress, cell = self.site.progress, self.work.cell

@@ -155,7 +155,8 @@ def probe(
     budget: Budget = "",
     stable_limit_s: StableLimit = None,
     confirm_s: Annotated[
-        float, typer.Option(min=0, help="How long a proved hang is watched before it is recorded, in seconds.")
+        float,
+        typer.Option(min=0, help="How long a proved hang is watched before it is recorded, in seconds; a stall: four times."),
     ] = 15.0,
     noise_limit: NoiseLimit = None,
     traffic: Traffic = "",
