@@ -72,7 +72,18 @@ def holders_of(pid: int, call: Call) -> frozenset[int]:
         return frozenset()
     if sockets_too and call.kind in LIMITED and not socket_limits.none(pid, at[0]):
         return frozenset()
-    return frozenset(holder for holder, _ in _holders({*targets, *ends})) if not in_flight() else frozenset()
+    held = list(_holders({*targets, *ends}))
+    seen = all(_seen(pid, *one, held) for one in zip(at, targets, ends, strict=True))
+    return frozenset(holder for holder, _ in held) if seen and not in_flight() else frozenset()
+
+
+def _seen(pid: int, descriptor: int, target: str, end: str, held: Iterable[tuple[int, int]]) -> bool:
+    """Whether anybody we may look at has the other end: if not, somebody hidden has it, or the call would have ended."""
+    there = [(holder, number) for holder, number in held if link_of(holder, number) == end]
+    if end != target:
+        return bool(there)
+    needed = {0: (1, 2), WRITES: (0, 2)}.get(_flags(pid, descriptor) & 3, (0, 1, 2))
+    return any(_flags(holder, number) & 3 in needed for holder, number in there)
 
 
 def inherited(parent: int, children: Iterable[int]) -> list[str]:
@@ -153,7 +164,7 @@ def _pipe_in_words(pid: int, descriptor: int, target: str) -> str:
     way = "to" if writes else "from"
     if others - {pid}:
         return f"a pipe {way} {', '.join(named(one) for one in sorted(others - {pid})[:3])}"
-    return f"a pipe {way} itself" if others else "a pipe whose other end nobody has open"
+    return f"a pipe {way} itself" if others else "a pipe whose other end is held where we may not look"
 
 
 def _flags(pid: int, descriptor: int) -> int:
