@@ -94,6 +94,30 @@ def test_a_descriptor_on_its_way_through_a_socket_may_be_the_other_end(tmp_path:
     assert wait_until(lambda: not descriptors.in_flight())
 
 
+HIDDEN = {
+    "a pipe that is read": f"a, b = os.pipe(); {SLEEPER.format(fds='[b]')}; os.close(b); os.read(a, 1)",
+    "a pipe that is full": f"a, b = os.pipe(); {SLEEPER.format(fds='[a]')}; os.close(a); os.write(b, bytes(1 << 20))",
+    "a pair": f"a, b = socket.socketpair(); {SLEEPER.format(fds='[b.fileno()]')}; b.close(); a.recv(1)",
+}
+
+
+@pytest.mark.parametrize("what", HIDDEN)
+def test_who_has_the_other_end_where_we_may_not_look_is_unknown(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with waiting(HIDDEN[what], tmp_path) as process:
+        pid = process.pid
+
+        def found() -> frozenset[int]:
+            return wakers.wakers(pid, procfs.threads(pid)[0], procfs.children(pid))
+
+        assert wait_until(lambda: found() == {pid, *procfs.children(pid)} and len(procfs.children(pid)) == 1), found()
+        (hidden,) = procfs.children(pid)
+        numbers = procfs.numbers
+        monkeypatch.setattr(procfs, "numbers", lambda path: [] if path == f"/proc/{hidden}/fd" else numbers(path))
+        assert found() == frozenset()
+
+
 def test_memory_that_is_not_shared_has_no_sharers(tmp_path: Path) -> None:
     with waiting("time.sleep(600)", tmp_path) as process:
         place = int((procfs.read(f"/proc/{process.pid}/maps") or "").partition("-")[0], 16)
