@@ -312,6 +312,12 @@ def test_an_exception_that_is_only_in_the_log_is_told_of_what_answered(tmp_path:
     assert ("no answer shows, the last one: ValueError: full (shop.py:7)" in reason) is told
 
 
+def test_a_fatal_error_in_the_log_of_what_answered_is_somebodys_words(tmp_path: Path) -> None:
+    one, found = source(), left(CELL, tmp_path)
+    one.read(replace(found, ended=replace(found.ended, log_error="Fatal Python error: deadlock")))
+    assert "no answer shows" not in one.revised(record(outcome=Outcome.OK, reason="why", ok=9)).reason
+
+
 def test_the_rows_that_the_serial_calls_retry_in_vain_are_known() -> None:
     one = source()
     failed = {**line(1, None), "error": "RetriedTooOften: it is retried without an end"}

@@ -18,6 +18,7 @@ from harness.observe.progress import PUT_OFF
 from harness.records import stamps
 from harness.records.answers import Requests
 from harness.texts import few, visible
+from harness.trial import worker_log
 from harness.trial.application import told
 from harness.trial.left import Left
 from harness.worker import contract, own_settings
@@ -70,9 +71,11 @@ def of(
 
 
 def logged(left: Left) -> list[str]:
-    """What is only in the log of a worker that answered, such as what on_success raises with Celery 5.7."""
+    """What is only in the log of a worker that answered, such as what on_success raises with Celery 5.7. A fatal error ends its
+    process: in the log of one that goes on it is somebody's words."""
     last = visible(left.ended.log_error)
-    return [f"its log has an exception that no answer shows, the last one: {last}"] if last else []
+    told = last and not last.startswith(worker_log.FATAL)
+    return [f"its log has an exception that no answer shows, the last one: {last}"] if told else []
 
 
 def failed_outside(left: Left) -> list[str]:
