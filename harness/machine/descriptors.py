@@ -60,8 +60,9 @@ def leads_to(pid: int, descriptor: int) -> str:
 
 def holders_of(pid: int, call: Call) -> frozenset[int]:
     """The processes that have either end of all the pipes and pairs of sockets that this call waits at: nobody else could write
-    to them, or read from them. None if it waits at anything else, too, if a limit of the socket itself will end the wait, and
-    while a descriptor is on its way through a socket of anybody's (SCM_RIGHTS), for it may be one of these.
+    to them, or read from them. None if it waits at anything else, too, if a limit of the socket itself will end the wait, if
+    nobody whom we may look at has the other end of one (the wait itself says that somebody has: it would have ended), and while
+    a descriptor is on its way through a socket of anybody's (SCM_RIGHTS), for it may be one of these.
     """
     at = waited_at(pid, call, MOST + 1)
     targets = [link_of(pid, descriptor) for descriptor in at]
@@ -164,7 +165,7 @@ def _pipe_in_words(pid: int, descriptor: int, target: str) -> str:
     way = "to" if writes else "from"
     if others - {pid}:
         return f"a pipe {way} {', '.join(named(one) for one in sorted(others - {pid})[:3])}"
-    return f"a pipe {way} itself" if others else "a pipe whose other end is held where we may not look"
+    return f"a pipe {way} itself" if others else "a pipe whose other end nobody has open that we may look at"
 
 
 def _flags(pid: int, descriptor: int) -> int:

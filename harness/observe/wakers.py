@@ -1,6 +1,7 @@
 """Which processes alone could end a thread's wait, as far as the kernel tells: of a closed set, nobody outside may be one.
 
-Whoever may not be looked at (another user's process that was given a descriptor of ours) is not seen, here or anywhere.
+Whoever may not be looked at (another user's process that was given a descriptor of ours) is not seen, here or anywhere. But
+if nobody is seen who has the other end of what is waited at, somebody hidden has it, and nobody knows who could end the wait.
 """
 
 from __future__ import annotations
