@@ -325,6 +325,8 @@ def test_children_that_die_before_any_answer_are_respawning() -> None:
 
 def test_a_child_that_lost_threads_at_the_fork_hangs_though_what_is_left_of_its_engine_wakes_now_and_then() -> None:
     bereft = judge(history(helper=polling, process=lambda i: {"lost_threads": True}, seconds=2.0))
+    of_python = judge(history(helper=polling, process=lambda i: {"lost_threads": True, "lost_native": False}, seconds=2.0))
+    assert of_python.state is not State.HUNG, "what it lost runs Python, and is no engine's"
     assert (bereft.state, bereft.how) == (State.HUNG, How.BEREFT)
     somebodys = {"lost_threads": True, "python_tids": frozenset({TASK, HELPER})}
     assert judge(history(helper=polling, process=lambda i: somebodys, seconds=2.0)).state is State.UNDECIDED

@@ -143,7 +143,9 @@ def _thread_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:
         return Answer(None, f"process {stage.pid} computes ({process.cores:.2f} cores)")
     ignored = {key, stage.tid, *others}
     found = closed(scene, process, key, ignored, gil=how is How.GIL)
-    if found.doubt and how is How.FUTEX and process.last.lost_threads:
+    last = process.last
+    bereft = last.lost_threads if last.lost_native is None else last.lost_native
+    if found.doubt and how is How.FUTEX and bereft:
         found, how = closed(scene, process, key, ignored, bereft=True), How.BEREFT
     return Answer(None, found.doubt) if found.doubt else Answer(how, "", found.others)
 

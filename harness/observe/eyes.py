@@ -97,7 +97,7 @@ class Eyes:
             done.add(pid)
             seen = self._stacks(look) if pid in pool else {}
             if look.lost_threads and parents[pid] in found:
-                seen["lost_threads"] = self._lost_native(found[parents[pid]], look)
+                seen["lost_native"] = self._lost_native(found[parents[pid]], look)
             threads = self._wakers.setdefault(pid, Wakers()).told(look)
             found[pid] = look = replace(look, threads=threads, **seen)
             left |= {*look.children, *(waker for thread in look.threads for waker in thread.wakers)}

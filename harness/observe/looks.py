@@ -36,12 +36,12 @@ class ProcessLook:
 
     From glances into its Python stacks, None while nobody has looked: `python_tids`, its threads that run other code
     than Celery's own; `own_tids`, those that are Celery's own; `gil_owner`; `functions`, the innermost Python frame of
-    each thread, with how many glances in a row have shown it. `lost_threads`: it was forked, and lacks threads that its
-    parent has; native ones, if it was looked at closely. `caught`: the signals that it has handlers for, `new_signals`: those
-    that it has had only since the worker was ready, and those whose handlers are the application's. `hooks`: what of the
-    application's the worker's own loop calls, in words. `role`: what it does, if a glance showed it; `tracing`: the threads
-    in which Celery's tracer runs. `frozen`: the file that thaws it, if its control group is frozen; '' if it is not, or if
-    nobody looked.
+    each thread, with how many glances in a row have shown it; `lost_native`, whether some of the threads that it lost ran no
+    Python. `lost_threads`: it was forked, and lacks threads that its parent has. `caught`: the signals that it has handlers
+    for, `new_signals`: those that it has had only since the worker was ready, and those whose handlers are the application's.
+    `hooks`: what of the application's the worker's own loop calls, in words. `role`: what it does, if a glance showed it;
+    `tracing`: the threads in which Celery's tracer runs. `frozen`: the file that thaws it, if its control group is frozen; ''
+    if it is not, or if nobody looked.
     """
 
     pid: int
@@ -53,6 +53,7 @@ class ProcessLook:
     gil_owner: int | None = None
     functions: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     lost_threads: bool = False
+    lost_native: bool | None = None
     caught: frozenset[int] = frozenset()
     new_signals: frozenset[int] = frozenset()
     hooks: tuple[str, ...] = ()
