@@ -41,7 +41,7 @@ from harness.judge.closed import (
 )
 from harness.machine.procfs import Thread
 from harness.machine.syscalls import FILE_LOCKS
-from harness.observe.halts import Halt, halt
+from harness.observe.halts import Halt, halt, halt_of
 from harness.observe.looks import IDLE_CPU, WINDOW_S, Look, agree_long_enough, computes, window
 from harness.observe.progress import OpenStage
 
@@ -114,8 +114,7 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
 def _halted(since: Sequence[Look], process: Views) -> Answer | None:
     """Whether its process is halted for good; None if it was not halted at all. What went on within two windows is in turns."""
     pid, end_s = process.last.pid, since[-1].at_s
-    recent = [one for look in since if look.at_s >= end_s - 2 * WINDOW_S for one in look.processes if one.pid == pid]
-    if halt(recent) is Halt.TURNS:
+    if halt_of(pid, (look.processes for look in since if look.at_s >= end_s - 2 * WINDOW_S)) is Halt.TURNS:
         return Answer(None, f"process {pid} {IN_TURNS}")
     found = halt(process.seen)
     if found is Halt.NEW:

@@ -19,7 +19,7 @@ from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.machine.since import last_ran_s, started_s
 from harness.observe import children
-from harness.observe.halts import Halt, halt
+from harness.observe.halts import Halt, halt_of
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
@@ -205,7 +205,7 @@ def _halted(looks: Sequence[tuple[float, tuple[ProcessLook, ...]]], last: Proces
     """How a process of the worker's own was halted all the while, between two tasks, too; '' if it was not. That may be read of
     anybody's process."""
     own = last.pid == main or last.role in IN_CHILDREN or last.python_tids is None
-    found = halt([one for _, processes in looks for one in processes if one.pid == last.pid]) if own else Halt.NONE
+    found = halt_of(last.pid, (processes for _, processes in looks)) if own else Halt.NONE
     return {Halt.STOPPED: "stopped", Halt.FROZEN: "frozen"}.get(found, "")
 
 

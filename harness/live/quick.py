@@ -22,7 +22,7 @@ from harness.live.waits import Evidence
 from harness.machine import descriptors, procfs, sockets
 from harness.machine.procfs import Thread
 from harness.machine.since import last_ran_s
-from harness.observe.halts import Halt, halt, is_stopped
+from harness.observe.halts import Halt, halt_of, is_stopped
 from harness.observe.looks import MIN_LOOKS, WINDOW_S, ProcessLook
 
 LOOKS = MIN_LOOKS + 1
@@ -69,7 +69,8 @@ def first(
             return None
     histories = _histories(found)
     pool = {worker.main, *procfs.children(worker.main)}
-    halted = {pid for pid in pool & set(histories) if _halt(found, pid) in (Halt.STOPPED, Halt.FROZEN)}
+    processes, whole = [seen for _, seen in found], (Halt.STOPPED, Halt.FROZEN)
+    halted = {pid for pid in pool & set(histories) if halt_of(pid, processes) in whole}
     still = {pid: still for pid in pool & set(histories) if (still := _still(histories[pid], pid in halted))}
     turns = worker.main not in still.get(worker.main, ())
     alone = {pid for pid, tids in still.items() if tids == {pid}} - halted
@@ -162,10 +163,6 @@ def _histories(looks: Sequence[At]) -> dict[int, dict[int, list[Thread]]]:
             for thread in process.threads:
                 found.setdefault(process.pid, {}).setdefault(thread.tid, []).append(thread)
     return {pid: threads for pid, threads in found.items() if counts[pid] == len(looks)}
-
-
-def _halt(looks: Sequence[At], pid: int) -> Halt:
-    return halt([one for _, processes in looks for one in processes if one.pid == pid])
 
 
 def _still(threads: Mapping[int, Sequence[Thread]], halted: bool) -> frozenset[int]:

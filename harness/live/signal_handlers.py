@@ -8,7 +8,6 @@ have one and the same default in each entry.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 
@@ -49,7 +48,7 @@ class SignalHandlers:
         for table in self._tables:
             if _is_table(memory, table):
                 return table
-        for table in _found(pid):
+        for table in _found(pid, memory):
             if _is_table(memory, table):
                 self._tables.append(table)
                 return table
@@ -95,7 +94,7 @@ def _is_table(memory: Memory, table: int) -> bool:
     return bool(last[1]) and set(last[1::2]) == {last[1]} and not any(last[::2])
 
 
-def _found(pid: int) -> Iterator[int]:
+def _found(pid: int, memory: Memory) -> Iterator[int]:
     """Where the table may begin: in the writable data of the program, or of Python's library, and in what lies behind it."""
     program, before = procfs.link(f"/proc/{pid}/exe"), ""
     for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines():
@@ -105,15 +104,7 @@ def _found(pid: int) -> Iterator[int]:
         before = file
         if rights.startswith("rw") and (file == program or "/libpython" in file):
             begin, end = (int(text, 16) for text in addresses.split("-"))
-            yield from (begin + at for at in tables_in(_read(pid, begin, min(end - begin, MOST_BYTES))))
-
-
-def _read(pid: int, begin: int, size: int) -> bytes:
-    try:
-        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
-            return os.pread(file.fileno(), size, begin)
-    except OSError as error:
-        raise Unreadable(f"the memory of process {pid} may not be read: {error.strerror}") from error
+            yield from (begin + at for at in tables_in(memory.read(begin, min(end - begin, MOST_BYTES))))
 
 
 def tables_in(data: bytes) -> list[int]:

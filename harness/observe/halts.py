@@ -6,7 +6,7 @@ goes on all the same. The kernel counts each stop as a switch, so that a thread 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from harness.machine.procfs import Thread
@@ -36,6 +36,11 @@ def halt(seen: Sequence[ProcessLook]) -> Halt:
     if begin:
         return Halt.NEW
     return Halt.FROZEN if all(one.frozen for one in seen) else Halt.STOPPED
+
+
+def halt_of(pid: int, looks: Iterable[Iterable[ProcessLook]]) -> Halt:
+    """The same of one process among others; each look at all of them, in the order of time."""
+    return halt([one for processes in looks for one in processes if one.pid == pid])
 
 
 def is_stopped(history: Sequence[Thread]) -> bool:

@@ -85,12 +85,12 @@ def last_error(lines: Lines | None) -> str:
 
     A traceback's frames are indented; the first line after them names the exception (Lib/traceback.py).
     """
-    lines = _given_up(lines or ()) or lines
+    lines = _given_up(lines or ()) or lines or ()
     found, inside, place = "", False, ""
-    for at, line in enumerate(lines or ()):
+    for at, line in enumerate(lines):
         if line == GAP:
             inside, place = False, ""
-        elif line.startswith(FATAL) and AFTER_FATAL.match("".join((lines or ())[at + 1 : at + 2])):
+        elif line.startswith(FATAL) and AFTER_FATAL.match("".join(lines[at + 1 : at + 2])):
             found, inside, place = line.strip(), False, ""
         elif inside and not line[0].isspace():
             found, inside, place = line.strip() + place, False, ""

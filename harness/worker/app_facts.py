@@ -169,10 +169,11 @@ def publish(calls, queue):
     row's number."""
     chosen = {"queue": queue} if queue else {}
     made = []
+    for app in {task.app for task, _ in calls}:
+        own_settings.put(app, {"task_always_eager": False})  # else they would be run here, and not sent
     for number, (task, row) in enumerate(calls):
         args, kwargs = their_app.arguments(row)
         made.append(time.time())
-        own_settings.put(task.app, {"task_always_eager": False})  # else it would be run here, and not sent
         try:
             task.apply_async(args=args, kwargs=kwargs, task_id=contract.PLACEHOLDER, **chosen)
         except Exception as error:
