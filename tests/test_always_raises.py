@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,10 +30,11 @@ MINIMUM = 40  # measured calls, if nothing ends them before
 def calls(task: Callable[[int], Any], rows: int, folder: Path) -> list[dict[str, Any]]:
     """The lines of the serial calls of this function, as a task of Celery's."""
     heartbeat.open_in(str(folder))
-    app, file = Celery("raises", set_as_current=False), io.StringIO()
+    app, result = Celery("raises", set_as_current=False), folder / "result"
     whole = app.task(task, name="raises.task", shared=False)
-    serial.measure(app, [(whole, [row]) for row in range(rows)], [], 0.0, MINIMUM, 60.0, 0, file)
-    return [json.loads(line) for line in file.getvalue().splitlines()]
+    with result.open("w") as file:
+        serial.measure(app, [(whole, [row]) for row in range(rows)], [], 0.0, MINIMUM, 60.0, 0, file)
+    return [json.loads(line) for line in result.read_text().splitlines()]
 
 
 def always(row: int) -> None:
@@ -55,6 +56,25 @@ def test_serial_calls_of_which_one_does_not_raise_go_on(tmp_path: Path) -> None:
         return row
 
     assert len(calls(sometimes, 1, tmp_path)) > MINIMUM
+
+
+def test_serial_calls_tell_which_packages_their_task_loads_also_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "late_engine.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    done = list[int]()
+
+    def late(row: int) -> int:
+        done.append(row)
+        if len(done) == MINIMUM:
+            importlib.import_module("late_engine")
+        return row
+
+    calls(late, 1, tmp_path)
+    assert {"celery", "late_engine"} <= results.loaded(tmp_path / "result")
+
+
+def test_serial_calls_of_which_nothing_is_left_tell_of_no_package(tmp_path: Path) -> None:
+    assert results.loaded(tmp_path / "result") == frozenset()
 
 
 def test_serial_calls_that_raise_different_exceptions_go_on(tmp_path: Path) -> None:

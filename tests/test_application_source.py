@@ -64,7 +64,7 @@ VALKEY = Serving(
 
 
 def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: Any) -> ApplicationSource:
-    told = {"green": [], "celery": "5.7.0", "python": "3.11.0", "told": {}, "said": []}
+    told = {"green": [], "celery": "5.7.0", "python": "3.11.0", "told": {}, "said": [], "loaded": ["celery", "json"]}
     environment = Environment(
         name="app", python=order.python, directory=HERE, fingerprint="f", installed={"celery": "5.7.0"}, variables={},
         interpreter_version="3.11.0", facts={}, cache_dir=HERE,
@@ -486,7 +486,14 @@ def test_the_header_says_what_was_probed() -> None:
     told = source().header({})
     assert told["application"]["consumed"] == "celery"
     assert told["experiment"]["name"] == "probe"
+    assert told["application"]["loaded"] == ["celery"]
     json.dumps(told)
+
+
+def test_what_a_task_loads_in_its_calls_stays_known_when_the_run_goes_on() -> None:
+    first = replace(source(), loaded=frozenset({"celery", "torch", "wave"})).header({})
+    assert first["application"]["loaded"] == ["celery", "torch"]
+    assert source().header(first)["application"]["loaded"] == ["celery", "torch"]
 
 
 @pytest.mark.parametrize(

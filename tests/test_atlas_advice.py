@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from harness import cli
-from harness.atlas import entries, stored
+from harness.applications.probe import before
+from harness.atlas import answer, entries, stored
 from harness.decide.advise import candidates, data, fresh, pages, ranking
-from harness.experiment.matrix import Cell
+from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.record import to_line
 from harness.records.store import RunFolder
 from harness.summary import summary
+from tests import handmade
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ROOT / "results" / "reference-quick"
@@ -98,3 +102,28 @@ def test_another_way_in_the_same_pool_that_the_atlas_speaks_against_is_named_bes
     (advice,) = ranking.advise([good, lucky], ())
     assert advice.best == (good,)
     assert pages.change(good, advice)[1].endswith(f"it failed in the atlas in {TWO.id}")
+
+
+@pytest.mark.parametrize(
+    ("loaded", "quoted"),
+    [
+        ({"loaded": ["celery", "redis"]}, []),
+        ({"loaded": ["celery", "sklearn"]}, ["scikit-learn 1"]),
+        ({"loaded": ["celery", "keras", "torch"]}, ["Keras 3 on PyTorch 2", "PyTorch 2"]),
+        ({}, ["PyTorch 2", "scikit-learn 1"]),
+    ],
+)
+def test_the_atlas_is_quoted_for_engines_that_an_application_has_loaded(
+    loaded: Mapping[str, Sequence[str]], quoted: list[str], tmp_path: Path
+) -> None:
+    """Beside an application, more may be installed than it uses; a run of old does not tell, and what it may use counts."""
+    installed = {"celery": "5.7.0", "scikit-learn": "1.7.0", "torch": "2.9.0"}
+    own = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
+    one = handmade.record(cell_id=own.id, cell=own.as_dict(), versions=installed, outcome=Outcome.HUNG, reason="it hung")
+    (tmp_path / "trials.jsonl").write_text(to_line(one))
+    (tmp_path / "run.json").write_text(json.dumps({"machine": {}, "application": {"app": "shop:app", **loaded}}))
+    (found,) = candidates.read_all([tmp_path], ())
+    for lines in (found.notes, before.said(tmp_path)):
+        told = [line for line in lines if line.startswith(answer.MEASURED)]
+        assert len(told) == len(quoted)
+        assert all(name in line for name, line in zip(quoted, sorted(told), strict=True))

@@ -111,11 +111,17 @@ def package(one: Entry) -> tuple[str, str]:
 def installed(known: Iterable[Entry], versions: Mapping[str, str], used: Container[str] | None = None) -> dict[str, str]:
     """Backends whose engine is among these installed packages, in the same major release -> a remark on its release, or ''.
 
-    `used`: the packages, as they are imported, that a process has loaded; None if that is not known, and all count.
+    `used`: the packages, as they are imported, that a process has loaded; None if that is not known, and all count. Without
+    Keras, an engine is that which was measured without it, if there is such a one.
     """
     measured: dict[tuple[str, str], set[str]] = {}
-    for one in known:
+    every = list(known)
+    plain = {package(one)[0] for one in every if not _names_keras(one)}
+    has_keras = "keras" in (versions if used is None else used)
+    for one in every:
         name, its_release = package(one)
+        if _names_keras(one) and name in plain and not has_keras:
+            continue
         for other in (name.removesuffix("-cpu"), f"{name.removesuffix('-cpu')}-cpu"):
             if other in versions and _major(versions[other]) == _major(its_release) and _is_used(one.cell.backend, name, used):
                 measured.setdefault((one.cell.backend, f"{other} {versions[other]}"), set()).add(its_release)
@@ -123,6 +129,10 @@ def installed(known: Iterable[Entry], versions: Mapping[str, str], used: Contain
         backend: "" if release(here.partition(" ")[2]) in seen else f"measured with {few(sorted(seen))}, here it is {here}"
         for (backend, here), seen in measured.items()
     }
+
+
+def _names_keras(one: Entry) -> bool:
+    return any(name == "keras" for name, _ in one.releases)
 
 
 def _is_used(backend: str, name: str, used: Container[str] | None) -> bool:

@@ -16,7 +16,6 @@ import traceback
 
 from harness.worker import contract, own_broker, own_settings, own_variables, their_app
 
-ML = ("keras", "tensorflow", "theano", "torch", "jax")
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))  # the package of the harness, as far as it is here
 OF_OTHER_BROKERS = ("master_name", "sentinels", "sentinel_kwargs", "service_name", "socket_keepalive_options")
@@ -151,7 +150,7 @@ def facts(spec, out_path):
         "files": files,
         "elsewhere": elsewhere,
         "pool": own_settings.pool(app.conf),
-        "imported": [name for name in ML if name in sys.modules],
+        "loaded": their_app.loaded(),
         "green": [name for name in ("gevent", "eventlet") if their_app.can_import(name)],
     }  # fmt: skip
 

@@ -135,6 +135,7 @@ Event = namedtuple("Event", "kind tid number at_ns pid")
 _EVENT = struct.Struct("<Biqq")
 EVENT_SIZE = _EVENT.size
 FILE_NAME = "{pid}.events"
+LOADED = "loaded.json"  # beside the result of serial calls: the packages that their process has loaded by then
 GO = "go"  # a file in the trial's folder: the load may begin
 STAMPS_FILE_NAME = "{pid}.stamps"
 OTHERS_FILE_NAME = "{pid}.others"  # a line for each task that is none of our requests: its number and its name

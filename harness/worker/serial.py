@@ -67,17 +67,25 @@ def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
 
     Seconds that the last call took, and whether the calls ended early since all of them raised alike.
     """
-    line, kinds, bounds = None, set(), (WARMUP_LIMIT_S, whole_s, most or float("inf"))
+    line, kinds, bounds, modules = None, set(), (WARMUP_LIMIT_S, whole_s, most or float("inf")), 0
     phases = in_process.requests(seconds, minimum, TIMES_EACH * len(calls), *bounds)
     for number, phase_number in enumerate(phases):
         line = one(app, calls, number, row_of(number, len(calls), turns), phase_number)
         file.write(json.dumps(line) + "\n")
         file.flush()
+        if len(sys.modules) != modules:  # what a task imports only as it is called
+            modules = len(sys.modules)
+            tell_loaded(file.name)
         kinds.add(line["error"].partition(":")[0])
         if number + 1 >= enough(len(calls)) and len(kinds) == 1 and not kinds & {"", *ON_PURPOSE}:
             in_process.phase("drain")
             return 0.0, True
     return (line["end"] - line["begin"]) * 1e-9, False
+
+
+def tell_loaded(result_path):
+    with open(os.path.join(os.path.dirname(result_path), contract.LOADED), "w") as file:
+        json.dump(their_app.loaded(), file)
 
 
 def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):

@@ -209,5 +209,10 @@ def installed():
     return found
 
 
+def loaded():
+    """The packages, as they are imported, that this process has loaded by now."""
+    return sorted({name.partition(".")[0] for name in list(sys.modules)})
+
+
 def can_import(name):
     return name in sys.modules or importlib.util.find_spec(name) is not None

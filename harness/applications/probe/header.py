@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -40,6 +41,15 @@ def of(
             "budget_s": order.budget_s, **found,
         },
     }  # fmt: skip
+
+
+def packages(*loaded: Iterable[str]) -> list[str]:
+    """Of what processes have loaded, what does not come with Python.
+
+    >>> packages(["json", "torch"], ["celery"])
+    ['celery', 'torch']
+    """
+    return sorted({name for names in loaded for name in names if not name.startswith("_")} - sys.stdlib_module_names)
 
 
 def _mix(order: ProbeOrder) -> dict[str, Any]:

@@ -97,6 +97,14 @@ def witnesses(path: Path) -> list[dict[str, Any]]:
     return [line for each in sorted(path.parent.glob(contract.WITNESS.replace("%d", "*"))) for line in whole_lines(each)]
 
 
+def loaded(path: Path) -> frozenset[str]:
+    """The packages, as they are imported, that the process of these serial calls has loaded; none if it ended too soon."""
+    try:
+        return frozenset(json.loads((path.parent / contract.LOADED).read_text()))
+    except (OSError, ValueError):
+        return frozenset()
+
+
 def row_in_work(ended: int, rows: int, turns: Sequence[int] = ()) -> int | None:
     """The row that the serial calls were at when so many had ended; None if there are no rows. `turns`: see `serial.row_of`.
 

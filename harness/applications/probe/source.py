@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,6 +71,7 @@ class ApplicationSource:
     expected: Expected  # what answers are held against, settled by the serial calls
     fails: str = ""  # that every serial call raised, in words
     raised: str = ""  # then: the name of the exception
+    loaded: frozenset[str] = frozenset()  # the packages that its process has loaded, as they are imported
     serial: TrialRecord | None = None  # of the serial calls of this run
     whole: set[str] = field(default_factory=set)  # ids of the cells that get the whole limit after all
     changes: Sequence[Change] = ()  # of its code, that would help against what was seen
@@ -87,7 +88,7 @@ class ApplicationSource:
 
     def goes_on_from(self, before: ApplicationSource) -> ApplicationSource:
         """With what answers are held against, as the serial calls of an earlier run of the same search settled it."""
-        names = ("serial", "whole", "changes", "fails", "raised")
+        names = ("serial", "whole", "changes", "fails", "raised", "loaded")
         expected = replace(before.expected, order=self.order, say=self.say)
         known = {name: getattr(before.sizing, name) for name in ("pace", "import_s", "beside_s")}
         own = {name: getattr(before, name) for name in names}
@@ -149,7 +150,8 @@ class ApplicationSource:
         same = [] if Outcome.SKIPPED in self.order.retry else [one for one in same if one.trial < item.trial]
         if spared := patience.spared(self.serial, same):
             return spared
-        later = [one.cell for one in plan.missing(self._real(), _latest(records), frozenset()) if one != item]
+        latest = {(record.cell_id, record.trial): record for record in records}
+        later = [one.cell for one in plan.missing(self._real(), latest, frozenset()) if one != item]
         lacking = self.sizing.why_not(item.cell, later)
         if patience.looks_first(serial_kind, tried):
             self.sizing.look(item.cell)
@@ -180,7 +182,7 @@ class ApplicationSource:
         if left.cell.is_baseline:
             lines = results.whole_lines(left.result)
             self.sizing.pace, self.fails = pace.of(lines, self.order.mix), results.all_raised(lines)
-            self.raised = results.kind(lines[-1]["error"]) if self.fails else ""
+            self.raised, self.loaded = results.kind(lines[-1]["error"]) if self.fails else "", results.loaded(left.result)
             self.expected.settle(lines, left.ended, results.witnesses(left.result))
         requests = self.expected.compared(left)
         if requests is not None and requests.wrong.any() and not left.cell.is_baseline:
@@ -288,13 +290,10 @@ class ApplicationSource:
         known = before.get(header.APPLICATION, {})
         changes = [vars(change) for change in self.changes] or known.get("changes", [])
         first_look = dict(self.order.first_look) or known.get("first_look", {})
+        loaded = header.packages(self.loaded, known.get("loaded", ()), self.facts.told["loaded"])
         found = {
             "checked": self.expected.checked, "changes": changes, "one_thread": self.one_thread, "first_look": first_look,
-            "servers": self.serving.as_json,
+            "servers": self.serving.as_json, "loaded": loaded,
         }  # fmt: skip
         told = header.of(self.order, self.facts, self.application, self.environment.installed, found)
         return {"broker": self.serving.shown, **told}
-
-
-def _latest(records: Iterable[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:
-    return {(record.cell_id, record.trial): record for record in records}

@@ -154,7 +154,7 @@ def _candidate(
         evidence=worst.ended.evidence, cause=cause.name, support=cause.support, beside=pattern.across(cell, groups),
         unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
         doubts=(*doubts.deciding(trials), *doubts.disturbed(trials)),
-        application=side.application, notes=(*notes.of(trials), *_beside(trials[0])),
+        application=side.application, notes=(*notes.of(trials), *_beside(trials[0], side)),
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
         ended=ends.engine(trials[0].asked.versions), old=ends.python(side.interpreters.get(cell.venv, ""), date.today()),
     )  # fmt: skip
@@ -167,10 +167,13 @@ def _mean_call_s(baseline: Sequence[TrialRecord], side: Side) -> float | None:
     return 1.0 / middle if (middle := intervals.middle(paces)) else None
 
 
-def _beside(one: TrialRecord) -> tuple[str, ...]:
-    """What the atlas has of the engines that somebody's own application may use in this pool: told beside it, and no veto."""
-    own, pool = one.as_cell.backend == OWN_APP, one.as_cell.pool
-    return answer.quoted(stored.shipped(), one.asked.versions, pool) if own else ()
+def _beside(one: TrialRecord, side: Side) -> tuple[str, ...]:
+    """What the atlas has in this pool of the engines that somebody's own application has loaded: told beside it, and no veto.
+
+    Of an old run's application it is not known, and all that are installed count.
+    """
+    own, pool, used = one.as_cell.backend == OWN_APP, one.as_cell.pool, (side.application or {}).get("loaded")
+    return answer.quoted(stored.shipped(), one.asked.versions, pool, used) if own else ()
 
 
 def _quoted(trials: Sequence[TrialRecord]) -> str:
