@@ -15,6 +15,7 @@ from harness import display
 from harness.decide.advise import pages as advised
 from harness.report import charts, page
 from harness.report.content import Content
+from harness.summary import written
 from harness.texts import escaped
 
 COLUMNS = (
@@ -88,7 +89,7 @@ def _plots(content: Content, form: str, path: Path) -> list[Path]:
 
 TEXTS: Mapping[str, Callable[[Content], str]] = {
     "markdown": markdown,
-    "csv": lambda content: str(content.table.to_csv(index=False)),
+    "csv": lambda content: written.csv(content.table),
     "latex": latex,
 }
 EXTENSIONS = {"markdown": "md", "latex": "tex"}

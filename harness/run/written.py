@@ -10,7 +10,7 @@ from harness import broker
 from harness.records.store import RunFolder
 from harness.run.plan import Planned
 from harness.run.source import Desk, Source, Terms
-from harness.summary import diagnoses, summary
+from harness.summary import diagnoses, summary, written
 
 
 def header(terms: Terms, desk: Desk, source: Source, ended: str = "") -> None:
@@ -25,6 +25,6 @@ def tables(folder: RunFolder, planned: Sequence[Planned]) -> pd.DataFrame:
     latest = folder.current()
     keys = list(dict.fromkeys([(item.cell.id, item.trial) for item in planned] + list(latest)))
     table = summary.table((latest[key] for key in keys if key in latest), folder.path)
-    folder.replace("cells.csv", table.to_csv(index=False))
+    folder.replace("cells.csv", written.csv(table))
     folder.replace("diagnoses.md", diagnoses.text(latest[key] for key in keys if key in latest) or "Nothing went wrong.\n")
     return table
