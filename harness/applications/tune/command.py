@@ -21,7 +21,7 @@ from harness.applications.tune import grid as grids
 from harness.applications.tune.application import OfApplication
 from harness.decide.advise.command import told
 from harness.decide.options import Cores, Latency, MaxHangRate, Memory, MinThroughput
-from harness.decide.tune import screen
+from harness.decide.tune import screen, search
 from harness.decide.tune.tune import TRIALS, OfExperiment, TuneOrder, grid_of
 from harness.errors import BadInput
 from harness.experiment import matrix
@@ -81,8 +81,8 @@ def tune(
     select: Select = None,
     budget: Annotated[str, typer.Option(help="Maximum time of the search, such as 10m.")] = "",
     share: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Maximum share that is measured of a grid of more than 16 cells; 1: all.")
-    ] = 0.15,
+        float, typer.Option(min=0.01, max=1, help="Maximum share of the grid to measure, but 12 cells in any case; 1: all.")
+    ] = search.SHARE,
     replay: Annotated[
         Path | None, typer.Option(help="Run nothing: search the records of a run that has the whole grid.")
     ] = None,

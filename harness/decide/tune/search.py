@@ -1,11 +1,13 @@
 """Which configurations of a grid to measure, until the best is found. Pure: what is measured comes from the caller.
 
-The rule is a descent by blocks of dimensions. Begin with the default configuration; for one block after the other (`BLOCKS`)
-measure every configuration that differs from the best so far in that block alone, and go on from the best of them; repeat
-until a whole round changes nothing, or the budget of measurements is used up. Pool and concurrency are one block: which
-number of executors is best differs from pool to pool. In other dimensions rates multiply, more or less (a call that is twice as
-fast in one pool is faster in all), which is why so few measurements suffice; `harness tune --replay` shows how many on a run
-that has the whole grid.
+The rule is a descent over dimensions, in two passes. Begin with the default configuration. First, measure of one dimension
+after the other what tells most about it (`FIRST`): of the pools, one of each kind; of numbers, the next one up while that is
+better, or else down; of anything else, every value. Go on from the best so far, and repeat until a whole round changes
+nothing. Then the rest: for one block of dimensions after the other (`BLOCKS`), every configuration that differs from the best
+so far in that block alone. Pool and concurrency are one block there: which number of executors is best differs from pool to
+pool. It ends when a whole round changes nothing, or the budget of measurements is used up. In other dimensions rates multiply,
+more or less (a call that is twice as fast in one pool is faster in all), which is why so few measurements suffice;
+`harness tune --replay` shows how many on a run that has the whole grid.
 
 A grid of few configurations (FEW) is measured whole, and so is one of which all may be measured.
 
@@ -20,12 +22,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.experiment.matrix import Cell
+from harness.experiment.pools import POOLS
 
-SHARE = 0.15  # of the grid, at most
+SHARE = 0.10  # of the grid, at most
 FEW = 16  # configurations that are all measured: a descent among so few saves little, and may leave out the best
-LEAST = 7  # may be measured, however small the share: about one round of the smallest grid that is shipped
+LEAST = 12  # may be measured, however small the share: a value or two of each dimension of a grid of one hundred
 BLOCKS: tuple[tuple[str, ...], ...] = (
     ("call",), ("batch",), ("pool", "concurrency"), ("engine_threads",), ("variables",), ("prefetch",), ("max_tasks",),
+    ("placement", "parent"), ("backend", "environment"),
+)  # fmt: skip
+
+ORDERED = ("batch", "concurrency", "prefetch")
+FIRST: tuple[tuple[str, ...], ...] = (
+    ("call",), ("batch",), ("pool",), ("concurrency",), ("engine_threads",), ("variables",), ("prefetch",), ("max_tasks",),
     ("placement", "parent"), ("backend", "environment"),
 )  # fmt: skip
 
@@ -61,17 +70,54 @@ class Search:
         if len(self.grid) <= FEW or self.most >= len(self.grid):
             self._look(self.grid)
             return self.best
-        best = self.start
-        while not self.stopped:
-            before = best
-            for block in self._blocks():
-                self._look(list(neighbours(self.grid, best, block)))
-                best = self.best
-                if self.stopped:
-                    break
-            if best == before:
-                break
+        if not self.known.get(self.start, NOTHING).answers:
+            self._look(self._pools())
+        self._rounds(FIRST, self._first)
+        self._rounds(BLOCKS, lambda block: self._look(list(neighbours(self.grid, self.best, block))))
         return self.best
+
+    def _rounds(self, blocks: Sequence[tuple[str, ...]], look: Callable[[tuple[str, ...]], None]) -> None:
+        """One block after the other, until a whole round changes nothing."""
+        before = None
+        while not self.stopped and before != self.best:
+            before = self.best
+            for block in blocks:
+                if not self.stopped and len({values(cell, block) for cell in self.grid}) > 1:
+                    look(block)
+
+    def _first(self, block: tuple[str, ...]) -> None:
+        """Of a block, what tells most."""
+        if block == ("pool",):
+            self._look(self._pools())
+        elif block[0] in ORDERED:
+            self._climb(block[0])
+        else:
+            self._look(list(neighbours(self.grid, self.best, block)))
+
+    def _pools(self) -> list[Cell]:
+        """A pool of each kind, but of the best one's only if nothing answers; with as many executors as it has, or nearly."""
+        here, kinds = self.best, dict[str, Cell]()
+        own = POOLS[here.pool].executors if self.known.get(here, NOTHING).answers else ""
+        others = neighbours(self.grid, here, ("pool", "concurrency"))
+        for cell in sorted(others, key=lambda one: abs(one.concurrency - here.concurrency)):
+            if cell.pool != here.pool and POOLS[cell.pool].executors != own:
+                kinds.setdefault(POOLS[cell.pool].executors, cell)
+        return list(kinds.values())
+
+    def _climb(self, name: str) -> None:
+        """Upwards while that is better; else downwards."""
+        for step in (1, -1):
+            first = self.best
+            while not self.stopped:
+                here, place = self.best, getattr(self.best, name)
+                beyond = [cell for cell in neighbours(self.grid, here, (name,)) if (getattr(cell, name) - place) * step > 0]
+                if not beyond:
+                    break
+                self._look([min(beyond, key=lambda cell: abs(getattr(cell, name) - place))])
+                if self.best == here:
+                    break
+            if self.best != first:
+                return
 
     @property
     def best(self) -> Cell:
@@ -80,9 +126,6 @@ class Search:
     def ranked(self) -> list[Cell]:
         """What was measured, the best first."""
         return sorted(self.known, key=lambda cell: self.known[cell], reverse=True)
-
-    def _blocks(self) -> list[tuple[str, ...]]:
-        return [block for block in BLOCKS if len({values(cell, block) for cell in self.grid}) > 1]
 
     def _look(self, cells: Sequence[Cell]) -> None:
         """Measure those that are not known, as far as the budget goes."""
@@ -125,6 +168,6 @@ def most_of(grid: Sequence[Cell], share: float = SHARE) -> int:
     """How many configurations may be measured: all of a few, else the share, and LEAST at the least.
 
     >>> [most_of([Cell(backend="null", pool="solo")] * count) for count in (6, 16, 20, 216)]
-    [6, 16, 7, 32]
+    [6, 16, 12, 21]
     """
     return len(grid) if len(grid) <= FEW else max(LEAST, math.floor(share * len(grid)))
