@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -292,6 +293,12 @@ def test_the_search_is_as_near_to_the_best_as_the_page_says() -> None:
     assert found[found.name.str.contains("reached")].figure.min() >= 0.987
     assert found[found.name.str.contains("share of the grid")].figure.max() < 0.15
     assert "98.7 % or more" in (DOCS / "explanation/how-we-advise.md").read_text()
+
+
+def test_as_many_kills_left_no_fault_as_the_page_says() -> None:
+    rounds = json.loads((RESULTS / "killed/killed.json").read_text())
+    good = sum(not one["faults"] for one in rounds)
+    assert f"{good} of {len(rounds)} kills left no fault" in (DOCS / "explanation/how-we-check-ourselves.md").read_text()
 
 
 def test_the_matrix_has_as_many_trials_as_the_page_says_and_none_misjudged() -> None:
