@@ -89,7 +89,8 @@ def test_what_hangs_is_told_with_its_interval_and_what_never_failed_with_its_cou
     text = page(
         entry(ok=30), entry(replace(FORK, placement="import"), hung=9, ok=1), entry(replace(FORK, pool="threads"), errors=3)
     )
-    assert "No trial failed in `prefork` (30 trials). Some failed in `threads` (3 of 3 raised errors)." in text
+    assert "no trial failed in `prefork` (30 trials); some failed in `threads` (3 of 3 raised errors)." in text
+    assert "What failed in `prefork`: loaded at import: 9 of 10 hung." in text
     told = section(text, "What hangs, and what else fails")
     assert "| `prefork-c2+-import-direct` | 9 of 10 hung (55 % - 100 %) |" in told
     assert told.index("hung") < told.index("raised errors")

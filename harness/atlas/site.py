@@ -82,14 +82,23 @@ def _commands(backend: str) -> str:
 
 
 def _short(mine: Sequence[Entry]) -> str:
-    """What never failed and what did, if the model is loaded in the first task and nobody touches the engine before."""
+    """What never failed and what did, if the model is loaded in the first task and nobody touches the engine before; and which
+    other ways failed in the usual pool."""
     plain = [one for one in mine if _is_plain(one.cell)]
     said = {pool: (answer.failed(group), _judged(group)) for pool, group in _by(plain, lambda one: one.cell.pool)}
     good = [f"`{pool}` ({judged} trials)" for pool, (bad, judged) in said.items() if not bad]
     bad = [f"`{pool}` ({failed})" for pool, (failed, _) in said.items() if failed]
-    lines = [f"No trial failed in {', '.join(good)}." if good else "", f"Some failed in {', '.join(bad)}." if bad else ""]
-    text = " ".join(filter(None, lines)) or "Nobody has measured that."
-    return f'!!! info "In short"\n\n    The model loaded in the first task, the main process without the engine: {text}'
+    lines = [f"no trial failed in {', '.join(good)}" if good else "", f"some failed in {', '.join(bad)}" if bad else ""]
+    text = "; ".join(filter(None, lines)) or "nobody has measured that"
+    others = [one for one in mine if one.cell.pool == answer.USUAL and not _is_plain(one.cell)]
+    groups = _by(sorted(others, key=_place_rank), lambda one: engines.loaded(one.cell))
+    ways = {way: answer.failed(group) for way, group in groups}
+    worse = "; ".join(f"{way}: {failed}" for way, failed in ways.items() if failed)
+    return (
+        '!!! info "In short"\n\n'
+        f"    If the model is loaded in the first task, and the main process does not use the engine: {text}."
+        + (f"\n\n    What failed in `{answer.USUAL}`: {worse}." if worse else "")
+    )
 
 
 def _is_plain(cell: Cell) -> bool:

@@ -153,7 +153,7 @@ def test_the_text_is_there_without_javascript_and_asks_nobody(opened: webdriver.
         "What it costs",
     ):
         assert heading in article.text
-    assert "No trial failed in prefork" in article.text
+    assert "no trial failed in prefork" in article.text
     folded = article.find_element(By.CSS_SELECTOR, "details")
     folded.find_element(By.CSS_SELECTOR, "summary").click()
     assert folded.find_element(By.CSS_SELECTOR, "table").is_displayed()
