@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from harness.decide.tune import search, tune
+from harness.decide.advise import candidates
+from harness.decide.tune import replay, screen, search, tune
 from harness.decide.tune.search import NOTHING, Score, Search
 from harness.experiment.matrix import Cell, expand
 from harness.experiment.pools import POOLS
 from harness.machine import cores
+from harness.records.outcomes import Outcome
 
 GRID = [
     cell
@@ -32,7 +35,7 @@ def test_a_search_begins_with_as_many_children_as_cores_that_may_be_used(
 ) -> None:
     monkeypatch.setattr(cores, "AVAILABLE", tuple(range(4)))
     monkeypatch.setattr(cores, "quota", lambda: quota)
-    found = tune._search(GRID, lambda cells: {}, search.SHARE).start
+    found = tune.begun(GRID, lambda cells: {}, search.SHARE).start
     assert (found.pool, found.concurrency) == ("prefork", concurrency)
 
 
@@ -186,10 +189,29 @@ def test_the_shipped_grid_is_one() -> None:
 
 def test_the_search_reaches_the_best_of_the_recorded_grid_with_little_of_it() -> None:
     """The committed run of the shipped grid: pure, what is replayed does not depend on this machine."""
-    from harness.decide.tune.tune import replay
-
-    found = replay(Path(__file__).parent.parent / "results" / "grid", ())
+    found = replay.of_run(Path(__file__).parent.parent / "results" / "grid", ())
     assert len(found) == 3
     for one in found:
         assert one.reached >= 0.97, one.exhaustive.id
         assert one.answer.measured <= max(search.LEAST, search.SHARE * one.answer.grid)
+
+
+def test_a_grid_with_several_trials_is_searched_several_times_and_told_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = np.random.default_rng(7)
+    known = [
+        candidates.Candidate(
+            cell=cell, row={"rows_per_s": rate(cell)}, paces=tuple(rate(cell, dice) for _ in range(5)), run="r", reason="",
+            outcome=Outcome.OK,
+        )
+        for cell in GRID
+    ]  # fmt: skip
+    monkeypatch.setattr(candidates, "read_all", lambda folders, bounds: known)
+    (one,) = replay.of_run(Path("grid"), ())
+    assert one.searches == replay.SEARCHES
+    assert one.worst <= one.reached <= 1.0
+    assert one.reached >= 0.97
+    assert one.answer.share <= search.SHARE
+    console = Console(width=200)
+    with console.capture() as said:
+        screen.replayed(console, one)
+    assert f"in the middle of 20 searches, {one.worst:.1%} at the least" in said.get()

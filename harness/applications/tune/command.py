@@ -96,13 +96,14 @@ def tune(
     The grid is an experiment's, or of your own application: --app, with what its worker may have.
     """
     from harness.decide.advise import constraints, ranking
+    from harness.decide.tune import replay as replays
     from harness.decide.tune import tune as tuner
 
     bounds = constraints.parse(
         latency=latency, memory=memory, cores=cores, min_throughput=min_throughput, max_hang_rate=max_hang_rate
     )
     if replay is not None:
-        for each in tuner.replay(replay, bounds, share):
+        for each in replays.of_run(replay, bounds, share):
             screen.replayed(console, each)
         return
     within = options.seconds("--budget", budget)

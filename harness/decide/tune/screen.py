@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from harness.decide.tune.tune import Replay, TuneAnswer
+from harness.decide.tune.replay import Replay
+from harness.decide.tune.tune import TuneAnswer
 from harness.display import width_of, wrapped
 
 
@@ -37,7 +38,8 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
 def replayed(console: Console, one: Replay) -> None:
     """How near a search came to the best of a recorded grid."""
     tuned(console, one.answer)
-    _say(console, f"{one.reached:.1%} of the exhaustive best, {one.exhaustive.id}", "bold")
+    many = f" in the middle of {one.searches} searches, {one.worst:.1%} at the least" if one.searches > 1 else ""
+    _say(console, f"{one.reached:.1%} of the exhaustive best, {one.exhaustive.id}{many}", "bold")
 
 
 def _say(console: Console, text: str, style: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,6 @@ from harness.decide.advise.constraints import HANG_RATE, Bound
 from harness.decide.advise.ranking import Advice
 from harness.decide.tune import search
 from harness.decide.tune.search import NOTHING, Score, Search
-from harness.errors import BadInput
 from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.machine import cores
@@ -107,7 +106,7 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
     if workers > order.trials:
         screen.say(f"a hang rate that low takes {workers} fresh workers of the winner, as far as there is time")
     until = time.monotonic() + order.budget_s if order.budget_s is not None else math.inf
-    found = _search(order.grid, lambda cells: _measured(order, cells, screen, until), order.share)
+    found = begun(order.grid, lambda cells: _measured(order, cells, screen, until), order.share)
     found.run()
     finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
     finals = _finals(order, requests, [found.known[cell].rows_per_s / cell.batch for cell in finalists])
@@ -121,7 +120,7 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
             break
         found.known |= _measured(finals, [best], screen, until, trials=min(trials, workers))
     closely = frozenset(cell.id for cell in finalists) if finals is not order else frozenset()
-    return replace(_answer(found, found.best), closely=closely)
+    return replace(answer_of(found, found.best), closely=closely)
 
 
 def advised(order: TuneOrder, answer: TuneAnswer) -> list[Candidate]:
@@ -158,11 +157,13 @@ def _finals(order: TuneOrder, requests: int, paces_per_s: Sequence[float]) -> Tu
     return replace(order, folder=order.folder / CLOSER, settings=more)
 
 
-def _search(grid: Sequence[Cell], measure: search.Measure, share: float) -> Search:
+def begun(grid: Sequence[Cell], measure: search.Measure, share: float) -> Search:
+    """A search that begins with what Celery does here if nothing is said."""
     return Search(grid=grid, start=search.default(grid, cores.to_fill()), measure=measure, most=search.most_of(grid, share))
 
 
-def _answer(found: Search, best: Cell) -> TuneAnswer:
+def answer_of(found: Search, best: Cell) -> TuneAnswer:
+    """What it found, and that this is the best of it."""
     default, winner = found.known.get(found.start, NOTHING), found.known.get(best, NOTHING)
     gain = winner.rows_per_s / default.rows_per_s if default.answers and default.rows_per_s else None
     return TuneAnswer(
@@ -230,40 +231,6 @@ def _times(bound: Bound, figure: float) -> float:
     """By how many times a bound is broken, above 1."""
     ratio = bound.value / figure if bound.least and figure else figure / bound.value
     return max(ratio, 1.0 + 1e-6)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replay:
-    """A search over a run that has the whole grid: what it reached of the exhaustive best, and how much it measured."""
-
-    answer: TuneAnswer
-    reached: float  # rows a second of what it found over those of the best of the grid
-    exhaustive: Cell
-
-
-def replay(folder: Path, bounds: tuple[Bound, ...], share: float = search.SHARE) -> list[Replay]:
-    """Search the recorded grid, backend by backend and workload by workload. Raises BadInput where there is no grid."""
-    known = [one for one in candidates.read_all([folder], bounds) if one.outcome is not Outcome.SKIPPED]  # cannot exist
-    groups: dict[tuple[str, str], list[Candidate]] = {}
-    for one in known:
-        groups.setdefault((one.cell.venv, one.cell.workload), []).append(one)
-    found = [_replayed(group, share) for group in groups.values() if len(group) > 1]
-    if not found:
-        raise BadInput(f"{folder} holds no grid", remedy="'harness run' an experiment whose cells are one, such as grid-small")
-    return found
-
-
-def _replayed(group: Sequence[Candidate], share: float) -> Replay:
-    table = {one.cell: score(one) for one in group}
-
-    def look_up(cells: Sequence[Cell]) -> Mapping[Cell, Score]:
-        return {cell: table[cell] for cell in cells}
-
-    found = _search(list(table), look_up, share)
-    best, exhaustive = found.run(), max(table, key=lambda cell: table[cell])
-    kept = table[best].nearness >= table[exhaustive].nearness and table[exhaustive].answers
-    reached = table[best].rows_per_s / table[exhaustive].rows_per_s if kept else 0.0
-    return Replay(answer=_answer(found, best), reached=reached, exhaustive=exhaustive)
 
 
 def grid_of(experiment: Experiment, why_not: Callable[[Cell], str], workload: str = "") -> list[Cell]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from harness import environments, workloads
 from harness.certainty.intervals import middle, over_trials
 from harness.decide.advise import candidates
-from harness.decide.tune import search, tune
-from harness.decide.tune.tune import Replay
+from harness.decide.tune import replay, search, tune
+from harness.decide.tune.replay import Replay
 from harness.errors import BadInput
 from harness.experiment import experiment
 from harness.experiment.experiment import Experiment
@@ -37,7 +37,7 @@ def searched(folder: Path, recorded: Path = GRID) -> list[Finding]:
         raise BadInput(f"there is no whole grid in {recorded}", remedy="'harness run grid' makes it, in about an hour")
     spec = experiment.read("grid", backends=list(environments.descriptions()), workloads=list(workloads.NAMES))
     cells = tune.grid_of(spec, plan.why_skipped)
-    return [finding for one in tune.replay(recorded, ()) for finding in _of_workload(one, spec, cells, folder)]
+    return [finding for one in replay.of_run(recorded, ()) for finding in _of_workload(one, spec, cells, folder)]
 
 
 def _of_workload(replayed: Replay, spec: Experiment, cells: list[Cell], folder: Path) -> Iterator[Finding]:
