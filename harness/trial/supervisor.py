@@ -25,6 +25,7 @@ from harness.observe.diagnosis import Evidence, Subject
 from harness.observe.eyes import Eyes
 from harness.observe.looks import ProcessLook
 from harness.observe.progress import Progress
+from harness.trial import worker_log
 from harness.trial.application import Application
 from harness.worker import contract, unstarted
 
@@ -107,6 +108,7 @@ class LocalWorker:
         return self.process.poll()
 
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
+        worker_log.bound(self.log)
         return self._eyes.look(closely=closely)
 
     def settled(self, processes: Sequence[ProcessLook]) -> None:

@@ -9,11 +9,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.machine import holes
 from harness.records.ends import ends
 from harness.texts import portable
 from harness.worker.contract import PHASES
 
 FIRST_BYTES, LAST_BYTES = 1 << 20, 4 << 20  # of a log that are read
+ROOM_BYTES = 64 << 20  # that a log may take on the disk before its middle is given back
 LOOKED_AT = 2000  # characters of a line that are looked at
 GAP = "(the middle of the log was not read)"  # stands for it among the lines; no traceback goes on behind it
 LINE_LENGTH = 300  # of a log's line that is kept
@@ -68,6 +70,11 @@ def read(log: Path) -> Lines | None:
     parts = [first + last] if whole else [first.rpartition(b"\n")[0] or first, GAP.encode(), last.partition(b"\n")[2] or last]
     text = ROOT_WARNING.sub("", b"\n".join(parts).decode(errors="replace"))
     return [line[:LOOKED_AT] for line in text.splitlines() if line.strip() and line not in OWN]
+
+
+def bound(log: Path) -> None:
+    """What is never read of a log takes little of the disk, however much a task logs."""
+    holes.keep_ends(log, first=FIRST_BYTES, last=LAST_BYTES, room=ROOM_BYTES)
 
 
 def last_line(lines: Lines | None) -> str:

@@ -44,7 +44,7 @@ def of_run(folder: Path, bounds: tuple[Bound, ...], share: float = search.SHARE)
         groups.setdefault((one.cell.venv, one.cell.workload), []).append(one)
     found = [_of_grid(group, share) for group in groups.values() if len(group) > 1]
     if not found:
-        raise BadInput(f"{folder} holds no grid", remedy="'harness run' an experiment whose cells are one, such as grid-small")
+        raise BadInput(f"{folder} holds no grid", remedy="'harness run' an experiment whose cells are one, such as grid")
     return found
 
 
