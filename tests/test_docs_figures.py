@@ -11,7 +11,7 @@ from functools import cache
 import pandas as pd
 import pytest
 
-from harness.atlas import stored
+from harness.atlas import answer, stored
 from tests.doc_pages import DOCS, README, ROOT, rows
 
 RESULTS = ROOT / "results"
@@ -293,6 +293,16 @@ def test_the_search_is_as_near_to_the_best_as_the_page_says() -> None:
     assert found[found.name.str.contains("reached")].figure.min() >= 0.987
     assert found[found.name.str.contains("share of the grid")].figure.max() < 0.15
     assert "98.7 % or more" in (DOCS / "explanation/how-we-advise.md").read_text()
+
+
+def test_the_readme_has_of_other_engines_what_the_atlas_has() -> None:
+    places = ("loaded at import", "loaded and asked at import", "loaded in the first task")
+    expected = []
+    for backend in ("torch", "keras_torch", "jax", "openvino", "onnxruntime", "sklearn", "lightgbm", "xgboost"):
+        name, _, said = answer.headline(backend, stored.shipped()).partition(", prefork, ")
+        counts = dict(one.split(": ") for one in said.split("; "))
+        expected.append([f"[{name}](docs/engines.md)", *(counts[place].removesuffix(" failed") for place in places)])
+    assert rows(README, f"| engine | {' | '.join(places)} |") == expected
 
 
 def test_as_many_kills_left_no_fault_as_the_page_says() -> None:
