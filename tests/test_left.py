@@ -68,8 +68,8 @@ def test_what_is_not_said_of_a_trial_is_nothing() -> None:
     assert dataclasses.asdict(Ending(by="done")) == {
         "by": "done", "verdict": None, "partial": None, "judged_s": None, "withdrawn": (), "worker_exit": "", "client_exit": "",
         "no_consumer": "", "unsupported": "", "never_struck": False, "log_line": "", "log_error": "", "log_words": "",
-        "log_unread": "", "log_asked": "", "log_serial": "", "end": "", "left_behind": (), "census": None, "shared": (),
-        "oom_kills": 0, "oom_counted": "", "evidence": None, "backlog": (), "consumed": None,
+        "log_unread": "", "log_asked": "", "log_paused": "", "log_serial": "", "end": "", "left_behind": (), "census": None,
+        "shared": (), "oom_kills": 0, "oom_counted": "", "evidence": None, "backlog": (), "consumed": None,
     }  # fmt: skip
     assert dataclasses.asdict(Signs(started_s=1.0)) == {
         "started_s": 1.0, "ready_at_s": None, "last_event_s": None, "phase": "", "phase_at_s": {}, "published": 0, "waiting": 0,

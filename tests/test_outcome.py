@@ -55,6 +55,11 @@ UNDECIDED = Verdict(state=State.UNDECIDED, reason="thread 7 waits in sleep")
         ({"waiting": Waiting(while_idle=0.9, starved=0.8)}, Outcome.STALLED, "80%"),
         ({"waiting": Waiting(while_idle=0.9, starved=0.2)}, Outcome.OK, "starved for 20%"),
         (
+            {"waiting": Waiting(while_idle=0.9, starved=0.9), "paused": "celery"},
+            Outcome.OK,
+            "starved for 90% of the time; meanwhile the worker did not consume 'celery', says its log (cancel_consumer)",
+        ),
+        (
             {"waiting": Waiting(while_idle=0.9, starved=0.8), "waited_in": "they waited 90% in dispatch"},
             Outcome.STALLED,
             "nobody worked; they waited 90% in dispatch",

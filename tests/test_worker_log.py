@@ -169,3 +169,15 @@ def test_who_asked_a_worker_to_end_is_read_of_its_log(line: str, words: str) -> 
     assert bool(found) is bool(words)
     assert words in found
     assert worker_log.asked(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "queue"),
+    [
+        ("[1: WARNING/MainProcess] Restoring undeliverable message for queue 'own': No consumers", "own"),
+        ("undeliverable message for somebody", ""),
+    ],
+)
+def test_that_a_queue_was_not_consumed_is_read_of_its_log(line: str, queue: str) -> None:
+    assert worker_log.paused(["ready", line, "the end"]) == queue
+    assert worker_log.paused(None) == ""

@@ -71,6 +71,7 @@ class Observations:
     max_error: float | None = None
     waiting: Waiting | None = None
     waited_in: str = ""  # the stage in which requests waited while executors were free, in words
+    paused: str = ""  # the queue that the worker consumed no longer for a while, and does again
     core_wait: float = 0.0  # seconds a second in which threads of the worker were ready to run and had no core
     needs_cores: float | None = None  # cores that the worker used, or waited for, per executor that had a request
     client_cores: float | None = None
@@ -248,7 +249,8 @@ def _copied(seen: Observations) -> str:
 
 
 def _where(seen: Observations) -> str:
-    return f"; {seen.waited_in}" if seen.waited_in else ""
+    paused = f"; meanwhile the worker did not consume {seen.paused!r}, says its log (cancel_consumer)" if seen.paused else ""
+    return f"; {seen.waited_in}{paused}" if seen.waited_in else paused
 
 
 def _logged(seen: Observations) -> str:
@@ -281,7 +283,7 @@ def _by_pace(seen: Observations) -> str | None:
     Requests that each wait a little while executors are free are latency-bound: `measure.cpu_verdict` says so.
     """
     starved = seen.waiting.starved if seen.waiting else 0.0
-    if starved < STALL_SHARE or seen.core_wait >= CORE_WAIT * starved:
+    if seen.paused or starved < STALL_SHARE or seen.core_wait >= CORE_WAIT * starved:
         return None
     return f"for {starved:.0%} of the time requests waited, in spells of 0.5 s or more, and nobody worked"
 

@@ -57,6 +57,7 @@ def observations(left: Left, requests: Requests | None, cpu: Cpu) -> Observation
         max_error=requests.max_error if requests else None,
         waiting=waiting,
         waited_in=_waited_in(left, requests, waiting, begin_s),
+        paused=end.log_paused if end.by == "done" else "",
         core_wait=cpu.facts.run_queue_wait_s / cpu.facts.span_s if cpu.facts and cpu.facts.span_s else 0.0,
         needs_cores=_needs_cores(cpu.use, cpu.facts) if cpu.use and cpu.facts else None,
         client_cores=cpu.use.client / cpu.use.window_s if cpu.use else None,

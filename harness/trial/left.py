@@ -41,6 +41,7 @@ class Ending:
     log_words: str = ""  # its last lines
     log_unread: str = ""  # the exception for which it gave up, if it unpickled what a child had sent
     log_asked: str = ""  # by whom it was asked to shut down, in words
+    log_paused: str = ""  # the queue that the worker consumed no longer, for a while at least
     log_serial: str = ""  # what a library says in it of going on with one job
     end: str = ""  # the signal of a crash by which the worker ended once all was answered; '' if it ended well, or was killed
     left_behind: tuple[str, ...] = ()  # native threads of the main process that no child had when the worker was ready

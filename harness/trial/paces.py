@@ -6,20 +6,19 @@ as the long one. What is not known of a task is what is known of all.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from harness.judge.blocked import How
 from harness.judge.watchdog import State, Verdict
 from harness.observe.looks import patience_s
 from harness.observe.progress import OpenStage, Progress, TaskPace
+from harness.trial import worker_log
 from harness.trial.assignment import Assignment
 
 #: proofs that are watched for longer: a child that lost threads may pause for tens of seconds; a program may have an alarm; and
 #: what computes may do once in a while, for a minute, what no request before it did
 LONGER, TIMES = (How.BEREFT, How.PROCESSES, How.SPIN), 4
 STALL_TIMES = 4  # of the confirmation, that a stall of somebody's application stands: it may pause its consuming on purpose
-NOT_CONSUMED = re.compile(r"undeliverable message for queue '([^']*)': No consumers")  # kombu/transport/virtual/base.py
 
 
 def of_stages(work: Assignment, progress: Progress) -> tuple[OpenStage, ...]:
@@ -64,7 +63,7 @@ def stall_stands_s(work: Assignment) -> float:
 
 def paused(verdict: Verdict, log: str) -> Verdict | None:
     """The stall, undecided, if the worker's log says that it consumes a queue no longer: a timer may end that at any time."""
-    if (told := NOT_CONSUMED.search(log)) is None:
+    if not (queue := worker_log.paused(log.splitlines())):
         return None
-    doubt = f"its log says that the worker no longer consumes the queue {told[1]!r} (cancel_consumer), which add_consumer ends"
+    doubt = f"its log says that the worker no longer consumes the queue {queue!r} (cancel_consumer), which add_consumer ends"
     return replace(verdict, state=State.UNDECIDED, doubt=doubt)

@@ -136,6 +136,7 @@ def _ended(work: Assignment, site: OwnSite, seen: Seen, evidence: Evidence | Non
         log_unread=worker_log.unread(log),
         log_asked=worker_log.asked(log),
         log_serial=worker_log.serial(log),
+        log_paused=worker_log.paused(log),
         end=site.end(),
         left_behind=around.left_behind,
         census=around.census,

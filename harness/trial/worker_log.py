@@ -57,6 +57,9 @@ ROOT_WARNING = re.compile(
     re.MULTILINE,
 )
 
+#: what kombu says of a message that it is to give back, or may not give out (kombu/transport/virtual/base.py)
+NOT_CONSUMED = re.compile(r"undeliverable message for queue '([^']*)': No consumers")
+
 Lines = Sequence[str]
 
 
@@ -111,6 +114,11 @@ def last_words(lines: Lines | None) -> str:
     """Its last lines on one, without Celery's banner: what a library says before it ends the process. '' if there are none."""
     said = [line.strip() for line in lines or () if not BANNER.search(line)]
     return " / ".join(portable(line)[:LINE_LENGTH] for line in said[-LAST_WORDS:])
+
+
+def paused(lines: Lines | None) -> str:
+    """The queue that the worker consumed no longer, for a while at least; '' if its log tells of none."""
+    return next((told[1] for line in lines or () if (told := NOT_CONSUMED.search(line))), "")
 
 
 def serial(lines: Lines | None) -> str:
