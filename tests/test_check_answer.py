@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -400,6 +401,9 @@ NOTE = Finding(rule="shared-memory", level=Level.NOTE, what="memory is shared", 
 WARNING = Finding(rule="result-in-task", level=Level.WARNING, file="shop.py", line=3, what="a task waits", todo="use a chain")
 
 
+GROWS_OLD = replace(WARNING, rule="lost-thread", what="it grows old")
+
+
 def checked(*findings: Finding, imported: bool = True) -> Checked:
     return Checked(app="shop:app", findings=tuple(finding.sorted_(findings)), files=1, imported=imported)
 
@@ -426,6 +430,12 @@ def test_the_schema_of_the_test_refuses_a_level_that_there_is_not() -> None:
     [
         (checked(ERROR, NOTE), "prefork by fork will break it: a lock is held"),
         (checked(NOTE, WARNING), "nothing that a fork breaks was found (not a proof)"),
+        (checked(NOTE, GROWS_OLD), "no error was found, but a warning about the fork: it grows old"),
+        (
+            checked(NOTE, GROWS_OLD, replace(GROWS_OLD, line=9), WARNING),
+            "no error was found, but a warning about the fork (and 1 more): it grows old",
+        ),
+        (checked(ERROR, GROWS_OLD), "prefork by fork will break it: a lock is held"),
         (checked(), "nothing that a fork breaks was found (not a proof)"),
     ],
 )
