@@ -64,6 +64,7 @@ SILENT = [
     "app.conf.worker_proc_alive_timeout = 90\nfrom celery.signals import worker_process_init\nimport joblib\n"
     "@worker_process_init.connect\ndef load(**_):\n    joblib.load('m')\n",
     "import multiprocessing\n@app.task\ndef spread(x):\n    return multiprocessing.cpu_count()\n",
+    "import multiprocessing\nCACHE = multiprocessing.Manager().dict()\n",
     INIT + "    MODEL['w'] = 3\n",
     INIT + "    print(MODEL)\n" + USES,
     INIT + "    MODEL = 3\n" + USES,

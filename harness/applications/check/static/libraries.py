@@ -38,7 +38,6 @@ LAZY = frozenset({
 POOLS = frozenset({
     "concurrent.futures.ThreadPoolExecutor", "concurrent.futures.ProcessPoolExecutor", "multiprocessing.Pool",
     "multiprocessing.pool.Pool", "multiprocessing.pool.ThreadPool", "concurrent.futures.thread.ThreadPoolExecutor",
-    "multiprocessing.Manager",
 })  # fmt: skip
 THREADS = frozenset({"threading.Thread", "threading.Timer", "threading.Thread.start", "_thread.start_new_thread"})
 LOCKS = frozenset({
