@@ -116,7 +116,7 @@ def opened(spec):
     app = found(spec["app"])
     tasks = [called(app, name) for name in spec["tasks"]]
     own_settings.put(app, spec["settings"])
-    unstarted.as_solo(app)
+    unstarted.as_served(app)
     own_settings.put(app, spec["settings"])  # a receiver may have changed what is overridden
     celerys.gethostname = unstarted.node  # that `Task.apply` says in the place of the worker's name
     with open(spec["rows"]) as file:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness.worker import spec
 
 TOLD_SHOP = """
@@ -35,6 +37,29 @@ def price(self, number):
             "by": self.request.hostname, "init": LOADED == {"scale": 7, "of": "told_shop", "times": 1}}
 """
 
+LOADER_SHOP = """
+from celery import Celery
+from celery.loaders.app import AppLoader
+
+LOADED = {}
+
+class Loader(AppLoader):
+    def on_worker_init(self):
+        LOADED["scale"] = 7
+
+    def on_worker_process_init(self):
+        LOADED["times"] = LOADED.get("times", 0) + 1
+        raise OSError("what it raises ends no call")
+
+app = Celery("told_shop", broker="memory://", loader=Loader, set_as_current=False)
+
+@app.task(bind=True, name="price", shared=False)
+def price(self, number):
+    told = self.request.delivery_info
+    return {"scaled": number * LOADED["scale"], "queue": told["routing_key"], "priority": told["priority"],
+            "by": self.request.hostname, "init": LOADED == {"scale": 7, "times": 1}}
+"""
+
 CALLS = """
 import json, sys
 from harness.worker import their_app, unstarted
@@ -44,8 +69,9 @@ print(json.dumps([unstarted.node(), their_app.stored(their_app.applied(*calls[0]
 """
 
 
-def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message(tmp_path: Path) -> None:
-    (tmp_path / "told_shop.py").write_text(TOLD_SHOP)
+@pytest.mark.parametrize("shop", [TOLD_SHOP, LOADER_SHOP], ids=["signals", "loader"])
+def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message(shop: str, tmp_path: Path) -> None:
+    (tmp_path / "told_shop.py").write_text(shop)
     (tmp_path / "rows.json").write_text("[[2]]")
     told = spec.for_application(
         app="told_shop:app", tasks=["price"], rows=str(tmp_path / "rows.json"), prefix="ab", events_dir=str(tmp_path),
