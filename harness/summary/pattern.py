@@ -37,19 +37,28 @@ def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
     if cell.is_control or cell.is_baseline or own is None or own.outcome in SERVES:
         return ""
     alone = next((_alone(found) for other, trials in same.items() if other.is_baseline and (found := worst(trials))), None)
+    pools: dict[str, list[TrialRecord]] = {}
+    for other, trials in same.items():
+        if not other.is_baseline and (ended := worst(trials)) is not None:
+            pools.setdefault(other.pool, []).append(ended)
     if _alike(own, alone):
         how = "end so, too" if own.outcome is alone else f"end badly, too ({alone})"
-        return f"the calls without Celery {how}: the task itself does it, and no pool can mend that"
-    pools: dict[str, set[bool]] = {}
-    for other, trials in same.items():
-        ended = worst(trials)
-        if not other.is_baseline and ended is not None:
-            pools.setdefault(other.pool, set()).add(ended.outcome in SERVES or _alike(ended, alone))
-    bad = [pool for pool, all_served in pools.items() if False in all_served]
-    good = [pool for pool, all_served in pools.items() if all_served == {True}]
+        served = [pool for pool, ends in pools.items() if all(one.outcome in SERVES for one in ends)]
+        return f"the calls without Celery {how}{_whose(served)}"
+    spared = {pool: all(one.outcome in SERVES or _alike(one, alone) for one in ends) for pool, ends in pools.items()}
+    good = [pool for pool, is_spared in spared.items() if is_spared]
+    bad = [pool for pool in spared if pool not in good]
     if needs_main_thread(own):
         return ""  # the reason says it: no data that requests share is at fault
     return _of_pools(bad, good, own.outcome) if good else _everywhere(bad, alone)
+
+
+def _whose(served: Sequence[str]) -> str:
+    """Of a fault that the calls without Celery have as well; `served`: the pools that answered all the same."""
+    if not served:
+        return ": the task itself does it, and no pool can mend that"
+    answered = f"{few(served, len(served))} answered"
+    return f", but {answered}: look at what the application does there before its first task, or has there alone"
 
 
 def _same_question(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> dict[Cell, Sequence[TrialRecord]]:
