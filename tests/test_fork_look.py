@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import os
 import sys
 import threading
 import zipfile
@@ -17,6 +18,7 @@ from types import ModuleType
 import pytest
 
 from harness.worker import fork_look, held, own_files, own_process, reached, shared_objects
+from tests.waiting import wait_until
 
 TEXT = """
 import threading
@@ -294,6 +296,53 @@ def test_who_reads_what_a_thread_never_changes_needs_no_thread(
     one, own = thread(shop), own_files.Own([Path(shop.__file__ or "").parent])
     found = shared_objects.owned(reach(shop, task), one, fork_look.of_thread(one, own))
     assert [each["label"] for each in found] == ([owner] if owner else [])
+
+
+WRITER = """
+import threading
+from multiprocessing import Pipe
+
+
+class Writer:
+    def __init__(self):
+        self.here, self.there = Pipe(duplex=False)
+        self.written, self.thread = [], threading.Thread(target=self.write, daemon=True)
+
+    def write(self):
+        while (row := self.here.recv()) is not None:
+            self.written.append(row)
+
+    def log(self, row):
+        self.written = []
+        self.there.send(row)
+
+
+LOG = Writer()
+
+
+def log():
+    LOG.log(1)
+"""
+
+
+def test_a_thread_that_takes_what_comes_through_a_pipe_serves_children_where_it_is(shop: ModuleType) -> None:
+    exec(compile(WRITER, shop.__file__ or "", "exec"), vars(shop))
+    log, own = shop.LOG, own_files.Own([Path(shop.__file__ or "").parent])
+    thread = fork_look.of_thread(log.thread, own)
+    assert [each["label"] for each in shared_objects.owned(reach(shop, "log"), log.thread, thread)] == ["shop_of_forks.LOG"]
+    log.thread.start()
+    assert wait_until(lambda: shared_objects.takes_from_pipe(log.thread.ident))
+    assert shared_objects.owned(reach(shop, "log"), log.thread, thread) == []
+    log.there.send(None)
+    log.thread.join(10)
+
+
+def test_a_pipe_has_another_end_here_until_that_is_closed() -> None:
+    here, there = os.pipe()
+    assert own_process.has_other_end(here)
+    os.close(there)
+    assert not own_process.has_other_end(here)
+    os.close(here)
 
 
 def test_the_threads_of_a_pool_and_of_a_loop_are_known() -> None:
