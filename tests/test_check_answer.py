@@ -114,6 +114,7 @@ def test_a_held_lock_is_an_error_if_a_task_takes_it(file: Path, tasks: bool, lev
         ("/v/site-packages/numpy.libs/libscipy_openblas64_.so", {"numpy": "shop.np"}, Level.NOTE),
         ("/envs/tensorflow2/lib/site-packages/numpy.libs/libscipy_openblas64_.so", {"keras": "shop.MODEL"}, Level.NOTE),
         ("/opt/vendor/libdevice.so", {}, Level.NOTE),
+        ("/v/site-packages/_polars_runtime_32/_polars_runtime.abi3.so", {"polars": "shop.SALES"}, Level.NOTE),
     ],
 )
 def test_only_an_engine_that_was_seen_to_hang_is_an_error(
@@ -122,6 +123,15 @@ def test_only_an_engine_that_was_seen_to_hang_is_an_error(
     native = [{"tid": 5, "name": "worker", "library": library}]
     (found,) = lost.found(looked(native=native, packages=packages), tmp_path)
     assert (found.rule, found.level) == ("lost-engine", level)
+
+
+@pytest.mark.parametrize(("last", "level"), [("polars-ooc-clea", Level.NOTE), ("polars-0", Level.ERROR)])
+def test_an_engine_that_only_allocates_in_the_main_process_is_no_error(tmp_path: Path, last: str, level: Level) -> None:
+    library = "/v/site-packages/_polars_runtime_32/_polars_runtime.abi3.so"
+    native = [{"tid": tid, "name": name, "library": library} for tid, name in enumerate(("jemalloc_bg_thd", last))]
+    packages = {"_polars_runtime_32": "_polars_runtime_32._polars_runtime", "polars": "shop.SALES"}
+    (found,) = lost.found(looked(native=native, packages=packages), tmp_path)
+    assert (found.rule, found.level, found.made) == ("lost-engine", level, "shop.SALES" if level is Level.ERROR else "")
 
 
 def test_a_connection_is_an_error_if_tasks_reach_it(file: Path) -> None:
