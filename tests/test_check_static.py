@@ -27,6 +27,7 @@ FOUND = [
     ("engine-at-import", 2, "import faiss\nINDEX = faiss.IndexFlatL2(64)\n"),
     ("client-at-import", 2, "import psycopg2\nDB = psycopg2.connect('dbname=shop')\n"),
     ("client-at-import", 2, "from redis import Redis\nSTORE = Redis(single_connection_client=True)\n"),
+    ("client-at-import", 2, "import smtplib\nMAIL = smtplib.SMTP('mail')\n"),
     ("pool-at-import", 2, "from concurrent.futures import ThreadPoolExecutor as Pool\nCREW = Pool(4)\n"),
     ("thread-at-import", 2, "import threading\nthreading.Thread(target=print, daemon=True).start()\n"),
     ("thread-at-import", 3, "from threading import Timer\nCLOCK = Timer(5, print)\nCLOCK.start()\n"),
@@ -89,6 +90,21 @@ def test_a_rule_finds_its_line(rule: str, line: int, text: str) -> None:
 @pytest.mark.parametrize("text", SILENT)
 def test_nothing_is_found_in_what_is_fine(text: str) -> None:
     assert static.found([source(text)]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("import grpc\nCHANNEL = grpc.insecure_channel('model:50051')\n", Level.NOTE),
+        ("import smtplib\nMAIL = smtplib.SMTP()\n", Level.NOTE),
+        ("import smtplib\nMAIL = smtplib.SMTP(host=HOST)\n", Level.WARNING),
+        ("import psycopg2\nDB = psycopg2.connect('dbname=shop')\n", Level.WARNING),
+    ],
+)
+def test_a_client_that_has_not_connected_yet_is_not_said_to(text: str, level: Level) -> None:
+    (found,) = static.found([source(text)])
+    assert (found.rule, found.level) == ("client-at-import", level)
+    assert ("connects in the main process" in found.what) is (level is Level.WARNING)
 
 
 @pytest.mark.parametrize("pool", ["threads", "gevent", "prefork", ""])
