@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
+from harness.records.outcomes import ANSWERED, NOT_JUDGED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.summary.summary import gravest
 from harness.texts import few
@@ -97,6 +97,9 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
     if set(bad) <= {"prefork"} and "prefork-spawn" in good:
         copied = "copied or shared" if own is Outcome.WRONG else "copied"
         return f"only a fork does it ({others}): what the main process had made before it is {copied}, and its threads are not"
+    if set(bad) == {"prefork-spawn"} and "prefork" in good:
+        anew = "each imports the application anew, where multiprocessing starts no process"
+        return f"only spawned children do it ({others}): {anew}, and lacks what the main process made after its import"
     if all(POOLS[pool].executors == "processes" for pool in bad):
         return f"only {few(bad)} does it ({others}): look at limits that only processes keep, and at what they share or inherit"
     beside = {pool for pool in POOLS if POOLS[pool].executors in ("threads", "greenlets")}
@@ -104,6 +107,8 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
         return (
             f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
         )
+    if own in STUCK and all(POOLS[pool].executors == "greenlets" for pool in bad) and "threads" in good:
+        return f"only greenlets do it ({others}): a wait outside of their loop, as in C code, stops all of them at once"
     return f"{few(bad, len(bad))} {'end' if len(bad) > 1 else 'ends'} like this; {others}"
 
 
