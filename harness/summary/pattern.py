@@ -107,8 +107,11 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
         return (
             f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
         )
-    if own in STUCK and all(POOLS[pool].executors == "greenlets" for pool in bad) and "threads" in good:
-        return f"only greenlets do it ({others}): a wait outside of their loop, as in C code, stops all of them at once"
+    green = {pool for pool in POOLS if POOLS[pool].executors == "greenlets"}
+    if set(bad) <= green and not set(good) & green and "threads" in good:
+        at_once = "a wait outside of their loop, as in C code, stops all of them at once"
+        share = "look at what is kept for each thread, such as asyncio's running loop: they share one thread"
+        return f"only greenlets do it ({others}): {at_once if own in STUCK else share}"
     return f"{few(bad, len(bad))} {'end' if len(bad) > 1 else 'ends'} like this; {others}"
 
 
