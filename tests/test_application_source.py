@@ -159,11 +159,24 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     said: list[str] = []
     one = source(said=said)
     one.expected.settle([line(0, None, error="ValueError"), line(1, None, error="ValueError")], DONE)
-    assert said == ["warning: the serial calls gave no answer that can be read (JSON or msgpack): answers are not checked"]
+    assert said == ["warning: the serial calls all raised: answers are not checked; --check 'expression on result' does"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers came", [NOT_CHECKED])
     assert told.outcome is Outcome.UNCHECKED
     assert one.revised(record(CELL).changed(ended={"outcome": Outcome.HUNG})).outcome is Outcome.HUNG
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ([], "never came back"),
+        ([{**line(0, 7), "payload": None}, line(1, 0, error="OSError")], "gave no answer that can be read (JSON or msgpack)"),
+    ],
+)
+def test_why_answers_are_held_against_nothing_is_said(lines: list[dict[str, Any]], why: str) -> None:
+    said: list[str] = []
+    source(said=said).expected.settle(lines, DONE)
+    assert said == [f"warning: the serial calls {why}: answers are not checked"]
 
 
 def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:
