@@ -106,7 +106,8 @@ def _own_child(record: TrialRecord) -> list[str]:
 
 
 def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
-    """What wrong answers have in common: they are those of another row, or, where requests share a process, all are wrong."""
+    """What wrong answers have in common: they are another row's where they are wrong, or, if requests share a process, all are
+    wrong."""
     answers = record.answers
     if main := _main_thread(record):
         return [main]
@@ -116,7 +117,8 @@ def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
     crossed, looked = check.crossed[True], check.crossed.total()
     if crossed and (inside or check.swapped):  # else one label of few may be that of another row by itself
         over = "" if inside else ", over what their processes share (a file, a database, a connection)"
-        return [f"of {looked} wrong answers {crossed} are right for another row: requests may get each other's data{over}"]
+        theirs = f"are another row's where they are wrong: requests may get each other's data{over}"
+        return [f"of {looked} wrong answers {crossed} {theirs}"]
     if not inside or answers.ok or answers.wrong < ALL_WRONG:
         return []
     return [
