@@ -40,6 +40,11 @@ FOUND = [
     ("init-not-sent", 4, INIT + "    MODEL['w'] = 3\n" + USES),
     ("init-not-sent", 4, INIT + "    global MODEL\n    MODEL = read()\ndef read():\n    return 3\n" + USES),
     ("init-not-sent", 4, INIT + "    fill()\ndef fill():\n    MODEL.update(w=3)\n" + USES),
+    ("weak-receiver", 3, "from celery.signals import worker_init\ndef install():\n    def load(**_):\n        pass\n"
+     "    worker_init.connect(load)\n"),
+    ("weak-receiver", 4, "from celery import signals\ndef install():\n    @signals.worker_init.connect\n    def load(**_):\n"
+     "        pass\n"),
+    ("weak-receiver", 2, "from celery.signals import worker_init\nworker_init.connect(lambda **_: print(1))\n"),
     ("result-in-task", 3, "@app.task\ndef report(x):\n    return part.delay(x).get()\n"),
     ("result-in-task", 4, "@app.task\ndef report(x):\n    sent = part.apply_async((x,))\n    return sent.get(timeout=5)\n"),
     ("result-in-task", 4, "@app.task\ndef report(x):\n    sent: AsyncResult = part.delay(x)\n    return sent.get()\n"),
@@ -65,6 +70,12 @@ SILENT = [
     "app.conf.worker_proc_alive_timeout = 90\nfrom celery.signals import worker_process_init\nimport joblib\n"
     "@worker_process_init.connect\ndef load(**_):\n    joblib.load('m')\n",
     "import multiprocessing\n@app.task\ndef spread(x):\n    return multiprocessing.cpu_count()\n",
+    "from celery.signals import worker_init\ndef install():\n    def load(**_):\n        pass\n"
+    "    worker_init.connect(load, weak=False)\n",
+    "from celery.signals import worker_init\ndef install():\n    def load(**_):\n        pass\n"
+    "    worker_init.connect(load)\n    return load\n",
+    "from celery.signals import worker_init\n@worker_init.connect\ndef load(**_):\n    pass\n",
+    "from blinker import worker_init\nworker_init.connect(lambda **_: print(1))\n",
     "import multiprocessing\nCACHE = multiprocessing.Manager().dict()\n",
     INIT + "    MODEL['w'] = 3\n",
     INIT + "    print(MODEL)\n" + USES,
