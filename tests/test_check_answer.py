@@ -113,6 +113,8 @@ def test_a_held_lock_is_an_error_if_a_task_takes_it(file: Path, tasks: bool, lev
         ("/v/site-packages/torch/lib/libtorch_cpu.so", {"torch": "shop.NET"}, Level.WARNING),
         ("/v/site-packages/numpy.libs/libscipy_openblas64_.so", {"numpy": "shop.np"}, Level.NOTE),
         ("/envs/tensorflow2/lib/site-packages/numpy.libs/libscipy_openblas64_.so", {"keras": "shop.MODEL"}, Level.NOTE),
+        ("/v/site-packages/pyarrow/libarrow.so.2600", {"pyarrow": "shop.TABLE"}, Level.NOTE),
+        ("/v/site-packages/tokenizers/tokenizers.abi3.so", {"tokenizers": "shop.WORDS"}, Level.NOTE),
         ("/opt/vendor/libdevice.so", {}, Level.NOTE),
         ("/v/site-packages/_polars_runtime_32/_polars_runtime.abi3.so", {"polars": "shop.SALES"}, Level.NOTE),
     ],
