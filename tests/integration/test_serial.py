@@ -34,7 +34,8 @@ def load(**_):
 def price(self, number):
     told = self.request.delivery_info
     return {"scaled": number * LOADED["scale"], "queue": told["routing_key"], "priority": told["priority"],
-            "by": self.request.hostname, "init": LOADED == {"scale": 7, "of": "told_shop", "times": 1}}
+            "by": self.request.hostname, "init": LOADED == {"scale": 7, "of": "told_shop", "times": 1},
+            "tenant": [self.request.headers["tenant"], self.request.tenant]}
 """
 
 LOADER_SHOP = """
@@ -57,7 +58,8 @@ app = Celery("told_shop", broker="memory://", loader=Loader, set_as_current=Fals
 def price(self, number):
     told = self.request.delivery_info
     return {"scaled": number * LOADED["scale"], "queue": told["routing_key"], "priority": told["priority"],
-            "by": self.request.hostname, "init": LOADED == {"scale": 7, "times": 1}}
+            "by": self.request.hostname, "init": LOADED == {"scale": 7, "times": 1},
+            "tenant": [self.request.headers["tenant"], self.request.tenant]}
 """
 
 CALLS = """
@@ -75,7 +77,7 @@ def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message
     (tmp_path / "rows.json").write_text("[[2]]")
     told = spec.for_application(
         app="told_shop:app", tasks=["price"], rows=str(tmp_path / "rows.json"), prefix="ab", events_dir=str(tmp_path),
-        deliveries=[{"exchange": "", "routing_key": "gold", "priority": 3}],
+        deliveries=[{"exchange": "", "routing_key": "gold", "priority": 3, "headers": {"tenant": "seven"}}],
     )  # fmt: skip
     (tmp_path / "spec.json").write_text(json.dumps(told))
     argv = [sys.executable, "-c", CALLS, str(tmp_path / "spec.json")]
@@ -83,5 +85,6 @@ def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message
     done = subprocess.run(argv, cwd=tmp_path, env={"PYTHONPATH": path}, capture_output=True, text=True, check=True)
     node, (error, payload) = json.loads(done.stdout.splitlines()[-1])
     assert error == ""
-    assert json.loads(payload)["result"] == {"scaled": 14, "queue": "gold", "priority": 3, "by": node, "init": True}
+    expected = {"scaled": 14, "queue": "gold", "priority": 3, "by": node, "init": True, "tenant": ["seven", "seven"]}
+    assert json.loads(payload)["result"] == expected
     assert node.startswith("harness@")
