@@ -456,6 +456,14 @@ def test_the_first_line_is_the_answer(answer: Checked, first: str) -> None:
     assert screen.as_json(answer)["answer"] == first
 
 
+def test_the_output_of_a_program_that_was_started_before_the_fork_is_shared(file: Path) -> None:
+    reading = [["shop.READY", "pipe:[7]", [[str(file), 4, "predict"]]]]
+    (found,) = lost.found(looked(reading=reading, files=["pipe:[7]"]), file.parent)
+    assert (found.rule, found.level, found.place) == ("shared-connection", Level.ERROR, "shop.py:1")
+    assert "children get each other's answers" in found.what
+    assert lost.found(looked(reading=reading), file.parent) == [], "open since before the application"
+
+
 def test_the_text_is_80_columns_wide() -> None:
     long = Finding(rule="held-lock", level=Level.ERROR, what="much to say " * 30, todo="do it " * 40, evidence=("seen " * 40,))
     assert max(map(len, screen.text(checked(long)).splitlines())) <= screen.WIDTH

@@ -229,6 +229,40 @@ def test_files_that_a_task_reads_are_told_with_their_path(tmp_path: Path, task: 
     assert [(label, file) for label, file, _ in found] == [(f"shop_of_files.{label}", where) for label in labels]
 
 
+PIPES = """
+import os, subprocess, sys
+
+ENGINE = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+HERE, THERE = (open(end, mode) for end, mode in zip(os.pipe(), "rw"))
+
+
+def asks():
+    return ENGINE.stdout.readline()
+
+
+def tells():
+    ENGINE.stdin.write(b"1")
+
+
+def its_own():
+    return HERE.readline()
+"""
+
+
+@pytest.mark.parametrize(("task", "labels"), [("asks", ["ENGINE.stdout"]), ("tells", []), ("its_own", [])])
+def test_a_pipe_that_another_process_writes_into_is_told(tmp_path: Path, task: str, labels: list[str]) -> None:
+    path = tmp_path / "shop_of_pipes.py"
+    path.write_text(PIPES)
+    with imported(path) as shop:
+        found = shared_objects.files(reach(shop, task))
+        shop.ENGINE.communicate(b"1")
+        shop.HERE.close()
+        shop.THERE.close()
+    assert [(label, file[:5], [one[2] for one in users]) for label, file, users in found] == [
+        (f"shop_of_pipes.{label}", "pipe:", [task]) for label in labels
+    ]
+
+
 SERVED = """
 import threading
 from http.server import ThreadingHTTPServer

@@ -184,7 +184,7 @@ def look(app, own, before, say):
         ],
         anew=shared_objects.made_anew(run_first.added(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
         databases=shared_objects.databases(tasks), reading=shared_objects.files(tasks),
-        files=sorted(where for where in opened.values() if where.startswith("/") and "/site-packages/" not in where),
+        files=sorted(where for where in opened.values() if where.startswith(("/", "pipe:")) and "/site-packages/" not in where),
     )  # fmt: skip
 
 

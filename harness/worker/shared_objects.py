@@ -261,15 +261,18 @@ def databases(tasks):
 
 
 def files(tasks):
-    """[[label, path, places of who names it]] of files that tasks reach, and that are open for reading. Processes that were
-    forked read on where the last one stopped, each (fork(2), open file descriptions)."""
+    """[[label, path, places of who names it]] of files that tasks reach, and that are open for reading; 'pipe:[…]' of a pipe
+    that another process writes into, such as a program's output. Processes that were forked read on where the last one stopped,
+    each (fork(2), open file descriptions)."""
     found = []
     for label, value, users in tasks.objects.values():
         if type(value).__module__ not in FILES:
             continue
-        readers = [code for code in users.values() if reads(codes.words(code)[0])]
+        readers = [code for code in users.values() if reads(codes.words(code)[0], tasks.own(code.co_filename))]
+        readers = [code for code in readers if tasks.own(code.co_filename)] or readers
         try:
-            where = os.readlink("/proc/self/fd/%d" % value.fileno()) if readers and value.readable() else ""
+            number = value.fileno() if readers and value.readable() else -1
+            where = os.readlink("/proc/self/fd/%d" % number) if number >= 0 and not own_process.has_other_end(number) else ""
         except (OSError, ValueError, AttributeError):  # it is closed, or no file of the kernel's
             continue
         if where:
@@ -277,9 +280,10 @@ def files(tasks):
     return found
 
 
-def reads(names):
-    """Whether code with these names, one of which is the file, reads from the file's own place, as far as that can be told."""
-    return bool(READING & names) or not AT_A_PLACE & names
+def reads(names, own):
+    """Whether code with these names, one of which is the file, reads from the file's own place, as far as that can be told: the
+    application's own may hand it on to who does."""
+    return bool(READING & names) or (own and not AT_A_PLACE & names)
 
 
 def skipped(value):
