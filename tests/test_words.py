@@ -196,6 +196,21 @@ def test_wrong_answers_of_requests_that_share_a_process(
     assert bool(told) is bool(said)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("EncodeError: Object of type coroutine is not JSON serializable", True),
+        ("EncodeError: TypeError('Object of type coroutine is not JSON serializable')", True),
+        ("EncodeError: cannot pickle 'coroutine' object", True),
+        ("EncodeError: Object of type ndarray is not JSON serializable", False),
+        ("RuntimeError: cannot reuse already awaited coroutine", False),
+    ],
+)
+def test_a_task_that_celery_does_not_await_is_told_so(error: str, said: bool) -> None:
+    one = of(outcome=Outcome.ERRORS).changed(answers={"errors": {error: 20}})
+    assert [line.startswith("the task is an async function") for line in words.beside_each_other(one, NUMBERS)] == [True] * said
+
+
 def test_processes_share_something_if_those_that_call_at_once_without_celery_do() -> None:
     rows = [(0, {"n": 1}), (1, {"n": 2})]
     shared = reference(rows).beside([*rows, (0, {"n": 2})])

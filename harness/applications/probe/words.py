@@ -28,6 +28,7 @@ AGAIN_SHARE, LOADED_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 0.1, 10.0, 0.1  # see `l
 ALL_WRONG = 5  # answers, so that it is no chance
 VALUE_MOST = 48  # characters of an answer that is quoted
 HARD_IN_GREENLETS = "gevent"  # as a timeout of its loop (celery/concurrency/gevent.py); eventlet, threads, solo keep none
+COROUTINE = re.compile(r"EncodeError\b.*\bcoroutine\b|pickle '?coroutine")  # what kombu's serializers say of one
 
 
 def reworded(reason: str, check_text: str, checked: str, check: AnswerCheck) -> str:
@@ -109,8 +110,8 @@ def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
     """What wrong answers have in common: they are another row's where they are wrong, or, if requests share a process, all are
     wrong."""
     answers = record.answers
-    if main := _main_thread(record):
-        return [main]
+    if told := _main_thread(record) or _not_awaited(record):
+        return [told]
     if record.as_cell.is_baseline or record.outcome is not Outcome.WRONG or not isinstance(check, Reference):
         return []
     inside = POOLS[record.as_cell.pool].executors in ("threads", "greenlets")
@@ -136,6 +137,13 @@ def _main_thread(record: TrialRecord) -> str:
         "it runs in the main one; a time limit by signal.alarm can become a timeout of the call itself, or, in prefork, the "
         "task's soft_time_limit"
     )
+
+
+def _not_awaited(record: TrialRecord) -> str:
+    """Whether the answers are coroutines, which no serializer takes."""
+    if not any(COROUTINE.search(text) for text in record.answers.errors):
+        return ""
+    return "the task is an async function, and Celery does not await it: let a plain function call asyncio.run"
 
 
 def _rate(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
