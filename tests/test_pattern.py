@@ -52,6 +52,7 @@ def said(of: str, **ended: str) -> str:
         ("gevent", {"gevent": "hung", "eventlet": "hung", "threads": "hung", "prefork": "ok"},
          "only requests that share a process do it (prefork is not affected): "),
         ("gevent", {"gevent": "errors", "threads": "ok", "prefork": "ok"}, "only greenlets do it (threads, prefork are not"),
+        ("gevent", {"gevent": "stalled", "threads": "ok", "prefork": "ok"}, "gevent ends like this; threads, prefork are not"),
         ("gevent", {"gevent": "wrong", "eventlet": "ok", "threads": "ok"}, "gevent ends like this; eventlet, threads are not"),
         ("threads", {"threads": "ok", "prefork": "hung"}, ""),
         ("threads", {"threads": "slow", "prefork": "hung"}, ""),

@@ -15,6 +15,7 @@ from harness.summary.summary import gravest
 from harness.texts import few
 
 SERVES = ANSWERED | {Outcome.SLOW}
+ANSWERED_BADLY = {Outcome.WRONG, Outcome.ERRORS}
 ENDS = {Outcome.HUNG, Outcome.WAITING, Outcome.CRASHED, Outcome.RESPAWNING}  # what ends one pool's process may hang another's
 
 #: signal.signal and signal.set_wakeup_fd (Modules/signalmodule.c), by which asyncio's loops take signals, too
@@ -108,7 +109,7 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
             f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
         )
     green = {pool for pool in POOLS if POOLS[pool].executors == "greenlets"}
-    if set(bad) <= green and not set(good) & green and "threads" in good:
+    if own in STUCK | ANSWERED_BADLY and set(bad) <= green and not set(good) & green and "threads" in good:
         at_once = "a wait outside of their loop, as in C code, stops all of them at once"
         share = "look at what is kept for each thread, such as asyncio's running loop: they share one thread"
         return f"only greenlets do it ({others}): {at_once if own in STUCK else share}"
