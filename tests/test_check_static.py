@@ -40,6 +40,8 @@ FOUND = [
     ("init-not-sent", 4, INIT + "    MODEL['w'] = 3\n" + USES),
     ("init-not-sent", 4, INIT + "    global MODEL\n    MODEL = read()\ndef read():\n    return 3\n" + USES),
     ("init-not-sent", 4, INIT + "    fill()\ndef fill():\n    MODEL.update(w=3)\n" + USES),
+    ("init-not-sent", 4, "from celery.loaders.app import AppLoader\nMODEL = {}\nclass Loader(AppLoader):\n"
+     "    def on_worker_process_init(self):\n        MODEL['w'] = 3\n" + USES),
     ("weak-receiver", 3, "from celery.signals import worker_init\ndef install():\n    def load(**_):\n        pass\n"
      "    worker_init.connect(load)\n"),
     ("weak-receiver", 4, "from celery import signals\ndef install():\n    @signals.worker_init.connect\n    def load(**_):\n"
