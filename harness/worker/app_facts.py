@@ -164,6 +164,17 @@ def is_plain(value):
     return True
 
 
+def declare(app):
+    """Make the queues that its worker consumes, and bind them, as a worker does when it starts: until then a message to an
+    exchange of their own goes nowhere."""
+    try:
+        with app.connection_for_write() as connection:
+            for queue in list(app.amqp.queues.consume_from.values()):
+                queue(connection.default_channel).declare()
+    except Exception:  # the sending, or its worker, will say so
+        traceback.print_exc()
+
+
 def publish(calls, queue):
     """Send each row's task once; the Unix time at which each message was made. Raises what the application raises, with the
     row's number."""
@@ -171,6 +182,7 @@ def publish(calls, queue):
     made = []
     for app in {task.app for task, _ in calls}:
         own_settings.put(app, {"task_always_eager": False})  # else they would be run here, and not sent
+        declare(app)
     for number, (task, row) in enumerate(calls):
         args, kwargs = their_app.arguments(row)
         made.append(time.time())
