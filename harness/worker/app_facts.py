@@ -20,6 +20,7 @@ ML = ("keras", "tensorflow", "theano", "torch", "jax")
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))  # the package of the harness, as far as it is here
 OF_OTHER_BROKERS = ("master_name", "sentinels", "sentinel_kwargs", "service_name", "socket_keepalive_options")
+SEPARATOR = "sep"  # between a queue's name and a priority, in the key of a list; nothing else reads it
 TRANSPORT_OPTIONS = ("broker_transport_options", "result_backend_transport_options")
 LOOK_EVERY_S = 0.02
 LACKS_REDIS = "No module named %s, which Celery needs to speak Redis"
@@ -38,6 +39,9 @@ def settings(conf):
         left_out = sorted(name for name in options if name in OF_OTHER_BROKERS)
         if left_out:
             said.append("%s without %s: they are for a sentinel, or another machine" % (setting, ", ".join(left_out)))
+        if options.pop(SEPARATOR, None) is not None:
+            said.append("%s without %s: in the private broker, lists of a priority have the names that kombu gives them" %
+                        (setting, SEPARATOR))  # fmt: skip
         values[setting] = {name: value for name, value in options.items() if name not in left_out}
     return values, said
 
