@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.applications.probe import checks
 from harness.applications.probe.checks import AnswerCheck, Reference
+from harness.decide.advise.overhead import SETS_THE_PACE
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
@@ -152,7 +153,7 @@ def _rate(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> li
     if not limits.rate_per_s or (usual_s or 0.0) / record.as_cell.concurrency >= 1 / limits.rate_per_s:
         return []
     often = f"{limits.rate_per_s:.3g} per second" if limits.rate_per_s >= 1 else f"{60 * limits.rate_per_s:.3g} per minute"
-    return [f"its rate limit lets a worker begin {often}: that limit sets the pace, not the pool"]
+    return [f"its rate limit lets a worker begin {often}: {SETS_THE_PACE}"]
 
 
 def _hard(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
