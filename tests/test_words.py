@@ -197,6 +197,25 @@ def test_wrong_answers_of_requests_that_share_a_process(
 
 
 @pytest.mark.parametrize(
+    ("pool", "outcome", "acks_late", "multiplier", "said"),
+    [
+        ("gevent", Outcome.STALLED, True, 1, True),
+        ("eventlet", Outcome.STALLED, True, 1, True),
+        ("gevent", Outcome.STALLED, True, 4, False),
+        ("gevent", Outcome.STALLED, False, 1, False),
+        ("gevent", Outcome.OK, True, 1, False),
+        ("threads", Outcome.STALLED, True, 1, False),
+    ],
+)
+def test_settings_by_which_greenlets_take_messages_late_are_named(
+    pool: str, outcome: Outcome, acks_late: bool, multiplier: int, said: bool
+) -> None:
+    limits = Limits(acks_late=acks_late, prefetch_multiplier=multiplier)
+    told = words.by_settings(of(pool, outcome=outcome), limits, None)
+    assert [line.startswith("with task_acks_late and a worker_prefetch_multiplier of 1") for line in told] == [True] * said
+
+
+@pytest.mark.parametrize(
     ("error", "said"),
     [
         ("EncodeError: Object of type coroutine is not JSON serializable", True),
