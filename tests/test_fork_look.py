@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from harness.worker import fork_look, held, own_files, own_process, reached, shared_objects
+from harness.worker import carried_files, fork_look, held, own_files, own_process, reached, shared_objects
 from tests.waiting import wait_until
 
 TEXT = """
@@ -222,7 +222,7 @@ def test_files_that_a_task_reads_are_told_with_their_path(tmp_path: Path, task: 
         parts.writestr("part", "text")
     path.write_text(FILES.replace("ARCHIVE", repr(str(archive))))
     with imported(path) as shop:
-        found = shared_objects.files(reach(shop, task))
+        found = carried_files.files(reach(shop, task))
         for opened in (shop.TEXTS, shop.MORE, shop.LOG, shop.PARTS):
             opened.close()
     where = str(archive if task == "within" else path)
@@ -254,7 +254,7 @@ def test_a_pipe_that_another_process_writes_into_is_told(tmp_path: Path, task: s
     path = tmp_path / "shop_of_pipes.py"
     path.write_text(PIPES)
     with imported(path) as shop:
-        found = shared_objects.files(reach(shop, task))
+        found = carried_files.files(reach(shop, task))
         shop.ENGINE.communicate(b"1")
         shop.HERE.close()
         shop.THERE.close()
@@ -604,7 +604,7 @@ def test_what_a_receiver_gives_another_object_to_is_made_anew(shop: ModuleType) 
 
 def test_a_connection_of_sqlite_is_known(shop: ModuleType) -> None:
     exec("import sqlite3\nSTOCK = sqlite3.connect(':memory:')\ndef ask():\n    return STOCK.execute('select 1')", vars(shop))
-    assert [(label, [place[2] for place in users]) for label, users in shared_objects.databases(reach(shop, "ask"))] == [
+    assert [(label, [place[2] for place in users]) for label, users in carried_files.databases(reach(shop, "ask"))] == [
         ("shop_of_forks.STOCK", ["ask"])
     ]
     shop.STOCK.close()
