@@ -684,6 +684,21 @@ def test_no_winner_is_named_if_celerys_overhead_decides(tmp_path: Path) -> None:
     assert "best: " not in page
 
 
+def test_no_winner_is_named_if_the_tasks_own_rate_limit_decides(tmp_path: Path) -> None:
+    reason = f"all right; its rate limit lets a worker begin 4 per second: {overhead.SETS_THE_PACE}"
+    known, bounds = measured(tmp_path, trials(FORK, 2.9, 2.9, 2.9), trials(SOLO, 4.1, 4.1, 4.1))
+    (advice,) = ranking.advise([replace(one, reason=reason) for one in known], bounds)
+    assert (advice.best, advice.runner_up, {one.id for one in advice.alike}) == ((), None, {FORK.id, SOLO.id})
+    assert ": no pool is the best, the task's own rate limit decides; any of these 2 serves it" in pages.headline(advice)
+    said = pages.lines(advice)
+    assert said[0].endswith("2.9 to 4.1 are served per second")
+    assert said[1] == "what helps: raise rate_limit, or start more workers: each has a limit of its own"
+    (told,) = json.loads(data.as_json([advice]))
+    assert (told["rate_limit"], told["overhead"], len(told["what_helps"])) == (said[0], "", 1)
+    (other,) = ranking.advise([replace(known[0], reason=reason), known[1]], bounds)
+    assert [one.id for one in other.best] == [SOLO.id], "one that no limit holds back"
+
+
 def test_one_configuration_that_alone_serves_is_the_answer_though_overhead_decides(tmp_path: Path) -> None:
     known, bounds = measured(tmp_path, trials(FORK, 1, hung=1), trials(SOLO, 160, 161, 162))
     (advice,) = ranking.advise(map(short, known), bounds)

@@ -139,3 +139,16 @@ def test_a_task_without_arguments_needs_no_file(tmp_path: Path) -> None:
     assert order.rows(tmp_path / "rows.json") == [[1], {"a": 2}]
     with pytest.raises(BadInput):
         order.rows(tmp_path / "none.json")
+
+
+def test_serial_calls_are_told_of_each_message_what_a_worker_tells_its_task(tmp_path: Path) -> None:
+    messages = tmp_path / "messages.json"
+    at = {"exchange": "", "routing_key": "gold"}
+    message = {"headers": {"lang": "py", "id": "x", "tenant": "seven"}, "properties": {"delivery_info": at, "priority": 3}}
+    plain = {"headers": {"lang": "py"}, "properties": {}}
+    messages.write_text(json.dumps([json.dumps(message), json.dumps(plain)]))
+    told = replace(SHOP, messages=messages).spec(prefix="ab", events=tmp_path)["deliveries"]
+    assert told == [
+        {"exchange": "", "routing_key": "gold", "priority": 3, "headers": {"tenant": "seven"}},
+        {"exchange": None, "routing_key": None, "priority": None, "headers": None},
+    ]

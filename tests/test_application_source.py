@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from celery import signals
+from celery import Celery, signals
+from celery.loaders.app import AppLoader
 
 from harness.applications.probe import one_thread, words
 from harness.applications.probe.budget import Budget
@@ -158,11 +159,24 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     said: list[str] = []
     one = source(said=said)
     one.expected.settle([line(0, None, error="ValueError"), line(1, None, error="ValueError")], DONE)
-    assert said == ["warning: the serial calls gave no answer that can be read (JSON or msgpack): answers are not checked"]
+    assert said == ["warning: the serial calls all raised: answers are not checked; --check 'expression on result' does"]
     told = one.revised(record(reason="all 9 answers match the reference"))
     assert (told.reason, told.certainty.doubts) == ("all 9 answers came", [NOT_CHECKED])
     assert told.outcome is Outcome.UNCHECKED
     assert one.revised(record(CELL).changed(ended={"outcome": Outcome.HUNG})).outcome is Outcome.HUNG
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ([], "never came back"),
+        ([{**line(0, 7), "payload": None}, line(1, 0, error="OSError")], "gave no answer that can be read (JSON or msgpack)"),
+    ],
+)
+def test_why_answers_are_held_against_nothing_is_said(lines: list[dict[str, Any]], why: str) -> None:
+    said: list[str] = []
+    source(said=said).expected.settle(lines, DONE)
+    assert said == [f"warning: the serial calls {why}: answers are not checked"]
 
 
 def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:
@@ -231,6 +245,23 @@ def test_what_a_pool_never_calls_is_named_beside_what_failed(
     found = left(replace(CELL, pool=pool), tmp_path)
     told = not_called(found, requests([11.0, 12.0], raised=raised))
     assert [f"worker_process_init in {pool}, so load (tasks.py:6) was never called" in line for line in told] == [True] * said
+
+
+@pytest.mark.parametrize(("pool", "said"), [("threads", True), ("solo", True), ("prefork", False), ("prefork-spawn", False)])
+def test_a_loader_that_loads_in_children_is_named_where_no_child_calls_it(tmp_path: Path, pool: str, said: bool) -> None:
+    (tmp_path / contract.CHILD_LOADER).write_text(json.dumps(["Loader.on_worker_process_init (tasks.py:9)"]))
+    told = not_called(left(replace(CELL, pool=pool), tmp_path), requests([11.0], raised=[1]))
+    assert ["Loader.on_worker_process_init (tasks.py:9) was never called" in line for line in told] == [True] * said
+
+
+def test_a_loader_of_the_applications_own_is_named_with_its_place_and_celerys_is_not() -> None:
+    class Loader(AppLoader):
+        def on_worker_process_init(self) -> None:
+            """Nothing."""
+
+    (told,) = hooks.of_loader(Celery("shop", loader=Loader, set_as_current=False))  # type: ignore[no-untyped-call]
+    assert re.search(r"\bLoader\.on_worker_process_init \(\S*test_application_source\.py:\d+\)$", told)
+    assert hooks.of_loader(Celery("shop", set_as_current=False)) == []  # type: ignore[no-untyped-call]
 
 
 def test_receivers_of_a_signal_are_named_with_their_place_and_celerys_own_are_not() -> None:

@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,10 @@ def test_a_held_lock_is_an_error_if_a_task_takes_it(file: Path, tasks: bool, lev
         ("/v/site-packages/torch/lib/libtorch_cpu.so", {"torch": "shop.NET"}, Level.WARNING),
         ("/v/site-packages/numpy.libs/libscipy_openblas64_.so", {"numpy": "shop.np"}, Level.NOTE),
         ("/envs/tensorflow2/lib/site-packages/numpy.libs/libscipy_openblas64_.so", {"keras": "shop.MODEL"}, Level.NOTE),
+        ("/v/site-packages/pyarrow/libarrow.so.2600", {"pyarrow": "shop.TABLE"}, Level.NOTE),
+        ("/v/site-packages/tokenizers/tokenizers.abi3.so", {"tokenizers": "shop.WORDS"}, Level.NOTE),
         ("/opt/vendor/libdevice.so", {}, Level.NOTE),
+        ("/v/site-packages/_polars_runtime_32/_polars_runtime.abi3.so", {"polars": "shop.SALES"}, Level.NOTE),
     ],
 )
 def test_only_an_engine_that_was_seen_to_hang_is_an_error(
@@ -121,6 +125,15 @@ def test_only_an_engine_that_was_seen_to_hang_is_an_error(
     native = [{"tid": 5, "name": "worker", "library": library}]
     (found,) = lost.found(looked(native=native, packages=packages), tmp_path)
     assert (found.rule, found.level) == ("lost-engine", level)
+
+
+@pytest.mark.parametrize(("last", "level"), [("polars-ooc-clea", Level.NOTE), ("polars-0", Level.ERROR)])
+def test_an_engine_that_only_allocates_in_the_main_process_is_no_error(tmp_path: Path, last: str, level: Level) -> None:
+    library = "/v/site-packages/_polars_runtime_32/_polars_runtime.abi3.so"
+    native = [{"tid": tid, "name": name, "library": library} for tid, name in enumerate(("jemalloc_bg_thd", last))]
+    packages = {"_polars_runtime_32": "_polars_runtime_32._polars_runtime", "polars": "shop.SALES"}
+    (found,) = lost.found(looked(native=native, packages=packages), tmp_path)
+    assert (found.rule, found.level, found.made) == ("lost-engine", level, "shop.SALES" if level is Level.ERROR else "")
 
 
 def test_a_connection_is_an_error_if_tasks_reach_it(file: Path) -> None:
@@ -400,6 +413,9 @@ NOTE = Finding(rule="shared-memory", level=Level.NOTE, what="memory is shared", 
 WARNING = Finding(rule="result-in-task", level=Level.WARNING, file="shop.py", line=3, what="a task waits", todo="use a chain")
 
 
+GROWS_OLD = replace(WARNING, rule="lost-thread", what="it grows old")
+
+
 def checked(*findings: Finding, imported: bool = True) -> Checked:
     return Checked(app="shop:app", findings=tuple(finding.sorted_(findings)), files=1, imported=imported)
 
@@ -426,12 +442,26 @@ def test_the_schema_of_the_test_refuses_a_level_that_there_is_not() -> None:
     [
         (checked(ERROR, NOTE), "prefork by fork will break it: a lock is held"),
         (checked(NOTE, WARNING), "nothing that a fork breaks was found (not a proof)"),
+        (checked(NOTE, GROWS_OLD), "no error was found, but a warning about the fork: it grows old"),
+        (
+            checked(NOTE, GROWS_OLD, replace(GROWS_OLD, line=9), WARNING),
+            "no error was found, but a warning about the fork (and 1 more): it grows old",
+        ),
+        (checked(ERROR, GROWS_OLD), "prefork by fork will break it: a lock is held"),
         (checked(), "nothing that a fork breaks was found (not a proof)"),
     ],
 )
 def test_the_first_line_is_the_answer(answer: Checked, first: str) -> None:
     assert screen.text(answer).splitlines()[0] == first
     assert screen.as_json(answer)["answer"] == first
+
+
+def test_the_output_of_a_program_that_was_started_before_the_fork_is_shared(file: Path) -> None:
+    reading = [["shop.READY", "pipe:[7]", [[str(file), 4, "predict"]]]]
+    (found,) = lost.found(looked(reading=reading, files=["pipe:[7]"]), file.parent)
+    assert (found.rule, found.level, found.place) == ("shared-connection", Level.ERROR, "shop.py:1")
+    assert "children get each other's answers" in found.what
+    assert lost.found(looked(reading=reading), file.parent) == [], "open since before the application"
 
 
 def test_the_text_is_80_columns_wide() -> None:

@@ -27,6 +27,7 @@ FOUND = [
     ("engine-at-import", 2, "import faiss\nINDEX = faiss.IndexFlatL2(64)\n"),
     ("client-at-import", 2, "import psycopg2\nDB = psycopg2.connect('dbname=shop')\n"),
     ("client-at-import", 2, "from redis import Redis\nSTORE = Redis(single_connection_client=True)\n"),
+    ("client-at-import", 2, "import smtplib\nMAIL = smtplib.SMTP('mail')\n"),
     ("pool-at-import", 2, "from concurrent.futures import ThreadPoolExecutor as Pool\nCREW = Pool(4)\n"),
     ("thread-at-import", 2, "import threading\nthreading.Thread(target=print, daemon=True).start()\n"),
     ("thread-at-import", 3, "from threading import Timer\nCLOCK = Timer(5, print)\nCLOCK.start()\n"),
@@ -39,6 +40,13 @@ FOUND = [
     ("init-not-sent", 4, INIT + "    MODEL['w'] = 3\n" + USES),
     ("init-not-sent", 4, INIT + "    global MODEL\n    MODEL = read()\ndef read():\n    return 3\n" + USES),
     ("init-not-sent", 4, INIT + "    fill()\ndef fill():\n    MODEL.update(w=3)\n" + USES),
+    ("init-not-sent", 4, "from celery.loaders.app import AppLoader\nMODEL = {}\nclass Loader(AppLoader):\n"
+     "    def on_worker_process_init(self):\n        MODEL['w'] = 3\n" + USES),
+    ("weak-receiver", 3, "from celery.signals import worker_init\ndef install():\n    def load(**_):\n        pass\n"
+     "    worker_init.connect(load)\n"),
+    ("weak-receiver", 4, "from celery import signals\ndef install():\n    @signals.worker_init.connect\n    def load(**_):\n"
+     "        pass\n"),
+    ("weak-receiver", 2, "from celery.signals import worker_init\nworker_init.connect(lambda **_: print(1))\n"),
     ("result-in-task", 3, "@app.task\ndef report(x):\n    return part.delay(x).get()\n"),
     ("result-in-task", 4, "@app.task\ndef report(x):\n    sent = part.apply_async((x,))\n    return sent.get(timeout=5)\n"),
     ("result-in-task", 4, "@app.task\ndef report(x):\n    sent: AsyncResult = part.delay(x)\n    return sent.get()\n"),
@@ -64,6 +72,13 @@ SILENT = [
     "app.conf.worker_proc_alive_timeout = 90\nfrom celery.signals import worker_process_init\nimport joblib\n"
     "@worker_process_init.connect\ndef load(**_):\n    joblib.load('m')\n",
     "import multiprocessing\n@app.task\ndef spread(x):\n    return multiprocessing.cpu_count()\n",
+    "from celery.signals import worker_init\ndef install():\n    def load(**_):\n        pass\n"
+    "    worker_init.connect(load, weak=False)\n",
+    "from celery.signals import worker_init\ndef install():\n    def load(**_):\n        pass\n"
+    "    worker_init.connect(load)\n    return load\n",
+    "from celery.signals import worker_init\n@worker_init.connect\ndef load(**_):\n    pass\n",
+    "from blinker import worker_init\nworker_init.connect(lambda **_: print(1))\n",
+    "import multiprocessing\nCACHE = multiprocessing.Manager().dict()\n",
     INIT + "    MODEL['w'] = 3\n",
     INIT + "    print(MODEL)\n" + USES,
     INIT + "    MODEL = 3\n" + USES,
@@ -88,6 +103,21 @@ def test_a_rule_finds_its_line(rule: str, line: int, text: str) -> None:
 @pytest.mark.parametrize("text", SILENT)
 def test_nothing_is_found_in_what_is_fine(text: str) -> None:
     assert static.found([source(text)]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("import grpc\nCHANNEL = grpc.insecure_channel('model:50051')\n", Level.NOTE),
+        ("import smtplib\nMAIL = smtplib.SMTP()\n", Level.NOTE),
+        ("import smtplib\nMAIL = smtplib.SMTP(host=HOST)\n", Level.WARNING),
+        ("import psycopg2\nDB = psycopg2.connect('dbname=shop')\n", Level.WARNING),
+    ],
+)
+def test_a_client_that_has_not_connected_yet_is_not_said_to(text: str, level: Level) -> None:
+    (found,) = static.found([source(text)])
+    assert (found.rule, found.level) == ("client-at-import", level)
+    assert ("connects in the main process" in found.what) is (level is Level.WARNING)
 
 
 @pytest.mark.parametrize("pool", ["threads", "gevent", "prefork", ""])

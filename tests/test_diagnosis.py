@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.machine import procfs
 from harness.machine.processes import OwnedProcess
 from harness.observe import greenlets, roles, stacks
+from harness.observe.diagnosis import Subject, collect
+from harness.observe.progress import Progress
 from harness.observe.roles import Role
 from tests.waiting import wait_until
 
@@ -228,6 +231,20 @@ def test_a_process_tells_its_own_stacks_where_py_spy_may_not_look(tmp_path: Path
         text = stacks.stacks(process.pid, tmp_path / f"stacks-{process.pid}.txt")
     assert "Permission denied" in text
     assert "stuck_here" in text
+
+
+@pytest.mark.parametrize(("ready_at_s", "told"), [(None, "its start waits for a sleep to end"), (1.0, "")])
+def test_what_a_worker_waits_for_before_it_is_ready_is_told(tmp_path: Path, ready_at_s: float | None, told: str) -> None:
+    log, progress = tmp_path / "log", Progress(tmp_path)
+    progress.ready_at_s = ready_at_s
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    with OwnedProcess([sys.executable, "-c", HANGING, str(tmp_path)], log=log, env=environment) as process:
+        assert wait_until(lambda: log.exists() and "up" in log.read_text() and procfs.threads(process.pid)[0].state == "S")
+        subject = Subject(
+            main=process.pid, first=(), tree=(process.pid,), at_ready={}, log=log, progress=progress, request_id=str
+        )
+        waits = collect(tmp_path / "evidence", subject).waits
+    assert [text.partition(",")[0] for text in waits] == ([told] if told else [])
 
 
 def test_asking_for_greenlets_does_nothing_to_a_process_without_any(tmp_path: Path) -> None:

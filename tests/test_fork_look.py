@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import os
 import sys
 import threading
 import zipfile
@@ -16,7 +17,8 @@ from types import ModuleType
 
 import pytest
 
-from harness.worker import fork_look, held, own_files, own_process, reached, shared_objects
+from harness.worker import carried_files, fork_look, held, own_files, own_process, reached, shared_objects
+from tests.waiting import wait_until
 
 TEXT = """
 import threading
@@ -220,11 +222,45 @@ def test_files_that_a_task_reads_are_told_with_their_path(tmp_path: Path, task: 
         parts.writestr("part", "text")
     path.write_text(FILES.replace("ARCHIVE", repr(str(archive))))
     with imported(path) as shop:
-        found = shared_objects.files(reach(shop, task))
+        found = carried_files.files(reach(shop, task))
         for opened in (shop.TEXTS, shop.MORE, shop.LOG, shop.PARTS):
             opened.close()
     where = str(archive if task == "within" else path)
     assert [(label, file) for label, file, _ in found] == [(f"shop_of_files.{label}", where) for label in labels]
+
+
+PIPES = """
+import os, subprocess, sys
+
+ENGINE = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+HERE, THERE = (open(end, mode) for end, mode in zip(os.pipe(), "rw"))
+
+
+def asks():
+    return ENGINE.stdout.readline()
+
+
+def tells():
+    ENGINE.stdin.write(b"1")
+
+
+def its_own():
+    return HERE.readline()
+"""
+
+
+@pytest.mark.parametrize(("task", "labels"), [("asks", ["ENGINE.stdout"]), ("tells", []), ("its_own", [])])
+def test_a_pipe_that_another_process_writes_into_is_told(tmp_path: Path, task: str, labels: list[str]) -> None:
+    path = tmp_path / "shop_of_pipes.py"
+    path.write_text(PIPES)
+    with imported(path) as shop:
+        found = carried_files.files(reach(shop, task))
+        shop.ENGINE.communicate(b"1")
+        shop.HERE.close()
+        shop.THERE.close()
+    assert [(label, file[:5], [one[2] for one in users]) for label, file, users in found] == [
+        (f"shop_of_pipes.{label}", "pipe:", [task]) for label in labels
+    ]
 
 
 SERVED = """
@@ -294,6 +330,53 @@ def test_who_reads_what_a_thread_never_changes_needs_no_thread(
     one, own = thread(shop), own_files.Own([Path(shop.__file__ or "").parent])
     found = shared_objects.owned(reach(shop, task), one, fork_look.of_thread(one, own))
     assert [each["label"] for each in found] == ([owner] if owner else [])
+
+
+WRITER = """
+import threading
+from multiprocessing import Pipe
+
+
+class Writer:
+    def __init__(self):
+        self.here, self.there = Pipe(duplex=False)
+        self.written, self.thread = [], threading.Thread(target=self.write, daemon=True)
+
+    def write(self):
+        while (row := self.here.recv()) is not None:
+            self.written.append(row)
+
+    def log(self, row):
+        self.written = []
+        self.there.send(row)
+
+
+LOG = Writer()
+
+
+def log():
+    LOG.log(1)
+"""
+
+
+def test_a_thread_that_takes_what_comes_through_a_pipe_serves_children_where_it_is(shop: ModuleType) -> None:
+    exec(compile(WRITER, shop.__file__ or "", "exec"), vars(shop))
+    log, own = shop.LOG, own_files.Own([Path(shop.__file__ or "").parent])
+    thread = fork_look.of_thread(log.thread, own)
+    assert [each["label"] for each in shared_objects.owned(reach(shop, "log"), log.thread, thread)] == ["shop_of_forks.LOG"]
+    log.thread.start()
+    assert wait_until(lambda: shared_objects.takes_from_pipe(log.thread.ident))
+    assert shared_objects.owned(reach(shop, "log"), log.thread, thread) == []
+    log.there.send(None)
+    log.thread.join(10)
+
+
+def test_a_pipe_has_another_end_here_until_that_is_closed() -> None:
+    here, there = os.pipe()
+    assert own_process.has_other_end(here)
+    os.close(there)
+    assert not own_process.has_other_end(here)
+    os.close(here)
 
 
 def test_the_threads_of_a_pool_and_of_a_loop_are_known() -> None:
@@ -521,7 +604,7 @@ def test_what_a_receiver_gives_another_object_to_is_made_anew(shop: ModuleType) 
 
 def test_a_connection_of_sqlite_is_known(shop: ModuleType) -> None:
     exec("import sqlite3\nSTOCK = sqlite3.connect(':memory:')\ndef ask():\n    return STOCK.execute('select 1')", vars(shop))
-    assert [(label, [place[2] for place in users]) for label, users in shared_objects.databases(reach(shop, "ask"))] == [
+    assert [(label, [place[2] for place in users]) for label, users in carried_files.databases(reach(shop, "ask"))] == [
         ("shop_of_forks.STOCK", ["ask"])
     ]
     shop.STOCK.close()

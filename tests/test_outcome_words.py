@@ -81,6 +81,11 @@ def ended(**changes: Any) -> tuple[str, str]:
             "refused",
             "the worker was not ready within 9.5 s: loading",
         ),
+        (
+            {"ended_by": "ready-limit", "was_ready": False, "limit_s": 9.5, "log_tail": "loading", "waits": ("it waits",)},
+            "refused",
+            "the worker was not ready within 9.5 s: loading; it waits",
+        ),
         ({"ended_by": "verdict", "verdict": HUNG, "waited_in": "in transit"}, "hung", "they wait"),
         ({"ended_by": "verdict", "verdict": HUNG, "at_lock": True}, "hung", "they wait"),
         (

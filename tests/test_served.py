@@ -123,16 +123,17 @@ def test_variables_and_a_pasted_line_name_the_kind_and_nothing_else() -> None:
     assert line.servers == {"broker": "amqp", "backend": "rpc"}
 
 
-def test_the_options_of_a_redis_are_kept_but_for_a_sentinels() -> None:
+def test_the_options_of_a_redis_are_kept_but_for_a_sentinels_and_what_names_lists() -> None:
     with Celery("shop", set_as_current=False) as app:
         given = {"global_keyprefix": "shop-", "sep": ":", "master_name": "m", "visibility_timeout": 9}
         app.conf.update(broker_transport_options=given, result_backend_transport_options={"global_keyprefix": "shop"})
         values, said = app_facts.settings(app.conf)  # type: ignore[no-untyped-call]
         prefixes = [app_facts.prefix(app.conf, name) for name in app_facts.TRANSPORT_OPTIONS]  # type: ignore[no-untyped-call]
-    assert values["broker_transport_options"] == {"global_keyprefix": "shop-", "sep": ":", "visibility_timeout": 9}
+    assert values["broker_transport_options"] == {"global_keyprefix": "shop-", "visibility_timeout": 9}
     assert values["result_backend_transport_options"] == {"global_keyprefix": "shop"}
     assert [line for line in said if "without" in line] == [
-        "broker_transport_options without master_name: they are for a sentinel, or another machine"
+        "broker_transport_options without master_name: they are for a sentinel, or another machine",
+        "broker_transport_options without sep: in the private broker, lists of a priority have the names that kombu gives them",
     ]
     assert prefixes == ["shop-", "shop_"]
     assert queue_of("shop-celery\x06\x163", "shop-") == "celery"

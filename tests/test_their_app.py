@@ -9,9 +9,10 @@ from types import ModuleType
 
 import pytest
 from celery import Celery, _state
+from kombu import Exchange, Queue
 
-from harness.applications.probe.learn import remedy_of
-from harness.worker import their_app
+from harness.applications.probe.learn import astray, remedy_of
+from harness.worker import app_facts, their_app
 
 
 @pytest.fixture
@@ -161,3 +162,31 @@ def test_what_a_handler_of_the_task_raises_after_its_call_is_an_error_of_the_cal
         return number
 
     assert their_app.stored(their_app.applied(price, [2]), "json") == ("ValueError: the log is full", None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said", "why", "helps"),
+    [
+        ({}, "redis://:**@127.0.0.1:7000/0", "it is sent there, and no queue keeps it", "--queue NAME"),
+        ({}, "redis://:**@127.0.0.1:7001/0", "it says that its broker is redis://:**@127.0.0.1:7001/0", "CELERY_BROKER_URL"),
+        ({"ml": []}, "redis://:**@127.0.0.1:7000/0", "it went to 'ml'", "CELERY_BROKER_URL"),
+    ],
+)
+def test_why_a_message_did_not_arrive_is_told(sent: dict[str, object], said: str, why: str, helps: str) -> None:
+    told, remedy = astray(sent, said, "redis://:secret@127.0.0.1:7000/0")
+    assert told.startswith(why)
+    assert helps in remedy
+
+
+def test_a_message_to_an_exchange_of_the_applications_own_finds_the_queue_that_its_worker_would_bind() -> None:
+    app = Celery("a_shop_of_exchanges", broker="memory://", set_as_current=False)
+    app.conf.task_queues = (Queue("gold", Exchange("metal", type="direct"), routing_key="yellow"),)
+    app.conf.task_routes = {"price": {"exchange": "metal", "routing_key": "yellow"}}
+
+    @app.task(name="price", shared=False)
+    def price(number: int) -> int:
+        return number
+
+    app_facts.publish([(price, [1])], "")  # type: ignore[no-untyped-call]
+    with app.connection_for_read() as connection:
+        assert connection.default_channel.basic_get("gold", no_ack=True).headers["task"] == "price"

@@ -151,6 +151,8 @@ def test_workers_that_only_respawn_end_the_trial_once_that_has_stood(tmp_path: P
     respawns = Verdict(state=State.RESPAWNING, reason="3 children died")
     seen, last_s = judged([(0.0, WORKS), (3.0, respawns)], tmp_path, monkeypatch, confirm_s=4.0)
     assert (seen.ended_by, seen.verdict, seen.judged_s) == ("verdict", respawns, None)
+    _, _, said = heard([(0.0, WORKS), (3.0, respawns)], tmp_path / "told", monkeypatch, confirm_s=4.0)
+    assert [text.partition(". This is proved")[0] for _, text in said] == ["respawning: 3 children died"]
     assert last_s == pytest.approx(7.1, abs=0.21)
 
 

@@ -173,7 +173,7 @@ NUMBERS = reference((row, {"n": row}) for row in range(3))
 @pytest.mark.parametrize(
     ("pool", "answers", "right", "said"),
     [
-        ("threads", [(0, 1), (1, 2), (2, 2)], 1, "of 2 wrong answers 2 are right for another row: requests may get"),
+        ("threads", [(0, 1), (1, 2), (2, 2)], 1, "of 2 wrong answers 2 are another row's where they are wrong: "),
         (
             "gevent",
             [(0, 7)] * 6,
@@ -194,6 +194,40 @@ def test_wrong_answers_of_requests_that_share_a_process(
     told = words.beside_each_other(one, NUMBERS)
     assert "".join(told).startswith(said)
     assert bool(told) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("pool", "outcome", "acks_late", "multiplier", "said"),
+    [
+        ("gevent", Outcome.STALLED, True, 1, True),
+        ("eventlet", Outcome.STALLED, True, 1, True),
+        ("gevent", Outcome.STALLED, True, 4, False),
+        ("gevent", Outcome.STALLED, False, 1, False),
+        ("gevent", Outcome.OK, True, 1, False),
+        ("threads", Outcome.STALLED, True, 1, False),
+    ],
+)
+def test_settings_by_which_greenlets_take_messages_late_are_named(
+    pool: str, outcome: Outcome, acks_late: bool, multiplier: int, said: bool
+) -> None:
+    limits = Limits(acks_late=acks_late, prefetch_multiplier=multiplier)
+    told = words.by_settings(of(pool, outcome=outcome), limits, None)
+    assert [line.startswith("with task_acks_late and a worker_prefetch_multiplier of 1") for line in told] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("EncodeError: Object of type coroutine is not JSON serializable", True),
+        ("EncodeError: TypeError('Object of type coroutine is not JSON serializable')", True),
+        ("EncodeError: cannot pickle 'coroutine' object", True),
+        ("EncodeError: Object of type ndarray is not JSON serializable", False),
+        ("RuntimeError: cannot reuse already awaited coroutine", False),
+    ],
+)
+def test_a_task_that_celery_does_not_await_is_told_so(error: str, said: bool) -> None:
+    one = of(outcome=Outcome.ERRORS).changed(answers={"errors": {error: 20}})
+    assert [line.startswith("the task is an async function") for line in words.beside_each_other(one, NUMBERS)] == [True] * said
 
 
 def test_processes_share_something_if_those_that_call_at_once_without_celery_do() -> None:

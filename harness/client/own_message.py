@@ -19,6 +19,12 @@ from harness.worker import contract
 
 MARK = "harness-template-argument"
 BODY, QUEUE = "THE-BODY", "THE-QUEUE"
+#: headers that Celery writes itself (celery/app/amqp.py, as_task_v2, and kombu's), 4.4 to 5.7
+CELERYS_HEADERS = frozenset({
+    "lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit", "root_id", "parent_id",
+    "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting", "stamped_headers", "stamps", "compression",
+    "x-delay",
+})  # fmt: skip
 
 
 def place(home: Path, url: str) -> Path:

@@ -37,7 +37,8 @@ from harness.texts import counted, few
 LOST_THREADS, SHARED_CONNECTION = "fork-lost-threads", "fork-shared-connection"
 NEVER_STARTED = "Could not start worker processes"  # celery/worker/loops.py, where all children died before it began
 FORKED, SPAWNED = "prefork", "prefork-spawn"
-ONE_THREAD = ("solo", "gevent", "eventlet")  # pools in which a request that blocks keeps the worker from its broker as well
+GREEN = ("gevent", "eventlet")
+ONE_THREAD = ("solo", *GREEN)  # pools in which a request that blocks keeps the worker from its broker as well
 # Innermost frames of a thread that waits for a lock, Python's own or the C library's.
 LOCK_FRAMES = re.compile(
     r"PyThread_acquire_lock|acquire_timed|lock_PyThread|rlock_acquire|__lll_lock_wait|pthread_mutex_lock|\bacquire \(threading"
@@ -64,6 +65,10 @@ ACROSS = {  # processes: what supports a deadlock of several
     How.SHARED: "every process that has the lock waits, or does nothing but wait for tasks; who took it may have ended since",
     How.FILE: "every process that has the file open waits, or does nothing but wait for tasks",
     How.PROCESSES: "the processes that it waits for stand still themselves",
+}
+OF_KERNEL = {  # likewise, in a pool of greenlets, of what only the kernel knows
+    How.SHARED: "the thread of the hub waits for a lock in shared memory: no greenlet can run, and one of them may hold it",
+    How.FILE: "the thread of the hub waits for a lock on a file: no greenlet can run, and one of them may hold it",
 }
 
 
@@ -213,10 +218,12 @@ def _of_hang(facts: Facts) -> Cause:
         whose = "a thread of the parent held it at the fork" if forked else "the thread that held it has ended"
         support = (f"the lock itself names its holder, which is no thread of this process: {whose}", *_where(facts))
         return Cause(name="fork-held-lock" if forked else "deadlock", support=support)
+    if facts.how in OF_KERNEL and facts.pool in GREEN and not facts.serial_waits:
+        return Cause(name="hub-blocked", support=(OF_KERNEL[facts.how], *_where(facts)))
     if facts.how in ACROSS:
         beside = (BESIDE,) if facts.how is How.PROCESSES and facts.kept else ()
         return Cause(name="deadlock", support=(ACROSS[facts.how], *beside, *_where(facts)))
-    if facts.how is How.FUTEX and facts.pool in ("gevent", "eventlet"):
+    if facts.how is How.FUTEX and facts.pool in GREEN:
         support = ("the thread of the hub itself waits in a futex, so no greenlet can run", *_where(facts))
         return Cause(name="hub-blocked", support=support)
     if (

@@ -136,7 +136,8 @@ def _never_ran(seen: Observations) -> Found | None:
     if seen.ended_by == "worker-exit" and not seen.was_ready:
         return Outcome.REFUSED, f"the worker ended before it was ready ({seen.worker_exit}): {seen.log_tail}"
     if seen.ended_by == "ready-limit":
-        return Outcome.REFUSED, f"the worker was not ready within {seen.limit_s:g} s: {seen.log_tail}"
+        said = "; ".join([seen.log_tail, *seen.waits[:MOST_WAITS]])
+        return Outcome.REFUSED, f"the worker was not ready within {seen.limit_s:g} s: {said}"
     return None
 
 

@@ -28,7 +28,7 @@ KINDS = {
     "start": "the start-up of a child (worker_process_init)", "parent-predict": "the predict in the parent",
     Role.STARTING: "the start-up of a child", Role.RUNNING: "a task, before or after its own code,",
     Role.ENDING: "the end of a child (worker_process_shutdown)",
-    Role.HELD: "the worker's main process, in a handler of the application's,",
+    Role.HELD: "the worker's main process, in a handler of the application's,", "ready": "its start",
 }  # fmt: skip
 UNANNOUNCED = (Role.STARTING, Role.ENDING, Role.RUNNING, Role.HELD)
 LOG_TAIL_BYTES = 20_000
@@ -98,7 +98,9 @@ def _stages(subject: Subject) -> list[OpenStage]:
         seen = None if pid in known else glance(pid, ours=True)
         if seen is not None and seen.role in UNANNOUNCED:
             found.append(OpenStage(kind=seen.role, pid=pid, tid=min(seen.tracing, default=pid), number=-1, since_s=0.0))
-    return [*told, *found]
+    starts = subject.progress.ready_at_s is None and subject.main not in known
+    main = OpenStage(kind="ready", pid=subject.main, tid=subject.main, number=-1, since_s=0.0)
+    return [*told, *found, *([main] if starts else [])]
 
 
 def _waits(stages: Sequence[OpenStage], objects: Mapping[int, str], texts: Mapping[int, str], events: Path) -> tuple[str, ...]:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
-from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
+from harness.records.outcomes import ANSWERED, NOT_JUDGED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.summary.summary import gravest
 from harness.texts import few
 
 SERVES = ANSWERED | {Outcome.SLOW}
+ANSWERED_BADLY = {Outcome.WRONG, Outcome.ERRORS}
 ENDS = {Outcome.HUNG, Outcome.WAITING, Outcome.CRASHED, Outcome.RESPAWNING}  # what ends one pool's process may hang another's
 
 #: signal.signal and signal.set_wakeup_fd (Modules/signalmodule.c), by which asyncio's loops take signals, too
@@ -37,19 +38,28 @@ def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
     if cell.is_control or cell.is_baseline or own is None or own.outcome in SERVES:
         return ""
     alone = next((_alone(found) for other, trials in same.items() if other.is_baseline and (found := worst(trials))), None)
+    pools: dict[str, list[TrialRecord]] = {}
+    for other, trials in same.items():
+        if not other.is_baseline and (ended := worst(trials)) is not None:
+            pools.setdefault(other.pool, []).append(ended)
     if _alike(own, alone):
         how = "end so, too" if own.outcome is alone else f"end badly, too ({alone})"
-        return f"the calls without Celery {how}: the task itself does it, and no pool can mend that"
-    pools: dict[str, set[bool]] = {}
-    for other, trials in same.items():
-        ended = worst(trials)
-        if not other.is_baseline and ended is not None:
-            pools.setdefault(other.pool, set()).add(ended.outcome in SERVES or _alike(ended, alone))
-    bad = [pool for pool, all_served in pools.items() if False in all_served]
-    good = [pool for pool, all_served in pools.items() if all_served == {True}]
+        served = [pool for pool, ends in pools.items() if all(one.outcome in SERVES for one in ends)]
+        return f"the calls without Celery {how}{_whose(served)}"
+    spared = {pool: all(one.outcome in SERVES or _alike(one, alone) for one in ends) for pool, ends in pools.items()}
+    good = [pool for pool, is_spared in spared.items() if is_spared]
+    bad = [pool for pool in spared if pool not in good]
     if needs_main_thread(own):
         return ""  # the reason says it: no data that requests share is at fault
     return _of_pools(bad, good, own.outcome) if good else _everywhere(bad, alone)
+
+
+def _whose(served: Sequence[str]) -> str:
+    """Of a fault that the calls without Celery have as well; `served`: the pools that answered all the same."""
+    if not served:
+        return ": the task itself does it, and no pool can mend that"
+    answered = f"{few(served, len(served))} answered"
+    return f", but {answered}: look at what the application does there before its first task, or has there alone"
 
 
 def _same_question(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> dict[Cell, Sequence[TrialRecord]]:
@@ -88,6 +98,9 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
     if set(bad) <= {"prefork"} and "prefork-spawn" in good:
         copied = "copied or shared" if own is Outcome.WRONG else "copied"
         return f"only a fork does it ({others}): what the main process had made before it is {copied}, and its threads are not"
+    if set(bad) == {"prefork-spawn"} and "prefork" in good:
+        anew = "each imports the application anew, where multiprocessing starts no process"
+        return f"only spawned children do it ({others}): {anew}, and lacks what the main process made after its import"
     if all(POOLS[pool].executors == "processes" for pool in bad):
         return f"only {few(bad)} does it ({others}): look at limits that only processes keep, and at what they share or inherit"
     beside = {pool for pool in POOLS if POOLS[pool].executors in ("threads", "greenlets")}
@@ -95,6 +108,11 @@ def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
         return (
             f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
         )
+    green = {pool for pool in POOLS if POOLS[pool].executors == "greenlets"}
+    if own in STUCK | ANSWERED_BADLY and set(bad) <= green and not set(good) & green and "threads" in good:
+        at_once = "a wait outside of their loop, as in C code, stops all of them at once"
+        share = "look at what is kept for each thread, such as asyncio's running loop: they share one thread"
+        return f"only greenlets do it ({others}): {at_once if own in STUCK else share}"
     return f"{few(bad, len(bad))} {'end' if len(bad) > 1 else 'ends'} like this; {others}"
 
 

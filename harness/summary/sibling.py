@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.certainty.comparison import FEW_TRIALS, told_apart
+from harness.certainty.comparison import FEW_TRIALS, LEAST, told_apart
 from harness.certainty.intervals import middle
 
 
@@ -20,14 +20,18 @@ def helps(own: Sequence[float], plain: Sequence[float]) -> bool:
 def brought(own: Sequence[float], plain: Sequence[float], name: str) -> str:
     """'3.10 x the throughput of NAME', the plain cell; '' if one of the two has no figure.
 
-    >>> brought([31.0], [10.0], "it"), brought([10.1], [10.0], "it")
+    >>> brought([31.0, 30.0, 32.0], [10.0, 9.9, 10.1], "it"), brought([10.1], [10.0], "it")
     ('3.10 x the throughput of it', '1.01 x the throughput of it, so it brought nothing')
+    >>> brought([31.0], [10.0], "it")
+    '3.10 x the throughput of it, but fewer than 3 trials each do not tell it from chance'
     """
     mine, others = middle(own), middle(plain)
     if not mine or not others:
         return ""
     if not helps(own, plain):
         doubt = ", so it brought nothing"
+    elif min(len(own), len(plain)) < LEAST:
+        doubt = f", but fewer than {LEAST} trials each do not tell it from chance"
     else:
         doubt = "" if told_apart(own, plain) else ", but the trials differ too much to be sure"
     return f"{mine / others:.2f} x the throughput of {name}{doubt}"

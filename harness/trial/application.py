@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.broker.valkey import queue_of
+from harness.client.own_message import CELERYS_HEADERS
 from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.mix import Mix
@@ -30,6 +31,17 @@ VARIED = {"prefetch": "--prefetch-multiplier", "max_tasks": "--max-tasks-per-chi
 RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 RPC = "rpc://"  # answers come as messages
 BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", RESULTS_VARIABLE)
+
+
+def _delivery(message: Mapping[str, Any]) -> dict[str, Any]:
+    """See contract.APPLICATION_SPEC_KEYS."""
+    properties = message["properties"]
+    at = properties.get("delivery_info") or {}
+    own = {name: value for name, value in message["headers"].items() if name not in CELERYS_HEADERS}
+    return {
+        "exchange": at.get("exchange"), "routing_key": at.get("routing_key"), "priority": properties.get("priority"),
+        "headers": own or None,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,12 +169,7 @@ class Application:
         """What each row's message says of itself, as far as `Task.apply` takes it; none before there are messages."""
         if not self.messages.is_file():
             return []
-        properties = [json.loads(message)["properties"] for message in json.loads(self.messages.read_text())]
-        where = [one.get("delivery_info") or {} for one in properties]
-        return [
-            {"exchange": at.get("exchange"), "routing_key": at.get("routing_key"), "priority": one.get("priority")}
-            for one, at in zip(properties, where, strict=True)
-        ]
+        return [_delivery(json.loads(message)) for message in json.loads(self.messages.read_text())]
 
     def unfit(self, events: Path, cell: Cell) -> str:
         """Why a worker that is ready is not the one to measure: by its pool, or since nobody would take the requests; or ''."""

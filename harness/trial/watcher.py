@@ -228,9 +228,9 @@ class Watcher:
         self._proved_s, self._lapse = now, ""
         watched_s = paces.watched_s(self.work, verdict)
         if self._shown is None:
-            self._first_s = now
+            self._first_s, told = now, f"{verdict.state.value}: {verdict.reason}"
             if watched_s:
-                self.work.say(f"hung: {verdict.reason}. This is proved, and goes on record if it stands for {watched_s:.0f} s")
+                self.work.say(f"{told}. This is proved, and goes on record if it stands for {watched_s:.0f} s")
         self._shown = verdict
         if self.seen.shown_s is None:
             self.seen.shown_s = now

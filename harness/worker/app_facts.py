@@ -19,6 +19,7 @@ from harness.worker import contract, own_broker, own_settings, own_variables, th
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))  # the package of the harness, as far as it is here
 OF_OTHER_BROKERS = ("master_name", "sentinels", "sentinel_kwargs", "service_name", "socket_keepalive_options")
+SEPARATOR = "sep"  # between a queue's name and a priority, in the key of a list; nothing else reads it
 TRANSPORT_OPTIONS = ("broker_transport_options", "result_backend_transport_options")
 LOOK_EVERY_S = 0.02
 LACKS_REDIS = "No module named %s, which Celery needs to speak Redis"
@@ -37,6 +38,9 @@ def settings(conf):
         left_out = sorted(name for name in options if name in OF_OTHER_BROKERS)
         if left_out:
             said.append("%s without %s: they are for a sentinel, or another machine" % (setting, ", ".join(left_out)))
+        if options.pop(SEPARATOR, None) is not None:
+            said.append("%s without %s: in the private broker, lists of a priority have the names that kombu gives them" %
+                        (setting, SEPARATOR))  # fmt: skip
         values[setting] = {name: value for name, value in options.items() if name not in left_out}
     return values, said
 
@@ -163,6 +167,17 @@ def is_plain(value):
     return True
 
 
+def declare(app):
+    """Make the queues that its worker consumes, and bind them, as a worker does when it starts: until then a message to an
+    exchange of their own goes nowhere."""
+    try:
+        with app.connection_for_write() as connection:
+            for queue in list(app.amqp.queues.consume_from.values()):
+                queue(connection.default_channel).declare()
+    except Exception:  # the sending, or its worker, will say so
+        traceback.print_exc()
+
+
 def publish(calls, queue):
     """Send each row's task once; the Unix time at which each message was made. Raises what the application raises, with the
     row's number."""
@@ -170,6 +185,7 @@ def publish(calls, queue):
     made = []
     for app in {task.app for task, _ in calls}:
         own_settings.put(app, {"task_always_eager": False})  # else they would be run here, and not sent
+        declare(app)
     for number, (task, row) in enumerate(calls):
         args, kwargs = their_app.arguments(row)
         made.append(time.time())

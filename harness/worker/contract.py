@@ -40,7 +40,7 @@ SPEC_KEYS = (
 #: Keys of that file where the trial is of somebody's own application, or of its serial calls.
 #: app: as Celery names it. tasks: their names. rows: a file with the requests' arguments. of_rows: the task of each row, by its
 #: place in tasks; [] if there is one task. turns: the rows that serial calls take in turn once each was called; [] for all.
-#: deliveries: exchange, routing_key and priority of each row's message, which its task may read; [] if they are not known.
+#: deliveries: exchange, routing_key, priority and own headers of each row's message, which its task may read; [] if not known.
 #: prefix: of the ids of our requests. events_dir: where signs of life go. settings: Celery's, for the length of the trial.
 APPLICATION_SPEC_KEYS = ("app", "tasks", "rows", "of_rows", "turns", "deliveries", "prefix", "events_dir", "settings")
 
@@ -123,6 +123,7 @@ QUEUES = "queues.json"  # beside the events of somebody's own application: the n
 POOL = "pool.json"
 HOOKS = "hooks.json"  # likewise: what of the application's code the worker's own loop will call, see `harness.worker.hooks`
 CHILD_HANDLERS = "child_handlers.json"  # likewise: the application's receivers of worker_process_init, as 'load (tasks.py:6)'
+CHILD_LOADER = "child_loader.json"  # likewise: its own `on_worker_process_init` of a loader, if it has one
 #: likewise: a line for each request that failed outside its task's own body, [its number, 'ValueError: …']
 OUTSIDE = "outside.jsonl"
 SETTINGS = "settings.json"  # likewise: what it really has of all that `own_settings` names, as it is said

@@ -20,6 +20,7 @@ from threading import get_ident
 from time import monotonic, sleep
 
 from harness.worker import (
+    carried_files,
     fork_calls,
     held,
     own_broker,
@@ -183,8 +184,8 @@ def look(app, own, before, say):
             {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
         ],
         anew=shared_objects.made_anew(run_first.added(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
-        databases=shared_objects.databases(tasks), reading=shared_objects.files(tasks),
-        files=sorted(where for where in opened.values() if where.startswith("/") and "/site-packages/" not in where),
+        databases=carried_files.databases(tasks), reading=carried_files.files(tasks),
+        files=sorted(where for where in opened.values() if where.startswith(("/", "pipe:")) and "/site-packages/" not in where),
     )  # fmt: skip
 
 

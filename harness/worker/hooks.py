@@ -118,6 +118,12 @@ def receivers(name):
     return sorted({_placed(one) for one in connected(getattr(signals, name)) if not _is_own(one)})
 
 
+def of_loader(app):
+    """The application's own `on_worker_process_init` of a loader, which children of prefork alone call; likewise, or none."""
+    hook = getattr(type(app.loader), "on_worker_process_init", None)
+    return [] if hook is None or _is_own(hook) else [_placed(hook)]
+
+
 def _placed(function):
     code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
     place = " (%s:%d)" % (os.path.relpath(code.co_filename), code.co_firstlineno) if code is not None else ""

@@ -127,6 +127,13 @@ def descriptors(pid):
     return found
 
 
+def has_other_end(number):
+    """Whether this process has another descriptor of the pipe that a descriptor leads to."""
+    found = descriptors("self")
+    where = found.pop(number, "")
+    return where.startswith("pipe:") and where in found.values()
+
+
 def peers():
     """{'socket:[inode]': [kind, peer, state]} of this process's network."""
     found = {}

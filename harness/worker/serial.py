@@ -2,11 +2,11 @@
 
 `python -m harness.worker.serial SECONDS MINIMUM RESULT WITNESSES LIMIT WHOLE MOST`: as `harness.worker.baseline`, for an
 application of which nothing is known but its name, not even how long a call takes: none is begun that would end after WHOLE
-seconds, and no more than MOST, if that is not 0. `task.apply` runs the task here; `worker_process_init` is sent first, as the
-pool `solo` does, since an application may load its model there. RESULT gets a line (JSON) as each request ends, so that a kill
-loses none. If the first calls all raise alike, no more are made (`enough`). Once they are made, so many witnesses call the same
-rows at once (`harness.worker.witness`), for LIMIT seconds at most; none if a single call takes so long, if calls are counted,
-or if all raised.
+seconds, and no more than MOST, if that is not 0. `task.apply` runs the task here; `worker_process_init` is sent first, and a
+loader's `on_worker_process_init` called, since an application may load its model there. RESULT gets a line (JSON) as each
+request ends, so that a kill loses none. If the first calls all raise alike, no more are made (`enough`). Once they are made, so
+many witnesses call the same rows at once (`harness.worker.witness`), for LIMIT seconds at most; none if a single call takes so
+long, if calls are counted, or if all raised.
 """
 
 import json

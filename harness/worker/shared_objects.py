@@ -11,18 +11,15 @@ import sys
 import threading
 import types
 
-from harness.worker import codes, held, reached
+from harness.worker import codes, held, own_process, reached
 
 MOST_STEPS = 20000
 MOST_DEEP = 12  # a connection of requests lies 9 objects below its session
 FORK_WORDS = ("fork", "checkpid", "check_pid")
 ASKING = frozenset(("is_alive", "isAlive", "getpid"))
 CLOSING = frozenset(("close", "close_all", "dispose", "disconnect", "reset", "reconnect"))
-SQLITE = ("sqlite3", "sqlite3.dbapi2", "pysqlite2.dbapi2")
-FILES = ("_io", "io")
-READING = frozenset(("read", "read1", "readline", "readlines", "readinto", "seek"))
-AT_A_PLACE = frozenset(("pread", "preadv", "mmap", "sendfile"))  # these say themselves where they read
 MUTABLE = (dict, list, set)
+CONNECTION = os.path.join("multiprocessing", "connection.py")
 
 
 def kind(value):
@@ -143,17 +140,30 @@ def owned(tasks, thread, reach):
     what may change. `reach`: the thread's.
 
     A number or a text that the thread never sets is the same in a child, and a socket is the kernel's: a server that stays in
-    the main process serves the children from there.
+    the main process serves the children from there. So does a thread that takes what comes through a pipe (`takes_from_pipe`).
     """
     function = getattr(thread, "_target", None) or getattr(thread, "function", None)
     owner = getattr(function, "__self__", None)
     if owner is None and type(thread).__module__ != "threading":
         owner = thread
     label, _, users = tasks.objects.get(id(owner), ("", None, {})) if owner is not None else ("", None, {})
-    if not users or kind(owner) not in ("", "Thread") or not changing(owner, users, reach):
+    if not users or kind(owner) not in ("", "Thread") or not changing(owner, users, reach) or takes_from_pipe(thread.ident):
         return []
     return [{"label": label, "kind": "owner", "state": {}, "tasks": [place(each) for each in users.values()], "thread": [],
              "aware": looks_at_pids(tasks, users)}]  # fmt: skip
+
+
+def takes_from_pipe(ident):
+    """Whether a thread stands in the receiving of a pipe of multiprocessing's whose sending end this process has, too, so that
+    its children have it: what they put into a queue between processes is taken where the thread is."""
+    frame = sys._current_frames().get(ident)
+    while frame is not None:
+        end = frame.f_locals.get("self") if frame.f_code.co_filename.endswith(CONNECTION) else None
+        number = getattr(end, "_handle", None)
+        if isinstance(number, int):
+            return own_process.has_other_end(number)
+        frame = frame.f_back
+    return False
 
 
 def changing(owner, users, reach):
@@ -235,37 +245,6 @@ def connections(tasks, numbers):
         parts = reached.contents(value) if isinstance(value, reached.CONTAINERS) else reached.attributes(value).values()
         waiting += [(part, label, deep + 1) for part in parts if not isinstance(part, reached.PLAIN)]
     return found
-
-
-def databases(tasks):
-    """[[label, places of who names it]] of the connections of SQLite that tasks reach."""
-    return [
-        [label, [place(code) for code in users.values()]]
-        for label, value, users in tasks.objects.values()
-        if users and any(base.__module__ in SQLITE and base.__name__ == "Connection" for base in type(value).__mro__)
-    ]
-
-
-def files(tasks):
-    """[[label, path, places of who names it]] of files that tasks reach, and that are open for reading. Processes that were
-    forked read on where the last one stopped, each (fork(2), open file descriptions)."""
-    found = []
-    for label, value, users in tasks.objects.values():
-        if type(value).__module__ not in FILES:
-            continue
-        readers = [code for code in users.values() if reads(codes.words(code)[0])]
-        try:
-            where = os.readlink("/proc/self/fd/%d" % value.fileno()) if readers and value.readable() else ""
-        except (OSError, ValueError, AttributeError):  # it is closed, or no file of the kernel's
-            continue
-        if where:
-            found.append([label, where, [place(code) for code in readers]])
-    return found
-
-
-def reads(names):
-    """Whether code with these names, one of which is the file, reads from the file's own place, as far as that can be told."""
-    return bool(READING & names) or not AT_A_PLACE & names
 
 
 def skipped(value):

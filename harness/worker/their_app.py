@@ -111,18 +111,27 @@ def served_by_itself():
 def opened(spec):
     """(application, calls) of a trial's spec, as a process that serves has them: of each row its task, its arguments, and what
     a worker tells the task of its message."""
+    from celery import signals
     from celery.app import task as celerys
 
+    signals.task_prerun.connect(_with_headers, weak=False)  # before receivers of the application's own, which may read them
     app = found(spec["app"])
     tasks = [called(app, name) for name in spec["tasks"]]
     own_settings.put(app, spec["settings"])
-    unstarted.as_solo(app)
+    unstarted.as_served(app)
     own_settings.put(app, spec["settings"])  # a receiver may have changed what is overridden
     celerys.gethostname = unstarted.node  # that `Task.apply` says in the place of the worker's name
     with open(spec["rows"]) as file:
         calls = of_each(tasks, json.load(file), spec["of_rows"])
     deliveries = spec["deliveries"] or [{}] * len(calls)
     return app, [call + (delivery,) for call, delivery in zip(calls, deliveries)]
+
+
+def _with_headers(task, **_):
+    """A worker has the headers of a message as attributes of the request, too; `Task.apply` has them in `headers` alone."""
+    request = vars(task.request)
+    for name, value in (request.get("headers") or {}).items():
+        request.setdefault(name, value)
 
 
 def of_each(tasks, rows, of_rows):

@@ -1,8 +1,9 @@
 """A worker of somebody's application that is made, and never started: the signals are sent that a worker sends until then.
 
-What an application loads in a handler of `celeryd_init` or `worker_init`, or as a bootstep of its own is made, is then there as
-it is in a worker (celery/worker/worker.py, celery/apps/worker.py, 4.4 to 5.7). `check` looks at such a process before it forks
-(`fork_look`), and the serial calls of a probe are made in one (`their_app.opened`). Python 3.7, standard library only.
+What an application loads in a handler of `celeryd_init` or `worker_init`, in a loader, or as a bootstep of its own is made, is
+then there as it is in a worker (celery/worker/worker.py, celery/apps/worker.py, 4.4 to 5.7). `check` looks at such a process
+before it forks (`fork_look`), and the serial calls of a probe are made in one (`their_app.opened`). Python 3.7, nothing but the
+standard library.
 """
 
 import traceback
@@ -43,11 +44,21 @@ def _leave_state(sender, **_):
         sender.statedb = None
 
 
-def as_solo(app):
-    """Make this process what a worker of pool `solo` is before it takes messages. A worker is made only if the application
-    listens to that; what the pool itself sends is sent to every one."""
+def as_served(app):
+    """Make this process what one that runs tasks is before the first of them: the signals of a worker of pool `solo` are sent,
+    and a loader's hooks called, as in a child of prefork. A worker is made only if the application listens to that."""
     from celery import signals
 
     heard = (signals.celeryd_init, signals.celeryd_after_setup, signals.worker_init)
     if not (any(signal.receivers for signal in heard) or app.steps["worker"]) or made(app, "solo"):
+        _tried(app.loader.init_worker)
         signals.worker_process_init.send(sender=None)
+    _tried(app.loader.init_worker_process)
+
+
+def _tried(hook):
+    """What a loader raises ends a worker, or its children; here it is printed, and the calls show what comes of it."""
+    try:
+        hook()
+    except Exception:
+        traceback.print_exc()

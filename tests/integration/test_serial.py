@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness.worker import spec
 
 TOLD_SHOP = """
@@ -32,7 +34,32 @@ def load(**_):
 def price(self, number):
     told = self.request.delivery_info
     return {"scaled": number * LOADED["scale"], "queue": told["routing_key"], "priority": told["priority"],
-            "by": self.request.hostname, "init": LOADED == {"scale": 7, "of": "told_shop", "times": 1}}
+            "by": self.request.hostname, "init": LOADED == {"scale": 7, "of": "told_shop", "times": 1},
+            "tenant": [self.request.headers["tenant"], self.request.tenant]}
+"""
+
+LOADER_SHOP = """
+from celery import Celery
+from celery.loaders.app import AppLoader
+
+LOADED = {}
+
+class Loader(AppLoader):
+    def on_worker_init(self):
+        LOADED["scale"] = 7
+
+    def on_worker_process_init(self):
+        LOADED["times"] = LOADED.get("times", 0) + 1
+        raise OSError("what it raises ends no call")
+
+app = Celery("told_shop", broker="memory://", loader=Loader, set_as_current=False)
+
+@app.task(bind=True, name="price", shared=False)
+def price(self, number):
+    told = self.request.delivery_info
+    return {"scaled": number * LOADED["scale"], "queue": told["routing_key"], "priority": told["priority"],
+            "by": self.request.hostname, "init": LOADED == {"scale": 7, "times": 1},
+            "tenant": [self.request.headers["tenant"], self.request.tenant]}
 """
 
 CALLS = """
@@ -44,12 +71,13 @@ print(json.dumps([unstarted.node(), their_app.stored(their_app.applied(*calls[0]
 """
 
 
-def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message(tmp_path: Path) -> None:
-    (tmp_path / "told_shop.py").write_text(TOLD_SHOP)
+@pytest.mark.parametrize("shop", [TOLD_SHOP, LOADER_SHOP], ids=["signals", "loader"])
+def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message(shop: str, tmp_path: Path) -> None:
+    (tmp_path / "told_shop.py").write_text(shop)
     (tmp_path / "rows.json").write_text("[[2]]")
     told = spec.for_application(
         app="told_shop:app", tasks=["price"], rows=str(tmp_path / "rows.json"), prefix="ab", events_dir=str(tmp_path),
-        deliveries=[{"exchange": "", "routing_key": "gold", "priority": 3}],
+        deliveries=[{"exchange": "", "routing_key": "gold", "priority": 3, "headers": {"tenant": "seven"}}],
     )  # fmt: skip
     (tmp_path / "spec.json").write_text(json.dumps(told))
     argv = [sys.executable, "-c", CALLS, str(tmp_path / "spec.json")]
@@ -57,5 +85,6 @@ def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message
     done = subprocess.run(argv, cwd=tmp_path, env={"PYTHONPATH": path}, capture_output=True, text=True, check=True)
     node, (error, payload) = json.loads(done.stdout.splitlines()[-1])
     assert error == ""
-    assert json.loads(payload)["result"] == {"scaled": 14, "queue": "gold", "priority": 3, "by": node, "init": True}
+    expected = {"scaled": 14, "queue": "gold", "priority": 3, "by": node, "init": True, "tenant": ["seven", "seven"]}
+    assert json.loads(payload)["result"] == expected
     assert node.startswith("harness@")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.applications.check import finding, modules, static
-from harness.applications.check.finding import Finding
+from harness.applications.check.finding import Finding, Level
 from harness.applications.check.modules import Source
 
 
@@ -38,6 +38,11 @@ class Checked:
     def breaks(self) -> list[Finding]:
         """The errors that a fork makes."""
         return [one for one in self.errors if one.is_a_forks]
+
+    @property
+    def may_break(self) -> list[Finding]:
+        """The warnings about the fork."""
+        return [one for one in self.findings if one.is_a_forks and one.level is Level.WARNING]
 
 
 def of_source(app: str, folder: Path) -> Checked:

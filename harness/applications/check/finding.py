@@ -49,6 +49,7 @@ RULES = {
         Rule(name="model-in-task-init", what="A model is loaded in a task's __init__", static=True),
         Rule(name="start-window", what="A slow load in worker_process_init, with the default start window", static=True),
         Rule(name="init-not-sent", what="What tasks need is made in worker_process_init alone", static=True),
+        Rule(name="weak-receiver", what="A receiver of a signal that is gone before the signal is sent", static=True),
         Rule(name="client-at-import", what="A client or connection is made when the module is imported", static=True),
         Rule(name="pool-at-import", what="A pool of threads or processes is made when the module is imported", static=True),
         Rule(name="thread-at-import", what="A thread is started when the module is imported", static=True),

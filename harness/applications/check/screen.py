@@ -24,6 +24,9 @@ def headline(checked: Checked) -> str:
         return f"an error was found, though none of a fork: {found[0].what}"
     if not checked.imported:
         return "nothing of level error was found in the source, which was not imported (no proof that a fork is safe)"
+    if warned := checked.may_break:
+        more = f" (and {len(warned) - 1} more)" if len(warned) > 1 else ""
+        return f"no error was found, but a warning about the fork{more}: {warned[0].what}"
     return "nothing that a fork breaks was found (not a proof)"
 
 

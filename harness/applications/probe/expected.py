@@ -102,7 +102,7 @@ class Expected:
             self._tell([text for text in (*found.said(order.rows), self._some_rows(), self._spoiled()) if text])
         else:
             self.check, self.checked = checks.anything, "came"
-            self._tell([_unchecked(found)])
+            self._tell([_unchecked(found, lines)])
 
     def _some_rows(self) -> str:
         if self.rows == (every := len(self.order.rows)):
@@ -131,8 +131,12 @@ def _by_process(lines: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, Any]
     return [list(_answers([line for line in lines if line.get("pid") == pid])) for pid in pids]
 
 
-def _unchecked(found: Reference) -> str:
-    differ = f"differ {checks.LATER}" if found.later else f"differ {checks.CALLS}"
-    why = differ if found.answers else "gave no answer that can be read (JSON or msgpack)"
-    helps = "; --check 'expression on result' does" if found.answers else ""
+def _unchecked(found: Reference, lines: Sequence[Mapping[str, Any]] = ()) -> str:
+    """`lines`: of the serial calls, if they gave no answers."""
+    raised = bool(lines) and all(line["error"] for line in lines)
+    if found.answers:
+        why = f"differ {checks.LATER}" if found.later else f"differ {checks.CALLS}"
+    else:
+        why = "all raised" if raised else "gave no answer that can be read (JSON or msgpack)" if lines else "never came back"
+    helps = "; --check 'expression on result' does" if found.answers or raised else ""
     return f"warning: the serial calls {why}: answers are not checked{helps}"

@@ -218,14 +218,26 @@ def _defined_elsewhere(failure: str, folder: Path) -> str:
     )
 
 
+def astray(sent: Mapping[str, object], said: str, url: str) -> tuple[str, str]:
+    """(why the task's messages are in no queue of the private broker at `url`, what helps); `said`: where they were sent to."""
+    if not sent and _host(said) == _host(broker.shown(url)):
+        kept = "it is sent there, and no queue keeps it: its exchange has none, or serves who listens just then (Broadcast)"
+        return kept, "--queue NAME sends it to a queue instead"
+    where = f"it went to {', '.join(map(repr, sent))}" if sent else f"it says that its broker is {said}"
+    return where, "the application has to take its broker from Celery's settings, where CELERY_BROKER_URL wins"
+
+
+def _host(url: str) -> str:
+    """'127.0.0.1:6379' of a broker's URL."""
+    return url.rpartition("//")[2].rpartition("@")[2].partition("/")[0]
+
+
 def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[bytes]], server: Broker, log: Path) -> Facts:
     ours = {key: found for key, found in sent.items() if any(contract.PLACEHOLDER.encode() in message for message in found)}
     if not ours or sum(len(sent[key]) for key in ours) != len(order.rows):
-        where = f"it went to {', '.join(map(repr, sent))}" if sent else f"it says that its broker is {told['broker']}"
+        why, remedy = astray(sent, told["broker"], server.url)
         raise BadInput(
-            f"the task did not arrive in the private broker as one message per row: {where}",
-            remedy="the application has to take its broker from Celery's settings, where CELERY_BROKER_URL wins",
-            evidence=str(log),
+            f"the task did not arrive in the private broker as one message per row: {why}", remedy=remedy, evidence=str(log)
         )
     arrived = _by_row(order, ours, log)
     private = broker.shown(server.url).rpartition("@")[2].partition("/")[2].strip("/").partition("/")[0]

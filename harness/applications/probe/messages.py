@@ -13,17 +13,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from harness.broker import PRIORITY_MARK
+from harness.client.own_message import CELERYS_HEADERS
 from harness.errors import BadInput
 from harness.texts import visible
 from harness.worker import contract
 
 MOMENTS = {"expires": "expires", "eta": "is put off for"}  # header, and what it does to a message
-#: headers that Celery writes itself (celery/app/amqp.py, as_task_v2, and kombu's), 4.4 to 5.7
-CELERYS = frozenset({
-    "lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit", "root_id", "parent_id",
-    "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting", "stamped_headers", "stamps", "compression",
-    "x-delay",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +60,7 @@ def template(message: bytes, *, made_s: float, utc_offset_s: float = 0.0) -> Tem
     found["properties"]["delivery_tag"] = contract.PLACEHOLDER  # the name of a delivery: it must differ by request
     return Template(
         text=json.dumps(found), offsets_s=offsets, limits_s=(hard, soft), unstored=unstored,
-        priority=found["properties"].get("priority") or 0, own_headers=tuple(sorted(set(headers) - CELERYS)),
+        priority=found["properties"].get("priority") or 0, own_headers=tuple(sorted(set(headers) - CELERYS_HEADERS)),
     )  # fmt: skip
 
 

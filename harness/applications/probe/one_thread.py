@@ -7,6 +7,7 @@ set, too: its *sibling*, whose `engine_threads` are '1x1'. It is as any other ce
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.experiment.matrix import Cell
@@ -18,7 +19,12 @@ from harness.run.plan import Planned
 
 #: each library reads its own as it is loaded: OpenMP (and PyTorch), OpenBLAS, MKL, numexpr
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # of its own pools of threads
+#: of a package's own pools of threads, which no other variable reaches; by how its name begins
+OF_PACKAGES = {
+    "tensorflow": ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    "polars": ("POLARS_MAX_THREADS",),
+    "tokenizers": ("RAYON_NUM_THREADS",),
+}
 NOT_ANY_MORE = (
     "not run: no trial of today's plan shows its pool over-subscribed, or the env file sets all of its variables; what was "
     "measured before is of another plan"
@@ -32,9 +38,12 @@ def variables(own: Mapping[str, str], installed: Iterable[str]) -> dict[str, str
 
     >>> variables({"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}, ["numpy"])
     {'OPENBLAS_NUM_THREADS': '1', 'NUMEXPR_NUM_THREADS': '1'}
+    >>> list(variables({}, ["polars", "numpy"]))[-1]
+    'POLARS_MAX_THREADS'
     """
-    engine = TENSORFLOW if any(name.startswith("tensorflow") for name in installed) else ()
-    return {name: "1" for name in (*VARIABLES, *engine) if name not in own}
+    packages = tuple(installed)
+    own_pools = [names for begins, names in OF_PACKAGES.items() if any(name.startswith(begins) for name in packages)]
+    return {name: "1" for name in (*VARIABLES, *itertools.chain(*own_pools)) if name not in own}
 
 
 def said(given: Mapping[str, str]) -> str:

@@ -130,14 +130,18 @@ def too_few(left: Left) -> list[str]:
 
 
 def not_called(left: Left, requests: Requests) -> list[str]:
-    """Beside requests that failed: what the application does in worker_process_init, if this pool does not send it."""
-    pool, handlers = POOLS.get(left.cell.pool), told(left.events / contract.CHILD_HANDLERS)
-    failed = bool(requests.raised.any() or requests.wrong.any())
-    if not failed or pool is None or pool.child_signal or not isinstance(handlers, list) or not handlers:
+    """Beside requests that failed: what the application does as a child begins, if this pool has no such beginning."""
+    pool, failed = POOLS.get(left.cell.pool), bool(requests.raised.any() or requests.wrong.any())
+    if not failed or pool is None:
         return []
+    sent = (pool.child_signal, contract.CHILD_HANDLERS, "send worker_process_init", "worker_init, which every pool sends")
+    hook = "a loader's on_worker_init, which is called in every pool"
+    called = (pool.executors == "processes", contract.CHILD_LOADER, "call a loader's on_worker_process_init", hook)
     return [
-        f"Celery does not send worker_process_init in {pool.name}, so {few([visible(str(one)) for one in handlers], 2)} was "
-        "never called: do that in the first task, or in worker_init, which every pool sends"
+        f"Celery does not {does} in {pool.name}, so {few([visible(str(one)) for one in own], 2)} was never called: do that in "
+        f"the first task, or in {instead}"
+        for has, name, does, instead in (sent, called)
+        if not has and isinstance(own := told(left.events / name), list) and own
     ]
 
 

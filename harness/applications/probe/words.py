@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.applications.probe import checks
 from harness.applications.probe.checks import AnswerCheck, Reference
+from harness.decide.advise.overhead import SETS_THE_PACE
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
@@ -28,6 +29,7 @@ AGAIN_SHARE, LOADED_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 0.1, 10.0, 0.1  # see `l
 ALL_WRONG = 5  # answers, so that it is no chance
 VALUE_MOST = 48  # characters of an answer that is quoted
 HARD_IN_GREENLETS = "gevent"  # as a timeout of its loop (celery/concurrency/gevent.py); eventlet, threads, solo keep none
+COROUTINE = re.compile(r"EncodeError\b.*\bcoroutine\b|pickle '?coroutine")  # what kombu's serializers say of one
 
 
 def reworded(reason: str, check_text: str, checked: str, check: AnswerCheck) -> str:
@@ -63,6 +65,7 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
     if record.as_cell.is_baseline:
         return _endless(record, limits)
     said = [*_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits), *_own_child(record)]
+    said += _late(record, limits)
     if record.answers.tasks:  # of a mix: its tasks have a pace, a rate and first calls of their own each
         return said
     said = [*_rate(record, limits, serial), *said]
@@ -82,6 +85,18 @@ def outcome(
     if record.outcome is Outcome.STALLED and record.answers.died and replaced(record, limits):
         return Outcome.SLOW  # it waits for children that a setting of its own replaces
     return Outcome.ERRORS if endless and record.outcome in (Outcome.SLOW, Outcome.WAITING) else record.outcome
+
+
+def _late(record: TrialRecord, limits: Limits) -> list[str]:
+    """Whether greenlets stall that may take a message only once another one is acknowledged: their loop asks for the next one
+    late then (97 % of the time was seen with Celery 5.7; none without late acknowledgements, or with a multiplier of 4)."""
+    green = POOLS[record.as_cell.pool].executors == "greenlets"
+    if record.outcome is not Outcome.STALLED or not green or not limits.acks_late or limits.prefetch_multiplier != 1:
+        return []
+    return [
+        "with task_acks_late and a worker_prefetch_multiplier of 1 it takes a message only once another one is acknowledged, "
+        "which greenlets do late: a multiplier of 4 lets some wait in the worker"
+    ]
 
 
 def _endless(record: TrialRecord, limits: Limits) -> list[str]:
@@ -106,17 +121,19 @@ def _own_child(record: TrialRecord) -> list[str]:
 
 
 def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
-    """What wrong answers have in common: they are those of another row, or, where requests share a process, all are wrong."""
+    """What wrong answers have in common: they are another row's where they are wrong, or, if requests share a process, all are
+    wrong."""
     answers = record.answers
-    if main := _main_thread(record):
-        return [main]
+    if told := _main_thread(record) or _not_awaited(record):
+        return [told]
     if record.as_cell.is_baseline or record.outcome is not Outcome.WRONG or not isinstance(check, Reference):
         return []
     inside = POOLS[record.as_cell.pool].executors in ("threads", "greenlets")
     crossed, looked = check.crossed[True], check.crossed.total()
     if crossed and (inside or check.swapped):  # else one label of few may be that of another row by itself
         over = "" if inside else ", over what their processes share (a file, a database, a connection)"
-        return [f"of {looked} wrong answers {crossed} are right for another row: requests may get each other's data{over}"]
+        theirs = f"are another row's where they are wrong: requests may get each other's data{over}"
+        return [f"of {looked} wrong answers {crossed} {theirs}"]
     if not inside or answers.ok or answers.wrong < ALL_WRONG:
         return []
     return [
@@ -136,13 +153,20 @@ def _main_thread(record: TrialRecord) -> str:
     )
 
 
+def _not_awaited(record: TrialRecord) -> str:
+    """Whether the answers are coroutines, which no serializer takes."""
+    if not any(COROUTINE.search(text) for text in record.answers.errors):
+        return ""
+    return "the task is an async function, and Celery does not await it: let a plain function call asyncio.run"
+
+
 def _rate(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
     """Whether the task's rate limit holds requests back for longer than its executors do. It holds for one worker."""
     usual_s = serial.certainty.figures.predict_p50_s if serial and serial.certainty.figures else None
     if not limits.rate_per_s or (usual_s or 0.0) / record.as_cell.concurrency >= 1 / limits.rate_per_s:
         return []
     often = f"{limits.rate_per_s:.3g} per second" if limits.rate_per_s >= 1 else f"{60 * limits.rate_per_s:.3g} per minute"
-    return [f"its rate limit lets a worker begin {often}: that limit sets the pace, not the pool"]
+    return [f"its rate limit lets a worker begin {often}: {SETS_THE_PACE}"]
 
 
 def _hard(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether what Celery costs per request decides the pace, or something else does. Pure."""
+"""Whether what Celery costs per request decides the pace, or the task's own rate limit, or something else does. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ UNEVEN_SHARE = 0.4  # of the requests in flight: the usual latency is not what t
 #: the mean call is another than the usual one from so many times it on, and so many seconds, which is far beyond what our own
 #: loop takes between two serial calls (1.2 ms were seen on a full machine)
 UNLIKE, LOOP_S = 2.0, 0.01
+SETS_THE_PACE = "that limit sets the pace, not the pool"  # how the reason of a trial ends that a rate limit holds back
 RATE_LIMITED = "it bounds the throughput"  # how a note of a task's own rate limit ends, see `worker.own_settings`
+
+AGAINST_LIMIT = ("raise rate_limit, or start more workers: each has a limit of its own",)
+AGAINST_OVERHEAD = (
+    "several rows per request: let the task take a list of rows, so that one message pays for all of them",
+    "batches of calls: the task's chunks(rows, 100) sends 100 calls in one message",
+    "choose a pool by what it does beside its pace: memory, time limits, what else the worker runs",
+)
 
 
 def overhead(fit: Sequence[Candidate]) -> str:
@@ -36,6 +44,15 @@ def overhead(fit: Sequence[Candidate]) -> str:
         f"what Celery costs per request decides: a call takes {milliseconds(calls_s[0])}{mean} without it, and with it "
         f"{served} are served per second"
     )
+
+
+def limited(fit: Sequence[Candidate]) -> str:
+    """What to know if the task's own rate limit sets the pace of each of these configurations."""
+    if not fit or not all(SETS_THE_PACE in one.reason for one in fit):
+        return ""
+    rates = [one.row["throughput_per_s"] for one in fit]
+    served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
+    return f"the task's own rate limit decides, which each worker keeps for itself: {served} are served per second"
 
 
 def _call_s(one: Candidate) -> float | None:

@@ -20,11 +20,6 @@ from harness.texts import escaped, few
 MOST = 12  # lines of a list; all are in the JSON
 CHANGE_FILE = "code-change.diff"  # of a probe, in its folder
 WORKERS = (1, 2, 4, 8)
-AGAINST_OVERHEAD = (
-    "several rows per request: let the task take a list of rows, so that one message pays for all of them",
-    "batches of calls: the task's chunks(rows, 100) sends 100 calls in one message",
-    "choose a pool by what it does beside its pace: memory, time limits, what else the worker runs",
-)
 UNEVEN = (
     "the pace and the usual latency do not fit: a few requests took far longer than the others, measure longer: --measure-s"
 )
@@ -50,7 +45,7 @@ def _answer(advice: Advice) -> str:
     asked = f" that keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
     if advice.alike:
         others = f"any of these {len(advice.alike)} serves it{asked.replace(' that', ' and')}"
-        return f"{advice.workload}, {advice.traffic}: no pool is the best, Celery's own overhead decides; {others}"
+        return f"{advice.workload}, {advice.traffic}: no pool is the best, {_decides(advice)}; {others}"
     if not advice.best and (right := [one.cell.pool for one in advice.unused if one.answers]):
         names = few(list(dict.fromkeys(right)))
         busy = "the machine was too busy to say which is fastest"
@@ -61,6 +56,15 @@ def _answer(advice: Advice) -> str:
     more = len(advice.best) - 1
     others = f" ({more} more {'is' if more == 1 else 'are'} as fast, as far as the data show)" if more else ""
     return f"{advice.workload}, {advice.traffic}: use {first.id}{others}{asked}: {in_short(first)}{_among(advice)}"
+
+
+def _decides(advice: Advice) -> str:
+    return "the task's own rate limit decides" if advice.limited else "Celery's own overhead decides"
+
+
+def helps(advice: Advice) -> tuple[str, ...]:
+    """Against what decides in the place of the pool."""
+    return overhead.AGAINST_LIMIT if advice.limited else overhead.AGAINST_OVERHEAD if advice.overhead else ()
 
 
 def _among(advice: Advice) -> str:
@@ -79,7 +83,7 @@ def by_engine(advice: Advice) -> list[str]:
 def _own(advice: Advice) -> str:
     if advice.alike:
         least = advice.alike[0]
-        return f"Celery's own overhead decides; any of {len(advice.alike)} serves, {least.id} with the least memory"
+        return f"{_decides(advice)}; any of {len(advice.alike)} serves, {least.id} with the least memory"
     if advice.best:
         return f"use {advice.best[0].id}: {figures(advice.best[0])}"
     return "no configuration can be recommended from these data"
@@ -101,8 +105,8 @@ def answer(advice: Advice) -> list[str]:
     """What to use, what comes next, and what would change that; or that Celery's overhead decides, and what helps then."""
     said = [line for one in advice.best for line in (f"best: {one.id}: {figures(one)}", *of_tasks(one))]
     said += advice.siblings
-    if advice.overhead:
-        said += [advice.overhead, *(f"what helps: {each}" for each in AGAINST_OVERHEAD)]
+    if decides := advice.limited or advice.overhead:
+        said += [decides, *(f"what helps: {each}" for each in helps(advice))]
         kept = f", keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
         said += _few([f"serves{kept}: {one.id}: {figures(one)}" for one in advice.alike], "serve")
     if advice.provisional:

@@ -9,7 +9,7 @@ Hardly anybody can change the engine, so each engine has advice of its own (`eng
 life (`ends`) is not advised if another one serves.
 
 If what Celery costs per request decides (`overhead`) and several serve, there is no best: the paces are those of Celery's own
-work, and a pool that is ahead in it is not ahead for the task.
+work, and a pool that is ahead in it is not ahead for the task. Nor is there one if the task's own rate limit decides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.certainty.comparison import LEAST, Comparison, compare
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate, comparable, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
-from harness.decide.advise.overhead import overhead
+from harness.decide.advise.overhead import limited, overhead
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
 from harness.run.plan import FAILS_ALONE, NOT_BOUGHT
@@ -32,6 +32,7 @@ from harness.summary.hang_rate import HangRate, clean_trials_for
 from harness.texts import few
 
 SPREAD = 8.0  # between the paces of pools by their overhead alone; 4 were seen (160 to 650 a second)
+LIMITED = 2.0  # likewise, by a rate limit: Celery's bucket lets a burst through first, and a short trial ends soon after
 REPEAT = 5
 RARE = 0.05  # of workers: a kind that is rarer is not asked for
 
@@ -66,6 +67,7 @@ class Advice:
     unused: tuple[Candidate, ...]  # neither vetoed nor measured: slow, unchecked, invalid
     measure: tuple[str, ...]
     overhead: str = ""
+    limited: str = ""  # likewise, if the task's own rate limit decides
     alike: tuple[Candidate, ...] = ()
     unbought: tuple[str, ...] = ()  # pools, or cells of a pool, for which there was no time within the budget
     siblings: tuple[str, ...] = ()  # a sentence each: what one thread for each native library brought
@@ -108,8 +110,10 @@ def _by_engine(group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
 def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tuple[Bound, ...]) -> Advice:
     """`leading`: of the group, those of which one may be advised."""
     fit = tuple(_useful([one for one in leading if one.fit]))
-    near = _near(fit)
-    alike = tuple(sorted(near, key=_memory)) if (decides := overhead(near)) and len(near) > 1 else ()
+    bound = limited(_near(fit, LIMITED))
+    near = _near(fit, LIMITED if bound else SPREAD)
+    decides = "" if bound else overhead(near)
+    alike = tuple(sorted(near, key=_memory)) if (bound or decides) and len(near) > 1 else ()
     ranked = sorted((one for one in fit if one not in alike), key=lambda one: -one.rows_per_s)
     best = [] if alike else sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
     rest = [one for one in ranked if one not in best]
@@ -121,6 +125,7 @@ def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tu
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=second,
         slower=tuple(one for one in rest if one is not second),
         behind=compare(ranked[0].paces, second.paces) if second else None, overhead=decides, alike=alike,
+        limited=bound,
         siblings=tuple(_siblings(group)), unbought=tuple(_unbought(group)),
         sensitivity=tuple(_sensitivity(leading, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
@@ -130,10 +135,10 @@ def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tu
     )  # fmt: skip
 
 
-def _near(fit: Sequence[Candidate]) -> list[Candidate]:
-    """Those that are no further behind the fastest than overhead alone puts a pool: what is slower has another reason."""
+def _near(fit: Sequence[Candidate], spread: float) -> list[Candidate]:
+    """Those that are no further behind the fastest than what decides may put a pool: what is slower has another reason."""
     fastest = max((one.row["throughput_per_s"] or 0.0 for one in fit), default=0.0)
-    return [one for one in fit if SPREAD * (one.row["throughput_per_s"] or 0.0) >= fastest]
+    return [one for one in fit if spread * (one.row["throughput_per_s"] or 0.0) >= fastest]
 
 
 def _memory(one: Candidate) -> float:

@@ -1,8 +1,8 @@
 """Native threads that a forked child lacks, by the library whose code they run, and what is known of that library after a fork.
 
 `hangs` is said of those alone that were seen to: TensorFlow in our own runs; GNU's OpenMP in faiss, LightGBM, XGBoost and
-PyTorch (a team of the parent's is waited for in the child's first parallel region). The others are told as a risk. What the
-atlas has of an engine is quoted beside it.
+PyTorch (a team of the parent's is waited for in the child's first parallel region); Polars (a child waits for rayon's pool:
+pola-rs/polars#8032; seen with 2.1). The others are told as a risk. What the atlas has of an engine is quoted beside it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,27 @@ from harness.texts import few, visible
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """`pattern`: of the library's path below site-packages, else of its name. `serves`: packages that compute
-    with it, beside those that are linked to it."""
+    with it, beside those that are linked to it. `pool`: names of its threads that calls wait for, if it has others, too.
+    `safe`: what it does after a fork, in words, if that is safe."""
 
     name: str
     pattern: re.Pattern[str]
     hangs: bool = False
-    safe: bool = False
+    safe: str = ""
     serves: tuple[str, ...] = ()
+    pool: re.Pattern[str] = re.compile("")
 
 
+BEGINS_ANEW = "it starts new ones after a fork"
 ENGINES = (
     Engine(name="TensorFlow", pattern=re.compile(r"/tensorflow[^/]*/|/libtensorflow"), hangs=True,
            serves=("tensorflow", "keras", "tf_keras", "tensorflow_hub")),
     Engine(name="GNU OpenMP", pattern=re.compile(r"/libgomp"), hangs=True),
-    Engine(name="OpenBLAS", pattern=re.compile(r"openblas", re.IGNORECASE), safe=True),
+    Engine(name="Polars", pattern=re.compile(r"/_?polars[^/]*/"), hangs=True, serves=("polars",),
+           pool=re.compile(r"polars-\d")),  # beside these, its allocator has threads, and begins them anew after a fork
+    Engine(name="OpenBLAS", pattern=re.compile(r"openblas", re.IGNORECASE), safe=BEGINS_ANEW),
+    Engine(name="Arrow", pattern=re.compile(r"/pyarrow/|/libarrow"), safe=BEGINS_ANEW),  # arrow/util/thread_pool.cc
+    Engine(name="tokenizers", pattern=re.compile(r"/tokenizers/"), safe="it goes on without them after a fork, and warns"),
     Engine(name="JAX", pattern=re.compile(r"/jaxlib/|/jax_"), serves=("jax", "jaxlib", "keras", "flax")),
     Engine(name="PyTorch", pattern=re.compile(r"/torch/"), serves=("torch", "keras", "transformers", "sentence_transformers")),
     Engine(name="ONNX Runtime", pattern=re.compile(r"/onnxruntime/"), serves=("onnxruntime",)),
@@ -68,17 +75,20 @@ def _of(library: str, count: int, looked: Mapping[str, Any], folder: Path) -> Fi
     threads, natives = words.counted(count, "thread"), words.counted(count, "native thread")
     evidence = (f"{natives} of {shown} in the parent, none in the child ({few([visible(one) for one in names])})",)
     packages = linked.packages(library, looked["libraries"]) | set(engine.serves if engine else ())
-    reached = sorted((root, str(label)) for root, label in looked["packages"].items() if root in packages)
+    named = engine.serves if engine else ()
+    reached = [(root, str(label)) for root, label in looked["packages"].items() if root in packages]
+    reached.sort(key=lambda one: (one[0] not in named, one))
     name = engine.name if engine else shown
-    if engine is not None and engine.safe:
+    if engine is not None and (engine.safe or not any(map(engine.pool.search, names))):
         return Finding(
             rule="lost-engine", level=Level.NOTE, todo="nothing", evidence=evidence,
-            what=f"{threads} of {name} in the main process alone; it starts new ones after a fork",
+            what=f"{threads} of {name} in the main process alone; {engine.safe or 'no call waits for these'}",
         )  # fmt: skip
     through = f", which tasks use through {visible(reached[0][1])}" if reached else "; no task is seen to use it"
     file, line = words.made_at(reached[0][1], folder) if reached else ("", 0)
     sure = engine is not None and engine.hangs and bool(reached)
-    end = ": a call that needs them waits for ever in a forked child" if sure else ""
+    risk = "; if a call waits for them, it does so for ever in a forked child" if reached else ""
+    end = ": a call that needs them waits for ever in a forked child" if sure else risk
     return Finding(
         rule="lost-engine", level=Level.ERROR if sure else Level.WARNING if engine or reached else Level.NOTE, todo=TODO,
         what=f"{threads} of {name} in the main process alone{through}{end}", evidence=evidence, file=file, line=line,

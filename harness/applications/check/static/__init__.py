@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from harness.applications.check.finding import Finding
 from harness.applications.check.modules import Source
-from harness.applications.check.static import at_import, in_tasks, limits, process_init
+from harness.applications.check.static import at_import, in_tasks, limits, process_init, receivers
 
-FAMILIES = (at_import.found, process_init.found, in_tasks.found, limits.found)
+FAMILIES = (at_import.found, process_init.found, receivers.found, in_tasks.found, limits.found)
 
 
 def found(sources: Sequence[Source]) -> list[Finding]:

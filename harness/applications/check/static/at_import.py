@@ -28,7 +28,7 @@ def _of(source: Source) -> Iterator[Finding]:
     for call in calls:
         if libraries.loads(call.name):
             yield _model(source, call, engines)
-        elif call.root in libraries.ENGINES and call.line not in loading and call.name not in libraries.CONNECTING:
+        elif call.root in libraries.ENGINES and call.line not in loading and call.name not in libraries.LAZY:
             yield _engine(source, call)
         yield from _made(source, call)
     threads = [*started(source.tree)]
@@ -64,7 +64,10 @@ def _engine(source: Source, call: Call) -> Finding:
 
 def _made(source: Source, call: Call) -> Iterator[Finding]:
     file, line = source.path, call.line
-    if call.name in libraries.CONNECTING:
+    told = call.name in libraries.TOLD_WHERE and (
+        bool(call.node.args) or any(keyword.arg == "host" for keyword in call.node.keywords)
+    )
+    if call.name in libraries.CONNECTING or told:
         yield Finding(
             rule="client-at-import", level=Level.WARNING, file=file, line=line, todo=f"{FIRST_TASK}, or in worker_process_init",
             what=f"{call.name} connects in the main process: all forked children use one connection, and mix their answers",

@@ -24,21 +24,22 @@ LOADING_FULL = frozenset({
 #: what connects as it is made
 CONNECTING = frozenset({
     "psycopg2.connect", "psycopg.connect", "pymysql.connect", "MySQLdb.connect", "mysql.connector.connect",
-    "pika.BlockingConnection", "kafka.KafkaProducer", "kafka.KafkaConsumer", "ldap3.Connection", "smtplib.SMTP",
-    "ftplib.FTP", "socket.create_connection",
-    "grpc.insecure_channel", "grpc.secure_channel", "cx_Oracle.connect", "oracledb.connect", "cassandra.cluster.Cluster",
+    "pika.BlockingConnection", "kafka.KafkaProducer", "kafka.KafkaConsumer", "socket.create_connection",
+    "cx_Oracle.connect", "oracledb.connect", "cassandra.cluster.Cluster",
 })  # fmt: skip
+#: what connects as it is made if it is told where to
+TOLD_WHERE = frozenset({"smtplib.SMTP", "smtplib.SMTP_SSL", "ftplib.FTP", "ftplib.FTP_TLS"})
 #: what connects when it is first used
 LAZY = frozenset({
     "redis.Redis", "redis.StrictRedis", "redis.from_url", "redis.Redis.from_url", "pymongo.MongoClient",
     "sqlalchemy.create_engine",
     "requests.Session", "requests.session", "httpx.Client", "boto3.client", "boto3.resource", "elasticsearch.Elasticsearch",
-    "aiohttp.ClientSession", "urllib3.PoolManager", "openai.OpenAI", "minio.Minio",
+    "aiohttp.ClientSession", "urllib3.PoolManager", "openai.OpenAI", "minio.Minio", "ldap3.Connection",
+    "grpc.insecure_channel", "grpc.secure_channel", *TOLD_WHERE,
 })  # fmt: skip
 POOLS = frozenset({
     "concurrent.futures.ThreadPoolExecutor", "concurrent.futures.ProcessPoolExecutor", "multiprocessing.Pool",
     "multiprocessing.pool.Pool", "multiprocessing.pool.ThreadPool", "concurrent.futures.thread.ThreadPoolExecutor",
-    "multiprocessing.Manager",
 })  # fmt: skip
 THREADS = frozenset({"threading.Thread", "threading.Timer", "threading.Thread.start", "_thread.start_new_thread"})
 LOCKS = frozenset({

@@ -1,7 +1,8 @@
 """Handlers of worker_process_init: how long they may take, and in which pools Celery calls them at all.
 
 Billiard gives a child that it starts later 4 s to be up, and replaces it if it is not. The signal is sent in prefork's children
-and in solo alone (celery/concurrency/prefork.py and solo.py, 4.4 to 5.7).
+and in solo alone; a loader's `on_worker_process_init` is called in prefork's children alone (celery/concurrency/prefork.py and
+solo.py, 4.4 to 5.7).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ SETTING = "worker_proc_alive_timeout"
 WINDOW_S = 4.0  # Celery's default; not armed for the first children of a pool
 SIGNAL, OF_ALL_POOLS = "worker_process_init", "worker_init"
 WITHOUT = ("threads", "gevent", "eventlet")  # pools in which it is never sent
+HOOK = "on_worker_process_init"
 
 
 def found(sources: Sequence[Source]) -> list[Finding]:
@@ -47,18 +49,23 @@ def _sleeps(call: names.Call) -> bool:
 
 def _not_sent(sources: Sequence[Source]) -> Iterator[Finding]:
     """What a task needs and nobody but such a handler makes."""
-    told = (str(value) for _, _, value in limits.settings(sources, ("worker_pool",)) if value in WITHOUT)
-    pool = next(told, "")
+    pools = [str(value) for _, _, value in limits.settings(sources, ("worker_pool",))]
     users = [(task, names.reached(source, task)) for source in sources for task in names.tasks(source)]
     for source in sources:
         elsewhere = list(names.handlers(source, OF_ALL_POOLS))
-        for handler in names.handlers(source, SIGNAL):
-            if handler in elsewhere:
-                continue
+        handlers = [*names.handlers(source, SIGNAL), *_hooks(source)]
+        for handler in (one for one in handlers if one not in elsewhere):
             for name in sorted(_makes(source, handler, [one for _, bodies in users for one in bodies])):
                 user = next((task.name for task, bodies in users if _needs(bodies, name)), "")
                 if user:
-                    yield _unmade(pool, source, handler, name, user)
+                    yield _unmade(pools, source, handler, name, user)
+
+
+def _hooks(source: Source) -> Iterator[Function]:
+    """A loader's own methods that children of prefork call as they begin."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ClassDef):
+            yield from (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == HOOK)
 
 
 def _makes(source: Source, handler: Function, of_tasks: Sequence[Function]) -> set[str]:
@@ -116,11 +123,19 @@ def _needs(bodies: Sequence[Function], name: str) -> bool:
     )
 
 
-def _unmade(pool: str, source: Source, handler: Function, name: str, user: str) -> Finding:
-    where = f"the pool {pool!r} of the settings" if pool else f"{', '.join(WITHOUT[:-1])} and {WITHOUT[-1]}"
+def _unmade(pools: Sequence[str], source: Source, handler: Function, name: str, user: str) -> Finding:
+    hook = handler.name == HOOK
+    without = (*WITHOUT, "solo") if hook else WITHOUT
+    pool = next((one for one in pools if one in without), "")
+    where = f"the pool {pool!r} of the settings" if pool else f"{', '.join(without[:-1])} and {without[-1]}"
+    begins = (
+        f"a loader's {HOOK} makes {name}, and is called in prefork alone"
+        if hook
+        else (f"{handler.name} makes {name} in worker_process_init, which is sent in prefork and solo alone")
+    )
+    all_pools = "a loader's on_worker_init" if hook else "worker_init"
     return Finding(
         rule="init-not-sent", level=Level.WARNING if pool else Level.NOTE, file=source.path, line=handler.lineno,
-        what=f"{handler.name} makes {name} in worker_process_init, which is sent in prefork and solo alone: in {where} the "
-        f"task {user} finds none",
-        todo="make it in a function that the first task calls, or in worker_init, if it is not for prefork alone",
+        what=f"{begins}: in {where} the task {user} finds none",
+        todo=f"make it in a function that the first task calls, or in {all_pools}, if it is not for prefork alone",
     )  # fmt: skip
