@@ -82,6 +82,39 @@ def test_where_an_executor_is_free_nobody_is_told_to_kill_one() -> None:
     assert "kill" not in found.now
 
 
+GIVEN = Subtask(frame=GET, closed=True)
+
+
+@pytest.mark.parametrize(
+    ("broker", "state"),
+    [
+        ({"queues": {}, "unacked": 2, "others": False}, State.STUCK),
+        ({"queues": {}, "unacked": 2, "others": True}, State.WAITING),  # it may be handed out to them in an hour
+        ({"queues": {}, "unacked": 2, "others": None}, State.WAITING),
+        ({}, State.WAITING),
+    ],
+)
+def test_executors_that_wait_for_what_their_worker_was_given_are_stuck_if_it_is_alone(
+    broker: dict[str, Any], state: State
+) -> None:
+    polls = {**READS, "waits_in": "poll", "timed": True}
+    blocks = Blocks(subtasks={FIRST: GIVEN, OTHER: GIVEN})
+    found = said(seen(child(**polls), child(SECOND, **polls), moves=lambda i: {"switches": i}), broker=broker, blocks=blocks)
+    assert (found.state, found.cause) == (state, "waits-for-subtask")
+    assert "what they wait for was given to this worker itself" in found.support[2]
+    assert {one.how for one in found.executors} == ({How.SUBTASK} if state is State.STUCK else {None})
+    assert ("start a worker" in found.now) is False
+
+
+def test_threads_that_wait_for_what_their_worker_was_given_are_freed_by_a_restart() -> None:
+    one = seen(child(**READS), pool="threads")
+    told = {"queues": {}, "unacked": 2, "others": False}
+    found = said(one, broker=told, blocks=Blocks(subtasks={FIRST: GIVEN}))
+    assert (found.state, found.now.startswith("restart the worker with kill -9")) == (State.STUCK, True)
+    alone = said(one, broker={**told, "queues": {"celery": 1}}, blocks=waits_for_results(FIRST))
+    assert (alone.state, alone.now.startswith("start a worker of the same queues")) == (State.WAITING, True)
+
+
 def held(lock: Held, frames: tuple[str, ...] = ("add (batcher.py:7)",), lost: bool = True) -> Report:
     """What is said, without native stacks, of a child that waits for this lock."""
     return said(

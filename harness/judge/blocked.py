@@ -65,6 +65,7 @@ class How(Enum):
     PROCESSES = "wait for other processes, none of which can go on"
     OWNER = "wait for a lock whose holder is a thread that their process does not have"
     GIL = "wait in C, for ever, with the GIL held"
+    SUBTASK = "wait for the results of tasks that their own worker was given, and none of its executors is left to run these"
     GREENLET = "wait, in green code, for a lock, an event or a child that nothing will release, set or end"
     STOPPED = "are stopped by a signal"
     FROZEN = "are frozen with their control group"

@@ -6,7 +6,7 @@ Made of what was seen (`live.attach`) by the judge of the trials: nothing counts
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,7 +63,7 @@ class Report:
 
 def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
     """What the looks allow to say of this worker."""
-    executors = tuple(_executors(seen, evidence))
+    executors = tuple(_executors(seen, evidence, broker))
     executors = (*executors, *_others(seen, executors))
     state = min((one.state for one in executors), key=WORST.index, default=State.WORKS)
     unseen = _unseen(seen, evidence)
@@ -83,11 +83,14 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
     )  # fmt: skip
 
 
-def _executors(seen: Seen, evidence: Evidence) -> list[Executor]:
+def _executors(seen: Seen, evidence: Evidence, broker: Mapping[str, Any]) -> list[Executor]:
     """Each executor that is at something, the oldest first."""
     now, running = seen.last, {(task.pid, task.tid): task for task in seen.tasks}
     overdue = [stage for stage in now.stages if now.overdue(stage)]
     answers, aside = _answers(seen.looks, overdue), _answers(seen.own_loop_aside, overdue)
+    if broker.get("others") is False:  # nobody else is there to whom the broker could hand out what they wait for
+        closed = {place for place, one in evidence.blocks.subtasks.items() if one.closed}
+        answers |= {stage: Blocked(How.SUBTASK) for stage in answers if (stage.pid, stage.tid) in closed}
     return [
         _executor(seen, evidence, stage, answers.get(stage), aside.get(stage), running.get((stage.pid, stage.tid)))
         for stage in sorted(now.stages, key=lambda stage: stage.since_s)

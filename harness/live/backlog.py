@@ -12,6 +12,7 @@ ask for a queue in which a message lies at that moment: Redis would have served 
 
 from __future__ import annotations
 
+from harness.live.blocked_by import VISIBILITY
 from harness.live.executor import State
 from harness.live.facts import Facts
 from harness.live.finding import Finding
@@ -37,7 +38,6 @@ from harness.observe.roles import Role
 from harness.texts import few
 
 OLD_S = 10.0  # so long a message is handed out before anybody wonders
-VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
 
 
 def poison_unacked(facts: Facts) -> Finding | None:
