@@ -275,6 +275,13 @@ def test_a_broker_is_lost_or_refuses_if_the_worker_has_no_connection_that_it_ser
     assert all(one.state is State.WAITING and broker.why in one.reason for one in told.values())
 
 
+def test_a_connection_that_is_left_over_serves_nobody_while_the_worker_tries_to_connect() -> None:
+    given = facts(WRONG, wires=(wire(watched=False),), frames=(RETRY, RETRY))
+    one = found(given)["broker-refusing"]
+    assert (one.state, "its main process stands in kombu's retry" in one.support) == (State.WAITING, True)
+    assert found(replace(given, frames=(LOOP, RETRY))) == {}
+
+
 def test_a_worker_that_connects_again_and_again_to_a_broker_that_answers_us_waits() -> None:
     assert found(facts(look(OTHER), wires=(), frames=(RETRY, RETRY)))["broker-lost"].state is State.WAITING
     assert found(facts(look(OTHER), wires=(), frames=(RETRY, LOOP))) == {}

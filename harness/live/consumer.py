@@ -41,6 +41,7 @@ PREFIXED = "under which prefix (global_keyprefix) its queues lie cannot be told,
 CANCELLED = "a worker whose consumer was cancelled (celery control cancel_consumer) looks the same"
 WITHOUT = "a worker without remote control (worker_enable_remote_control) that has lost another connection looks the same"
 DEAF = "it is subscribed to nothing either: with its consumer cancelled, it would still hear other workers (gossip)"
+RETRIES = "its main process stands in kombu's retry"
 GREEN = ("gevent", "eventlet")
 NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
 
@@ -238,7 +239,8 @@ def _unknown(facts: Facts) -> list[Wire]:
 
 
 def broker_lost(facts: Facts) -> Finding | None:
-    """Lost, or refusing: it does not serve us with the worker's own URL, and the worker has no connection that it serves."""
+    """Lost, or refusing: it does not serve us with the worker's own URL, and the worker has no connection that it serves. One
+    that is left over from before serves nobody while the worker tries to connect."""
     looks = [moment.broker for moment in facts.moments]
     last = looks[-1] if looks else None
     standing = _standing(facts)
@@ -246,12 +248,13 @@ def broker_lost(facts: Facts) -> Finding | None:
         return _reconnecting(facts)
     late = "imed out" in last.why or "imeout" in last.why
     elsewhere = any(one.watched and one.state == "established" for one in facts.last.wires if one not in standing)
-    if elsewhere or (standing and (last.refused or not late or facts.apart)):
+    if not _tries(facts) and (elsewhere or (standing and (last.refused or not late or facts.apart))):
         return None  # we may have the wrong URL, or another way to it: the worker is connected
     name, what = ("broker-refusing", "refuses it") if last.refused else ("broker-lost", "does not answer")
     ports = f"it has {len(standing) or 'no'} connection{'s' if len(standing) > 1 else ''} to port {facts.port}"
     return Finding(
-        cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}", support=(ports,),
+        cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}",
+        support=(ports, *(RETRIES for _ in [0] if _tries(facts))),
         now=(
             "mend what it says: the URL's password, the server's maxclients or memory; the worker goes on by itself"
             if last.refused
@@ -261,13 +264,17 @@ def broker_lost(facts: Facts) -> Finding | None:
     )  # fmt: skip
 
 
+def _tries(facts: Facts) -> bool:
+    return bool(facts.frames) and all(map(connecting, facts.frames))
+
+
 def _reconnecting(facts: Facts) -> Finding | None:
-    if not facts.frames or not all(map(connecting, facts.frames)) or not facts.brokers or asks(facts):
+    if not _tries(facts) or not facts.brokers or asks(facts):
         return None
     return Finding(
         cause="broker-lost", state=State.WAITING,
         reason="it tries to connect to its broker again and again, though this broker answers us",
-        support=("its main process stands in kombu's retry",),
+        support=(RETRIES,),
         now="compare the worker's broker URL with this one; its log says what it gets for an answer",
     )  # fmt: skip
 
