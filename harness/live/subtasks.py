@@ -22,6 +22,7 @@ from harness.live.limits import OBJECT
 from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
 from harness.observe import stacks
+from harness.observe.looks import ProcessLook
 
 Place = tuple[int, int]  # (process, thread)
 #: the calls that wait for the result of another task (celery/result.py)
@@ -64,14 +65,17 @@ def is_closed(seen: Seen, waits: Mapping[Place, Awaited], *, sleep: Callable[[fl
     """Whether these are all executors of a worker, and none of them can go on."""
     if any(one.limit or not one.result for one in waits.values()) or any(stage.limit_s for stage in seen.last.stages):
         return False
-    if any(
-        one.caught - KNOWN_SIGNALS or one.new_signals for one in seen.last.processes if one.pid in {pid for pid, _ in waits}
-    ):
+    pids = {pid for pid, _ in waits}
+    if any(_may_be_woken(one) for one in seen.last.processes if one.pid in pids):
         return False
     if not _all_here(seen, waits):
         return False
     sleep(AGAIN_S)
     return _all_here(seen, {(pid, tid): awaited(pid, tid) for pid, tid in waits}, before=waits)
+
+
+def _may_be_woken(process: ProcessLook) -> bool:
+    return bool(process.caught - KNOWN_SIGNALS or process.new_signals or process.untold_signals)
 
 
 def _all_here(seen: Seen, waits: Mapping[Place, Awaited], before: Mapping[Place, Awaited] | None = None) -> bool:

@@ -73,6 +73,7 @@ LAYOUTS = {
     13: Layout(cached_keys=880, values=Values.BEHIND, values_begin=8, new_keys=True, tagged_int=True, text=40, wide_text=56),
 }
 NAMED = re.compile(r"python3\.(?P<minor>\d+)(?P<build>[a-z]*)")
+ANY = re.compile(r"/(lib)?(python|pypy)[\d.]*[a-z]*(\.so[\d.]*)?( \(deleted\))?$", re.MULTILINE)
 PLAIN = ("", "m")  # 3.7's own names have an `m`; a `d` or a `t` is another build
 
 
@@ -81,6 +82,12 @@ def of_process(pid: int) -> Layout | None:
     versions, and if that cannot be told."""
     lines = (procfs.read(f"/proc/{pid}/maps") or "").splitlines()
     return named(procfs.link(f"/proc/{pid}/exe"), [line.split(maxsplit=5)[5] for line in lines if "/" in line])
+
+
+def is_python(pid: int) -> bool:
+    """Whether a process runs Python, of any version and kind, as the names of its program and of its libraries tell."""
+    program, maps = procfs.link(f"/proc/{pid}/exe"), procfs.read(f"/proc/{pid}/maps") or ""
+    return bool(ANY.search(program) or ANY.search(maps))
 
 
 def named(program: str, files: Iterable[str]) -> Layout | None:
