@@ -423,16 +423,34 @@ def test_without_native_frames_a_fork_is_no_named_cause() -> None:
     assert (shallow.state, shallow.executors) == (deep.state, deep.executors)
 
 
-def test_a_child_that_lost_threads_and_polls_now_and_then_is_believed_after_a_minute() -> None:
-    poller = replace(FUTEX, tid=99, name="native", waits_in="futex", timed=True)
+def bereft(since_s: float, function: str) -> Report:
+    """Of a child that lost threads at the fork, has a native one that polls now and then, and stands in this function."""
+    poller, one = replace(FUTEX, tid=99, name="native", waits_in="futex", timed=True), child()
+    stands = replace(one, threads=(*one.threads, poller), lost_threads=True, functions={CHILD: (function, 3)})
+    return said(seen(stands, since_s=since_s))
 
-    def bereft(since_s: float) -> Report:
-        one = child()
-        return said(seen(replace(one, threads=(*one.threads, poller), lost_threads=True), since_s=since_s))
 
-    assert bereft(90.0).state is State.STUCK
-    young = bereft(30.0)
+@pytest.mark.parametrize(
+    "function",
+    [
+        "quick_execute (/v/lib/python3.11/site-packages/tensorflow/python/eager/execute.py)",
+        "_call_tf_sessionrun (/v/lib/python3.7/site-packages/tensorflow_core/python/client/session.py)",
+        "linear (/v/lib/python3.11/site-packages/torch/nn/functional.py)",
+    ],
+)
+def test_a_child_that_lost_threads_and_polls_now_and_then_is_believed_after_a_minute_in_an_engine(function: str) -> None:
+    assert bereft(90.0, function).state is State.STUCK
+    young = bereft(30.0, function)
     assert (young.state, "after 60 s" in young.executors[0].doubt) == (State.WAITING, True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["run_job (/srv/shop/tasks.py)", "wait (/v/lib/python3.11/site-packages/jobs/api.py)", "f (/srv/torch/x.py)", ""],
+)
+def test_a_library_of_which_nobody_knows_that_a_fork_hurts_it_may_be_woken_by_its_own_thread(function: str) -> None:
+    found = bereft(4000.0, function)
+    assert (found.state, "a native thread of its own" in found.executors[0].doubt) == (State.WAITING, True)
 
 
 def test_the_json_is_what_was_promised() -> None:

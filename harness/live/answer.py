@@ -5,6 +5,7 @@ Made of what was seen (`live.attach`) by the judge of the trials: nothing counts
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from harness.machine import freezer
 from harness.machine.procfs import Thread
 from harness.observe.looks import IDLE_CPU, Look, window
 from harness.observe.progress import OpenStage
-from harness.observe.roles import Role
+from harness.observe.roles import INSTALLED, Role
 from harness.observe.waits import place
 from harness.records.outcomes import Outcome
 
@@ -32,6 +33,15 @@ from harness.records.outcomes import Outcome
 OWN_LOOP = (
     "nothing else in the process can end this wait, but Celery's own loop turns in it, and may call code of the application's "
     "(a timer, a reader, a command of the remote control)"
+)
+#: packages that are known to wait for native threads which a fork has taken from them; a wait of anybody else's may be for a
+#: thread that it has started since
+ENGINES = re.compile(
+    INSTALLED + r"(tensorflow[^/]*|keras|theano|torch|jax[^/]*|onnxruntime|openvino|sklearn|lightgbm|xgboost|numpy|scipy)/"
+)
+OWN_POLLER = (
+    "it lacks threads that its parent has, and does not stand in an engine that is known to wait for such: a native thread of "
+    "its own, which waits on a timer, may end its wait"
 )
 HANDLERS = "process_destructor (celery/concurrency/prefork.py"
 END_HANDLERS = "let each handler of worker_process_shutdown wait with a time limit: a join, a flush, a lock"
@@ -148,6 +158,8 @@ def _executor(
 def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float) -> tuple[State, str]:
     if answer is None:
         return State.WORKS, ""
+    if answer.how is How.BEREFT and not _in_engine(seen, stage):
+        return State.WAITING, OWN_POLLER
     if answer.how is How.BEREFT and since_s < BEREFT_S:
         return State.WAITING, f"it has stood for {since_s:.0f} s; a child that lost threads is believed after {BEREFT_S:g} s"
     if answer.how is not None:
@@ -157,6 +169,13 @@ def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float)
         return State.UNKNOWN, answer.doubt
     least = TURNS_CPU if answer.doubt.endswith(IN_TURNS) else IDLE_CPU
     return (State.WORKS if _moves(history, seen, least) else State.WAITING), answer.doubt
+
+
+def _in_engine(seen: Seen, stage: OpenStage) -> bool:
+    """Whether the innermost Python function of its thread is an engine's."""
+    process = next((one for one in seen.last.processes if one.pid == stage.pid), None)
+    function, _ = process.functions.get(stage.tid, ("", 0)) if process else ("", 0)
+    return bool(ENGINES.search(function))
 
 
 def _history(seen: Seen, stage: OpenStage) -> list[Thread]:

@@ -256,7 +256,8 @@ def broker_lost(facts: Facts) -> Finding | None:
         cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}",
         support=(ports, *(RETRIES for _ in [0] if _tries(facts))),
         now=(
-            "mend what it says: the URL's password, the server's maxclients or memory; the worker goes on by itself"
+            "mend what it says at the server (its maxclients, its memory), and the worker goes on by itself; if its own URL "
+            "has to change (a new password), restart it with that"
             if last.refused
             else "start the broker, or mend the way to it; the worker tries again by itself"
         ),
