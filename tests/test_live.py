@@ -15,6 +15,7 @@ from harness.live.attach import Seen
 from harness.live.command import CODES
 from harness.live.executor import State
 from harness.live.find import Worker
+from harness.live.green_stacks import Stand
 from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.live.waits import Evidence, Wait
@@ -344,6 +345,35 @@ def test_what_a_green_pool_runs_is_told_by_what_its_worker_keeps(
     found = said(replace(one, looks=tuple(replace(look, executor_kind="greenlets") for look in one.looks)))
     assert (found.state, found.reason[: len(words)] == words or words in found.reason) == (state, True), found.reason
     assert [(each.task_id, each.state) for each in found.executors] == [(each.id, state) for each in tasks or ()]
+
+
+IN_SLEEP, AT_PEER = "a sleep of 60 s to end, in sleep (gevent/hub.py)", "a socket, in recv (gevent/_socketcommon.py)"
+
+
+@pytest.mark.parametrize(
+    ("stands", "state", "words", "unseen"),
+    [
+        (
+            [Stand(what=IN_SLEEP, sleep_s=60.0)],
+            State.WORKS,
+            "shop.price for 40 s: it sleeps for 60 s, and goes on by itself",
+            False,
+        ),
+        ([Stand(what=IN_SLEEP, sleep_s=0.5)], State.WAITING, "1 of 1 greenlets stands still", False),
+        ([Stand(what=IN_SLEEP, sleep_s=60.0), Stand(what=AT_PEER)], State.WAITING, f"and waits for {AT_PEER}", False),
+        ([Stand(what=AT_PEER), None], State.WAITING, "1 of 1 greenlets stands still", True),
+        ([Stand(what=IN_SLEEP, sleep_s=60.0), None], State.UNKNOWN, "2 of 2 greenlets at a task", True),
+    ],
+)
+def test_where_the_greenlets_of_a_loop_that_stands_still_wait_is_told_and_a_long_sleep_ends(
+    stands: list[Stand | None], state: State, words: str, unseen: bool
+) -> None:
+    tasks = tuple(replace(GREEN, id=f"green-{place}", stand=stand) for place, stand in enumerate(stands))
+    one = seen(pool="gevent", greenlets=tasks)
+    found = said(replace(one, looks=tuple(replace(look, executor_kind="greenlets") for look in one.looks)))
+    assert (found.state, words in found.reason) == (state, True), found.reason
+    assert [each.waits_for for each in found.executors] == [stand.what if stand else "" for stand in stands]
+    assert any("which greenlet" in each for each in found.unseen) is unseen
 
 
 def test_a_task_that_began_while_it_was_looked_at_runs() -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
-from harness.live import at_rest
+from harness.live import at_rest, green_stacks
 from harness.live.limits import OBJECT
 from harness.live.tasks import Task
 from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
 from harness.observe import stacks
 
+MOST_STACKS = 64  # greenlets, the oldest ones, whose stacks are read
 STATE, ACTIVE = "celery.worker.state", "active_requests"
 
 
@@ -42,10 +45,12 @@ def read(
 ) -> tuple[Task, ...]:
     """By any of these objects. Raises Unreadable."""
     active = objects.module(modules(objects, places)[STATE])[ACTIVE]
-    referents = (objects.referent(one) for one in objects.members(objects.attribute(active, "data")))
+    referents = [objects.referent(one) for one in objects.members(objects.attribute(active, "data"))]
     now_s, today_s = (clock() for clock in clocks)
-    found = [_task(objects, pid, one, now_s - today_s) for one in referents if one]
-    return tuple(sorted(found, key=lambda task: task.since_s or 0.0))
+    found = [(_task(objects, pid, one, now_s - today_s), one) for one in referents if one]
+    found.sort(key=lambda one: one[0].since_s or 0.0)
+    stands = [green_stacks.of(objects, request) for _, request in found[:MOST_STACKS]]
+    return tuple(replace(task, stand=stand) for (task, _), stand in zip_longest(found, stands))
 
 
 def modules(objects: Objects, places: Iterable[int]) -> dict[str, int]:

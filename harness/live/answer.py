@@ -45,6 +45,7 @@ OWN_POLLER = (
 )
 HANDLERS = "process_destructor (celery/concurrency/prefork.py"
 END_HANDLERS = "let each handler of worker_process_shutdown wait with a time limit: a join, a flush, a lock"
+LONG_SLEEP_S = 5.0  # a greenlet that asks for a shorter one again and again may wait for something
 TURNS_CPU = 0.005  # cores of a thread that is stopped and continued in turns; going on with one wait each time takes far less
 BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.paces.LONGER`
 
@@ -108,20 +109,31 @@ def _executors(seen: Seen, evidence: Evidence, broker: Mapping[str, Any]) -> lis
 
 
 def _others(seen: Seen, known: Sequence[Executor]) -> list[Executor]:
-    """Those at a task that began meanwhile, or that no thread's stack shows; of a greenlet nobody knows what it waits for."""
+    """Those at a task that began meanwhile, or that no thread's stack shows: greenlets."""
     rests = not seen.moved and not known and _stands(seen)
-    state, doubt = (State.UNKNOWN, wording.GREENLETS_WAIT) if rests else (State.WORKS, "")
     ids = {one.task_id for one in known}
-    greenlets = [(task, state, doubt) for task in seen.greenlets or () if task.id not in ids]
+    greenlets = [(task, *(_rests(task) if rests else (State.WORKS, ""))) for task in seen.greenlets or () if task.id not in ids]
     ids |= {task.id for task in seen.greenlets or ()}
     begun = [(task, State.WORKS, "") for task in seen.begun if task.id not in ids or not task.id]
     return [
         Executor(
             pid=task.pid, tid=task.tid, state=each, does=RUNS, task_id=task.id, task=task.name,
             since_s=None if task.since_s is None else max(0.0, seen.last.at_s - task.since_s), doubt=why,
+            waits_for=task.stand.what if task.stand and rests else "",
         )
         for task, each, why in (*greenlets, *begun)
     ]  # fmt: skip
+
+
+def _rests(task: Task) -> tuple[State, str]:
+    """Of a greenlet whose loop stands still. A long sleep ends by itself; short ones in a row poll for something."""
+    if task.stand is None:
+        return State.UNKNOWN, wording.GREENLETS_WAIT
+    if task.stand.sleep_s is None:
+        return State.WAITING, "what would end the wait of a greenlet cannot be read from outside"
+    if task.stand.sleep_s < LONG_SLEEP_S:
+        return State.WAITING, f"{wording.SLEEPS}{task.stand.sleep_s:g} s at a time, and what it then looks for cannot be read"
+    return State.WORKS, f"{wording.SLEEPS}{task.stand.sleep_s:g} s"
 
 
 def _answers(looks: Sequence[Look], stages: Sequence[OpenStage]) -> dict[OpenStage, Blocked]:
@@ -272,6 +284,6 @@ def _unseen(seen: Seen, evidence: Evidence) -> tuple[str, ...]:
     frozen = {one.pid for one in seen.last.processes if one.frozen}
     reasons = {pid: "it is frozen" if pid in frozen else sight.no_native(pid) for pid in evidence.missing}
     found += (f"the native stacks of process {pid}, which --deep asks for: {why}" for pid, why in reasons.items())
-    if seen.last.executor_kind == "greenlets":
+    if seen.last.executor_kind == "greenlets" and (seen.greenlets is None or any(one.stand is None for one in seen.greenlets)):
         found.append("which greenlet waits for what: that cannot be read from outside")
     return tuple(found)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.live import limits
+from harness.live.green_stacks import Stand
 from harness.observe import stacks
 from harness.observe.roles import TRACER
 
@@ -23,7 +24,7 @@ CALLS = "__protected_call__"  # the frame that has the task itself, as `self`
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A task that a thread runs: '' and None for what is not known. `since_s`: CLOCK_MONOTONIC; `hard_s` and
-    `soft_s`: its time limits in seconds, 0 for none."""
+    `soft_s`: its time limits in seconds, 0 for none; `stand`: of a greenlet, where it waits."""
 
     pid: int
     tid: int
@@ -32,6 +33,7 @@ class Task:
     since_s: float | None = None
     hard_s: float = 0.0
     soft_s: float = 0.0
+    stand: Stand | None = None
 
     @property
     def limit_s(self) -> float:

@@ -17,6 +17,7 @@ LOST = (
     "A task there is lost, unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, does "
     "not end what waits in native code. What a task has forked lives on"
 )
+SLEEPS = "it sleeps for "
 GREENLETS_WAIT = "its loop stands still, and what its greenlets wait for cannot be read from outside"
 
 
@@ -50,6 +51,8 @@ def _works(seen: Seen, executors: Sequence[Executor], does: str = "at work") -> 
     named = f", {oldest.task or oldest.does} for {duration(oldest.since_s)}" if oldest.since_s is not None else ""
     if not oldest.doubt:
         return f"{runs}{named}"
+    if oldest.doubt.startswith(SLEEPS):
+        return f"{runs}{named}: {oldest.doubt}, and goes on by itself"
     if oldest.doubt.endswith(IN_TURNS):
         return f"{runs}{named}: slow, for {oldest.doubt}, and not stuck"
     computes = " computes" in oldest.doubt  # a loop without end does that, too
