@@ -95,6 +95,14 @@ def test_a_child_that_nobody_can_free_is_stuck_with_its_task_and_what_to_do() ->
     assert [(one.state, one.how, one.task_id) for one in found.executors] == [(State.STUCK, How.FUTEX, "id-60")]
 
 
+def test_a_worker_that_was_told_to_end_starts_no_other_child() -> None:
+    one = seen(child(), child(SECOND, Role.IDLE))
+    found = answer.report(one, Evidence(waits={}, frames={}, lost={}, deep=False), {}, ends=True)
+    assert found.now.startswith(
+        "kill -9 60: that ends this child alone, and the worker, which was told to end, can do so. A task"
+    )
+
+
 def test_what_is_stopped_is_continued_and_not_ended() -> None:
     found = said(seen(child(state="T")))
     assert (found.state, found.cause) == (State.STUCK, "stopped")

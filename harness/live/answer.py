@@ -52,7 +52,7 @@ BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `tr
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that is said of one worker."""
+    """All that is said of one worker. `hides`: it may run tasks in greenlets that could not be read."""
 
     pid: int
     app: str
@@ -70,10 +70,11 @@ class Report:
     idle: int
     unseen: tuple[str, ...]
     broker: dict[str, Any]
+    hides: bool = False
 
 
-def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
-    """What the looks allow to say of this worker."""
+def report(seen: Seen, evidence: Evidence, broker: dict[str, Any], *, ends: bool = False) -> Report:
+    """What the looks allow to say of this worker. `ends`: it was told to end."""
     executors = tuple(_executors(seen, evidence, broker))
     executors = (*executors, *_others(seen, executors))
     state = min((one.state for one in executors), key=WORST.index, default=State.WORKS)
@@ -82,15 +83,16 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
     cause = _named(seen, evidence, worst, broker)
-    worker, busy = seen.worker, {one.pid for one in executors}
+    worker, busy, now = seen.worker, {one.pid for one in executors}, wording.now(seen, state, executors, ends=ends)
     many = len(seen.children) or (1 if seen.pool == "solo" else worker.concurrency)
     return Report(
         pid=worker.main, app=worker.app, hostname=worker.hostname, pool=seen.pool,
         concurrency=many, state=state, reason=wording.reason(seen, executors, worst, state),
         cause=cause.cause if cause else "", support=cause.support if cause else (), since_s=worst.since_s if worst else None,
-        now=(cause.now if cause else "") or wording.now(seen, state, executors), for_good=cause.for_good if cause else "",
+        now=(cause.now if cause else "") or now, for_good=cause.for_good if cause else "",
         executors=executors,
         idle=sum(one.role is Role.IDLE and one.pid not in busy for one in seen.children), unseen=unseen, broker=broker,
+        hides=seen.last.executor_kind == "greenlets" and seen.greenlets is None,
     )  # fmt: skip
 
 

@@ -208,16 +208,17 @@ def _of_subtask(seen: Seen, blocks: Blocks, place: Place, broker: Mapping[str, A
 
 
 def _of_subtask_now(seen: Seen, place: Place, broker: Mapping[str, Any], full: bool, closed: bool) -> str:
-    """'' if what frees any executor frees this one."""
-    alone = not broker.get("others") and bool(broker.get("unacked") or any((broker.get("queues") or {}).values()))
-    more = "start a worker of the same queues: it runs those that this one has not taken yet"
-    if full and alone and seen.pool == FORKED:
-        kill = (
-            f"kill -9 {place[0]}: that ends this child alone, its task is lost, and the child that replaces it runs what the "
-        )
-        return f"{kill}others wait for" + ("" if closed else f". Or {more}")
-    if full and alone:
-        return "" if closed else more
+    """'' if what frees any executor frees this one. A child is ended only for what this worker itself was given: what waits in
+    a queue may be meant for another worker, which is still to start."""
+    if closed and seen.pool == FORKED:
+        kill = f"kill -9 {place[0]}: that ends this child alone, its task is lost"
+        return f"{kill}, and the child that replaces it runs what the others wait for"
+    if closed:
+        return ""
+    queues = [name for name, count in (broker.get("queues") or {}).items() if count]
+    if full and queues and not broker.get("others"):
+        start = f"start a worker for what waits in {few(queues)}, unless one is about to start"
+        return f"{start}: celery worker -Q {','.join(queues)}"
     return "look at who runs what it waits for: harness why --task ID, on each machine that has workers of its queues"
 
 

@@ -59,8 +59,9 @@ def _works(seen: Seen, executors: Sequence[Executor], does: str = "at work") -> 
     return f"{runs}{named}: {'it computes, slowly or without end' if computes else 'slow, perhaps, and not stuck'}"
 
 
-def now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
-    """What frees the executor at once, and what that costs; measured in `harness contracts`."""
+def now(seen: Seen, state: State, executors: Sequence[Executor], *, ends: bool = False) -> str:
+    """What frees the executor at once, and what that costs; measured in `harness contracts`. `ends`: the worker was told to
+    end, and starts no child any more."""
     if state is State.WORKS:
         return ""
     if state is State.UNKNOWN and seen.blind:
@@ -81,8 +82,9 @@ def now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
         return f"kill -CONT {' '.join(map(str, pids))}, once it is known who stopped it: it goes on where it was"
     if seen.pool == "prefork" and seen.worker.main not in pids:
         whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
+        then = "and the worker, which was told to end, can do so" if ends else f"and the pool starts {others}"
         return (
-            f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. "
+            f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, {then}. "
             f"{'No task is there' if all(one.does == ENDS for one in stuck) else LOST}"
         )
     return RESTART.format(how=seen.worker.restart)
