@@ -82,6 +82,8 @@ def frame(name: str, file: str) -> Frame:
          Stand(what="an event of its loop, in sleep (gevent/hub.py), called from run (tasks.py)")),
         ([("recv", f"{GEVENT}/_socketcommon.py"), ("ask", "/srv/tasks.py")], None,
          Stand(what="a socket, in recv (gevent/_socketcommon.py), called from ask (tasks.py)")),
+        ([("acquire", f"{GEVENT}/thread.py"), ("book", "/srv/shop.py"), ("run", "/srv/tasks.py")], None,
+         Stand(what="a lock, an event or a queue, in acquire (gevent/thread.py), called from book (shop.py)")),
         ([("trampoline", f"{EVENTLET}/hubs/__init__.py"), ("ask", "/srv/tasks.py")], None,
          Stand(what="a socket, in trampoline (eventlet/hubs/__init__.py), called from ask (tasks.py)")),
         ([("wait", "/usr/lib/python3.11/threading.py"), ("ask", "/srv/tasks.py")], None,

@@ -27,7 +27,7 @@ SOCKET = re.compile(
 LOCK = re.compile(
     f"{INSTALLED}(gevent/(thread|threading|lock|event|queue)|eventlet/(semaphore|event|queue))\\.py$|{STANDARD}(threading|queue)\\.py$"
 )
-OWN = (re.compile(f"{INSTALLED}(?P<file>.*)$"), re.compile(f"{STANDARD}(?P<file>.*)$"))
+THEIRS = (re.compile(f"{INSTALLED}(?P<file>.*)$"), re.compile(f"{STANDARD}(?P<file>.*)$"))
 INNERMOST = 3  # frames of the green library above what waits
 
 
@@ -59,12 +59,18 @@ def _by_reference(objects: Objects, request: int) -> int:
 
 def stand(objects: Objects, frames: Sequence[Frame]) -> Stand:
     """By its stack, innermost first."""
-    at = waits.place([f"{visible(one.name)} ({visible(shown(one.file))})" for one in frames])
+    at = waits.place(_told(frames))
     sleep = next((one for one in frames[:INNERMOST] if one.name == SLEEP and SLEEPS.search(one.file)), None)
     seconds = _seconds(objects, sleep) if sleep else None
     if seconds is not None:
         return Stand(what=f"a sleep of {seconds:g} s to end, {at}", sleep_s=seconds)
     return Stand(what=", ".join(part for part in (kind([one.file for one in frames[:INNERMOST]]), at) if part))
+
+
+def _told(frames: Sequence[Frame]) -> list[str]:
+    """As py-spy would write them, down to the innermost one of the application's own."""
+    own = next((at for at, one in enumerate(frames) if not any(where.search(one.file) for where in THEIRS)), len(frames))
+    return [f"{visible(one.name)} ({visible(shown(one.file))})" for one in frames[: own + 1]]
 
 
 def kind(files: Sequence[str]) -> str:
@@ -84,7 +90,7 @@ def shown(file: str) -> str:
     >>> [shown(f"/v/{one}") for one in ("lib/python3.11/site-packages/gevent/hub.py", "lib/python3.11/queue.py", "a/tasks.py")]
     ['gevent/hub.py', 'queue.py', 'tasks.py']
     """
-    found = OWN[0].search(file) or OWN[1].search(file)
+    found = THEIRS[0].search(file) or THEIRS[1].search(file)
     return found["file"] if found else file.rpartition("/")[2]
 
 
