@@ -95,6 +95,24 @@ def test_a_child_that_nobody_can_free_is_stuck_with_its_task_and_what_to_do() ->
     assert [(one.state, one.how, one.task_id) for one in found.executors] == [(State.STUCK, How.FUTEX, "id-60")]
 
 
+def test_a_task_whose_limits_could_not_be_read_may_still_be_ended_by_one() -> None:
+    one = seen(child())
+    found = said(replace(one, tasks=tuple(replace(task, limited=True) for task in one.tasks)))
+    assert (found.state, "time limits" in found.executors[0].doubt) == (State.WAITING, True)
+    stopped = seen(child(state="T"))
+    assert said(replace(stopped, tasks=tuple(replace(task, limited=True) for task in stopped.tasks))).state is State.STUCK
+
+
+@pytest.mark.parametrize(("since_s", "state"), [(30.0, State.WAITING), (70.0, State.STUCK)])
+def test_a_child_that_its_pool_may_end_as_it_starts_is_not_yet_stuck(since_s: float, state: State) -> None:
+    one = seen(child(role=Role.STARTING), since_s=since_s)
+    looks = tuple(replace(look, stages=tuple(replace(stage, limit_s=60.0) for stage in look.stages)) for look in one.looks)
+    found = said(replace(one, looks=looks))
+    assert found.state is state
+    assert ("No task is there" in found.now) is (state is State.STUCK)
+    assert ("longer than 60 s to start" in found.executors[0].doubt) is (state is State.WAITING)
+
+
 def test_a_worker_that_was_told_to_end_starts_no_other_child() -> None:
     one = seen(child(), child(SECOND, Role.IDLE))
     found = answer.report(one, Evidence(waits={}, frames={}, lost={}, deep=False), {}, ends=True)

@@ -102,6 +102,8 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
         return halted
     limit_s = stage.limit_s or now.limit_s
     if limit_s and now.at_s - stage.since_s < limit_s + LIMIT_GRACE_S:
+        if stage.kind == "start" and stage.limit_s:
+            return Answer(None, f"its pool may end a child that takes longer than {limit_s:g} s to start")
         return Answer(None, f"the application's own time limit of {limit_s:g} s is still to strike")
     if _spins(now, stage, process):
         return Answer(How.SPIN)

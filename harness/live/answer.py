@@ -155,6 +155,8 @@ def _executor(
     """`aside`: what the judge says if the worker's own loop is left out."""
     since_s = seen.last.at_s - stage.since_s
     state, doubt = _state(seen, stage, answer, since_s)
+    if state is State.STUCK and task and task.limited and answer and answer.how not in HALTED and seen.pool == "prefork":
+        state, doubt = State.WAITING, "whether its worker has time limits, which would end it, could not be read"
     how = answer.how if answer and state is State.STUCK else None
     if state is State.WAITING and aside and aside.how and answer and answer.how is None:
         how, doubt = aside.how, answer.doubt if any(one.hooks for one in seen.last.processes) else OWN_LOOP

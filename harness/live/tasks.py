@@ -24,7 +24,8 @@ CALLS = "__protected_call__"  # the frame that has the task itself, as `self`
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A task that a thread runs: '' and None for what is not known. `since_s`: CLOCK_MONOTONIC; `hard_s` and
-    `soft_s`: its time limits in seconds, 0 for none; `stand`: of a greenlet, where it waits."""
+    `soft_s`: its time limits in seconds, 0 for none; `limited`: whether it may have limits
+    beside these, which could not be read; `stand`: of a greenlet, where it waits."""
 
     pid: int
     tid: int
@@ -33,6 +34,7 @@ class Task:
     since_s: float | None = None
     hard_s: float = 0.0
     soft_s: float = 0.0
+    limited: bool = False
     stand: Stand | None = None
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.judge.blocked import IN_TURNS, TOO_FEW, How
 from harness.live.attach import Seen
-from harness.live.executor import ENDS, Executor, State
+from harness.live.executor import DOES, ENDS, Executor, State
 
 RESTART = (
     "{how}, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has acks_late: then it comes back "
@@ -17,6 +17,7 @@ LOST = (
     "A task there is lost, unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, does "
     "not end what waits in native code. What a task has forked lives on"
 )
+NO_TASK = (ENDS, DOES["start"])  # what a child does that has none
 SLEEPS = "it sleeps for "
 GREENLETS_WAIT = "its loop stands still, and what its greenlets wait for cannot be read from outside"
 
@@ -85,7 +86,7 @@ def now(seen: Seen, state: State, executors: Sequence[Executor], *, ends: bool =
         then = "and the worker, which was told to end, can do so" if ends else f"and the pool starts {others}"
         return (
             f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, {then}. "
-            f"{'No task is there' if all(one.does == ENDS for one in stuck) else LOST}"
+            f"{'No task is there' if all(one.does in NO_TASK for one in stuck) else LOST}"
         )
     return RESTART.format(how=seen.worker.restart)
 
