@@ -12,7 +12,6 @@ ask for a queue in which a message lies at that moment: Redis would have served 
 
 from __future__ import annotations
 
-from harness.live.blocked_by import VISIBILITY
 from harness.live.executor import State
 from harness.live.facts import Facts
 from harness.live.finding import Finding
@@ -37,6 +36,7 @@ from harness.live.wording import duration
 from harness.observe.roles import Role
 from harness.texts import few
 
+VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
 OLD_S = 10.0  # so long a message is handed out before anybody wonders
 
 

@@ -26,7 +26,10 @@ Frames = Sequence[str]  # innermost first
 
 TRACED = re.compile(r"celery/app/trace\.py")
 WRITES = {"write", "send"}
-VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
+GIVEN_HERE = (
+    "what they wait for was given to this worker itself; the broker hands it to others only after a timeout of its own "
+    "(visibility_timeout of Redis, consumer_timeout of RabbitMQ), or once this worker is gone"
+)
 UNACKED = "handed out and not acknowledged"
 CAPACITY = "65,536 bytes, if nobody has set it (pipe(7))"
 AT_FORK = (How.FUTEX, How.BEREFT, How.OWNER)
@@ -193,7 +196,7 @@ def _of_subtask(seen: Seen, blocks: Blocks, place: Place, broker: Mapping[str, A
     else:
         support.append(f"{many} of {all_} executors wait so; the others may run what they wait for, and so may other workers")
     if one.closed:
-        support.append(f"what they wait for was given to this worker itself; others get it only after {VISIBILITY}")
+        support.append(GIVEN_HERE)
     if broker.get("queues") is not None:
         waiting, handed = sum(broker["queues"].values()), broker["unacked"]
         support.append(f"{messages(waiting, 'waits', 'wait')} in the broker, {messages(handed, 'is', 'are')} {UNACKED}")
