@@ -113,6 +113,14 @@ def test_a_child_that_its_pool_may_end_as_it_starts_is_not_yet_stuck(since_s: fl
     assert ("longer than 60 s to start" in found.executors[0].doubt) is (state is State.WAITING)
 
 
+@pytest.mark.parametrize(("held", "state"), [(lambda i: True, State.WAITING), (lambda i: i % 2, State.WORKS)])
+def test_what_a_debugger_holds_all_the_while_does_not_work(held: Any, state: State) -> None:
+    sleeps = seen(child(waits_in="sleep", timed=True, private=False), moves=lambda i: {"state": "t" if held(i) else "S"})
+    found = said(sleeps)
+    assert found.state is state
+    assert found.executors[0].doubt.startswith("a debugger holds process 60") or state is State.WORKS
+
+
 def test_a_worker_that_was_told_to_end_starts_no_other_child() -> None:
     one = seen(child(), child(SECOND, Role.IDLE))
     found = answer.report(one, Evidence(waits={}, frames={}, lost={}, deep=False), {}, ends=True)

@@ -20,7 +20,7 @@ from harness.live.attach import Seen
 from harness.live.blocked_by import Named
 from harness.live.executor import DOES, ENDS, HALTED, RUNS, WORST, Executor, State
 from harness.live.tasks import Task
-from harness.live.waits import Evidence, Wait
+from harness.live.waits import TRACED, Evidence, Wait
 from harness.machine import freezer
 from harness.machine.procfs import Thread
 from harness.observe.looks import IDLE_CPU, Look, window
@@ -183,6 +183,8 @@ def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float)
     history = _history(seen, stage)
     if len(history) < 2:
         return State.UNKNOWN, answer.doubt
+    if all(one.state == TRACED for one in history):
+        return State.WAITING, answer.doubt
     least = TURNS_CPU if answer.doubt.endswith(IN_TURNS) else IDLE_CPU
     return (State.WORKS if _moves(history, seen, least) else State.WAITING), answer.doubt
 
