@@ -19,6 +19,7 @@ from harness.machine.python_objects import Objects
 from tests import stored_memory
 from tests.python_reading import stack
 
+CELERY = "/v/lib/python3.11/site-packages/celery"
 GEVENT, EVENTLET = "/v/lib/python3.11/site-packages/gevent", "/v/lib/python3.11/site-packages/eventlet"
 #: its frames are those of 3.8
 KEPT = [minor for minor in LAYOUTS if minor != 9]
@@ -84,6 +85,9 @@ def frame(name: str, file: str) -> Frame:
          Stand(what="a socket, in recv (gevent/_socketcommon.py), called from ask (tasks.py)")),
         ([("acquire", f"{GEVENT}/thread.py"), ("book", "/srv/shop.py"), ("run", "/srv/tasks.py")], None,
          Stand(what="a lock, an event or a queue, in acquire (gevent/thread.py), called from book (shop.py)")),
+        ([("wait_for", f"{CELERY}/backends/asynchronous.py"), ("get", f"{CELERY}/result.py"), ("sell", "/srv/shop.py"),
+          ("trace_task", f"{CELERY}/app/trace.py")], None,
+         Stand(what="the result of another task, in wait_for (celery/backends/asynchronous.py), called from sell (shop.py)")),
         ([("trampoline", f"{EVENTLET}/hubs/__init__.py"), ("ask", "/srv/tasks.py")], None,
          Stand(what="a socket, in trampoline (eventlet/hubs/__init__.py), called from ask (tasks.py)")),
         ([("wait", "/usr/lib/python3.11/threading.py"), ("ask", "/srv/tasks.py")], None,

@@ -15,6 +15,7 @@ from harness.judge.blocked import How
 from harness.judge.causes import FORKED, IMPORT_FRAMES, LOCK_DEPTH, SIGNAL_FRAMES, engine_frame
 from harness.live import subtasks
 from harness.live.attach import Seen
+from harness.live.green_stacks import RESULT
 from harness.machine import descriptors, pipes, procfs, python_locks
 from harness.machine.python_locks import PythonLock
 from harness.observe import stacks
@@ -128,7 +129,7 @@ def _kinds(seen: Seen, place: Place) -> set[str]:
 def _result_frame(frames: Frames) -> str:
     """Celery's frame that waits for a result within a task; '' if none does."""
     traced = next((number for number, frame in enumerate(frames) if TRACED.search(frame)), 0)
-    return next((frame for frame in frames[:traced] if subtasks.RESULT.search(frame)), "")
+    return next((frame for frame in frames[:traced] if RESULT.search(frame)), "")
 
 
 def _held(seen: Seen, pid: int, lock: PythonLock) -> Held:

@@ -7,6 +7,7 @@ alone (`_apply_result`). Its stack is read out of memory (`machine.python_frames
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from harness.machine.python_frames import Frame
 from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
 from harness.observe import waits
-from harness.observe.roles import INSTALLED, STANDARD
+from harness.observe.roles import INSTALLED, STANDARD, TRACER
 from harness.texts import visible
 
 SLEEPS = re.compile(f"{INSTALLED}(gevent/hub|eventlet/greenthread)\\.py$")
@@ -28,6 +29,8 @@ LOCK = re.compile(
     f"{INSTALLED}(gevent/(thread|threading|lock|event|queue)|eventlet/(semaphore|event|queue))\\.py$|{STANDARD}(threading|queue)\\.py$"
 )
 THEIRS = (re.compile(f"{INSTALLED}(?P<file>.*)$"), re.compile(f"{STANDARD}(?P<file>.*)$"))
+#: the calls that wait for the result of another task (celery/result.py)
+RESULT = re.compile(r"\b(get|join|join_native|iterate|iter_native|collect|get_leaf) \(\S*celery/result\.py")
 INNERMOST = 3  # frames of the green library above what waits
 
 
@@ -64,7 +67,14 @@ def stand(objects: Objects, frames: Sequence[Frame]) -> Stand:
     seconds = _seconds(objects, sleep) if sleep else None
     if seconds is not None:
         return Stand(what=f"a sleep of {seconds:g} s to end, {at}", sleep_s=seconds)
-    return Stand(what=", ".join(part for part in (kind([one.file for one in frames[:INNERMOST]]), at) if part))
+    told = "the result of another task" if _is_result(frames) else kind([one.file for one in frames[:INNERMOST]])
+    return Stand(what=", ".join(part for part in (told, at) if part))
+
+
+def _is_result(frames: Sequence[Frame]) -> bool:
+    """Whether its task waits for the result of another one."""
+    task = itertools.takewhile(lambda one: not TRACER.search(one.file), frames)
+    return any(RESULT.search(f"{one.name} ({one.file}") for one in task)
 
 
 def _told(frames: Sequence[Frame]) -> list[str]:

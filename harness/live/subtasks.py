@@ -18,6 +18,7 @@ from typing import Any
 from harness.judge.closed import KNOWN_SIGNALS
 from harness.live import at_rest, kept
 from harness.live.attach import Seen
+from harness.live.green_stacks import RESULT
 from harness.live.limits import OBJECT
 from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
@@ -25,8 +26,6 @@ from harness.observe import stacks
 from harness.observe.looks import ProcessLook
 
 Place = tuple[int, int]  # (process, thread)
-#: the calls that wait for the result of another task (celery/result.py)
-RESULT = re.compile(r"\b(get|join|join_native|iterate|iter_native|collect|get_leaf) \(\S*celery/result\.py")
 NUMBER = re.compile(r"\d+(\.\d+)?")
 AGAIN_S = 2.0  # a result that is stored reaches whoever waits for it within a second (celery/backends/asynchronous.py)
 DEEPEST = 20  # parents of a result
