@@ -67,8 +67,9 @@ def read(pid: int, tid: int, known: Mapping[str, str]) -> Task:
     """From the locals of Celery's tracer (celery/app/trace.py), as py-spy writes them.
 
     >>> known = {"uuid": '"8cae"', "time_start": "59145.25", "request": '{"task": "shop.price", "timelimit": [None, 300]}'}
-    >>> read(7, 7, known)
-    Task(pid=7, tid=7, id='8cae', name='shop.price', since_s=59145.25, hard_s=0.0, soft_s=300.0)
+    >>> found = read(7, 7, known)
+    >>> found.id, found.name, found.since_s, found.hard_s, found.soft_s
+    ('8cae', 'shop.price', 59145.25, 0.0, 300.0)
     """
     request, since = known.get("request", ""), known.get("time_start", "")
     named = NAME.search(request)
