@@ -117,6 +117,14 @@ def few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def messages(count: int, one: str, several: str) -> str:
+    """
+    >>> messages(1, "waits", "wait"), messages(0, "waits", "wait"), messages(2, "is", "are")
+    ('1 message waits', 'no message waits', '2 messages are')
+    """
+    return f"{count} messages {several}" if count > 1 else f"{'1' if count else 'no'} message {one}"
+
+
 def counted(names: Iterable[str]) -> list[str]:
     """['2 x tf_Compute', '1 x python']."""
     found: dict[str, int] = {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from harness.machine import python_layouts
+from harness.machine import python_frames, python_layouts
 from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
 
@@ -110,3 +111,10 @@ def _plain(objects: Objects, places: Mapping[str, int], told: Any) -> dict[str, 
         "of_numbers": [told(places[name]) for name in NUMBERS],
         "refused": [name for name in EXPECTED["refused"] if refuses(name)],
     }
+
+
+def stack(objects: Objects, frame: int) -> tuple[list[str], float, int]:
+    """(the two innermost functions, of the first its local `doubled`, and one that it has not), by the address of a frame."""
+    found = list(itertools.islice(python_frames.of_frame(objects, frame), 2))  # others have paths of this machine
+    doubled, none = (python_frames.local(objects, found[0], name) for name in ("doubled", "tripled"))
+    return [f"{one.name} ({one.file.rpartition('/')[2]})" for one in found], objects.number(doubled), none

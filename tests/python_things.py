@@ -10,6 +10,7 @@ import functools
 import json
 import sys
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -79,7 +80,33 @@ def things() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def asks(seconds: float, lock: Any) -> None:
+    """Waits for ever."""
+    doubled = seconds * 2
+    lock.acquire()
+    print(doubled)
+
+
+def waiting() -> Any:
+    """The frame of a thread that waits in `asks`, which `calls` has called."""
+    lock, there = threading.Lock(), threading.Event()
+    lock.acquire()
+
+    def calls() -> None:
+        there.set()
+        asks(2.5, lock)
+
+    thread = threading.Thread(target=calls, daemon=True)
+    thread.start()
+    there.wait()
+    while True:
+        found = sys._current_frames()[thread.ident or 0]
+        if found.f_code is asks.__code__ and "doubled" in found.f_locals:
+            return found
+        time.sleep(0.01)
+
+
 if __name__ == "__main__":
-    kept = things()
+    kept = dict(things(), waiting=waiting())
     print(json.dumps({name: id(one) for name, one in kept.items()}), flush=True)
     sys.stdin.read()

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.machine import python_layouts
 from harness.machine.python_objects import Objects
 from tests import stored_memory
-from tests.python_reading import looked
+from tests.python_reading import looked, stack
 
 FOLDER = Path(__file__).parent
 RUN = "exec(compile(open('python_things.py').read(), 'python_things.py', 'exec'))"  # so that no path of this machine is kept
@@ -25,7 +25,8 @@ def record(python: str) -> int:
         layout = python_layouts.of_process(process.pid)
         assert layout is not None, f"{python}: a version that is not known"
         with stored_memory.Recorded(process.pid) as memory:
-            looked(Objects(memory, layout), places)
+            looked(objects := Objects(memory, layout), places)
+            stack(objects, places["waiting"])
             stored_memory.save(minor, places, memory)
     return minor
 

@@ -59,19 +59,21 @@ def test_a_worker_whose_every_executor_waits_for_a_subtask_says_that_none_is_lef
 
 
 @pytest.mark.parametrize(
-    ("broker", "kill"),
+    ("broker", "starts"),
     [
-        ({"queues": {"celery": 2}, "unacked": 0, "others": False}, True),
-        ({"queues": {"celery": 0}, "unacked": 2, "others": False}, True),
-        ({"queues": {"celery": 2}, "unacked": 0, "others": True}, False),  # another worker takes it
-        ({"queues": {}, "unacked": 0, "others": False}, False),  # nothing waits: it runs somewhere
-        ({"queues": None, "unacked": None, "others": False}, False),
+        ({"queues": {"celery": 2, "mail": 0}, "unacked": 0, "others": False}, "celery worker -Q celery"),
+        ({"queues": {"celery": 0}, "unacked": 2, "others": False}, ""),
+        ({"queues": {"celery": 2}, "unacked": 0, "others": True}, ""),  # another worker takes it
+        ({"queues": {}, "unacked": 0, "others": False}, ""),  # nothing waits: it runs somewhere
+        ({"queues": None, "unacked": None, "others": False}, ""),
     ],
 )
-def test_a_child_is_ended_only_if_what_it_waits_for_waits_for_it(broker: dict[str, Any], kill: bool) -> None:
+def test_what_waits_in_a_queue_needs_a_worker_and_costs_no_child(broker: dict[str, Any], starts: str) -> None:
     both = seen(child(**READS), child(SECOND, **READS))
     told = {"url": "redis://b/0", "answers": True, "asks": True, **broker}
-    assert said(both, broker=told, blocks=waits_for_results(FIRST, OTHER)).now.startswith(f"kill -9 {CHILD}") is kill
+    now = said(both, broker=told, blocks=waits_for_results(FIRST, OTHER)).now
+    assert "kill" not in now
+    assert (starts in now) if starts else now.startswith("look at who runs what it waits for")
 
 
 def test_where_an_executor_is_free_nobody_is_told_to_kill_one() -> None:
@@ -80,6 +82,39 @@ def test_where_an_executor_is_free_nobody_is_told_to_kill_one() -> None:
     assert "for 30 s at most" in found.support[0]
     assert found.support[1].startswith("1 of 2 executors wait so")
     assert "kill" not in found.now
+
+
+GIVEN = Subtask(frame=GET, closed=True)
+
+
+@pytest.mark.parametrize(
+    ("broker", "state"),
+    [
+        ({"queues": {}, "unacked": 2, "others": False}, State.STUCK),
+        ({"queues": {}, "unacked": 2, "others": True}, State.WAITING),  # it may be handed out to them in an hour
+        ({"queues": {}, "unacked": 2, "others": None}, State.WAITING),
+        ({}, State.WAITING),
+    ],
+)
+def test_executors_that_wait_for_what_their_worker_was_given_are_stuck_if_it_is_alone(
+    broker: dict[str, Any], state: State
+) -> None:
+    polls = {**READS, "waits_in": "poll", "timed": True}
+    blocks = Blocks(subtasks={FIRST: GIVEN, OTHER: GIVEN})
+    found = said(seen(child(**polls), child(SECOND, **polls), moves=lambda i: {"switches": i}), broker=broker, blocks=blocks)
+    assert (found.state, found.cause) == (state, "waits-for-subtask")
+    assert "what they wait for was given to this worker itself" in found.support[2]
+    assert {one.how for one in found.executors} == ({How.SUBTASK} if state is State.STUCK else {None})
+    assert found.now.startswith(f"kill -9 {CHILD}: that ends this child alone, its task is lost")
+
+
+def test_threads_that_wait_for_what_their_worker_was_given_are_freed_by_a_restart() -> None:
+    one = seen(child(**READS), pool="threads")
+    told = {"queues": {}, "unacked": 2, "others": False}
+    found = said(one, broker=told, blocks=Blocks(subtasks={FIRST: GIVEN}))
+    assert (found.state, found.now.startswith("restart the worker with kill -9")) == (State.STUCK, True)
+    alone = said(one, broker={**told, "queues": {"celery": 1}}, blocks=waits_for_results(FIRST))
+    assert (alone.state, alone.now.startswith("start a worker for what waits in celery")) == (State.WAITING, True)
 
 
 def held(lock: Held, frames: tuple[str, ...] = ("add (batcher.py:7)",), lost: bool = True) -> Report:

@@ -11,6 +11,7 @@ from harness.live import causes, combine
 from harness.live.executor import State
 from harness.live.facts import BrokerLook, Connection, Facts, Message, Moment
 from harness.live.finding import Finding
+from harness.live.kept import Kept
 from harness.live.tasks import Task
 from harness.machine.wires import Wire
 from harness.observe.roles import Role
@@ -138,6 +139,47 @@ def test_a_worker_that_hears_nobody_either_was_not_told_to_stop_consuming(
     assert any("was cancelled" in text for text in one.support) is (state is State.UNKNOWN)
 
 
+def keeps(selected: str, consumed: str, declared: str = "celery mail") -> Kept:
+    names = [frozenset(text.split()) for text in (selected, consumed, declared)]
+    return Kept(selected=names[0], consumed=names[1], declared=names[2])
+
+
+CANCELLED = look(client(idle_s=60.0))  # it looks like that
+
+
+@pytest.mark.parametrize(
+    ("what", "kept", "changes", "cause", "state"),
+    [
+        ("nothing is selected", keeps("", ""), {}, "consumer-cancelled", State.WAITING),
+        ("the broker cannot be asked", keeps("", ""), {"broker": None}, "consumer-cancelled", State.WAITING),
+        ("it still works off what it has", keeps("", ""), {"busy": 1}, "consumer-cancelled", State.WORKS),
+        ("one of two", keeps("mail", "mail"), {"queues": ("celery", "mail"), "broker": look(ASKS)}, "consumer-cancelled",
+         State.WORKS),
+        ("a consumer stands for what waits", keeps("celery", "celery"), {}, "consumer-lost", State.STUCK),
+        ("none stands, and nobody has cancelled it by control", keeps("celery", ""), {}, "consumer-lost", State.UNKNOWN),
+        ("it consumes another queue", keeps("celery mail", "mail"), {}, "consumer-lost", State.UNKNOWN),
+        ("nothing was read", Kept(), {}, "consumer-lost", State.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_a_consumer_that_was_cancelled_is_told_from_one_that_was_lost_by_the_workers_memory(
+    what: str, kept: Kept, changes: dict[str, Any], cause: str, state: State
+) -> None:
+    told = found(facts(**{"broker": CANCELLED, "kept": kept, **changes}))
+    assert {name: one.state for name, one in told.items()} == {cause: state}, what
+
+
+def test_what_was_cancelled_is_brought_back_by_name_and_what_waits_is_told_if_it_is_known() -> None:
+    one = found(facts(CANCELLED, kept=keeps("", "", "celery")))["consumer-cancelled"]
+    assert "3 messages wait in celery" in one.reason
+    assert "add_consumer celery brings it back" in one.now
+    assert "wait" not in found(facts(None, kept=keeps("", "")))["consumer-cancelled"].reason
+
+
+def test_a_queue_under_another_name_was_not_cancelled() -> None:
+    alias = facts(look(ASKS, queues={}), queues=("post",), kept=keeps("mail", "mail"))
+    assert found(alias) == {}
+
+
 def test_one_look_at_which_it_asked_is_enough() -> None:
     given = facts(look(BUSY_ONE))
     moments = (*given.moments[:4], replace(given.moments[4], broker=look(ASKS)), *given.moments[5:])
@@ -231,6 +273,13 @@ def test_a_broker_is_lost_or_refuses_if_the_worker_has_no_connection_that_it_ser
     told = found(facts(broker, wires=wires, frames=()))
     assert set(told) == ({cause} if cause else set())
     assert all(one.state is State.WAITING and broker.why in one.reason for one in told.values())
+
+
+def test_a_connection_that_is_left_over_serves_nobody_while_the_worker_tries_to_connect() -> None:
+    given = facts(WRONG, wires=(wire(watched=False),), frames=(RETRY, RETRY))
+    one = found(given)["broker-refusing"]
+    assert (one.state, "its main process stands in kombu's retry" in one.support) == (State.WAITING, True)
+    assert found(replace(given, frames=(LOOP, RETRY))) == {}
 
 
 def test_a_worker_that_connects_again_and_again_to_a_broker_that_answers_us_waits() -> None:

@@ -173,6 +173,10 @@ TASK = (("predict", "/srv/shop/tasks.py"), ("trace_task", f"{SITE}/celery/app/tr
 #: the stacks of a process by thread, the main one first -> what it does
 ROLES = {
     "an idle child": ((IDLE_CHILD,), Role.IDLE),
+    "an idle child with a frame of Python 3.13's own": (
+        ((*IDLE_CHILD[:3], ("__init__", "__init__"), *IDLE_CHILD[3:]),),
+        Role.IDLE,
+    ),
     "a child inside a task": (((*TASK, *IDLE_CHILD),), Role.RUNNING),
     "a child inside a handler around a task": (
         ((("before", "/srv/shop/hooks.py"), ("trace_task", f"{SITE}/celery/app/trace.py"), *IDLE_CHILD),),

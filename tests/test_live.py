@@ -15,6 +15,7 @@ from harness.live.attach import Seen
 from harness.live.command import CODES
 from harness.live.executor import State
 from harness.live.find import Worker
+from harness.live.green_stacks import Stand
 from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.live.waits import Evidence, Wait
@@ -92,6 +93,40 @@ def test_a_child_that_nobody_can_free_is_stuck_with_its_task_and_what_to_do() ->
     assert found.now.startswith("kill -9 60: that ends this child alone")
     assert "take locks in one order" in found.for_good
     assert [(one.state, one.how, one.task_id) for one in found.executors] == [(State.STUCK, How.FUTEX, "id-60")]
+
+
+def test_a_task_whose_limits_could_not_be_read_may_still_be_ended_by_one() -> None:
+    one = seen(child())
+    found = said(replace(one, tasks=tuple(replace(task, limited=True) for task in one.tasks)))
+    assert (found.state, "time limits" in found.executors[0].doubt) == (State.WAITING, True)
+    stopped = seen(child(state="T"))
+    assert said(replace(stopped, tasks=tuple(replace(task, limited=True) for task in stopped.tasks))).state is State.STUCK
+
+
+@pytest.mark.parametrize(("since_s", "state"), [(30.0, State.WAITING), (70.0, State.STUCK)])
+def test_a_child_that_its_pool_may_end_as_it_starts_is_not_yet_stuck(since_s: float, state: State) -> None:
+    one = seen(child(role=Role.STARTING), since_s=since_s)
+    looks = tuple(replace(look, stages=tuple(replace(stage, limit_s=60.0) for stage in look.stages)) for look in one.looks)
+    found = said(replace(one, looks=looks))
+    assert found.state is state
+    assert ("No task is there" in found.now) is (state is State.STUCK)
+    assert ("longer than 60 s to start" in found.executors[0].doubt) is (state is State.WAITING)
+
+
+@pytest.mark.parametrize(("held", "state"), [(lambda i: True, State.WAITING), (lambda i: i % 2, State.WORKS)])
+def test_what_a_debugger_holds_all_the_while_does_not_work(held: Any, state: State) -> None:
+    sleeps = seen(child(waits_in="sleep", timed=True, private=False), moves=lambda i: {"state": "t" if held(i) else "S"})
+    found = said(sleeps)
+    assert found.state is state
+    assert found.executors[0].doubt.startswith("a debugger holds process 60") or state is State.WORKS
+
+
+def test_a_worker_that_was_told_to_end_starts_no_other_child() -> None:
+    one = seen(child(), child(SECOND, Role.IDLE))
+    found = answer.report(one, Evidence(waits={}, frames={}, lost={}, deep=False), {}, ends=True)
+    assert found.now.startswith(
+        "kill -9 60: that ends this child alone, and the worker, which was told to end, can do so. A task"
+    )
 
 
 def test_what_is_stopped_is_continued_and_not_ended() -> None:
@@ -346,6 +381,35 @@ def test_what_a_green_pool_runs_is_told_by_what_its_worker_keeps(
     assert [(each.task_id, each.state) for each in found.executors] == [(each.id, state) for each in tasks or ()]
 
 
+IN_SLEEP, AT_PEER = "a sleep of 60 s to end, in sleep (gevent/hub.py)", "a socket, in recv (gevent/_socketcommon.py)"
+
+
+@pytest.mark.parametrize(
+    ("stands", "state", "words", "unseen"),
+    [
+        (
+            [Stand(what=IN_SLEEP, sleep_s=60.0)],
+            State.WORKS,
+            "shop.price for 40 s: it sleeps for 60 s, and goes on by itself",
+            False,
+        ),
+        ([Stand(what=IN_SLEEP, sleep_s=0.5)], State.WAITING, "1 of 1 greenlets stands still", False),
+        ([Stand(what=IN_SLEEP, sleep_s=60.0), Stand(what=AT_PEER)], State.WAITING, f"and waits for {AT_PEER}", False),
+        ([Stand(what=AT_PEER), None], State.WAITING, "1 of 1 greenlets stands still", True),
+        ([Stand(what=IN_SLEEP, sleep_s=60.0), None], State.UNKNOWN, "2 of 2 greenlets at a task", True),
+    ],
+)
+def test_where_the_greenlets_of_a_loop_that_stands_still_wait_is_told_and_a_long_sleep_ends(
+    stands: list[Stand | None], state: State, words: str, unseen: bool
+) -> None:
+    tasks = tuple(replace(GREEN, id=f"green-{place}", stand=stand) for place, stand in enumerate(stands))
+    one = seen(pool="gevent", greenlets=tasks)
+    found = said(replace(one, looks=tuple(replace(look, executor_kind="greenlets") for look in one.looks)))
+    assert (found.state, words in found.reason) == (state, True), found.reason
+    assert [each.waits_for for each in found.executors] == [stand.what if stand else "" for stand in stands]
+    assert any("which greenlet" in each for each in found.unseen) is unseen
+
+
 def test_a_task_that_began_while_it_was_looked_at_runs() -> None:
     begun = Task(pid=CHILD, tid=CHILD, id="new", name="shop.price", since_s=NOW_S - 1.0)
     found = said(
@@ -423,16 +487,34 @@ def test_without_native_frames_a_fork_is_no_named_cause() -> None:
     assert (shallow.state, shallow.executors) == (deep.state, deep.executors)
 
 
-def test_a_child_that_lost_threads_and_polls_now_and_then_is_believed_after_a_minute() -> None:
-    poller = replace(FUTEX, tid=99, name="native", waits_in="futex", timed=True)
+def bereft(since_s: float, function: str) -> Report:
+    """Of a child that lost threads at the fork, has a native one that polls now and then, and stands in this function."""
+    poller, one = replace(FUTEX, tid=99, name="native", waits_in="futex", timed=True), child()
+    stands = replace(one, threads=(*one.threads, poller), lost_threads=True, functions={CHILD: (function, 3)})
+    return said(seen(stands, since_s=since_s))
 
-    def bereft(since_s: float) -> Report:
-        one = child()
-        return said(seen(replace(one, threads=(*one.threads, poller), lost_threads=True), since_s=since_s))
 
-    assert bereft(90.0).state is State.STUCK
-    young = bereft(30.0)
+@pytest.mark.parametrize(
+    "function",
+    [
+        "quick_execute (/v/lib/python3.11/site-packages/tensorflow/python/eager/execute.py)",
+        "_call_tf_sessionrun (/v/lib/python3.7/site-packages/tensorflow_core/python/client/session.py)",
+        "linear (/v/lib/python3.11/site-packages/torch/nn/functional.py)",
+    ],
+)
+def test_a_child_that_lost_threads_and_polls_now_and_then_is_believed_after_a_minute_in_an_engine(function: str) -> None:
+    assert bereft(90.0, function).state is State.STUCK
+    young = bereft(30.0, function)
     assert (young.state, "after 60 s" in young.executors[0].doubt) == (State.WAITING, True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["run_job (/srv/shop/tasks.py)", "wait (/v/lib/python3.11/site-packages/jobs/api.py)", "f (/srv/torch/x.py)", ""],
+)
+def test_a_library_of_which_nobody_knows_that_a_fork_hurts_it_may_be_woken_by_its_own_thread(function: str) -> None:
+    found = bereft(4000.0, function)
+    assert (found.state, "a native thread of its own" in found.executors[0].doubt) == (State.WAITING, True)
 
 
 def test_the_json_is_what_was_promised() -> None:

@@ -295,7 +295,8 @@ def test_a_request_that_is_nowhere_is_not_called_lost(serve: Any) -> None:
     assert "lost, never sent, ended without a result" in found.said
     assert whereabouts.place("a", IDLE, "").unseen == ("the broker: --broker tells its URL",)
     green = said(seen(child(), pool="gevent"))
-    assert "greenlets of process 50" in whereabouts.place("a", [green], URL).unseen[0]
+    assert whereabouts.place("a", [green], URL).unseen == (), "its greenlets are known"
+    assert "greenlets of process 50" in whereabouts.place("a", [replace(green, hides=True)], URL).unseen[0]
 
 
 def test_a_broker_that_fails_is_named_without_its_password(serve: Any) -> None:

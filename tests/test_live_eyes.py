@@ -187,3 +187,11 @@ def test_a_child_lacks_threads_of_an_engine_only_if_they_run_no_python(
     monkeypatch.setattr(stacks, "glance", lambda pid, ours: told)
     watching = eyes.Eyes(main=1, tree=list, pool=lambda: (), events=None)
     assert watching._lost_native(parent, child) is native
+
+
+def test_who_traces_a_process_and_what_it_handles_stand_in_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = "Name:\tpython\nState:\tt (tracing stop)\nTracerPid:\t77\nSigCgt:\t0000000000000202\n"
+    monkeypatch.setattr(procfs, "read", lambda path: status)
+    assert (procfs.tracer(7), procfs.caught_signals(7)) == (77, {signal.SIGINT, signal.SIGUSR1})
+    monkeypatch.setattr(procfs, "read", lambda path: None)
+    assert (procfs.tracer(7), procfs.caught_signals(7)) == (0, set())

@@ -41,7 +41,7 @@ def test_numbers_among_the_attributes_are_read_from_memory(values: dict[str, obj
 
 def test_what_is_no_object_has_no_attributes() -> None:
     for place in (0, 17, 1 << 46, (1 << 64) - 8):
-        assert python_attributes.of_object(os.getpid(), place, NAMES) == {}
+        assert python_attributes.of_object(os.getpid(), place, NAMES) is None
         assert python_attributes.of_class(os.getpid(), place, NAMES) == {}
 
 
@@ -70,3 +70,22 @@ def test_the_worker_s_own_limits_hold_for_what_has_none_of_that_kind(monkeypatch
     monkeypatch.setattr(limits, "of_worker", lambda main: (300.0, 200.0))
     found = attach.limited({(7, 7): Task(pid=7, tid=7), (8, 8): Task(pid=8, tid=8, hard_s=20.0)}, 1)
     assert [(one.hard_s, one.soft_s, one.limit_s) for one in found.values()] == [(300.0, 200.0, 300.0), (20.0, 200.0, 200.0)]
+
+
+def test_limits_that_could_not_be_read_are_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "words_of", lambda pid: ["celery", "worker"])
+    monkeypatch.setattr(limits.stacks, "dumped", lambda pid, *options: None)
+    monkeypatch.setattr(limits, "AGAIN_S", 0.0)
+    assert limits.of_worker(7) is None
+    found = attach.limited({(7, 7): Task(pid=7, tid=7), (8, 8): Task(pid=8, tid=8, hard_s=20.0)}, 1)
+    assert [(one.limited, one.limit_s) for one in found.values()] == [(True, 0.0), (False, 20.0)]
+
+
+def test_a_child_may_take_to_start_what_its_pool_allows_or_the_usual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Many(pool=Many(_pool=Many(_proc_alive_timeout=60.0)))
+    shown = {"name": "self", "repr": f"<Worker at {id(worker):#x}>"}
+    stack = [{"frames": [{"name": "start", "filename": "/v/celery/worker/worker.py", "locals": [shown]}]}]
+    monkeypatch.setattr(limits.stacks, "dumped", lambda pid, *options: stack)
+    assert limits.of_start(os.getpid()) == 60.0
+    monkeypatch.setattr(limits.stacks, "dumped", lambda pid, *options: None)
+    assert limits.of_start(os.getpid()) == limits.ALIVE_S

@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from harness.live.signal_handlers import AT_THE_END, ENTRIES, SignalHandlers, tables_in
+from harness.machine import procfs, python_layouts
 
 HANDLERS = {
     "none": ("pass", set()),
@@ -36,19 +39,25 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("what", HANDLERS)
-def test_the_applications_own_handlers_are_read(what: str) -> None:
-    deed, expected = HANDLERS[what]
-    argv = [sys.executable, "-c", PROGRAM.format(deed=deed)]
+@contextmanager
+def running(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that has said a line, and then reads one."""
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
+        yield process
+        process.communicate(b"")
+
+
+@pytest.mark.parametrize("what", HANDLERS)
+def test_the_applications_own_handlers_are_read(what: str) -> None:
+    deed, expected = HANDLERS[what]
+    with running([sys.executable, "-c", PROGRAM.format(deed=deed)]) as process:
         known = SignalHandlers()
         first = known.own(process.pid)
         assert {one.name for one in map(signal.Signals, first)} == expected
         assert known.own(process.pid) == first
         assert known._tables, "it was found"
-        process.communicate(b"")
 
 
 def test_what_cannot_be_read_has_none() -> None:
@@ -75,3 +84,41 @@ NONE = [b"", words(*[0] * 300), words(*[5] * 300), words(*[0, 5] * (AT_THE_END -
 @pytest.mark.parametrize("data", NONE)
 def test_what_is_no_table_is_none(data: bytes) -> None:
     assert tables_in(data) == []
+
+
+PYTHON = [sys.executable, "-c", PROGRAM.format(deed="signal.signal(signal.SIGUSR1, theirs)")]
+SHELL = ["/bin/sh", "-c", "trap : USR1 TERM; echo; read line"]
+
+
+def test_whose_handlers_an_unknown_python_has_is_not_told_and_a_known_one_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with running(PYTHON) as process:
+        known, caught = SignalHandlers(), frozenset({signal.SIGUSR1, signal.SIGINT, signal.SIGUSR2})
+        assert known.own(process.pid) == {signal.SIGUSR1}
+        assert known.untold(process.pid, caught) == frozenset()
+        monkeypatch.setattr("harness.machine.python_layouts.of_process", lambda pid: None)
+        unknown = SignalHandlers()
+        assert unknown.own(process.pid) == frozenset()
+        assert unknown.untold(process.pid, caught) == {signal.SIGUSR1, signal.SIGINT}
+
+
+def test_of_a_program_that_is_no_python_a_handler_that_is_no_end_of_it_counts() -> None:
+    with running(SHELL) as process:
+        known = SignalHandlers()
+        assert known.own(process.pid) == frozenset()
+        assert known.untold(process.pid, procfs.caught_signals(process.pid)) == {signal.SIGUSR1}
+
+
+@pytest.mark.parametrize(
+    ("maps", "expected"),
+    [
+        ("7f00-7f10 r-xp 0 08:01 7 /usr/lib/libpython3.8.so.1.0", True),
+        ("7f00-7f10 r-xp 0 08:01 7 /opt/bin/pypy3.10", True),
+        ("7f00-7f10 r-xp 0 08:01 7 /usr/bin/bash\n7f20-7f30 r--p 0 08:01 8 /v/lib/python3.11/site-packages/x.so", False),
+    ],
+)
+def test_a_python_is_known_by_its_program_and_libraries(monkeypatch: pytest.MonkeyPatch, maps: str, expected: bool) -> None:
+    monkeypatch.setattr("harness.machine.procfs.read", lambda path: maps)
+    monkeypatch.setattr("harness.machine.procfs.link", lambda path: "/usr/bin/uwsgi")
+    assert python_layouts.is_python(7) is expected

@@ -65,6 +65,7 @@ class How(Enum):
     PROCESSES = "wait for other processes, none of which can go on"
     OWNER = "wait for a lock whose holder is a thread that their process does not have"
     GIL = "wait in C, for ever, with the GIL held"
+    SUBTASK = "wait for the results of tasks that their own worker was given, and none of its executors is left to run these"
     GREENLET = "wait, in green code, for a lock, an event or a child that nothing will release, set or end"
     STOPPED = "are stopped by a signal"
     FROZEN = "are frozen with their control group"
@@ -101,6 +102,8 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
         return halted
     limit_s = stage.limit_s or now.limit_s
     if limit_s and now.at_s - stage.since_s < limit_s + LIMIT_GRACE_S:
+        if stage.kind == "start" and stage.limit_s:
+            return Answer(None, f"its pool may end a child that takes longer than {limit_s:g} s to start")
         return Answer(None, f"the application's own time limit of {limit_s:g} s is still to strike")
     if _spins(now, stage, process):
         return Answer(How.SPIN)

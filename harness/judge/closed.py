@@ -159,8 +159,13 @@ def _wakers(history: Sequence[Thread]) -> set[int]:
 def alarms(process: Views) -> str:
     """Why a signal may end a wait in this process; '' if none can. One that it handles only since the worker was ready is the
     application's, whatever its number."""
-    found = sorted((process.last.caught - KNOWN_SIGNALS) | process.last.new_signals)
-    return f"process {process.last.pid} handles {', '.join(map(_signal, found))}, which may end its wait" if found else ""
+    pid, found = process.last.pid, sorted((process.last.caught - KNOWN_SIGNALS) | process.last.new_signals)
+    if found:
+        return f"process {pid} handles {', '.join(map(_signal, found))}, which may end its wait"
+    if process.last.untold_signals:
+        told = ", ".join(map(_signal, sorted(process.last.untold_signals)))
+        return f"process {pid} handles {told}, and whose handler that is cannot be read: one of its own may end its wait"
+    return ""
 
 
 def own_loop(process: Views) -> str:

@@ -9,40 +9,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
+from harness.live import at_rest, green_stacks
 from harness.live.limits import OBJECT
 from harness.live.tasks import Task
-from harness.machine import procfs, python_layouts
-from harness.machine.python_memory import Memory, Unreadable
+from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
 from harness.observe import stacks
 
+MOST_STACKS = 64  # greenlets, the oldest ones, whose stacks are read
 STATE, ACTIVE = "celery.worker.state", "active_requests"
-TRIES, AGAIN_S = 8, 0.1
 
 
 def running(pid: int) -> tuple[Task, ...] | None:
-    """The tasks of a worker's main process, the oldest first; None if they cannot be read. They are believed if the loop stood
-    still meanwhile, or if two readings in a row say the same."""
-    layout = python_layouts.of_process(pid)
+    """The tasks of a worker's main process, the oldest first; None if they cannot be read."""
     places = tuple(in_stacks(stacks.dumped(pid, "--nonblocking", "--locals") or ()))
-    if layout is None or not places:
-        return None
-    known: list[tuple[str, ...]] = []
-    for attempt in range(TRIES):
-        time.sleep(AGAIN_S if attempt else 0.0)
-        before = _switches(pid)
-        try:
-            with Memory(pid) as memory:
-                found = read(Objects(memory, layout), pid, places)
-        except Unreadable:
-            known.clear()
-            continue
-        known.append(tuple(one.id for one in found))
-        if (before and before == _switches(pid)) or known[-2:-1] == known[-1:]:
-            return found
-    return None
+    return at_rest.read(pid, lambda objects: read(objects, pid, places), same=lambda found: tuple(one.id for one in found))
 
 
 def in_stacks(threads: Iterable[Mapping[str, Any]]) -> Iterator[int]:
@@ -59,14 +44,16 @@ def read(
     objects: Objects, pid: int, places: Iterable[int], clocks: tuple[Callable[[], float], ...] = (time.monotonic, time.time)
 ) -> tuple[Task, ...]:
     """By any of these objects. Raises Unreadable."""
-    active = objects.module(_modules(objects, places)[STATE])[ACTIVE]
-    referents = (objects.referent(one) for one in objects.members(objects.attribute(active, "data")))
+    active = objects.module(modules(objects, places)[STATE])[ACTIVE]
+    referents = [objects.referent(one) for one in objects.members(objects.attribute(active, "data"))]
     now_s, today_s = (clock() for clock in clocks)
-    found = [_task(objects, pid, one, now_s - today_s) for one in referents if one]
-    return tuple(sorted(found, key=lambda task: task.since_s or 0.0))
+    found = [(_task(objects, pid, one, now_s - today_s), one) for one in referents if one]
+    found.sort(key=lambda one: one[0].since_s or 0.0)
+    stands = [green_stacks.of(objects, request) for _, request in found[:MOST_STACKS]]
+    return tuple(replace(task, stand=stand) for (task, _), stand in zip_longest(found, stands))
 
 
-def _modules(objects: Objects, places: Iterable[int]) -> dict[str, int]:
+def modules(objects: Objects, places: Iterable[int]) -> dict[str, int]:
     """`sys.modules`, with Celery's worker among them."""
     for place in places:
         try:
@@ -95,9 +82,3 @@ def _task(objects: Objects, pid: int, request: int, begin_s: float) -> Task:
         pid=pid, tid=pid, id=objects.text(uuid), name=objects.text(name),
         since_s=begin_s + objects.number(since) if known else None,
     )  # fmt: skip
-
-
-def _switches(pid: int) -> int:
-    """How often its main thread was switched to, if it waits; 0 if it does not."""
-    thread = next((one for one in procfs.threads(pid) if one.tid == pid), None)
-    return thread.switches if thread is not None and thread.waits_in != "running" else 0

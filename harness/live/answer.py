@@ -5,8 +5,9 @@ Made of what was seen (`live.attach`) by the judge of the trials: nothing counts
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,12 +20,12 @@ from harness.live.attach import Seen
 from harness.live.blocked_by import Named
 from harness.live.executor import DOES, ENDS, HALTED, RUNS, WORST, Executor, State
 from harness.live.tasks import Task
-from harness.live.waits import Evidence, Wait
+from harness.live.waits import TRACED, Evidence, Wait
 from harness.machine import freezer
 from harness.machine.procfs import Thread
 from harness.observe.looks import IDLE_CPU, Look, window
 from harness.observe.progress import OpenStage
-from harness.observe.roles import Role
+from harness.observe.roles import INSTALLED, Role
 from harness.observe.waits import place
 from harness.records.outcomes import Outcome
 
@@ -33,15 +34,25 @@ OWN_LOOP = (
     "nothing else in the process can end this wait, but Celery's own loop turns in it, and may call code of the application's "
     "(a timer, a reader, a command of the remote control)"
 )
+#: packages that are known to wait for native threads which a fork has taken from them; a wait of anybody else's may be for a
+#: thread that it has started since
+ENGINES = re.compile(
+    INSTALLED + r"(tensorflow[^/]*|keras|theano|torch|jax[^/]*|onnxruntime|openvino|sklearn|lightgbm|xgboost|numpy|scipy)/"
+)
+OWN_POLLER = (
+    "it lacks threads that its parent has, and does not stand in an engine that is known to wait for such: a native thread of "
+    "its own, which waits on a timer, may end its wait"
+)
 HANDLERS = "process_destructor (celery/concurrency/prefork.py"
 END_HANDLERS = "let each handler of worker_process_shutdown wait with a time limit: a join, a flush, a lock"
+LONG_SLEEP_S = 5.0  # a greenlet that asks for a shorter one again and again may wait for something
 TURNS_CPU = 0.005  # cores of a thread that is stopped and continued in turns; going on with one wait each time takes far less
 BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.paces.LONGER`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that is said of one worker."""
+    """All that is said of one worker. `hides`: it may run tasks in greenlets that could not be read."""
 
     pid: int
     app: str
@@ -59,11 +70,12 @@ class Report:
     idle: int
     unseen: tuple[str, ...]
     broker: dict[str, Any]
+    hides: bool = False
 
 
-def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
-    """What the looks allow to say of this worker."""
-    executors = tuple(_executors(seen, evidence))
+def report(seen: Seen, evidence: Evidence, broker: dict[str, Any], *, ends: bool = False) -> Report:
+    """What the looks allow to say of this worker. `ends`: it was told to end."""
+    executors = tuple(_executors(seen, evidence, broker))
     executors = (*executors, *_others(seen, executors))
     state = min((one.state for one in executors), key=WORST.index, default=State.WORKS)
     unseen = _unseen(seen, evidence)
@@ -71,23 +83,27 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any]) -> Report:
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
     cause = _named(seen, evidence, worst, broker)
-    worker, busy = seen.worker, {one.pid for one in executors}
+    worker, busy, now = seen.worker, {one.pid for one in executors}, wording.now(seen, state, executors, ends=ends)
     many = len(seen.children) or (1 if seen.pool == "solo" else worker.concurrency)
     return Report(
         pid=worker.main, app=worker.app, hostname=worker.hostname, pool=seen.pool,
         concurrency=many, state=state, reason=wording.reason(seen, executors, worst, state),
         cause=cause.cause if cause else "", support=cause.support if cause else (), since_s=worst.since_s if worst else None,
-        now=(cause.now if cause else "") or wording.now(seen, state, executors), for_good=cause.for_good if cause else "",
+        now=(cause.now if cause else "") or now, for_good=cause.for_good if cause else "",
         executors=executors,
         idle=sum(one.role is Role.IDLE and one.pid not in busy for one in seen.children), unseen=unseen, broker=broker,
+        hides=seen.last.executor_kind == "greenlets" and seen.greenlets is None,
     )  # fmt: skip
 
 
-def _executors(seen: Seen, evidence: Evidence) -> list[Executor]:
+def _executors(seen: Seen, evidence: Evidence, broker: Mapping[str, Any]) -> list[Executor]:
     """Each executor that is at something, the oldest first."""
     now, running = seen.last, {(task.pid, task.tid): task for task in seen.tasks}
     overdue = [stage for stage in now.stages if now.overdue(stage)]
     answers, aside = _answers(seen.looks, overdue), _answers(seen.own_loop_aside, overdue)
+    if broker.get("others") is False:  # nobody else is there to whom the broker could hand out what they wait for
+        closed = {place for place, one in evidence.blocks.subtasks.items() if one.closed}
+        answers |= {stage: Blocked(How.SUBTASK) for stage in answers if (stage.pid, stage.tid) in closed}
     return [
         _executor(seen, evidence, stage, answers.get(stage), aside.get(stage), running.get((stage.pid, stage.tid)))
         for stage in sorted(now.stages, key=lambda stage: stage.since_s)
@@ -95,20 +111,31 @@ def _executors(seen: Seen, evidence: Evidence) -> list[Executor]:
 
 
 def _others(seen: Seen, known: Sequence[Executor]) -> list[Executor]:
-    """Those at a task that began meanwhile, or that no thread's stack shows; of a greenlet nobody knows what it waits for."""
+    """Those at a task that began meanwhile, or that no thread's stack shows: greenlets."""
     rests = not seen.moved and not known and _stands(seen)
-    state, doubt = (State.UNKNOWN, wording.GREENLETS_WAIT) if rests else (State.WORKS, "")
     ids = {one.task_id for one in known}
-    greenlets = [(task, state, doubt) for task in seen.greenlets or () if task.id not in ids]
+    greenlets = [(task, *(_rests(task) if rests else (State.WORKS, ""))) for task in seen.greenlets or () if task.id not in ids]
     ids |= {task.id for task in seen.greenlets or ()}
     begun = [(task, State.WORKS, "") for task in seen.begun if task.id not in ids or not task.id]
     return [
         Executor(
             pid=task.pid, tid=task.tid, state=each, does=RUNS, task_id=task.id, task=task.name,
             since_s=None if task.since_s is None else max(0.0, seen.last.at_s - task.since_s), doubt=why,
+            waits_for=task.stand.what if task.stand and rests else "",
         )
         for task, each, why in (*greenlets, *begun)
     ]  # fmt: skip
+
+
+def _rests(task: Task) -> tuple[State, str]:
+    """Of a greenlet whose loop stands still. A long sleep ends by itself; short ones in a row poll for something."""
+    if task.stand is None:
+        return State.UNKNOWN, wording.GREENLETS_WAIT
+    if task.stand.sleep_s is None:
+        return State.WAITING, "what would end the wait of a greenlet cannot be read from outside"
+    if task.stand.sleep_s < LONG_SLEEP_S:
+        return State.WAITING, f"{wording.SLEEPS}{task.stand.sleep_s:g} s at a time, and what it then looks for cannot be read"
+    return State.WORKS, f"{wording.SLEEPS}{task.stand.sleep_s:g} s"
 
 
 def _answers(looks: Sequence[Look], stages: Sequence[OpenStage]) -> dict[OpenStage, Blocked]:
@@ -128,6 +155,8 @@ def _executor(
     """`aside`: what the judge says if the worker's own loop is left out."""
     since_s = seen.last.at_s - stage.since_s
     state, doubt = _state(seen, stage, answer, since_s)
+    if state is State.STUCK and task and task.limited and answer and answer.how not in HALTED and seen.pool == "prefork":
+        state, doubt = State.WAITING, "whether its worker has time limits, which would end it, could not be read"
     how = answer.how if answer and state is State.STUCK else None
     if state is State.WAITING and aside and aside.how and answer and answer.how is None:
         how, doubt = aside.how, answer.doubt if any(one.hooks for one in seen.last.processes) else OWN_LOOP
@@ -145,6 +174,8 @@ def _executor(
 def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float) -> tuple[State, str]:
     if answer is None:
         return State.WORKS, ""
+    if answer.how is How.BEREFT and not _in_engine(seen, stage):
+        return State.WAITING, OWN_POLLER
     if answer.how is How.BEREFT and since_s < BEREFT_S:
         return State.WAITING, f"it has stood for {since_s:.0f} s; a child that lost threads is believed after {BEREFT_S:g} s"
     if answer.how is not None:
@@ -152,8 +183,17 @@ def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float)
     history = _history(seen, stage)
     if len(history) < 2:
         return State.UNKNOWN, answer.doubt
+    if all(one.state == TRACED for one in history):
+        return State.WAITING, answer.doubt
     least = TURNS_CPU if answer.doubt.endswith(IN_TURNS) else IDLE_CPU
     return (State.WORKS if _moves(history, seen, least) else State.WAITING), answer.doubt
+
+
+def _in_engine(seen: Seen, stage: OpenStage) -> bool:
+    """Whether the innermost Python function of its thread is an engine's."""
+    process = next((one for one in seen.last.processes if one.pid == stage.pid), None)
+    function, _ = process.functions.get(stage.tid, ("", 0)) if process else ("", 0)
+    return bool(ENGINES.search(function))
 
 
 def _history(seen: Seen, stage: OpenStage) -> list[Thread]:
@@ -250,6 +290,6 @@ def _unseen(seen: Seen, evidence: Evidence) -> tuple[str, ...]:
     frozen = {one.pid for one in seen.last.processes if one.frozen}
     reasons = {pid: "it is frozen" if pid in frozen else sight.no_native(pid) for pid in evidence.missing}
     found += (f"the native stacks of process {pid}, which --deep asks for: {why}" for pid, why in reasons.items())
-    if seen.last.executor_kind == "greenlets":
+    if seen.last.executor_kind == "greenlets" and (seen.greenlets is None or any(one.stand is None for one in seen.greenlets)):
         found.append("which greenlet waits for what: that cannot be read from outside")
     return tuple(found)

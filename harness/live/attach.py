@@ -121,6 +121,8 @@ def limited(found: Mapping[tuple[int, int], Task], main: int) -> dict[tuple[int,
     if all(task.hard_s and task.soft_s for task in found.values()):
         return dict(found)
     own = limits.of_worker(main)
+    if own is None:
+        return {place: replace(task, limited=not task.limit_s) for place, task in found.items()}
     told = {place: limits.first((task.hard_s, task.soft_s), own) for place, task in found.items()}
     return {place: replace(task, hard_s=told[place][0], soft_s=told[place][1]) for place, task in found.items()}
 
@@ -191,7 +193,8 @@ def _stages(
         if process.role is Role.STARTING:
             started = started_s(process.pid)
             since = begin_s if started is None else started
-            found.append(OpenStage(kind="start", pid=process.pid, tid=process.pid, number=-1, since_s=since))
+            limit = limits.of_start(main) if limited and process.pid != main else 0.0
+            found.append(OpenStage(kind="start", pid=process.pid, tid=process.pid, number=-1, since_s=since, limit_s=limit))
         elif process.role in SAYS:
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind=SAYS[process.role], pid=process.pid, tid=process.pid, number=-1, since_s=since))

@@ -13,20 +13,25 @@ from typing import Any
 
 from harness.judge.blocked import How
 from harness.judge.causes import FORKED, IMPORT_FRAMES, LOCK_DEPTH, SIGNAL_FRAMES, engine_frame
+from harness.live import subtasks
 from harness.live.attach import Seen
+from harness.live.green_stacks import RESULT
 from harness.machine import descriptors, pipes, procfs, python_locks
 from harness.machine.python_locks import PythonLock
 from harness.observe import stacks
 from harness.observe.looks import window
-from harness.texts import counted, few
+from harness.texts import counted, few, messages
 
 Place = tuple[int, int]  # (process, thread)
 Frames = Sequence[str]  # innermost first
 
-#: the calls that wait for the result of another task (celery/result.py)
-RESULT = re.compile(r"\b(get|join|join_native|iterate|iter_native|collect|get_leaf) \(\S*celery/result\.py")
 TRACED = re.compile(r"celery/app/trace\.py")
 WRITES = {"write", "send"}
+GIVEN_HERE = (
+    "what they wait for was given to this worker itself; the broker hands it to others only after a timeout of its own "
+    "(visibility_timeout of Redis, consumer_timeout of RabbitMQ), or once this worker is gone"
+)
+UNACKED = "handed out and not acknowledged"
 CAPACITY = "65,536 bytes, if nobody has set it (pipe(7))"
 AT_FORK = (How.FUTEX, How.BEREFT, How.OWNER)
 
@@ -44,10 +49,12 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Subtask:
-    """A wait for the result of another task. `frame`: Celery's; `limit`: its `timeout`, as shown, '' if it has none."""
+    """A wait for the result of another task. `frame`: Celery's; `limit`: its `timeout`, as shown, '' if it has none; `closed`:
+    all executors wait so, for tasks that this worker itself was given."""
 
     frame: str
     limit: str = ""
+    closed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +91,17 @@ class Named:
 
 def look(seen: Seen, frames: Mapping[Place, Frames]) -> Blocks:
     """At every executor that is at something."""
-    outputs, subtasks, locks = {}, {}, {}
+    outputs, waits, locks = {}, {}, {}
     for place in frames:
         if output := _output(seen, place):
             outputs[place] = output
-        elif frame := _result_frame(frames[place]):
-            subtasks[place] = Subtask(frame=frame, limit=_limit(*place))
+        elif _result_frame(frames[place]):
+            waits[place] = subtasks.awaited(*place)
         elif lock := python_locks.waited_for(*place):
             locks[place] = _held(seen, place[0], lock)
-    return Blocks(outputs=outputs, subtasks=subtasks, locks=locks)
+    closed = bool(waits) and subtasks.is_closed(seen, waits)
+    told = {place: Subtask(frame=_result_frame(frames[place]), limit=one.limit, closed=closed) for place, one in waits.items()}
+    return Blocks(outputs=outputs, subtasks=told, locks=locks)
 
 
 def _output(seen: Seen, place: Place) -> Output | None:
@@ -121,17 +130,6 @@ def _result_frame(frames: Frames) -> str:
     """Celery's frame that waits for a result within a task; '' if none does."""
     traced = next((number for number, frame in enumerate(frames) if TRACED.search(frame)), 0)
     return next((frame for frame in frames[:traced] if RESULT.search(frame)), "")
-
-
-def _limit(pid: int, tid: int) -> str:
-    """The time limit of that wait, by the local `timeout` of Celery's own frame; no other local is kept."""
-    for thread in stacks.dumped(pid, "--nonblocking", "--locals") or ():
-        if (thread.get("os_thread_id") or tid) == tid:
-            for frame in thread["frames"]:
-                if RESULT.search(f"{frame['name']} ({frame['filename']}"):
-                    found = [str(one.get("repr") or "") for one in frame.get("locals") or () if one["name"] == "timeout"]
-                    return next((text for text in found if re.fullmatch(r"\d+(\.\d+)?", text)), "")
-    return ""
 
 
 def _held(seen: Seen, pid: int, lock: PythonLock) -> Held:
@@ -198,21 +196,34 @@ def _of_subtask(seen: Seen, blocks: Blocks, place: Place, broker: Mapping[str, A
         support.append(f"{which} so: none is left here to run what they wait for")
     else:
         support.append(f"{many} of {all_} executors wait so; the others may run what they wait for, and so may other workers")
+    if one.closed:
+        support.append(GIVEN_HERE)
     if broker.get("queues") is not None:
-        waiting = sum(broker["queues"].values())
-        support.append(f"{waiting} messages wait in the broker, {broker['unacked']} are handed out and not acknowledged")
-    now = "look at who runs what it waits for: harness why --task ID, on each machine that has workers of its queues"
-    waits = bool(broker.get("unacked") or any((broker.get("queues") or {}).values()))
-    if full and seen.pool == FORKED and waits and not broker.get("others"):
-        now = (
-            f"kill -9 {place[0]}: that ends this child alone, its task is lost, and the child that replaces it runs what the "
-            "others wait for. Or start a worker of the same queues: it runs those that this one has not taken yet"
-        )
+        waiting, handed = sum(broker["queues"].values()), broker["unacked"]
+        support.append(f"{messages(waiting, 'waits', 'wait')} in the broker, {messages(handed, 'is', 'are')} {UNACKED}")
     for_good = (
         "wait for no result inside a task: a chain or a chord goes on when it is there; or give the subtasks a queue and a "
         "worker of their own"
     )
-    return Named(cause="waits-for-subtask", support=tuple(support), now=now, for_good=for_good)
+    return Named(
+        cause="waits-for-subtask", support=tuple(support), now=_of_subtask_now(seen, place, broker, full, one.closed),
+        for_good=for_good,
+    )  # fmt: skip
+
+
+def _of_subtask_now(seen: Seen, place: Place, broker: Mapping[str, Any], full: bool, closed: bool) -> str:
+    """'' if what frees any executor frees this one. A child is ended only for what this worker itself was given: what waits in
+    a queue may be meant for another worker, which is still to start."""
+    if closed and seen.pool == FORKED:
+        kill = f"kill -9 {place[0]}: that ends this child alone, its task is lost"
+        return f"{kill}, and the child that replaces it runs what the others wait for"
+    if closed:
+        return ""
+    queues = [name for name, count in (broker.get("queues") or {}).items() if count]
+    if full and queues and not broker.get("others"):
+        start = f"start a worker for what waits in {few(queues)}, unless one is about to start"
+        return f"{start}: celery worker -Q {','.join(queues)}"
+    return "look at who runs what it waits for: harness why --task ID, on each machine that has workers of its queues"
 
 
 def _of_lock(lock: Held, frames: Frames, lost: Sequence[str]) -> Named | None:

@@ -13,8 +13,8 @@ from harness.texts import visible
 
 def view(facts: Facts, url: str, told: bool) -> dict[str, Any]:
     """`url`, whether it `answers`, messages by queue, how many are handed out and not acknowledged (`unacked`), and whether the
-    worker `asks` for work (None if its connections cannot be told from others), and `others` are connected that ask. {} without
-    a URL. `told`: the user named it: then a broker of another kind raises BadInput."""
+    worker `asks` for work (None if its connections cannot be told from others), and `others` are connected that ask (None if
+    that is not known). {} without a URL. `told`: the user named it: then a broker of another kind raises BadInput."""
     last = facts.last.broker if facts.moments else None
     if not url or last is None:
         return {}
@@ -24,8 +24,8 @@ def view(facts: Facts, url: str, told: bool) -> dict[str, Any]:
         return {"url": _shown(url), "answers": False, "why": last.why}
     return {
         "url": _shown(url), "answers": True, "queues": None if last.prefixed else dict(last.queues),
-        "unacked": None if last.prefixed else last.unacked, "asks": asks(facts), "others": has_others(facts),
-        "versions": dict(facts.versions),
+        "unacked": None if last.prefixed else last.unacked, "asks": asks(facts),
+        "others": has_others(facts) if facts.brokers else None, "versions": dict(facts.versions),
     }  # fmt: skip
 
 

@@ -110,12 +110,12 @@ def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> Looked |
                 return None
             what = "has ended, or there is none" if seen is None else "is no Celery worker that can be recognised"
             raise NothingMatches(f"process {worker.main} {what}", remedy=choose.hint(worker.main))
-        from harness.live import answer, broker_view, causes, combine, waits, witness
+        from harness.live import answer, broker_view, causes, combine, machinery, waits, witness
 
         evidence = waits.look(seen, deep=deep)
         facts = witness.watched(seen, url := broker or worker.broker_here)
         view = broker_view.view(facts, url, told=bool(broker))
-    one = answer.report(seen, evidence, view)
+    one = answer.report(seen, evidence, view, ends=machinery.ends(facts))
     return seen, combine.combined(one, causes.found(facts), causes.hidden(facts, url)), evidence.natives
 
 

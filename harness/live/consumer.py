@@ -1,5 +1,6 @@
 """Causes in the consumer's connection: pure functions over facts. Each gives one finding, or None.
 
+consumer-cancelled  told to consume from its queues no more: its memory says so
 consumer-lost       connected, executors idle, and nobody asks the broker for a message: after a reconnect, mostly
 half-open           a connection that the broker does not know (any more), or that acknowledges nothing
 control-plane-dead  as before, of the connection that hears `celery inspect` and `control`
@@ -31,6 +32,7 @@ from harness.live.join import (
 from harness.live.versions import known, older
 from harness.machine.wires import Wire
 from harness.observe.roles import Role
+from harness.texts import few
 
 GIVES_UP = "TCP gives up by itself, after up to 15 minutes"
 NOTICES = "kombu may notice; 5.7 does within a minute, and connects again"
@@ -39,11 +41,51 @@ PREFIXED = "under which prefix (global_keyprefix) its queues lie cannot be told,
 CANCELLED = "a worker whose consumer was cancelled (celery control cancel_consumer) looks the same"
 WITHOUT = "a worker without remote control (worker_enable_remote_control) that has lost another connection looks the same"
 DEAF = "it is subscribed to nothing either: with its consumer cancelled, it would still hear other workers (gossip)"
+RETRIES = "its main process stands in kombu's retry"
 GREEN = ("gevent", "eventlet")
 NOTHING_BYTES = 5  # of Redis's answer that there is no message, '*-1\r\n', or '_\r\n' in RESP3
 
 
+def consumer_cancelled(facts: Facts) -> Finding | None:
+    """By its memory alone: which queues its application has selected."""
+    gone = _cancelled(facts)
+    if not gone:
+        return None
+    waits = own_backlog(facts) if facts.brokers and not any(look.prefixed for look in facts.brokers) else None
+    all_ = not facts.kept.selected
+    what = "it takes no new task: its consumer was cancelled" if all_ else f"its consumer of {few(gone)} was cancelled"
+    return Finding(
+        cause="consumer-cancelled", state=State.WAITING if all_ and not facts.busy else State.WORKS,
+        reason=f"{what}, by celery control cancel_consumer or the like{'' if waits is None else f'; {counted(waits)}'}",
+        support=(
+            f"in its memory, {'no queue' if all_ else few(sorted(facts.kept.selected or ()))} is selected to be consumed, of "
+            f"{few(sorted(facts.kept.declared or ()))}",
+        ),
+        now=f"celery -A … control add_consumer {gone[0] if len(gone) == 1 else 'QUEUE'} brings it back; a restart does, too",
+        for_good="find out who cancelled it, and whether that is still wanted",
+    )  # fmt: skip
+
+
+def _cancelled(facts: Facts) -> list[str]:
+    """The queues that it was to consume, and is not any more, as far as its memory tells. An application declares more queues
+    than a worker consumes; so of some that are left, only those of the command line are missed."""
+    declared, selected = facts.kept.declared, facts.kept.selected
+    if declared is None or selected is None:
+        return []
+    if selected:
+        return [name for name in facts.queues if name in declared and name not in selected]
+    return sorted(declared.intersection(facts.queues) or declared)
+
+
+def _keeps_consumer(facts: Facts, waits: dict[str, int]) -> bool:
+    """Whether its memory has a consumer for what waits: then nobody has cancelled that."""
+    consumed = facts.kept.consumed
+    return bool(consumed and (consumed & set(waits) or not waits))
+
+
 def consumer_lost(facts: Facts) -> Finding | None:
+    if not facts.kept.selected and _cancelled(facts):
+        return None
     if not facts.brokers or asks(facts) is not False or facts.idle == 0 or facts.role is not Role.MAIN:
         return None
     if any(connecting(stack) or stopping(stack) for stack in facts.frames) or _unknown(facts) or _silent(facts):
@@ -53,7 +95,8 @@ def consumer_lost(facts: Facts) -> Finding | None:
     waits, held = own_backlog(facts), 0 if left_alone else _held(facts)
     if held and (not waits or facts.idle is None):
         return None  # what is handed out may be all that it may hold
-    doubts = _doubts(facts, held)
+    keeps = _keeps_consumer(facts, waits)
+    doubts = [doubt for doubt in _doubts(facts, held) if doubt != CANCELLED or not keeps]
     unsure = bool(held) or facts.idle is None or bool({CANCELLED, ELSEWHERE, PREFIXED} & set(doubts))
     support = [
         f"at {len(facts.moments)} looks in {facts.span_s:.0f} s, none of its {len(own(facts.last))} connections that the "
@@ -64,6 +107,7 @@ def consumer_lost(facts: Facts) -> Finding | None:
             for wire in unread
         ),
         *([DEAF] if _hears_nobody(facts) else []),
+        *([f"its memory has a consumer of {few(sorted(facts.kept.consumed or ()))}: nobody has cancelled it"] if keeps else []),
         *known("consumer-lost", facts.versions),
         *(f"not proved: {doubt}" for doubt in doubts),
     ]
@@ -78,7 +122,7 @@ def consumer_lost(facts: Facts) -> Finding | None:
             ("" if sure else "see in its log whether it still receives tasks; if not, ")
             + "restart the worker; what waits stays in the broker"
             + (", but a message that stands unread in its connection is lost" if _message(unread) else "")
-            + ". If somebody has cancelled its consumer, celery control add_consumer brings it back"
+            + ("" if keeps else ". If somebody has cancelled its consumer, celery control add_consumer brings it back")
         ),
         for_good="keep kombu up to date, and let something restart a worker whose queue grows while it is idle",
     )  # fmt: skip
@@ -195,7 +239,8 @@ def _unknown(facts: Facts) -> list[Wire]:
 
 
 def broker_lost(facts: Facts) -> Finding | None:
-    """Lost, or refusing: it does not serve us with the worker's own URL, and the worker has no connection that it serves."""
+    """Lost, or refusing: it does not serve us with the worker's own URL, and the worker has no connection that it serves. One
+    that is left over from before serves nobody while the worker tries to connect."""
     looks = [moment.broker for moment in facts.moments]
     last = looks[-1] if looks else None
     standing = _standing(facts)
@@ -203,14 +248,16 @@ def broker_lost(facts: Facts) -> Finding | None:
         return _reconnecting(facts)
     late = "imed out" in last.why or "imeout" in last.why
     elsewhere = any(one.watched and one.state == "established" for one in facts.last.wires if one not in standing)
-    if elsewhere or (standing and (last.refused or not late or facts.apart)):
+    if not _tries(facts) and (elsewhere or (standing and (last.refused or not late or facts.apart))):
         return None  # we may have the wrong URL, or another way to it: the worker is connected
     name, what = ("broker-refusing", "refuses it") if last.refused else ("broker-lost", "does not answer")
     ports = f"it has {len(standing) or 'no'} connection{'s' if len(standing) > 1 else ''} to port {facts.port}"
     return Finding(
-        cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}", support=(ports,),
+        cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}",
+        support=(ports, *(RETRIES for _ in [0] if _tries(facts))),
         now=(
-            "mend what it says: the URL's password, the server's maxclients or memory; the worker goes on by itself"
+            "mend what it says at the server (its maxclients, its memory), and the worker goes on by itself; if its own URL "
+            "has to change (a new password), restart it with that"
             if last.refused
             else "start the broker, or mend the way to it; the worker tries again by itself"
         ),
@@ -218,16 +265,20 @@ def broker_lost(facts: Facts) -> Finding | None:
     )  # fmt: skip
 
 
+def _tries(facts: Facts) -> bool:
+    return bool(facts.frames) and all(map(connecting, facts.frames))
+
+
 def _reconnecting(facts: Facts) -> Finding | None:
-    if not facts.frames or not all(map(connecting, facts.frames)) or not facts.brokers or asks(facts):
+    if not _tries(facts) or not facts.brokers or asks(facts):
         return None
     return Finding(
         cause="broker-lost", state=State.WAITING,
         reason="it tries to connect to its broker again and again, though this broker answers us",
-        support=("its main process stands in kombu's retry",),
+        support=(RETRIES,),
         now="compare the worker's broker URL with this one; its log says what it gets for an answer",
     )  # fmt: skip
 
 
 #: the worst and the best supported first
-ALL = (broker_lost, half_open, consumer_lost)
+ALL = (broker_lost, half_open, consumer_cancelled, consumer_lost)

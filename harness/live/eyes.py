@@ -39,6 +39,9 @@ class Eyes(eyes.Eyes):
     def _handlers(self, pid: int) -> frozenset[int]:
         return self._signals.own(pid)
 
+    def _untold(self, pid: int, caught: frozenset[int]) -> frozenset[int]:
+        return self._signals.untold(pid, caught)
+
     def _version(self) -> str:
         if self._billiard is None:
             self._billiard = versions.of(self.main, find.command(self.main), ()).get("billiard", "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.live.kept import Kept
 from harness.live.tasks import Task
 from harness.machine.wires import Wire
 from harness.observe.looks import Look
@@ -91,6 +92,7 @@ class Facts:
     frames: tuple[Frames, ...] = ()  # of the main thread, at the first and at the last moment; () if they may not be read
     moments: tuple[Moment, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)  # of packages in the worker's environment
+    kept: Kept = field(default_factory=Kept)  # what the main process keeps in its memory
 
     @property
     def last(self) -> Moment:

@@ -2,22 +2,27 @@
 
 Celery takes a hard and a soft limit, each from the message, else from the task's class, else from the worker's own setting
 (celery/worker/request.py, `execute_using_pool`, and billiard's `Pool.apply_async`). The class is read in the child, where the
-task stands in its own stack; the setting in the main process, whose stack begins with its `WorkController`.
+task stands in its own stack; the setting in the main process, whose stack begins with its `WorkController`. What could not be
+read is not taken for none.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.live import find
+from harness.live import at_rest, find
 from harness.machine import python_attributes
+from harness.machine.python_objects import Objects
 from harness.observe import stacks
 
 NAMES = ("time_limit", "soft_time_limit")
 OBJECT = re.compile(r"^<\S+ at 0x(?P<place>[0-9a-f]+)>$")  # as py-spy shows one
 STARTS, WORKER = re.compile(r"\bstart$"), re.compile(r"celery/worker/worker\.py$")
+ALIVE_S = 4.0  # worker_proc_alive_timeout, if nobody has set it
+TRIES, AGAIN_S = 3, 0.1
 Limits = tuple[float, float]  # hard and soft, in seconds; 0: none that is known
 
 
@@ -27,12 +32,32 @@ def of_task(pid: int, task: str) -> Limits:
     return _limits(python_attributes.of_class(pid, int(told["place"], 16), NAMES)) if told else (0.0, 0.0)
 
 
-def of_worker(main: int) -> Limits:
-    """By its command line, else by its settings."""
+def of_worker(main: int) -> Limits | None:
+    """By its command line, else by its settings; None if neither tells, for the settings could not be read."""
     words = find.words_of(main)
-    given = (_seconds(find.option(words, long, long)) for long in ("--time-limit", "--soft-time-limit"))
-    place = worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
-    return first(tuple(given), _limits(python_attributes.of_object(main, place, NAMES)) if place else (0.0, 0.0))
+    given = tuple(_seconds(find.option(words, long, long)) for long in ("--time-limit", "--soft-time-limit"))
+    for attempt in range(TRIES):  # what is at work may be met in the middle of it
+        time.sleep(AGAIN_S if attempt else 0.0)
+        place = worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
+        found = python_attributes.of_object(main, place, NAMES) if place else None
+        if found is not None:
+            return first(given, _limits(found))
+    return first(given) if any(given) else None
+
+
+def of_start(main: int) -> float:
+    """How long a child that replaces another one may take to be up, before the pool ends it; the usual time, if that cannot be
+    read."""
+    worker = worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
+    found = at_rest.read(main, lambda objects: _alive_s(objects, worker)) if worker else None
+    return found or ALIVE_S
+
+
+def _alive_s(objects: Objects, worker: int) -> float:
+    place = worker
+    for name in ("pool", "_pool", "_proc_alive_timeout"):
+        place = objects.attribute(place, name)
+    return objects.number(place)
 
 
 def worker_in(threads: Iterable[Mapping[str, Any]]) -> int:

@@ -192,8 +192,13 @@ def limit_not_enforced(facts: Facts) -> Finding | None:
     )  # fmt: skip
 
 
+def ends(facts: Facts) -> bool:
+    """Whether it was told to end."""
+    return bool(facts.frames) and all(map(stopping, facts.frames))
+
+
 def shutting_down(facts: Facts) -> Finding | None:
-    if not facts.frames or not all(map(stopping, facts.frames)):
+    if not ends(facts):
         return None
     left = sum(state not in ENDED for state in facts.last.children.values())
     waits = [f"{facts.busy} task{'s' if facts.busy > 1 else ''}" for _ in [0] if facts.busy]

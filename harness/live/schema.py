@@ -46,7 +46,7 @@ class Broker(Part):
     why: str | None = None  # why it does not answer, in words
     queues: dict[str, int] | None = None  # messages that wait, by queue, empty ones left out; null if its keys cannot be told
     unacked: int | None = None  # messages that workers were given and have not acknowledged, of all queues
-    others: bool = False  # whether other workers are connected that ask for messages
+    others: bool | None = False  # whether other workers are connected that ask for messages; null if that is not known
     asks: bool | None = None  # whether this worker waits for a message now; null if its connections cannot be told from others
 
 

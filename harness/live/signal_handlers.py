@@ -4,6 +4,9 @@ The kernel shows that a signal has a handler, not whose. Python keeps them in on
 what `signal.signal` was given (Modules/signalmodule.c: `Handlers`; since 3.12 `_PyRuntime.signals.handlers`). No symbol leads
 there in a stripped program; but what a process never handles shows where it is: the 31 real-time signals, which end the table,
 have one and the same default in each entry.
+
+If the table cannot be read (an unknown version of Python), each handler may be the application's. Of a program that is no
+Python, those count that do not stand for its end: it may go on at SIGHUP or SIGUSR1.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from harness.worker.own_handlers import OURS, TOLD
 ENTRIES, AT_THE_END = 65, 31  # Py_NSIG; SIGRTMIN (34, the first that glibc leaves) to SIGRTMAX (64)
 ENTRY = 2 * WORD.size
 MOST_BYTES = 1 << 24  # of a program's writable data that are looked through
+MOST_TRIES = 3  # a process that has only begun has no table yet
+PROGRAMS = frozenset({signal.SIGHUP, signal.SIGUSR1})
 
 
 class SignalHandlers:
@@ -28,21 +33,29 @@ class SignalHandlers:
 
     def __init__(self) -> None:
         self._tables: list[int] = []  # where one was found
-        self._without: set[int] = set()  # processes in which none was found
+        self._without: dict[int, int] = {}  # processes in which none was found, and how often
         self._whose: dict[tuple[int, int, int], bool] = {}  # process, signal, handler -> whether it is the application's
 
     def own(self, pid: int) -> frozenset[int]:
         """Of the signals for which Celery, billiard or Python have handlers in a worker, those for which the application has
         its own. Empty if that cannot be read."""
-        if pid in self._without:
+        if self._without.get(pid, 0) >= MOST_TRIES:
             return frozenset()
         try:
             with Memory(pid) as memory:
                 table = self._table(pid, memory)
-                return frozenset(number for number in TOLD if self._is_own(pid, number, memory, table))
+                found = frozenset(number for number in TOLD if self._is_own(pid, number, memory, table))
         except Unreadable:
-            self._without.add(pid)
+            self._without[pid] = self._without.get(pid, 0) + 1
             return frozenset()
+        self._without.pop(pid, None)
+        return found
+
+    def untold(self, pid: int, caught: frozenset[int]) -> frozenset[int]:
+        """Of the signals that a process handles, those of which `own` could not read whose handler that is."""
+        if pid not in self._without:
+            return frozenset()
+        return caught & (frozenset(TOLD) if python_layouts.is_python(pid) else PROGRAMS)
 
     def _table(self, pid: int, memory: Memory) -> int:
         for table in self._tables:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.live import limits
+from harness.live.green_stacks import Stand
 from harness.observe import stacks
 from harness.observe.roles import TRACER
 
@@ -23,7 +24,8 @@ CALLS = "__protected_call__"  # the frame that has the task itself, as `self`
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A task that a thread runs: '' and None for what is not known. `since_s`: CLOCK_MONOTONIC; `hard_s` and
-    `soft_s`: its time limits in seconds, 0 for none."""
+    `soft_s`: its time limits in seconds, 0 for none; `limited`: whether it may have limits
+    beside these, which could not be read; `stand`: of a greenlet, where it waits."""
 
     pid: int
     tid: int
@@ -32,6 +34,8 @@ class Task:
     since_s: float | None = None
     hard_s: float = 0.0
     soft_s: float = 0.0
+    limited: bool = False
+    stand: Stand | None = None
 
     @property
     def limit_s(self) -> float:
@@ -63,8 +67,9 @@ def read(pid: int, tid: int, known: Mapping[str, str]) -> Task:
     """From the locals of Celery's tracer (celery/app/trace.py), as py-spy writes them.
 
     >>> known = {"uuid": '"8cae"', "time_start": "59145.25", "request": '{"task": "shop.price", "timelimit": [None, 300]}'}
-    >>> read(7, 7, known)
-    Task(pid=7, tid=7, id='8cae', name='shop.price', since_s=59145.25, hard_s=0.0, soft_s=300.0)
+    >>> found = read(7, 7, known)
+    >>> found.id, found.name, found.since_s, found.hard_s, found.soft_s
+    ('8cae', 'shop.price', 59145.25, 0.0, 300.0)
     """
     request, since = known.get("request", ""), known.get("time_start", "")
     named = NAME.search(request)

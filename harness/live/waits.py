@@ -15,6 +15,7 @@ from harness.machine import descriptors, file_locks, procfs
 from harness.machine.syscalls import FILE_LOCKS
 from harness.observe import stacks, waits
 
+TRACED = "t"  # the state of a thread that a debugger has stopped, see proc(5)
 Stacks = Sequence[Mapping[str, Any]]  # of a process, as `stacks.dumped` has them
 
 
@@ -77,6 +78,9 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
 
 def _wait(pid: int, tid: int, frames: tuple[str, ...]) -> Wait:
     call, at = procfs.call(pid, tid), waits.place(frames)
+    if any(one.tid == tid and one.state == TRACED for one in procfs.threads(pid)) and (tracer := procfs.tracer(pid)):
+        holds = f"{descriptors.named(tracer)}, which debugs it, to let it go on"
+        return Wait(what=", ".join(part for part in (holds, at) if part))
     what = ", ".join(part for part in (waits.waits_for(pid, tid), at) if part)
     owner = next((one.owner for one in procfs.threads(pid) if one.tid == tid), 0)
     if owner:

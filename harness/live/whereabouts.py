@@ -26,7 +26,7 @@ from harness.texts import visible
 MOST_MESSAGES, AT_ONCE = 5000, 200  # of each queue, the next ones first; of the table of what is handed out
 RESULT = "celery-task-meta-"  # before an id, in the store of results (celery/backends/base.py)
 MOST_BYTES = 1 << 20  # of a result whose state is read
-SEEN_POOLS = ("prefork", "threads", "solo")
+SEEN_POOLS = ("prefork", "threads", "solo", "gevent", "eventlet")
 ENDED = ("SUCCESS", "FAILURE", "REVOKED", "IGNORED", "REJECTED")
 
 
@@ -47,7 +47,7 @@ def place(task_id: str, reports: Sequence[Report], url: str, results: Iterable[s
         for one in report.executors:
             if one.task_id == task_id:
                 return Place(id=task_id, where="running", said=_running(report, one), state=one.state)
-    green = [f"process {one.pid}" for one in reports if one.pool not in SEEN_POOLS]
+    green = [f"process {one.pid}" for one in reports if one.hides or one.pool not in SEEN_POOLS]
     unseen = [f"what runs in greenlets of {', '.join(green)}"] if green else []
     found = _asked(task_id, url, unseen) if url else None
     found = found or _done(task_id, [url, *results], unseen)

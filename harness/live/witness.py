@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from harness.live import broker_look, causes, find, join, tasks, versions
+from harness.live import broker_look, causes, find, join, kept, tasks, versions
 from harness.live.attach import Seen
 from harness.live.broker_look import Broker
 from harness.live.eyes import of_pool
@@ -37,15 +37,15 @@ def watched(
     broker = Broker(url, queues or ("celery",), seen.worker.nodes) if url else None
     pid = seen.worker.main
     others = strangers(seen)
-    moments, frames = [_moment(pid, broker, clock(), others)], [_frames(pid)]
-    facts = _facts(seen, queues, url, tuple(moments), tuple(frames))
+    moments, frames, keeps = [_moment(pid, broker, clock(), others)], [_frames(pid)], kept.of(pid)
+    facts = replace(_facts(seen, queues, url, tuple(moments), tuple(frames)), kept=keeps)
     if causes.doubtful(facts):
         until_s = clock() + WATCH_S
         while clock() < until_s:
             sleep(EVERY_S)
             moments.append(_moment(pid, broker, clock(), others))
         frames.append(_frames(pid))
-        facts = _facts(seen, queues, url, tuple(moments), tuple(frames))
+        facts = replace(_facts(seen, queues, url, tuple(moments), tuple(frames)), kept=keeps)
     if facts.tasks or (len(moments) > 1 and any(look.unacked for look in facts.brokers)):
         facts = replace(facts, elsewhere=_elsewhere(pid, moments[-1]))
     if broker is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.judge.blocked import IN_TURNS, TOO_FEW, How
 from harness.live.attach import Seen
-from harness.live.executor import ENDS, Executor, State
+from harness.live.executor import DOES, ENDS, Executor, State
 
 RESTART = (
     "{how}, for a warm shutdown waits for what is stuck. What it runs is lost, unless it has acks_late: then it comes back "
@@ -17,6 +17,8 @@ LOST = (
     "A task there is lost, unless it has acks_late and reject_on_worker_lost. SIGTERM, and so a revoke with terminate, does "
     "not end what waits in native code. What a task has forked lives on"
 )
+NO_TASK = (ENDS, DOES["start"])  # what a child does that has none
+SLEEPS = "it sleeps for "
 GREENLETS_WAIT = "its loop stands still, and what its greenlets wait for cannot be read from outside"
 
 
@@ -50,14 +52,17 @@ def _works(seen: Seen, executors: Sequence[Executor], does: str = "at work") -> 
     named = f", {oldest.task or oldest.does} for {duration(oldest.since_s)}" if oldest.since_s is not None else ""
     if not oldest.doubt:
         return f"{runs}{named}"
+    if oldest.doubt.startswith(SLEEPS):
+        return f"{runs}{named}: {oldest.doubt}, and goes on by itself"
     if oldest.doubt.endswith(IN_TURNS):
         return f"{runs}{named}: slow, for {oldest.doubt}, and not stuck"
     computes = " computes" in oldest.doubt  # a loop without end does that, too
     return f"{runs}{named}: {'it computes, slowly or without end' if computes else 'slow, perhaps, and not stuck'}"
 
 
-def now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
-    """What frees the executor at once, and what that costs; measured in `harness contracts`."""
+def now(seen: Seen, state: State, executors: Sequence[Executor], *, ends: bool = False) -> str:
+    """What frees the executor at once, and what that costs; measured in `harness contracts`. `ends`: the worker was told to
+    end, and starts no child any more."""
     if state is State.WORKS:
         return ""
     if state is State.UNKNOWN and seen.blind:
@@ -78,9 +83,10 @@ def now(seen: Seen, state: State, executors: Sequence[Executor]) -> str:
         return f"kill -CONT {' '.join(map(str, pids))}, once it is known who stopped it: it goes on where it was"
     if seen.pool == "prefork" and seen.worker.main not in pids:
         whom, others = ("this child", "another one") if len(pids) == 1 else ("these children", "others")
+        then = "and the worker, which was told to end, can do so" if ends else f"and the pool starts {others}"
         return (
-            f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, and the pool starts {others}. "
-            f"{'No task is there' if all(one.does == ENDS for one in stuck) else LOST}"
+            f"kill -9 {' '.join(map(str, pids))}: that ends {whom} alone, {then}. "
+            f"{'No task is there' if all(one.does in NO_TASK for one in stuck) else LOST}"
         )
     return RESTART.format(how=seen.worker.restart)
 

@@ -74,11 +74,21 @@ def read(path: str) -> str | None:
     return b"".join(parts).decode("utf-8", "replace")
 
 
+def tracer(pid: int) -> int:
+    """The process that traces this one, a debugger (TracerPid of proc(5)); 0 if none does, and where it may not be read."""
+    return int(_status(pid, "TracerPid") or "0")
+
+
 def caught_signals(pid: int) -> frozenset[int]:
     """The signals for which a process has handlers (SigCgt of proc(5)); none where it may not be read."""
-    lines = (read(f"/proc/{pid}/status") or "").splitlines()
-    mask = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt")), 0)
+    mask = int(_status(pid, "SigCgt") or "0", 16)
     return frozenset(number for number in range(1, 65) if mask >> (number - 1) & 1)
+
+
+def _status(pid: int, name: str) -> str:
+    """The first word of a line of /proc/PID/status; '' if it may not be read."""
+    lines = (read(f"/proc/{pid}/status") or "").splitlines()
+    return next((line.split()[1] for line in lines if line.startswith(f"{name}:")), "")
 
 
 def process(pid: int) -> ProcessStat | None:

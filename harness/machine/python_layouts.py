@@ -2,8 +2,8 @@
 
 Each number is the `offsetof` of the field in the headers of 3.7.16, 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1 and 3.13.0, as a
 C compiler says it: Include/object.h, funcobject.h, code.h, dictobject.h, unicodeobject.h, setobject.h, descrobject.h,
-weakrefobject.h and cellobject.h, and those of `Include/cpython` and `Include/internal`. A debugging build and one without the
-GIL have another header before each object, so that nothing in them is recognised.
+weakrefobject.h, cellobject.h and frameobject.h, and those of `Include/cpython` and `Include/internal`. A debugging build and
+one without the GIL have another header before each object, so that nothing in them is recognised.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ class Layout:
     values_begin: int = 0  # in the block to which a dictionary's, or an object's, pointer leads
     new_keys: bool = False  # a block of entries begins as since 3.11
     tagged_int: bool = False  # an int's sign stands beside its size, as since 3.12
+    frame: tuple[int, int, int] = (32, 24, 360)  # its code, the one that called it, its locals
+    inner_frame: bool = False  # since 3.11 that is behind the frame object
+    local_names: int = 32  # of a code object: their tuple, so many before the name of its file
 
 
 _OLD = Layout(globals=24, code=16, closure=48, qualname=104, module=88, code_file=104)
@@ -67,12 +70,34 @@ LAYOUTS = {
     7: replace(_OLD, code_file=96),
     8: _OLD,
     9: _OLD,
-    10: Layout(code_file=104),
-    11: Layout(cached_keys=872, values=Values.APART, new_keys=True),
-    12: Layout(cached_keys=880, values=Values.TAGGED, new_keys=True, tagged_int=True, text=40, wide_text=56),
-    13: Layout(cached_keys=880, values=Values.BEHIND, values_begin=8, new_keys=True, tagged_int=True, text=40, wide_text=56),
+    10: Layout(code_file=104, frame=(32, 24, 352)),
+    11: Layout(cached_keys=872, values=Values.APART, new_keys=True, frame=(32, 48, 72), inner_frame=True, local_names=16),
+    12: Layout(
+        cached_keys=880,
+        values=Values.TAGGED,
+        new_keys=True,
+        tagged_int=True,
+        text=40,
+        wide_text=56,
+        frame=(0, 8, 72),
+        inner_frame=True,
+        local_names=16,
+    ),
+    13: Layout(
+        cached_keys=880,
+        values=Values.BEHIND,
+        values_begin=8,
+        new_keys=True,
+        tagged_int=True,
+        text=40,
+        wide_text=56,
+        frame=(0, 8, 72),
+        inner_frame=True,
+        local_names=16,
+    ),
 }
 NAMED = re.compile(r"python3\.(?P<minor>\d+)(?P<build>[a-z]*)")
+ANY = re.compile(r"/(lib)?(python|pypy)[\d.]*[a-z]*(\.so[\d.]*)?( \(deleted\))?$", re.MULTILINE)
 PLAIN = ("", "m")  # 3.7's own names have an `m`; a `d` or a `t` is another build
 
 
@@ -81,6 +106,12 @@ def of_process(pid: int) -> Layout | None:
     versions, and if that cannot be told."""
     lines = (procfs.read(f"/proc/{pid}/maps") or "").splitlines()
     return named(procfs.link(f"/proc/{pid}/exe"), [line.split(maxsplit=5)[5] for line in lines if "/" in line])
+
+
+def is_python(pid: int) -> bool:
+    """Whether a process runs Python, of any version and kind, as the names of its program and of its libraries tell."""
+    program, maps = procfs.link(f"/proc/{pid}/exe"), procfs.read(f"/proc/{pid}/maps") or ""
+    return bool(ANY.search(program) or ANY.search(maps))
 
 
 def named(program: str, files: Iterable[str]) -> Layout | None:

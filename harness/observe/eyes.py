@@ -58,6 +58,7 @@ class Eyes:
                 threads=threads[stat.pid],
                 caught=(caught := procfs.caught_signals(stat.pid) - (self.billiards if stat.pid != self.main else frozenset())),
                 new_signals=(caught - self.at_ready.get(stat.pid, caught) - LATE) | self._handlers(stat.pid),
+                untold_signals=self._untold(stat.pid, caught),
                 hooks=self._hooks() if stat.pid == self.main else (),
                 lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
             )
@@ -77,6 +78,10 @@ class Eyes:
         except OSError:
             return frozenset()
         return frozenset(int(number) for number in said)
+
+    def _untold(self, pid: int, caught: frozenset[int]) -> frozenset[int]:
+        """The signals of which nobody can say whose their handlers are; a trial's worker tells of the application's."""
+        return frozenset()
 
     def _hooks(self) -> tuple[str, ...]:
         """What the worker has told of its own loop, see `harness.worker.hooks`."""

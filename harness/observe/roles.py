@@ -11,11 +11,12 @@ Frames = Sequence[tuple[str, str]]  # (function, file) each, innermost first
 INSTALLED = r"/(site|dist)-packages/"  # a project's own folder may be called celery, too
 STANDARD = r"/python3[^/]*/"
 CELERYS = re.compile(INSTALLED + "(celery|kombu|billiard)/")
-#: what a thread of Celery's own may run besides; alone it may run anybody's: a listener of Redis, a timer
+#: what a thread of Celery's own may run besides, and '__init__', as py-spy shows a frame that Python 3.13 itself puts around
+#: the call of a class; alone it may run anybody's: a listener of Redis, a timer
 COMPANIONS = re.compile(
     f"{INSTALLED}(redis|amqp|vine|gevent|eventlet|click)/"
     f"|{STANDARD}((threading|queue|selectors|runpy)\\.py|concurrent/futures/)"
-    "|/bin/celery$|^<frozen |^<string>$"
+    "|/bin/celery$|^<frozen |^<string>$|^__init__$"
 )
 #: Where Celery's own threads begin: its program, also in a spawned child; its background threads and timers; billiard's
 #: handlers. What begins elsewhere in Celery or kombu (a consumer, a receiver of events) was started by somebody else, and may
@@ -27,7 +28,8 @@ ROOTS = re.compile(
 )
 BOOTSTRAP = re.compile(STANDARD + r"threading\.py$")
 PROGRAM = re.compile(f"{INSTALLED}celery/(bin/|__main__\\.py)|/bin/celery$")
-HUB = re.compile(rf"{INSTALLED}(gevent|eventlet)/|{STANDARD}selectors\.py$")  # a green pool's thread runs these alone at rest
+#: a green pool's thread runs these alone at rest
+HUB = re.compile(rf"{INSTALLED}(gevent|eventlet)/|{STANDARD}selectors\.py$|^__init__$")
 CHILD = re.compile(f"{INSTALLED}billiard/(process|spawn|popen_[a-z_]*)\\.py$")
 WORKLOOP = (re.compile(r"\bworkloop$"), re.compile(f"{INSTALLED}billiard/pool\\.py$"))  # py-spy says 'Worker.workloop'
 #: where a child is once its loop has ended: its last words to the pool, its handlers of worker_process_shutdown, what is left

@@ -19,7 +19,7 @@ def test_a_worker_whose_executors_wait_for_their_own_subtasks_is_reproduced_and_
     assert found.symptom, found.trouble
     assert found.versions["celery"] == celery_environment.installed["celery"]
     shallow = found.answers[0]
-    assert (shallow.said["state"], shallow.said["cause"], shallow.right) == ("waiting", "waits-for-subtask", True)
+    assert (shallow.said["state"], shallow.said["cause"], shallow.right) == ("stuck", "waits-for-subtask", True)
     assert shallow.said["support"][1].startswith("all 2 executors of this worker wait so")
     assert {one["task"] for one in shallow.said["executors"]} == {"app.report"}
     assert found.seen is not None
