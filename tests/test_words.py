@@ -218,16 +218,20 @@ def test_settings_by_which_greenlets_take_messages_late_are_named(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        ("EncodeError: Object of type coroutine is not JSON serializable", True),
-        ("EncodeError: TypeError('Object of type coroutine is not JSON serializable')", True),
-        ("EncodeError: cannot pickle 'coroutine' object", True),
-        ("EncodeError: Object of type ndarray is not JSON serializable", False),
-        ("RuntimeError: cannot reuse already awaited coroutine", False),
+        ("EncodeError: Object of type coroutine is not JSON serializable", ["the task is an async function"]),
+        ("EncodeError: TypeError('Object of type coroutine is not JSON serializable')", ["the task is an async function"]),
+        ("EncodeError: cannot pickle 'coroutine' object", ["the task is an async function"]),
+        ("EncodeError: Object of type ndarray is not JSON serializable", ["its answer holds ndarray, which JSON does not"]),
+        ("EncodeError: TypeError(\"Object of type 'float32' is not JSON serializable\")", ["its answer holds float32"]),
+        ("RuntimeError: cannot reuse already awaited coroutine", []),
+        ("ValueError: no Object of type here", []),
     ],
 )
-def test_a_task_that_celery_does_not_await_is_told_so(error: str, said: bool) -> None:
+def test_an_answer_that_cannot_be_stored_is_told_by_what_it_is(error: str, said: list[str]) -> None:
     one = of(outcome=Outcome.ERRORS).changed(answers={"errors": {error: 20}})
-    assert [line.startswith("the task is an async function") for line in words.beside_each_other(one, NUMBERS)] == [True] * said
+    found = words.beside_each_other(one, NUMBERS)
+    assert len(found) == len(said)
+    assert all(line.startswith(begin) for line, begin in zip(found, said, strict=True))
 
 
 def test_processes_share_something_if_those_that_call_at_once_without_celery_do() -> None:

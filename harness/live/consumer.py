@@ -254,7 +254,7 @@ def broker_lost(facts: Facts) -> Finding | None:
     ports = f"it has {len(standing) or 'no'} connection{'s' if len(standing) > 1 else ''} to port {facts.port}"
     return Finding(
         cause=name, state=State.WAITING, reason=f"the broker {what}: {last.why}",
-        support=(ports, *(RETRIES for _ in [0] if _tries(facts))),
+        support=(ports, *([RETRIES] if _tries(facts) else [])),
         now=(
             "mend what it says at the server (its maxclients, its memory), and the worker goes on by itself; if its own URL "
             "has to change (a new password), restart it with that"

@@ -29,6 +29,7 @@ AGAIN_SHARE, LOADED_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 0.1, 10.0, 0.1  # see `l
 ALL_WRONG = 5  # answers, so that it is no chance
 VALUE_MOST = 48  # characters of an answer that is quoted
 HARD_IN_GREENLETS = "gevent"  # as a timeout of its loop (celery/concurrency/gevent.py); eventlet, threads, solo keep none
+NOT_JSON = re.compile(r"EncodeError\b.*Object of type '?(\w+)'? is not JSON serializable")  # json/encoder.py
 COROUTINE = re.compile(r"EncodeError\b.*\bcoroutine\b|pickle '?coroutine")  # what kombu's serializers say of one
 
 
@@ -124,7 +125,7 @@ def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
     """What wrong answers have in common: they are another row's where they are wrong, or, if requests share a process, all are
     wrong."""
     answers = record.answers
-    if told := _main_thread(record) or _not_awaited(record):
+    if told := _main_thread(record) or _not_stored(record):
         return [told]
     if record.as_cell.is_baseline or record.outcome is not Outcome.WRONG or not isinstance(check, Reference):
         return []
@@ -153,11 +154,16 @@ def _main_thread(record: TrialRecord) -> str:
     )
 
 
-def _not_awaited(record: TrialRecord) -> str:
-    """Whether the answers are coroutines, which no serializer takes."""
-    if not any(COROUTINE.search(text) for text in record.answers.errors):
-        return ""
-    return "the task is an async function, and Celery does not await it: let a plain function call asyncio.run"
+def _not_stored(record: TrialRecord) -> str:
+    """Whether answers are what no serializer takes, coroutines, or what JSON does not have."""
+    errors = record.answers.errors
+    if any(COROUTINE.search(text) for text in errors):
+        return "the task is an async function, and Celery does not await it: let a plain function call asyncio.run"
+    kind = next((told[1] for text in errors if (told := NOT_JSON.search(text))), "")
+    return kind and (
+        f"its answer holds {kind}, which JSON does not have: let the task return plain numbers, strings, lists and dicts; "
+        "NumPy's have item() and tolist()"
+    )
 
 
 def _rate(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> list[str]:
