@@ -195,3 +195,17 @@ def test_who_traces_a_process_and_what_it_handles_stand_in_its_status(monkeypatc
     assert (procfs.tracer(7), procfs.caught_signals(7)) == (77, {signal.SIGINT, signal.SIGUSR1})
     monkeypatch.setattr(procfs, "read", lambda path: None)
     assert (procfs.tracer(7), procfs.caught_signals(7)) == (0, set())
+
+
+def test_a_child_that_had_not_begun_when_the_worker_was_ready_has_no_new_handlers() -> None:
+    """A spawned one is there, and imports still: its handlers are billiard's, which come at the end of its start."""
+    pool = {2}
+    watching = eyes.Eyes(main=1, tree=list, pool=lambda: pool, events=None)
+    plain = ProcessLook(pid=1, cpu_s=0.0, children=(), threads=())
+    watching.settled([replace(plain, caught=frozenset({2})), replace(plain, pid=2), replace(plain, pid=3)])
+    handles = frozenset({1, 15})
+    assert watching.known(3, handles) == frozenset(), "it is nobody's child yet: a program, say"
+    pool.add(3)
+    assert watching.known(3, handles) == handles
+    assert watching.known(2, handles) == frozenset(), "this one had begun: it has them for itself"
+    assert watching.known(1, handles) == frozenset({2})

@@ -252,7 +252,10 @@ def test_without_controls_nothing_is_compared() -> None:
 
 def test_the_reason_of_a_sibling_says_what_it_brought(tmp_path: Path) -> None:
     own, reason = replace(CELL, backend=OWN_APP, placement=AS_WRITTEN), "fine; with OMP_NUM_THREADS=1"
-    groups = {cell.id: [trial(pace, cell, reason=reason)] for cell, pace in ((own, 10.0), (own.sibling(), 31.0))}
+    groups = {
+        cell.id: [trial(pace * share, cell, reason=reason, trial=number) for number, share in enumerate((1.0, 0.99, 1.01), 1)]
+        for cell, pace in ((own, 10.0), (own.sibling(), 31.0))
+    }
     told = [summary.row(trials, groups, tmp_path)["reason"] for trials in groups.values()]
     assert told[0] == "fine; with OMP_NUM_THREADS=1", "the plain cell's own words"
     assert told[1] == f"fine; with OMP_NUM_THREADS=1: 3.10 x the throughput of {own.id}"

@@ -41,6 +41,7 @@ class Eyes:
         self.main, self.tree, self.pool, self.events = main, tree, pool, events
         self.billiards: frozenset[int] = frozenset()  # signals that billiard has given every child a handler for
         self.at_ready: dict[int, frozenset[int]] = {}  # the signals that each process handled when the worker was ready
+        self.begun: frozenset[int] = frozenset()  # the children that had begun by then
         self._glances: dict[int, _Glances] = {}
         self._wakers: dict[int, Wakers] = {}
         self._python: dict[int, tuple[frozenset[int], frozenset[int]]] = {}  # of a parent: its threads, those that run Python
@@ -57,7 +58,7 @@ class Eyes:
                 children=tuple(pid for pid, parent in parents.items() if parent == stat.pid),
                 threads=threads[stat.pid],
                 caught=(caught := procfs.caught_signals(stat.pid) - (self.billiards if stat.pid != self.main else frozenset())),
-                new_signals=(caught - self.at_ready.get(stat.pid, caught) - LATE) | self._handlers(stat.pid),
+                new_signals=(caught - self.known(stat.pid, caught) - LATE) | self._handlers(stat.pid),
                 untold_signals=self._untold(stat.pid, caught),
                 hooks=self._hooks() if stat.pid == self.main else (),
                 lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
@@ -70,6 +71,13 @@ class Eyes:
         """Remember how they were when the worker was ready and idle."""
         self.billiards = set_by_billiard(self.main, processes)
         self.at_ready = {look.pid: look.caught for look in processes}
+        self.begun = frozenset(self.pool())
+
+    def known(self, pid: int, caught: frozenset[int]) -> frozenset[int]:
+        """The signals that a process handled when the worker was ready; of a child that had not begun then, those of now: a
+        spawned one may have been there, and import still."""
+        late = pid in self.pool() and pid not in self.begun
+        return caught if late else self.at_ready.get(pid, caught)
 
     def _handlers(self, pid: int) -> frozenset[int]:
         """The signals for which a process has told of handlers of the application's, see `harness.worker.own_handlers`."""
