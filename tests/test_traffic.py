@@ -95,7 +95,7 @@ def test_a_queue_below_capacity_is_not_called_overloaded(load: float, seed: int)
 
 
 @settings(max_examples=25)
-@given(load=st.sampled_from([1.3, 2.0, 10.0]), seed=SEEDS)
+@given(load=st.sampled_from([1.5, 2.0, 10.0]), seed=SEEDS)  # at 1.3, chance hides it in 1 of 500
 def test_a_queue_well_above_capacity_is_called_overloaded(load: float, seed: int) -> None:
     assert schedule.overloaded(*backlog_of(load, seed))
 
