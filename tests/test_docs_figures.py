@@ -167,6 +167,7 @@ def how_we_check_ourselves() -> list[str]:
         f"[{float(finding('truths-recommend', 'rows a second')):.2f} rows per second, promised 12.47 to 25.18]",
         f"watching a worker takes {watching}",
         f"our client takes {float(finding('selfcost', 'the client')):.0%} of the CPU".replace("% of", " % of"),
+        f"over RPC: [{float(finding('selfcost-amqp', 'the client')):.0%}]".replace("%]", " %]"),
         *_looking(),
     ]
 
