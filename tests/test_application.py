@@ -107,7 +107,12 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ),
         (
             "ValueError: row 0 (shop.price) cannot be sent: VersionMismatch: Redis transport requires redis-py 6.1.0 or later.",
-            "install the version that the message names",
+            "the version that the message names, or",
+        ),
+        (
+            "ImportError: its Celery cannot use the 'redis' package that is installed, 4.3.4: ImportError: cannot import name "
+            "'CredentialProvider' from 'redis'",
+            "install celery[redis] there, which brings one that fits",
         ),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
         (

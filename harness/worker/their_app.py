@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import importlib
 import importlib.util
 import json
 import os
@@ -20,6 +21,9 @@ INSTALLED = re.compile(r"/(site|dist)-packages/|^<").search
 
 #: in a traceback: a call, or one more attempt at it; code that only calls itself too deeply is in one
 ATTEMPTS, MANY = re.compile(r'celery/app/task\.py", line \d+, in (?:apply|retry)\b').findall, 10
+
+LACKS = "No module named %s, which Celery needs to speak Redis"
+UNFIT = "its Celery cannot use the 'redis' package that is installed, %s: %s: %s"
 
 RETURNED = "returned "  # what is told of an exception that a task returns begins so
 
@@ -81,27 +85,32 @@ def misnamed(name):
     return "the module %s was imported, and %r %s; it has %s" % (module, attribute, what, has)
 
 
-def without_transport():
-    """The packages that Celery lacks for speaking Redis; none if it has all. Raises ImportError if there is no Celery at all.
+def no_redis():
+    """Why its Celery cannot speak Redis, in words; '' if it can. Raises ImportError if there is no Celery at all.
 
-    kombu 5.7 imports `packaging` there, which neither it nor celery[redis] brings.
+    kombu 5.7 imports `packaging` there, which neither it nor celery[redis] brings, and Celery 5.7 a class that `redis` has
+    since 4.5: a client that is too old is installed, and cannot be imported.
     """
     import celery  # noqa: F401
 
     try:
         from kombu.transport import redis
-    except ImportError as error:
-        return [name for name in dict.fromkeys(("redis", error.name or "redis")) if not can_import(name)]
-    except AttributeError:  # kombu 5.7 with packaging and without redis
-        if can_import("redis"):
-            raise
-        return ["redis"]
-    return [] if redis.redis is not None else ["redis"]
+
+        if redis.redis is not None:
+            importlib.import_module("celery.backends.redis")
+    except Exception as error:  # of kombu 5.7 with packaging and without redis, an AttributeError
+        names = dict.fromkeys(("redis", getattr(error, "name", None) or "redis"))
+        lacking = [name for name in names if not can_import(name)]
+        if not lacking:
+            return UNFIT % (installed().get("redis", ""), type(error).__name__, error)
+    else:
+        lacking = [] if redis.redis is not None else ["redis"]
+    return LACKS % " and ".join(map(repr, lacking)) if lacking else ""
 
 
 def served_by_itself():
     """Lead it to a broker within the process, if it cannot speak Redis: its own is of another kind."""
-    if without_transport():
+    if no_redis():
         os.environ.update(
             dict.fromkeys(("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"), "memory://")
         )

@@ -41,7 +41,8 @@ REDIS = (
 )
 MISMATCH = (
     "its Celery (kombu) refuses the client package that is installed there, so its own worker cannot reach such a broker, "
-    "either: install the version that the message names, or a kombu of the same age as its Celery"
+    "either: install celery[redis] there, which brings one that fits; if it does not, the version that the message names, or a "
+    "kombu of the same age as its Celery"
 )
 EXITED = (
     "its import must not end Python: code that reads the command line goes below if __name__ == '__main__'; if it ends because "
@@ -185,10 +186,10 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
         install = " and ".join([*client, *(name for name in names if name != "redis")])
         state = "has no client for it" if client else "has a client that cannot be imported"
         return REDIS.format(packages=" ".join(names), install=install, state=state)
+    if "VersionMismatch" in failure or "cannot use the 'redis' package" in failure:
+        return MISMATCH
     if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
         return REDIS.format(packages="redis", install="celery[redis]", state="has no client for it")
-    if "VersionMismatch" in failure:
-        return MISMATCH
     if "called sys.exit(" in failure:
         return EXITED
     if re.search(r"row \d+ \(.*?\) cannot be sent: TypeError", failure):
