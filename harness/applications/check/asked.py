@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe.learn import remedy_of
+from harness.applications.probe.remedies import remedy_of
 from harness.errors import BadInput, HarnessError
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.texts import visible, without_secrets
