@@ -25,7 +25,7 @@ def overhead(fit: Sequence[Candidate]) -> str:
     that are replaced, a few long requests among short ones; or if the task itself takes the time: a request that computes
     nothing is served far faster by the same pool, or the task keeps the executors busy for most of the time.
     """
-    if not fit or any(map(_bounded_otherwise, fit)):
+    if not fit or any(_bounded_otherwise(one) or busy(one) for one in fit):
         return ""
     rates, calls_s = zip(*((one.row["throughput_per_s"], _call_s(one)) for one in fit), strict=True)
     if any(not call_s or rate > OVERHEAD_SHARE / call_s for rate, call_s in zip(rates, calls_s, strict=True)):
@@ -54,9 +54,12 @@ def _bounded_otherwise(one: Candidate) -> bool:
     limited = any(RATE_LIMITED in note for note in one.notes) or any(text.startswith("starved") for text in one.doubts)
     if traffic.rate_per_s or limited or (row["overhead_fraction"] or 1.0) < NULL_SHARE:
         return True
-    if uneven(one):
-        return True
-    at_once = 1 if POOLS[one.cell.pool].executors == "greenlets" else one.cell.concurrency
+    return uneven(one)
+
+
+def busy(one: Candidate) -> bool:
+    """Whether the task keeps the executors of this pool busy for most of the time."""
+    row, at_once = one.row, 1 if POOLS[one.cell.pool].executors == "greenlets" else one.cell.concurrency
     return bool((row["throughput_per_s"] or 0.0) * (row["predict_p50_s"] or 0.0) > NULL_SHARE * at_once)
 
 
