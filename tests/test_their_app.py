@@ -46,6 +46,17 @@ def test_a_module_that_is_not_there_is_told_as_such() -> None:
         their_app.found("no_such_shop:app")
 
 
+def test_a_wrong_name_needs_no_traceback_and_an_error_of_the_application_does(shop: ModuleType, tmp_path: Path) -> None:
+    for call in (lambda: their_app.found("a_shop:nope"), lambda: their_app.called(shop.celery_app, "a_shop.nope")):
+        with pytest.raises(LookupError) as raised:
+            call()
+        raised.value.__traceback__ = raised.value.__traceback__.tb_next.tb_next  # without this test's own frames
+        assert their_app.is_told(raised.value)
+    with pytest.raises(KeyError) as theirs:
+        exec(compile("{}['MODEL']", str(tmp_path / "shop.py"), "exec"), {})
+    assert not their_app.is_told(theirs.value)
+
+
 def test_an_application_is_found_by_its_name_or_by_its_modules(shop: ModuleType) -> None:
     assert their_app.found("a_shop:celery_app") is their_app.found("a_shop") is shop.celery_app
 

@@ -49,6 +49,13 @@ def exited(error, when):
     return "the application called sys.exit(%s) %s%s" % (code, when, at)
 
 
+def is_told(error):
+    """Whether an error says all there is to know: it is of ours alone, about a name that is not there, so its path tells
+    nothing of the application."""
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, LookupError) and all(os.path.dirname(os.path.realpath(file)) == NOT_THEIRS[1] for file in frames)
+
+
 def _found(name):
     from celery import Celery
     from celery.app.utils import find_app
