@@ -225,7 +225,8 @@ class Sizing:
         if own is None or not own.few or self.pace is None:
             return []
         why = f"{self._call} takes {self.pace.usual_s:.3g} s" if self.pace.is_slow else "--max-calls bounds them"
-        return [f"{why}: {own.requests} requests were measured, without a warm-up"]
+        many = "1 request was" if own.requests == 1 else f"{own.requests} requests were"
+        return [f"{why}: {many} measured, without a warm-up"]
 
 
 def _of_mix(known: Pace) -> dict[str, Any]:
