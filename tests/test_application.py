@@ -136,6 +136,8 @@ def test_a_task_whose_module_is_not_imported_is_told_where_it_is(tmp_path: Path)
     told = remedies.remedy_of(failure.format("mail"), "shop.app", ORDER.python, tmp_path)
     assert "a module shop.mail, which the application does not import" in told
     assert "name one that is there" in remedies.remedy_of(failure.format("post"), "shop.app", ORDER.python, tmp_path)
+    imported = failure.format("mail").replace("; it has none", "; it imports that module; it has shop.mail.Send")
+    assert "name one that is there" in remedies.remedy_of(imported, "shop.app", ORDER.python, tmp_path)
 
 
 @pytest.mark.parametrize(

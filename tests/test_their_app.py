@@ -36,6 +36,22 @@ def test_a_name_that_is_none_is_told_with_the_applications_that_are_there(shop: 
     assert str(raised.value) == said
 
 
+def test_a_function_is_told_as_the_task_that_it_is(shop: ModuleType) -> None:
+    def price(item: str) -> int:
+        return len(item)
+
+    price.__module__ = "a_shop"
+    shop.celery_app.task(name="a_shop.Price")(price)
+    for name, said in (
+        ("a_shop.price", "'a_shop.price': that function is its task 'a_shop.Price'"),
+        ("a_shop.nope", "'a_shop.nope'; it imports that module; it has a_shop.Price"),
+        ("other.nope", "'other.nope'; it has a_shop.Price"),
+    ):
+        with pytest.raises(LookupError) as raised:
+            their_app.called(shop.celery_app, name)
+        assert str(raised.value) == f"the application has no task {said}"
+
+
 def test_a_module_without_an_application_says_so(shop: ModuleType) -> None:
     del shop.celery_app
     assert their_app.misnamed("a_shop:app").endswith("it has no Celery application at its top")

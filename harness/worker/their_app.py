@@ -147,11 +147,17 @@ def of_each(tasks, rows, of_rows):
 
 
 def called(app, name):
-    """The task of this name. Raises LookupError, with the names there are."""
-    if name not in app.tasks:
-        there = sorted(each for each in app.tasks if not each.startswith("celery."))
-        raise LookupError("the application has no task %r; it has %s" % (name, ", ".join(there) or "none"))
-    return app.tasks[name]
+    """The task of this name. Raises LookupError, with the names there are, or with that of the task which the function is."""
+    if name in app.tasks:
+        return app.tasks[name]
+    module, _, function = name.rpartition(".")
+    if module in sys.modules:
+        for each in app.tasks.values():
+            if each.__module__ == module and getattr(each, "__name__", "") == function:
+                raise LookupError("the application has no task %r: that function is its task %r" % (name, each.name))
+    there = sorted(each for each in app.tasks if not each.startswith("celery."))
+    imported = "; it imports that module" if module in sys.modules else ""
+    raise LookupError("the application has no task %r%s; it has %s" % (name, imported, ", ".join(there) or "none"))
 
 
 def arguments(row):

@@ -85,7 +85,7 @@ def _below(folder: Path, module: str) -> Path | None:
 
 def _defined_elsewhere(failure: str, folder: Path) -> str:
     """What helps if a task's own module lies in the folder, and the application does not import it; or ''."""
-    named = re.match(r"LookupError: the application has no task '([\w.]+)\.\w+'", failure)
+    named = re.match(r"LookupError: the application has no task '([\w.]+)\.\w+'; it has", failure)
     if named is None or not folder.joinpath(*named[1].split(".")).with_suffix(".py").is_file():
         return ""
     return (
