@@ -148,6 +148,7 @@ def test_an_application_that_exits_when_it_is_imported_is_told_with_its_line(
     with pytest.raises(ImportError) as raised:
         their_app.found("exits:app")
     assert str(raised.value) == said
+    assert their_app.is_told(raised.value), "its place is in the sentence"
     assert "__main__" in remedy_of(f"ImportError: {said}", "exits:app", Path("python"), tmp_path)
 
 

@@ -253,6 +253,7 @@ def main(spec_path, out_path):
     except BaseException as error:
         if not their_app.is_told(error):
             traceback.print_exc()
+        sys.stdout.flush()  # the application's last words: os._exit would drop them
         say(failed="%s: %s" % (type(error).__name__, error))
     finally:
         os._exit(0)

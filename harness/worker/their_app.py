@@ -50,8 +50,10 @@ def exited(error, when):
 
 
 def is_told(error):
-    """Whether an error says all there is to know: it is of ours alone, about a name that is not there, so its path tells
-    nothing of the application."""
+    """Whether an error says all there is to know, and its path nothing more of the application: it is of ours alone, about a
+    name that is not there, or about an exit, with the place of that."""
+    if isinstance(error.__cause__, SystemExit):
+        return True
     frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
     return isinstance(error, LookupError) and all(os.path.dirname(os.path.realpath(file)) == NOT_THEIRS[1] for file in frames)
 

@@ -25,7 +25,7 @@ MISMATCH = (
 )
 EXITED = (
     "its import must not end Python: code that reads the command line goes below if __name__ == '__main__'; if it ends because "
-    "a variable is missing, put that into --env-file"
+    "a variable is missing, put that into --env-file; if it ends because it does not reach a server of its own, start that"
 )
 SPEAKS = re.compile(r"No module named (.*), which Celery needs to speak Redis")
 
