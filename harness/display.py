@@ -188,7 +188,7 @@ def wrapped(said: str, width: int | None, indent: str = INDENT) -> str:
 def lines_within(said: str, width: int | None) -> str:
     """The same lines, but for those that are too long for the width: these go on indented in the next one.
 
-    >>> lines_within("one\\ntwo three four", 14)
+    >>> lines_within("one\\ntwo three four", 10)
     'one\\ntwo three\\n    four'
     """
     return "\n".join(wrapped(line, width, "") if width and len(line) > width else line for line in said.split("\n"))

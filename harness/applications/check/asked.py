@@ -119,7 +119,9 @@ def imported(one: Answers, question: Question) -> dict[str, Any]:
         return found
     if failed is not None:
         said = shown(str(failed["failed"]))
-        raise BadInput(said, remedy=remedy_of(said, question.app, question.python, question.folder), evidence=evidence)
+        named = said.startswith("LookupError: the ")  # about a name: what the log ends with is of something else
+        remedy = remedy_of(said, question.app, question.python, question.folder)
+        raise BadInput(said, remedy=remedy, evidence="" if named else evidence)
     if one.process.poll() is None:
         raise HarnessError(
             f"the application was not imported within {question.limit_s:g} s",
