@@ -700,6 +700,20 @@ def test_a_slower_pool_that_its_tasks_keep_busy_makes_no_winner_of_the_others(
         assert [one.id for one in advice.slower] == [GREEN.id]
 
 
+@pytest.mark.parametrize(
+    ("others", "cpu_s", "alike"),
+    [(0.8, 0.003, True), (0.1, 0.003, False), (0.8, 0.011, False), (None, 0.003, False), (0.8, None, False)],
+)
+def test_a_task_that_waits_for_a_core_beside_other_programs_keeps_no_executor_busy(
+    others: float | None, cpu_s: float | None, alike: bool, tmp_path: Path
+) -> None:
+    """A query of 0.4 ms took 12 ms in its worker, with 3 ms of CPU time for all that a request needs."""
+    known, bounds = measured(tmp_path, trials(FORK, 100, 101, 102), trials(SOLO, 60, 61, 62))
+    row = {"predict_p50_s": 0.012, "others_cpu_share": others, "cpu_s_per_request": cpu_s}
+    (advice,) = ranking.advise([replace(one, row={**one.row, **row}) for one in map(short, known)], bounds)
+    assert (len(advice.alike), bool(advice.best)) == ((2, False) if alike else (0, True))
+
+
 def test_one_configuration_that_alone_serves_is_the_answer_though_overhead_decides(tmp_path: Path) -> None:
     known, bounds = measured(tmp_path, trials(FORK, 1, hung=1), trials(SOLO, 160, 161, 162))
     (advice,) = ranking.advise(map(short, known), bounds)
