@@ -22,6 +22,7 @@ from harness.studies.contracts.rows import Column
 LASTS_S, LEAST, MOST = 3.0, 4, 500  # of a burst: so much work, so few requests, so many
 LIMIT_SHARE = 0.4  # of what the longest call takes: a limit that strikes in it
 SHORTEST_LIMIT_S = 1.0  # a shorter limit cannot be told from the end of the call
+CELERYS = frozenset({"PENDING", "RECEIVED", "STARTED", "RETRY"})  # states of a request that has not ended
 LATE_S = 1.5  # that a limit may strike late: of some pools billiard looks once a second (billiard/pool.py, TimeoutHandler)
 LOSES, TWICE = "loses requests", ", begun"  # a verdict; and what stands behind the fate of a request that was run again
 MOST_ROWS = 20  # that are sent with a limit, each once
@@ -186,12 +187,27 @@ def limit(stand: OwnStand, *, soft: bool) -> ContractAnswer:
         numbers = bench.burst(min(len(stand.messages), MOST_ROWS))
         bench.until(lambda: all(bench.outcome(number) for number in numbers), patience_s(stand) * len(numbers))
         outcomes = [bench.outcome(number) or "no answer" for number in numbers]
+        states = [bench.state(number) for number, outcome in zip(numbers, outcomes, strict=True) if outcome == "no answer"]
         longest_s = max((bench.ran_s(number) for number in numbers), default=0.0)
     verdict = limit_verdict(outcomes, longest_s, seconds, soft=soft)
-    detail = f"a limit of {seconds:g} s for each of {len(numbers)} rows: {counted(outcomes)}"
+    detail = f"a limit of {seconds:g} s for each of {len(numbers)} rows: {counted(outcomes)}{left_as(states)}"
     if soft and verdict == "not cut off" and POOLS[stand.cell.pool].executors == "processes":
         detail += "; prefork raises the exception: the task caught it, or was in native code to its end"
     return ContractAnswer(verdict=verdict, seconds=longest_s, detail=detail)
+
+
+def left_as(states: Sequence[str]) -> str:
+    """In which states requests are that have no answer. One of the task's own may have replaced the error: until its child is
+    gone, the task goes on, and stores them.
+
+    >>> left_as([]), left_as(["STARTED"]), left_as(["PROGRESS", "PROGRESS"])
+    ('', '; left as STARTED', '; left as PROGRESS, which the task stores itself: it may have replaced the error')
+    """
+    if not states:
+        return ""
+    own = sorted(set(states) - CELERYS)
+    also = ", which the task stores itself: it may have replaced the error" if own else ""
+    return f"; left as {', '.join(sorted(set(states)))}{also}"
 
 
 def limit_verdict(outcomes: Sequence[str], longest_s: float, seconds: float, *, soft: bool) -> str:
