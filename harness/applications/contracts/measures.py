@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.applications.contracts.stand import OwnBench, OwnStand
+from harness.applications.contracts.words import left_as, revoke_verdict
 from harness.experiment.pools import POOLS
 from harness.studies.contracts.bench import CannotSay
 from harness.studies.contracts.measures import CHILD_LOST_S, LIMIT_ERRORS, ContractAnswer, counted, fate
@@ -22,7 +23,6 @@ from harness.studies.contracts.rows import Column
 LASTS_S, LEAST, MOST = 3.0, 4, 500  # of a burst: so much work, so few requests, so many
 LIMIT_SHARE = 0.4  # of what the longest call takes: a limit that strikes in it
 SHORTEST_LIMIT_S = 1.0  # a shorter limit cannot be told from the end of the call
-CELERYS = frozenset({"PENDING", "RECEIVED", "STARTED", "RETRY"})  # states of a request that has not ended
 LATE_S = 1.5  # that a limit may strike late: of some pools billiard looks once a second (billiard/pool.py, TimeoutHandler)
 LOSES, TWICE = "loses requests", ", begun"  # a verdict; and what stands behind the fate of a request that was run again
 MOST_ROWS = 20  # that are sent with a limit, each once
@@ -196,20 +196,6 @@ def limit(stand: OwnStand, *, soft: bool) -> ContractAnswer:
     return ContractAnswer(verdict=verdict, seconds=longest_s, detail=detail)
 
 
-def left_as(states: Sequence[str]) -> str:
-    """In which states requests are that have no answer. One of the task's own may have replaced the error: until its child is
-    gone, the task goes on, and stores them.
-
-    >>> left_as([]), left_as(["STARTED"]), left_as(["PROGRESS", "PROGRESS"])
-    ('', '; left as STARTED', '; left as PROGRESS, which the task stores itself: it may have replaced the error')
-    """
-    if not states:
-        return ""
-    own = sorted(set(states) - CELERYS)
-    also = ", which the task stores itself: it may have replaced the error" if own else ""
-    return f"; left as {', '.join(sorted(set(states)))}{also}"
-
-
 def limit_verdict(outcomes: Sequence[str], longest_s: float, seconds: float, *, soft: bool) -> str:
     """`longest_s`: that a call ran. Raises CannotSay if none ran for so long that the limit could strike.
 
@@ -244,9 +230,7 @@ def revoke(stand: OwnStand) -> ContractAnswer:
     detail = f"{replied}; the caller got {outcome or 'nothing'}; {after}"
     if died:
         return ContractAnswer(verdict="worker died", seconds=took_s, detail=detail)
-    if outcome == "answered":
-        return ContractAnswer(verdict="not ended", seconds=took_s, detail=detail)
-    return ContractAnswer(verdict="ended" if outcome and then else "no answer", seconds=took_s, detail=detail)
+    return ContractAnswer(verdict=revoke_verdict(outcome, then), seconds=took_s, detail=detail)
 
 
 def _contracts() -> list[OwnContract]:
