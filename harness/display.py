@@ -185,6 +185,15 @@ def wrapped(said: str, width: int | None, indent: str = INDENT) -> str:
     )
 
 
+def lines_within(said: str, width: int | None) -> str:
+    """The same lines, but for those that are too long for the width: these go on indented in the next one.
+
+    >>> lines_within("one\\ntwo three four", 10)
+    'one\\ntwo three\\n    four'
+    """
+    return "\n".join(wrapped(line, width, "") if width and len(line) > width else line for line in said.split("\n"))
+
+
 def hangs(rate: HangRate) -> str:
     """How often fresh workers hung, and what that says of the rate.
 

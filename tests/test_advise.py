@@ -34,6 +34,7 @@ SPAWN = replace(FORK, pool="prefork-spawn")
 THREADS = replace(FORK, pool="threads")
 IMPORT = replace(FORK, placement="import")
 SOLO = replace(FORK, pool="solo", concurrency=1)
+GREEN = replace(FORK, pool="gevent")
 
 
 def trials(
@@ -699,6 +700,35 @@ def test_no_winner_is_named_if_the_tasks_own_rate_limit_decides(tmp_path: Path) 
     assert [one.id for one in other.best] == [SOLO.id], "one that no limit holds back"
 
 
+@pytest.mark.parametrize(("slow", "alike"), [(GREEN, [FORK.id, SOLO.id]), (FORK, [])])
+def test_a_slower_pool_that_its_tasks_keep_busy_makes_no_winner_of_the_others(
+    slow: Cell, alike: list[str], tmp_path: Path
+) -> None:
+    """Beside other programs, a task of 0.1 ms took 32 ms in greenlets. If it is the fastest that is busy, the task decides."""
+    groups = (trials(FORK, 650, 651, 652), trials(SOLO, 560, 561, 562), trials(GREEN, 100, 101, 102))
+    known, bounds = measured(tmp_path, *groups)
+    each = [short(one) for one in known]
+    busy = [replace(one, row={**one.row, "predict_p50_s": 0.032}) if one.cell == slow else one for one in each]
+    (advice,) = ranking.advise(busy, bounds)
+    assert sorted(one.id for one in advice.alike) == sorted(alike)
+    if alike:
+        assert [one.id for one in advice.slower] == [GREEN.id]
+
+
+@pytest.mark.parametrize(
+    ("others", "cpu_s", "alike"),
+    [(0.8, 0.003, True), (0.1, 0.003, False), (0.8, 0.011, False), (None, 0.003, False), (0.8, None, False)],
+)
+def test_a_task_that_waits_for_a_core_beside_other_programs_keeps_no_executor_busy(
+    others: float | None, cpu_s: float | None, alike: bool, tmp_path: Path
+) -> None:
+    """A query of 0.4 ms took 12 ms in its worker, with 3 ms of CPU time for all that a request needs."""
+    known, bounds = measured(tmp_path, trials(FORK, 100, 101, 102), trials(SOLO, 60, 61, 62))
+    row = {"predict_p50_s": 0.012, "others_cpu_share": others, "cpu_s_per_request": cpu_s}
+    (advice,) = ranking.advise([replace(one, row={**one.row, **row}) for one in map(short, known)], bounds)
+    assert (len(advice.alike), bool(advice.best)) == ((2, False) if alike else (0, True))
+
+
 def test_one_configuration_that_alone_serves_is_the_answer_though_overhead_decides(tmp_path: Path) -> None:
     known, bounds = measured(tmp_path, trials(FORK, 1, hung=1), trials(SOLO, 160, 161, 162))
     (advice,) = ranking.advise(map(short, known), bounds)
@@ -779,7 +809,8 @@ def test_what_answers_rightly_and_has_no_figures_is_no_hidden_fault(tmp_path: Pa
     )
     said = pages.lines(advice)
     assert f"not used: {OWN.id}: ok, it ok; its figures cannot be used: {why}" in said
-    assert "to measure: no configuration ended ok with figures that can be used: measure again, --retry invalid" in said
+    again = "measure again, --retry invalid (after harness tune: the same command)"
+    assert f"to measure: no configuration ended ok with figures that can be used: {again}" in said
     assert "note: the task's rate_limit '6/m' is kept" in said
     beside = of_own(tmp_path / "beside", silent, trials(replace(OWN, pool="threads"), 20))
     assert beside.shown is not None

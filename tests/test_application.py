@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.applications.probe import learn, order
+from harness.applications.probe import order, remedies
 from harness.errors import BadInput
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.trial.application import Application
@@ -107,7 +107,12 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ),
         (
             "ValueError: row 0 (shop.price) cannot be sent: VersionMismatch: Redis transport requires redis-py 6.1.0 or later.",
-            "install the version that the message names",
+            "the version that the message names, or",
+        ),
+        (
+            "ImportError: its Celery cannot use the 'redis' package that is installed, 4.3.4: ImportError: cannot import name "
+            "'CredentialProvider' from 'redis'",
+            "install celery[redis] there, which brings one that fits",
         ),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
         (
@@ -121,16 +126,53 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_application_that_cannot_be_imported_has_its_own_remedy(failure: str, said: str) -> None:
-    assert said in learn.remedy_of(failure, "shop.tasks:app", ORDER.python, ORDER.folder)
+    assert said in remedies.remedy_of(failure, "shop.tasks:app", ORDER.python, ORDER.folder)
 
 
 def test_a_task_whose_module_is_not_imported_is_told_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "mail.py").touch()
     failure = "LookupError: the application has no task 'shop.{}.send'; it has none"
-    told = learn.remedy_of(failure.format("mail"), "shop.app", ORDER.python, tmp_path)
+    told = remedies.remedy_of(failure.format("mail"), "shop.app", ORDER.python, tmp_path)
     assert "a module shop.mail, which the application does not import" in told
-    assert "name one that is there" in learn.remedy_of(failure.format("post"), "shop.app", ORDER.python, tmp_path)
+    assert "name one that is there" in remedies.remedy_of(failure.format("post"), "shop.app", ORDER.python, tmp_path)
+    imported = failure.format("mail").replace("; it has none", "; it imports that module; it has shop.mail.Send")
+    assert "name one that is there" in remedies.remedy_of(imported, "shop.app", ORDER.python, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "app", "module", "said"),
+    [
+        ("shop/worker.py", "shop.worker:app", "worker", "put PYTHONPATH={0}/shop into --env-file"),
+        ("src/shop/__init__.py", "shop.tasks:app", "shop", "--cwd {0}/src"),
+        ("src/app/prices/__init__.py", "shop.tasks:app", "prices.tax", "put PYTHONPATH={0}/src/app into --env-file"),
+        ("venv/lib/worker.py", "shop.worker:app", "worker", "install worker in the environment"),
+        ("shop/tasks.py", "shop.worker:app", "worker", "install worker in the environment"),
+        ("shop/tasks.py", "sale.worker:app", "sale", "neither {0} (--cwd) nor"),
+    ],
+)
+def test_a_module_that_lies_below_the_folder_is_told_where_it_is(
+    there: str, app: str, module: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).touch()
+    told = remedies.remedy_of(f"ModuleNotFoundError: No module named '{module}'", app, ORDER.python, tmp_path)
+    assert said.format(tmp_path) in told
+
+
+def test_a_folder_of_one_level_too_deep_is_told(tmp_path: Path) -> None:
+    told = remedies.remedy_of("ModuleNotFoundError: No module named 'shop'", "shop.tasks:app", ORDER.python, tmp_path / "shop")
+    assert told.endswith(f"--cwd {tmp_path}")
+
+
+def test_a_module_that_lies_in_several_folders_is_told_in_none(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "worker.py").touch()
+    told = remedies.remedy_of("No module named 'worker'", "shop.worker:app", ORDER.python, tmp_path)
+    assert told.startswith("install worker in the environment")
 
 
 def test_a_task_without_arguments_needs_no_file(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from harness.applications.contracts.measures import (
     worker_verdict,
 )
 from harness.applications.contracts.stand import OwnBench, limited
+from harness.errors import BadInput
 from harness.records.store import RunFolder
 from harness.studies.contracts import rows
 from harness.studies.contracts.bench import CannotSay
@@ -133,7 +134,7 @@ def test_what_has_a_prefix_before_all_keys_is_found_behind_it() -> None:
     assert (bench.state(2), bench.state(0)) == ("SUCCESS", "PENDING")
 
 
-def test_a_worker_that_does_not_take_the_requests_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_does_not_take_the_requests_ends_the_survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The route of a task leads to a queue of its own, which no `--queue` names."""
     (tmp_path / contract.QUEUES).write_text('["celery"]')
     ended: list[str] = []
@@ -142,7 +143,7 @@ def test_a_worker_that_does_not_take_the_requests_is_told_at_once(tmp_path: Path
     application = replace(SHOP, queue_keys=("images",))
     one: Any = SimpleNamespace(stopped=Event(), application=application, cell=cell("solo"))
     with (
-        pytest.raises(CannotSay, match=r"no consumer for queue 'images'.*--queue images makes it consume"),
+        pytest.raises(BadInput, match=r"no consumer for queue 'images'.*--queue images makes it consume"),
         stand.OwnStand.own_worker(one),
     ):
         pass

@@ -111,7 +111,7 @@ def test_a_setting_that_no_row_knows_is_kept_and_named() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"password": "secret", "visibility_timeout": 60}, "with password, visibility_timeout 60"),
+        ({"password": "secret", "visibility_timeout": 60}, "set, with password, visibility_timeout 60"),
         ("redis://:secret@somewhere/0", "set"),
         ("\x1b[31m", r"'\x1b[31m'"),
         ("x" * 99, "'" + "x" * 58 + "…"),

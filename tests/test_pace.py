@@ -274,6 +274,12 @@ def test_how_often_a_quick_task_is_called_is_said_before_it_is() -> None:
     )
 
 
+def test_how_long_the_pools_take_is_said_of_a_quick_task_too() -> None:
+    said = sizing(known=of(0.01)).said([cell(), cell("solo")], 29.7)
+    assert said == "2 trials call the task up to about 1,800 times in all, and take about 30 s; --max-calls bounds that"
+    assert "1,200 times in all, and takes about 1 min 05 s" in sizing(known=of(0.01)).said([cell()], 65.0)
+
+
 @pytest.mark.parametrize(
     ("usual_s", "budget_s", "said"),
     [

@@ -36,7 +36,7 @@ OURS = "redis://:word@127.0.0.1:7/0"
 
 
 def asked(broker: str, backend: str = "redis", **more: Any) -> dict[str, Any]:
-    return {"broker": broker, "backend": backend, "quorum": False, "lacks": [], **more}
+    return {"broker": broker, "backend": backend, "quorum": False, "no_redis": "", **more}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def asked(broker: str, backend: str = "redis", **more: Any) -> dict[str, Any]:
         (asked("amqp", "rpc"), "", RABBITMQ, RPC, ["a private RabbitMQ serves, as the application asks for amqp://"]),
         (asked("pyamqp", "redis"), "", RABBITMQ, REDIS, ["a private RabbitMQ serves"]),
         (asked("amqps", "rpc"), "", RABBITMQ, RPC, ["without encryption"]),
-        (asked("amqp", "redis", lacks=["redis"]), "", RABBITMQ, RPC, ["a private RabbitMQ", "in redis://, and in the trial"]),
+        (asked("amqp", "redis", no_redis="none"), "", RABBITMQ, RPC, ["a private RabbitMQ", "in redis://, and in the trial"]),
         (asked("amqp", "rpc"), NOT_INSTALLED, VALKEY, REDIS, [f"Valkey serves instead, for {NOT_INSTALLED}", "messages (rpc://)"]),
         (asked("amqp", ""), "", RABBITMQ, RPC, ["a private RabbitMQ", "stores no answers"]),
         (asked("amqp", "db+postgresql"), "", RABBITMQ, RPC, ["a private RabbitMQ", "db+postgresql://, and in the trial"]),

@@ -37,6 +37,22 @@ def test_a_name_that_is_none_is_told_with_the_applications_that_are_there(shop: 
     assert str(raised.value) == said
 
 
+def test_a_function_is_told_as_the_task_that_it_is(shop: ModuleType) -> None:
+    def price(item: str) -> int:
+        return len(item)
+
+    price.__module__ = "a_shop"
+    shop.celery_app.task(name="a_shop.Price")(price)
+    for name, said in (
+        ("a_shop.price", "'a_shop.price': that function is its task 'a_shop.Price'"),
+        ("a_shop.nope", "'a_shop.nope'; it imports that module; it has a_shop.Price"),
+        ("other.nope", "'other.nope'; it has a_shop.Price"),
+    ):
+        with pytest.raises(LookupError) as raised:
+            their_app.called(shop.celery_app, name)
+        assert str(raised.value) == f"the application has no task {said}"
+
+
 def test_a_module_without_an_application_says_so(shop: ModuleType) -> None:
     del shop.celery_app
     assert their_app.misnamed("a_shop:app").endswith("it has no Celery application at its top")
@@ -47,6 +63,17 @@ def test_a_module_that_is_not_there_is_told_as_such() -> None:
         their_app.found("no_such_shop:app")
 
 
+def test_a_wrong_name_needs_no_traceback_and_an_error_of_the_application_does(shop: ModuleType, tmp_path: Path) -> None:
+    for call in (lambda: their_app.found("a_shop:nope"), lambda: their_app.called(shop.celery_app, "a_shop.nope")):
+        with pytest.raises(LookupError) as raised:
+            call()
+        raised.value.__traceback__ = raised.value.__traceback__.tb_next.tb_next  # without this test's own frames
+        assert their_app.is_told(raised.value)
+    with pytest.raises(KeyError) as theirs:
+        exec(compile("{}['MODEL']", str(tmp_path / "shop.py"), "exec"), {})
+    assert not their_app.is_told(theirs.value)
+
+
 def test_an_application_is_found_by_its_name_or_by_its_modules(shop: ModuleType) -> None:
     assert their_app.found("a_shop:celery_app") is their_app.found("a_shop") is shop.celery_app
 
@@ -54,9 +81,22 @@ def test_an_application_is_found_by_its_name_or_by_its_modules(shop: ModuleType)
 def test_what_celery_lacks_for_speaking_redis_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from kombu.transport import redis
 
-    assert their_app.without_transport() == []
+    assert their_app.no_redis() == ""
     monkeypatch.setattr(redis, "redis", None)
-    assert their_app.without_transport() == ["redis"]
+    assert their_app.no_redis() == "No module named 'redis', which Celery needs to speak Redis"
+
+
+def test_a_client_that_is_too_old_for_its_celery_is_said_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery 5.7 imports a class that redis 4.3 does not have: the package is there, and no answer could be stored."""
+    import redis
+
+    monkeypatch.delattr(redis, "CredentialProvider")
+    monkeypatch.delitem(sys.modules, "celery.backends.redis", raising=False)
+    monkeypatch.setattr(their_app, "installed", lambda: {"redis": "4.3.4"})
+    said = their_app.no_redis()
+    assert said.startswith(
+        "its Celery cannot use the 'redis' package that is installed, 4.3.4: ImportError: cannot import name"
+    )
 
 
 def test_a_transport_that_fails_at_its_import_for_want_of_redis_lacks_redis(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +105,7 @@ def test_a_transport_that_fails_at_its_import_for_want_of_redis_lacks_redis(monk
     monkeypatch.delattr("kombu.transport.redis", raising=False)
     monkeypatch.delitem(sys.modules, "kombu.transport.redis", raising=False)
     monkeypatch.setattr(their_app, "can_import", lambda name: name != "redis")
-    assert their_app.without_transport() == ["redis"]
+    assert their_app.no_redis() == "No module named 'redis', which Celery needs to speak Redis"
     for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"):
         monkeypatch.setenv(name, "redis://127.0.0.1")
     their_app.served_by_itself()
@@ -109,6 +149,7 @@ def test_an_application_that_exits_when_it_is_imported_is_told_with_its_line(
     with pytest.raises(ImportError) as raised:
         their_app.found("exits:app")
     assert str(raised.value) == said
+    assert their_app.is_told(raised.value), "its place is in the sentence"
     assert "__main__" in remedy_of(f"ImportError: {said}", "exits:app", Path("python"), tmp_path)
 
 

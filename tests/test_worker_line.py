@@ -289,6 +289,9 @@ def test_what_became_of_the_line_is_said() -> None:
         "worker line: prefork gets 50 processes, each with memory of its own: --pools leaves it out",
     ]
     assert "prefork gets" not in "\n".join(pasted.said(line, Given(pools="gevent"), whole))
+    line = parse("celery -A p worker --config p.config -Q images")
+    said = pasted.said(line, Given(), pasted.completed(Given(), line, 2))
+    assert said[1] == "worker line: kept in each pool: --config p.config --queues images"
 
 
 def test_a_line_of_very_many_greenlets_brings_no_such_number_of_processes(tmp_path: Path) -> None:

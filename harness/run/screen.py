@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from rich.status import Status
+from rich.text import Text
 
 from harness import display
 from harness.display import Layout
@@ -25,7 +26,7 @@ class PrintingScreen:
         self._layout = Layout()
 
     def say(self, text: str) -> None:
-        console.print(text, soft_wrap=True, markup=False)
+        console.print(Text(display.lines_within(text, display.width_of(console))), soft_wrap=True)
 
     def heads(self, todo: Sequence[Planned]) -> None:
         self._layout = display.of_console(console, [item.cell.id for item in todo], wide=self.wide)

@@ -173,14 +173,15 @@ class Application:
 
     def unfit(self, events: Path, cell: Cell) -> str:
         """Why a worker that is ready is not the one to measure: by its pool, or since nobody would take the requests; or ''."""
-        return _other_pool(told(events / contract.POOL), cell) or self._no_consumer(self.consumed(events))
+        return _other_pool(told(events / contract.POOL), cell) or self.no_consumer(self.consumed(events))
 
     def consumed(self, events: Path) -> tuple[str, ...] | None:
         """The queues that its worker consumes; None while it has not told."""
         names = told(events / contract.QUEUES)
         return None if names is None else tuple(names)
 
-    def _no_consumer(self, consumed: Sequence[str] | None) -> str:
+    def no_consumer(self, consumed: Sequence[str] | None) -> str:
+        """Why nobody would take the requests of a worker that consumes these queues; or ''."""
         lacking = [name for name in self.queue_names if consumed is not None and name not in consumed]
         if not lacking:
             return ""

@@ -22,7 +22,6 @@ OF_OTHER_BROKERS = ("master_name", "sentinels", "sentinel_kwargs", "service_name
 SEPARATOR = "sep"  # between a queue's name and a priority, in the key of a list; nothing else reads it
 TRANSPORT_OPTIONS = ("broker_transport_options", "result_backend_transport_options")
 LOOK_EVERY_S = 0.02
-LACKS_REDIS = "No module named %s, which Celery needs to speak Redis"
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
         "worker_proc_alive_timeout", "result_serializer", "task_track_started")  # fmt: skip
 
@@ -203,8 +202,8 @@ def serve(app, asked, out_path):
         time.sleep(LOOK_EVERY_S)
     with open(out_path + ".served") as file:
         served = json.load(file)
-    if asked["lacks"] and served["needs_redis"]:
-        raise ImportError(LACKS_REDIS % " and ".join(map(repr, asked["lacks"])))
+    if asked["no_redis"] and served["needs_redis"]:
+        raise ImportError(asked["no_redis"])
     for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
         os.environ[name] = served["broker"]
     os.environ["CELERY_RESULT_BACKEND"] = served["results"]
@@ -222,9 +221,9 @@ def main(spec_path, out_path):
     with open(spec_path) as file:
         spec = json.load(file)
     try:
-        lacking = their_app.without_transport() if spec["redis_alone"] else []
-        if lacking:
-            raise ImportError(LACKS_REDIS % " and ".join(map(repr, lacking)))
+        why = their_app.no_redis() if spec["redis_alone"] else ""
+        if why:
+            raise ImportError(why)
         app, tasks, found = facts(spec, out_path)
         found["made_s"] = publish(their_app.of_each(tasks, spec["rows"], spec["of_rows"]), spec["queue"])
     except SystemExit as error:

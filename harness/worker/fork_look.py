@@ -252,7 +252,9 @@ def main(spec_path, out_path):
             fork_calls.alone(app, spec, say)
         say(done=True)
     except BaseException as error:
-        traceback.print_exc()
+        if not their_app.is_told(error):
+            traceback.print_exc()
+        sys.stdout.flush()  # the application's last words: os._exit would drop them
         say(failed="%s: %s" % (type(error).__name__, error))
     finally:
         os._exit(0)

@@ -40,14 +40,14 @@ def named(variables: Mapping[str, str]) -> Dict[str, str]:
 def asked(conf, own):
     """What the application asks for. `own`: {"broker": scheme, "backend": scheme} of what variables or a worker's line say.
 
-    broker, backend: see `scheme`; NONE or BY_VARIABLE. quorum: a queue of its own is a quorum queue. lacks: packages that
-    Celery lacks there for speaking Redis.
+    broker, backend: see `scheme`; NONE or BY_VARIABLE. quorum: a queue of its own is a quorum queue. no_redis: why
+    its Celery cannot speak Redis, see `their_app.no_redis`.
     """
     return {
         "broker": own.get("broker") or of_settings(conf, "broker"),
         "backend": own.get("backend") or of_settings(conf, "backend"),
         "quorum": quorum(conf),
-        "lacks": their_app.without_transport(),
+        "no_redis": their_app.no_redis(),
     }
 
 

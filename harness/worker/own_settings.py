@@ -152,7 +152,7 @@ def prefixed(name, prefix):
 def shown(value):
     """A value as it is said: a number, a flag or a short text; of what may hold a password only its form or its names."""
     if isinstance(value, dict):
-        return "with " + ", ".join(_entry(name, value[name]) for name in sorted(value, key=str)) if value else "empty"
+        return "set, with " + ", ".join(_entry(name, value[name]) for name in sorted(value, key=str)) if value else "empty"
     if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(one, type) for one in value):
         return ", ".join(one.__name__ for one in value) or "empty"
     if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and "://" not in value):

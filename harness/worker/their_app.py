@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import importlib
 import importlib.util
 import json
 import os
@@ -20,6 +21,9 @@ INSTALLED = re.compile(r"/(site|dist)-packages/|^<").search
 
 #: in a traceback: a call, or one more attempt at it; code that only calls itself too deeply is in one
 ATTEMPTS, MANY = re.compile(r'celery/app/task\.py", line \d+, in (?:apply|retry)\b').findall, 10
+
+LACKS = "No module named %s, which Celery needs to speak Redis"
+UNFIT = "its Celery cannot use the 'redis' package that is installed, %s: %s: %s"
 
 RETURNED = "returned "  # what is told of an exception that a task returns begins so
 
@@ -43,6 +47,15 @@ def exited(error, when):
     own = [place for place in places if not os.path.realpath(place[0]).startswith(NOT_THEIRS) and not INSTALLED(place[0])]
     at = ", at %s:%d" % (os.path.relpath(own[-1][0]), own[-1][1]) if own else ""
     return "the application called sys.exit(%s) %s%s" % (code, when, at)
+
+
+def is_told(error):
+    """Whether an error says all there is to know, and its path nothing more of the application: it is of ours alone, about a
+    name that is not there, or about an exit, with the place of that."""
+    if isinstance(error.__cause__, SystemExit):
+        return True
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, LookupError) and all(os.path.dirname(os.path.realpath(file)) == NOT_THEIRS[1] for file in frames)
 
 
 def _found(name):
@@ -81,27 +94,32 @@ def misnamed(name):
     return "the module %s was imported, and %r %s; it has %s" % (module, attribute, what, has)
 
 
-def without_transport():
-    """The packages that Celery lacks for speaking Redis; none if it has all. Raises ImportError if there is no Celery at all.
+def no_redis():
+    """Why its Celery cannot speak Redis, in words; '' if it can. Raises ImportError if there is no Celery at all.
 
-    kombu 5.7 imports `packaging` there, which neither it nor celery[redis] brings.
+    kombu 5.7 imports `packaging` there, which neither it nor celery[redis] brings, and Celery 5.7 a class that `redis` has
+    since 4.5: a client that is too old is installed, and cannot be imported.
     """
     import celery  # noqa: F401
 
     try:
         from kombu.transport import redis
-    except ImportError as error:
-        return [name for name in dict.fromkeys(("redis", error.name or "redis")) if not can_import(name)]
-    except AttributeError:  # kombu 5.7 with packaging and without redis
-        if can_import("redis"):
-            raise
-        return ["redis"]
-    return [] if redis.redis is not None else ["redis"]
+
+        if redis.redis is not None:
+            importlib.import_module("celery.backends.redis")
+    except Exception as error:  # of kombu 5.7 with packaging and without redis, an AttributeError
+        names = dict.fromkeys(("redis", getattr(error, "name", None) or "redis"))
+        lacking = [name for name in names if not can_import(name)]
+        if not lacking:
+            return UNFIT % (installed().get("redis", ""), type(error).__name__, error)
+    else:
+        lacking = [] if redis.redis is not None else ["redis"]
+    return LACKS % " and ".join(map(repr, lacking)) if lacking else ""
 
 
 def served_by_itself():
     """Lead it to a broker within the process, if it cannot speak Redis: its own is of another kind."""
-    if without_transport():
+    if no_redis():
         os.environ.update(
             dict.fromkeys(("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"), "memory://")
         )
@@ -140,11 +158,17 @@ def of_each(tasks, rows, of_rows):
 
 
 def called(app, name):
-    """The task of this name. Raises LookupError, with the names there are."""
-    if name not in app.tasks:
-        there = sorted(each for each in app.tasks if not each.startswith("celery."))
-        raise LookupError("the application has no task %r; it has %s" % (name, ", ".join(there) or "none"))
-    return app.tasks[name]
+    """The task of this name. Raises LookupError, with the names there are, or with that of the task which the function is."""
+    if name in app.tasks:
+        return app.tasks[name]
+    module, _, function = name.rpartition(".")
+    if module in sys.modules:
+        for each in app.tasks.values():
+            if each.__module__ == module and getattr(each, "__name__", "") == function:
+                raise LookupError("the application has no task %r: that function is its task %r" % (name, each.name))
+    there = sorted(each for each in app.tasks if not each.startswith("celery."))
+    imported = "; it imports that module" if module in sys.modules else ""
+    raise LookupError("the application has no task %r%s; it has %s" % (name, imported, ", ".join(there) or "none"))
 
 
 def arguments(row):

@@ -33,7 +33,7 @@ workload = ["tiny-dense"]
 COMPARED = (
     r"best: tensorflow1-\S+ \(\d+\.\d+ times the rows per second of the default, tensorflow1-",
     r"best: tensorflow1-\S+ \(the default itself is the best, tensorflow1-",
-    r"best: tensorflow1-\S+ \(with no more memory as fast, as far as the data show, as the default, tensorflow1-",
+    r"best: tensorflow1-\S+ \(as fast as the default, tensorflow1-",
     r"tiny-dense, \S+: no pool is the best, Celery's own overhead decides; any of these \d+ serves it",
 )
 ADVISED = r"tiny-dense, \S+: (use tensorflow1-\S+|no pool is the best, Celery's own overhead decides)"

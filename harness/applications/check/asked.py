@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import broker
-from harness.applications.probe.learn import remedy_of
+from harness.applications.probe.remedies import remedy_of
 from harness.errors import BadInput, HarnessError
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.texts import visible, without_secrets
@@ -119,7 +119,9 @@ def imported(one: Answers, question: Question) -> dict[str, Any]:
         return found
     if failed is not None:
         said = shown(str(failed["failed"]))
-        raise BadInput(said, remedy=remedy_of(said, question.app, question.python, question.folder), evidence=evidence)
+        named = said.startswith("LookupError: the ")  # about a name: what the log ends with is of something else
+        remedy = remedy_of(said, question.app, question.python, question.folder)
+        raise BadInput(said, remedy=remedy, evidence="" if named else evidence)
     if one.process.poll() is None:
         raise HarnessError(
             f"the application was not imported within {question.limit_s:g} s",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.applications.contracts.stand import OwnBench, OwnStand
+from harness.applications.contracts.words import left_as, revoke_verdict
 from harness.experiment.pools import POOLS
 from harness.studies.contracts.bench import CannotSay
 from harness.studies.contracts.measures import CHILD_LOST_S, LIMIT_ERRORS, ContractAnswer, counted, fate
@@ -186,9 +187,10 @@ def limit(stand: OwnStand, *, soft: bool) -> ContractAnswer:
         numbers = bench.burst(min(len(stand.messages), MOST_ROWS))
         bench.until(lambda: all(bench.outcome(number) for number in numbers), patience_s(stand) * len(numbers))
         outcomes = [bench.outcome(number) or "no answer" for number in numbers]
+        states = [bench.state(number) for number, outcome in zip(numbers, outcomes, strict=True) if outcome == "no answer"]
         longest_s = max((bench.ran_s(number) for number in numbers), default=0.0)
     verdict = limit_verdict(outcomes, longest_s, seconds, soft=soft)
-    detail = f"a limit of {seconds:g} s for each of {len(numbers)} rows: {counted(outcomes)}"
+    detail = f"a limit of {seconds:g} s for each of {len(numbers)} rows: {counted(outcomes)}{left_as(states)}"
     if soft and verdict == "not cut off" and POOLS[stand.cell.pool].executors == "processes":
         detail += "; prefork raises the exception: the task caught it, or was in native code to its end"
     return ContractAnswer(verdict=verdict, seconds=longest_s, detail=detail)
@@ -228,9 +230,7 @@ def revoke(stand: OwnStand) -> ContractAnswer:
     detail = f"{replied}; the caller got {outcome or 'nothing'}; {after}"
     if died:
         return ContractAnswer(verdict="worker died", seconds=took_s, detail=detail)
-    if outcome == "answered":
-        return ContractAnswer(verdict="not ended", seconds=took_s, detail=detail)
-    return ContractAnswer(verdict="ended" if outcome and then else "no answer", seconds=took_s, detail=detail)
+    return ContractAnswer(verdict=revoke_verdict(outcome, then), seconds=took_s, detail=detail)
 
 
 def _contracts() -> list[OwnContract]:

@@ -11,7 +11,7 @@ from typing import Any
 from harness.client import opaque
 from harness.client.plan import new_prefix, request_id
 from harness.client.wire import Wire
-from harness.errors import Interrupted
+from harness.errors import BadInput, Interrupted
 from harness.experiment.matrix import Cell
 from harness.run.interrupt import GO_ON, STOPPED
 from harness.studies.contracts.bench import FINAL, Bench, CannotSay, Stand
@@ -36,12 +36,17 @@ class OwnStand(Stand):
 
     @contextmanager
     def own_worker(self, *, name: str = "", limits: tuple[float | None, float | None] | None = None) -> Iterator[OwnBench]:
-        """A worker that is ready. `limits`: (hard, soft) time limits that each message brings, in seconds. Raises CannotSay."""
+        """A worker that is ready. `limits`: (hard, soft) time limits that each message brings, in seconds. Raises CannotSay.
+
+        BadInput if nobody would take the requests: then no contract tells anything.
+        """
         if self.stopped.is_set():
             raise Interrupted(STOPPED, remedy=GO_ON)
         bench = OwnBench(self, name, limits)
         try:
             bench.until_ready()
+            if none := self.application.no_consumer(self.application.consumed(bench.events)):
+                raise BadInput(none, remedy="the -Q of your own worker's line names the queues that it needs")
             if why := self.application.unfit(bench.events, self.cell):
                 raise CannotSay(why)
             yield bench

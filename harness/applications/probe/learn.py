@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,8 @@ from typing import Any
 
 from harness import broker
 from harness.applications.probe import messages, serving
-from harness.applications.probe.order import DOES_NOT_FIT, ProbeOrder
+from harness.applications.probe.order import ProbeOrder
+from harness.applications.probe.remedies import remedy_of
 from harness.applications.probe.serving import Serving
 from harness.broker import Broker
 from harness.broker.valkey import queue_of
@@ -31,25 +31,8 @@ from harness.texts import visible
 from harness.trial.application import Application, Limits
 from harness.worker import contract, own_broker, own_variables, spec
 
-NO_CELERY = (
-    "name the interpreter of the application's own environment, such as --python venv/bin/python: {python} has no Celery"
-)
-REMEDY = "check --app, --task, --args, --cwd and --env-file"
-REDIS = (
-    "the private broker speaks Redis, and the application's environment {state}: install {install} there; or leave it "
-    "as it is, run 'uv pip install --target side {packages}', and put PYTHONPATH=side (the whole path) into --env-file"
-)
-MISMATCH = (
-    "its Celery (kombu) refuses the client package that is installed there, so its own worker cannot reach such a broker, "
-    "either: install the version that the message names, or a kombu of the same age as its Celery"
-)
-EXITED = (
-    "its import must not end Python: code that reads the command line goes below if __name__ == '__main__'; if it ends because "
-    "a variable is missing, put that into --env-file"
-)
 TOLD_NOTHING = "its log says why: is Celery 4.4 or later installed there, and does --app import in --cwd?"
 EMPTY = "its log is empty: most likely the application, or a library of it, called os._exit when it was imported"
-SPEAKS = re.compile(r"No module named (.*), which Celery needs to speak Redis")
 ONE_BY_ONE = "probe each queue by itself: --args with its rows alone, --queue if the worker does not consume it unasked"
 OF_A_MIX = "in a mix, each task has one queue: leave out the rows that go to another one, or send all to one with --queue"
 LOOK_EVERY_S = 0.2
@@ -174,48 +157,6 @@ def _told(out: Path, log: Path, code: int, order: ProbeOrder) -> dict[str, Any]:
             evidence=str(log),
         )
     return found
-
-
-def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
-    """What helps against an application that cannot be imported, or cannot send. `python`: its interpreter, `folder`: from
-    which it is started."""
-    if lacks := SPEAKS.search(failure):
-        names = re.findall(r"'(\w+)'", lacks[1])
-        client = ["celery[redis]"] if "redis" in names else []
-        install = " and ".join([*client, *(name for name in names if name != "redis")])
-        state = "has no client for it" if client else "has a client that cannot be imported"
-        return REDIS.format(packages=" ".join(names), install=install, state=state)
-    if re.search(r"No module named '?redis|redis.* (is|are) not installed|install.*redis", failure):
-        return REDIS.format(packages="redis", install="celery[redis]", state="has no client for it")
-    if "VersionMismatch" in failure:
-        return MISMATCH
-    if "called sys.exit(" in failure:
-        return EXITED
-    if re.search(r"row \d+ \(.*?\) cannot be sent: TypeError", failure):
-        return DOES_NOT_FIT
-    if "No module named 'celery'" in failure:
-        return NO_CELERY.format(python=python)
-    if elsewhere := _defined_elsewhere(failure, folder):
-        return elsewhere
-    if failure.startswith("LookupError: the "):
-        return "name one that is there: --app module:application, --task as the worker prints it below [tasks]"
-    missing = re.search(r"No module named '?([\w.:]+)", failure)
-    if missing and ":" not in missing[1] and missing[1].partition(".")[0] != app.partition(":")[0].partition(".")[0]:
-        return f"install {missing[1].partition('.')[0]} in the environment of --python, or {REMEDY}"
-    if missing and ":" not in missing[1]:
-        return f"neither {folder} (--cwd) nor the environment of --python has it: check --app, --cwd and --python"
-    return REMEDY
-
-
-def _defined_elsewhere(failure: str, folder: Path) -> str:
-    """What helps if a task's own module lies in the folder, and the application does not import it; or ''."""
-    named = re.match(r"LookupError: the application has no task '([\w.]+)\.\w+'", failure)
-    if named is None or not folder.joinpath(*named[1].split(".")).with_suffix(".py").is_file():
-        return ""
-    return (
-        f"there is a module {named[1]}, which the application does not import, so its own worker does not know that task, "
-        f"either: name it in Celery's include, or as --app {named[1]}:NAME"
-    )
 
 
 def astray(sent: Mapping[str, object], said: str, url: str) -> tuple[str, str]:

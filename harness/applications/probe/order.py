@@ -30,7 +30,7 @@ OURS = ("VIRTUAL_ENV", "PYTHONHOME")  # of the environment that the harness itse
 DEFAULT_REQUESTS = 50  # per pool, if a call is quick and no number was asked for
 #: pools in the order in which each tells most beside those before it: the default, the usual one if a fork fails, …
 MOST_FIRST = ("prefork", "threads", "prefork-spawn", "solo", "gevent", "eventlet")
-EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry a request, a list of arguments or an object of named ones'
+EXAMPLE = 'such as [[1, 2], {"image": "cat.png"}]: one entry per request, a list of arguments or an object of named ones'
 DOES_NOT_FIT = (
     'an entry of --args holds the arguments of one request: [1, 2] calls task(1, 2), {"image": 3} calls task(image=3), and a '
     "task that takes one object or one list is called by [{...}] or [[...]]; without --args it is called without arguments"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.applications.probe.worker_line import WorkerLine
+from harness.applications.probe.worker_line import CALLED, WorkerLine
 from harness.errors import BadInput
 from harness.experiment.pools import POOLS
 
@@ -76,8 +76,9 @@ def said(line: WorkerLine, given: Given, whole: Given) -> list[str]:
     why = "" if line.concurrency or given.concurrency or alone else ", as many as this machine has cores"
     pools = "" if given.pools else f"{line.pool} first and the other pools beside it, " if line.pool else "all pools, "
     lines = [f"worker line: {whole.app}, {pools}{count}{why}; requests are sent as {whole.traffic}"]
-    if line.arguments:
-        lines.append(f"worker line: kept in each pool: {' '.join(line.arguments)}")
+    called = [f"{name} {value}" for name, value in line.options.items() if name in CALLED]
+    if kept := [*called, *line.arguments]:
+        lines.append(f"worker line: kept in each pool: {' '.join(kept)}")
     if line.assigned:
         lines.append(f"worker line: variables of it: {', '.join(line.assigned)}")
     unfilled = [name for name, value in line.assigned.items() if "$" in value]

@@ -48,7 +48,7 @@ def of(asked: Mapping[str, Any], no_rabbitmq: str) -> Served:
         lines.append(f"broker: {line}")
     if asked["quorum"] and broker == VALKEY:
         lines.append("broker: the application's quorum queues are ordinary ones here: their delivery limit is not shown")
-    results = _results(visible(str(asked["backend"])), broker, bool(asked["lacks"]))
+    results = _results(visible(str(asked["backend"])), broker, bool(asked["no_redis"]))
     if line := _of_results(visible(str(asked["backend"])), results):
         lines.append(f"results: {line}")
     return Served(broker=broker, results=results, said=tuple(lines))

@@ -176,12 +176,12 @@ class Sizing:
                 left_s -= self.cost_s(cell, count)
         return found
 
-    def said(self, cells: Sequence[Cell]) -> str:
-        """What a user has to know before the pools are run."""
+    def said(self, cells: Sequence[Cell], quick_s: float | None = None) -> str:
+        """What a user has to know before the pools are run. `quick_s`: how long they will take, of quick calls."""
         if self.pace is None or not cells:
             return ""
         if not self.pace.is_slow:
-            return self._often(cells)
+            return self._often(cells, quick_s)
         if not (bought := self._bought(cells)):
             return (
                 f"{self._call} takes {self.pace.usual_s:.3g} s without Celery: within the budget, there is no time for a pool"
@@ -200,8 +200,8 @@ class Sizing:
     def _call(self) -> str:
         return "a call of the mix, in the mean," if self.order.mix else "a call"
 
-    def _often(self, cells: Sequence[Cell]) -> str:
-        """How often a quick task is called at the most, roughly."""
+    def _often(self, cells: Sequence[Cell], quick_s: float | None) -> str:
+        """How often a quick task is called at the most, roughly, and for how long; a search says the latter of each step."""
         settings = self.order.settings
         if self.share is not None or self.pace is None:
             return ""
@@ -214,7 +214,8 @@ class Sizing:
         bounds = "" if self.order.grid else "; --max-calls bounds that"  # a search has no such option
         more = "; --curve adds trials of the fastest pool" if self.order.curve else bounds
         many = "1 trial calls" if len(cells) == 1 else f"{len(cells)} trials call"
-        return f"{many} the task up to about {float(f'{count:.2g}'):,.0f} times in all{more}"
+        takes = f", and take{'s' * (len(cells) == 1)} about {duration(quick_s)}" if quick_s and not self.order.grid else ""
+        return f"{many} the task up to about {float(f'{count:.2g}'):,.0f} times in all{takes}{more}"
 
     def note(self, record: TrialRecord) -> list[str]:
         """What is to be known of how it was measured; of serial calls none of which came back, what gives them more time."""
@@ -224,7 +225,8 @@ class Sizing:
         if own is None or not own.few or self.pace is None:
             return []
         why = f"{self._call} takes {self.pace.usual_s:.3g} s" if self.pace.is_slow else "--max-calls bounds them"
-        return [f"{why}: {own.requests} requests were measured, without a warm-up"]
+        many = "1 request was" if own.requests == 1 else f"{own.requests} requests were"
+        return [f"{why}: {many} measured, without a warm-up"]
 
 
 def _of_mix(known: Pace) -> dict[str, Any]:

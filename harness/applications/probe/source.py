@@ -195,8 +195,7 @@ class ApplicationSource:
         return requests
 
     def revised(self, record: TrialRecord) -> TrialRecord:
-        """The reason, by what answers were held against here, and what the settings say of this pool; and a doubt where answers
-        were held against nothing."""
+        """The reason, by what answers were held against and what the settings say of this pool; a doubt if that was nothing."""
         expected, record = self.expected, record.changed(answers={"tasks": list(self._of_tasks)})
         doubts = [*([NOT_CHECKED] if expected.nothing else []), *mixed.doubts(record)]
         cell, limits = record.as_cell, self._in(record.as_cell).limits
@@ -230,7 +229,8 @@ class ApplicationSource:
         self.sizing.ended(revised)
         if cell.is_baseline:
             self.serial, self.sizing.import_s = revised, revised.pace.ready_s or 0.0
-            announced = self.sizing.said([item.cell for item in self._real()])
+            real = self._real()
+            announced = self.sizing.said([item.cell for item in real], self.left_s(real, [revised]))
             if announced and (self.order.go_on or not self.fails):
                 self.say(announced)
         return revised

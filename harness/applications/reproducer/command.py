@@ -76,7 +76,7 @@ def bundle(
         if is_folder and not store.RunFolder(Path(what)).has_trials:
             raise BadInput(f"there are no records in {what}", remedy="'harness probe' writes them: name the folder of a probe")
         if not folder.is_dir() or (not is_folder and "/" in what):  # no cell has a slash
-            missing = folder if not folder.is_dir() else what
+            missing = what if "/" in what and not is_folder else folder
             raise BadInput(f"there is no folder {missing}", remedy="name a probe's folder, or a cell's run with --run")
         if is_folder:
             raise BadInput(f"{what} is no probe of an application", remedy=f"name a cell: harness bundle CELL --run {what}")

@@ -23,7 +23,7 @@ from harness.certainty.comparison import LEAST, Comparison, compare
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate, comparable, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
-from harness.decide.advise.overhead import limited, overhead
+from harness.decide.advise.overhead import busy, limited, overhead
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
 from harness.run.plan import FAILS_ALONE, NOT_BOUGHT
@@ -35,6 +35,7 @@ SPREAD = 8.0  # between the paces of pools by their overhead alone; 4 were seen 
 LIMITED = 2.0  # likewise, by a rate limit: Celery's bucket lets a burst through first, and a short trial ends soon after
 REPEAT = 5
 RARE = 0.05  # of workers: a kind that is rarer is not asked for
+AGAIN = "measure again, --retry invalid (after harness tune: the same command)"  # tune has no such option: it always does so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +137,11 @@ def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tu
 
 
 def _near(fit: Sequence[Candidate], spread: float) -> list[Candidate]:
-    """Those that are no further behind the fastest than what decides may put a pool: what is slower has another reason."""
-    fastest = max((one.row["throughput_per_s"] or 0.0 for one in fit), default=0.0)
-    return [one for one in fit if spread * (one.row["throughput_per_s"] or 0.0) >= fastest]
+    """Those that are no further behind the fastest than what decides may put a pool. What is slower has another reason; so has
+    a slower pool whose executors the task keeps busy: in greenlets beside other programs, a task of 0.1 ms took 32 ms."""
+    pace = {one.id: one.row["throughput_per_s"] or 0.0 for one in fit}
+    fastest = max(pace.values(), default=0.0)
+    return [one for one in fit if pace[one.id] == fastest or (spread * pace[one.id] >= fastest and not busy(one))]
 
 
 def _memory(one: Candidate) -> float:
@@ -232,7 +235,7 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
     if alone:
         yield f"{len(alone)} configuration{'s' if len(alone) > 1 else ''}: {alone[0]}"
     elif not any(one.measured or one.atlas for one in group):
-        usable = "with figures that can be used: measure again, --retry invalid" if any(one.answers for one in group) else ""
+        usable = f"with figures that can be used: {AGAIN}" if any(one.answers for one in group) else ""
         yield f"no configuration ended ok {usable or 'with figures: read the outcomes first'}"
     if unchecked := [one for one in group if one.outcome is Outcome.UNCHECKED]:
         named = few([one.id for one in unchecked])

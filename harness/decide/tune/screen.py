@@ -21,8 +21,10 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
         if answer.gain
         else "the default has no figures to compare with"
     )
-    gain = "with no more memory as fast, as far as the data show, as the default" if answer.as_fast else gain
     same = "the default itself is the best" if answer.best == answer.default else gain
+    beside = f"{same}, {answer.default.id}"
+    if answer.as_fast:
+        beside = f"as fast as the default, {answer.default.id}, as far as the data show, with no more memory"
     if not answer.answers:
         _say(
             console,
@@ -32,7 +34,7 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
         return
     word = "best" if answer.kept else "nothing is known to keep what you ask for; nearest"
     style = "bold green" if answer.kept else "bold red"
-    _say(console, f"{word}: {answer.best.id} ({same}, {answer.default.id})", style)
+    _say(console, f"{word}: {answer.best.id} ({beside})", style)
 
 
 def replayed(console: Console, one: Replay) -> None:
