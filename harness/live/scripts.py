@@ -18,7 +18,7 @@ from harness.machine import procfs
 from harness.observe import stacks
 from harness.observe.roles import HUB
 
-MOST = 16  # processes whose stacks are asked for, some hundredths of a second each
+MOST = 48  # processes whose stacks are asked for, some hundredths of a second each
 MOST_ABOVE = 8  # from a process up to its worker's main one
 
 

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import tarfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -97,8 +96,7 @@ def test_the_script_of_an_archive_ends_as_the_cell_did(
     run = run_of(cell)
     ran = run_harness(run.parent, "bundle", cell, "--run", "run")
     assert ran.returncode == 0, ran.stderr
-    with tarfile.open(run / f"{cell}.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xzf", run / f"{cell}.tar.gz", "-C", tmp_path], check=True)
     folder = tmp_path / cell
     for path in folder.glob("*.py"):
         assert not re.search(r"^\s*(import|from) harness", path.read_text(), re.MULTILINE), path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tarfile
 from pathlib import Path
 
 from harness.environments import Environment
@@ -42,8 +41,7 @@ def test_the_script_of_an_application_s_archive_ends_as_the_probe_did(
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (tmp_path / "acme").rename(tmp_path / "gone")
     (tmp_path / "elsewhere").mkdir()
-    with tarfile.open(tmp_path / "case.tar.gz") as archive:
-        archive.extractall(tmp_path / "elsewhere", filter="data")
+    subprocess.run(["tar", "-xzf", tmp_path / "case.tar.gz", "-C", tmp_path / "elsewhere"], check=True)
     (folder,) = (tmp_path / "elsewhere").iterdir()
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
     alone = subprocess.run(
