@@ -82,10 +82,13 @@ def test_limits_that_could_not_be_read_are_not_taken_for_none(monkeypatch: pytes
 
 
 def test_a_child_may_take_to_start_what_its_pool_allows_or_the_usual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = Many(pool=Many(_pool=Many(_proc_alive_timeout=60.0)))
+    pool = Many(_proc_alive_timeout=60.0, _waiting_to_start={"a child"})
+    worker = Many(pool=Many(_pool=pool))
     shown = {"name": "self", "repr": f"<Worker at {id(worker):#x}>"}
     stack = [{"frames": [{"name": "start", "filename": "/v/celery/worker/worker.py", "locals": [shown]}]}]
     monkeypatch.setattr(limits.stacks, "dumped", lambda pid, *options: stack)
     assert limits.of_start(os.getpid()) == 60.0
+    pool._waiting_to_start.clear()
+    assert limits.of_start(os.getpid()) == 0.0, "those that a pool begins with are waited for without a limit"
     monkeypatch.setattr(limits.stacks, "dumped", lambda pid, *options: None)
     assert limits.of_start(os.getpid()) == limits.ALIVE_S

@@ -47,17 +47,18 @@ def of_worker(main: int) -> Limits | None:
 
 def of_start(main: int) -> float:
     """How long a child that replaces another one may take to be up, before the pool ends it; the usual time, if that cannot be
-    read."""
+    read. 0 if it waits for none so: those that it began with may take for ever (celery/concurrency/asynpool.py,
+    `on_process_up`)."""
     worker = worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
     found = at_rest.read(main, lambda objects: _alive_s(objects, worker)) if worker else None
-    return found or ALIVE_S
+    return ALIVE_S if found is None else found
 
 
 def _alive_s(objects: Objects, worker: int) -> float:
-    place = worker
-    for name in ("pool", "_pool", "_proc_alive_timeout"):
-        place = objects.attribute(place, name)
-    return objects.number(place)
+    pool = objects.attribute(objects.attribute(worker, "pool"), "_pool")
+    if not list(objects.members(objects.attribute(pool, "_waiting_to_start"))):
+        return 0.0
+    return objects.number(objects.attribute(pool, "_proc_alive_timeout"))
 
 
 def worker_in(threads: Iterable[Mapping[str, Any]]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.experiment.matrix import fault_options
 from harness.live.executor import State
-from harness.proof.selftest.entry import CHILDREN, GREEN, Case
+from harness.proof.selftest.entry import GREEN, Case
 
 NOT_STUCK = frozenset({State.WORKS, State.WAITING, State.UNKNOWN})
 GONE = "ended"  # there is no worker any more
@@ -19,7 +19,6 @@ NOT_PROMISED: Mapping[str, str] = {
     "endless-search": "that a computation has no end shows only beside the time that such requests take",
     "lost-reply": "no task runs: that an answer is missing, its sender alone knows",
 }
-ENDED = "its pool may end a child that is not up in time (worker_proc_alive_timeout)"
 IDLE_BESIDE = "other threads of the pool are idle, and the next task in one of them may end the wait"
 
 
@@ -51,7 +50,5 @@ def of(case: Case, *, deep: bool = True) -> Expected:
 def _not_seen(case: Case) -> str:
     if case.pool in GREEN:
         return "greenlets cannot be read from outside"
-    if case.pool in CHILDREN and case.entry.placement == "process-init":
-        return ENDED
     hung = case.entry.hung if case.pool == "threads" and case.pool in case.entry.counted_in else None
     return IDLE_BESIDE if hung and hung[0] < hung[1] else ""
