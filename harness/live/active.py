@@ -27,6 +27,8 @@ STATE, ACTIVE = "celery.worker.state", "active_requests"
 def running(pid: int) -> tuple[Task, ...] | None:
     """The tasks of a worker's main process, the oldest first; None if they cannot be read."""
     places = tuple(in_stacks(stacks.dumped(pid, "--nonblocking", "--locals") or ()))
+    if not places:
+        return None
     return at_rest.read(pid, lambda objects: read(objects, pid, places), same=lambda found: tuple(one.id for one in found))
 
 

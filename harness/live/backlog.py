@@ -36,8 +36,8 @@ from harness.live.wording import duration
 from harness.observe.roles import Role
 from harness.texts import few
 
-VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
 OLD_S = 10.0  # so long a message is handed out before anybody wonders
+VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
 
 
 def poison_unacked(facts: Facts) -> Finding | None:

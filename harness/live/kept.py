@@ -42,7 +42,7 @@ def of(main: int) -> Kept:
     """Of the worker with this main process."""
     threads = stacks.dumped(main, "--nonblocking", "--locals") or ()
     worker, places = limits.worker_in(threads), tuple(active.in_stacks(threads))
-    return at_rest.read(main, lambda objects: read(objects, worker, places)) or Kept()
+    return (at_rest.read(main, lambda objects: read(objects, worker, places)) if places else None) or Kept()
 
 
 def read(objects: Objects, worker: int, places: Iterable[int]) -> Kept:

@@ -66,35 +66,18 @@ class Layout:
 
 
 _OLD = Layout(globals=24, code=16, closure=48, qualname=104, module=88, code_file=104)
+_NEW = Layout(
+    cached_keys=880, values=Values.TAGGED, new_keys=True, tagged_int=True, text=40, wide_text=56, frame=(0, 8, 72),
+    inner_frame=True, local_names=16,
+)  # fmt: skip
 LAYOUTS = {
     7: replace(_OLD, code_file=96),
     8: _OLD,
     9: _OLD,
     10: Layout(code_file=104, frame=(32, 24, 352)),
     11: Layout(cached_keys=872, values=Values.APART, new_keys=True, frame=(32, 48, 72), inner_frame=True, local_names=16),
-    12: Layout(
-        cached_keys=880,
-        values=Values.TAGGED,
-        new_keys=True,
-        tagged_int=True,
-        text=40,
-        wide_text=56,
-        frame=(0, 8, 72),
-        inner_frame=True,
-        local_names=16,
-    ),
-    13: Layout(
-        cached_keys=880,
-        values=Values.BEHIND,
-        values_begin=8,
-        new_keys=True,
-        tagged_int=True,
-        text=40,
-        wide_text=56,
-        frame=(0, 8, 72),
-        inner_frame=True,
-        local_names=16,
-    ),
+    12: _NEW,
+    13: replace(_NEW, values=Values.BEHIND, values_begin=8),
 }
 NAMED = re.compile(r"python3\.(?P<minor>\d+)(?P<build>[a-z]*)")
 ANY = re.compile(r"/(lib)?(python|pypy)[\d.]*[a-z]*(\.so[\d.]*)?( \(deleted\))?$", re.MULTILINE)

@@ -40,10 +40,9 @@ def overhead(fit: Sequence[Candidate]) -> str:
     if any(not call_s or rate > OVERHEAD_SHARE / call_s for rate, call_s in zip(rates, calls_s, strict=True)):
         return ""
     mean = " in the mean" if any(map(_few_are_long, fit)) else ""
-    served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
     return (
         f"what Celery costs per request decides: a call takes {milliseconds(calls_s[0])}{mean} without it, and with it "
-        f"{served} are served per second"
+        f"{_served(rates)}"
     )
 
 
@@ -52,8 +51,12 @@ def limited(fit: Sequence[Candidate]) -> str:
     if not fit or not all(SETS_THE_PACE in one.reason for one in fit):
         return ""
     rates = [one.row["throughput_per_s"] for one in fit]
-    served = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(fit) > 1 else "")
-    return f"the task's own rate limit decides, which each worker keeps for itself: {served} are served per second"
+    return f"the task's own rate limit decides, which each worker keeps for itself: {_served(rates)}"
+
+
+def _served(rates: Sequence[float]) -> str:
+    span = f"{min(rates):.4g}" + (f" to {max(rates):.4g}" if len(rates) > 1 else "")
+    return f"{span} are served per second"
 
 
 def _call_s(one: Candidate) -> float | None:

@@ -33,10 +33,7 @@ BLOCKS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 ORDERED = ("batch", "concurrency", "prefetch")
-FIRST: tuple[tuple[str, ...], ...] = (
-    ("call",), ("batch",), ("pool",), ("concurrency",), ("engine_threads",), ("variables",), ("prefetch",), ("max_tasks",),
-    ("placement", "parent"), ("backend", "environment"),
-)  # fmt: skip
+FIRST = (*BLOCKS[:2], ("pool",), ("concurrency",), *BLOCKS[3:])
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

@@ -17,27 +17,26 @@ def found(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
         if where not in looked["files"]:  # a library's own, or open since before the application
             continue
         file, line = words.made_at(label, folder)
-        shown = visible(str(label)).replace("{", "{{").replace("}", "}}")
-        rule, what, seen = (_of_pipe if where.startswith("pipe:") else _of_file)(shown, where, folder)
+        of = _of_pipe if where.startswith("pipe:") else _of_file
+        rule, what, seen = of(visible(str(label)), words.users(users, folder), words.short(where, folder))
         yield Finding(
             rule=rule, level=Level.ERROR, todo=words.FIRST_TASK, file=file, line=line, made=str(label), evidence=(seen,),
-            what=what.format(user=words.users(users, folder)),
+            what=what,
         )  # fmt: skip
 
 
-def _of_file(label: str, where: str, folder: Path) -> tuple[str, str, str]:
-    """(rule, what with a {user}, what was seen)."""
-    path = words.short(where, folder).replace("{", "{{").replace("}", "}}")
+def _of_file(label: str, user: str, path: str) -> tuple[str, str, str]:
+    """(rule, what, what was seen)."""
     what = (
-        f"the file {path} was opened before the fork as {label}, and {{user}} reads it: each child reads on where another one "
+        f"the file {path} was opened before the fork as {label}, and {user} reads it: each child reads on where another one "
         "stopped"
     )
     return "shared-file", what, "parent and children have one place in it, see fork(2)"
 
 
-def _of_pipe(label: str, where: str, folder: Path) -> tuple[str, str, str]:
+def _of_pipe(label: str, user: str, _: str) -> tuple[str, str, str]:
     what = (
-        f"the pipe from another process was opened before the fork as {label}, and {{user}} reads it: children get each "
+        f"the pipe from another process was opened before the fork as {label}, and {user} reads it: children get each "
         "other's answers, or wait for one that another child has read"
     )
     return "shared-connection", what, "the end that writes is in no process that was forked"
