@@ -107,7 +107,7 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
         return Answer(None, f"the application's own time limit of {limit_s:g} s is still to strike")
     if _spins(now, stage, process):
         return Answer(How.SPIN)
-    if doubt := alarms(process):
+    if doubt := alarms(process.last):
         return Answer(None, doubt)
     if process.told and thread_doubt(process.histories.get(stage.tid, []), stage.tid, len(process.seen)):
         return _greenlet_blocked(scene, stage, process)

@@ -117,7 +117,7 @@ def _member(scene: Scene, pid: int) -> tuple[str, set[int]]:
         return f"process {pid} is idle: its next task may end the wait", set()
     if process.last.role in (Role.MAIN, Role.HELD):  # it turns, and runs timers, signals and commands of the application's
         return f"the worker's main process {pid} goes on, and may end the wait", set()
-    if doubt := alarms(process):
+    if doubt := alarms(process.last):
         return doubt, set()
     return _threads(scene, process, set())
 
@@ -156,14 +156,14 @@ def _wakers(history: Sequence[Thread]) -> set[int]:
     return {pid for thread in history for pid in thread.wakers}
 
 
-def alarms(process: Views) -> str:
+def alarms(process: ProcessLook) -> str:
     """Why a signal may end a wait in this process; '' if none can. One that it handles only since the worker was ready is the
     application's, whatever its number."""
-    pid, found = process.last.pid, sorted((process.last.caught - KNOWN_SIGNALS) | process.last.new_signals)
+    pid, found = process.pid, sorted((process.caught - KNOWN_SIGNALS) | process.new_signals)
     if found:
         return f"process {pid} handles {', '.join(map(_signal, found))}, which may end its wait"
-    if process.last.untold_signals:
-        told = ", ".join(map(_signal, sorted(process.last.untold_signals)))
+    if process.untold_signals:
+        told = ", ".join(map(_signal, sorted(process.untold_signals)))
         return f"process {pid} handles {told}, and whose handler that is cannot be read: one of its own may end its wait"
     return ""
 

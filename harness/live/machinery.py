@@ -66,7 +66,7 @@ def ring_of(scene: Scene, main: int) -> tuple[frozenset[int], str]:
         process = scene.processes.get(pid)
         if process is None:
             return frozenset(ring), f"process {pid} was not seen all the time"
-        if doubt := closed.alarms(process):
+        if doubt := closed.alarms(process.last):
             return frozenset(ring), doubt
         for history in process.histories.values():
             if doubt := closed.helper_doubt(history, None, pid, bereft=False):

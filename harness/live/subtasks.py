@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.judge.closed import KNOWN_SIGNALS
+from harness.judge.closed import alarms
 from harness.live import at_rest, kept
 from harness.live.attach import Seen
 from harness.live.green_stacks import RESULT
@@ -23,7 +23,6 @@ from harness.live.limits import OBJECT
 from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
 from harness.observe import stacks
-from harness.observe.looks import ProcessLook
 
 Place = tuple[int, int]  # (process, thread)
 NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -65,16 +64,12 @@ def is_closed(seen: Seen, waits: Mapping[Place, Awaited], *, sleep: Callable[[fl
     if any(one.limit or not one.result for one in waits.values()) or any(stage.limit_s for stage in seen.last.stages):
         return False
     pids = {pid for pid, _ in waits}
-    if any(_may_be_woken(one) for one in seen.last.processes if one.pid in pids):
+    if any(alarms(one) for one in seen.last.processes if one.pid in pids):
         return False
     if not _all_here(seen, waits):
         return False
     sleep(AGAIN_S)
     return _all_here(seen, {(pid, tid): awaited(pid, tid) for pid, tid in waits}, before=waits)
-
-
-def _may_be_woken(process: ProcessLook) -> bool:
-    return bool(process.caught - KNOWN_SIGNALS or process.new_signals or process.untold_signals)
 
 
 def _all_here(seen: Seen, waits: Mapping[Place, Awaited], before: Mapping[Place, Awaited] | None = None) -> bool:
