@@ -1,7 +1,7 @@
-"""`python -m harness.proof.gates [--record SECONDS]`: record pairs of like commits, then make gates of all that are on record.
+"""`python -m harness.proof.gates [--record SECONDS] [--live MANY]`: record pairs of like commits; then gates of all on record.
 
-Pairs go to `OUT/pairs.csv`, one line each, and are added to those that are there; the table goes to `OUT/gates.csv` and
-`gates.md`. Exit codes are those of the command line: 1 if a bound is not kept.
+Pairs go to `OUT/pairs.csv`, one line each, live gates to `OUT/live.csv`, and are added to those that are there; the table goes
+to `OUT/gates.csv` and `gates.md`. Exit codes are those of the command line: 1 if a bound is not kept.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pandas as pd
 
 from harness.applications.gate.screen import GateScreen
 from harness.errors import Exit, HarnessError
-from harness.proof.gates import page, record, resample
+from harness.proof.gates import live, page, record, resample
 from harness.records import store
 from harness.terminal import complaints, console
 
-PAIRS = "pairs.csv"
+PAIRS, LIVE = "pairs.csv", "live.csv"
 
 
 def arguments() -> argparse.Namespace:
@@ -29,6 +29,9 @@ def arguments() -> argparse.Namespace:
         "--loads", type=float, nargs="+", default=record.LOADS, help="shares of the cores that are kept busy beside"
     )
     asked.add_argument("--at-once", action="store_true", help="record pairs whose trials run at the same time")
+    asked.add_argument(
+        "--live", type=int, default=0, metavar="MANY", help="run so many gates of each kind, by turns of the loads"
+    )
     asked.add_argument("--gates", type=int, default=resample.GATES, help=f"gates per row of the table ({resample.GATES})")
     asked.add_argument("--out", type=Path, default=Path("results/gate"), help="folder for pairs and table (results/gate)")
     return asked.parse_args()
@@ -41,14 +44,13 @@ def main() -> int:
     try:
         with store.writing(asked.out):
             asked.out.mkdir(parents=True, exist_ok=True)
+        runs, screen = asked.out / f"runs-{store.now()}", GateScreen()
         if asked.record:
-            found = record.recorded(
-                asked.out / f"runs-{store.now()}", asked.record, GateScreen(), asked.loads, at_once=asked.at_once
-            )
-            with store.writing(path):
-                found.to_csv(path, mode="a", index=False, header=not path.exists())
+            _add(record.recorded(runs / "pairs", asked.record, screen, asked.loads, at_once=asked.at_once), path)
+        for line in live.gates(runs / "live", asked.live, screen, asked.loads, at_once=asked.at_once):
+            _add(pd.DataFrame([line]), asked.out / LIVE)
         kinds = resample.kinds(pd.read_csv(path)) | resample.modelled()
-        rows = resample.rows(kinds, asked.gates)
+        rows = [*resample.rows(kinds, asked.gates), *_lived(asked.out / LIVE)]
         with store.writing(asked.out):
             page.write(asked.out, rows, kinds)
     except (HarnessError, FileNotFoundError) as error:
@@ -57,6 +59,15 @@ def main() -> int:
     kept = [page.kept(row) for row in rows]
     console.print(f"{kept.count(True)} of {len(kept)} rows keep their bounds: {asked.out}/gates.md, gates.csv", soft_wrap=True)
     return Exit.DONE if all(kept) else Exit.CHECK_FAILED
+
+
+def _add(lines: pd.DataFrame, path: Path) -> None:
+    with store.writing(path):
+        lines.to_csv(path, mode="a", index=False, header=not path.exists())
+
+
+def _lived(path: Path) -> list[resample.Row]:
+    return live.counted(pd.read_csv(path)) if path.exists() else []
 
 
 if __name__ == "__main__":

@@ -10,17 +10,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.proof.gates import resample
+from harness.proof.gates import record, resample
 from harness.proof.gates.resample import Recorded, Row
 
 MOST_FALSE, LEAST_FOUND = 0.01, 0.90
+LOADS = " to ".join(f"{load:.0%}" for load in (min(record.LOADS), max(record.LOADS)))
 PREFACE = """\
 # Gates made of recorded pairs
 
 Made by `python -m harness.proof.gates`: {gates} gates per row, each of pairs drawn from [pairs.csv](pairs.csv), with a budget
 of {budget:.0f} min. Both trials of a recorded pair were of commits that differ in a comment; what is planted is planted in the
-figures of the head. *Made up*: of pairs with a normal spread, since the machine was never as quiet as that. *Spread* is the
-standard deviation between the trials of a pair, in per cent: what a gate has to see through.
+figures of the head. *Made up*: of pairs with a normal spread. *Live*: real gates, one after the other, beside programs that
+took {loads} of the cores ([live.csv](live.csv)). *Spread* is the standard deviation between the trials of a pair, in per cent:
+what a gate has to see through.
 
 | recorded | pairs | spread of the pace | spread of the CPU time |
 | --- | --- | --- | --- |
@@ -48,7 +50,7 @@ def write(folder: Path, rows: Sequence[Row], kinds: Mapping[str, Sequence[Record
     """`gates.csv` and `gates.md`."""
     table = pd.DataFrame([{**asdict(row), "bound": bound(row), "kept": kept(row)} for row in rows])
     table.to_csv(folder / "gates.csv", index=False)
-    lines = [PREFACE.format(gates=rows[0].gates, budget=resample.BUDGET_S / 60)]
+    lines = [PREFACE.format(gates=rows[0].gates, budget=resample.BUDGET_S / 60, loads=LOADS)]
     for kind, pairs in kinds.items():
         lines.append(f"| {kind} | {len(pairs)} | {_spread(pairs, 'paces_per_s')} | {_spread(pairs, 'cpu_s')} |\n")
     lines.append(TABLE)

@@ -61,7 +61,9 @@ def _row(load: float, pool: str, pair: Pair) -> dict[str, object]:
     return {"planned_load": load, "pool": pool, "first": pair.first, **figures}
 
 
-def order(made: project.Project, out: Path, budget_s: float, *, at_once: bool) -> GateOrder:
+def order(
+    made: project.Project, out: Path, budget_s: float, *, at_once: bool, rule: Rule = NEVER, pools: tuple[str, ...] = POOLS
+) -> GateOrder:
     """A gate of the project's last commit against the one before it."""
     settings = options.settings(
         measure_s=MEASURE_S[at_once],
@@ -78,7 +80,7 @@ def order(made: project.Project, out: Path, budget_s: float, *, at_once: bool) -
         settings=settings, out=out, fresh=False, retry="skipped", go_on=True,
     )  # fmt: skip
     return GateOrder(
-        probe=probe, base="HEAD~1", head="HEAD", pools=POOLS, links=(), rule=NEVER, at_once=at_once, budget_s=budget_s, out=out
+        probe=probe, base="HEAD~1", head="HEAD", pools=pools, links=(), rule=rule, at_once=at_once, budget_s=budget_s, out=out
     )
 
 
