@@ -49,8 +49,11 @@ def of_run(folder: Path, bounds: tuple[Bound, ...], share: float = search.SHARE)
 
 
 def _of_grid(group: Sequence[Candidate], share: float) -> Replay:
-    table = {one.cell: tune.score(one) for one in group}
-    paces = {one.cell: one.paces for one in group}
+    return of_paces({one.cell: tune.score(one) for one in group}, {one.cell: one.paces for one in group}, share)
+
+
+def of_paces(table: Mapping[Cell, Score], paces: Mapping[Cell, Sequence[float]], share: float = search.SHARE) -> Replay:
+    """Search a grid of which each cell's score is known, and what its trials had: rows a second, () for none."""
     exhaustive = max(table, key=lambda cell: table[cell])
     drawn = any(len(each) > 1 for each in paces.values())
     found = [_searched(table, _drawing(table, paces, Random(seed)) if drawn else _as_is(table), share, drawn)

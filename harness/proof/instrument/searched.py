@@ -18,12 +18,12 @@ from harness.decide.tune import replay, search, tune
 from harness.decide.tune.replay import Replay
 from harness.errors import BadInput
 from harness.experiment import experiment
-from harness.experiment.experiment import Experiment
+from harness.experiment.experiment import Experiment, Settings
 from harness.experiment.matrix import Cell
 from harness.proof.instrument.finding import Finding, at_least, at_most
 from harness.records.store import RunFolder
 from harness.run import plan, workflow
-from harness.run.experiment_source import RunOrder
+from harness.run.source import Ordered
 from harness.run.workflow import Silent
 
 GRID = Path("results/grid")
@@ -49,7 +49,8 @@ def _of_workload(replayed: Replay, spec: Experiment, cells: list[Cell], folder: 
     ask, place = tune.OfExperiment(experiment=spec), folder / f"live-{best.workload}"
     order = tune.TuneOrder(grid=grid, settings=spec.settings, ask=ask, bounds=(), folder=place)
     answer = tune.live(order, Silent())
-    ratio, note = _side_by_side(answer.best, best, spec, folder / f"pair-{best.workload}")
+    pair = replace(ask([answer.best, best], again(spec.settings), folder / f"pair-{best.workload}"), fresh=True)
+    ratio, note = side_by_side(answer.best, best, pair, pair.folder)
     yield at_least(f"{name}, live: reached of the best", ratio, REACHED, note=f"{_note(answer.best, best)}{note}")
     yield at_most(f"{name}, live: share of the grid measured", answer.share, search.SHARE)
 
@@ -58,12 +59,16 @@ def _note(found: Cell, best: Cell) -> str:
     return "the very best" if found == best else f"{found.id}; the best is {best.id}"
 
 
-def _side_by_side(found: Cell, best: Cell, spec: Experiment, folder: Path) -> tuple[float, str]:
-    """(rows a second of the one over the other's, from fresh workers by turns; what they had)."""
+def again(settings: Settings) -> Settings:
+    """Those of a comparison side by side: more trials, whatever else runs."""
+    return settings.model_copy(update=SIDE_BY_SIDE)
+
+
+def side_by_side(found: Cell, best: Cell, pair: Ordered, folder: Path) -> tuple[float, str]:
+    """(rows a second of the one over the other's, from fresh workers by turns; what they had). `pair`: the order of the two."""
     if found == best:
         return 1.0, ""
-    again = spec.model_copy(update={"settings": spec.settings.model_copy(update=SIDE_BY_SIDE)})
-    workflow.run(replace(RunOrder(experiment=again, cells=[found, best], folder=folder), fresh=True), Silent())
+    workflow.run(pair, Silent())
     paces = {one.cell: one.paces for one in candidates.read_all([folder], ())}
     ours, theirs = middle(paces.get(found, ())), middle(paces.get(best, ()))
     if ours is None or theirs is None:
