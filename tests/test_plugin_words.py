@@ -51,6 +51,14 @@ def test_what_is_lacking_is_named_and_what_is_usual_is_taken(tmp_path: Path) -> 
     assert (cell.pool, cell.concurrency, order.rows, order.settings.measure_s) == ("prefork", 2, [[3]], 0.5)
 
 
+def test_a_worker_s_own_line_names_application_pool_and_number(tmp_path: Path) -> None:
+    words = {"task": "shop.price", "args": [[3]], "worker": "MODE=fast celery -A shop worker -P threads -c 3"}
+    order, cell = marker.read(words, tmp_path / "run", tmp_path)
+    assert (order.app, cell.pool, cell.concurrency, order.own["MODE"]) == ("shop", "threads", 3, "fast")
+    order, cell = marker.read({**words, "pool": "solo"}, tmp_path / "run", tmp_path)
+    assert (cell.pool, cell.concurrency) == ("solo", 1)
+
+
 def test_a_mix_of_tasks_is_held_to_limits_as_one_task_is(tmp_path: Path) -> None:
     (tmp_path / "day.toml").write_text('[[task]]\nname = "shop.price"\nargs = [[3]]\n[[task]]\nname = "shop.scan"\n')
     order, cell = marker.read({"app": "shop:app", "mix": "day.toml", "pool": "threads"}, tmp_path / "run", tmp_path)

@@ -20,6 +20,7 @@ from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pasted import Given
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.worker_line import FLAGS, VALUED, WorkerLine, parse
+from harness.applications.tune.command import by_cores
 from harness.decide.advise import settings
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
@@ -53,7 +54,7 @@ APP = Celery("pasted", set_as_current=False)  # for Celery's own command
     ],
 )
 def test_the_same_worker_is_read_however_it_is_spelt(text: str) -> None:
-    assert parse(text) == WorkerLine(app="proj", pool="gevent", concurrency=50)
+    assert parse(text) == WorkerLine(app="proj", pool="gevent", names_pool=True, concurrency=50)
 
 
 @pytest.mark.parametrize(
@@ -324,12 +325,10 @@ def test_what_no_shell_and_no_celery_would_take_is_refused(text: str) -> None:
 
 
 def read(text: str, tmp_path: Path, **changes: Any) -> Any:
-    line = parse(text)
-    whole = pasted.completed(Given(python="python3", cwd=tmp_path), line, 2)
     asked: dict[str, Any] = {
-        "app": whole.app, "task": "p.predict", "args": None, "python": whole.python, "env_file": None, "cwd": whole.cwd,
-        "pools": "", "concurrency": whole.concurrency, "queue": "", "check": "", "tolerance": 0.1, "traffic": whole.traffic,
-        "settings": Settings(), "out": tmp_path, "fresh": False, "retry": "", "line": line, **changes,
+        "app": "", "task": "p.predict", "args": None, "python": "python3", "env_file": None, "cwd": tmp_path, "pools": "",
+        "concurrency": "", "queue": "", "check": "", "tolerance": 0.1, "traffic": "", "settings": Settings(), "out": tmp_path,
+        "fresh": False, "retry": "", "worker": text, **changes,
     }  # fmt: skip
     return command.read(**asked)
 
@@ -340,6 +339,27 @@ def test_the_pasted_pool_is_measured_first_and_every_other_one_beside_it(budget_
     assert found.pools[0] == "eventlet"
     assert set(found.pools) == set(POOLS)
     assert read("celery -A p worker -P eventlet", tmp_path, pools="solo,threads").pools == ("solo", "threads")
+
+
+def test_a_pool_is_named_by_the_line_itself_or_by_nobody() -> None:
+    assert [pasted.pool(text) for text in ("", "celery -A p worker", "celery -A p worker -P threads")] == ["", "", "threads"]
+    assert pasted.pool("celery -A p worker -P custom") == ""
+
+
+def test_a_search_tries_the_line_s_number_of_executors_beside_the_usual_ones() -> None:
+    assert "50" in by_cores("celery -A p worker -P gevent -c 50").split(",")
+    assert by_cores("celery -A p worker") == by_cores()
+
+
+def test_what_a_search_has_varied_stands_once_in_what_is_to_be_pasted() -> None:
+    cell = Cell(backend="app", pool="prefork", concurrency=2, workload="p.predict", prefetch=4, max_tasks=100)
+    known = {
+        "app": "p", "queue": "", "varied": ["prefetch", "max_tasks"],
+        "worker": {"arguments": ["--prefetch-multiplier", "1", "--without-gossip", "--max-tasks-per-child", "9", "-O", "fair"]},
+    }  # fmt: skip
+    words = settings.of(cell, known).command
+    assert [words[words.index(each) + 1] for each in ("--prefetch-multiplier", "--max-tasks-per-child")] == ["4", "100"]
+    assert {words.count(each) for each in ("--prefetch-multiplier", "--max-tasks-per-child", "--without-gossip", "-O")} == {1}
 
 
 def test_variables_of_the_line_win_over_those_of_the_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.applications.probe import command
+from harness.applications.probe import command, pasted
 from harness.applications.probe import order as orders
 from harness.applications.probe.order import ProbeOrder
 from harness.errors import BadInput
@@ -20,8 +20,8 @@ NEEDED = ("app", "task", "args")
 OF_MIX = ("app", "mix")  # instead of these
 #: the other words, and what they are if nothing is said
 OTHERS: dict[str, Any] = {
-    "pool": "prefork", "concurrency": 2, "cwd": ".", "python": sys.executable, "env_file": "", "queue": "", "check": "",
-    "tolerance": 1e-3, "traffic": "closed-4",
+    "pool": "", "concurrency": 0, "cwd": ".", "python": sys.executable, "env_file": "", "queue": "", "check": "",
+    "tolerance": 1e-3, "traffic": "", "worker": "",
 }  # fmt: skip
 #: what they may be, if not a text
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -36,12 +36,13 @@ def read(words: Mapping[str, Any], folder: Path, root: Path) -> tuple[ProbeOrder
     settings = {name: value for name, value in words.items() if name in Settings.model_fields}
     known = checked({name: value for name, value in words.items() if name not in settings})
     order = command.read(
-        app=known["app"], task=known.get("task", ""), args=_rows(known["args"], root, folder) if "args" in known else None,
+        app=known.get("app", ""), worker=known["worker"], task=known.get("task", ""),
+        args=_rows(known["args"], root, folder) if "args" in known else None,
         mix=root / known["mix"] if "mix" in known else None, python=str(known["python"]),
-        env_file=root / known["env_file"] if known["env_file"] else None, cwd=root / known["cwd"], pools=known["pool"],
-        concurrency=str(known["concurrency"]), queue=known["queue"], check=known["check"], tolerance=known["tolerance"],
-        traffic=known["traffic"], fresh=False, retry="", out=folder, go_on=True,
-        settings=options.settings(**{"controls": False, **settings}),
+        env_file=root / known["env_file"] if known["env_file"] else None, cwd=root / known["cwd"],
+        pools=known["pool"] or pasted.pool(known["worker"]) or "prefork", concurrency=str(known["concurrency"] or ""),
+        queue=known["queue"], check=known["check"], tolerance=known["tolerance"], traffic=known["traffic"], fresh=False,
+        retry="", out=folder, go_on=True, settings=options.settings(**{"controls": False, **settings}),
     )  # fmt: skip
     real = [cell for cell in orders.cells(order) if not cell.is_baseline]
     if len(real) != 1:
@@ -53,7 +54,7 @@ def read(words: Mapping[str, Any], folder: Path, root: Path) -> tuple[ProbeOrder
 
 def checked(words: Mapping[str, Any]) -> dict[str, Any]:
     """The words, with what is usual for the others. Raises BadInput."""
-    needed = OF_MIX if "mix" in words else NEEDED
+    needed = [name for name in (OF_MIX if "mix" in words else NEEDED) if not (name == "app" and "worker" in words)]
     unknown, lacking = words.keys() - {*NEEDED, *OF_MIX, *OTHERS}, [name for name in needed if name not in words]
     if unknown or lacking:
         told = f"knows no {', '.join(sorted(unknown))}" if unknown else f"needs {', '.join(lacking)}"

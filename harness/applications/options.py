@@ -14,6 +14,10 @@ from harness.errors import BadInput
 
 App = Annotated[str, typer.Option("--app", "-A", help="The application, as celery -A takes it: proj.tasks:app.")]
 Task = Annotated[str, typer.Option(help="The task's name: proj.tasks.predict.")]
+Worker = Annotated[
+    str,
+    typer.Option(help="Your worker's own line, in quotation marks: its application, pool, options and variables are taken."),
+]
 Args = Annotated[
     Path | None,
     typer.Option("--args", help="A JSON file: a list with the arguments of one request per entry. Default: none are given."),

@@ -15,8 +15,9 @@ import typer
 from harness import environments
 from harness.applications.bisect import commits, releases
 from harness.applications.bisect.candidate import measured
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, Worker, needed
 from harness.applications.probe import command as probed
+from harness.applications.probe import pasted
 from harness.applications.probe.command import Limit, MeasureS, Requests
 from harness.applications.probe.differences import RTOL
 from harness.applications.probe.order import DEFAULT_REQUESTS, ProbeOrder
@@ -59,14 +60,17 @@ def bisect(
     repeat: Annotated[int, typer.Option(min=3, help="Trials per release or commit; fewer than 3 tell nothing.")] = 5,
     versions: Annotated[str, typer.Option(help="Releases to try, comma-separated, instead of asking the index.")] = "",
     app_: App = "",
+    worker: Worker = "",
     task: Task = "",
     args: Args = None,
     mix: MixFile = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
-    pool: Annotated[str, typer.Option(help="With --app: the pool to run it in.")] = "prefork",
-    concurrency: Annotated[int, typer.Option(min=1, help="With --app: the number of executors.")] = 2,
+    pool: Annotated[str, typer.Option(help="With --app: the pool to run it in. Default: that of --worker, or prefork.")] = "",
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="With --app: the number of executors. Default: that of --worker, or 2.")
+    ] = None,
     queue: Queue = "",
     check: Check = "",
     requests: Requests = None,
@@ -84,20 +88,21 @@ def bisect(
     With --app, the cell is your own task, or a mix of several, in one pool; with --repo, commits of your repository are
     tried instead of releases.
     """
-    check_options(cell=cell, package=package, repo=repo, good=good, bad=bad, app=app_, mix=mix)
-    if app_:
+    check_options(cell=cell, package=package, repo=repo, good=good, bad=bad, app=app_ or worker, mix=mix)
+    if own := bool(app_ or worker):
         settings = probed.settings_of(
             limit_s or LEAST_LIMIT_S, measure_s=measure_s, requests=requests or DEFAULT_REQUESTS,
             stable_limit_s=stable_limit_s, noise_limit=noise_limit, repeat=repeat,
         )  # fmt: skip
         order = probed.read(
-            app=app_, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file, cwd=cwd,
-            pools=pool, concurrency=str(concurrency), queue=queue, check=check, tolerance=RTOL, traffic="closed-4",
+            app=app_, worker=worker, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file,
+            cwd=cwd, pools=pool or pasted.pool(worker) or "prefork", concurrency=str(concurrency or ""), queue=queue,
+            check=check, tolerance=RTOL, traffic="",
             settings=settings, fresh=fresh, retry="", requests=requests, limit_s=limit_s,
             out=out or Path("results") / f"bisect-app-{package or (repo or Path()).resolve().name}",
         )  # fmt: skip
-    with contextlib.closing(PrintingScreen()) as printing, held(order.out if app_ else None):
-        if not app_:
+    with contextlib.closing(PrintingScreen()) as printing, held(order.out if own else None):
+        if not own:
             spec = options.experiment(name, {"repeat": repeat})
             found = of_cell(cell, spec, package, (good, bad, versions), out, fresh, printing)
         elif repo is not None:

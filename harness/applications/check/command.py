@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.applications.options import App, Cwd, EnvFile, Python
+from harness.applications.options import App, Cwd, EnvFile, Python, Worker
 from harness.errors import BadInput, CannotWrite, Exit
 from harness.machine.system import linux
 from harness.terminal import complaints, console
@@ -34,7 +35,8 @@ LimitS = Annotated[float, typer.Option(min=1, help="Maximum time of the import, 
 
 
 def check(
-    app_: App,
+    app_: App = "",
+    worker: Worker = "",
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
@@ -52,8 +54,11 @@ def check(
     Exit code 0: no error was found, 23: an error was found.
     """
     from harness.applications.check import answer
+    from harness.applications.probe import pasted
 
     linux()
+    line, given = pasted.read(worker, pasted.Given(app=app_, python=python, cwd=cwd))
+    app_, python, cwd = given.whole.app, given.python, given.cwd
     if not cwd.is_dir():
         raise BadInput(f"--cwd {cwd}: there is no such folder", remedy="name the folder from which its worker is started")
     folder = cwd.absolute()
@@ -64,7 +69,7 @@ def check(
     checked = (
         answer.of_source(app_, folder)
         if static
-        else _whole(app_, python, env_file, folder, task, args, (limit_s, call_limit_s))
+        else _whole(app_, python, env_file, folder, task, args, (limit_s, call_limit_s), line.variables if line else {})
     )
     if sarif is not None:
         _write(sarif, checked)
@@ -72,9 +77,10 @@ def check(
 
 
 def _whole(
-    app: str, python: str, env_file: Path | None, folder: Path, task: str, args: Path | None, limits_s: tuple[float, float]
-) -> Checked:
-    """`limits_s`: of the import and all calls, and of one call without a fork."""
+    app: str, python: str, env_file: Path | None, folder: Path, task: str, args: Path | None,
+    limits_s: tuple[float, float], pasted: Mapping[str, str],
+) -> Checked:  # fmt: skip
+    """`limits_s`: of the import and all calls, and of one call without a fork; `pasted`: variables of the worker's line."""
     from harness.applications.check import asked
     from harness.applications.check import check as checker
     from harness.applications.probe import order as orders
@@ -83,7 +89,7 @@ def _whole(
     question = asked.Question(
         app=app, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if task else (),
         limit_s=limits_s[0], call_s=limits_s[1],
-        variables=orders.variables(orders.own_variables(env_file), interpreter),
+        variables=orders.variables({**orders.own_variables(env_file), **pasted}, interpreter),
     )  # fmt: skip
     return checker.whole(question, lambda line: complaints.print(line, soft_wrap=True, markup=False))
 

@@ -23,6 +23,7 @@ from harness.applications.options import (
     Python,
     Queue,
     Task,
+    Worker,
     needed,
     one_task,
 )
@@ -46,6 +47,7 @@ def contracts(
     ] = None,
     pool: Annotated[list[str] | None, typer.Option(help="Only cells of this pool; can be given several times.")] = None,
     app_: App = "",
+    worker: Worker = "",
     task: Task = "",
     args: Args = None,
     mix: MixFile = None,
@@ -76,15 +78,17 @@ def contracts(
     one_task(
         mix, "a contract is about what becomes of the requests of one task: of a mix, nobody could say which task obeys it"
     )
-    folder = out or Path("results/contracts-app" if app_ else "results/contracts")
+    folder = out or Path("results/contracts-app" if app_ or worker else "results/contracts")
     with contextlib.closing(PrintingScreen()) as screen:
-        if app_:
+        if app_ or worker:
             asked = probed.read(
-                app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd,
+                app=app_, worker=worker, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd,
                 pools=",".join(pool or POOLS), concurrency="1", queue=queue, check=check, tolerance=RTOL, traffic="closed-4",
                 out=folder, fresh=fresh, retry="",
                 settings=options.settings(measure_s=1.0, requests=3, controls=False),
             )  # fmt: skip
+            for each in asked.pasted:
+                screen.say(each)
             cells = grid.cells(asked.workload, asked.traffic, pools=asked.pools, concurrency=(1,))
             with copied.worked_in(asked, copy=copy, limit_mib=copy_limit_mib, say=screen.say) as asked:
                 known = owns.survey(asked, cells, select or [], screen, shown)

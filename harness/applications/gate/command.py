@@ -10,8 +10,9 @@ import typer
 
 from harness.applications.gate.order import GateOrder
 from harness.applications.gate.rule import Rule, Word
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, Worker, needed
 from harness.applications.probe import command as probed
+from harness.applications.probe import pasted
 from harness.applications.probe.command import Limit, ReadyLimit, Traffic
 from harness.applications.probe.differences import RTOL
 from harness.errors import BadInput, Exit
@@ -27,7 +28,10 @@ Within = Annotated[str, typer.Option("--budget", help="Time for all of it, such 
 Slower = Annotated[float, typer.Option("--tolerance", min=0, max=50, help="Slow-down that is tolerated, in percent.")]
 Matters = Annotated[float, typer.Option("--matters", min=0.1, max=90, help="Slow-down that a pass excludes, in percent.")]
 Pools = Annotated[
-    str, typer.Option(help="Pools to compare, comma-separated: prefork,threads. Default: the pool in the worker's settings.")
+    str,
+    typer.Option(
+        help="Pools to compare, comma-separated: prefork,threads. Default: that of --worker, or of the worker's settings."
+    ),
 ]
 Link = Annotated[
     list[Path] | None,
@@ -38,8 +42,9 @@ Link = Annotated[
 
 
 def gate(
-    app_: App,
     base: Base,
+    app_: App = "",
+    worker: Worker = "",
     task: Task = "",
     head: Head = "HEAD",
     args: Args = None,
@@ -49,11 +54,13 @@ def gate(
     cwd: Cwd = Path(),
     link: Link = None,
     pools: Pools = "",
-    concurrency: Annotated[int, typer.Option(min=1, help="Number of executors.")] = 2,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Number of executors. Default: that of --worker, or 2.")
+    ] = None,
     queue: Queue = "",
     check: Check = "",
     rtol: Annotated[float, typer.Option(min=0, help="How far a number of an answer may be off: 0.001 is 0.1 %.")] = RTOL,
-    traffic: Traffic = "closed-4",
+    traffic: Traffic = "",
     budget: Within = "10m",
     tolerance: Slower = 2.0,
     matters: Matters = 10.0,
@@ -83,12 +90,13 @@ def gate(
         limit_s or USUAL_LIMIT_S, measure_s=measure_s or MEASURE_S[at_once], requests=requests or 50,
         ready_limit_s=ready_limit_s, stable_limit_s=1.0, noise_limit=100.0,
     )  # fmt: skip
-    named = tuple(dict.fromkeys(filter(None, pools.split(","))))
+    named = tuple(dict.fromkeys(filter(None, (pools or pasted.pool(worker)).split(","))))
     probe = probed.read(
-        app=app_, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file, cwd=cwd,
-        pools=",".join(named), concurrency=str(concurrency), queue=queue, check=check, tolerance=rtol, traffic=closed(traffic),
+        app=app_, worker=worker, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file, cwd=cwd,
+        pools=",".join(named), concurrency=str(concurrency or ""), queue=queue, check=check, tolerance=rtol, traffic=traffic,
         settings=settings, out=out, fresh=False, retry="skipped", requests=requests, limit_s=limit_s, go_on=True,
     )  # fmt: skip
+    closed(probe.traffic)
     seconds = options.seconds("--budget", budget)
     if seconds is None:
         raise BadInput("--budget: a gate needs one", remedy="such as 10m")
@@ -106,6 +114,8 @@ def gate(
     places = pages.Places(json=json_, markdown=markdown, history=history)
     places.check()
     with contextlib.closing(screen.GateScreen()) as printing:
+        for each in probe.pasted:
+            printing.say(each)
         answer = gates.run(order, printing)
     pages.write(answer, places)
     screen.decided(answer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +13,26 @@ import typer
 from harness import places
 from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB
-from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
-from harness.applications.probe import before, mix_file, pasted, worker_line
+from harness.applications.options import (
+    App,
+    Args,
+    Check,
+    Copy,
+    CopyLimit,
+    Cwd,
+    EnvFile,
+    MixFile,
+    Python,
+    Queue,
+    Task,
+    Worker,
+    needed,
+)
+from harness.applications.probe import before, mix_file, pasted
 from harness.applications.probe import order as orders
 from harness.applications.probe.differences import RTOL
 from harness.applications.probe.order import DEFAULT_REQUESTS
 from harness.applications.probe.pace import LEAST_LIMIT_S
-from harness.applications.probe.worker_line import WorkerLine
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.pools import POOLS
@@ -33,10 +45,6 @@ Pools = Annotated[
     str, typer.Option(help="Pools to try, comma-separated: prefork,threads. Default: all that the application can have.")
 ]
 Concurrency = Annotated[str, typer.Option(help="Number of executors: 2, or several to try, 1,2,4. Default: 2.")]
-Worker = Annotated[
-    str,
-    typer.Option(help="Your worker's own line, in quotation marks: its application, pool, options and variables are taken."),
-]
 Tolerance = Annotated[float, typer.Option(min=0, help="How far a number may be from that of the serial calls: 0.001 is 0.1 %.")]
 Traffic = Annotated[
     str, typer.Option(help="How requests are sent: closed-4 (four at a time), poisson-20 (20 per second), drain, …")
@@ -83,19 +91,21 @@ def read(
     go_on: bool = False,
     max_calls: int | None = None,
     curve: bool = False,
-    line: WorkerLine | None = None,
+    worker: str = "",
     mix: Path | None = None,
 ) -> orders.ProbeOrder:
-    """Read and check all of it. Raises BadInput."""
-    task = needed(task, args, mix)
+    """Read and check all of it; `worker`: a pasted line, which says what the options do not. Raises BadInput."""
+    given = pasted.Given(app=app, python=python, cwd=cwd, pools=pools, concurrency=concurrency, traffic=traffic)
+    line, asked = pasted.read(worker, given)
+    asked, task, cwd = asked.whole, needed(task, args, mix), asked.cwd
     of_mix, rows = mix_file.read(mix) if mix else (None, orders.rows(args))
     if not cwd.is_dir():
         raise BadInput(
             f"--cwd {cwd}: there is no such folder", remedy="name the folder from which the application's worker is started"
         )
-    interpreter = orders.interpreter(python)
+    interpreter = orders.interpreter(asked.python)
     every = tuple(POOLS) if budget_s is None else orders.MOST_FIRST
-    counts = _counts(concurrency)
+    counts = _counts(asked.concurrency)
     chosen = _chosen(pools) or (pasted.tried(every, line, counts) if line else every)
     if not math.isfinite(tolerance):
         raise BadInput(f"--tolerance {tolerance}: not a share", remedy="such as 0.001")
@@ -104,11 +114,12 @@ def read(
     places.home().mkdir(parents=True, exist_ok=True)
     own = {**orders.own_variables(env_file), **(line.variables if line else {})}
     return orders.ProbeOrder(
-        app=app, task=of_mix.label if of_mix else task, rows=rows, mix=of_mix, python=interpreter, folder=cwd.absolute(),
+        app=asked.app, task=of_mix.label if of_mix else task, rows=rows, mix=of_mix, python=interpreter, folder=cwd.absolute(),
         variables=orders.variables(own, interpreter), own=own, env_file=env_file, settings=settings, out=out, pools=chosen,
-        concurrency=counts, traffic=traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
+        concurrency=counts, traffic=asked.traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
         go_on=go_on, max_calls=max_calls, curve=curve, args=mix or args, line=line,
+        pasted=tuple(pasted.said(line, given, asked)) if line else (),
     )  # fmt: skip
 
 
@@ -184,13 +195,10 @@ def probe(
         limit_s or LEAST_LIMIT_S, measure_s=measure_s, requests=requests or DEFAULT_REQUESTS, ready_limit_s=ready_limit_s,
         stable_limit_s=stable_limit_s, noise_limit=noise_limit, confirm_s=confirm_s, repeat=repeat or 1,
     )  # fmt: skip
-    line = worker_line.parse(worker) if worker else None
-    given = pasted.Given(app=app_, python=python, cwd=cwd, pools=pools, concurrency=concurrency, traffic=traffic)
-    asked = (pasted.completed(given, line, os.cpu_count() or 1) if line else given).whole
     order = read(
-        app=asked.app, task=task, args=args, python=asked.python, env_file=env_file, cwd=asked.cwd, pools=pools,
-        concurrency=asked.concurrency, queue=queue, check=check, tolerance=tolerance, traffic=asked.traffic,
-        settings=settings, out=out, fresh=fresh, retry=retry, line=line,
+        app=app_, task=task, args=args, python=python, env_file=env_file, cwd=cwd, pools=pools, concurrency=concurrency,
+        queue=queue, check=check, tolerance=tolerance, traffic=traffic, settings=settings, out=out, fresh=fresh, retry=retry,
+        worker=worker,
         requests=requests, limit_s=limit_s, budget_s=options.seconds("--budget", budget), go_on=go_on,
         max_calls=max_calls, curve=curve, mix=mix,
     )  # fmt: skip
@@ -198,7 +206,7 @@ def probe(
         contextlib.closing(PrintingScreen(wide=wide)) as screen,
         copied.worked_in(order, copy=copy, limit_mib=copy_limit_mib, say=screen.say) as order,
     ):
-        for each in pasted.said(line, given, asked) if line else ():
+        for each in order.pasted:
             screen.say(each)
         if first_look and (told := first.look(order.app, order.python, order.folder, order.variables)):
             screen.say(f"check: {told['answer']}")

@@ -75,6 +75,7 @@ class ProbeOrder:
     curve: bool = False  # measure the fastest pool with other numbers of executors, too
     first_look: Mapping[str, Any] = field(default_factory=dict)  # what `check` said, see `check.screen.as_json`
     line: WorkerLine | None = None  # the worker's own, as it was pasted
+    pasted: tuple[str, ...] = ()  # what became of that line, a sentence each
     origin: Path | None = None  # the user's own folder, if `folder` is a copy of it
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.applications.probe import worker_line
 from harness.applications.probe.worker_line import CALLED, WorkerLine
 from harness.errors import BadInput
 from harness.experiment.pools import POOLS
@@ -37,6 +39,20 @@ class Given:
                 "no application is named", remedy="--app proj.tasks:app, or your worker's own line: --worker 'celery …'"
             )
         return replace(self, concurrency=self.concurrency or CONCURRENCY, traffic=self.traffic or TRAFFIC)
+
+
+def read(worker: str, given: Given) -> tuple[WorkerLine | None, Given]:
+    """(the line, the options with what it says); (None, the options) for ''. Raises BadInput."""
+    if not worker:
+        return None, given
+    line = worker_line.parse(worker)
+    return line, completed(given, line, os.cpu_count() or 1)
+
+
+def pool(worker: str) -> str:
+    """The pool that a pasted line names, of those that we know; '' if it names none. Raises BadInput."""
+    line = worker_line.parse(worker) if worker else None
+    return line.pool if line and line.names_pool else ""
 
 
 def completed(given: Given, line: WorkerLine, cores: int) -> Given:

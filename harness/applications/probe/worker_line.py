@@ -76,6 +76,7 @@ class WorkerLine:
     python: str = ""
     folder: str = ""
     pool: str = "prefork"
+    names_pool: bool = False  # else it is Celery's own default, and the settings may say otherwise
     concurrency: int | None = None
     assigned: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
@@ -248,6 +249,7 @@ def _settled(line: WorkerLine, options: Sequence[tuple[str, str]]) -> WorkerLine
     """The line with its options; the last one of a name counts."""
     given, said = dict(options), list(line.left_out)
     line = replace(line, app=given.pop("--app", ""), folder=_below(line.folder, given.pop("--workdir", "")))
+    named = "--pool" in given
     pool, method = given.pop("--pool", "prefork"), given.pop("--pool-start-method", "")
     chosen = POOL_NAMES.get(pool, "")
     if not chosen:
@@ -273,7 +275,13 @@ def _settled(line: WorkerLine, options: Sequence[tuple[str, str]]) -> WorkerLine
             kept[name] = value
     servers = {kind: scheme(given[name]) for kind, name in SERVERS.items() if given.get(name)}
     return replace(
-        line, pool=chosen, concurrency=int(count) if count else None, options=kept, left_out=tuple(said), servers=servers
+        line,
+        pool=chosen,
+        names_pool=named,
+        concurrency=int(count) if count else None,
+        options=kept,
+        left_out=tuple(said),
+        servers=servers,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task, needed
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, Python, Queue, Task, Worker, needed
 from harness.applications.probe import command as probed
 from harness.applications.probe.command import Concurrency, Limit, Pools
 from harness.applications.probe.differences import RTOL
@@ -32,13 +32,14 @@ def bundle(
         Path | None, typer.Option("--run", help="The run that has the cell: results/quick, with --app results/probe.")
     ] = None,
     app_: App = "",
+    worker: Worker = "",
     task: Task = "",
     args: Args = None,
     python: Python = "python",
     env_file: EnvFile = None,
     cwd: Cwd = Path(),
     pools: Pools = "",
-    concurrency: Concurrency = "2",
+    concurrency: Concurrency = "",
     queue: Queue = "",
     check: Check = "",
     limit_s: Limit = None,
@@ -57,13 +58,13 @@ def bundle(
 
     The cell is one of ours, or the pool in which your own application failed: name its probe's folder, or --app to probe it.
     """
-    check_options(what=what, app=app_, with_source=with_source, anonymous=anonymous)
-    if app_:
+    check_options(what=what, app=app_ or worker, with_source=with_source, anonymous=anonymous)
+    if app_ or worker:
         folder = run_folder or PROBE
         _probe(
             probed.read(
-                app=app_, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pools,
-                concurrency=concurrency, queue=queue, check=check, tolerance=RTOL, traffic="closed-4", out=folder, fresh=False,
+                app=app_, worker=worker, task=needed(task), args=args, python=python, env_file=env_file, cwd=cwd, pools=pools,
+                concurrency=concurrency, queue=queue, check=check, tolerance=RTOL, traffic="", out=folder, fresh=False,
                 retry="invalid", limit_s=limit_s, settings=as_probed(limit_s or LEAST_LIMIT_S, noise_limit),
             )
         )  # fmt: skip
@@ -129,4 +130,6 @@ def _probe(order: ProbeOrder) -> None:
     from harness.applications.probe import probe as prober
 
     with contextlib.closing(PrintingScreen()) as screen:
+        for each in order.pasted:
+            screen.say(each)
         prober.run(order, screen)

@@ -12,8 +12,22 @@ import typer
 
 from harness.applications import copied
 from harness.applications.copied import LIMIT_MIB, needs_app
-from harness.applications.options import App, Args, Check, Copy, CopyLimit, Cwd, EnvFile, MixFile, Python, Queue, Task, needed
+from harness.applications.options import (
+    App,
+    Args,
+    Check,
+    Copy,
+    CopyLimit,
+    Cwd,
+    EnvFile,
+    MixFile,
+    Python,
+    Queue,
+    Task,
+    Worker,
+)
 from harness.applications.probe import command as probed
+from harness.applications.probe import worker_line
 from harness.applications.probe.command import Limit, MeasureS, Pools, Tolerance, Traffic
 from harness.applications.probe.differences import RTOL
 from harness.applications.probe.order import ProbeOrder
@@ -51,6 +65,7 @@ Vary = Annotated[
 def tune(
     name: Annotated[str, typer.Argument(help="An experiment whose cells are the grid, or a .toml file.")] = "grid",
     app_: App = "",
+    worker: Worker = "",
     task: Task = "",
     args: Args = None,
     mix: MixFile = None,
@@ -67,7 +82,7 @@ def tune(
     queue: Queue = "",
     check: Check = "",
     tolerance: Tolerance = RTOL,
-    traffic: Traffic = "closed-4",
+    traffic: Traffic = "",
     requests: Annotated[int, typer.Option(min=1, help="Minimum number of requests per configuration.")] = 30,
     measure_s: MeasureS = 3.0,
     limit_s: Limit = None,
@@ -108,21 +123,23 @@ def tune(
         return
     within = options.seconds("--budget", budget)
     with contextlib.closing(PrintingScreen()) as printing, contextlib.ExitStack() as stack:
-        folder = out or Path("results") / f"tune-{'app' if app_ else options.experiment(name, {}).name}"
+        own = bool(app_ or worker)
+        folder = out or Path("results") / f"tune-{'app' if own else options.experiment(name, {}).name}"
         if fresh:
             set_aside(folder, printing.say)
-        if app_:
+        if own:
             settings = options.settings(
                 measure_s=measure_s, requests=requests, limit_s=limit_s, warmup_limit_s=(limit_s or USUAL_LIMIT_S) / 2,
                 noise_limit=noise_limit, controls=False,
             )  # fmt: skip
             asked = probed.read(
-                app=app_, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file, cwd=cwd,
-                pools=pools,
-                concurrency=concurrency or by_cores(), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
+                app=app_, worker=worker, task=task, args=args, mix=mix, python=python, env_file=env_file, cwd=cwd, pools=pools,
+                concurrency=concurrency or by_cores(worker), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
                 settings=settings, out=folder, fresh=False, retry="invalid",
                 limit_s=limit_s,
             )  # fmt: skip
+            for said in asked.pasted:
+                printing.say(said)
             asked = stack.enter_context(copied.worked_in(asked, copy=copy, limit_mib=copy_limit_mib, say=printing.say))
             order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing, stack)
         else:
@@ -189,7 +206,8 @@ def chosen(known: Sequence[Cell], select: Sequence[str]) -> list[Cell]:
     return grid
 
 
-def by_cores() -> str:
-    """As many executors as cores that may be used, and twice as many."""
+def by_cores(worker: str = "") -> str:
+    """As many executors as cores that may be used, twice as many, and as many as a pasted line says. Raises BadInput."""
     count = machine_cores.to_fill()
-    return f"{count},{2 * count}"
+    said = worker_line.parse(worker).concurrency if worker else None
+    return ",".join(str(one) for one in sorted({count, 2 * count, said or count}))

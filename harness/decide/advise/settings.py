@@ -108,7 +108,8 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     variables = {**(application.get("one_thread", {}) if cell.plain else {}), **variables_of(cell.variables)}
     change = "the command line below needs no change of the application"
     pasted = application.get("worker") or {}
-    arguments = [*pool, *varied_arguments(cell, application.get("varied", ())), *pasted.get("arguments", ()), *queues]
+    varied = varied_arguments(cell, application.get("varied", ()))
+    arguments = [*pool, *varied, *_without(pasted.get("arguments", ()), varied), *queues]
     return Setup(
         command=(*celery, "--app", application["app"], "worker", *arguments, "--loglevel", "WARNING", "--without-mingle"),
         environment={**pasted.get("variables", {}), **variables}, celery={}, code="",
@@ -116,6 +117,16 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
         folder=application.get("folder", ""), env_file=application.get("env_file", ""),
         title=f"Celery worker of {application['app']}",
     )  # fmt: skip
+
+
+def _without(arguments: Sequence[str], said: Sequence[str]) -> list[str]:
+    """Of a pasted line's, those whose option is not said otherwise: the last one of a name would count.
+
+    >>> _without(["-O", "fair", "--prefetch-multiplier", "1"], ["--prefetch-multiplier", "4"])
+    ['-O', 'fair']
+    """
+    named = {number for number, word in enumerate(arguments) if word.startswith("-") and word in said}
+    return [word for number, word in enumerate(arguments) if number not in named and number - 1 not in named]
 
 
 def _sourced(path: str) -> str:
