@@ -498,6 +498,8 @@ def bereft(since_s: float, function: str) -> Report:
     "function",
     [
         "quick_execute (/v/lib/python3.11/site-packages/tensorflow/python/eager/execute.py)",
+        "collect (/v/lib/python3.11/site-packages/polars/lazyframe/frame.py)",
+        "replacement_search (/v/lib/python3.11/site-packages/faiss/class_wrappers.py)",
         "_call_tf_sessionrun (/v/lib/python3.7/site-packages/tensorflow_core/python/client/session.py)",
         "linear (/v/lib/python3.11/site-packages/torch/nn/functional.py)",
     ],

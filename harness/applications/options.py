@@ -48,7 +48,7 @@ def needed(task: str, args: Path | None = None, mix: Path | None = None) -> str:
             f"--mix names tasks and arguments, and so does {'--task' if task else '--args'}", remedy="give one of them"
         )
     if not task and mix is None:
-        raise BadInput("--app goes with --task, or with --mix", remedy="name the task, as the worker prints it below [tasks]")
+        raise BadInput("no task is named", remedy="--task proj.tasks.predict, as the worker prints it below [tasks], or --mix")
     return task
 
 

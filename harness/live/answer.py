@@ -37,7 +37,8 @@ OWN_LOOP = (
 #: packages that are known to wait for native threads which a fork has taken from them; a wait of anybody else's may be for a
 #: thread that it has started since
 ENGINES = re.compile(
-    INSTALLED + r"(tensorflow[^/]*|keras|theano|torch|jax[^/]*|onnxruntime|openvino|sklearn|lightgbm|xgboost|numpy|scipy)/"
+    INSTALLED + r"(tensorflow[^/]*|keras|theano|torch|jax[^/]*|onnxruntime|openvino|sklearn|lightgbm|xgboost|faiss|"
+    r"_?polars[^/]*|numpy|scipy)/"
 )
 OWN_POLLER = (
     "it lacks threads that its parent has, and does not stand in an engine that is known to wait for such: a native thread of "
