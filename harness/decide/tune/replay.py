@@ -32,6 +32,7 @@ class Replay:
     answer: TuneAnswer  # of the search in the middle
     reached: float  # rows a second of what that one found over those of the best of the grid
     worst: float  # likewise, of the search that reached least
+    found: tuple[Cell, ...]  # by each search, that which reached least first
     searches: int
     exhaustive: Cell  # the best of the grid
 
@@ -60,7 +61,10 @@ def of_paces(table: Mapping[Cell, Score], paces: Mapping[Cell, Sequence[float]],
              for seed in range(SEARCHES if drawn else 1)]  # fmt: skip
     ranked = sorted(((_reached(table, answer.best, exhaustive), answer) for answer in found), key=lambda each: each[0])
     reached, answer = ranked[(len(ranked) - 1) // 2]
-    return Replay(answer=answer, reached=reached, worst=ranked[0][0], searches=len(ranked), exhaustive=exhaustive)
+    return Replay(
+        answer=answer, reached=reached, worst=ranked[0][0], searches=len(ranked), exhaustive=exhaustive,
+        found=tuple(one.best for _, one in ranked),
+    )  # fmt: skip
 
 
 Look = Callable[[Cell, int], Score]  # a cell's score by so many trials

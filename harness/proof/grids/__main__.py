@@ -1,6 +1,7 @@
-"""`python -m harness.proof.grids [--record NAME] [--live NAME]`: record a whole grid, or search it live; then all searches.
+"""`python -m harness.proof.grids [--record NAME] [--again NAME] [--live NAME]`: searches over recorded grids.
 
-A recorded grid is `OUT/NAME.csv`, what live searches reached is `OUT/live.csv`; the table: `OUT/grids.md` and `grids.csv`.
+--record measures a whole grid; --again, what the searches over it found, and its best, with fresh trials; --live searches it
+with real workers. Grids: `OUT/NAME.csv`, `NAME-again.csv`; live searches: `live.csv`; the table: `grids.md` and `grids.csv`.
 Recording takes half an hour per application, a live search five minutes; the machine should do nothing else.
 Exit codes are those of the command line: 1 if a bound is not kept.
 """
@@ -28,6 +29,7 @@ def arguments() -> argparse.Namespace:
     """What was asked for."""
     asked = argparse.ArgumentParser(prog="python -m harness.proof.grids", description=str(__doc__).partition("\n")[0])
     asked.add_argument("--record", choices=PROJECTS, metavar="NAME", nargs="+", default=[], help="measure these whole grids")
+    asked.add_argument("--again", choices=PROJECTS, metavar="NAME", nargs="+", default=[], help="measure what was found again")
     asked.add_argument("--live", choices=PROJECTS, metavar="NAME", nargs="+", default=[], help="search these with real workers")
     asked.add_argument("--out", type=Path, default=Path("results/grids"), help="folder of the tables (results/grids)")
     return asked.parse_args()
@@ -43,6 +45,10 @@ def main() -> int:
         with contextlib.closing(PrintingScreen()) as screen:
             for name in asked.record:
                 record.whole(PROJECTS[name], runs / name, screen).to_csv(asked.out / f"{name}.csv", index=False)
+            for name in asked.again:
+                one = searched(asked.out, name)
+                cells = list(dict.fromkeys([one.exhaustive, *one.found]))
+                record.again(PROJECTS[name], cells, runs / f"again-{name}", screen).to_csv(_again(asked.out, name), index=False)
             for name in asked.live:
                 best = searched(asked.out, name).exhaustive
                 found = record.live(PROJECTS[name], best, runs / f"live-{name}", screen)
@@ -60,8 +66,13 @@ def told(folder: Path) -> int:
         raise BadInput(f"{folder} holds no recorded grid", remedy="--record forest boosted waits: half an hour each")
     replays, found = {name: searched(folder, name) for name in tables}, lives(folder)
     paces = {name: record.scored(table, record.cells(PROJECTS[name]))[1] for name, table in tables.items()}
+    fresh = {
+        name: record.scored(pd.read_csv(path), record.cells(PROJECTS[name]))[0]
+        for name in tables
+        if (path := _again(folder, name)).exists()
+    }
     with store.writing(folder):
-        page.write(folder, tables, paces, replays, found)
+        page.write(folder, tables, paces, replays, fresh, found)
     kept = [*map(page.kept, replays.values()), *map(page.kept_live, found.values())]
     console.print(f"{kept.count(True)} of {len(kept)} searches keep their bounds: {folder}/grids.md", soft_wrap=True)
     return Exit.DONE if all(kept) else Exit.CHECK_FAILED
@@ -70,6 +81,10 @@ def told(folder: Path) -> int:
 def searched(folder: Path, name: str) -> replay.Replay:
     """Searches over a recorded grid."""
     return replay.of_paces(*record.scored(pd.read_csv(folder / f"{name}.csv"), record.cells(PROJECTS[name])))
+
+
+def _again(folder: Path, name: str) -> Path:
+    return folder / f"{name}-again.csv"
 
 
 def lives(folder: Path) -> dict[str, Live]:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from harness.certainty.intervals import middle
 from harness.decide.tune.replay import Replay
+from harness.decide.tune.search import Score
 from harness.experiment.matrix import Cell
-from harness.proof.grids.record import NEAR, TRIALS, Live
+from harness.proof.grids.record import NEAR, TRIALS, TRIALS_AGAIN, Live
 from harness.proof.instrument.searched import REACHED
 
 MOST_SHARE = 0.10
@@ -27,8 +28,11 @@ the middle of its trials. *Spread*: the middle, over these cells, of the standar
 | --- | --- | --- | --- | --- | --- | --- |
 """
 SEARCHES = f"""
-| application | searches | measured | reached, in the middle | reached, at the least | bound | kept |
-| --- | --- | --- | --- | --- | --- | --- |
+What a grid of few trials calls its best is partly luck. So what was found, and that best, were measured once more, in
+{TRIALS_AGAIN} fresh workers each, by turns: *by fresh trials*.
+
+| application | searches | measured | reached, middle | the least | by fresh trials, middle | the least | bound | kept |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {{rows}}
 A live search has the options of `harness tune --app` that hold if nothing is said. What it advises, and the best on record,
 were then measured again, side by side: 7 fresh workers of each, by turns. It shall reach {REACHED:.0%}, too.
@@ -48,9 +52,9 @@ def kept_live(one: Live) -> bool:
 
 def write(
     folder: Path, tables: Mapping[str, pd.DataFrame], paces: Mapping[str, Mapping[Cell, Sequence[float]]],
-    replays: Mapping[str, Replay], found: Mapping[str, Live],
+    replays: Mapping[str, Replay], fresh: Mapping[str, Mapping[Cell, Score]], found: Mapping[str, Live],
 ) -> None:  # fmt: skip
-    """`grids.csv` (the replays) and `grids.md`."""
+    """`grids.csv` (the replays) and `grids.md`. `fresh`: scores of what was found, and of the best, by fresh trials."""
     lines = [PREFACE.format(trials=TRIALS, near=NEAR)]
     rows = []
     for name, table in tables.items():
@@ -64,18 +68,32 @@ def write(
             "pace_per_s": pace, "searches": one.searches, "measured": one.answer.measured, "reached": one.reached,
             "least": one.worst, "kept": kept(one),
         })  # fmt: skip
-    searches = [
-        f"| {name} | {one.searches} | {one.answer.measured} of {one.answer.grid} ({one.answer.share:.1%}) | {one.reached:.1%} "
-        f"| {one.worst:.1%} | >= {REACHED:.0%}, <= {MOST_SHARE:.0%} | {_told(kept(one))} |\n"
-        for name, one in replays.items()
-    ]
-    lines.append(SEARCHES.format(rows="".join(searches)))
+    lines.append(SEARCHES.format(rows="".join(_row(name, one, fresh.get(name, {})) for name, one in replays.items())))
     for name, live in found.items():
         measured = f"{live.measured} of {live.grid} ({live.measured / live.grid:.1%})"
         told = _told(kept_live(live))
         lines.append(f"| {name} | {measured} | `{live.best}` | {live.reached:.1%} | {live.note} | {told} |\n")
     pd.DataFrame(rows).to_csv(folder / "grids.csv", index=False)
     (folder / "grids.md").write_text("".join(lines))
+
+
+def _row(name: str, one: Replay, fresh: Mapping[Cell, Score]) -> str:
+    measured = f"{one.answer.measured} of {one.answer.grid} ({one.answer.share:.1%})"
+    reached = f"{one.reached:.1%} | {one.worst:.1%} | {_by_fresh(one, fresh)}"
+    bound = f">= {REACHED:.0%}, <= {MOST_SHARE:.0%}"
+    return f"| {name} | {one.searches} | {measured} | {reached} | {bound} | {_told(kept(one))} |\n"
+
+
+def by_fresh(one: Replay, scores: Mapping[Cell, Score]) -> list[float]:
+    """What each search reached by fresh trials, in order; () if there are none."""
+    if one.exhaustive not in scores:
+        return []
+    return sorted(scores[cell].rows_per_s / scores[one.exhaustive].rows_per_s for cell in one.found)
+
+
+def _by_fresh(one: Replay, scores: Mapping[Cell, Score]) -> str:
+    reached = by_fresh(one, scores)
+    return f"{reached[(len(reached) - 1) // 2]:.1%} | {reached[0]:.1%}" if reached else " | "
 
 
 def lives(found: Mapping[str, Live]) -> pd.DataFrame:

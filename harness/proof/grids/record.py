@@ -28,7 +28,7 @@ from harness.proof.grids.projects import Project
 from harness.proof.instrument import searched
 from harness.run import options, workflow
 
-TRIALS = 5  # of what may be the best; one of every other cell
+TRIALS, TRIALS_AGAIN = 5, 7  # of what may be the best; one of every other cell
 NEAR = 0.6  # of the best pace by one trial each: at least so much has what may be the best
 LIMIT_S = 60.0
 QUICK = {"measure_s": 1.0, "requests": 50, "stable_limit_s": 0.5}  # of a recording: several hundred trials
@@ -54,6 +54,13 @@ def whole(project: Project, folder: Path, screen: workflow.Screen) -> pd.DataFra
         best = max(one.rows_per_s for one in known if one.measured)
         near = [one.cell for one in known if one.measured and one.rows_per_s >= NEAR * best]
         _run(order, near, TRIALS, screen)
+        return table(candidates.read_all([order.folder], ()))
+
+
+def again(project: Project, chosen: Sequence[Cell], folder: Path, screen: workflow.Screen) -> pd.DataFrame:
+    """The same of these cells alone, by turns: what a grid of few trials calls its best is partly luck."""
+    with ordered(project, folder, screen, settings_of(**QUICK)) as order:
+        _run(order, chosen, TRIALS_AGAIN, screen)
         return table(candidates.read_all([order.folder], ()))
 
 
