@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_noise_costs_little(seed: int) -> None:
 
 def test_a_pool_of_each_kind_is_measured_before_its_like() -> None:
     found = list(searched({cell: ok(rate(cell)) for cell in GRID if cell.call == "predict" and cell.batch == 1}).known)
-    assert [cell.pool for cell in found[:4]] == ["prefork", "threads", "gevent", "solo"]
+    assert list(dict.fromkeys(cell.pool for cell in found))[:4] == ["prefork", "threads", "gevent", "solo"]
 
 
 def test_another_way_to_start_processes_is_measured_early_if_the_default_fails() -> None:
@@ -194,6 +195,23 @@ def test_the_search_reaches_the_best_of_the_recorded_grid_with_little_of_it() ->
     for one in found:
         assert one.reached >= 0.97, one.exhaustive.id
         assert one.answer.measured <= max(search.LEAST, search.SHARE * one.answer.grid)
+
+
+def test_numbers_are_doubled_before_pools_are_compared_and_pools_then_have_as_many() -> None:
+    """Of an application that waits: with two executors all pools are alike, and with eight they are not."""
+    base = Cell(backend="null", pool="prefork", concurrency=2)
+    grid = [replace(base, pool=pool, concurrency=count) for pool in ("prefork", "threads", "gevent") for count in range(1, 9)]
+    grid += [replace(base, pool="solo", concurrency=1)]
+
+    def measure(cells: Sequence[Cell]) -> dict[Cell, search.Score]:
+        asked.extend((cell.pool, cell.concurrency) for cell in cells)
+        paces = {cell: cell.concurrency * (10.0 if cell.pool == "prefork" else 8.0) for cell in cells}
+        return {cell: search.Score(answers=True, nearness=0.0, rows_per_s=pace) for cell, pace in paces.items()}
+
+    asked: list[tuple[str, int]] = []
+    found = search.Search(grid=grid, start=base, measure=measure, most=12)
+    assert found.run() == replace(base, concurrency=8)
+    assert asked[:6] == [("prefork", 2), ("prefork", 4), ("prefork", 8), ("threads", 8), ("gevent", 8), ("solo", 1)]
 
 
 def test_a_grid_with_several_trials_is_searched_several_times_and_told_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:

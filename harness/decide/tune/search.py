@@ -1,13 +1,14 @@
 """Which configurations of a grid to measure, until the best is found. Pure: what is measured comes from the caller.
 
 The rule is a descent over dimensions, in two passes. Begin with the default configuration. First, measure of one dimension
-after the other what tells most about it (`FIRST`): of the pools, one of each kind; of numbers, the next one up while that is
-better, or else down; of anything else, every value. Go on from the best so far, and repeat until a whole round changes
-nothing. Then the rest: for one block of dimensions after the other (`BLOCKS`), every configuration that differs from the best
-so far in that block alone. Pool and concurrency are one block there: which number of executors is best differs from pool to
-pool. It ends when a whole round changes nothing, or the budget of measurements is used up. In other dimensions rates multiply,
-more or less (a call that is twice as fast in one pool is faster in all), which is why so few measurements suffice;
-`harness tune --replay` shows how many on a run that has the whole grid.
+after the other what tells most about it (`FIRST`): of numbers, twice as many while that is better, or else half as many; then,
+with so many executors, one pool of each kind; of anything else, every value. Go on from the best so far, and repeat until a
+whole round changes nothing. Numbers come before pools, since with few executors pools differ little, and by chance. Then the
+rest: for one block of dimensions after the other (`BLOCKS`), every configuration that differs from the best so far in it
+alone. Pool and concurrency are one block there: which number of executors is best differs from pool to pool. It ends when a
+whole round changes nothing, or the budget of measurements is used up. In other dimensions rates multiply, more or less (a call
+that is twice as fast in one pool is faster in all), which is why so few measurements suffice; `harness tune --replay` shows how
+many on a run that has the whole grid.
 
 A grid of few configurations (FEW) is measured whole, and so is one of which all may be measured.
 
@@ -33,7 +34,7 @@ BLOCKS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 ORDERED = ("batch", "concurrency", "prefetch")
-FIRST = (*BLOCKS[:2], ("pool",), ("concurrency",), *BLOCKS[3:])
+FIRST = (*BLOCKS[:2], ("concurrency",), ("pool",), *BLOCKS[3:])
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -102,7 +103,7 @@ class Search:
         return list(kinds.values())
 
     def _climb(self, name: str) -> None:
-        """Upwards while that is better; else downwards."""
+        """Upwards while that is better, doubling; else downwards, halving."""
         for step in (1, -1):
             first = self.best
             while not self.stopped:
@@ -110,7 +111,9 @@ class Search:
                 beyond = [cell for cell in neighbours(self.grid, here, (name,)) if (getattr(cell, name) - place) * step > 0]
                 if not beyond:
                     break
-                self._look([min(beyond, key=lambda cell: abs(getattr(cell, name) - place))])
+                far = [cell for cell in beyond if _twice(getattr(cell, name), place, step)]
+                away = {cell: abs(getattr(cell, name) - place) for cell in far or beyond}
+                self._look([min(away, key=away.__getitem__) if far else max(away, key=away.__getitem__)])
                 if self.best == here:
                     break
             if self.best != first:
@@ -136,6 +139,11 @@ class Search:
         self.known |= found
         if len(found) < len(fresh):
             self.stopped = "the time was used up"
+
+
+def _twice(value: int, place: int, step: int) -> bool:
+    """Whether it is at least twice as many (a step of 1), or at most half as many (-1)."""
+    return value >= 2 * place if step > 0 else 2 * value <= place
 
 
 def values(cell: Cell, block: Sequence[str]) -> tuple[object, ...]:
