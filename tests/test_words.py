@@ -202,7 +202,8 @@ def test_wrong_answers_of_requests_that_share_a_process(
         ("gevent", Outcome.STALLED, True, 1, True),
         ("eventlet", Outcome.STALLED, True, 1, True),
         ("gevent", Outcome.STALLED, True, 4, False),
-        ("gevent", Outcome.STALLED, False, 1, False),
+        ("gevent", Outcome.STALLED, False, 1, True),
+        ("gevent", Outcome.STALLED, False, 4, False),
         ("gevent", Outcome.OK, True, 1, False),
         ("threads", Outcome.STALLED, True, 1, False),
     ],
@@ -212,7 +213,15 @@ def test_settings_by_which_greenlets_take_messages_late_are_named(
 ) -> None:
     limits = Limits(acks_late=acks_late, prefetch_multiplier=multiplier)
     told = words.by_settings(of(pool, outcome=outcome), limits, None)
-    assert [line.startswith("with task_acks_late and a worker_prefetch_multiplier of 1") for line in told] == [True] * said
+    late = "task_acks_late and " if acks_late else ""
+    assert [line.startswith(f"with {late}a worker_prefetch_multiplier of 1") for line in told] == [True] * said
+
+
+def test_rabbitmq_hands_out_the_next_message_as_soon_as_one_is_acknowledged() -> None:
+    one = of("gevent", outcome=Outcome.STALLED)
+    one = one.changed(asked={"cell": {**one.asked.cell, "broker": "rabbitmq"}})
+    assert words.by_settings(one, Limits(prefetch_multiplier=1), None) == []
+    assert len(words.by_settings(one, Limits(acks_late=True, prefetch_multiplier=1), None)) == 1
 
 
 @pytest.mark.parametrize(
