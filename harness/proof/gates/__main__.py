@@ -62,8 +62,9 @@ def main() -> int:
 
 
 def _add(lines: pd.DataFrame, path: Path) -> None:
+    known = [pd.read_csv(path)] if path.exists() else []
     with store.writing(path):
-        lines.to_csv(path, mode="a", index=False, header=not path.exists())
+        pd.concat([*known, lines]).to_csv(path, index=False, float_format="%.6g")
 
 
 def _lived(path: Path) -> list[resample.Row]:

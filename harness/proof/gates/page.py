@@ -14,15 +14,17 @@ from harness.proof.gates import record, resample
 from harness.proof.gates.resample import Recorded, Row
 
 MOST_FALSE, LEAST_FOUND = 0.01, 0.90
+LIVE = """
+*Live*: real gates, one after the other, beside programs that took {loads} of the cores ([live.csv](live.csv)).
+"""
 LOADS = " to ".join(f"{load:.0%}" for load in (min(record.LOADS), max(record.LOADS)))
 PREFACE = """\
 # Gates made of recorded pairs
 
 Made by `python -m harness.proof.gates`: {gates} gates per row, each of pairs drawn from [pairs.csv](pairs.csv), with a budget
 of {budget:.0f} min. Both trials of a recorded pair were of commits that differ in a comment; what is planted is planted in the
-figures of the head. *Made up*: of pairs with a normal spread. *Live*: real gates, one after the other, beside programs that
-took {loads} of the cores ([live.csv](live.csv)). *Spread* is the standard deviation between the trials of a pair, in per cent:
-what a gate has to see through.
+figures of the head. *Made up*: of pairs with a normal spread. *Spread* is the standard deviation between the trials
+of a pair, in per cent: what a gate has to see through.
 
 | recorded | pairs | spread of the pace | spread of the CPU time |
 | --- | --- | --- | --- |
@@ -50,7 +52,7 @@ def write(folder: Path, rows: Sequence[Row], kinds: Mapping[str, Sequence[Record
     """`gates.csv` and `gates.md`."""
     table = pd.DataFrame([{**asdict(row), "bound": bound(row), "kept": kept(row)} for row in rows])
     table.to_csv(folder / "gates.csv", index=False)
-    lines = [PREFACE.format(gates=rows[0].gates, budget=resample.BUDGET_S / 60, loads=LOADS)]
+    lines = [PREFACE.format(gates=rows[0].gates, budget=resample.BUDGET_S / 60)]
     for kind, pairs in kinds.items():
         lines.append(f"| {kind} | {len(pairs)} | {_spread(pairs, 'paces_per_s')} | {_spread(pairs, 'cpu_s')} |\n")
     lines.append(TABLE)
@@ -58,6 +60,8 @@ def write(folder: Path, rows: Sequence[Row], kinds: Mapping[str, Sequence[Record
         shares = " | ".join(f"{count / row.gates:.1%}" for count in (row.worse, row.passes, row.cannot_say))
         told = "yes" if kept(row) else "**no**"
         lines.append(f"| {row.kind} | {row.planted} | {shares} | {row.pairs:g} | {bound(row)} | {told} |\n")
+    if any(row.kind.startswith("live") for row in rows):
+        lines.append(LIVE.format(loads=LOADS))
     (folder / "gates.md").write_text("".join(lines))
 
 
