@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.certainty.intervals import middle
-from harness.decide.tune import search
+from harness.decide.tune import replay, search
 from harness.proof.grids import __main__ as study
 from harness.proof.grids import page, record
 from harness.proof.grids.projects import PROJECTS
@@ -41,6 +41,28 @@ def test_a_cell_of_another_grid_is_refused() -> None:
     lines = pd.DataFrame([{"cell": "app-prefork-c64", "outcome": "ok", "trial": 1, "pace_per_s": 10.0}])
     with pytest.raises(KeyError, match="app-prefork-c64"):
         record.scored(lines, record.cells(SMALL))
+
+
+def test_what_searches_reached_is_held_to_its_bound_by_fresh_trials_if_there_are_some() -> None:
+    """By the trials of the grid its luckiest cell is the best, and everything else falls short of it."""
+    known = record.cells(PROJECTS["waits"])
+    paces = {cell: (100.0 + number % 7,) * 2 for number, cell in enumerate(known)}
+    scores = {cell: search.Score(answers=True, nearness=0.0, rows_per_s=each[0]) for cell, each in paces.items()}
+    best = replay.of_paces(scores, paces).exhaustive
+    one = replace(replay.of_paces(scores, paces), reached=0.95, found=(known[1], known[2], known[2]), exhaustive=best)
+    assert not page.kept(one, {})
+    fresh = {cell: replace(scores[best], rows_per_s=100.0) for cell in (best, known[1], known[2])}
+    assert page.by_fresh(one, fresh) == [1.0, 1.0, 1.0]
+    assert page.kept(one, fresh)
+    slower = {**fresh, known[2]: replace(scores[best], rows_per_s=90.0)}
+    assert page.by_fresh(one, slower) == [0.9, 0.9, 1.0]
+    assert not page.kept(one, slower)
+
+
+def test_the_spread_is_that_of_cells_with_several_trials() -> None:
+    assert page.spread_of([(5.0,), (), (10.0, 10.0)]) == 0.0
+    assert page.spread_of([(90.0, 110.0)]) == pytest.approx(0.1414, abs=1e-3)
+    assert page.spread_of([(1.0,)]) == 0.0
 
 
 def test_live_searches_are_kept_by_application(tmp_path: Path) -> None:

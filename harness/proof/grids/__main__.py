@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +24,8 @@ from harness.proof.grids.record import Live
 from harness.records import store
 from harness.run.screen import PrintingScreen
 from harness.terminal import complaints, console
+
+SIX_DIGITS: dict[str, Any] = {"index": False, "float_format": "%.6g"}
 
 
 def arguments() -> argparse.Namespace:
@@ -44,11 +47,12 @@ def main() -> int:
         runs = asked.out / f"runs-{store.now()}"
         with contextlib.closing(PrintingScreen()) as screen:
             for name in asked.record:
-                record.whole(PROJECTS[name], runs / name, screen).to_csv(asked.out / f"{name}.csv", index=False)
+                record.whole(PROJECTS[name], runs / name, screen).to_csv(asked.out / f"{name}.csv", **SIX_DIGITS)
             for name in asked.again:
                 one = searched(asked.out, name)
                 cells = list(dict.fromkeys([one.exhaustive, *one.found]))
-                record.again(PROJECTS[name], cells, runs / f"again-{name}", screen).to_csv(_again(asked.out, name), index=False)
+                lines = record.again(PROJECTS[name], cells, runs / f"again-{name}", screen)
+                lines.to_csv(_again(asked.out, name), **SIX_DIGITS)
             for name in asked.live:
                 best = searched(asked.out, name).exhaustive
                 found = record.live(PROJECTS[name], best, runs / f"live-{name}", screen)
@@ -73,7 +77,7 @@ def told(folder: Path) -> int:
     }
     with store.writing(folder):
         page.write(folder, tables, paces, replays, fresh, found)
-    kept = [*map(page.kept, replays.values()), *map(page.kept_live, found.values())]
+    kept = [*(page.kept(one, fresh.get(name, {})) for name, one in replays.items()), *map(page.kept_live, found.values())]
     console.print(f"{kept.count(True)} of {len(kept)} searches keep their bounds: {folder}/grids.md", soft_wrap=True)
     return Exit.DONE if all(kept) else Exit.CHECK_FAILED
 

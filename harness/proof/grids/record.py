@@ -86,7 +86,7 @@ def live(project: Project, best: Cell, folder: Path, screen: workflow.Screen) ->
         told = tune.as_advised(answer, ranking.advise(known, ())[0], known)
         pair = order.ask([told.best, best], searched.again(order.settings), folder / "pair")
         reached, note = searched.side_by_side(told.best, best, pair, folder / "pair")
-    spans = note.removeprefix("; ") or "the very best"
+    spans = note.removeprefix("; rows/s ") or "the very best"
     return Live(best=told.best.id, measured=told.measured, grid=told.grid, reached=reached, note=spans)
 
 
