@@ -128,10 +128,9 @@ def tune(
         if fresh:
             set_aside(folder, printing.say)
         if own:
-            settings = options.settings(
-                measure_s=measure_s, requests=requests, limit_s=limit_s, warmup_limit_s=(limit_s or USUAL_LIMIT_S) / 2,
-                noise_limit=noise_limit, controls=False,
-            )  # fmt: skip
+            settings = probed.settings_of(
+                limit_s or USUAL_LIMIT_S, measure_s=measure_s, requests=requests, noise_limit=noise_limit
+            )
             asked = probed.read(
                 app=app_, worker=worker, task=task, args=args, mix=mix, python=python, env_file=env_file, cwd=cwd, pools=pools,
                 concurrency=concurrency or by_cores(worker), queue=queue, check=check, tolerance=tolerance, traffic=traffic,

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.proof.gates import record, resample
+from harness.proof.gates import resample
 from harness.proof.gates.resample import Recorded, Row
 
 MOST_FALSE, LEAST_FOUND = 0.01, 0.90
 LIVE = """
-*Live*: real gates, one after the other, beside programs that took {loads} of the cores ([live.csv](live.csv)).
+*Live*: real gates, one after the other; [live.csv](live.csv) says beside which load each of them ran.
 """
-LOADS = " to ".join(f"{load:.0%}" for load in (min(record.LOADS), max(record.LOADS)))
 PREFACE = """\
 # Gates made of recorded pairs
 
@@ -61,7 +60,7 @@ def write(folder: Path, rows: Sequence[Row], kinds: Mapping[str, Sequence[Record
         told = "yes" if kept(row) else "**no**"
         lines.append(f"| {row.kind} | {row.planted} | {shares} | {row.pairs:g} | {bound(row)} | {told} |\n")
     if any(row.kind.startswith("live") for row in rows):
-        lines.append(LIVE.format(loads=LOADS))
+        lines.append(LIVE)
     (folder / "gates.md").write_text("".join(lines))
 
 

@@ -1,5 +1,5 @@
-"""`harness tune --app` on trial: whole grids of three applications on record, and what searches over them reach.
+"""`harness tune --app` on trial: whole grids of small applications on record, and what searches over them reach.
 
 `projects` are the applications, `record` measures all of a grid, several times where it may matter, or searches it as a user
-would; `replayed` makes the searches; `page` writes the table. `python -m harness.proof.grids` does it.
+would; `decide.tune.replay` makes the searches; `page` writes the table. `python -m harness.proof.grids` does it.
 """

@@ -26,7 +26,7 @@ from harness.experiment.pools import POOLS
 from harness.proof.grids import projects
 from harness.proof.grids.projects import Project
 from harness.proof.instrument import searched
-from harness.run import options, workflow
+from harness.run import workflow
 
 TRIALS, TRIALS_AGAIN = 5, 7  # of what may be the best; one of every other cell
 NEAR = 0.6  # of the best pace by one trial each: at least so much has what may be the best
@@ -105,7 +105,7 @@ def ordered(project: Project, folder: Path, screen: workflow.Screen, settings: S
 
 
 def settings_of(**values: float) -> Settings:
-    return options.settings(limit_s=LIMIT_S, warmup_limit_s=LIMIT_S / 2, noise_limit=100.0, controls=False, **values)
+    return probed.settings_of(LIMIT_S, noise_limit=100.0, **values)
 
 
 def cells(project: Project) -> list[Cell]:
