@@ -102,6 +102,8 @@ def bisect(
             out=out or Path("results") / f"bisect-app-{package or (repo or Path()).resolve().name}",
         )  # fmt: skip
     with contextlib.closing(PrintingScreen()) as printing, held(order.out if own else None):
+        for each in order.pasted if own else ():
+            printing.say(each)
         if not own:
             spec = options.experiment(name, {"repeat": repeat})
             found = of_cell(cell, spec, package, (good, bad, versions), out, fresh, printing)
