@@ -229,6 +229,24 @@ def test_single_trials_give_provisional_advice_and_say_what_to_measure(tmp_path:
     assert any("--repeat 5" in line for line in advice.measure)
 
 
+@pytest.mark.parametrize(("half", "alike"), [(20.0, True), (5.0, False)])
+def test_single_trials_whose_intervals_overlap_are_not_told_apart(tmp_path: Path, half: float, alike: bool) -> None:
+    groups = [
+        [handmade.changed(one, figures=Figures(
+            requests=500, throughput_per_s=rate, throughput_span_per_s=Span(rate - half, rate + half), latency_s={"p50": 0.01}
+        )) for one in trials(cell, rate)]
+        for cell, rate in ((FORK, 130.0), (SPAWN, 100.0))
+    ]  # fmt: skip
+    advice = advised(tmp_path, *groups)
+    assert {one.id for one in advice.best} == ({FORK.id, SPAWN.id} if alike else {FORK.id})
+
+
+def test_of_those_that_are_as_fast_the_smallest_leads_unless_it_is_slower_by_its_middle(tmp_path: Path) -> None:
+    groups = (trials(FORK, 100, 130, 70), trials(SPAWN, 97, 127, 67, mib=400), trials(SOLO, 80, 110, 50, mib=300))
+    advice = advised(tmp_path, *groups)
+    assert [one.id for one in advice.best] == [SPAWN.id, FORK.id, SOLO.id]
+
+
 def test_a_percentile_that_is_not_known_keeps_no_bound_and_names_the_requests_it_needs(tmp_path: Path) -> None:
     advice = advised(tmp_path, trials(FORK, 100, 101, p99_s=None), trials(SOLO, 50, 51, 52), latency=["p99=50ms"])
     assert [one.id for one in advice.best] == [SOLO.id]

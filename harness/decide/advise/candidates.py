@@ -94,6 +94,14 @@ class Candidate:
         return float(self.row["rows_per_s"])
 
     @property
+    def seen(self) -> tuple[float, float]:
+        """Least and most rows a second that were seen: of its trials, or of a single one the 95 % interval if it is known."""
+        low, high = self.row["throughput_low_per_s"], self.row["throughput_high_per_s"]
+        if len(self.paces) == 1 and low is not None and high is not None:
+            return low * self.cell.batch, high * self.cell.batch
+        return min(self.paces), max(self.paces)
+
+    @property
     def fresh_worker(self) -> Span:
         """Rows a second of one more worker like it, with 95 %."""
         return of_one_more(self.paces)

@@ -110,7 +110,8 @@ def answer(advice: Advice) -> list[str]:
         kept = f", keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
         said += _few([f"serves{kept}: {one.id}: {figures(one)}" for one in advice.alike], "serve")
     if advice.provisional:
-        said.append("these rest on fewer than three trials each; within 10 % of the fastest counts as not told apart")
+        few_trials = "these rest on fewer than three trials each"
+        said.append(f"{few_trials}; what is within 10 % of the fastest, or overlaps with it, counts as not told apart")
     if advice.runner_up is not None and advice.behind is not None:
         ratio = f"{advice.runner_up.rows_per_s / advice.best[0].rows_per_s:.2f} x the best"
         said.append(f"runner-up: {advice.runner_up.id}: {ratio}; {figures(advice.runner_up)}")

@@ -2,7 +2,9 @@
 
 The best are a *set*: the fastest that keeps every bound, and all that cannot be told from it by the rule of
 `certainty.comparison`; where a cell was run fewer than three times, how much fresh workers differ is unknown, and whatever is
-within FEW_TRIALS of the fastest counts as not told apart. The goal is rows a second, so that batches are compared fairly.
+within FEW_TRIALS of the fastest, or overlaps with its interval, counts as not told apart. Of the set, those that are within
+FACTOR of the fastest come first, the smallest memory leading: one that is slower by the middle of its trials is not advised
+because the trials are few. The goal is rows a second, so that batches are compared fairly.
 A sibling (one thread for each native library) that brought its pool nothing is not advised.
 
 Hardly anybody can change the engine, so each engine has advice of its own (`engines`); across them, one that is past its end of
@@ -19,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.certainty import comparison
-from harness.certainty.comparison import LEAST, Comparison, compare
+from harness.certainty.comparison import FACTOR, LEAST, Comparison, compare
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate, comparable, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
@@ -49,7 +51,7 @@ class Sensitivity:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """For one model and traffic. `best`: those that cannot be told from the fastest, the smallest memory first; empty if the
+    """For one model and traffic. `best`: those that cannot be told from the fastest, see above for their order; empty if the
     data support no advice, then `measure` says why. `overhead`: a sentence, if what Celery costs per request decides, or '';
     `alike`: then all that keep the bounds and are as fast as that lets them be, if there are several, the smallest memory
     first, and none is the best; others are `slower`."""
@@ -116,7 +118,7 @@ def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tu
     decides = "" if bound else overhead(near)
     alike = tuple(sorted(near, key=_memory)) if (bound or decides) and len(near) > 1 else ()
     ranked = sorted((one for one in fit if one not in alike), key=lambda one: -one.rows_per_s)
-    best = [] if alike else sorted((one for one in ranked if not told_apart(ranked[0], one)), key=_memory)
+    best = [] if alike else _in_order([one for one in ranked if not told_apart(ranked[0], one)])
     rest = [one for one in ranked if one not in best]
     second = rest[0] if rest and not alike else None
     unknown = tuple(one for one in group if one.measured and one.unknown and not one.broken)
@@ -144,14 +146,23 @@ def _near(fit: Sequence[Candidate], spread: float) -> list[Candidate]:
     return [one for one in fit if pace[one.id] == fastest or (spread * pace[one.id] >= fastest and not busy(one))]
 
 
+def _in_order(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """As near to the fastest as makes no difference, the smallest memory first; then the others as they were, by pace."""
+    near = [one for one in ranked if one.rows_per_s * FACTOR >= ranked[0].rows_per_s]
+    return [*sorted(near, key=_memory), *ranked[len(near) :]]
+
+
 def _memory(one: Candidate) -> float:
     peak = one.row["peak_pss_bytes"]
     return math.inf if peak is None else float(peak)
 
 
 def told_apart(first: Candidate, other: Candidate) -> bool:
-    """Whether the other one is really slower."""
-    return first is not other and comparison.told_apart(first.paces, other.paces)
+    """Whether the other one is really slower. With few trials, what was seen of both must not overlap, either."""
+    if first is other or not comparison.told_apart(first.paces, other.paces):
+        return False
+    few_trials = min(len(first.paces), len(other.paces)) < LEAST
+    return not few_trials or first.seen[0] > other.seen[1]
 
 
 def _plain(one: Candidate, group: Iterable[Candidate]) -> Candidate | None:

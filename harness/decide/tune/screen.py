@@ -24,7 +24,7 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
     same = "the default itself is the best" if answer.best == answer.default else gain
     beside = f"{same}, {answer.default.id}"
     if answer.as_fast:
-        beside = f"as fast as the default, {answer.default.id}, as far as the data show, with no more memory"
+        beside = f"as fast as the default, {answer.default.id}, as far as the data show"
     if not answer.answers:
         _say(
             console,

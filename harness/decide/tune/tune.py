@@ -75,7 +75,7 @@ class TuneOrder:
 class TuneAnswer:
     """What the search found. `gain`: rows a second over the default's, None where the default gave none; `answers`: whether
     the best ended ok; `kept`: whether it is known to keep all bounds; `alike`: no one is best, see `advise.ranking`;
-    `as_fast`: the default cannot be told from the best, which needs no more memory."""
+    `as_fast`: the default cannot be told from the best."""
 
     best: Cell
     default: Cell
@@ -134,7 +134,7 @@ def advised(order: TuneOrder, answer: TuneAnswer) -> list[Candidate]:
 
 
 def as_advised(answer: TuneAnswer, advice: Advice, known: Sequence[Candidate]) -> TuneAnswer:
-    """With what is advised as the best: of those that cannot be told from the fastest, another one may need less memory.
+    """With what is advised as the best: of those that are as fast, another one may need less memory.
 
     `known`: what the advice rests on. If nothing is advised, the best is what came nearest, as the search has it.
     """
