@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -199,7 +199,6 @@ def waiting_for(lock: threading.Lock | threading.RLock) -> Iterator[int]:
             thread.join()
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="its locks are others, and nothing is said of them")
 def test_pythons_locks_are_found_in_memory_and_an_rlock_names_its_owner() -> None:
     with waiting_for(threading.RLock()) as tid:
         found = python_locks.waited_for(os.getpid(), tid)
@@ -212,6 +211,16 @@ def test_pythons_locks_are_found_in_memory_and_an_rlock_names_its_owner() -> Non
         assert found is not None
         assert (found.kind, found.owner) == ("threading.Lock", 0)
         assert not python_locks.has(os.getppid(), found)
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"), [(threading.Lock, "threading.Lock"), (threading.RLock, "threading.RLock"), (object, "")]
+)
+def test_what_a_thread_of_python_3_14_is_parked_for_stands_before_its_futex(made: Callable[[], Any], kind: str) -> None:
+    lock = made()  # of any version: what is read of it stands at the same places
+    entry = (ctypes.c_uint64 * 3)(0, id(lock) + 16, 0)  # as in Python/parking_lot.c: argument, address, and the semaphore
+    found = python_locks.parked(os.getpid(), ctypes.addressof(entry) + 16)
+    assert (found.kind if found else "", found.place if found else id(lock)) == (kind, id(lock))
 
 
 def test_a_thread_that_waits_for_no_lock_has_none() -> None:

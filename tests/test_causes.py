@@ -26,6 +26,7 @@ ENGINE = (
 LOCK = ("sem_wait (libc.so.6)", "PyThread_acquire_lock_timed (libpython.so)", "load_once (runner.py:3)")
 WAITS = (*LOCK[:2], "Condition.wait (threading.py:331)", "Event.wait (threading.py:629)", "predict (tasks.py:30)")
 IMPORTS = (*LOCK[:2], "_ModuleLock.acquire (<frozen importlib._bootstrap>:120)", "predict (tasks.py:26)")
+NAMELESS = (*["0x7f978c023efe (libc.so.6)"] * 7, "load_once (runner.py:3)")
 HUNG = {"outcome": Outcome.HUNG, "pool": "prefork", "how": How.FUTEX}
 WRONG = {"outcome": Outcome.WRONG, "pool": "prefork"}
 SHARES = {"shared": ("TCP 127.0.0.1:6379",)}
@@ -51,6 +52,16 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "fork-lost-threads",
     ),
     ("a lock's holder is lost", {**HUNG, "frames": LOCK, "lost_python": ["python"]}, "fork-held-lock"),
+    (
+        "a lock's holder is lost, of a Python without symbols",
+        {**HUNG, "frames": NAMELESS, "lock": "threading.Lock", "lost_python": ["python"]},
+        "fork-held-lock",
+    ),
+    (
+        "an executor's threads are lost, of a Python without symbols",
+        {**HUNG, "frames": (*NAMELESS[:7], *WAITS[2:]), "lock": "threading.Lock", "lost_python": ["python"]},
+        "fork-lost-threads",
+    ),
     ("a lock, and nothing was lost", {**HUNG, "frames": LOCK}, "deadlock"),
     (
         "a lock, and the serial calls wait, too",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine import procfs
+from harness.machine import procfs, python_locks
 from harness.machine.processes import OwnedProcess
 from harness.observe import greenlets, roles, stacks
 from harness.observe.diagnosis import Subject, collect
@@ -26,6 +26,7 @@ print("up", flush=True)
 def stuck_here(): time.sleep(300)
 stuck_here()
 """
+LOCKED = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
 BUSY = """
 import sys, threading
 from harness.worker import self_report
@@ -249,6 +250,16 @@ def test_what_a_worker_waits_for_before_it_is_ready_is_told(tmp_path: Path, read
         )
         waits = collect(tmp_path / "evidence", subject).waits
     assert [text.partition(",")[0] for text in waits] == ([told] if told else [])
+
+
+def test_the_lock_of_python_that_a_thread_waits_for_is_told_by_memory(tmp_path: Path) -> None:
+    log, progress = tmp_path / "log", Progress(tmp_path)
+    with OwnedProcess([sys.executable, "-c", LOCKED], log=log, env={"PATH": os.environ["PATH"]}) as process:
+        assert wait_until(lambda: python_locks.waited_for(process.pid, process.pid))
+        subject = Subject(
+            main=process.pid, first=(), tree=(process.pid,), at_ready={}, log=log, progress=progress, request_id=str
+        )
+        assert collect(tmp_path / "evidence", subject).lock == "threading.Lock"
 
 
 def test_asking_for_greenlets_does_nothing_to_a_process_without_any(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ class Facts:
     frames: Sequence[str] = ()
     lost_native: Sequence[str] = ()
     lost_python: Sequence[str] = ()
+    lock: str = ""  # the kind of Python's lock that it waits for, as its memory tells
     shared: Sequence[str] = ()
     held: bool = False  # an executor is at a request
     dead_children: int = 0
@@ -146,7 +147,7 @@ def _of_shared(facts: Facts) -> Cause | None:
 def _of_lost_python(facts: Facts) -> Cause | None:
     """Python code waits for another thread to do something. One that has ended since shows no Python frame in the parent."""
     lost = [*facts.lost_python, *facts.lost_native]
-    if not lost or not any(map(SIGNAL_FRAMES.search, facts.frames[:LOCK_DEPTH])):
+    if not lost or not any(map(SIGNAL_FRAMES.search, innermost(facts.frames))):
         return None
     text = (
         f"the child waits for another thread to do something, and lacks threads that its parent had: {', '.join(counted(lost))}"
@@ -211,7 +212,7 @@ def _of_hang(facts: Facts) -> Cause:
     if facts.how in simple:
         return Cause(name=simple[facts.how], support=_where(facts))
     if facts.serial_waits and facts.how in (How.FUTEX, How.BEREFT, How.GREENLET):
-        name = "deadlock" if is_at_lock(facts.frames) or not facts.frames else "unknown"
+        name = "deadlock" if facts.lock or is_at_lock(facts.frames) or not facts.frames else "unknown"
         return Cause(name=name, support=("the serial calls wait as well, without Celery and without a fork", *_where(facts)))
     if facts.how is How.OWNER:
         forked = facts.pool == FORKED
@@ -229,7 +230,7 @@ def _of_hang(facts: Facts) -> Cause:
     if (
         facts.pool == FORKED
         and facts.how in (How.FUTEX, How.BEREFT)
-        and any(map(IMPORT_FRAMES.search, facts.frames[:LOCK_DEPTH]))
+        and any(map(IMPORT_FRAMES.search, innermost(facts.frames)))
     ):
         first = (
             "the child waits to import a module that a thread of its parent was importing at the fork: import it before, in "
@@ -247,7 +248,7 @@ def _of_fork(facts: Facts) -> Cause:
     """A Python lock, or a C library's, was held; what is waited for is a thread's work, Python's or an engine's."""
     if found := _of_lost_python(facts):
         return found
-    if is_at_lock(facts.frames):
+    if facts.lock or is_at_lock(facts.frames):
         lost = ", ".join(counted([*facts.lost_python, *facts.lost_native]))
         first = f"the child waits for a lock, and lacks threads of its parent that may have held it: {lost}"
         return Cause(name="fork-held-lock", support=(first, *_where(facts)))
@@ -262,7 +263,16 @@ def _of_fork(facts: Facts) -> Cause:
 
 def is_at_lock(frames: Sequence[str]) -> bool:
     """Whether a stack, innermost frame first, ends in a lock: what is left of an engine's pool cannot be told from these."""
-    return any(LOCK_FRAMES.search(frame) for frame in frames[:LOCK_DEPTH])
+    return any(map(LOCK_FRAMES.search, innermost(frames)))
+
+
+def innermost(frames: Sequence[str]) -> list[str]:
+    """The innermost LOCK_DEPTH frames that have a name: a library without symbols shows an address for each of its own.
+
+    >>> innermost(["0x7f978c023efe (libc.so.6)", "wait (threading.py:3)"])
+    ['wait (threading.py:3)']
+    """
+    return [frame for frame in frames if not frame.startswith("0x")][:LOCK_DEPTH]
 
 
 def _where(facts: Facts) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.judge.blocked import How
-from harness.judge.causes import FORKED, IMPORT_FRAMES, LOCK_DEPTH, SIGNAL_FRAMES, engine_frame
+from harness.judge.causes import FORKED, IMPORT_FRAMES, SIGNAL_FRAMES, engine_frame, innermost
 from harness.live import subtasks
 from harness.live.attach import Seen
 from harness.live.green_stacks import RESULT
@@ -228,7 +228,7 @@ def _of_subtask_now(seen: Seen, place: Place, broker: Mapping[str, Any], full: b
 
 def _of_lock(lock: Held, frames: Frames, lost: Sequence[str]) -> Named | None:
     """Only if the lock itself is waited for, and not what another thread is to do, or to import: the judge names these."""
-    top = frames[:LOCK_DEPTH]
+    top = innermost(frames)
     place = (f"the stack ends in {engine_frame(frames)}",) if frames else ()
     if lock.by_parent:
         return Named(cause="fork-held-lock", support=(f"it is a {lock.kind}, held by {lock.holder}, at the fork", *place))

@@ -53,7 +53,7 @@ def local(objects: Objects, frame: Frame, name: str) -> int:
     layout = objects.layout
     names = objects.items(objects.memory.word(frame.code + layout.code_file - layout.local_names))
     at = next((number for number, one in enumerate(names) if objects.text(one) == name), -1)
-    return objects.memory.word(frame.locals + at * WORD.size) if at >= 0 else 0
+    return objects.memory.word(frame.locals + at * WORD.size) & ~layout.tags if at >= 0 else 0
 
 
 def _pointers(objects: Objects, part: int) -> Iterator[int]:
@@ -77,7 +77,7 @@ def of_frame(objects: Objects, top: int) -> Iterator[Frame]:
     code_at, before_at, locals_at = layout.frame
     left, place = MOST_FRAMES, memory.word(top + INNER_AT) if layout.inner_frame else top
     while place and left:
-        code, left = memory.word(place + code_at), left - 1
+        code, left = memory.word(place + code_at) & ~layout.tags, left - 1
         if objects.kind(code).builtin != "code":
             return
         file = memory.word(code + layout.code_file)

@@ -98,7 +98,8 @@ class Items:
             raise Unreadable("it is no list that can be read")
         if not count:
             return []
-        return self.memory.words(place + at.BODY_AT if flags & at.TUPLE else self.memory.word(place + at.BODY_AT), count)
+        begin = place + self.layout.tuple_items if flags & at.TUPLE else self.memory.word(place + at.BODY_AT)
+        return self.memory.words(begin, count)
 
     def members(self, place: int) -> list[int]:
         """Of a set."""

@@ -1,9 +1,9 @@
-"""Where CPython keeps what in its objects: 3.7 to 3.13 on 64 bits, in a release build with the GIL.
+"""Where CPython keeps what in its objects: 3.7 to 3.15 on 64 bits, in a release build with the GIL.
 
-Each number is the `offsetof` of the field in the headers of 3.7.16, 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1 and 3.13.0, as a
-C compiler says it: Include/object.h, funcobject.h, code.h, dictobject.h, unicodeobject.h, setobject.h, descrobject.h,
-weakrefobject.h, cellobject.h and frameobject.h, and those of `Include/cpython` and `Include/internal`. A debugging build and
-one without the GIL have another header before each object, so that nothing in them is recognised.
+Each number is the `offsetof` of the field in the headers of 3.7.16, 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1, 3.13.0, 3.14.8
+and 3.15.0, as a C compiler says it: Include/object.h, funcobject.h, code.h, dictobject.h, unicodeobject.h, setobject.h,
+descrobject.h, weakrefobject.h, cellobject.h and frameobject.h, and those of `Include/cpython` and `Include/internal`. A
+debugging build and one without the GIL have another header before each object, so that nothing in them is recognised.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ class Layout:
     tagged_int: bool = False  # an int's sign stands beside its size, as since 3.12
     frame: tuple[int, int, int] = (32, 24, 360)  # its code, the one that called it, its locals
     inner_frame: bool = False  # since 3.11 that is behind the frame object
+    tuple_items: int = BODY_AT  # of a tuple; since 3.14 behind its hash
+    tags: int = 0  # of what a frame keeps, the lowest bits that are no part of an address: since 3.14
     local_names: int = 32  # of a code object: their tuple, so many before the name of its file
 
 
@@ -70,6 +72,8 @@ _NEW = Layout(
     cached_keys=880, values=Values.TAGGED, new_keys=True, tagged_int=True, text=40, wide_text=56, frame=(0, 8, 72),
     inner_frame=True, local_names=16,
 )  # fmt: skip
+_13 = replace(_NEW, values=Values.BEHIND, values_begin=8)
+_14 = replace(_13, tuple_items=32, frame=(0, 8, 80), tags=3)
 LAYOUTS = {
     7: replace(_OLD, code_file=96),
     8: _OLD,
@@ -77,7 +81,9 @@ LAYOUTS = {
     10: Layout(code_file=104, frame=(32, 24, 352)),
     11: Layout(cached_keys=872, values=Values.APART, new_keys=True, frame=(32, 48, 72), inner_frame=True, local_names=16),
     12: _NEW,
-    13: replace(_NEW, values=Values.BEHIND, values_begin=8),
+    13: _13,
+    14: _14,
+    15: replace(_14, cached_keys=888),
 }
 NAMED = re.compile(r"python3\.(?P<minor>\d+)(?P<build>[a-z]*)")
 ANY = re.compile(r"/(lib)?(python|pypy)[\d.]*[a-z]*(\.so[\d.]*)?( \(deleted\))?$", re.MULTILINE)

@@ -1,10 +1,12 @@
 """Which of Python's own locks a thread waits for, and who holds it: read from the process's memory; nothing is stopped for it.
 
-A `threading.Lock` or `RLock` of CPython is an object that points to a semaphore of its own (Modules/_threadmodule.c,
-`lockobject` and `rlockobject`; Python/thread_pthread.h, USE_SEMAPHORES). A thread that waits for it waits in a futex there. So
-the object is found by that pointer, and recognised by the name of its type. An RLock keeps its owner beside the pointer: the
-thread's pthread_t, which `threading.get_ident` returns. Seen so in 3.7 to 3.13. In newer versions, and if the memory may
-not be read, nothing is found, and nothing is said.
+Up to 3.13, a `threading.Lock` or `RLock` of CPython is an object that points to a semaphore of its own
+(Modules/_threadmodule.c, `lockobject` and `rlockobject`; Python/thread_pthread.h, USE_SEMAPHORES). A thread that waits for it
+waits in a futex there. So the object is found by that pointer. Since 3.14 the object has a byte instead, a PyMutex; a thread
+that waits for one is parked: its futex is on its own stack, right behind the address of that byte (Python/parking_lot.c,
+`wait_entry`). Both are recognised by the name of the object's type. An RLock keeps its owner beside them: the thread's
+pthread_t, which `threading.get_ident` returns. Seen so in 3.7 to 3.15. If the memory may not be read, nothing is found, and
+nothing is said.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from dataclasses import dataclass
 from harness.machine import procfs
 
 POINTER = struct.Struct("=Q")
-#: from the object's beginning: reference count, type, semaphore; of an RLock then owner and count
-OBJECT = struct.Struct("=QQQQQ")
-BEFORE = 16  # bytes of an object before its pointer to the semaphore
+#: from the object's beginning: reference count (in 3.14 its lower half), type, semaphore or PyMutex; of an RLock then its owner
+OBJECT = struct.Struct("=LLQQQ")
+BEFORE = 16  # bytes of an object before its pointer to the semaphore, or its PyMutex
 NAME_AT = 24  # of PyTypeObject: reference count, type, size, name (tp_name)
 KINDS = {b"_thread.lock\0": "threading.Lock", b"_thread.RLock\0": "threading.RLock"}
 CHUNK, MOST = 4 << 20, 512 << 20  # bytes read at once, and in all
@@ -28,7 +30,7 @@ MOST_REFERENCES = 1_000_000
 @dataclass(frozen=True, kw_only=True)
 class PythonLock:
     """`kind`: threading.Lock or threading.RLock. `owner`: Python's id of the thread that holds it (its pthread_t); 0 if it
-    keeps none, as a Lock does. `place`, `semaphore`: addresses of the object and of what it points to."""
+    keeps none, as a Lock does. `place`, `semaphore`: addresses of the object and of what it points to, 0 since 3.14."""
 
     kind: str
     owner: int = 0
@@ -41,7 +43,15 @@ def waited_for(pid: int, tid: int) -> PythonLock | None:
     call = procfs.call(pid, tid)
     if call is None or call.kind != "futex" or not call.private or POINTER.size != struct.calcsize("P"):
         return None
-    return next(_objects(pid, call.arguments[0]), None)
+    futex = call.arguments[0]
+    return parked(pid, futex) or next(_objects(pid, futex), None)
+
+
+def parked(pid: int, futex: int) -> PythonLock | None:
+    """The lock of 3.14 or later for which a thread is parked in this futex."""
+    before = procfs.memory(pid, futex - POINTER.size, POINTER.size)
+    place = POINTER.unpack(before)[0] - BEFORE if before else 0
+    return _lock(pid, place, 0) if place > 0 and place % POINTER.size == 0 else None
 
 
 def has(pid: int, lock: PythonLock) -> bool:
@@ -74,12 +84,12 @@ def _places(memory: bytes, wanted: bytes) -> Iterator[int]:
 
 
 def _lock(pid: int, place: int, semaphore: int) -> PythonLock | None:
-    """The object at this place, if it is one."""
+    """The object at this place, if it is one. `semaphore`: to which it points; 0: it has a PyMutex."""
     words = procfs.memory(pid, place, OBJECT.size)
     if not words:
         return None
-    references, kind, at, owner, _ = OBJECT.unpack(words)
-    if at != semaphore or not 0 < references <= MOST_REFERENCES:
+    references, _, kind, at, owner = OBJECT.unpack(words)
+    if (semaphore and at != semaphore) or not 0 < references <= MOST_REFERENCES:
         return None
     name_at = procfs.memory(pid, kind + NAME_AT, POINTER.size)
     name = procfs.memory(pid, POINTER.unpack(name_at)[0], max(map(len, KINDS))) if name_at else b""

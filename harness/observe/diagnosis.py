@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.machine import procfs
+from harness.machine import procfs, python_locks
 from harness.machine.procfs import Thread
 from harness.observe import greenlets, waits
 from harness.observe.progress import OpenStage, Progress
@@ -37,7 +37,8 @@ LOG_TAIL_BYTES = 20_000
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What was kept of a trial: the file to read first, the stack of the blocked thread (innermost frame first), what each
-    open stage waits for, the oldest first, in words (see `observe.waits`), and the threads of the parent that the child lacks.
+    open stage waits for, the oldest first, in words (see `observe.waits`), the threads of the parent that the child lacks, and
+    the kind of Python's lock that the blocked thread waits for, '' for none: a program without symbols names no native frame.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Evidence:
     waits: tuple[str, ...] = ()
     lost_native: tuple[str, ...] = ()
     lost_python: tuple[str, ...] = ()
+    lock: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,8 @@ def collect(folder: Path, subject: Subject) -> Evidence:
     (folder / "threads.txt").write_text("\n".join(inventory(pid, procfs.threads(pid)) for pid in order) + "\n")
     (folder / "requests.txt").write_text(open_stages(subject.progress, subject.request_id))
     keep_log(folder, subject.log)
+    stuck = next((stage.tid for stage in stages if stage.pid == order[0]), order[0]) if order else 0
+    lock = python_locks.waited_for(order[0], stuck) if order else None
     native, python, fork = _fork(subject, order[0]) if order and order[0] != subject.main else ((), (), "")
     if fork:
         (folder / "fork.txt").write_text(fork)
@@ -81,12 +85,11 @@ def collect(folder: Path, subject: Subject) -> Evidence:
         (folder / f"stacks-{pid}.txt").write_text(text)
     if not order:
         return Evidence(path=folder / "worker.log")
-    stuck = next((stage.tid for stage in stages if stage.pid == order[0]), order[0])
     told = _waits(stages[:MOST_WAITS], objects, texts, events)
     (folder / "waits.txt").write_text("\n".join(told) + "\n")
     return Evidence(
         path=folder / f"stacks-{order[0]}.txt", frames=frames_of(texts[order[0]], stuck), waits=told, lost_native=native,
-        lost_python=python,
+        lost_python=python, lock=lock.kind if lock else "",
     )  # fmt: skip
 
 
