@@ -1,4 +1,4 @@
-"""Where greenlets stand, read out of memory: of the Pythons of 3.7 to 3.13, as it was kept, and of the one that runs."""
+"""Where greenlets stand, read out of memory: of the Pythons of 3.7 to 3.15, as it was kept, and of the one that runs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_a_stack_and_its_locals_are_read_in_each_version(minor: int) -> None:
 
 
 def greenlet(*parts: Any) -> Any:
-    """An object as greenlet has them, whose C++ part is a tuple of these."""
+    """An object as greenlet has them, whose C++ part is a tuple of these; behind that lies the part of another one."""
     made = type(python_frames.GREENLET, (), {"__slots__": ("a", "b", "part")})()
-    made.part = parts
+    made.part = (*parts, *[0] * python_frames.PART_WORDS, sys._getframe())
     return made
 
 

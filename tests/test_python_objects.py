@@ -1,4 +1,4 @@
-"""What is read of Python objects in memory: of the Pythons of 3.7 to 3.13, as it was kept, and of the one that runs."""
+"""What is read of Python objects in memory: of the Pythons of 3.7 to 3.15, as it was kept, and of the one that runs."""
 
 from __future__ import annotations
 
