@@ -3,8 +3,8 @@
 A greenlet is an object of C (greenlet/greenlet.h); what it keeps of its Python stack while another one runs is in its C++ part
 (TGreenlet.hpp, `PythonState::_top_frame`), at a place that differs between releases: 12 to 14 words from its beginning in
 greenlet 2.0.2 to 3.5.6. It is the only frame object that is pointed to there, and so is found by its type. The part of another
-greenlet may lie 20 words further, so that no more are looked through: one that runs, or has not begun, has no frame there. From there on Python's own list of frames is followed (Include/internal/
-pycore_frame.h, Include/cpython/frameobject.h).
+greenlet may lie 20 words further, so that no more are looked through: one that runs, or has not begun, has no frame there. From
+the frame on, Python's own list of frames is followed (Include/internal/pycore_frame.h, Include/cpython/frameobject.h).
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 The best are a *set*: the fastest that keeps every bound, and all that cannot be told from it by the rule of
 `certainty.comparison`; where a cell was run fewer than three times, how much fresh workers differ is unknown, and whatever is
-within FEW_TRIALS of the fastest, or overlaps with its interval, counts as not told apart. Of the set, those that are within
-FACTOR of the fastest come first, the smallest memory leading: one that is slower by the middle of its trials is not advised
-because the trials are few. The goal is rows a second, so that batches are compared fairly.
+within FEW_TRIALS of the fastest, or overlaps with its interval, counts as not told apart. Of the set, those within FEW_TRIALS
+of the fastest come first, the smallest memory leading; of those that need as much within FACTOR, the fastest. So one that is
+far slower by the middle of its trials is not advised because the trials are few, nor a slower one for 1 MiB. The goal is rows
+a second, so that batches are compared fairly.
 A sibling (one thread for each native library) that brought its pool nothing is not advised.
 
 Hardly anybody can change the engine, so each engine has advice of its own (`engines`); across them, one that is past its end of
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.certainty import comparison
-from harness.certainty.comparison import FACTOR, LEAST, Comparison, compare
+from harness.certainty.comparison import FACTOR, FEW_TRIALS, LEAST, Comparison, compare
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate, comparable, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
@@ -147,9 +148,11 @@ def _near(fit: Sequence[Candidate], spread: float) -> list[Candidate]:
 
 
 def _in_order(ranked: Sequence[Candidate]) -> list[Candidate]:
-    """As near to the fastest as makes no difference, the smallest memory first; then the others as they were, by pace."""
-    near = [one for one in ranked if one.rows_per_s * FACTOR >= ranked[0].rows_per_s]
-    return [*sorted(near, key=_memory), *ranked[len(near) :]]
+    """`ranked`: by pace, none told from the first. See above."""
+    near = [one for one in ranked if one.rows_per_s * FEW_TRIALS >= ranked[0].rows_per_s]
+    least = min(map(_memory, near), default=0.0)
+    small = [one for one in near if _memory(one) <= FACTOR * least]
+    return [*small, *sorted((one for one in near if one not in small), key=_memory), *ranked[len(near) :]]
 
 
 def _memory(one: Candidate) -> float:
