@@ -47,8 +47,22 @@ def decoded(raw: bytes) -> Any:
     """What the bytes say, as JSON or as msgpack; None where they are neither, or nested too deeply."""
     for decode in (json.loads, _unpacked):
         with suppress(ValueError, RecursionError, msgpack.exceptions.UnpackException), deep(NESTED):
-            return decode(raw)  # a UnicodeDecodeError is a ValueError
+            found = decode(raw)  # a UnicodeDecodeError is a ValueError
+            return None if _too_deep(raw, found) else found
     return None
+
+
+def _too_deep(raw: bytes, found: Any) -> bool:
+    """Since Python 3.14, what is written in C knows no limit of calls, but that of its stack."""
+    if raw.count(b"{") + raw.count(b"[") <= NESTED:  # of JSON: it cannot be nested more deeply; msgpack has a limit of its own
+        return False
+    level, depth = [found], 0
+    while level and depth <= NESTED:
+        level = [
+            each for one in level if isinstance(one, dict | list) for each in (one.values() if isinstance(one, dict) else one)
+        ]
+        depth += 1
+    return bool(level)
 
 
 def _unpacked(raw: bytes) -> Any:
