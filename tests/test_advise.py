@@ -241,6 +241,16 @@ def test_single_trials_whose_intervals_overlap_are_not_told_apart(tmp_path: Path
     assert {one.id for one in advice.best} == ({FORK.id, SPAWN.id} if alike else {FORK.id})
 
 
+@pytest.mark.parametrize(("requests", "alike"), [(5, True), (500, False)])
+def test_a_pace_of_so_few_requests_that_nothing_bounds_it_is_told_from_none(tmp_path: Path, requests: int, alike: bool) -> None:
+    def single(cell: Cell, rate: float) -> list[TrialRecord]:
+        figures = Figures(requests=requests, throughput_per_s=rate, latency_s={})
+        return [handmade.changed(one, figures=figures, requests=requests) for one in trials(cell, rate)]
+
+    groups = [single(FORK, 400.0), single(SPAWN, 90.0)]
+    assert len(advised(tmp_path, *groups).best) == (2 if alike else 1)
+
+
 @pytest.mark.parametrize(("mib", "leads"), [(400, SPAWN), (495, FORK)])
 def test_of_those_that_are_as_fast_the_smallest_leads_if_it_saves_memory(tmp_path: Path, mib: int, leads: Cell) -> None:
     groups = (trials(FORK, 100, 130, 70), trials(SPAWN, 97, 127, 67, mib=mib), trials(SOLO, 80, 110, 50, mib=300))

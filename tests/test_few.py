@@ -118,6 +118,20 @@ def test_first_requests_count_unless_they_are_known_to_take_longer_or_plainly_do
     assert known.rate_per_s == pytest.approx(2 / 30)
 
 
+@pytest.mark.parametrize(("hand_over_s", "told"), [(0.0, True), (0.0002, True), (0.05, False)])
+def test_nothing_is_told_by_executors_that_did_nothing_most_of_the_time(hand_over_s: float, told: bool) -> None:
+    begin = np.arange(4) * (0.0002 + hand_over_s)
+    runs = Runs(sent=begin, received=begin + 0.0002, begin=begin, end=begin + 0.0002, first=np.arange(4) == 0)
+    assert (few.of(runs, in_flight=1, executors=1) is not None) is told
+
+
+@pytest.mark.parametrize(("hand_over_s", "told"), [(0.0, True), (0.0002, True), (0.006, False)])
+def test_nothing_is_told_of_a_burst_that_came_back_long_after_it_was_done(hand_over_s: float, told: bool) -> None:
+    begin = np.array([0.0, 0.0, 0.0003, 0.0003])
+    runs = Runs(sent=begin * 0, received=begin + 0.0003 + hand_over_s, begin=begin, end=begin + 0.0003, first=begin == 0)
+    assert (few.of(runs, in_flight=4, executors=2) is not None) is told
+
+
 def test_one_request_has_a_pace_and_no_interval() -> None:
     found = figures(loop(np.array([300.0]), 4, 2), 4, 2)
     assert found.rate_per_s == pytest.approx(1 / 300)

@@ -7,6 +7,10 @@ request keeps one:
 
     rate = busy / mean(service)
 
+That holds if executors are what the loop waits for. If they did nothing for most of the time (`BUSY`), or if the rate is far
+above what Little's law makes of the latencies (`ABOVE`), the hand-over from one request to the next decides, and nothing is
+told: of a task of 0.1 ms the utilisation law would promise ten times of what can be had.
+
 `busy` is the mean number of requests that ran while the loop was full: since as many have begun as it can run at once (a child
 may start later than another), until fewer are left. `service` is known in whole for each request, for all of them are awaited:
 a fixed number of requests is sent, and which of them count does not depend on how long they took. Two requests that share a
@@ -37,6 +41,8 @@ from harness.certainty.intervals import CONFIDENCE, LEAST_REQUESTS, NOTHING, Flo
 
 MOST = LEAST_REQUESTS - 1  # from there on, batches of a trial tell (`intervals`)
 LEAST_MEDIAN = 6  # values: of five, the least and the greatest hold the median in 94 % of cases
+BUSY = 1 / 3  # of the time of those that could run; an uneven rest of five long requests in four executors leaves 5 / 8
+ABOVE = 2.0  # times the requests in flight over their mean latency; four long ones in two executors come to 4 / 3
 COLD = 2.5  # times the longest of the others
 LEAST_QUEUED = 3  # latencies of requests that found the queue as it is in the long run
 
@@ -91,11 +97,13 @@ class Loop:
 
 def of(runs: Runs, *, in_flight: int, executors: int, cold: bool = False) -> Loop | None:
     """The figures of a loop that kept `in_flight` requests going; None if it has none. `cold`: see `Runs.cold`."""
-    if not len(runs) or runs.service.min() <= 0:
+    if not len(runs) or runs.service.min() <= 0 or used(runs, min(in_flight, executors)) < BUSY:
         return None
     left_out = runs.cold(cold)
     service = runs.service[~left_out]
     rate = busy(runs, min(in_flight, executors)) / float(service.mean())
+    if rate > ABOVE * min(in_flight, len(runs)) / float((runs.received - runs.sent).mean()):
+        return None
     span = around(rate, service)
     queues = in_flight > executors
     median, its_span = _queued(runs, ~left_out, in_flight, span) if queues else _unqueued(runs, ~left_out)
@@ -113,6 +121,12 @@ def busy(runs: Runs, at_once: int) -> float:
         begin, end = float(runs.begin.min()), float(runs.end.max())
     ran = np.clip(runs.end, begin, end) - np.clip(runs.begin, begin, end)
     return float(ran.sum()) / (end - begin)
+
+
+def used(runs: Runs, at_once: int) -> float:
+    """The share of their time, from the first begin to the last end, for which as many executors as could run were busy."""
+    whole = float(runs.end.max() - runs.begin.min()) * min(at_once, len(runs))
+    return float(runs.service.sum()) / whole if whole > 0 else 0.0
 
 
 def around(rate: float, service: Floats) -> Span:

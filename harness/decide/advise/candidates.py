@@ -8,6 +8,7 @@ ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -95,11 +96,15 @@ class Candidate:
 
     @property
     def seen(self) -> tuple[float, float]:
-        """Least and most rows a second that were seen: of its trials, or of a single one the 95 % interval if it is known."""
+        """Least and most rows a second that were seen: of its trials, or of a single one the 95 % interval if it is known.
+        A few requests that have none bound nothing."""
         low, high = self.row["throughput_low_per_s"], self.row["throughput_high_per_s"]
-        if len(self.paces) == 1 and low is not None and high is not None:
-            return low * self.cell.batch, high * self.cell.batch
-        return min(self.paces), max(self.paces)
+        if len(self.paces) > 1:
+            return min(self.paces), max(self.paces)
+        if low is None:
+            few = 0 < self.row["requests"] < intervals.LEAST_REQUESTS
+            return (0.0, math.inf) if few else (self.paces[0], self.paces[0])
+        return low * self.cell.batch, math.inf if high is None else high * self.cell.batch
 
     @property
     def fresh_worker(self) -> Span:
