@@ -54,6 +54,16 @@ def test_a_rate_limit_is_named_if_it_is_slower_than_the_executors(
     assert "".join(words.by_settings(of(), Limits(rate_per_s=rate_per_s), calls)) == said
 
 
+@pytest.mark.parametrize(
+    ("pace_per_s", "said"), [(19.0, "sets the pace"), (1.0, "1 per second were served, 5% of what it allows")]
+)
+def test_a_pace_far_below_the_rate_limit_is_not_said_to_be_set_by_it(pace_per_s: float, said: str) -> None:
+    figures = Figures(requests=30, throughput_per_s=pace_per_s, predict_p50_s=0.05)
+    (text,) = words.by_settings(of("threads", figures), Limits(rate_per_s=20.0), serial(0.1, 0.05))
+    assert said in text
+    assert ("sets the pace" in text) is (pace_per_s > 10)
+
+
 KILLED = {"errors": {"TimeLimitExceeded: 3": 33}, "requests": 37}
 
 

@@ -15,6 +15,7 @@ UNEVEN_SHARE = 0.4  # of the requests in flight: the usual latency is not what t
 #: the mean call is another than the usual one from so many times it on, and so many seconds, which is far beyond what our own
 #: loop takes between two serial calls (1.2 ms were seen on a full machine)
 UNLIKE, LOOP_S = 2.0, 0.01
+HELD_BACK = "it holds requests back while executors are idle"  # likewise, of one that gives far less than it allows
 SETS_THE_PACE = "that limit sets the pace, not the pool"  # how the reason of a trial ends that a rate limit holds back
 CROWDED = 0.25  # of the cores, used by other programs: from here on, the time in the task is not the task's own
 RATE_LIMITED = "it bounds the throughput"  # how a note of a task's own rate limit ends, see `worker.own_settings`
@@ -48,7 +49,7 @@ def overhead(fit: Sequence[Candidate]) -> str:
 
 def limited(fit: Sequence[Candidate]) -> str:
     """What to know if the task's own rate limit sets the pace of each of these configurations."""
-    if not fit or not all(SETS_THE_PACE in one.reason for one in fit):
+    if not fit or not all(SETS_THE_PACE in one.reason or HELD_BACK in one.reason for one in fit):
         return ""
     rates = [one.row["throughput_per_s"] for one in fit]
     return f"the task's own rate limit decides, which each worker keeps for itself: {_served(rates)}"
