@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,10 +132,20 @@ def test_a_lock_whose_owner_is_a_thread_of_the_parent_was_held_at_the_fork() -> 
     assert found.support == (f"it is a threading.RLock, held by {owner}, at the fork", "the stack ends in add (batcher.py:7)")
 
 
+def test_a_lock_whose_holder_has_gone_is_blamed_on_the_fork_only_if_the_parents_copy_says_so() -> None:
+    gone = Held(kind="threading.RLock", holder="a thread that this process does not have", gone=True)
+    found = [held(replace(gone, inherited=True)), held(replace(gone, inherited=True), lost=False), held(gone)]
+    assert [one.cause for one in found] == ["unknown", "deadlock", "deadlock"]
+    assert "held by a thread of its own that has ended, or one of its parent's at the fork" in found[0].support[0]
+
+
 def test_a_lock_without_an_owner_was_held_at_the_fork_if_the_parent_has_it_and_has_threads_more() -> None:
-    found = held(Held(kind="threading.Lock", inherited=True))
+    found = held(Held(kind="threading.Lock", inherited=True, held_elsewhere=True))
     assert (found.state, found.cause) == (State.STUCK, "fork-held-lock")
     assert "lacks threads of it that may have held it at the fork: 1 x Thread-1" in found.support[0]
+    free = held(Held(kind="threading.Lock", inherited=True))
+    assert (free.state, free.cause) == (State.STUCK, "unknown")
+    assert "the task itself may have taken it twice" in free.support[1]
     assert held(Held(kind="threading.Lock", inherited=True), lost=False).cause == "deadlock"
 
 
@@ -205,12 +216,15 @@ def test_pythons_locks_are_found_in_memory_and_an_rlock_names_its_owner() -> Non
         assert found is not None
         assert found.kind == "threading.RLock"
         assert found.owner in {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-        assert python_locks.has(os.getpid(), found)
-    with waiting_for(threading.Lock()) as tid:
+        assert python_locks.copy_in(os.getpid(), found) == found
+    with waiting_for(lock := threading.Lock()) as tid:
         found = python_locks.waited_for(os.getpid(), tid)
         assert found is not None
+        assert found.place == id(lock)
         assert (found.kind, found.owner) == ("threading.Lock", 0)
-        assert not python_locks.has(os.getppid(), found)
+        assert not python_locks.is_free(os.getpid(), found)
+        assert not python_locks.copy_in(os.getppid(), found)
+    assert python_locks.is_free(os.getpid(), found)
 
 
 @pytest.mark.parametrize(

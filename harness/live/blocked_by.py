@@ -68,6 +68,10 @@ class Held:
     by_parent: bool = False
     #: the parent has it, too: it was made before the fork. None: this process was not forked by the worker
     inherited: bool | None = None
+    #: the holder is no thread of this process, nor, as far as the parent's copy tells, of its parent
+    gone: bool = False
+    #: it is held in the parent now, or in another of its children that is idle: so it may well have been at the fork
+    held_elsewhere: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,7 @@ def look(seen: Seen, frames: Mapping[Place, Frames]) -> Blocks:
         elif _result_frame(frames[place]):
             waits[place] = subtasks.awaited(*place)
         elif lock := python_locks.waited_for(*place):
-            locks[place] = _held(seen, place[0], lock)
+            locks[place] = _held(seen, place[0], lock, {pid for pid, _ in frames})
     closed = bool(waits) and subtasks.is_closed(seen, waits)
     told = {place: Subtask(frame=_result_frame(frames[place]), limit=one.limit, closed=closed) for place, one in waits.items()}
     return Blocks(outputs=outputs, subtasks=told, locks=locks)
@@ -132,18 +136,25 @@ def _result_frame(frames: Frames) -> str:
     return next((frame for frame in frames[:traced] if RESULT.search(frame)), "")
 
 
-def _held(seen: Seen, pid: int, lock: PythonLock) -> Held:
-    """Who holds it, if it keeps its owner: by the ids that Python gives threads; a forked child has its parent's."""
-    stat = next((one for one in seen.worker.tree() if one.pid == pid), None)
+def _held(seen: Seen, pid: int, lock: PythonLock, at_work: set[int]) -> Held:
+    """Who holds it, if it keeps its owner: by the ids that Python gives threads. A forked child has its parent's; but the C
+    library gives them again, so that the parent's thread counts only if the parent's copy names it, too. `at_work`: processes
+    that may have taken it themselves."""
+    tree = seen.worker.tree()
+    stat = next((one for one in tree if one.pid == pid), None)
     parent = stat.parent if stat is not None and stat.forked else 0
-    inherited = python_locks.has(parent, lock) if parent else None
+    copy = python_locks.copy_in(parent, lock) if parent else None
+    inherited = copy is not None if parent else None
     if not lock.owner:
-        return Held(kind=lock.kind, inherited=inherited)
+        others = [parent, *(one.pid for one in tree if one.parent == parent and one.pid not in at_work)] if copy else []
+        held = any(python_locks.copy_in(one, lock) and not python_locks.is_free(one, lock) for one in others)
+        return Held(kind=lock.kind, inherited=inherited, held_elsewhere=held)
     if own := _thread(pid, lock.owner):
         return Held(kind=lock.kind, holder=own, inherited=inherited)
-    if parent and (theirs := _thread(parent, lock.owner)):
+    theirs = _thread(parent, lock.owner) if copy is not None and copy.owner == lock.owner else ""
+    if theirs:
         return Held(kind=lock.kind, holder=f"{theirs} of its parent, process {parent}", by_parent=True, inherited=inherited)
-    return Held(kind=lock.kind, holder="a thread that this process does not have", inherited=inherited)
+    return Held(kind=lock.kind, holder="a thread that this process does not have", gone=True, inherited=inherited)
 
 
 def _thread(pid: int, ident: int) -> str:
@@ -232,6 +243,11 @@ def _of_lock(lock: Held, frames: Frames, lost: Sequence[str]) -> Named | None:
     place = (f"the stack ends in {engine_frame(frames)}",) if frames else ()
     if lock.by_parent:
         return Named(cause="fork-held-lock", support=(f"it is a {lock.kind}, held by {lock.holder}, at the fork", *place))
+    if lock.gone:
+        own = "a thread of its own that has ended"
+        said = f"{own}, or one of its parent's at the fork" if lock.inherited and lost else own
+        support = (f"it is a {lock.kind}, held by {said}", *place)
+        return Named(cause="unknown" if lock.inherited and lost else "deadlock", support=support)
     if lock.inherited is None or lock.holder or any(map(SIGNAL_FRAMES.search, top)) or any(map(IMPORT_FRAMES.search, top)):
         return None
     if not lock.inherited:
@@ -240,4 +256,8 @@ def _of_lock(lock: Held, frames: Frames, lost: Sequence[str]) -> Named | None:
     if not lost:
         return None
     first = f"it waits for a {lock.kind} that its parent has, too, and lacks threads of it that may have held it at the fork"
-    return Named(cause="fork-held-lock", support=(f"{first}: {', '.join(counted(lost))}", *place))
+    named = f"{first}: {', '.join(counted(lost))}"
+    if lock.held_elsewhere:
+        return Named(cause="fork-held-lock", support=(named, *place))
+    free = "nobody holds it there now, nor in a child that is idle: the task itself may have taken it twice"
+    return Named(cause="unknown", support=(named, free, *place))

@@ -54,10 +54,18 @@ def parked(pid: int, futex: int) -> PythonLock | None:
     return _lock(pid, place, 0) if place > 0 and place % POINTER.size == 0 else None
 
 
-def has(pid: int, lock: PythonLock) -> bool:
-    """Whether this process has the same lock at the same place: the parent of a forked one has what was made before."""
+def copy_in(pid: int, lock: PythonLock) -> PythonLock | None:
+    """The same lock at the same place in this process: the parent of a forked one has what was made before."""
     found = _lock(pid, lock.place, lock.semaphore)
-    return found is not None and found.kind == lock.kind
+    return found if found is not None and found.kind == lock.kind else None
+
+
+def is_free(pid: int, lock: PythonLock) -> bool:
+    """Whether nobody holds it in this process: the value of its semaphore is not 0 (glibc keeps it in the first 4 bytes, see
+    nptl/sem_wait.c), or the lowest bit of its PyMutex is 0."""
+    found = procfs.memory(pid, lock.semaphore or lock.place + BEFORE, 4)
+    value = int.from_bytes(found, "little")
+    return bool(found) and (value != 0 if lock.semaphore else not value & 1)
 
 
 def _objects(pid: int, semaphore: int) -> Iterator[PythonLock]:
