@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from harness import cli
 from harness.backends import cookbook
 from harness.certainty.intervals import Span
-from harness.decide.advise import candidates, constraints, data, overhead, pages, ranking, screen, settings
+from harness.decide.advise import candidates, constraints, data, overhead, pages, ranking, screen, settings, units
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.constraints import Bound
 from harness.errors import BadInput, Exit
@@ -391,8 +391,8 @@ def test_the_command_line_is_the_one_that_was_measured(pool: str) -> None:
     assert setup.line.startswith("celery --app proj.tasks:app worker --pool ")
     for word in (*POOLS[pool].arguments, "--concurrency 3", "--prefetch-multiplier 1", "--max-tasks-per-child 100"):
         assert word in setup.line
-    assert setup.line in settings.systemd(setup)
-    assert '"--prefetch-multiplier", "1"' in settings.compose(setup)
+    assert setup.line in units.systemd(setup)
+    assert '"--prefetch-multiplier", "1"' in units.compose(setup)
 
 
 def test_answers_that_nobody_compared_are_neither_advised_nor_vetoed(tmp_path: Path) -> None:
@@ -472,8 +472,8 @@ def test_variables_of_an_application_are_named_where_it_is_started(tmp_path: Pat
     own = Cell(backend=OWN_APP, pool="threads", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
     setup = settings.of(own, {"app": "shop:app", "queue": "", "env_file": "shop.env"})
     assert setup.shell.splitlines() == ["set -a; . ./shop.env; set +a", setup.line]
-    assert "EnvironmentFile=/PATH/TO/shop.env" in settings.systemd(setup)
-    assert 'env_file: "shop.env"' in settings.compose(setup)
+    assert "EnvironmentFile=/PATH/TO/shop.env" in units.systemd(setup)
+    assert 'env_file: "shop.env"' in units.compose(setup)
 
 
 def test_what_is_pasted_starts_the_worker_that_was_measured_in_an_empty_shell(tmp_path: Path) -> None:
@@ -494,11 +494,11 @@ def test_what_is_pasted_starts_the_worker_that_was_measured_in_an_empty_shell(tm
         f"{python} -m celery --app shop:app worker --pool processes --concurrency 2 --pool-start-method fork "
         "--loglevel WARNING --without-mingle",
     ]
-    unit = settings.systemd(setup)
+    unit = units.systemd(setup)
     assert f"WorkingDirectory={tmp_path}/my shop\n" in unit
-    assert f"ExecStart={python} -m celery" in unit
+    assert f'ExecStart="{tmp_path}/my shop/venv/bin/python" -m celery' in unit
     assert f"EnvironmentFile={tmp_path}/shop.env" in unit
-    assert 'command: ["python", "-m", "celery", "--app"' in settings.compose(setup)
+    assert 'command: ["python", "-m", "celery", "--app"' in units.compose(setup)
 
 
 OWN = Cell(backend=OWN_APP, pool="prefork", concurrency=2, placement=AS_WRITTEN, call="task", workload="shop.price")
@@ -872,8 +872,8 @@ def test_what_a_budget_did_not_buy_is_said_in_the_answer(tmp_path: Path) -> None
 
 def test_a_unit_names_the_application_that_it_starts() -> None:
     own = settings.of(replace(THREADS, backend=OWN_APP, placement=AS_WRITTEN), {"app": "shop:app", "queue": ""})
-    assert "Description=Celery worker of shop:app\n" in settings.systemd(own)
-    assert "Description=Celery worker that serves a model\n" in settings.systemd(settings.of(THREADS))
+    assert "Description=Celery worker of shop:app\n" in units.systemd(own)
+    assert "Description=Celery worker that serves a model\n" in units.systemd(settings.of(THREADS))
 
 
 def test_seconds_of_latency_are_no_power_of_ten(tmp_path: Path) -> None:

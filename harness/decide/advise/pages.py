@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.decide.advise import basis, overhead, settings
+from harness.decide.advise import basis, overhead, settings, units
 from harness.decide.advise.candidates import Candidate
 from harness.decide.advise.in_words import figures, in_short
 from harness.decide.advise.ranking import Advice
@@ -258,8 +258,8 @@ def _blocks(one: Candidate) -> list[tuple[str, str, str]]:
     return [
         ("Command line", "sh", setup.shell),
         *((("Celery settings", "python", celery), ("Code", "python", setup.code)) if setup.code else ()),
-        ("systemd", "ini", settings.systemd(setup)),
-        ("compose", "yaml", settings.compose(setup)),
+        ("systemd", "ini", units.systemd(setup)),
+        ("compose", "yaml", units.compose(setup)),
     ]
 
 

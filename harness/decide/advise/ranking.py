@@ -190,7 +190,7 @@ def _siblings(group: Sequence[Candidate]) -> Iterable[str]:
     for one in group:
         plain = _plain(one, group)
         if plain and one.measured and (brought := sibling.brought(one.paces, plain.paces, plain.id)):
-            given = ", ".join(f"{name}={value}" for name, value in settings.of(one.cell, one.application).environment.items())
+            given = ", ".join(f"{name}={value}" for name, value in settings.of(one.cell, one.application).variables.items())
             yield f"with {given}: {one.id} has {brought}"
 
 

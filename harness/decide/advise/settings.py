@@ -1,4 +1,4 @@
-"""A configuration as a user sets it: the worker's command line, variables, Celery settings, code, systemd, compose. Pure.
+"""A configuration as a user sets it: the worker's command line, variables, Celery settings, code. Pure; `units` has the files.
 
 Everything printed is what was measured, by the same options: nothing is added that no cell had. If a cell sets something that
 only code can set (where the model is loaded, how it is called, threads of some engines), the code is given. What that code is
@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from harness import environments
@@ -24,6 +23,7 @@ from harness.experiment.pools import POOLS
 from harness.trial.application import pool_arguments, varied_arguments
 
 APP = "proj.tasks:app"  # whatever the user's is called
+MASK = "***"  # of a secret, which is not kept
 
 #: what the code to paste uses -> the line that brings it
 IMPORTS = (("numpy", "import numpy"), ("threading", "import threading"), ("signals", "from celery import signals"))
@@ -43,12 +43,24 @@ class Setup:
     title: str = "Celery worker that serves a model"
 
     @property
+    def variables(self) -> dict[str, str]:
+        """Those of the environment whose value is known."""
+        return {name: value for name, value in self.environment.items() if MASK not in value}
+
+    @property
+    def yours(self) -> list[str]:
+        """A comment for each that is a secret, and was not kept."""
+        hidden = [name for name in self.environment if name not in self.variables]
+        return [f"# set {name} yourself: its value is a secret, and was not kept" for name in hidden]
+
+    @property
     def shell(self) -> str:
-        """All that is typed, also into an empty shell: the folder, the variables, and the line."""
+        """All that is typed, also into an empty shell: the folder, the variables, and the line. The file is sourced before the
+        other variables, for they won over it when they were measured."""
         enters = [f"cd {shlex.quote(self.folder)}"] if self.folder else []
-        exports = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
         file = [f"set -a; . {shlex.quote(_sourced(self.env_file))}; set +a"] if self.env_file else []
-        return "\n".join([*enters, *exports, *file, self.line])
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in self.variables.items()]
+        return "\n".join([*enters, *file, *exports, *self.yours, self.line])
 
     @property
     def line(self) -> str:
@@ -132,29 +144,3 @@ def _without(arguments: Sequence[str], said: Sequence[str]) -> list[str]:
 def _sourced(path: str) -> str:
     """A shell looks on PATH for a file that is named without a folder."""
     return path if "/" in path else f"./{path}"
-
-
-def systemd(setup: Setup) -> str:
-    """A unit: put it in /etc/systemd/system, and change what is in capitals."""
-    variables = "".join(f'Environment="{name}={value}"\n' for name, value in setup.environment.items())
-    if setup.env_file:
-        variables += f"EnvironmentFile={setup.env_file if setup.folder else f'/PATH/TO/{PurePath(setup.env_file).name}'}\n"
-    line = setup.line if setup.command[0] != "celery" else f"/PATH/TO/VENV/bin/{setup.line}"
-    return (
-        f"[Unit]\nDescription={setup.title}\nAfter=network.target\n\n[Service]\nUser=USER\n"
-        f"WorkingDirectory={setup.folder or '/PATH/TO/PROJECT'}\n{variables}ExecStart={line}\n"
-        "KillMode=mixed\nTimeoutStopSec=60\nRestart=on-failure\n\n[Install]\nWantedBy=multi-user.target\n"
-    )
-
-
-def compose(setup: Setup) -> str:
-    """A service for a compose file."""
-    variables = "".join(f'      {name}: "{value}"\n' for name, value in setup.environment.items())
-    environment = f"    environment:\n{variables}" if variables else ""
-    environment += f'    env_file: "{setup.env_file}"\n' if setup.env_file else ""
-    words = setup.command if setup.command[0] == "celery" else ("python", *setup.command[1:])  # of the image
-    command = ", ".join(f'"{word}"' for word in words)
-    return (
-        f"services:\n  worker:\n    image: IMAGE\n    command: [{command}]\n{environment}"
-        "    init: true\n    stop_grace_period: 60s\n    restart: on-failure\n"
-    )
