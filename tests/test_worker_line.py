@@ -51,6 +51,18 @@ APP = Celery("pasted", set_as_current=False)  # for Celery's own command
         "ExecStart=/usr/bin/env celery -A proj worker --pool gevent -c 50",
         "celery -A proj worker -c 2 --pool gevent -c 50",
         "celery -q -C --skip-checks -A proj worker --without-mingle --pool gevent -c 50",
+        '["celery", "-A", "proj", "worker", "--pool", "gevent", "-c", "50"]',
+        'CMD ["celery", "-A", "proj", "worker", "--pool", "gevent", "-c", "50"]',
+        "command: ['celery', '-A', 'proj', 'worker', '--pool', 'gevent', '-c', '50']",
+        "command:\n  - celery\n  - -A\n  - proj\n  - worker\n  - --pool\n  - gevent\n  - -c\n  - '50'\n",
+        "command: >-\n  celery -A proj worker\n  --pool gevent -c 50",
+        'command: "celery -A proj worker --pool gevent -c 50"',
+        "CMD exec celery -A proj worker --pool gevent -c 50",
+        "worker: celery -A proj worker --pool gevent -c 50",
+        "command=celery -A proj worker --pool gevent -c 50",
+        "sh -c 'exec celery -A proj worker --pool gevent -c 50'",
+        '["/bin/bash", "-ec", "set -eu && celery -A proj worker --pool gevent -c 50"]',
+        "# the worker\ncelery -A proj worker --pool gevent -c 50  # of the shop",
     ],
 )
 def test_the_same_worker_is_read_however_it_is_spelt(text: str) -> None:
@@ -72,6 +84,13 @@ def test_the_same_worker_is_read_however_it_is_spelt(text: str) -> None:
         ("cd /srv/p && . venv/bin/activate && python -m celery -A p worker", "/srv/p/venv/bin/python", "/srv/p"),
         ("celery -A p --workdir /srv/p worker", "", "/srv/p"),
         ("ExecStart=-/srv/venv/bin/celery -A p worker", "/srv/venv/bin/python", ""),
+        ("/v/bin/python3.11 /v/bin/celery -A p worker", "/v/bin/python3.11", ""),
+        ("/usr/bin/python3 -u -X dev /v/bin/celery -A p worker", "/usr/bin/python3", ""),
+        ("python -u -m celery -A p worker", "python", ""),
+        ("cd ~/p && ~/venv/bin/celery -A p worker", "~/venv/bin/python", "~/p"),
+        ("cd /srv && cd ~/p && venv/bin/celery -A p worker", "~/p/venv/bin/python", "~/p"),
+        ("cd /srv && celery -A p --workdir ~/p worker", "", "~/p"),
+        ("cd /srv/p\nsource venv/bin/activate\ncelery -A p worker", "/srv/p/venv/bin/python", "/srv/p"),
         ("ExecStart = @/srv/venv/bin/celery -A p worker", "/srv/venv/bin/python", ""),
     ],
 )
@@ -80,6 +99,37 @@ def test_the_interpreter_is_that_beside_the_program_and_the_folder_that_of_the_l
 ) -> None:
     found = parse(text)
     assert (found.python, found.folder) == (python, folder)
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "sudo", "sudo -u www -E", "env -u X", "nice -n 5", "tini --", "gosu celery", "watchmedo auto-restart -d . --",
+        "ddtrace-run", "newrelic-admin run-program", "ionice -c 3", "exec -a shop", "python -u run.py --",
+        "timeout --foreground 9",
+    ],
+)  # fmt: skip
+def test_a_wrapper_is_left_out_and_named(wrapper: str) -> None:
+    found = parse(f"A=1 {wrapper} celery -A celery worker -Q celery")
+    assert (found.app, found.assigned, found.queues) == ("celery", {"A": "1"}, ["celery"])
+    assert len(found.left_out) == 1
+    assert found.left_out[0].startswith(f"{wrapper} is left out: ")
+    inner = parse(f"{wrapper} sudo -u www env B=2 celery -A p worker")
+    assert (inner.assigned, len(inner.left_out)) == ({"B": "2"}, 2)
+    assert parse("python -u -O -m celery -A p worker").left_out == ("-O of Python is left out: a trial's worker has it not",)
+
+
+def test_what_a_file_doubles_stands_there_once() -> None:
+    found = parse("ExecStart=/usr/bin/env A=50%% celery -A p worker -n w@%%h -Q a%%b,$$c")
+    assert (found.assigned, found.queues) == ({"A": "50%"}, ["a%b", "$c"])
+    assert "w@%h" in found.left_out[0]
+
+
+def test_the_last_word_on_executors_is_the_worker_s() -> None:
+    """By Celery: --autoscale wins over -c, and a worker of `solo` has one whatever it says."""
+    assert parse("celery -A p worker --autoscale 8,2 -c 4").concurrency == 8
+    assert "--concurrency 4 is left out" in parse("celery -A p worker -c 4 --autoscale 8,2").left_out[0]
+    assert parse("celery -A p worker -P solo -c 1").left_out == ()
 
 
 @pytest.mark.parametrize(
@@ -180,7 +230,7 @@ def test_every_option_of_this_celerys_worker_is_known() -> None:
 def test_no_option_is_silently_neither_kept_nor_left_out() -> None:
     own = {"--app", "--workdir", "--concurrency", "--pool", "--pool-start-method", "--autoscale"}
     for name in sorted({*VALUED, *FLAGS} - own):
-        value = " 1" if name in VALUED else ""
+        value = f" {worker_line.CHOICES.get(name, '1')[0]}" if name in VALUED else ""
         found = parse(f"celery -A p worker {name}{value}")
         assert (name in found.options) + bool(found.left_out) + (name in worker_line.OF_NO_MATTER) == 1, name
     left_out = {worker_line.variable(name) for name in own} & own_variables.LEFT_OUT.keys()
@@ -205,7 +255,20 @@ def test_no_option_is_silently_neither_kept_nor_left_out() -> None:
         ("celery -A p worker -c many", "-c 'many' is no number"),
         ("celery -A p worker -c 0", "'0' is no number of executors"),
         ("celery -A p worker -c 2.5", "'2.5' is no number of executors"),
-        ("celery -A p worker --prefetch-multiplier=x", "--prefetch-multiplier 'x' is no number"),
+        ("celery -A p worker --prefetch-multiplier=x", "--prefetch-multiplier 'x' is no whole number"),
+        ("celery -A p worker --max-tasks-per-child 1.5", "--max-tasks-per-child '1.5' is no whole number"),
+        ("celery -A p worker --autoscale 8,", "--autoscale '8,' is no number of executors, or two"),
+        ("celery -A p worker -O quick", "-O 'quick' is not default or fair"),
+        ("celery multi start 2 -A p -c:1 3", "calls celery multi start 2"),
+        ("celery -A p worker extra", "the line holds 'extra', which is no option"),
+        ("celery -A p worker \u2013c 4", "begins with a dash that is no hyphen"),
+        ("[celeryd: celery@h:MainProcess] -active- (-A p worker)", "no command line, but the name"),
+        ("[Service]\nExecStart=celery -A p worker", "that is a whole unit"),
+        ("[celery, -A, p, worker]", "begins as an array of JSON, and is none"),
+        ("cd $HOME/p && celery -A p worker", r"nobody has filled in the \$ of cd"),
+        (". .env && celery -A p worker", r"'. .env' is not understood"),
+        ("ExecStart=celery -A p worker -Q a%b", "nobody has filled in %b of -Q"),
+        ("sudo -u www gunicorn proj.wsgi", "does not begin with celery, but with 'gunicorn'"),
         ("celery -A $APP worker", r"nobody has filled in \$APP of -A"),
         ("celery -A ${APP} worker", r"nobody has filled in \$\{APP of -A"),
         ("celery -A p worker -Q %i", "nobody has filled in %i of -Q"),

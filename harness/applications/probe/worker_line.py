@@ -10,12 +10,14 @@ it beats the settings as it does on the line; what becomes of such a variable in
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from typing import NoReturn
 
+from harness.applications.probe import launch, written
+from harness.applications.probe.written import EXAMPLE
 from harness.errors import BadInput
 from harness.experiment.pools import POOLS
 from harness.worker import own_variables
@@ -37,10 +39,15 @@ FLAGS = {
     "--without-heartbeat": (), "--beat": ("-B",),
 }  # fmt: skip
 SPELT = {each: name for known in (VALUED, FLAGS) for name, others in known.items() for each in (name, *others)}
+WHOLE, SECONDS = (re.compile(r"\d+"), "whole number"), (re.compile(r"\d+(\.\d+)?"), "number")
+#: how Celery reads them; `_settled` tells that a concurrency is a whole one
 NUMBERS = {
-    "--prefetch-multiplier", "--time-limit", "--soft-time-limit", "--max-tasks-per-child", "--max-memory-per-child",
-    "--heartbeat-interval", "--concurrency",
+    "--prefetch-multiplier": WHOLE, "--time-limit": SECONDS, "--soft-time-limit": SECONDS, "--max-tasks-per-child": WHOLE,
+    "--max-memory-per-child": WHOLE, "--heartbeat-interval": WHOLE, "--concurrency": SECONDS,
+    "--autoscale": (re.compile(r"\d+(,\d+)?"), "number of executors, or two"),
 }  # fmt: skip
+DASHES = tuple("\u2010\u2011\u2012\u2013\u2014\u2212")  # as a word processor makes them of - and --
+CHOICES = {"--optimization": ("default", "fair")}
 POOL_NAMES = {"processes": "prefork", **{name: name for name in POOLS if not POOLS[name].spawned}}
 #: variables that are not called like the option (celery/bin/celery.py, 5.0 to 5.7)
 CALLED = {"--loader": "LOADER", "--config": "CONFIG_MODULE"}
@@ -49,21 +56,11 @@ WHY = {
     "--broker": "each trial has a private broker", "--result-backend": "each trial has a private broker",
     "--pool": "it is none that Celery brings", "--pool-start-method": "children are forked or spawned here",
     "--schedule-filename": "no beat runs", "--scheduler": "no beat runs", "--umask": "it is of a worker that is detached",
-    "--executable": "it is of a worker that is detached", "--autoscale": "the number of executors is not scaled",
+    "--executable": "it is of a worker that is detached", "--autoscale": "each pool has the most that it names",
 }  # fmt: skip
 SERVERS = {"broker": "--broker", "backend": "--result-backend"}  # of which the kind is taken
 OF_NO_MATTER = ("--no-color", "--quiet", "--skip-checks", "--without-mingle")  # of the last, each trial has it anyway
-RUNNERS = ("uv", "poetry", "pipenv", "pdm", "hatch", "rye")  # `uv run celery …`
-FORERUNNERS = ("exec", "nohup", "env", "command", "time")  # `exec celery …`: they change nothing that is measured
-ASSIGNED = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
-EXEC_START = re.compile(r"\s*(?:\$\s+|ExecStart\s*=\s*)?[-@:+!]*")  # a prompt, or a unit of systemd
-SUBSTITUTED, QUOTED = re.compile(r"\$\(|`"), re.compile(r"'[^']*'")  # what a shell would run; but for this
 UNFILLED = re.compile(r"\$[{(]?\w+|%[a-zA-Z]")  # by a shell, or by systemd
-PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
-SIGNS = "&|;<>()"  # of a shell: a word of them alone is no argument
-EXAMPLE = (
-    "such as --worker 'celery -A proj worker --pool gevent -c 50'; 'ps -ww -o args= -p PID' prints that of a worker that runs"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,110 +110,43 @@ def variable(option: str) -> str:
 
 def parse(text: str) -> WorkerLine:
     """Read the line. Raises BadInput."""
-    *before, words = _commands(text)
-    line = WorkerLine()
-    for command in before:
-        line = _entered(line, command)
-    words, line = _after_assignments(words, line)
-    words, line = _after_program(words, line)
-    return _settled(line, list(_options(words)))
+    start = launch.read(text)
+    line = WorkerLine(python=start.python, folder=start.folder, assigned=start.assigned, left_out=start.left_out)
+    return _settled(line, list(_options(start.words, start.doubled)))
 
 
-def _commands(text: str) -> list[list[str]]:
-    """The words of each command of `cd proj && celery …`."""
-    if SUBSTITUTED.search(QUOTED.sub("", text)):
-        raise BadInput(
-            "--worker: the line has a command in it, as $(nproc), and no shell fills that in",
-            remedy="write what your shell puts there: 'echo' prints it",
-        )
-    bare = EXEC_START.sub("", text.replace("\\\n", " "), count=1)
-    lexer = shlex.shlex(bare, posix=True, punctuation_chars=SIGNS)
-    lexer.whitespace_split, lexer.commenters = True, ""
-    try:
-        words = list(lexer)
-    except ValueError as error:
-        raise BadInput(f"--worker: a quotation mark is not closed in {text!r}", remedy=EXAMPLE) from error
-    if words and words[-1] == "&":
-        words.pop()
-    found: list[list[str]] = [[]]
-    for word in words:
-        if word == "&&":
-            found.append([])
-        elif word and set(word) <= set(SIGNS):
-            raise BadInput(
-                f"--worker: the line holds {word!r}", remedy="leave out what does not belong to the worker's own command"
-            )
-        else:
-            found[-1].append(word)
-    if not all(found):
-        raise BadInput("--worker: there is no command line", remedy=EXAMPLE)
-    return found
-
-
-def _entered(line: WorkerLine, command: Sequence[str]) -> WorkerLine:
-    """With what a command before the worker's says: `cd DIR`, `source venv/bin/activate`, `export NAME=value`."""
-    first, rest = command[0], command[1:]
-    if first == "cd" and len(rest) == 1:
-        return replace(line, folder=str(PurePosixPath(line.folder, rest[0])))
-    if first in ("source", ".") and len(rest) == 1 and rest[0].endswith("/bin/activate"):
-        return replace(line, python=_below(line.folder, str(PurePosixPath(rest[0]).with_name("python"))))
-    if first == "export" and rest and all(ASSIGNED.fullmatch(word) for word in rest):
-        return _after_assignments(rest, line)[1]
-    raise BadInput(f"--worker: {shlex.join(command)!r} is not understood", remedy=f"leave it out; {EXAMPLE}")
-
-
-def _after_assignments(words: Sequence[str], line: WorkerLine) -> tuple[list[str], WorkerLine]:
-    """What follows the variables in front, and the line with these."""
-    rest, found = list(words), dict(line.assigned)
-    while rest:
-        told = ASSIGNED.fullmatch(rest[0])
-        if told is None and PurePosixPath(rest[0]).name not in FORERUNNERS:
-            break
-        if told is not None:
-            found[told["name"]] = told["value"]
-        rest.pop(0)
-    return rest, replace(line, assigned=found)
-
-
-def _after_program(words: Sequence[str], line: WorkerLine) -> tuple[list[str], WorkerLine]:
-    """What follows `celery`, `python -m celery` or `uv run celery`, and the line with its interpreter."""
-    rest, said = list(words), line.left_out
-    if len(rest) > 1 and PurePosixPath(rest[0]).name in RUNNERS and rest[1] == "run":
-        said = (*said, f"{shlex.join(rest[:2])} chooses an interpreter: name that one by --python")
-        rest = rest[2:]
-    program = rest[0] if rest else ""
-    name, python = PurePosixPath(program).name, line.python
-    if name == "celery":
-        python = _below(line.folder, str(PurePosixPath(program).with_name("python"))) if "/" in program else python
-        rest = rest[1:]
-    elif PYTHON.fullmatch(name) and rest[1:3] == ["-m", "celery"]:
-        python, rest = _below(line.folder, program) if "/" in program else python or program, rest[3:]
-    else:
-        raise BadInput(f"--worker: the line does not begin with celery, but with {program or 'nothing'!r}", remedy=EXAMPLE)
-    return rest, replace(line, python=python, left_out=said)
-
-
-def _below(folder: str, path: str) -> str:
-    return str(PurePosixPath(folder, path)) if folder else path
-
-
-def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _options(words: Sequence[str], doubled: str) -> Iterator[tuple[str, str]]:
     """(name, value) of each option, flags with ''. Raises BadInput unless the verb is `worker`, and for an unknown option."""
     rest, verbs = list(words), list[str]()
     while rest:
         word = rest.pop(0)
+        if word[:1] in DASHES:
+            raise BadInput(f"--worker: {word!r} begins with a dash that is no hyphen", remedy="write - in its place, or --")
         if not word.startswith("-"):
             verbs.append(word)
+            if verbs[0] != "worker":
+                _of_other_verb([word, *itertools.takewhile(lambda each: not each.startswith("-"), rest)])
             continue
         if word in ("--help", "--version", "--"):
             raise BadInput(f"--worker: the line holds {word}", remedy=EXAMPLE)
-        yield from _one(word, rest)
-    if verbs != ["worker"]:
-        what = f"calls celery {' '.join(verbs)}" if verbs else "names no verb of celery"
-        raise BadInput(f"--worker: the line {what}, and is to call celery worker", remedy=EXAMPLE)
+        yield from _one(word, rest, doubled)
+    if not verbs:
+        raise BadInput("--worker: the line names no verb of celery, and is to call celery worker", remedy=EXAMPLE)
+    if len(verbs) > 1:
+        raise BadInput(
+            f"--worker: the line holds {verbs[1]!r}, which is no option of celery worker", remedy=f"leave it out; {EXAMPLE}"
+        )
 
 
-def _one(word: str, rest: list[str]) -> Iterator[tuple[str, str]]:
+def _of_other_verb(words: Sequence[str]) -> NoReturn:
+    multi = "'celery multi show …' prints the line of each of its workers: paste one of these"
+    raise BadInput(
+        f"--worker: the line calls celery {' '.join(words)}, and is to call celery worker",
+        remedy=multi if words[0] == "multi" else EXAMPLE,
+    )
+
+
+def _one(word: str, rest: list[str], doubled: str) -> Iterator[tuple[str, str]]:
     """What a word that begins with - says; it takes its value from the `rest`."""
     head, equals, value = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
     name = SPELT.get(head)
@@ -227,7 +157,7 @@ def _one(word: str, rest: list[str]) -> Iterator[tuple[str, str]]:
     if name in FLAGS:
         yield name, ""
         if value and not equals:  # -BE
-            yield from _one(f"-{value}", rest)
+            yield from _one(f"-{value}", rest, doubled)
         elif equals:
             raise BadInput(f"--worker: {head} takes no value", remedy=EXAMPLE)
         return
@@ -235,20 +165,31 @@ def _one(word: str, rest: list[str]) -> Iterator[tuple[str, str]]:
         if not rest:
             raise BadInput(f"--worker: {head} lacks its value", remedy=EXAMPLE)
         value = rest.pop(0)
-    if unfilled := UNFILLED.search(value) if name not in ("--hostname", "--logfile", "--pidfile", "--statedb") else None:
+    _check(name, head, value, doubled)
+    yield name, written.once(value, doubled)
+
+
+def _check(name: str, head: str, value: str, doubled: str) -> None:
+    """Raises BadInput if Celery would not take this value of an option, `head` on the line."""
+    single = value
+    for sign in doubled:
+        single = single.replace(2 * sign, "")
+    if unfilled := UNFILLED.search(single) if name not in ("--hostname", "--logfile", "--pidfile", "--statedb") else None:
         raise BadInput(
             f"--worker: nobody has filled in {unfilled[0]} of {head} {value}",
             remedy="paste the line as it runs: ps -ww -o args= -p PID",
         )
-    if name in NUMBERS and not re.fullmatch(r"\d+(\.\d+)?", value):
-        raise BadInput(f"--worker: {head} {value!r} is no number", remedy=EXAMPLE)
-    yield name, value
+    if name in NUMBERS and not NUMBERS[name][0].fullmatch(value):
+        raise BadInput(f"--worker: {head} {value!r} is no {NUMBERS[name][1]}", remedy=EXAMPLE)
+    if name in CHOICES and value not in CHOICES[name]:
+        known = " or ".join(CHOICES[name])
+        raise BadInput(f"--worker: {head} {value!r} is not {known}", remedy="Celery would not take it")
 
 
 def _settled(line: WorkerLine, options: Sequence[tuple[str, str]]) -> WorkerLine:
     """The line with its options; the last one of a name counts."""
     given, said = dict(options), list(line.left_out)
-    line = replace(line, app=given.pop("--app", ""), folder=_below(line.folder, given.pop("--workdir", "")))
+    line = replace(line, app=given.pop("--app", ""), folder=launch.below(line.folder, given.pop("--workdir", "")))
     named = "--pool" in given
     pool, method = given.pop("--pool", "prefork"), given.pop("--pool-start-method", "")
     chosen = POOL_NAMES.get(pool, "")
@@ -260,9 +201,10 @@ def _settled(line: WorkerLine, options: Sequence[tuple[str, str]]) -> WorkerLine
         said.append(_left("--pool-start-method", method, WHY["--pool-start-method"]))
     count = given.pop("--concurrency", "")
     if scaled := given.pop("--autoscale", ""):
-        count = count or scaled.partition(",")[0]
+        said += [_left("--concurrency", count, "--autoscale wins over it")] if count else []
+        count = scaled.partition(",")[0]  # the most, which Celery goes to
         said.append(_left("--autoscale", scaled, WHY["--autoscale"]))
-    if count and chosen == "solo":
+    if count and chosen == "solo" and count != "1":
         said.append(_left("--concurrency", count, "solo has one executor, whatever it says"))
         count = ""
     if count and (not count.isdecimal() or int(count) < 1):
