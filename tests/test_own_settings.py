@@ -225,3 +225,22 @@ def test_what_is_overridden_is_so_also_under_a_namespace(namespace: str | None, 
     assert app.conf.task_ignore_result == "theirs"
     own_settings.put(app, {row.name: row.value for row in OVERRIDDEN})  # type: ignore[no-untyped-call]
     assert [getattr(app.conf, row.name) for row in OVERRIDDEN] == [row.value for row in OVERRIDDEN]
+
+
+def test_a_number_is_the_same_in_a_worker_that_has_it_with_a_point() -> None:
+    """Celery reads --time-limit 60 as 60.0."""
+    assert own_settings.late({"task_time_limit": "60"}, {"task_time_limit": "60.0"}) == []
+    assert own_settings.late({"task_time_limit": "'60'"}, {"task_time_limit": "60"}) == []
+    assert len(own_settings.late({"task_time_limit": "None"}, {"task_time_limit": "60.0"})) == 1
+
+
+def test_a_setting_is_not_told_as_kept_if_a_variable_beats_it() -> None:
+    lines = [
+        "worker_prefetch_multiplier is 8, kept: …",
+        "worker_send_task_events is True, kept: …",
+        "task_acks_late is True, kept: …",
+    ]
+    given = {"CELERY_WORKER_PREFETCH_MULTIPLIER": "2", "CELERY_WORKER_TASK_EVENTS": "0"}
+    assert own_variables.unbeaten(lines, given, (5, 7)) == lines[1:]
+    assert own_variables.unbeaten(lines, given, (4, 4)) == lines, "which reads none of them"
+    assert own_variables.unbeaten(lines, {"CELERY_WORKER_TASK_EVENTS": "true"}, (5, 7)) == [lines[0], lines[2]]

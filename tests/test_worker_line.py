@@ -20,6 +20,7 @@ from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pasted import Given
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.worker_line import FLAGS, VALUED, WorkerLine, parse
+from harness.applications.tune import grid
 from harness.applications.tune.command import by_cores
 from harness.decide.advise import settings
 from harness.errors import BadInput
@@ -356,6 +357,17 @@ def test_what_became_of_the_line_is_said() -> None:
     line = parse("celery -A p worker --config p.config -Q images")
     said = pasted.said(line, Given(), pasted.completed(Given(), line, 2))
     assert said[1] == "worker line: kept in each pool: --config p.config --queues images"
+
+
+def test_what_a_search_says_itself_is_not_told_as_kept() -> None:
+    line = parse("celery -A p worker --prefetch-multiplier 2 --max-tasks-per-child 9 -O fair")
+    whole = pasted.completed(Given(), line, 2)
+    assert pasted.said(line, Given(), whole, grid.searched("1,4", "0,100"))[1:] == [
+        "worker line: kept in each pool: --optimization fair",
+        "worker line: --prefetch-multiplier 2 is left out: --prefetch says it",
+        "worker line: --max-tasks-per-child 9 holds where --max-tasks says 0",
+    ]
+    assert "kept in each pool: --prefetch-multiplier 2 " in pasted.said(line, Given(), whole, grid.searched("", "100"))[1]
 
 
 def test_a_line_of_very_many_greenlets_brings_no_such_number_of_processes(tmp_path: Path) -> None:

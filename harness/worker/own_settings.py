@@ -267,5 +267,13 @@ def late(expected: Mapping[str, str], held: Mapping[str, str]) -> List[str]:
         "%s is %s in the worker and was %s before: the application sets it as its worker starts, and that is kept"
         % (name, held[name], expected[name])
         for name in expected
-        if name in held and held[name] != expected[name]
+        if name in held and not _one_value(held[name], expected[name])
     ]
+
+
+def _one_value(one, other):
+    """Whether two values are the same, as they are said: a setting may be 60, and a worker has 60.0 of it."""
+    try:
+        return one == other or float(one.strip("'")) == float(other.strip("'"))
+    except ValueError:
+        return False

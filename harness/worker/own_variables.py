@@ -5,7 +5,7 @@ Celery 5 reads them by click: `BROKER_URL` and a few by name, and each option of
 driver starts the worker by it and says what it did. Python 3.7, standard library only.
 """
 
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, Iterable, List, Mapping, Tuple
 
 from harness.worker import own_settings
 
@@ -43,6 +43,7 @@ KEPT = {
     "CELERY_WORKER_SOFT_TIME_LIMIT": "task_soft_time_limit",
     "CELERY_WORKER_TASK_EVENTS": "worker_send_task_events",
 }
+FLAGS, TRUE = ("CELERY_WORKER_DISABLE_PREFETCH", "CELERY_WORKER_TASK_EVENTS"), ("1", "true", "t", "yes", "y", "on")
 PREFIX = "CELERY_WORKER_"
 
 
@@ -65,6 +66,17 @@ def said(variables: Mapping[str, str], celery: Tuple[int, int]) -> List[str]:
         does = words.get(KEPT.get(name, ""), "an option of the worker")
         lines.append("the variable %s is %s, kept: %s" % (name, _shown(variables[name]), does))
     return lines
+
+
+def unbeaten(lines: Iterable[str], variables: Mapping[str, str], celery: Tuple[int, int]) -> List[str]:
+    """What is said of the settings, but for those whose place a variable takes."""
+    beaten = {KEPT[name] for name in KEPT if celery >= FIRST and _holds(name, variables.get(name, ""))}
+    return [line for line in lines if line.partition(" ")[0] not in beaten]
+
+
+def _holds(name: str, value: str) -> bool:
+    """Whether the variable says something: a flag that is off leaves it to the setting."""
+    return value.lower() in TRUE if name in FLAGS else bool(value)
 
 
 def _shown(value: str) -> str:

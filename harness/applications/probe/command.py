@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -93,8 +94,10 @@ def read(
     curve: bool = False,
     worker: str = "",
     mix: Path | None = None,
+    searched: Mapping[str, str] | None = None,
 ) -> orders.ProbeOrder:
-    """Read and check all of it; `worker`: a pasted line, which says what the options do not. Raises BadInput."""
+    """Read and check all of it; `worker`: a pasted line, which says what the options do not; `searched`: see `pasted.said`.
+    Raises BadInput."""
     given = pasted.Given(app=app, python=python, cwd=cwd, pools=pools, concurrency=concurrency, traffic=traffic)
     line, asked = pasted.read(worker, given)
     asked, task, cwd = asked.whole, needed(task, args, mix), asked.cwd
@@ -119,7 +122,7 @@ def read(
         concurrency=counts, traffic=asked.traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
         go_on=go_on, max_calls=max_calls, curve=curve, args=mix or args, line=line,
-        pasted=tuple(pasted.said(line, given, asked)) if line else (),
+        pasted=tuple(pasted.said(line, given, asked, searched)) if line else (),
     )  # fmt: skip
 
 

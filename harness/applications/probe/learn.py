@@ -189,8 +189,9 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
         messages.template(message, made_s=made_s, utc_offset_s=told["utc_offset_s"])
         for (_, message), made_s in zip(arrived, told["made_s"], strict=True)
     ]
-    variables = own_variables.said(order.variables, _version(told))
-    said, limits = [*told["said"], *variables], list[dict[str, Any]]()
+    variables, celery = order.variables, _version(told)
+    said = [*own_variables.unbeaten(told["said"], variables, celery), *own_variables.said(variables, celery)]
+    limits = list[dict[str, Any]]()
     for place, (task, own) in enumerate(zip(order.tasks, told["limits"], strict=True)):
         those = [one for row, one in enumerate(templates) if order.place_of(row) == place]
         said += [line if order.mix is None else f"{task}: {line}" for line in messages.said(those, own)]

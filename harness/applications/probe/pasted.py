@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,20 +85,23 @@ def _beside(line: WorkerLine) -> bool:
     return line.pool in POOLS and POOLS[line.pool].executors != "processes"
 
 
-def said(line: WorkerLine, given: Given, whole: Given) -> list[str]:
-    """What became of the line; `given`: the options as they were, `whole`: as they are."""
+def said(line: WorkerLine, given: Given, whole: Given, searched: Mapping[str, str] | None = None) -> list[str]:
+    """What became of the line; `given`: the options as they were, `whole`: as they are; `searched`: options that a
+    search says itself, and how."""
     alone = whole.pools == "solo" or whole.concurrency == "1"
     count = "1 executor" if alone else f"{whole.concurrency} executors"
     why = "" if line.concurrency or given.concurrency or alone else ", as many as this machine has cores"
     pools = "" if given.pools else f"{line.pool} first and the other pools beside it, " if line.pool else "all pools, "
     lines = [f"worker line: {whole.app}, {pools}{count}{why}; requests are sent as {whole.traffic}"]
     called = [f"{name} {value}" for name, value in line.options.items() if name in CALLED]
-    if kept := [*called, *line.arguments]:
+    of_search = {name: how for name, how in (searched or {}).items() if name in line.options}
+    if kept := [*called, *line.without(*of_search).arguments]:
         lines.append(f"worker line: kept in each pool: {' '.join(kept)}")
     if line.assigned:
         lines.append(f"worker line: variables of it: {', '.join(line.assigned)}")
     unfilled = [name for name, value in line.assigned.items() if "$" in value]
     lines += [f"worker line: {name} holds a $, which no shell fills in here: it is taken as it stands" for name in unfilled]
+    lines += [f"worker line: {name} {line.options[name]} {how}" for name, how in of_search.items()]
     lines += [f"worker line: {each}" for each in line.left_out]
     most = max((int(each) for each in whole.concurrency.split(",") if each.isdecimal()), default=0)
     if not given.pools and _too_many(line, most):

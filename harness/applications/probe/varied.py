@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.experiment.matrix import Cell, variables_of
 from harness.trial.application import Application
+from harness.worker import own_variables
 
 #: fields of a cell (`trial.application.VARIED`), and Celery's name of the setting that each replaces
 SETTINGS = {"prefetch": "worker_prefetch_multiplier", "max_tasks": "worker_max_tasks_per_child"}
@@ -31,12 +32,16 @@ def settings_of(varied: Collection[str]) -> set[str]:
 
 
 def said(lines: Sequence[str], varied: Collection[str]) -> list[str]:
-    """What is said of the application's settings, but for those that each cell says for itself.
+    """What is said of the application's settings, and of variables in their place, but for what each cell says itself.
 
     >>> said(["worker_prefetch_multiplier is 1, kept: …", "task_acks_late is True, kept: …"], ["prefetch"])
     ['task_acks_late is True, kept: …']
+    >>> said(["the variable CELERY_WORKER_PREFETCH_MULTIPLIER is '2', kept: …"], ["prefetch"])
+    []
     """
-    return [line for line in lines if line.partition(" ")[0] not in settings_of(varied)]
+    settings = settings_of(varied)
+    others = settings | {name for name, place in own_variables.KEPT.items() if place in settings}
+    return [line for line in lines if line.removeprefix("the variable ").partition(" ")[0] not in others]
 
 
 def expected(told: Mapping[str, Any], varied: Collection[str]) -> dict[str, Any]:

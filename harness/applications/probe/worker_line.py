@@ -96,8 +96,8 @@ class WorkerLine:
         """Those that the worker consumes; none if the line does not say."""
         return [each.strip() for each in self.options.get("--queues", "").split(",") if each.strip()]
 
-    def without(self, option: str) -> WorkerLine:
-        return replace(self, options={name: value for name, value in self.options.items() if name != option})
+    def without(self, *options: str) -> WorkerLine:
+        return replace(self, options={name: value for name, value in self.options.items() if name not in options})
 
 
 def variable(option: str) -> str:

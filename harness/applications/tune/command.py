@@ -135,7 +135,7 @@ def tune(
                 app=app_, worker=worker, task=task, args=args, mix=mix, python=python, env_file=env_file, cwd=cwd, pools=pools,
                 concurrency=concurrency or by_cores(worker), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
                 settings=settings, out=folder, fresh=False, retry="invalid",
-                limit_s=limit_s,
+                limit_s=limit_s, searched=grids.searched(prefetch, max_tasks),
             )  # fmt: skip
             for said in asked.pasted:
                 printing.say(said)

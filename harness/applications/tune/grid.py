@@ -57,6 +57,18 @@ def numbers(option: str, text: str, least: int) -> tuple[int, ...]:
     return found
 
 
+def searched(prefetch: str, max_tasks: str) -> dict[str, str]:
+    """Options of a worker's line that these say instead, and how, in words.
+
+    >>> searched("1,4", "0,100")["--max-tasks-per-child"]
+    'holds where --max-tasks says 0'
+    """
+    found = {"--prefetch-multiplier": "is left out: --prefetch says it"} if numbers("--prefetch", prefetch, 1) else {}
+    if kept := numbers("--max-tasks", max_tasks, 0):
+        found["--max-tasks-per-child"] = "holds where --max-tasks says 0" if 0 in kept else "is left out: --max-tasks says it"
+    return found
+
+
 def variables(options: Iterable[str]) -> tuple[str, ...]:
     """Every combination of the values that variables may have, each as in `Cell.variables`, the application's own first.
     Raises BadInput.
