@@ -237,17 +237,19 @@ def measure(words: Mapping[str, Any], folder: Path) -> MeasuredCell:
     cells = plan.chosen_cells(spec, [], workload=bundles.USER_WORKLOAD if model else "")
     order = experiment_source.RunOrder(experiment=spec, cells=cells, folder=folder, model=Path(model) if model else None)
     _emptied(folder)
-    return _ran(order, folder, cells[0].id)
+    return _ran(order, folder, lambda: cells[0].id)
 
 
 def measure_app(words: Mapping[str, Any], folder: Path, root: Path) -> MeasuredCell:
     """Probe the one pool of an application that the words describe, afresh. Raises BadInput if they describe none."""
     from harness.applications import marker
     from harness.applications.probe import probe
+    from harness.applications.probe.source import ApplicationSource
 
     _emptied(folder)
-    order, cell = marker.read(words, folder, root)
-    return _ran(probe.Probe(order=order), folder, cell.id)
+    known = list[ApplicationSource]()
+    order, _ = marker.read(words, folder, root)
+    return _ran(probe.Probe(order=order, known=known), folder, lambda: marker.the_cell(known[-1].order).id)
 
 
 def _emptied(folder: Path) -> None:
@@ -255,7 +257,7 @@ def _emptied(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _ran(order: Ordered, folder: Path, cell: str) -> MeasuredCell:
+def _ran(order: Ordered, folder: Path, cell_id: Callable[[], str]) -> MeasuredCell:
     """The cell's row, once the order is carried out."""
     from harness.errors import Interrupted
     from harness.run import workflow
@@ -264,6 +266,7 @@ def _ran(order: Ordered, folder: Path, cell: str) -> MeasuredCell:
         table = workflow.run(order, workflow.Silent())
     except Interrupted as error:
         raise KeyboardInterrupt from error  # as pytest knows it: no further test begins
+    cell = cell_id()
     row = table[table["cell"] == cell].iloc[-1]
     plain = {str(name): None if value != value else value for name, value in row.items()}
     return MeasuredCell(plain, folder, cell, fresh=_fresh(folder, cell))

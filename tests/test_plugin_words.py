@@ -59,6 +59,19 @@ def test_a_worker_s_own_line_names_application_pool_and_number(tmp_path: Path) -
     assert (cell.pool, cell.concurrency) == ("solo", 1)
 
 
+def test_the_line_s_interpreter_and_folder_are_taken_unless_the_marker_names_them(tmp_path: Path) -> None:
+    (tmp_path / "src" / "bin").mkdir(parents=True)
+    python = tmp_path / "src" / "bin" / "python"
+    python.symlink_to(sys.executable)
+    words = {"task": "shop.price", "args": [[3]], "worker": "cd src && bin/celery -A shop worker"}
+    order, _ = marker.read(words, tmp_path / "run", tmp_path)
+    assert (order.python, order.folder) == (python, tmp_path / "src")
+    order, _ = marker.read({**words, "cwd": ".", "python": sys.executable}, tmp_path / "run", tmp_path)
+    assert (order.python, order.folder) == (Path(sys.executable), tmp_path)
+    order, _ = marker.read({**words, "worker": "python -m celery -A shop worker"}, tmp_path / "run", tmp_path)
+    assert (order.python, order.folder) == (Path(sys.executable), tmp_path)
+
+
 def test_a_mix_of_tasks_is_held_to_limits_as_one_task_is(tmp_path: Path) -> None:
     (tmp_path / "day.toml").write_text('[[task]]\nname = "shop.price"\nargs = [[3]]\n[[task]]\nname = "shop.scan"\n')
     order, cell = marker.read({"app": "shop:app", "mix": "day.toml", "pool": "threads"}, tmp_path / "run", tmp_path)

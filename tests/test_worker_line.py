@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.applications.probe import command, header, learn, pasted, worker_line
+from harness.applications.probe import by_settings, command, header, learn, pasted, worker_line
 from harness.applications.probe import probe as prober
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
@@ -323,6 +324,11 @@ def test_the_line_fills_in_what_no_option_says() -> None:
 def test_a_relative_interpreter_lies_below_the_folder_and_one_by_name_on_path() -> None:
     line = parse("venv/bin/celery -A p worker")
     assert pasted.completed(Given(cwd=Path("/srv/p")), line, 4).python == "/srv/p/venv/bin/python"
+    inside = parse("cd src && bin/celery -A p worker")
+    assert pasted.completed(Given(), inside, 4).python == "src/bin/python"
+    assert pasted.completed(Given(cwd=Path("/srv/src")), inside, 4).python == "/srv/src/bin/python"
+    outside = parse(". venv/bin/activate && cd src && celery -A p worker")
+    assert pasted.completed(Given(), outside, 4).python == str(Path("venv/bin/python").absolute())
     assert pasted.completed(Given(cwd=Path("/srv/p")), parse("python3 -m celery -A p worker"), 4).python == "python3"
     assert pasted.completed(Given(), parse("celery -A p worker"), 4).python == "python"
 
@@ -331,7 +337,13 @@ def test_without_a_concurrency_it_is_as_many_as_cores_as_celery_has_it() -> None
     line = parse("celery -A p worker")
     whole = pasted.completed(Given(), line, 6)
     assert (whole.concurrency, whole.traffic) == ("6", "closed-6")
-    assert "6 executors, as many as this machine has cores" in pasted.said(line, Given(), whole)[0]
+    said = pasted.said(line, Given(), whole)[0]
+    assert said == (
+        "worker line: p, the pool of its settings first and the other pools beside it, as many executors as its settings say, "
+        "or as this machine has cores"
+    )
+    assert ", the pool of its settings, as many" in pasted.said(line, Given(one_pool=True), whole)[0]
+    assert "the pool" not in pasted.said(line, Given(pools="solo"), whole)[0]
 
 
 def test_without_a_line_all_is_as_usual_and_an_application_has_to_be_named() -> None:
@@ -414,6 +426,42 @@ def test_the_pasted_pool_is_measured_first_and_every_other_one_beside_it(budget_
     assert found.pools[0] == "eventlet"
     assert set(found.pools) == set(POOLS)
     assert read("celery -A p worker -P eventlet", tmp_path, pools="solo,threads").pools == ("solo", "threads")
+
+
+TOLD = {"pool": "threads", "concurrency": 3}
+
+
+def test_what_the_line_leaves_open_is_taken_from_the_settings(tmp_path: Path) -> None:
+    found, said = by_settings.settled(read("celery -A p worker", tmp_path), TOLD)
+    assert (found.pools[0], set(found.pools), found.concurrency, found.traffic) == ("threads", set(POOLS), (3,), "closed-4")
+    assert said == "worker line: threads first, 3 executors, as the settings say; requests are sent as closed-4"
+    many, _ = by_settings.settled(read("celery -A p worker", tmp_path), {**TOLD, "concurrency": 1000})
+    assert (many.traffic, "prefork" in many.pools) == ("closed-1000", False)
+    cores, said = by_settings.settled(read("celery -A p worker", tmp_path), {"pool": "prefork", "concurrency": None})
+    assert cores.concurrency == (os.cpu_count(),)
+    assert "as many as this machine has cores" in said
+    one, said = by_settings.settled(read("celery -A p worker -c 5", tmp_path, one_pool=True), TOLD)
+    assert (one.pools, one.concurrency, said) == (("threads",), (5,), "worker line: threads; requests are sent as closed-5")
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("celery -A p worker -P gevent -c 5", {}),
+        ("celery -A p worker", {"pools": "solo", "concurrency": "2"}),
+        ("", {"app": "p"}),
+    ],
+)
+def test_what_an_option_or_the_line_says_is_not_taken_from_the_settings(
+    text: str, changes: dict[str, str], tmp_path: Path
+) -> None:
+    order = read(text, tmp_path, **changes)
+    assert by_settings.settled(order, TOLD) == (order, "")
+
+
+def test_a_verb_of_one_pool_runs_the_line_s_alone(tmp_path: Path) -> None:
+    assert read("celery -A p worker -P eventlet", tmp_path, one_pool=True).pools == ("eventlet",)
+    assert "beside" not in read("celery -A p worker", tmp_path, one_pool=True).pasted[0]
 
 
 def test_a_pool_is_named_by_the_line_itself_or_by_nobody() -> None:

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.applications.probe import command, pasted
+from harness.applications.probe import command, pasted, worker_line
 from harness.applications.probe import order as orders
 from harness.applications.probe.order import ProbeOrder
+from harness.applications.probe.worker_line import WorkerLine
 from harness.errors import BadInput
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.run import options
 
 NEEDED = ("app", "task", "args")
+UNTOLD = ("", "python", "python3")  # any interpreter
 OF_MIX = ("app", "mix")  # instead of these
 #: the other words, and what they are if nothing is said
 OTHERS: dict[str, Any] = {
@@ -32,24 +34,42 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 def read(words: Mapping[str, Any], folder: Path, root: Path) -> tuple[ProbeOrder, Cell]:
-    """The order, and the cell that it is for. `folder`: the run's; paths are relative to `root`. Raises BadInput."""
+    """The order, and the cell that it is for, unless the settings say another one, see `probe.by_settings`. `folder`: where it
+    runs; paths are relative to `root`. Raises BadInput."""
     settings = {name: value for name, value in words.items() if name in Settings.model_fields}
     known = checked({name: value for name, value in words.items() if name not in settings})
+    line = worker_line.parse(known["worker"]) if known["worker"] else None
     order = command.read(
         app=known.get("app", ""), worker=known["worker"], task=known.get("task", ""),
         args=_rows(known["args"], root, folder) if "args" in known else None,
-        mix=root / known["mix"] if "mix" in known else None, python=str(known["python"]),
-        env_file=root / known["env_file"] if known["env_file"] else None, cwd=root / known["cwd"],
-        pools=known["pool"] or pasted.pool(known["worker"]) or "prefork", concurrency=str(known["concurrency"] or ""),
+        mix=root / known["mix"] if "mix" in known else None, python=_python(words, line),
+        env_file=root / known["env_file"] if known["env_file"] else None, cwd=_folder(words, line, root),
+        pools=known["pool"] or (pasted.pool(known["worker"]) if line else "prefork"), one_pool=True,
+        concurrency=str(known["concurrency"] or ""),
         queue=known["queue"], check=known["check"], tolerance=known["tolerance"], traffic=known["traffic"], fresh=False,
         retry="", out=folder, go_on=True, settings=options.settings(**{"controls": False, **settings}),
     )  # fmt: skip
+    return order, the_cell(order)
+
+
+def the_cell(order: ProbeOrder) -> Cell:
+    """The one that it is for. Raises BadInput if it is for several."""
     real = [cell for cell in orders.cells(order) if not cell.is_baseline]
     if len(real) != 1:
         raise BadInput(
             f"the marker harness_app describes {len(real)} cells, not one", remedy="name one pool and one concurrency"
         )
-    return order, real[0]
+    return real[0]
+
+
+def _python(words: Mapping[str, Any], line: WorkerLine | None) -> str:
+    """The marker's; else that of the line, if it names one; else pytest's own."""
+    of_line = line is not None and line.python not in UNTOLD
+    return str(words["python"]) if "python" in words else pasted.PYTHON if of_line else sys.executable
+
+
+def _folder(words: Mapping[str, Any], line: WorkerLine | None, root: Path) -> Path:
+    return root / (words["cwd"] if "cwd" in words else Path(line.folder).expanduser() if line else ".")
 
 
 def checked(words: Mapping[str, Any]) -> dict[str, Any]:

@@ -153,6 +153,7 @@ def facts(spec, out_path):
         "files": files,
         "elsewhere": elsewhere,
         "pool": own_settings.pool(app.conf),
+        "concurrency": app.conf.worker_concurrency,
         "loaded": their_app.loaded(),
         "green": [name for name in ("gevent", "eventlet") if their_app.can_import(name)],
     }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from harness import environments
-from harness.applications.bisect import commits, releases
+from harness.applications.bisect import asked, commits, releases
 from harness.applications.bisect.candidate import measured
 from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, Worker, needed
 from harness.applications.probe import command as probed
@@ -96,7 +96,8 @@ def bisect(
         )  # fmt: skip
         order = probed.read(
             app=app_, worker=worker, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file,
-            cwd=cwd, pools=pool or pasted.pool(worker) or "prefork", concurrency=str(concurrency or ""), queue=queue,
+            cwd=cwd, pools=pool or (pasted.pool(worker) if worker else "prefork"), one_pool=True,
+            concurrency=str(concurrency or ""), queue=queue,
             check=check, tolerance=RTOL, traffic="",
             settings=settings, fresh=fresh, retry="", requests=requests, limit_s=limit_s,
             out=out or Path("results") / f"bisect-app-{package or (repo or Path()).resolve().name}",
@@ -108,9 +109,9 @@ def bisect(
             spec = options.experiment(name, {"repeat": repeat})
             found = of_cell(cell, spec, package, (good, bad, versions), out, fresh, printing)
         elif repo is not None:
-            found = of_commits(in_cell(order), repo, (good, bad), cwd, printing)
+            found = of_commits(in_cell(asked.by_its_settings(order, printing)), repo, (good, bad), cwd, printing)
         else:
-            found = of_releases(in_cell(order), package, (good, bad, versions), printing)
+            found = of_releases(in_cell(asked.by_its_settings(order, printing)), package, (good, bad, versions), printing)
         subject = found.subject
         console.print(
             f"{len(found.candidates)} {subject.many} from {found.candidates[0]} to {found.candidates[-1]}", soft_wrap=True

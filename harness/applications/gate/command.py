@@ -95,6 +95,7 @@ def gate(
         app=app_, worker=worker, task=needed(task, args, mix), args=args, mix=mix, python=python, env_file=env_file, cwd=cwd,
         pools=",".join(named), concurrency=str(concurrency or ""), queue=queue, check=check, tolerance=rtol, traffic=traffic,
         settings=settings, out=out, fresh=False, retry="skipped", requests=requests, limit_s=limit_s, go_on=True,
+        one_pool=True,
     )  # fmt: skip
     closed(probe.traffic)
     seconds = options.seconds("--budget", budget)

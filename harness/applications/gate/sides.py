@@ -137,6 +137,7 @@ def _head(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held
 def _side(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held: ExitStack) -> Side:
     known = list[ApplicationSource]()
     first = Probe(order=order, known=known).source(desk)  # asked what it is; what is run is known after that
+    order = first.order  # with what its settings say
     cells = tuple(_cell(order, pool) for pool in pools or (str(first.facts.told["pool"]),))
     probe = Probe(order=replace(order, grid=cells), known=known)
     side = Side(name=name, probe=probe, desk=desk, source=probe.source(desk), cells=cells, said=first.facts.said)

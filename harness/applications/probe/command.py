@@ -95,10 +95,14 @@ def read(
     worker: str = "",
     mix: Path | None = None,
     searched: Mapping[str, str] | None = None,
+    one_pool: bool = False,
 ) -> orders.ProbeOrder:
-    """Read and check all of it; `worker`: a pasted line, which says what the options do not; `searched`: see `pasted.said`.
+    """Read and check all of it; `worker`: a pasted line, which says what the options do not; `searched`: see `pasted.said`;
+    `one_pool`: whether the verb runs no other pool beside the line's.
     Raises BadInput."""
-    given = pasted.Given(app=app, python=python, cwd=cwd, pools=pools, concurrency=concurrency, traffic=traffic)
+    given = pasted.Given(
+        app=app, python=python, cwd=cwd, pools=pools, concurrency=concurrency, traffic=traffic, one_pool=one_pool
+    )
     line, asked = pasted.read(worker, given)
     asked, task, cwd = asked.whole, needed(task, args, mix), asked.cwd
     of_mix, rows = mix_file.read(mix) if mix else (None, orders.rows(args))
@@ -109,6 +113,7 @@ def read(
     interpreter = orders.interpreter(asked.python)
     every = tuple(POOLS) if budget_s is None else orders.MOST_FIRST
     counts = _counts(asked.concurrency)
+    every = (line.pool,) if one_pool and line and line.pool else every
     chosen = _chosen(pools) or (pasted.tried(every, line, counts) if line else every)
     if not math.isfinite(tolerance):
         raise BadInput(f"--tolerance {tolerance}: not a share", remedy="such as 0.001")
@@ -122,6 +127,7 @@ def read(
         concurrency=counts, traffic=asked.traffic, queue=queue, check=orders.expression(check) if check else "", fresh=fresh,
         tolerance=tolerance, retry=plan.retry_outcomes(retry), requests=requests, limit_s=limit_s, budget_s=budget_s,
         go_on=go_on, max_calls=max_calls, curve=curve, args=mix or args, line=line,
+        unsaid=pasted.unsaid(line, given) if line else frozenset(), one_pool=one_pool,
         pasted=tuple(pasted.said(line, given, asked, searched)) if line else (),
     )  # fmt: skip
 

@@ -76,6 +76,8 @@ class ProbeOrder:
     first_look: Mapping[str, Any] = field(default_factory=dict)  # what `check` said, see `check.screen.as_json`
     line: WorkerLine | None = None  # the worker's own, as it was pasted
     pasted: tuple[str, ...] = ()  # what became of that line, a sentence each
+    unsaid: frozenset[str] = frozenset()  # "pool", "concurrency", "traffic": what neither an option nor the line says
+    one_pool: bool = False  # the verb runs no other one beside it
     origin: Path | None = None  # the user's own folder, if `folder` is a copy of it
 
     @property

@@ -30,6 +30,7 @@ class Given:
     pools: str = ""
     concurrency: str = ""
     traffic: str = ""
+    one_pool: bool = False  # the verb runs no other one beside it
 
     @property
     def whole(self) -> Given:
@@ -60,13 +61,35 @@ def completed(given: Given, line: WorkerLine, cores: int) -> Given:
     cwd = Path(line.folder).expanduser() if line.folder and given.cwd == Path() else given.cwd
     python = given.python if given.python != PYTHON or not line.python else line.python
     if python is line.python and "/" in python:
-        python = str(Path(cwd, Path(python).expanduser()))
+        python = str(_placed(python, line.folder, cwd))
     count = given.concurrency or str(line.concurrency or cores)
     most = max((int(each) for each in count.split(",") if each.isdecimal()), default=0)
     return replace(
         given, app=given.app or line.app, python=python, cwd=cwd, concurrency=count,
-        traffic=given.traffic or f"closed-{max(4, most)}",
+        traffic=given.traffic or traffic((most,)),
     )  # fmt: skip
+
+
+def _placed(python: str, folder: str, cwd: Path) -> Path:
+    """An interpreter's path, which the line tells from where it begins; `folder`: where it goes, `cwd`: where that is."""
+    path = Path(python).expanduser()
+    if not folder:
+        return Path(cwd, path)
+    return Path(cwd, Path(python).relative_to(folder)) if Path(python).is_relative_to(folder) else path.absolute()
+
+
+def traffic(concurrency: Sequence[int]) -> str:
+    """As many requests in flight as there are executors, four at the least."""
+    return f"closed-{max(4, *concurrency)}"
+
+
+def unsaid(line: WorkerLine, given: Given) -> frozenset[str]:
+    """What the application's settings say of the worker, see `by_settings`."""
+    open_ = {
+        "pool": not (given.pools or line.names_pool), "concurrency": not (given.concurrency or line.concurrency),
+        "traffic": not given.traffic,
+    }  # fmt: skip
+    return frozenset(name for name, is_open in open_.items() if is_open)
 
 
 def tried(pools: tuple[str, ...], line: WorkerLine, concurrency: Sequence[int]) -> tuple[str, ...]:
@@ -88,11 +111,7 @@ def _beside(line: WorkerLine) -> bool:
 def said(line: WorkerLine, given: Given, whole: Given, searched: Mapping[str, str] | None = None) -> list[str]:
     """What became of the line; `given`: the options as they were, `whole`: as they are; `searched`: options that a
     search says itself, and how."""
-    alone = whole.pools == "solo" or whole.concurrency == "1"
-    count = "1 executor" if alone else f"{whole.concurrency} executors"
-    why = "" if line.concurrency or given.concurrency or alone else ", as many as this machine has cores"
-    pools = "" if given.pools else f"{line.pool} first and the other pools beside it, " if line.pool else "all pools, "
-    lines = [f"worker line: {whole.app}, {pools}{count}{why}; requests are sent as {whole.traffic}"]
+    lines = [f"worker line: {', '.join([whole.app, *_of_worker(line, given, whole)])}"]
     called = [f"{name} {value}" for name, value in line.options.items() if name in CALLED]
     of_search = {name: how for name, how in (searched or {}).items() if name in line.options}
     if kept := [*called, *line.without(*of_search).arguments]:
@@ -109,3 +128,15 @@ def said(line: WorkerLine, given: Given, whole: Given, searched: Mapping[str, st
     elif not given.pools and _beside(line) and most > MANY:
         lines.append(f"worker line: prefork gets {most} processes, each with memory of its own: --pools leaves it out")
     return lines
+
+
+def _of_worker(line: WorkerLine, given: Given, whole: Given) -> list[str]:
+    """The pool, the number of executors and the traffic, as far as they are known before the application is asked."""
+    open_ = unsaid(line, given)
+    pool = "the pool of its settings" if "pool" in open_ else line.pool
+    others = "" if given.one_pool else " first and the other pools beside it"
+    pools = [] if given.pools else [f"{pool}{others}" if pool else "all pools"]
+    alone = whole.pools == "solo" or whole.concurrency == "1"
+    if "concurrency" in open_ and whole.pools != "solo":
+        return [*pools, "as many executors as its settings say, or as this machine has cores"]
+    return [*pools, f"{'1 executor' if alone else f'{whole.concurrency} executors'}; requests are sent as {whole.traffic}"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.applications.probe import again, calls, learn, varied
+from harness.applications.probe import again, by_settings, calls, learn, varied
 from harness.applications.probe import serving as servings
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.calls import Shares
@@ -97,6 +97,9 @@ class Probe:
             (before.facts, servings.again(before.serving, desk, self.search)) if before
             else _asked(order, bare, desk, self.search)
         )  # fmt: skip
+        order, said = by_settings.settled(order, facts.told)
+        if said:
+            desk.say(said)
         shares = _shares(order, facts)
         whole = replace(_complete(bare, facts, order, desk, serving), most_calls=shares.serial if shares else 0)
         found = ApplicationSource(
