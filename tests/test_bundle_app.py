@@ -114,6 +114,33 @@ def test_the_pool_that_failed_is_taken(tmp_path: Path) -> None:
         own.chosen(folder, ["*-gevent-*"])
 
 
+def test_what_was_kept_of_the_worker_s_line_is_in_the_archive_too(tmp_path: Path) -> None:
+    folder = probe(tmp_path, {"prefork": Outcome.HUNG})
+    told = json.loads((folder / "run.json").read_text())
+    arguments = ["--prefetch-multiplier", "2", "--include", "acme.more, other", "--queues", "images", "--without-gossip"]
+    told["application"] |= {
+        "worker": {"arguments": arguments, "variables": {"ZEBRA": "walrus"}},
+        "files": ["conf.py", "gone.py"],
+    }
+    RunFolder(folder).write_header(**told)
+    (tmp_path / "acme" / "conf.py").write_text("API_KEY = 'conf-key-77'\nworker_pool = 'threads'\n")
+    one = case(folder, "prefork")
+    files = own.contents(one, source=True)
+    known = json.loads(files["cell.json"])
+    assert known["worker_arguments"][-5:] == ["--prefetch-multiplier", "2", "--queues", "images", "--without-gossip"]
+    assert known["include"] == ["acme.more", "other"]
+    command = particulars.command(known)  # type: ignore[no-untyped-call]
+    assert command[-2:] == ["--include", "acme.more,other,particulars"]
+    assert command.count("--include") == 1
+    assert files["source/conf.py"] == "API_KEY = '***'\nworker_pool = 'threads'\n"
+    before = {**one.known, "celery": [4, 4]}
+    assert "--queues" not in own.worker_arguments(one.cell, before), "Celery 4 did not read them in the measurement either"
+    assert "--queues" in own.worker_arguments(one.cell, {**before, "queue": "b"})
+    nameless = anonymous.contents(one)
+    assert json.loads(nameless["case.json"])["worker_arguments"][-3:] == ["--prefetch-multiplier", "2", "--without-gossip"]
+    assert own.included({**before}, {"CELERY_WORKER_INCLUDE": "more"}) == ["more"]
+
+
 def test_if_nothing_failed_or_several_pools_did_that_is_said(tmp_path: Path) -> None:
     fine = probe(tmp_path / "fine", {"solo": Outcome.OK, "threads": Outcome.UNCHECKED})
     with pytest.raises(NothingMatches, match="nothing failed in") as caught:

@@ -37,6 +37,7 @@ def of(
             "from_here": from_here(order), "celery": list(application.celery), "mix": _mix(order), "queues": application.queue,
             "consumed": ",".join(application.queue_names),
             "said": facts.said, "told": known["told"], "limits": asdict(application.limits), "varied": list(order.varied),
+            "files": [os.path.relpath(path, os.path.realpath(order.folder)) for path in known.get("files", ())],
             "copied": order.origin is not None, "worker": _pasted(order),
             "budget_s": order.budget_s, **found,
         },

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.applications.check.static.libraries import ENGINES
+from harness.decide.advise.settings import without
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
 from harness.live.redact import ROOMS, Names
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 WORDS = (*ROOMS, "records", "applications/probe")  # rooms whose words a reason is made of
 PLAIN = ("stacks", "threads", "waits", "requests")  # evidence that is ours or py-spy's; a log is the application's own text
 NUMBER = re.compile(r"(?<![\w.])\d{8,}(?![\w.])")  # a pid is shorter, an account is not
+NAMING = ("--queues", "--exclude-queues", "--include")  # arguments of a worker
 LEAST_ARGUMENT = 3  # characters: a shorter one stands in many innocent words
 ERRORS = frozenset(name for name, one in vars(builtins).items() if isinstance(one, type) and issubclass(one, BaseException))
 CELERYS = frozenset({
@@ -78,8 +80,9 @@ def of(case: Case) -> Names:
     names, known = Names(rooms=WORDS, common=(*ERRORS, *CELERYS, *POOLS)), case.known
     module, _, attribute = known["app"].partition(":")
     found = {str(one): "argument" for one in scalars(list(case.rows)) if len(str(one)) >= LEAST_ARGUMENT}
-    found |= dict.fromkeys(case.own, "variable")
-    found |= {value: "value" for value in case.own.values() if len(value) >= LEAST_ARGUMENT}
+    own = {**case.own, **(known.get("worker") or {}).get("variables", {})}
+    found |= dict.fromkeys(own, "variable")
+    found |= {value: "value" for value in own.values() if len(value) >= LEAST_ARGUMENT}
     found |= {known["app"]: "app", module: "app", attribute: "app", known["task"]: "task", known["queue"]: "queue"}
     found |= {known.get("consumed", ""): "queue", os.uname().nodename: "host", case.cell.workload: "task"}
     found |= {one.cell_id: "cell" for one in case.records} | {
@@ -142,6 +145,12 @@ def _cleaned(names: Names, text: str) -> str:
     return "\n".join(NUMBER.sub(lambda one: names.of("number", one[0]), names.text(line)) for line in text.split("\n"))
 
 
+def nameless(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what the worker's arguments name: queues and modules."""
+    worker = known.get("worker") or {}
+    return {**known, "queue": "", "worker": {"arguments": without(worker.get("arguments", ()), NAMING)}}
+
+
 def told(case: Case, names: Names) -> dict[str, Any]:
     """Counts as they are, words cleaned."""
     from harness.applications.reproducer import own
@@ -151,7 +160,7 @@ def told(case: Case, names: Names) -> dict[str, Any]:
         "pool": cell.pool, "concurrency": cell.concurrency, "traffic": cell.traffic, "celery": list(case.known["celery"]),
         "python": case.interpreter, "outcome": worst.outcome.value, "reason": _cleaned(names, worst.reason),
         "cause": worst.ended.cause, "support": [_cleaned(names, line) for line in worst.ended.support],
-        "worker_arguments": own.worker_arguments(cell, {**case.known, "queue": ""}), "rows": len(case.rows),
+        "worker_arguments": own.worker_arguments(cell, nameless(case.known)), "rows": len(case.rows),
         "trials": [trial(record) for record in case.records],
         "without_celery": trial(case.serial) if case.serial else None,
     }  # fmt: skip

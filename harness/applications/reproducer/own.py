@@ -145,7 +145,7 @@ def contents(case: Case, *, source: bool) -> dict[str, str]:
     for path, data in seen(case).items():
         files[f"evidence/{path}"] = data
     copied = sources.masked(
-        case.known["app"], Path(case.known["folder"]), needed=source
+        case.known["app"], Path(case.known["folder"]), needed=source, loaded=case.known.get("files", ())
     )  # its secrets are in no other file, either
     files |= {f"source/{path}": text for path, text in copied.items() if source}
     files["README.md"] = readme(case, copied if source else {})
@@ -175,6 +175,7 @@ def told(case: Case) -> dict[str, Any]:
         "celery": case.installed.get("celery", ""), "rows": len(case.rows), "project": portable(known["folder"]),
         "variables": masked(given), "check": known.get("check", ""),
         "left_out": list(own_variables.LEFT_OUT), "worker_arguments": worker_arguments(cell, known),
+        "include": included(known, case.own),
         "settings": {one.name: one.value for one in own_settings.OVERRIDDEN},
         "in_flight": parse(cell.traffic).in_flight or 2 * cell.concurrency,
         "requests": max(LEAST_REQUESTS, ROUNDS * len(case.rows)),
@@ -185,10 +186,26 @@ def told(case: Case) -> dict[str, Any]:
 
 
 def worker_arguments(cell: Cell, known: Mapping[str, Any]) -> list[str]:
-    """`celery worker`'s, beside those of every archive."""
+    """`celery worker`'s, beside those of every archive; of several of a name the last one counts, so each stands there once."""
     queues = ["--queues", known["queue"]] if known["queue"] else []
     celery = tuple(known.get("celery", ()))
-    return [*pool_arguments(cell, celery), *varied_arguments(cell, known.get("varied", ())), *queues]
+    varied = varied_arguments(cell, known.get("varied", ()))
+    kept = settings.without(_pasted(known), [*varied, *queues, "--include"])
+    return [*pool_arguments(cell, celery), *varied, *kept, *queues]
+
+
+def _pasted(known: Mapping[str, Any]) -> Sequence[str]:
+    """What was kept of the worker's own line; nothing before Celery 5, which did not read it in the measurement either."""
+    reads = tuple(known.get("celery", ())) >= own_variables.FIRST
+    return (known.get("worker") or {}).get("arguments", ()) if reads else ()
+
+
+def included(known: Mapping[str, Any], variables: Mapping[str, str]) -> list[str]:
+    """The modules of the line's --include, or of the variable in its place: they may hold the task."""
+    words = [*_pasted(known), ""]
+    told = next((words[place + 1] for place, word in enumerate(words) if word == "--include"), "")
+    told = told or variables.get(own_variables.INCLUDE, "")
+    return [name.strip() for name in told.split(",") if name.strip()]
 
 
 def patience_s(case: Case) -> float:
@@ -211,8 +228,8 @@ def readme(case: Case, copied: Mapping[str, str]) -> str:
     cause = f"\nLikely cause: **{worst.ended.cause}**\n\n" + "".join(f"* {line}\n" for line in worst.ended.support)
     sent = "one row" if len(case.rows) == 1 else f"{len(case.rows)} rows"
     source = (
-        f"\n* `source`: {few(list(copied), 5)}. They are what the application's module imports from its folder; what "
-        f"looked like a secret is `{MASK}`. Files that it reads, such as models, are not here\n"
+        f"\n* `source`: {few(list(copied), 5)}. They are what the application loads from its folder, or imports there; "
+        f"what looked like a secret is `{MASK}`. Files that it reads, such as models, are not here\n"
         if copied
         else f"\n\nThe source is not here: the script expects it in `{portable(known['folder'])}`, or where `--project` says.\n"
     )

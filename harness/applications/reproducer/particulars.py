@@ -33,7 +33,7 @@ def folder(case, asked):
 
 
 def command(case):
-    return ["-A", case["app"], "worker"] + case["worker_arguments"] + ["--include", "particulars"]
+    return ["-A", case["app"], "worker"] + case["worker_arguments"] + ["--include", ",".join(case["include"] + ["particulars"])]
 
 
 def prepare(case, place, variables):
@@ -91,9 +91,12 @@ def make_app():
 
     place = os.environ["REPRODUCE_PROJECT"]
     sys.path.insert(0, place)
-    app = find_app(read()["app"])
+    case = read()
+    app = find_app(case["app"])
     app.set_current()
     app.loader.import_default_modules()
+    for name in case["include"]:  # as the worker's --include
+        app.loader.import_task_module(name)
     app.finalize()
     settle(app)
     return app

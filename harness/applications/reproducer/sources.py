@@ -19,9 +19,9 @@ REMARK = re.compile(rf"(\w*(?:{SECRET_NAMES.pattern})\w*['\"]?\s*[:=]\s*)(\S{{4,
 WORD = re.compile(r"[A-Za-z_]*")  # may stand elsewhere and be no secret there
 
 
-def masked(app: str, folder: Path, *, needed: bool) -> dict[str, str]:
-    """Text by path below the folder: of the files that the application's module reaches by imports there, nothing installed.
-    Raises BadInput if they are not there, and `needed`."""
+def masked(app: str, folder: Path, *, needed: bool, loaded: Sequence[str] = ()) -> dict[str, str]:
+    """Text by path below the folder: of the files that the application's module reaches by imports, nothing installed, and
+    of those that were seen `loaded`, such as its settings. Raises BadInput if they are not there, and `needed`."""
     try:
         known = modules.sources(app, folder)
     except BadInput as error:
@@ -30,8 +30,17 @@ def masked(app: str, folder: Path, *, needed: bool) -> dict[str, str]:
         raise BadInput(f"the application is no longer in {folder}", remedy="leave --with-source out, or probe again") from error
     inside = folder.resolve()
     found = {one.path: one.text for one in known if (folder / one.path).resolve().is_relative_to(inside)}
+    found |= {path: text for path in loaded if path not in found and (text := _read(folder, path))}
     texts = {path: without(text) for path, text in found.items()}
     return {path: without_secrets(text) for path, text in texts.items()}  # each secret is out of every file
+
+
+def _read(folder: Path, path: str) -> str:
+    """'' if it is not there any more, or not below the folder."""
+    file = folder / path
+    if not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
+        return ""
+    return file.read_text(errors="replace")
 
 
 def without(text: str) -> str:

@@ -121,7 +121,7 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     change = "the command line below needs no change of the application"
     pasted = application.get("worker") or {}
     varied = varied_arguments(cell, application.get("varied", ()))
-    arguments = [*pool, *varied, *_without(pasted.get("arguments", ()), varied), *queues]
+    arguments = [*pool, *varied, *without(pasted.get("arguments", ()), varied), *queues]
     return Setup(
         command=(*celery, "--app", application["app"], "worker", *arguments, "--loglevel", "WARNING", "--without-mingle"),
         environment={**pasted.get("variables", {}), **variables}, celery={}, code="",
@@ -131,10 +131,10 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     )  # fmt: skip
 
 
-def _without(arguments: Sequence[str], said: Sequence[str]) -> list[str]:
+def without(arguments: Sequence[str], said: Sequence[str]) -> list[str]:
     """Of a pasted line's, those whose option is not said otherwise: the last one of a name would count.
 
-    >>> _without(["-O", "fair", "--prefetch-multiplier", "1"], ["--prefetch-multiplier", "4"])
+    >>> without(["-O", "fair", "--prefetch-multiplier", "1"], ["--prefetch-multiplier", "4"])
     ['-O', 'fair']
     """
     named = {number for number, word in enumerate(arguments) if word.startswith("-") and word in said}
