@@ -33,10 +33,11 @@ def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Bisec
     known = {end: _end(measure(end)) for end in (versions[0], versions[-1])}
     good, bad = known[versions[0]], known[versions[-1]]
     if bad.like(good):
+        more = 2 * max(len(good.ended), len(bad.ended))
         raise BadInput(
-            f"{good.version} and {bad.version} do not differ, as far as the trials show: {outcomes.tally(good.ended)} and "
+            f"{good.version} and {bad.version} are not shown to differ: {outcomes.tally(good.ended)} and "
             f"{outcomes.tally(bad.ended)}; pace: {bad.difference(good).reason}",
-            remedy="more trials (--repeat 5) tell smaller differences; or name other ends",
+            remedy=f"more trials (--repeat {more}) tell smaller differences; or name other ends",
         )
     low, high = 0, len(versions) - 1
     while (middle := _next(versions, low, high, known)) is not None:
