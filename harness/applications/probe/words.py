@@ -194,7 +194,8 @@ def _hard(record: TrialRecord, limits: Limits, serial: TrialRecord | None) -> li
     if not killed or not limits.hard_s:
         return []
     first_s = serial.pace.first_predict_s if serial else None
-    if first_s is not None and first_s > limits.hard_s:
+    usual_s = serial.certainty.figures.predict_p50_s if serial and serial.certainty.figures else None
+    if first_s is not None and usual_s is not None and first_s > limits.hard_s > usual_s:
         helps = f"the first call takes {first_s:.2g} s: raise the limit, or build what it needs before the worker starts"
     else:
         helps = "raise the limit, or ask for less per request"
