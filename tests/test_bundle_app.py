@@ -112,6 +112,9 @@ def test_the_pool_that_failed_is_taken(tmp_path: Path) -> None:
     assert own.chosen(folder, ["*-solo-*"]) == cell("solo").id
     with pytest.raises(NothingMatches, match="no cell of"):
         own.chosen(folder, ["*-gevent-*"])
+    with pytest.raises(NothingMatches) as caught:
+        own.chosen(folder, ["*threads*"])
+    assert "--select '*-threads-*'" in caught.value.remedy
 
 
 def test_what_was_kept_of_the_worker_s_line_is_in_the_archive_too(tmp_path: Path) -> None:

@@ -226,6 +226,17 @@ def select(cells: Iterable[Cell], patterns: Sequence[str]) -> list[Cell]:
     return [cell for cell in cells if not patterns or any(matches(cell, pattern) for pattern in patterns)]
 
 
+def pattern_like(cells: Sequence[Cell], patterns: Sequence[str]) -> str:
+    """A pattern that selects one of the cells, for somebody whose own ones select none: by the pool of one whose id they would
+    match as plain text, else by that of the first.
+
+    >>> pattern_like([Cell(backend="theano", pool="prefork"), Cell(backend="theano", pool="threads")], ["*threads*"])
+    '*-threads-*'
+    """
+    like = [cell for cell in cells if any(fnmatchcase(cell.id, f"*{pattern.strip('*')}*") for pattern in patterns)]
+    return f"*-{(like or cells)[0].pool}-*"
+
+
 def impossible(cell: Cell, *, calls: Sequence[str], celery: tuple[int, int], compile_cache: bool) -> str | None:
     """Why this combination cannot exist, or None. `calls`, `celery` and `compile_cache` describe its backend."""
     if cell.call not in calls:

@@ -57,9 +57,14 @@ def views(records: Sequence[TrialRecord], folder: Path, patterns: Sequence[str])
     if not groups:
         raise NothingMatches(
             f"no cell of {folder} matches {' or '.join(map(repr, patterns)) or 'at all'}",
-            remedy=f"'harness show {folder}' prints its cells",
+            remedy=f"'harness show {folder}' prints its cells{_selects(records, patterns)}",
         )
     return [view(trials, folder) for trials in groups.values()]
+
+
+def _selects(records: Sequence[TrialRecord], patterns: Sequence[str]) -> str:
+    cells = [record.as_cell for record in records if _chosen(record.as_cell, ())]
+    return f", and '{matrix.pattern_like(cells, patterns)}' selects some" if cells else ""
 
 
 def _chosen(cell: Cell, patterns: Sequence[str]) -> bool:

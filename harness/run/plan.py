@@ -52,7 +52,7 @@ def chosen_cells(experiment: Experiment, patterns: Sequence[str], *, workload: s
     if not picked:
         raise NothingMatches(
             f"no cell matches {' or '.join(map(repr, patterns))}. {len(cells)} cells are defined in {experiment.name!r}",
-            remedy=f"'harness list {experiment.name}' prints them",
+            remedy=f"'harness list {experiment.name}' prints them; '{matrix.pattern_like(cells, patterns)}' selects some",
         )
     return matrix.with_controls(picked, cores=cores.to_fill()) if experiment.settings.controls else picked
 

@@ -77,7 +77,8 @@ def chosen(folder: Path, select: Sequence[str]) -> str:
     said = ", ".join(f"{name}: {outcome}" for name, outcome in ends.items())
     if not picked:
         what = f"no cell of {folder} matches {' or '.join(map(repr, select))}" if select else f"nothing failed in {folder}"
-        raise NothingMatches(f"{what}: it has {said}", remedy="--select '*-prefork-*' packs a cell, however it ended")
+        shown = matrix.pattern_like([each[0].as_cell for each in records.values()], select)
+        raise NothingMatches(f"{what}: it has {said}", remedy=f"--select '{shown}' packs a cell, however it ended")
     if len(picked) > 1:
         raise BadInput(
             f"{len(picked)} cells {'match' if select else 'failed'}: " + ", ".join(f"{name} ({ends[name]})" for name in picked),
