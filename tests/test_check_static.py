@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.applications.check import answer, finding, functions, modules, screen, static
+from harness.applications.check import answer, finding, modules, screen, static
 from harness.applications.check.finding import Level
 from harness.applications.check.modules import Source
 from harness.errors import BadInput, Exit
@@ -181,36 +180,6 @@ def test_the_answer_of_the_source_alone_claims_no_more(tmp_path: Path) -> None:
     assert "not imported" in told.splitlines()[0]
     assert "shop.py:4 [model-at-import]" in told
     assert max(map(len, told.splitlines())) <= screen.WIDTH
-
-
-REPLIES = [
-    ("def ask(x):\n    reply = Future()\n    INBOX.put((x, reply))\n    return reply.result()\n", True),
-    ("def ask(x):\n    done = Event()\n    INBOX[x] = done\n    done.wait()\n", True),
-    ("def ask(x):\n    reply = Future()\n    INBOX.put((x, reply))\n    return reply\n", True),
-    ("def ask(x):\n    done = Event()\n    OTHER[x] = done\n    done.wait()\n", False),
-    ("def ask(x):\n    INBOX.put(x)\n    return CACHE.get(x)\n", False),
-]
-
-
-@pytest.mark.parametrize(("text", "waits"), REPLIES)
-def test_a_wait_for_an_answer_is_one_for_what_was_handed_over(text: str, waits: bool) -> None:
-    assert functions.waits_for_reply(ast.parse(text).body[0], "INBOX") == waits
-
-
-@pytest.mark.parametrize(
-    ("text", "blocks"),
-    [
-        ("q.put(x)", True),
-        ("q.put(x, False)", False),
-        ("q.put(x, block=False)", False),
-        ("q.get()", True),
-        ("q.get(False)", False),
-    ],
-)
-def test_what_asks_not_to_wait_does_not(text: str, blocks: bool) -> None:
-    call = ast.parse(text, mode="eval").body
-    assert isinstance(call, ast.Call)
-    assert functions.blocks(call) == blocks
 
 
 def left(monkeypatch: pytest.MonkeyPatch, *words: object) -> object:

@@ -41,7 +41,7 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
                 say(f"calling {question.task} in {side_by_side.CHILDREN} forked children, and without a fork")
                 sides = side_by_side.compared(answers[0], answers[1], question)
         if question.task:
-            found = _with_calls(found, sides, question, scratch, _place(told, question))
+            found = _with_calls(found, sides, question, scratch, told)
     return replace(
         source, findings=tuple(finding.sorted_(_once(found))), imported=True, called=question.task, import_s=told["took_s"],
         took_s=time.monotonic() - begun, notes=(*source.notes, *_notes(told, looked, question)),
@@ -49,20 +49,27 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
 
 
 def _with_calls(
-    found: Sequence[Finding], sides: Sides, question: Question, scratch: Path, place: tuple[str, int]
+    found: Sequence[Finding], sides: Sides, question: Question, scratch: Path, told: dict[str, Any]
 ) -> list[Finding]:
-    """With what the calls showed. A call that was answered in each child speaks against what is only known of an engine."""
+    """With what the calls showed. A call that was answered in each child speaks against what is only known of an engine, or of
+    the code that it runs."""
     supported = any(one.is_a_forks and one.level is not Level.NOTE for one in found)
-    told = calls.judged(
+    seen, place = calls.judged(
         sides, question, lambda: calls.once_more(question, scratch, question.limit_s),
         lambda: side_by_side.one_child(question, scratch, sides.alone), supported=supported,
-    )  # fmt: skip
-    placed = [replace(one, file=place[0], line=place[1]) for one in told]
-    if not calls.answered(sides) or any(one.rule == "call-in-child" for one in told):
+    ), _place(told, question)  # fmt: skip
+    placed = [replace(one, file=place[0], line=place[1]) for one in seen]
+    if not calls.answered(sides) or any(one.rule == "call-in-child" for one in seen):
         return [*found, *placed]
-    return [
-        *(_spoken_against(one) if one.rule == "lost-engine" and one.level is Level.ERROR else one for one in found), *placed
-    ]  # fmt: skip
+    tried = [one for one in found if one.level is Level.ERROR and _is_tried(one, told, question)]
+    return [*(_spoken_against(one) if one in tried else one for one in found), *placed]
+
+
+def _is_tried(one: Finding, told: dict[str, Any], question: Question) -> bool:
+    """Whether the calls would have shown it: they are of the function that it is of, or no other task can be meant."""
+    names = [task["name"] for task in told["tasks"]]
+    code = next((tuple(task["code"]) for task in told["tasks"] if task["name"] == question.task), None)
+    return one.rule == "lost-engine" or (bool(one.users) and (names == [question.task] or code in one.users))
 
 
 def _place(told: dict[str, Any], question: Question) -> tuple[str, int]:

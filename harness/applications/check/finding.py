@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 PAGE = "docs/reference/check.md"
+Place = tuple[str, int, str]  # file, line, name of a function
 
 
 class Level(StrEnum):
@@ -68,7 +69,8 @@ class Finding:
     """`file`: relative to the application's folder if it lies there, '' if there is no place; `line` from 1, 0 for none.
 
     `evidence`: what was seen, a line each. `measured`: where this was measured. `made`: the object that is to be made in each
-    process, as 'shop.store.STORE.pool'; `diff`: the change of code that does so, if one is sure.
+    process, as 'shop.store.STORE.pool'; `diff`: the change of code that does so, if one is sure. `users`: functions of which
+    each call would show it; none if that cannot be said.
     """
 
     rule: str
@@ -81,6 +83,7 @@ class Finding:
     measured: str = ""
     made: str = ""
     diff: str = ""
+    users: tuple[Place, ...] = ()
 
     @property
     def place(self) -> str:

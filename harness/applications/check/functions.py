@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from harness.applications.check.modules import tree_of
-from harness.applications.check.static.names import number
 
 MADE = ("Event", "Future", "Queue", "SimpleQueue", "Condition", "Semaphore", "Lock", "create_future", "Barrier", "AsyncResult")
 WAITS = ("wait", "result", "get", "acquire", "join", "exception", "wait_for")
 Place = Sequence[object]  # file, line, name
 MOST_BYTES = 2_000_000
+HOMES: dict[ast.AST, ast.Module] = {}  # of the functions that were found, which `_tree` keeps
 
 
 @cache
@@ -28,6 +28,18 @@ def _tree(file: str) -> ast.Module | None:
 def function(place: Place) -> ast.AST | None:
     """The function, or the lambda, that begins at this line; None if the file has none there."""
     tree = _tree(str(place[0]))
+    found = _function(tree, place)
+    if found is not None and tree is not None:
+        HOMES[found] = tree
+    return found
+
+
+def home(node: ast.AST) -> ast.Module | None:
+    """The file that a function was found in."""
+    return HOMES.get(node)
+
+
+def _function(tree: ast.Module | None, place: Place) -> ast.AST | None:
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
@@ -62,22 +74,7 @@ def last(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def waits_for_reply(node: ast.AST, named: str) -> bool:
-    """Whether a function makes something to wait for, hands it to this object, and waits for it, or returns it."""
-    made = {
-        target.id
-        for each in ast.walk(node)
-        if isinstance(each, ast.Assign)
-        for target, value in _pairs(each)
-        if isinstance(target, ast.Name) and isinstance(value, ast.Call) and last(value.func) in MADE
-    }
-    handed = {name for each in ast.walk(node) for name in _handed(each, named) if name in made}
-    waited = {last(each.func.value) for each in calls([node], WAITS) if isinstance(each.func, ast.Attribute)}
-    returned = {last(each.value) for each in ast.walk(node) if isinstance(each, ast.Return) and each.value is not None}
-    return bool(handed & (waited | returned))
-
-
-def _pairs(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
+def pairs(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
     for target in node.targets:
         if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
             yield from zip(target.elts, node.value.elts, strict=False)
@@ -85,30 +82,12 @@ def _pairs(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
             yield target, node.value
 
 
-def _handed(node: ast.AST, named: str) -> Iterator[str]:
+def handed(node: ast.AST, named: str) -> Iterator[str]:
     """Names that go into the object: `NAMED[x] = name`, `NAMED.put((x, name))`."""
     if isinstance(node, ast.Assign) and any(isinstance(one, ast.Subscript) and last(one) == named for one in node.targets):
         yield from (each.id for each in ast.walk(node.value) if isinstance(each, ast.Name))
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and last(node.func.value) == named:
         yield from (each.id for part in (*node.args, *node.keywords) for each in ast.walk(part) if isinstance(each, ast.Name))
-
-
-def blocks(call: ast.Call) -> bool:
-    """Whether `put` or `get` of a queue waits: not with block=False, nor by a first False of `get`."""
-    for keyword in call.keywords:
-        if keyword.arg == "block" and isinstance(keyword.value, ast.Constant) and not keyword.value.value:
-            return False
-    place = 1 if isinstance(call.func, ast.Attribute) and call.func.attr == "put" else 0
-    given = call.args[place] if len(call.args) > place else None
-    return not (isinstance(given, ast.Constant) and given.value is False)
-
-
-def limit_s(call: ast.Call) -> float | None:
-    """The seconds that a wait has, None if it has no limit, or none that is plain."""
-    for keyword in call.keywords:
-        if keyword.arg == "timeout":
-            return number(keyword.value)
-    return number(call.args[0]) if len(call.args) == 1 else None
 
 
 def changes(nodes: Iterable[ast.AST], named: str) -> bool:

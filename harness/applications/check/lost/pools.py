@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import functions
+from harness.applications.check import functions, waiting
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import words
 from harness.texts import visible
 
 COUNTS_IDLE = [3, 8]  # since this Python an executor starts no thread while it believes one to be idle
+GIVING = ("submit", "apply_async", "map_async", "starmap_async")
 HANDED = ("run_coroutine_threadsafe", "call_soon_threadsafe")
 
 
@@ -37,8 +39,35 @@ def _finding(each: Mapping[str, Any], folder: Path, level: Level, what: str) -> 
     file, line = words.made_at(each["label"], folder)
     return Finding(
         rule="lost-pool", level=level, file=file, line=line, todo=words.FIRST_TASK, made=each["label"],
+        users=words.places(each["tasks"]),
         what=what.format(label=visible(each["label"]), user=words.users(each["tasks"], folder)),
     )  # fmt: skip
+
+
+def _limits(each: Mapping[str, Any]) -> list[waiting.Limit] | None:
+    """How long the functions wait that use a pool or loop; None if one does more with it than to hand it work."""
+    named, found = str(each["label"]).rpartition(".")[2], list[waiting.Limit]()
+    for place in each["tasks"]:
+        node = functions.function(place)
+        if node is None:
+            return None
+        given = [*functions.calls([node], GIVING, named)]
+        given += [one for one in functions.calls_at(node) if functions.last(one.func) in HANDED]
+        seen = [functions.last(one) for one in ast.walk(node) if isinstance(one, ast.Name | ast.Attribute)]
+        limits = waiting.for_work(node, given)
+        if not given or limits is None or len(given) != seen.count(named):
+            return None
+        found += limits
+    return found
+
+
+def _waited(each: Mapping[str, Any], folder: Path, head: str, waits: str = "waits") -> Finding:
+    """What nobody in a child does: an error, unless nobody waits for it, or not for long."""
+    limits = _limits(each)
+    if limits == []:
+        return _finding(each, folder, Level.WARNING, f"{head}: in a child nobody does what {{user}} hands to it")
+    level, waits = waiting.told(waiting.EVER if limits is None else waiting.longest(limits), waits)
+    return _finding(each, folder, level, f"{head}: in each child {{user}} {waits}")
 
 
 def _executor(each: Mapping[str, Any], folder: Path) -> Finding | None:
@@ -46,25 +75,21 @@ def _executor(each: Mapping[str, Any], folder: Path) -> Finding | None:
     if state["processes"]:
         if not state["managed"]:
             return None
-        what = "the process pool {label} is in use before the fork: in each child {user} waits for its manager thread for ever"
-        return _finding(each, folder, Level.ERROR, what)
+        head = "the process pool {label} is in use before the fork"
+        return _waited(each, folder, head, "waits for its manager thread")
     threads, idle, most = state["threads"], state["idle"] or 0, state["most"] or 0
     if not threads:
         return None
     if threads >= most or (state["python"] >= COUNTS_IDLE and idle > 0):
-        what = (
-            f"the executor {{label}} has {threads} of {most} threads before the fork, {idle} of them idle: in a child it "
-            "starts none, and {user} waits for ever"
-        )
-        return _finding(each, folder, Level.ERROR, what)
+        head = f"the executor {{label}} has {threads} of {most} threads before the fork, {idle} of them idle"
+        return _waited(each, folder, f"{head}, and a child starts none")
     return _finding(
         each, folder, Level.WARNING, f"the executor {{label}} has {threads} threads before the fork; {{user}} uses it"
     )
 
 
 def _pool(each: Mapping[str, Any], folder: Path) -> Finding:
-    what = "the pool {label} was made before the fork: in each child {user} waits for its handler threads for ever"
-    return _finding(each, folder, Level.ERROR, what)
+    return _waited(each, folder, "the pool {label} was made before the fork", "waits for its handler threads")
 
 
 def _loop(each: Mapping[str, Any], folder: Path) -> Finding | None:
@@ -72,6 +97,5 @@ def _loop(each: Mapping[str, Any], folder: Path) -> Finding | None:
         return None
     names = {functions.last(node.func) for one in functions.known(each["tasks"]) for node in functions.calls_at(one)}
     if names & set(HANDED):
-        what = "the event loop {label} runs in a thread that stays in the main process: {user} waits for it for ever"
-        return _finding(each, folder, Level.ERROR, what)
+        return _waited(each, folder, "the event loop {label} runs in a thread that stays in the main process", "waits for it")
     return _finding(each, folder, Level.WARNING, "the event loop {label} runs in a thread of the main process; {user} uses it")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import functions
+from harness.applications.check import functions, waiting
 from harness.applications.check.finding import ORDER, Finding, Level
 from harness.applications.check.lost import pools, words
 from harness.texts import visible
@@ -17,7 +17,8 @@ TAKES = ("get", "get_nowait", "popleft", "pop")
 ANSWERS = ("set", "set_result", "set_exception", "put", "put_nowait", "notify", "notify_all", "release", "cancel")
 WORTH_S = 0.1  # of a wait: who waits for less only looks
 STAYS = "stays in the main process"
-ANSWERED = f"{STAYS}: in each child {{user}} waits for its answer for ever"
+SOON = "as soon as"  # so one call need not show it
+JOINS = "in each child {user} waits for ever until all is taken"
 
 Judged = tuple[Level | None, str]  # how grave, and what: a text with {thread}, {label} and {user}
 Nodes = list[ast.AST]
@@ -77,20 +78,21 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
         todo=TODO,
         evidence=_evidence(thread, folder),
         made=str(shared["label"]),
+        users=() if SOON in what else words.places(shared["tasks"]),
     )
 
 
 def _event(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-    waits = [one for one in functions.calls(tasks, ("wait",), named) if _is_long(functions.limit_s(one))]
-    if shared["state"].get("set") or not waits or not any(functions.calls(theirs, ("set",))):
+    limits = waiting.of(tasks, ("wait",), named)
+    if not limits or not any(functions.calls(theirs, ("set",))):
         return NOTHING
-    limits = [limit for one in waits if (limit := functions.limit_s(one)) is not None]
-    how = f"{limits[0]:g} s in vain, each time" if len(limits) == len(waits) else "for ever"
-    return Level.ERROR, f"the thread {{thread}}, which sets {{label}}, {STAYS}: in each child {{user}} waits for it {how}"
-
-
-def _is_long(limit_s: float | None) -> bool:
-    return limit_s is None or limit_s >= WORTH_S
+    longest, cleared = waiting.longest(limits), any(functions.calls(tasks, ("clear",), named))
+    if shared["state"].get("set") and not cleared:
+        return NOTHING
+    level, waits = waiting.told(longest, "clears it, and waits for it" if cleared else "waits for it")
+    if longest is not None and longest < WORTH_S:
+        level = Level.NOTE  # who waits for so short a time only looks
+    return level, f"the thread {{thread}}, which sets {{label}}, {STAYS}: in each child {{user}} {waits}"
 
 
 def _told(
@@ -99,36 +101,50 @@ def _told(
     """The judge of what a task waits for by one of some methods, and a thread ends that wait by one of some others."""
 
     def judge(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-        if any(functions.calls(tasks, waits, named)) and any(functions.calls(theirs, tells)):
-            return Level.ERROR, f"the thread {{thread}}, which {what} {{label}}, {STAYS}: in each child {{user}} waits for it"
-        return NOTHING
+        limits = waiting.of(tasks, waits, named)
+        if not limits or not any(functions.calls(theirs, tells)):
+            return NOTHING
+        level, in_words = waiting.told(waiting.longest(limits))
+        return level, f"the thread {{thread}}, which {what} {{label}}, {STAYS}: in each child {{user}} {in_words}"
 
     return judge
 
 
 def _queue(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
     taken, given = any(functions.calls(theirs, TAKES)), any(functions.calls(theirs, ("put", "put_nowait")))
-    puts = [*functions.calls(tasks, ("put",), named)]
-    replied = any(functions.waits_for_reply(node, named) for node in tasks) or any(functions.calls(tasks, ("join",), named))
-    most = shared["state"].get("most")
-    if taken and replied:
-        return Level.ERROR, f"the thread {{thread}}, which takes from {{label}} and answers, {ANSWERED}"
-    if given and any(functions.blocks(one) for one in functions.calls(tasks, ("get",), named)):
-        return Level.ERROR, f"the thread {{thread}}, which puts into {{label}}, {STAYS}: in each child {{user}} waits for it"
-    if taken and most and any(functions.blocks(one) for one in puts):
-        full = f"in each child {{user}} waits for ever as soon as {most} are in it"
-        return Level.ERROR, f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {full}"
-    if taken and (puts or any(functions.calls(tasks, ("put_nowait",), named))):
-        return (
-            Level.WARNING,
-            f"the thread {{thread}}, which takes from {{label}}, {STAYS}: in a child nobody takes what {{user}} puts",
-        )
-    return NOTHING
+    found = [*_answered(named, tasks, "takes from {label} and answers")] if taken else []
+    if taken and any(functions.calls(tasks, ("join",), named)):
+        found.append((Level.ERROR, f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {JOINS}"))
+    if given and (limits := waiting.of(tasks, ("get",), named)):
+        level, waits = waiting.told(waiting.longest(limits))
+        found.append((level, f"the thread {{thread}}, which puts into {{label}}, {STAYS}: in each child {{user}} {waits}"))
+    if taken:
+        found += _full(shared["state"].get("most"), waiting.of(tasks, ("put",), named))
+        if any(functions.calls(tasks, ("put", "put_nowait"), named)):
+            vain = "in a child nobody takes what {user} puts"
+            found.append((Level.WARNING, f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {vain}"))
+    return next((one for one in found if one[0] is Level.ERROR), found[0] if found else NOTHING)
+
+
+def _answered(named: str, tasks: Nodes, what: str) -> Iterator[Judged]:
+    """That tasks hand something over with what the answer comes by, and wait for that."""
+    limits = [limit for node in tasks for limit in waiting.for_reply(node, named)]
+    if limits:
+        level, waits = waiting.told(waiting.longest(limits), "waits for its answer")
+        yield level, f"the thread {{thread}}, which {what}, {STAYS}: in each child {{user}} {waits}"
+
+
+def _full(most: int | None, limits: Sequence[waiting.Limit]) -> Iterator[Judged]:
+    """That a queue with a limit is full, if it makes tasks wait for long."""
+    level, waits = waiting.told(waiting.longest(limits), "waits")
+    if most and level is Level.ERROR:
+        full = f"in each child {{user}} {waits}, {SOON} {most} are in it"
+        yield level, f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {full}"
 
 
 def _container(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-    if any(functions.waits_for_reply(node, named) for node in tasks) and any(functions.calls(theirs, ANSWERS)):
-        return Level.ERROR, f"the thread {{thread}}, which answers what stands in {{label}}, {ANSWERED}"
+    for judged in _answered(named, tasks, "answers what stands in {label}") if any(functions.calls(theirs, ANSWERS)) else ():
+        return judged
     if functions.changes(theirs, named):
         old = "each child has it as it was at the fork, and {user} reads it"
         return Level.WARNING, f"the thread {{thread}}, which changes {{label}}, {STAYS}: {old}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.applications.check import functions
-from harness.applications.check.finding import Level
+from harness.applications.check.finding import Level, Place
 from harness.texts import few, visible
 
 AWARE = "it looks at the process's id for that"
@@ -55,6 +55,10 @@ def at(place: Sequence[Any], folder: Path) -> str:
 
 def users(places: Iterable[Sequence[Any]], folder: Path) -> str:
     return few(sorted({at(place, folder) for place in places}), 2)
+
+
+def places(found: Iterable[Sequence[Any]]) -> tuple[Place, ...]:
+    return tuple((str(file), int(line), str(function)) for file, line, function in found)
 
 
 def name(thread: Mapping[str, Any]) -> str:

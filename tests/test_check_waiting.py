@@ -1,0 +1,179 @@
+"""How long a task of an application waits for what a fork loses, as `harness check` reads it from the source."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.applications.check import check as checker
+from harness.applications.check import functions, lost, waiting
+from harness.applications.check.asked import Question
+from harness.applications.check.finding import Finding, Level
+from harness.applications.check.waiting import EVER
+from tests.test_check_answer import looked, sides, thread
+from tests.test_check_answer import row as answer
+
+REPLIES = [
+    ("def ask(x):\n    reply = Future()\n    INBOX.put((x, reply))\n    return reply.result()\n", [EVER]),
+    ("def ask(x):\n    done = Event()\n    INBOX[x] = done\n    done.wait()\n", [EVER]),
+    ("def ask(x):\n    done = Event()\n    INBOX[x] = done\n    done.wait(2)\n", [2.0]),
+    ("def ask(x):\n    reply = Queue()\n    INBOX.put((x, reply))\n    return reply.get(True, 3)\n", [3.0]),
+    ("def ask(x):\n    reply = Future()\n    INBOX.put((x, reply))\n    return reply\n", [EVER]),
+    ("def ask(x):\n    done = Event()\n    OTHER[x] = done\n    done.wait()\n", []),
+    ("def ask(x):\n    INBOX.put(x)\n    return CACHE.get(x)\n", []),
+]
+
+
+@pytest.mark.parametrize(("text", "limits"), REPLIES)
+def test_a_wait_for_an_answer_is_one_for_what_was_handed_over(text: str, limits: list[float]) -> None:
+    assert waiting.for_reply(ast.parse(text).body[0], "INBOX") == limits
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("q.put(x)", EVER),
+        ("q.put(x, False)", 0.0),
+        ("q.put(x, block=False)", 0.0),
+        ("q.put(x, True, 2)", 2.0),
+        ("q.put(x, timeout=0.05)", 0.05),
+        ("q.put(x, timeout=None)", EVER),
+        ("q.get()", EVER),
+        ("q.get(False)", 0.0),
+        ("q.get(True, 60 * 2)", 120.0),
+        ("q.get(timeout=settings.limit)", None),
+        ("q.get(block=wanted)", None),
+        ("slots.acquire(blocking=False)", 0.0),
+        ("slots.acquire(True, -1)", EVER),
+        ("slots.acquire(timeout=1)", 1.0),
+        ("future.result(3)", 3.0),
+        ("ready.wait_for(done, 4)", 4.0),
+        ("ready.wait_for(done)", EVER),
+        ("ready.wait(LIMIT_S)", 0.25),
+        ("ready.wait(OTHER_S)", None),
+        ("ready.wait(seconds)", 1.5),
+        ("ready.wait(given)", None),
+        ("ready.wait(never)", EVER),
+        ("ready.wait(later)", None),
+    ],
+)
+def test_a_wait_ends_as_its_arguments_say(tmp_path: Path, text: str, limit: float | None) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(
+        f"LIMIT_S, = LIMIT_S = 0.25\nLIMIT_S = 0.25\ndef ask(given, seconds=1.5, never=None, later=2):\n    {text}\n"
+        "ask(1)\nask(2, later=9)\n".replace("LIMIT_S, = LIMIT_S = 0.25\n", "")
+    )
+    node = functions.function((str(path), 2, "ask"))
+    assert node is not None
+    (call,) = functions.calls_at(node)
+    assert waiting.limit(call, node) == limit
+
+
+WAITS = [
+    ("Event", "READY.set()", "READY.wait()", Level.ERROR, "for ever"),
+    ("Event", "READY.set()", "READY.wait(8)", Level.ERROR, "8 s in vain, each time"),
+    ("Event", "READY.set()", "READY.wait(1.5)", Level.WARNING, "up to 1.5 s"),
+    ("Event", "READY.set()", "READY.wait(0.05)", Level.NOTE, "up to 0.05 s"),
+    ("Event", "READY.set()", "READY.wait(limit())", Level.WARNING, "up to its time limit"),
+    ("Condition", "READY.notify()", "READY.wait()", Level.ERROR, "for ever"),
+    ("Condition", "READY.notify()", "READY.wait(1)", Level.WARNING, "up to 1 s"),
+    ("Semaphore", "READY.release()", "READY.acquire()", Level.ERROR, "for ever"),
+    ("Semaphore", "READY.release()", "READY.acquire(blocking=False)", Level.WARNING, "no time"),
+    ("Future", "READY.set_result(1)", "READY.result(timeout=2)", Level.WARNING, "up to 2 s"),
+    ("Queue", "READY.put(1)", "READY.get()", Level.ERROR, "for ever"),
+    ("Queue", "READY.put(1)", "READY.get(timeout=0.05)", Level.WARNING, "up to 0.05 s"),
+    ("Queue", "READY.get()", "READY.put(1)", Level.ERROR, "as soon as 5 are in it"),
+    ("Queue", "READY.get()", "READY.put(1, timeout=0.05)", Level.WARNING, "nobody takes what"),
+    ("Queue", "READY.get()", "READY.join()", Level.ERROR, "until all is taken"),
+    ("container", "READY[0].set()", "done = Event(); READY[x] = done; done.wait()", Level.ERROR, "for ever"),
+    ("container", "READY[0].set()", "done = Event(); READY[x] = done; done.wait(2)", Level.WARNING, "up to 2 s"),
+]
+
+
+def found(folder: Path, kind: str, theirs: str, task: str, *, is_set: bool = False) -> list[Finding]:
+    path = folder / "shop.py"
+    path.write_text(f"READY = make()\ndef fetch():\n    {theirs}\ndef predict(x):\n    {task}\n")
+    functions._tree.cache_clear()
+    where = {"tasks": [[str(path), 4, "predict"]], "thread": [[str(path), 2, "fetch"]]}
+    shared = {"label": "shop.READY", "kind": kind, "state": {"set": is_set, "most": 5}, **where}
+    return lost.found(looked(threads=[thread(path, shared=[shared])]), folder)
+
+
+@pytest.mark.parametrize(("kind", "theirs", "task", "level", "said"), WAITS)
+def test_a_wait_is_an_error_if_it_is_long(tmp_path: Path, kind: str, theirs: str, task: str, level: Level, said: str) -> None:
+    (one,) = found(tmp_path, kind, theirs, task)
+    assert (one.rule, one.level) == ("lost-thread", level)
+    assert said in one.what
+
+
+@pytest.mark.parametrize(("task", "level"), [("READY.wait()", Level.NOTE), ("READY.clear(); READY.wait()", Level.ERROR)])
+def test_an_event_that_is_set_is_waited_for_by_who_clears_it(tmp_path: Path, task: str, level: Level) -> None:
+    (one,) = found(tmp_path, "Event", "READY.set()", task, is_set=True)
+    assert one.level is level
+
+
+@pytest.mark.parametrize(
+    ("task", "level", "said"),
+    [
+        ("POOL.submit(work, x).result()", Level.ERROR, "waits for ever"),
+        ("POOL.submit(work, x).result(timeout=0.05)", Level.WARNING, "up to 0.05 s"),
+        ("job = POOL.submit(work, x); job.result(0.05)", Level.WARNING, "up to 0.05 s"),
+        ("job = POOL.submit(work, x); job.result()", Level.ERROR, "waits for ever"),
+        ("return POOL.submit(work, x)", Level.ERROR, "waits for ever"),
+        ("POOL.submit(work, x)", Level.WARNING, "nobody does what"),
+        ("done = Event(); POOL.submit(done.set); done.wait()", Level.ERROR, "waits for ever"),
+        ("POOL.map(work, x)", Level.ERROR, "waits for ever"),
+    ],
+)
+def test_work_for_a_lost_pool_is_an_error_if_it_is_waited_for(tmp_path: Path, task: str, level: Level, said: str) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(f"POOL = make()\ndef predict(x):\n    {task}\n")
+    functions._tree.cache_clear()
+    state = {"processes": False, "managed": False, "threads": 1, "idle": 1, "most": 1, "python": [3, 11], "idents": []}
+    pool = {"label": "shop.POOL", "kind": "Executor", "tasks": [[str(path), 2, "predict"]], "state": state, "aware": False}
+    (one,) = lost.found(looked(pools=[pool]), tmp_path)
+    assert (one.rule, one.level) == ("lost-pool", level)
+    assert said in one.what
+
+
+def test_a_caller_that_waits_for_a_while_is_believed(tmp_path: Path) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(
+        textwrap.dedent(
+            """\
+            def ask(x):
+                reply = Future()
+                INBOX.put((x, reply))
+                return reply
+            def predict(x):
+                reply = ask(x)
+                return reply.result(timeout=2)
+            """
+        )
+    )
+    node = functions.function((str(path), 1, "ask"))
+    assert node is not None
+    assert waiting.for_reply(node, "INBOX") == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("users", "tasks", "level"),
+    [
+        ((("shop.py", 4, "predict"),), ["shop.predict", "shop.other"], Level.WARNING),
+        ((("shop.py", 9, "ask"),), ["shop.predict"], Level.WARNING),
+        ((("shop.py", 9, "ask"),), ["shop.predict", "shop.other"], Level.ERROR),
+        ((), ["shop.predict"], Level.ERROR),
+    ],
+)
+def test_a_call_that_came_back_speaks_against_what_it_would_have_shown(
+    tmp_path: Path, users: Any, tasks: list[str], level: Level
+) -> None:
+    one = Finding(rule="lost-thread", level=Level.ERROR, what="it waits", todo="do", users=users)
+    told = {"tasks": [{"name": name, "code": ["shop.py", 4, "predict"]} for name in tasks]}
+    question = Question(app="shop:app", python=tmp_path, folder=tmp_path, variables={}, task="shop.predict")
+    (ended,) = checker._with_calls([one], sides([answer(3), answer(3)], [answer(3)]), question, tmp_path, told)
+    assert ended.level is level
