@@ -70,7 +70,8 @@ class Finding:
 
     `evidence`: what was seen, a line each. `measured`: where this was measured. `made`: the object that is to be made in each
     process, as 'shop.store.STORE.pool'; `diff`: the change of code that does so, if one is sure. `users`: functions of which
-    each call would show it; none if that cannot be said.
+    each call would show it; none if that cannot be said. `started`: the application's frames that started the lost thread,
+    innermost first; None if it is about no thread.
     """
 
     rule: str
@@ -84,6 +85,7 @@ class Finding:
     made: str = ""
     diff: str = ""
     users: tuple[Place, ...] = ()
+    started: tuple[Place, ...] | None = None
 
     @property
     def place(self) -> str:

@@ -90,6 +90,41 @@ def handed(node: ast.AST, named: str) -> Iterator[str]:
         yield from (each.id for part in (*node.args, *node.keywords) for each in ast.walk(part) if isinstance(each, ast.Name))
 
 
+def handed_on(node: ast.AST, named: str) -> Iterator[tuple[list[ast.FunctionDef], str]]:
+    """(methods, the name it has there) for each class of the same file that a function makes something of with this object; no
+    methods if it goes to what is not in the file, and no name if the class has no `__init__` there that keeps it."""
+    tree = home(node)
+    classes = {each.name: each for each in tree.body if isinstance(each, ast.ClassDef)} if tree is not None else {}
+    for call in calls_at(node):
+        places = [
+            place for place, each in enumerate(call.args) if isinstance(each, ast.Name | ast.Attribute) and last(each) == named
+        ]
+        keys = [
+            each.arg for each in call.keywords if isinstance(each.value, ast.Name | ast.Attribute) and last(each.value) == named
+        ]
+        if not places and not keys:
+            continue
+        kind = classes.get(last(call.func))
+        methods = [each for each in kind.body if isinstance(each, ast.FunctionDef)] if kind is not None else []
+        if tree is not None:
+            HOMES.update(dict.fromkeys(methods, tree))
+        yield methods, _kept(methods, places, keys)
+
+
+def _kept(methods: Iterable[ast.FunctionDef], places: Sequence[int], keys: Sequence[str | None]) -> str:
+    """The attribute under which `__init__` keeps the argument at this place, or by this name; '' if it does not."""
+    for method in methods:
+        if method.name == "__init__":
+            names = [each.arg for each in (*method.args.args[1:], *method.args.kwonlyargs)]
+            given = {names[place] for place in places if place < len(names)} | {key for key in keys if key in names}
+            for each in ast.walk(method):
+                if isinstance(each, ast.Assign):
+                    for target, value in pairs(each):
+                        if isinstance(target, ast.Attribute) and isinstance(value, ast.Name) and value.id in given:
+                            return target.attr
+    return ""
+
+
 def changes(nodes: Iterable[ast.AST], named: str) -> bool:
     """Whether these functions change a container by this name."""
     verbs = ("update", "append", "appendleft", "add", "clear", "extend", "setdefault", "insert", "pop", "popitem", "remove")

@@ -35,13 +35,15 @@ NESTED = (*FUNCTIONS, ast.Lambda, ast.ClassDef)
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """`diff`: a unified diff, `patch -p1` applies it in the application's folder, '' where none could be made (`why_not`)."""
+    """`diff`: a unified diff, `patch -p1` applies it in the application's folder, '' where none could be made (`why_not`).
+    `moved`: (first, last) line of each statement that would move."""
 
     file: str
     line: int  # of the statement that makes the object
     statement: str
     diff: str = ""
     why_not: str = ""
+    moved: tuple[tuple[int, int], ...] = ()
 
 
 def propose(sources: Mapping[str, str], asked: Names) -> list[Change]:
@@ -85,7 +87,11 @@ def _change(
         why_not = f"inside a function that code would be no valid Python ({error}); write the function by hand"
         return Change(file=path, line=first.lineno, statement=shown, why_not=why_not)
     diff = "".join(difflib.unified_diff(text.splitlines(True), new.splitlines(True), f"a/{path}", f"b/{path}"))
-    return Change(file=path, line=first.lineno, statement=shown, diff=diff)
+    return Change(file=path, line=first.lineno, statement=shown, diff=diff, moved=tuple(map(_lines, block)))
+
+
+def _lines(statement: ast.stmt) -> tuple[int, int]:
+    return statement.lineno, statement.end_lineno or statement.lineno
 
 
 def _loading_functions(tree: ast.Module) -> frozenset[str]:

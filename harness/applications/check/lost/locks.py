@@ -44,7 +44,10 @@ def _finding(
     made: str = "",
 ) -> Finding:
     file, line = words.own_place(thread["by"], folder)
-    return Finding(rule=rule, level=level, file=file, line=line, what=what, todo=todo, evidence=evidence, made=made)
+    return Finding(
+        rule=rule, level=level, file=file, line=line, what=what, todo=todo, evidence=evidence, made=made,
+        started=words.own_frames(thread["by"], folder),
+    )  # fmt: skip
 
 
 def _lock(one: Mapping[str, Any], looked: Mapping[str, Any], folder: Path) -> Finding | None:

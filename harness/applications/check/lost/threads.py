@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.applications.check import functions, waiting
-from harness.applications.check.finding import ORDER, Finding, Level
+from harness.applications.check.finding import ORDER, Finding, Level, Place
 from harness.applications.check.lost import pools, words
 from harness.texts import visible
 
@@ -22,6 +22,7 @@ JOINS = "in each child {user} waits for ever until all is taken"
 
 Judged = tuple[Level | None, str]  # how grave, and what: a text with {thread}, {label} and {user}
 Nodes = list[ast.AST]
+Judge = Callable[[Mapping[str, Any], str, Nodes, Nodes], Judged]
 NOTHING: Judged = (None, "")
 
 
@@ -58,7 +59,10 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
     """What the fork does to one object that a task and this thread use; None if nothing."""
     tasks, theirs = functions.known(shared["tasks"]), functions.known(shared["thread"])
     named = str(shared["label"]).rpartition(".")[2].partition(" ")[0]
-    level, what = JUDGES[shared["kind"]](shared, named, tasks, theirs) if shared["kind"] in JUDGES else NOTHING
+    judge, users = JUDGES.get(shared["kind"], _nothing), words.places(shared["tasks"])
+    level, what = judge(shared, named, tasks, theirs)
+    if level is None:
+        (level, what), users = _handed_on(shared, named, theirs, judge)
     if level is None:
         return None
     if shared.get("aware"):
@@ -67,7 +71,7 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
         level, what = words.unless(level, what, "it is started again there, as the source has it")
     file, line = words.own_place(thread["by"], folder)
     told = what.format(
-        thread=words.name(thread), label=visible(str(shared["label"])), user=words.users(shared["tasks"], folder)
+        thread=words.name(thread), label=visible(str(shared["label"])), user=words.users(users, folder)
     )  # fmt: skip
     return Finding(
         rule="lost-thread",
@@ -78,8 +82,29 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
         todo=TODO,
         evidence=_evidence(thread, folder),
         made=str(shared["label"]),
-        users=() if SOON in what else words.places(shared["tasks"]),
+        users=() if SOON in what else users,
+        started=words.own_frames(thread["by"], folder),
     )
+
+
+def _handed_on(shared: Mapping[str, Any], named: str, theirs: Nodes, judge: Judge) -> tuple[Judged, tuple[Place, ...]]:
+    """What a task makes with an object, such as a client that each process makes for itself, may wait as the task would;
+    and who does so."""
+    for file, line, function in words.places(shared["tasks"]):
+        node = functions.function((file, line, function))
+        for methods, attribute in functions.handed_on(node, named) if node is not None else ():
+            if attribute and any(functions.calls(methods, TAKES, attribute)):
+                return NOTHING, ()  # it does in the child what the thread does
+            if attribute:
+                level, what = judge(shared, attribute, list[ast.AST](methods), theirs)
+                if level is not None:
+                    using = [one for one in methods if any(functions.last(each) == attribute for each in ast.walk(one))]
+                    return (level, what), tuple((file, one.lineno, one.name) for one in using if one.name != "__init__")
+            elif shared["kind"] in ("Queue", "SimpleQueue") and any(functions.calls(theirs, TAKES)):
+                vain = "in a child nobody takes what is put into it by what {user} hands it to"
+                what = f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {vain}"
+                return (Level.WARNING, what), ((file, line, function),)
+    return NOTHING, ()
 
 
 def _event(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
@@ -95,9 +120,7 @@ def _event(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -
     return level, f"the thread {{thread}}, which sets {{label}}, {STAYS}: in each child {{user}} {waits}"
 
 
-def _told(
-    waits: tuple[str, ...], tells: tuple[str, ...], what: str
-) -> Callable[[Mapping[str, Any], str, Nodes, Nodes], Judged]:
+def _told(waits: tuple[str, ...], tells: tuple[str, ...], what: str) -> Judge:
     """The judge of what a task waits for by one of some methods, and a thread ends that wait by one of some others."""
 
     def judge(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
@@ -158,7 +181,11 @@ def _owner(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -
     )
 
 
-JUDGES: Mapping[str, Callable[[Mapping[str, Any], str, Nodes, Nodes], Judged]] = {
+def _nothing(_shared: Mapping[str, Any], _named: str, _tasks: Nodes, _theirs: Nodes) -> Judged:
+    return NOTHING
+
+
+JUDGES: Mapping[str, Judge] = {
     "Event": _event,
     "Condition": _told(("wait", "wait_for"), ("notify", "notify_all"), "notifies"),
     "Semaphore": _told(("acquire",), ("release",), "releases"),

@@ -40,6 +40,11 @@ def own_place(stack: Sequence[Sequence[Any]], folder: Path) -> tuple[str, int]:
     return next(((short(file, folder), int(line)) for file, line, _ in stack if is_own(file, folder)), ("", 0))
 
 
+def own_frames(stack: Sequence[Sequence[Any]], folder: Path) -> tuple[Place, ...]:
+    """Those frames that are the application's own, innermost first, with short paths."""
+    return tuple((short(file, folder), int(line), str(function)) for file, line, function in stack if is_own(file, folder))
+
+
 def frame(stack: Sequence[Sequence[Any]], folder: Path) -> str:
     """'fetch (tasks.py:23)' of the innermost frame that is the application's own, else of the innermost one."""
     if not stack:
