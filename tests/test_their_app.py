@@ -231,3 +231,10 @@ def test_a_message_to_an_exchange_of_the_applications_own_finds_the_queue_that_i
     app_facts.publish([(price, [1])], "")  # type: ignore[no-untyped-call]
     with app.connection_for_read() as connection:
         assert connection.default_channel.basic_get("gold", no_ack=True).headers["task"] == "price"
+
+
+def test_a_process_of_ours_has_the_command_line_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["-m", "spec.json", "out"])
+    their_app.as_worker("shop:app")
+    assert sys.argv[0].endswith("/celery")
+    assert sys.argv[1:] == ["-A", "shop:app", "worker"]

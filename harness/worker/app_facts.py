@@ -221,6 +221,7 @@ def write(path, found):
 def main(spec_path, out_path):
     with open(spec_path) as file:
         spec = json.load(file)
+    their_app.as_worker(spec["app"])
     try:
         why = their_app.no_redis() if spec["redis_alone"] else ""
         if why:

@@ -238,6 +238,7 @@ def main(spec_path, out_path):
 
     try:
         their_app.served_by_itself()
+        their_app.as_worker(spec["app"])
         app = their_app.found(spec["app"])
         failed = unstarted.made(app, "prefork", "harness@check")
         if spec["task"]:

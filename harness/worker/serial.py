@@ -92,6 +92,7 @@ def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):
     spec = in_process.read_spec()
     heartbeat.emit(contract.IMPORT_BEGIN)
     own_handlers.watch(spec["events_dir"])
+    their_app.as_worker(spec["app"])
     app, calls = their_app.opened(spec)
     heartbeat.emit(contract.READY)
     with open(result_path, "w") as file:

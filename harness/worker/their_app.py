@@ -28,6 +28,11 @@ UNFIT = "its Celery cannot use the 'redis' package that is installed, %s: %s: %s
 RETURNED = "returned "  # what is told of an exception that a task returns begins so
 
 
+def as_worker(name):
+    """Give this process the command line of a worker: an application may look there for what it is to load."""
+    sys.argv = [os.path.join(os.path.dirname(sys.executable), "celery"), "-A", name, "worker"]
+
+
 def found(name):
     """The application. What its import raises is raised here, too, SystemExit as ImportError; LookupError if what is named is
     none."""

@@ -87,6 +87,7 @@ def measure(app, calls, file, least_s, most_s, own):
 def main(path, number, least_s=LEAST_S, most_s=MOST_S):
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
+    their_app.as_worker(spec["app"])
     app, calls = their_app.opened(spec)
     with open(path, "w") as file:
         measure(app, calls, file, least_s, most_s, number)

@@ -31,7 +31,7 @@ RULES = {
     "batcher": "lost-thread", "corpus": "shared-file", "journal": "lost-thread", "kept_pool": "lost-pool",
     "ledger": "held-lock", "loop_thread": "lost-pool", "mailbox": "lost-thread",
     "old_pool": "lost-pool", "raw_socket": "shared-connection", "signal_started": "lost-thread", "ticker": "lost-thread",
-    "tokens": "lost-thread", "warm_executor": "lost-pool",
+    "tokens": "lost-thread", "warm_executor": "lost-pool", "worker_alone": "lost-thread",
 }  # fmt: skip
 #: arguments of one call, and whether the call itself shows what the fork breaks
 CALLS = {

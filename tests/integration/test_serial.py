@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.worker import spec
+from harness.worker import contract, spec
 
 TOLD_SHOP = """
 from celery import Celery
@@ -88,3 +88,33 @@ def test_a_serial_call_has_what_a_worker_loads_and_tells_its_task_of_its_message
     expected = {"scaled": 14, "queue": "gold", "priority": 3, "by": node, "init": True, "tenant": ["seven", "seven"]}
     assert json.loads(payload)["result"] == expected
     assert node.startswith("harness@")
+
+
+WORKER_SHOP = """
+import sys
+from celery import Celery
+
+app = Celery("told_shop", broker="memory://", backend="cache+memory://", set_as_current=False)
+MODEL = {"bias": 10} if "worker" in sys.argv and sys.argv[1:3] == ["-A", "told_shop:app"] else None
+
+@app.task(name="price", shared=False)
+def price(number):
+    return MODEL["bias"] + number
+"""
+
+
+@pytest.mark.parametrize("module", ["serial", "witness"])
+def test_an_application_that_loads_in_workers_alone_has_loaded(module: str, tmp_path: Path) -> None:
+    (tmp_path / "told_shop.py").write_text(WORKER_SHOP)
+    (tmp_path / "rows.json").write_text("[[2]]")
+    told = spec.for_application(
+        app="told_shop:app", tasks=["price"], rows=str(tmp_path / "rows.json"), prefix="ab", events_dir=str(tmp_path)
+    )
+    (tmp_path / "spec.json").write_text(json.dumps(told))
+    words = {"serial": ["0.1", "2", str(tmp_path / "out"), "0", "5", "5", "0"], "witness": [str(tmp_path / "out"), "0", "0"]}
+    argv = [sys.executable, "-m", f"harness.worker.{module}", *words[module]]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), contract.SPEC: str(tmp_path / "spec.json")}
+    subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    first = json.loads((tmp_path / "out").read_text().splitlines()[0])
+    assert not first.get("error"), first
+    assert json.loads(first["payload"])["result"] == 12
