@@ -127,6 +127,17 @@ def test_only_an_engine_that_was_seen_to_hang_is_an_error(
     assert (found.rule, found.level) == ("lost-engine", level)
 
 
+@pytest.mark.parametrize(("package", "level"), [("faiss", Level.ERROR), ("sklearn", Level.WARNING)])
+def test_a_package_that_never_hung_with_an_engine_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, level: Level
+) -> None:
+    monkeypatch.setattr(linked, "packages", lambda *_: {"faiss", "sklearn"})
+    native = [{"tid": 5, "name": "python", "library": "/v/site-packages/scikit_learn.libs/libgomp-a34.so.1.0.0"}]
+    (found,) = lost.found(looked(native=native, packages={package: "shop.SCALER"}), tmp_path)
+    assert (found.rule, found.level) == ("lost-engine", level)
+    assert ("waits for ever in a forked child" in found.what) == (level is Level.ERROR)
+
+
 @pytest.mark.parametrize(("last", "level"), [("polars-ooc-clea", Level.NOTE), ("polars-0", Level.ERROR)])
 def test_an_engine_that_only_allocates_in_the_main_process_is_no_error(tmp_path: Path, last: str, level: Level) -> None:
     library = "/v/site-packages/_polars_runtime_32/_polars_runtime.abi3.so"

@@ -1,7 +1,8 @@
 """Native threads that a forked child lacks, by the library whose code they run, and what is known of that library after a fork.
 
 `hangs` is said of those alone that were seen to: TensorFlow in our own runs; GNU's OpenMP in faiss, LightGBM, XGBoost and
-PyTorch (a team of the parent's is waited for in the child's first parallel region); Polars (a child waits for rayon's pool:
+PyTorch (a team of the parent's is waited for in the child's first parallel region; scikit-learn enters few, and never hung in
+the atlas); Polars (a child waits for rayon's pool:
 pola-rs/polars#8032; seen with 2.1). The others are told as a risk. What the atlas has of an engine is quoted beside it.
 """
 
@@ -23,7 +24,8 @@ from harness.texts import few, visible
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """`pattern`: of the library's path below site-packages, else of its name. `serves`: packages that compute
-    with it, beside those that are linked to it. `pool`: names of its threads that calls wait for, if it has others, too.
+    with it, beside those that are linked to it. `hung`: packages that were seen to hang with it, if not all that it serves: of
+    others, a call may never come to its threads. `pool`: names of its threads that calls wait for, if it has others, too.
     `safe`: what it does after a fork, in words, if that is safe."""
 
     name: str
@@ -31,6 +33,7 @@ class Engine:
     hangs: bool = False
     safe: str = ""
     serves: tuple[str, ...] = ()
+    hung: tuple[str, ...] = ()
     pool: re.Pattern[str] = re.compile("")
 
 
@@ -38,7 +41,7 @@ BEGINS_ANEW = "it starts new ones after a fork"
 ENGINES = (
     Engine(name="TensorFlow", pattern=re.compile(r"/tensorflow[^/]*/|/libtensorflow"), hangs=True,
            serves=("tensorflow", "keras", "tf_keras", "tensorflow_hub")),
-    Engine(name="GNU OpenMP", pattern=re.compile(r"/libgomp"), hangs=True),
+    Engine(name="GNU OpenMP", pattern=re.compile(r"/libgomp"), hangs=True, hung=("faiss", "lightgbm", "xgboost", "torch")),
     Engine(name="Polars", pattern=re.compile(r"/_?polars[^/]*/"), hangs=True, serves=("polars",),
            pool=re.compile(r"polars-\d")),  # beside these, its allocator has threads, and begins them anew after a fork
     Engine(name="OpenBLAS", pattern=re.compile(r"openblas", re.IGNORECASE), safe=BEGINS_ANEW),
@@ -75,7 +78,7 @@ def _of(library: str, count: int, looked: Mapping[str, Any], folder: Path) -> Fi
     threads, natives = words.counted(count, "thread"), words.counted(count, "native thread")
     evidence = (f"{natives} of {shown} in the parent, none in the child ({few([visible(one) for one in names])})",)
     packages = linked.packages(library, looked["libraries"]) | set(engine.serves if engine else ())
-    named = engine.serves if engine else ()
+    named = engine.hung or engine.serves if engine else ()
     reached = [(root, str(label)) for root, label in looked["packages"].items() if root in packages]
     reached.sort(key=lambda one: (one[0] not in named, one))
     name = engine.name if engine else shown
@@ -86,7 +89,7 @@ def _of(library: str, count: int, looked: Mapping[str, Any], folder: Path) -> Fi
         )  # fmt: skip
     through = f", which tasks use through {visible(reached[0][1])}" if reached else "; no task is seen to use it"
     file, line = words.made_at(reached[0][1], folder) if reached else ("", 0)
-    sure = engine is not None and engine.hangs and bool(reached)
+    sure = engine is not None and engine.hangs and any(root in (engine.hung or engine.serves) for root, _ in reached)
     risk = "; if a call waits for them, it does so for ever in a forked child" if reached else ""
     end = ": a call that needs them waits for ever in a forked child" if sure else risk
     return Finding(
