@@ -13,12 +13,13 @@ import pytest
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
-from harness.applications.probe import one_thread, words
+from harness.applications.probe import again, one_thread, words
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.expected import Expected
 from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
+from harness.applications.probe.pace import Pace
 from harness.applications.probe.probe import Probe
 from harness.applications.probe.seen import by_row, endless, failed_outside, not_called, too_few
 from harness.applications.probe.served import Served
@@ -64,6 +65,11 @@ VALKEY = Serving(
 )  # fmt: skip
 
 
+def calls(now: list[Any], later: list[Any] | None = None) -> again.Calls:
+    """Serial calls that give these lines after a trial, and those after a while."""
+    return again.Calls(now=lambda *_: now, later=None if later is None else lambda *_: later)
+
+
 def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: Any) -> ApplicationSource:
     told = {"green": [], "celery": "5.7.0", "python": "3.11.0", "told": {}, "said": [], "loaded": ["celery", "json"]}
     environment = Environment(
@@ -85,7 +91,7 @@ def source(order: ProbeOrder = ORDER, said: list[str] | None = None, **changes: 
         "code": {},
         "folder": RunFolder(HERE),
         "environment": environment,
-        "call_again": lambda folder, most_s: [],
+        "calls": calls([]),
         "serving": VALKEY,
         **changes,
     }
@@ -565,7 +571,7 @@ def test_what_other_processes_answer_otherwise_is_left_out_and_said_of_every_tri
     told = one.revised(record(reason="all 2 answers match the reference", ok=2))
     left_out = "left out, for they differ from process to process, under load, or in another order: result.tags.*"
     assert told.answers.coverage == f"1 of 2 fields in 2 of 2 answers; {left_out}"
-    assert told.reason == f"all 2 answers match those of serial calls; compared: {told.answers.coverage}"
+    assert told.reason == f"all 2 answers match those of serial calls in 1 of 2 fields; compared: {told.answers.coverage}"
 
 
 def trial_that_answered(tmp_path: Path, one: ApplicationSource, results: list[Any]) -> Left:
@@ -580,36 +586,101 @@ def trial_that_answered(tmp_path: Path, one: ApplicationSource, results: list[An
     return left
 
 
-@pytest.mark.parametrize(
-    ("later", "wrong", "checked"),
-    [
-        ([{"minute": 8, "sum": 5}, {"minute": 8, "sum": 6}], [False, False], "match those of serial calls"),
-        ([{"minute": 7, "sum": 5}, {"minute": 7, "sum": 6}], [True, True], "match those of serial calls"),
-        ([], [True, True], "match those of serial calls"),
-        ([{"minute": 8, "sum": 55}, {"minute": 8, "sum": 66}], [False, False], "came"),
-    ],
-)
-def test_after_a_trial_that_answers_otherwise_the_serial_calls_are_made_again(
-    tmp_path: Path, later: list[Any], wrong: list[bool], checked: str
-) -> None:
-    said: list[str] = []
-    one = source(said=said, call_again=lambda folder, most_s: [line(row, each) for row, each in enumerate(later)])
-    one.expected.settle([line(0, {"minute": 7, "sum": 5}), line(1, {"minute": 7, "sum": 6})], DONE)
-    requests = one.read(trial_that_answered(tmp_path, one, [{"minute": 8, "sum": 5}, {"minute": 8, "sum": 6}]))
+FIVE, SIX = {"minute": 7, "sum": 5}, {"minute": 7, "sum": 6}
+EIGHT = [{"minute": 8, "sum": 5}, {"minute": 8, "sum": 6}]
+
+
+def lines_of(answers: list[Any]) -> list[dict[str, Any]]:
+    return [line(row, each) for row, each in enumerate(answers)]
+
+
+def after_a_trial(tmp_path: Path, now: list[Any], later: list[Any] | None, answers: list[Any] = EIGHT, **changes: Any) -> Any:
+    """(requests, record, source) of a trial that gave these answers, after which the serial calls give those."""
+    one = source(calls=calls(lines_of(now), None if later is None else lines_of(later)), **changes)
+    one.expected.settle(lines_of([FIVE, SIX]), DONE)
+    requests = one.read(trial_that_answered(tmp_path, one, answers))
     assert requests is not None
-    assert requests.wrong.tolist() == wrong
-    assert one.expected.checked == checked
-    moved = [text for text in said if "gave other answers after a trial than before it" in text]
-    assert bool(moved) is not any(wrong)
-    assert all(text in one.expected.notes for text in moved)
+    right = not requests.wrong.any()
+    said = ("2 of 2 answers match the reference", Outcome.OK) if right else (
+        "2 of 2 answers differ from the reference by up to 1", Outcome.WRONG
+    )  # fmt: skip
+    return requests, one.revised(record(reason=said[0], outcome=said[1])), one
+
+
+@pytest.mark.parametrize("now", [[FIVE, SIX], []])
+def test_answers_that_the_serial_calls_do_not_give_after_the_trial_either_are_wrong(tmp_path: Path, now: list[Any]) -> None:
+    requests, told, one = after_a_trial(tmp_path, now, None)
+    agree = "agree on it, in all their processes" + (", and again after this trial" if now else "")
+    assert f"result.minute in 2, such as: for row 1, 7 was expected and 8 came; the serial calls {agree}" in told.reason
+    assert (requests.wrong.all(), told.outcome, one.expected.notes) == (True, Outcome.WRONG, [])
+
+
+def test_what_changes_by_itself_is_compared_no_more(tmp_path: Path) -> None:
+    later = [{**each, "minute": 9} for each in EIGHT]
+    requests, told, one = after_a_trial(tmp_path, EIGHT, later)
+    assert (requests.wrong.any(), told.outcome) == (False, Outcome.OK)
+    assert told.reason.startswith("2 of 2 answers match those of serial calls in 1 of 2 fields")
+    assert "not compared from now on: result.minute. The serial calls gave other" in one.expected.notes[-1]
+    assert one.expected.checked == "match those of serial calls"
+
+
+@pytest.mark.parametrize("later", [EIGHT, None])
+def test_what_a_trial_changed_for_good_is_not_called_right_in_it_and_the_next_is_held_against_what_is_now(
+    tmp_path: Path, later: list[Any] | None
+) -> None:
+    requests, told, one = after_a_trial(tmp_path, EIGHT, later)
+    assert (requests.wrong.any(), told.outcome) == (False, Outcome.UNCHECKED)
+    assert "the serial calls answer otherwise since this trial at result.minute: changed by what it left" in told.reason
+    assert f"at result.minute since {one.planned()[1].cell.id}" in one.expected.notes[-1]
+    again_right = one.read(trial_that_answered(tmp_path, one, EIGHT))
+    assert again_right is not None
+    assert not again_right.wrong.any()
+    told = one.revised(record(reason="2 of 2 answers match the reference"))
+    assert (told.outcome, told.reason.partition(";")[0]) == (Outcome.OK, "2 of 2 answers match those of serial calls")
+
+
+def test_a_whole_answer_that_a_trial_changed_for_good_is_said_to_match_nothing(tmp_path: Path) -> None:
+    one = source(calls=calls(lines_of([0, 0])))
+    one.expected.settle(lines_of([5, 6]), DONE)
+    one.read(trial_that_answered(tmp_path, one, [0, 0]))
+    told = one.revised(record(reason="2 of 2 answers match the reference"))
+    assert (told.outcome, "match" in told.reason) == (Outcome.UNCHECKED, False)
+
+
+def test_another_wrong_answer_beside_what_a_trial_changed_is_wrong(tmp_path: Path) -> None:
+    requests, told, _ = after_a_trial(tmp_path, EIGHT, EIGHT, answers=[{"minute": 8, "sum": 9}, EIGHT[1]])
+    assert (requests.wrong.tolist(), told.outcome) == ([True, False], Outcome.WRONG)
+
+
+def test_after_a_trial_that_answers_alike_quick_serial_calls_are_made_again(tmp_path: Path) -> None:
+    quick = Sizing(
+        order=ORDER, budget=Budget(seconds=None), pace=Pace(calls=9, usual_s=0.01, first_s=0.01, slowest_s=0.01, cores=1)
+    )
+    _, told, one = after_a_trial(tmp_path, EIGHT, EIGHT, answers=[FIVE, SIX], sizing=quick)
+    assert (told.outcome, bool(one.expected.changed)) == (Outcome.UNCHECKED, True)
+
+
+def test_once_the_serial_calls_raise_no_pool_is_blamed_for_it(tmp_path: Path) -> None:
+    raising = [line(0, None, error="JSONDecodeError: Extra data"), line(1, SIX)]
+    one = source(calls=calls(raising, raising))
+    one.expected.settle(lines_of([FIVE, SIX]), DONE)
+    one.read(trial_that_answered(tmp_path, one, EIGHT))
     told = one.revised(record(reason="2 of 2 answers differ from the reference by up to 1", outcome=Outcome.WRONG))
-    agree = "agree on it, in all their processes" + (", and again after this trial" if later else "")
-    example = f"result.minute in 2, such as: for row 1, 7 was expected and 8 came; the serial calls {agree}"
-    assert (example in told.reason) is any(wrong)
+    since = "the serial calls answered before this trial, and raise since: row 1: JSONDecodeError: Extra data"
+    assert (told.outcome, since in told.reason) == (Outcome.WRONG, True)
+    first, second = one.planned()[1:3]
+    assert one.spared(second, []).startswith(f"not run, for row 1 raises without Celery since {first.cell.id}, and answered")
 
 
-def test_trials_that_answer_alike_call_nothing_again(tmp_path: Path) -> None:
-    one = source(call_again=lambda folder, most_s: pytest.fail("called"))
+def test_a_row_that_raises_now_and_then_is_not_broken(tmp_path: Path) -> None:
+    one = source(calls=calls([line(0, None, error="OSError: "), line(1, SIX)], lines_of([FIVE, SIX])))
+    one.expected.settle(lines_of([FIVE, SIX]), DONE)
+    one.read(trial_that_answered(tmp_path, one, EIGHT))
+    assert (one.expected.changed, one.expected.broken) == ("", "")
+
+
+def test_slow_serial_calls_are_not_made_again_after_a_trial_that_answers_alike(tmp_path: Path) -> None:
+    one = source(calls=again.Calls(now=lambda *_: pytest.fail("called"), later=None))
     one.expected.settle([line(0, 5), line(1, 6)], DONE)
     requests = one.read(trial_that_answered(tmp_path, one, [5, 6]))
     assert requests is not None

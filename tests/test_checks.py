@@ -76,21 +76,33 @@ def test_a_label_is_compared_beside_a_score_that_is_left_out() -> None:
     assert none(1, [0.6, 0.1])[0], "a list of one kind has one place, and a part of it is left out"
 
 
-def test_what_changes_after_a_trial_is_left_out_from_then_on() -> None:
+def test_what_changes_by_itself_after_a_trial_is_left_out_from_then_on() -> None:
     found = reference([(0, {"minute": 7, "sum": 5}), (0, {"minute": 7, "sum": 5})])
     assert not found(0, {"minute": 8, "sum": 5})[0]
     assert found.examples[("minute",)][0] == 0
     upheld = found.after([(0, {"minute": 7, "sum": 5})])
-    assert (upheld.upheld, upheld.later) == (True, frozenset())
+    assert (upheld.upheld, upheld.later, upheld.behind) == (True, frozenset(), frozenset())
     assert not found.after([]).upheld, "nothing came: nothing is known"
-    after = found.after([(0, {"minute": 8, "sum": 5})])
-    assert (after.upheld, after.later, after.usable) == (False, {("minute",)}, True)
+    after = found.after([(0, {"minute": 8, "sum": 5})], [(0, {"minute": 9, "sum": 5})])
+    assert (after.upheld, after.later, after.behind, after.usable) == (False, {("minute",)}, frozenset(), True)
     after.begin()
     assert after(0, {"minute": 8, "sum": 5})[0]
     assert not after(0, {"minute": 8, "sum": 6})[0]
     assert after.coverage().endswith("; left out, for they differ from before a trial to after it: result.minute")
-    assert after.after([(0, {"minute": 9, "sum": 6})]).later == {("minute",), ("sum",)}
-    assert not after.after([(0, {"minute": 9, "sum": 6})]).usable
+    both = after.after([(0, {"minute": 9, "sum": 6})], [(0, {"minute": 9, "sum": 7})])
+    assert (both.later, both.usable) == ({("minute",), ("sum",)}, False)
+
+
+def test_what_changed_during_a_trial_and_stays_so_is_left_out_of_it_and_compared_with_what_is_now() -> None:
+    found = reference([(0, {"weight": 3.5}), (1, {"weight": 7.0})])
+    now = [(0, {"weight": 0}), (1, {"weight": 0})]
+    after = found.after(now, now)
+    assert (after.later, after.behind, after.usable) == (frozenset(), {("weight",)}, False)
+    since = after.from_now_on(now[:1])
+    assert since(0, {"weight": 0}) == (True, 0.0)
+    assert not since(0, {"weight": 3.5})[0]
+    since(1, {"weight": 1})
+    assert since.coverage() == "the whole answer in 2 of 3 answers", "of the other row nothing is known any more"
 
 
 def test_serial_calls_that_agree_in_nothing_are_no_reference() -> None:

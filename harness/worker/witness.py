@@ -3,7 +3,7 @@
 The serial calls (`harness.worker.serial`) start them once they have made theirs; one process tells neither what hangs on its
 hashes, on its pid, nor what takes longer beside others; and one order of calls does not tell what hangs on the call before.
 `python -m harness.worker.witness RESULT NUMBER [LEAST [MOST]]` calls each row in turn, in an order of its own (`turns`), until
-each was called and LEAST seconds have passed; none is begun after MOST. Each new answer is a line (JSON).
+each was called and LEAST seconds have passed; none is begun after MOST. Each new answer, and each new error, is a line (JSON).
 """
 
 import json
@@ -75,11 +75,12 @@ def measure(app, calls, file, least_s, most_s, own):
     order, number, passed_s = turns(len(calls), own), 0, 0.0
     while passed_s < most_s and (number < len(calls) or passed_s < least_s):
         row = next(order)
-        _, payload = their_app.stored(their_app.applied(*calls[row]), app.conf.result_serializer)
-        answer = row, str(payload)
-        if payload is not None and answer not in known:
+        error, payload = their_app.stored(their_app.applied(*calls[row]), app.conf.result_serializer)
+        answer = row, str(payload), error.partition(":")[0]
+        if answer not in known:
             known.add(answer)
-            file.write(json.dumps({"number": number, "row": row, "payload": payload, "pid": os.getpid()}) + "\n")
+            told = {"number": number, "row": row, "payload": payload, "error": error, "pid": os.getpid()}
+            file.write(json.dumps(told) + "\n")
             file.flush()
         number, passed_s = number + 1, time.monotonic() - begun
 

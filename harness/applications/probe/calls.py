@@ -2,7 +2,7 @@
 
 A task may write to a file or a database at each call. With `--max-calls`, a tenth of them are serial calls, and the pools share
 the rest; no warm-up is made, no witness is started, and no pool is measured a second time. Kept back is one call for each row
-and trial: if answers differ, the serial calls are made once more.
+and trial: after it, the serial calls are made once more.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ SWAPPED = (
     "apart (a file, a database, a connection)"
 )
 LATER, EXECUTORS = "from before a trial to after it", "by which process, thread or greenlet answers"
+BEHIND = "from before this trial to after it, and not by themselves"
 CROSSED_MOST = 200  # wrong answers that are held against every other row
 DIGITS = 1e-12  # of a number: two that are alike to so many digits are one
 
@@ -51,14 +52,15 @@ class AnswerCheck(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """Answers of serial calls, by row, and the places that are not compared: `ignored` differ from call to call, `elsewhere` in
-    other processes, beside each other, with other hash seeds and in other orders, `later` after a trial from before it, and
-    `executors` say who answered, see `who`. `swapped`: processes that called at once got each other's answers. `upheld`: the
-    calls were made again after a trial that answered otherwise, and gave the same."""
+    other processes, beside each other, with other hash seeds and in other orders, `later` change by themselves, `behind` were
+    changed during this trial, and `executors` say who answered, see `who`. `swapped`: processes that called at once got each
+    other's answers. `upheld`: the calls were made again after a trial, and gave the same."""
 
     answers: Mapping[int, Any]
     ignored: frozenset[Place]
     elsewhere: frozenset[Place] = frozenset()
     later: frozenset[Place] = frozenset()
+    behind: frozenset[Place] = frozenset()  # of one trial
     executors: frozenset[Place] = frozenset()  # of one trial
     swapped: bool = False
     upheld: bool = False
@@ -159,7 +161,7 @@ class Reference:
             if mixed := any(often[row] > 1 for row, _ in others):
                 swapped = True
             kept += [one for one in answers if not mixed or one not in others]
-        return replace(self, elsewhere=self._others(kept), swapped=swapped)
+        return replace(self, elsewhere=self.others(kept), swapped=swapped)
 
     def _is_anothers(self, row: int, got: Any) -> bool:
         """Whether an answer is not its own row's, and right for another row."""
@@ -167,19 +169,28 @@ class Reference:
         own = not self._compared_with_own(row, got)
         return not own and any(not self._compared(other, self.answers[other], got) for other in others)
 
-    def after(self, answers: Sequence[tuple[int, Any]]) -> Reference:
-        """With what the same rows gave once more, after a trial whose answers differ."""
-        found = self._others(answers)
-        return replace(self, later=self.later | found, upheld=bool(answers) and not found)
+    def after(self, answers: Sequence[tuple[int, Any]], once_more: Sequence[tuple[int, Any]] = ()) -> Reference:
+        """With what the same rows gave after a trial, and after a while in which nothing ran: what changed then, too, does so
+        by itself; what did not was changed during the trial."""
+        found = self.others(answers)
+        by_itself = reference([*answers, *once_more], self.near.rtol, self.mix).ignored
+        later = frozenset(place for place in found if any(_holds(each, place) or _holds(place, each) for each in by_itself))
+        return replace(self, later=self.later | later, behind=found - later, upheld=bool(answers) and not found)
 
-    def _others(self, answers: Iterable[tuple[int, Any]]) -> frozenset[Place]:
+    def from_now_on(self, answers: Sequence[tuple[int, Any]]) -> Reference:
+        """With what the rows answer since a trial; of a row that was not called again nothing is known any more."""
+        now = {row: got for row, got in reversed(answers) if row in self.answers}
+        near = replace(self.near, largest=largest(now, self.mix))
+        return replace(self, answers=now, behind=frozenset(), near=near)
+
+    def others(self, answers: Iterable[tuple[int, Any]]) -> frozenset[Place]:
         """The places that are compared so far and in which these answers differ."""
         known = ((row, got) for row, got in answers if row in self.answers)
         return frozenset(one.place for row, got in known for one in self._compared(row, self.answers[row], got))
 
     @cached_property
     def _left_out(self) -> frozenset[Place]:
-        return self.ignored | self.elsewhere | self.later | self.executors
+        return self.ignored | self.elsewhere | self.later | self.behind | self.executors
 
     def _is_ignored(self, place: Place) -> bool:
         return any(_holds(each, place) for each in self._left_out)
@@ -210,12 +221,20 @@ class Reference:
         first, *others = rows
         return not any(self._digits(first, self.answers[other]) for other in others)
 
+    @property
+    def part(self) -> str:
+        """Which share of the answer is compared; '' if all of it is."""
+        return f"{len(self.left)} of {len(self.fields)} fields" if self.left != self.fields else ""
+
     def coverage(self) -> str:
         """'3 of 4 fields in 120 of 120 answers', of those since `begin`, and what is left out; '' if there were none."""
         answers = self.compared.total()
-        what = f"{len(self.left)} of {len(self.fields)} fields" if self.left != self.fields else "the whole answer"
+        what = self.part or "the whole answer"
         within = f", numbers within {100 * self.near.rtol:g} %" if self.near.largest.keys() & self.left else ""
-        reasons = ((CALLS, self.ignored), (PROCESSES, self.elsewhere), (LATER, self.later), (EXECUTORS, self.executors))
+        reasons = (
+            (CALLS, self.ignored), (PROCESSES, self.elsewhere), (LATER, self.later), (BEHIND, self.behind),
+            (EXECUTORS, self.executors),
+        )  # fmt: skip
         without = "".join(f"; left out, for they differ {why}: {listed(places)}" for why, places in reasons if places)
         return f"{what} in {self.compared[True]} of {answers} answers{within}{without}" if answers else ""
 

@@ -1,6 +1,8 @@
 """What the answers of somebody's own application are held against: the user's expression, or what the serial calls gave.
 
-It is settled by the serial calls, and becomes less if they give other answers later. `notes` say how far it goes.
+It is settled by the serial calls. These are made again after each trial if they are quick, and after one that answers otherwise
+or raises. What changes by itself is compared no more. What changed during one trial is not compared in it, and from then on
+held against what the serial calls answer since. `notes` say how far it goes.
 """
 
 from __future__ import annotations
@@ -15,14 +17,15 @@ from harness.applications.probe.differences import Place
 from harness.applications.probe.order import ProbeOrder
 from harness.client import opaque
 from harness.records.answers import Requests
-from harness.texts import visible
+from harness.texts import few, visible
 from harness.trial.left import Ending, Left
 from harness.worker.their_app import RetriedTooOften
 
-MOVED = (
-    "The serial calls gave other answers after a trial than before it: these depend on the time, or on what the trial changed "
-    "(a file, a database)"
-)
+MOVED = "The serial calls gave other answers after a trial than before it, and others again later: these depend on the time"
+BY_WHAT = "by what it left (in a file, a database, a cache), or by the time"
+SINCE = "from now on, answers are held against what the serial calls give since"
+
+Calls = Callable[[], Sequence[Mapping[str, Any]]]  # that are made; their lines
 
 #: how a serial call ends that a worker begins again for ever
 AGAIN = (RetriedTooOften.__name__, "Reject")
@@ -41,6 +44,11 @@ class Expected:
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
     notes: list[str] = field(default_factory=list)  # of the comparison
+    changed: str = ""  # that the serial calls answer otherwise since the trial that was compared last, in words
+    broken: str = ""  # that they raise since a trial and answered before, in words
+    unseen: tuple[str, ...] = ()  # ids of the cells after whose trials they were not made, since they were made last
+    answered: frozenset[int] = frozenset()  # rows that never raised in the serial calls
+    _next: Reference | None = None  # what the next trial's answers are held against
 
     @property
     def nothing(self) -> bool:
@@ -53,6 +61,12 @@ class Expected:
     @opaque.deep()
     def compared(self, left: Left) -> Requests | None:
         """The requests of a trial, each answer held against what is expected, but for what only says who answered."""
+        self.changed = ""
+        if self._next is not None:
+            self.check, self._next = self._next, None
+        return self._compared(left)
+
+    def _compared(self, left: Left) -> Requests | None:
         found = self._held(left, frozenset())
         wrong = found is not None and found.wrong.any() and not left.cell.is_baseline
         marks = who.answered(results.told(left), self.check) if wrong and isinstance(self.check, Reference) else None
@@ -65,18 +79,48 @@ class Expected:
         return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
 
     @opaque.deep()
-    def has_moved(self, call_again: Callable[[], Sequence[Mapping[str, Any]]]) -> bool:
-        """Whether the serial calls, made once more after a trial that answers otherwise, answer otherwise, too; if so, less is
-        expected from now on."""
-        if not isinstance(before := self.check, Reference):
-            return False
-        self.check = after = before.after(list(_answers(call_again())))
-        if moved := after.later - before.later:
-            self._tell([f"not compared from now on: {checks.listed(moved)}. {MOVED}"])
-        if not after.usable:
+    def compared_again(self, left: Left, call: Calls, wait: Calls | None) -> Requests | None:
+        """Make the serial calls once more, after a trial. Its requests, compared anew, if they answer otherwise now; else None.
+        `wait`: makes them after a while in which nothing runs, None if that cannot be afforded."""
+        lines, before = call(), self.check
+        once_more: Sequence[Mapping[str, Any]] = ()
+        raising = self._raising(lines)
+        moved = before.others(_answers(lines)) if isinstance(before, Reference) else frozenset()
+        if wait is not None and (moved or raising):
+            once_more = wait()
+            raising = {row: error for row, error in raising.items() if row in self._raising(once_more)}
+        suspects, self.unseen = few([*self.unseen, left.cell.id]), ()
+        if raising:
+            row, error = next(iter(raising.items()))
+            self.changed = f"the serial calls answered before this trial, and raise since: {self.order.row_name(row)}: {error}"
+            since = f"since {suspects}" if " " not in suspects else f"since one of {suspects}"
+            self.broken = f"{self.order.row_name(row)} raises without Celery {since}, and answered before: {error}"
+            self._tell([f"warning: {self.broken}. What it needs was changed: no more pools are tried on it"])
+        if not isinstance(before, Reference):
+            return None
+        self.check = after = before.after(list(_answers(lines)), list(_answers(once_more)))
+        if not moved:
+            return None
+        self._moved(before, after, list(_answers([*once_more, *lines])), suspects)
+        return self._compared(left)
+
+    def _moved(self, before: Reference, after: Reference, now: Sequence[tuple[int, Any]], suspects: str) -> None:
+        """Say what changed, and settle what the next trial is held against."""
+        if by_itself := after.later - before.later:
+            self._tell([f"not compared from now on: {checks.listed(by_itself)}. {MOVED}"])
+        if after.behind:
+            places = checks.listed(after.behind)
+            self.changed = self.changed or f"the serial calls answer otherwise since this trial at {places}: changed {BY_WHAT}"
+            self._tell([f"the serial calls answer otherwise at {places} since {suspects}, changed {BY_WHAT}; {SINCE}"])
+            self._next = after.from_now_on(now)
+        elif not after.usable:
             self.check, self.checked = checks.anything, "came"
             self._tell([_unchecked(after)])
-        return bool(moved)
+
+    def _raising(self, lines: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+        """The rows that raise in each of these calls, and never did at first, with the error."""
+        right = {line["row"] for line in lines if line["payload"] is not None}
+        return {line["row"]: line["error"] for line in lines if line.get("error") and line["row"] in self.answered - right}
 
     @opaque.deep()
     def settle(self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -85,6 +129,10 @@ class Expected:
         A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
         """
         order, self.notes = self.order, []
+        self.changed = self.broken = ""
+        self._next, self.unseen = None, ()
+        raised = {line["row"] for line in lines if line["error"]}
+        self.answered = frozenset(line["row"] for line in lines) - raised
         self.retried = frozenset(line["row"] for line in lines if results.kind(line["error"]) in AGAIN)
         least = len(order.mix.tasks) if order.mix else 0  # the first row of each task is sent, whatever came of the calls
         came_to = max(max((line["row"] for line in lines), default=-1) + 1, least)  # they are gone through in order

@@ -102,12 +102,14 @@ class Probe:
             desk.say(said)
         shares = _shares(order, facts)
         whole = replace(_complete(bare, facts, order, desk, serving), most_calls=shares.serial if shares else 0)
+        started = whole, serving.broker.url, desk.interrupted
         found = ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say,
             expected=Expected(order=order, say=desk.say, rows=len(order.rows), turns=bare.turns),
             sizing=Sizing(order=order, budget=budget, share=shares.trial if shares else None),
-            call_again=partial(again.calls, whole, serving.broker.url, desk.interrupted), serving=serving,
+            calls=again.Calls(now=partial(again.calls, *started), later=None if shares else partial(again.later, *started)),
+            serving=serving,
         )  # fmt: skip
         self.known[:] = [found.goes_on_from(before) if before else found]
         return self.known[-1]

@@ -24,6 +24,7 @@ from harness.worker import witness
 from harness.worker.serial import ALIKE
 
 BESIDE_S = 5.0  # of a trial, beside the import of the application and its requests
+QUICK_S = 5.0  # of an import and one call of each row
 LOOK, LOOK_S = ALIKE, 0.1  # requests of a look, and how long open traffic lasts in one
 USABLE = cores.usable(len(cores.AVAILABLE), cores.quota())
 
@@ -147,6 +148,10 @@ class Sizing:
         cold, limit_s = known is not None and known.cold, self.limit_s(cell)
         expected_s = own.load_s if own.load_s <= limit_s else 0.0  # more is sent than is sure to be in time, not than is likely
         return found | {"few": True, "cold": cold, "most_s": max(expected_s, limit_s - once_s, once_s)}
+
+    def is_quick(self, rows: int) -> bool:
+        """Whether the serial calls of so many rows are quick enough to be made after each trial."""
+        return self.pace is not None and self.import_s + rows * self.pace.usual_s <= QUICK_S
 
     def again_s(self, rows: int) -> float:
         """How long the serial calls of so many rows may take, once more: no call is begun after that."""

@@ -23,6 +23,7 @@ from harness.applications.probe import (
     varied,
     words,
 )
+from harness.applications.probe.again import Calls
 from harness.applications.probe.code_change import Change
 from harness.applications.probe.expected import Expected
 from harness.applications.probe.implicated import implicated
@@ -65,7 +66,7 @@ class ApplicationSource:
     code: Mapping[str, str]  # text of them, by path below the folder
     folder: RunFolder
     say: Callable[[str], None]
-    call_again: Callable[[Path, float], Sequence[Mapping[str, Any]]]  # the serial calls, in a trial's folder, for so long
+    calls: Calls  # the serial calls, once more
     sizing: Sizing  # how each pool is measured, settled by the serial calls
     serving: Serving
     expected: Expected  # what answers are held against, settled by the serial calls
@@ -142,6 +143,8 @@ class ApplicationSource:
     def spared(self, item: Planned, records: Sequence[TrialRecord]) -> str:
         if item.cell.is_baseline:
             return ""
+        if self.expected.broken:
+            return f"not run, for {self.expected.broken}; mend what the task needs, then --fresh"
         tried, serial_kind = self._tried(records), "" if self.order.go_on else self.raised
         if serial_kind and (pool := patience.fails_in(tried, serial_kind)):
             said = f"{FAILS_ALONE}, without Celery and in {pool}: {self.fails}"
@@ -185,10 +188,8 @@ class ApplicationSource:
             self.raised, self.loaded = results.kind(lines[-1]["error"]) if self.fails else "", results.loaded(left.result)
             self.expected.settle(lines, left.ended, results.witnesses(left.result))
         requests = self.expected.compared(left)
-        if requests is not None and requests.wrong.any() and not left.cell.is_baseline:
-            again_s = self.sizing.again_s(self.expected.rows)
-            if self.expected.has_moved(lambda: self.call_again(left.result.parent, again_s)):
-                requests = self.expected.compared(left)
+        if not left.cell.is_baseline:
+            requests = self.calls.after(left, requests, self.expected, self.sizing)
         told = varied.expected(self.facts.told.get("expected", {}), self.order.varied)
         self._seen = seen.of(left, requests, told, self.order.mix, self.expected.retried)
         self._of_tasks = mixed.of_tasks(requests, self.order.mix) if self.order.mix and requests is not None else []
@@ -200,8 +201,9 @@ class ApplicationSource:
         doubts = [*([NOT_CHECKED] if expected.nothing else []), *mixed.doubts(record)]
         cell, limits = record.as_cell, self._in(record.as_cell).limits
         seen = self._seen
-        outcome = words.outcome(record, limits, compared=not expected.nothing, endless=seen.endless, outside=seen.outside)
-        compared = [f"compared: {expected.coverage}"] if expected.coverage and record.answers.ok else []
+        compared = not expected.nothing and not expected.changed
+        outcome = words.outcome(record, limits, compared=compared, endless=seen.endless, outside=seen.outside)
+        covered = [f"compared: {expected.coverage}"] if expected.coverage and record.answers.ok else []
         alike = [f"{expected.spoiler} without Celery, too"] if expected.spoiler and record.outcome in BY_A_ROW else []
         told = words.reworded(record.reason, self.order.check, expected.checked, expected.check)
         beside = words.beside_each_other(record, expected.check)
@@ -209,13 +211,14 @@ class ApplicationSource:
         of_mix = mixed.said(record) if record.answers.tasks else []
         also = seen.logged if outcome in ANSWERED else ()
         why = [*beside, *seen.rows, *self._pool_settings(cell), *decides, *seen.busy, *also, *of_mix]
-        cut = [self.sizing.cut_short(record)]
+        cut = self.sizing.cut_short(record)
         looked = cell.id in self.sizing.looks and patience.raises(record, self.raised)
         brief = [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")] if looked else []
         single = [one_thread.said(self.one_thread)] if cell.plain else []
-        said = [*filter(None, cut), *seen.endless, *seen.outside, told, *alike, *brief, *why, *compared, *single]
+        first = filter(None, [cut, expected.changed])
+        said = [*first, *seen.endless, *seen.outside, told, *alike, *brief, *why, *covered, *single]
         known = [*varied.said(self.facts.said, self.order.varied), *seen.late, *expected.notes, *self.sizing.note(record)]
-        notes = [*known, *self._patience(cell), *self._not_kept(cell)]
+        notes = [*known, *self._patience(cell), *words.not_kept_by(cell, self._in(cell), self.order.mix)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
@@ -235,14 +238,6 @@ class ApplicationSource:
                 self.say(announced)
         return revised
 
-    def _not_kept(self, cell: Cell) -> list[str]:
-        """The time limits that this pool does not keep, of each task."""
-        application, mix = self._in(cell), self.order.mix
-        if mix is None:
-            return words.not_kept(cell, application.limits)
-        each = zip(mix.tasks, application.limits_of, strict=True)
-        return [line for task, own in each for line in words.not_kept(cell, own, f"{task}'s")]
-
     def _propose(self, record: TrialRecord) -> None:
         """What could be changed about the object that a child which hangs by the fork is blocked in."""
         if record.ended.cause.startswith("fork-") and not self.changes:
@@ -252,9 +247,9 @@ class ApplicationSource:
                 self.folder.replace(CHANGE_FILE, diff)
 
     def _patience(self, cell: Cell) -> list[str]:
-        limit = self._limit_s(cell)
-        shorter = self.serial is not None and limit < self.sizing.limit_s(cell) and self._seen.by == "limit"
-        return [patience.told(self.serial, limit)] if shorter and self.serial is not None else []
+        if self.serial is None or self._seen.by != "limit" or (limit := self._limit_s(cell)) >= self.sizing.limit_s(cell):
+            return []
+        return [patience.told(self.serial, limit)]
 
     def unsettled(self, record: TrialRecord) -> bool:
         """It made progress under the shorter limit, and was cut off by it; or not all requests of a look raised alike."""
@@ -295,5 +290,5 @@ class ApplicationSource:
             "checked": self.expected.checked, "changes": changes, "one_thread": self.one_thread, "first_look": first_look,
             "servers": self.serving.as_json, "loaded": loaded,
         }  # fmt: skip
-        told = header.of(self.order, self.facts, self.application, self.environment.installed, found)
-        return {"broker": self.serving.shown, **told}
+        of = self.order, self.facts, self.application, self.environment.installed, found
+        return {"broker": self.serving.shown, **header.of(*of)}

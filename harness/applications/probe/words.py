@@ -15,13 +15,14 @@ from harness.applications.probe.checks import AnswerCheck, Reference
 from harness.decide.advise.overhead import HELD_BACK, SETS_THE_PACE
 from harness.experiment import brokers
 from harness.experiment.matrix import Cell
+from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
 from harness.records.outcomes import ANSWERED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.summary import pattern
 from harness.texts import visible, without_secrets
-from harness.trial.application import Limits
+from harness.trial.application import Application, Limits
 from harness.trial.left import Ending
 
 BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
@@ -36,7 +37,7 @@ COROUTINE = re.compile(r"EncodeError\b.*\bcoroutine\b|pickle '?coroutine")  # wh
 
 
 def reworded(reason: str, check_text: str, checked: str, check: AnswerCheck) -> str:
-    """The judge's reason, by what answers were held against here."""
+    """The judge's reason, by what answers, and which part of them, were held against here."""
     if check_text:
         told = re.sub("differ from the reference by up to [^;]*", "fail the check", reason)
     else:
@@ -44,6 +45,10 @@ def reworded(reason: str, check_text: str, checked: str, check: AnswerCheck) -> 
         told = told.replace("differ from the reference", "differ from those of serial calls")
         if isinstance(check, Reference) and check.differed and "differ from" in told:
             told += f"; {_most_often(check)}"
+    if isinstance(check, Reference) and not check.usable:
+        checked = "came"
+    elif isinstance(check, Reference) and checked and check.part:
+        checked = f"{checked} in {check.part}"
     return told.replace("match the reference", checked or "came")
 
 
@@ -78,9 +83,10 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
 def outcome(
     record: TrialRecord, limits: Limits, *, compared: bool, endless: Collection[str], outside: Collection[str]
 ) -> Outcome:
-    """The judge's word, by what is known of the application. `compared`: its answers were held against something. In words, if
-    it is so: `endless`: what was not answered is tried again for ever, without Celery, too; `outside`: requests failed after or
-    before their task's own body, which Celery tells of as a failure, whatever was answered."""
+    """The judge's word, by what is known of the application. `compared`: its answers were held against something that the trial
+    did not change. In words, if it is so: `endless`: what was not answered is tried again for ever, without Celery, too;
+    `outside`: requests failed after or before their task's own body, which Celery tells of as a failure, whatever was answered.
+    """
     if outside and record.outcome in ANSWERED:
         return Outcome.ERRORS
     if record.outcome is Outcome.OK and not compared:
@@ -261,6 +267,14 @@ def not_kept(cell: Cell, limits: Limits, whose: str = "the task's") -> list[str]
         return []
     names = [("soft", limits.soft_s), ("hard", limits.hard_s if cell.pool != HARD_IN_GREENLETS else None)]
     return [f"{cell.pool} does not keep {whose} {name} time limit of {bound:g} s" for name, bound in names if bound]
+
+
+def not_kept_by(cell: Cell, application: Application, mix: Mix | None) -> list[str]:
+    """The time limits that this pool does not keep, of each task."""
+    if mix is None:
+        return not_kept(cell, application.limits)
+    each = zip(mix.tasks, application.limits_of, strict=True)
+    return [line for task, own in each for line in not_kept(cell, own, f"{task}'s")]
 
 
 def last_words(ended: Ending) -> str:
