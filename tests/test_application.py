@@ -191,6 +191,6 @@ def test_serial_calls_are_told_of_each_message_what_a_worker_tells_its_task(tmp_
     messages.write_text(json.dumps([json.dumps(message), json.dumps(plain)]))
     told = replace(SHOP, messages=messages).spec(prefix="ab", events=tmp_path)["deliveries"]
     assert told == [
-        {"exchange": "", "routing_key": "gold", "priority": 3, "headers": {"tenant": "seven"}},
-        {"exchange": None, "routing_key": None, "priority": None, "headers": None},
+        {"exchange": "", "routing_key": "gold", "priority": 3, "headers": {"tenant": "seven"}, "celerys": {"lang": "py"}},
+        {"exchange": None, "routing_key": None, "priority": None, "headers": None, "celerys": {"lang": "py"}},
     ]

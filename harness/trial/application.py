@@ -33,14 +33,19 @@ RPC = "rpc://"  # answers come as messages
 BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", RESULTS_VARIABLE)
 
 
+#: Celery's own headers of a message that say nothing of one request alone: a task may answer them
+ALIKE_IN_ALL = ("lang", "shadow", "argsrepr", "kwargsrepr", "origin")
+
+
 def _delivery(message: Mapping[str, Any]) -> dict[str, Any]:
     """See contract.APPLICATION_SPEC_KEYS."""
     properties = message["properties"]
     at = properties.get("delivery_info") or {}
-    own = {name: value for name, value in message["headers"].items() if name not in CELERYS_HEADERS}
+    headers = message["headers"]
+    own = {name: value for name, value in headers.items() if name not in CELERYS_HEADERS}
     return {
         "exchange": at.get("exchange"), "routing_key": at.get("routing_key"), "priority": properties.get("priority"),
-        "headers": own or None,
+        "headers": own or None, "celerys": {name: headers[name] for name in ALIKE_IN_ALL if name in headers},
     }  # fmt: skip
 
 

@@ -40,7 +40,8 @@ SPEC_KEYS = (
 #: Keys of that file where the trial is of somebody's own application, or of its serial calls.
 #: app: as Celery names it. tasks: their names. rows: a file with the requests' arguments. of_rows: the task of each row, by its
 #: place in tasks; [] if there is one task. turns: the rows that serial calls take in turn once each was called; [] for all.
-#: deliveries: exchange, routing_key, priority and own headers of each row's message, which its task may read; [] if not known.
+#: deliveries: exchange, routing_key, priority, own headers and some of Celery's of each row's message, which its task may read;
+#: [] if not known.
 #: prefix: of the ids of our requests. events_dir: where signs of life go. settings: Celery's, for the length of the trial.
 APPLICATION_SPEC_KEYS = ("app", "tasks", "rows", "of_rows", "turns", "deliveries", "prefix", "events_dir", "settings")
 
@@ -139,6 +140,7 @@ FILE_NAME = "{pid}.events"
 LOADED = "loaded.json"  # beside the result of serial calls: the packages that their process has loaded by then
 GO = "go"  # a file in the trial's folder: the load may begin
 STAMPS_FILE_NAME = "{pid}.stamps"
+NAMES_FILE_NAME = "{pid}.names"  # lines: a thread's id, and names that a task can read there, see `harness.worker.own_names`
 OTHERS_FILE_NAME = "{pid}.others"  # a line for each task that is none of our requests: its number and its name
 
 

@@ -25,6 +25,8 @@ ATTEMPTS, MANY = re.compile(r'celery/app/task\.py", line \d+, in (?:apply|retry)
 LACKS = "No module named %s, which Celery needs to speak Redis"
 UNFIT = "its Celery cannot use the 'redis' package that is installed, %s: %s: %s"
 
+_message = {"celerys": {}}  # headers of Celery's own of the message that a call stands for
+
 RETURNED = "returned "  # what is told of an exception that a task returns begins so
 
 
@@ -151,10 +153,12 @@ def opened(spec):
 
 
 def _with_headers(task, **_):
-    """A worker has the headers of a message as attributes of the request, too; `Task.apply` has them in `headers` alone."""
+    """A worker has the headers of a message, and Celery's own ones, as attributes of the request, too; `Task.apply` has the
+    former in `headers` alone, and the latter not at all."""
     request = vars(task.request)
-    for name, value in (request.get("headers") or {}).items():
-        request.setdefault(name, value)
+    for headers in (request.get("headers") or {}, _message["celerys"]):
+        for name, value in headers.items():
+            request.setdefault(name, value)
 
 
 def of_each(tasks, rows, of_rows):
@@ -205,8 +209,10 @@ def applied(task, row, delivery=None):
     args, kwargs = arguments(copy.deepcopy(row))
     from celery.result import EagerResult
 
+    options = dict(delivery or {})
+    _message["celerys"] = options.pop("celerys", {})
     try:
-        ended = task.apply(args=args, kwargs=kwargs, throw=False, **(delivery or {}))
+        ended = task.apply(args=args, kwargs=kwargs, throw=False, **options)
         raised, path = ended.result, ended.traceback or ""
     except Exception as error:  # of what a task does around its call, such as `on_success`: Celery passes it on here
         ended = EagerResult(task.name, error, "FAILURE")

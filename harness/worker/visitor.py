@@ -12,7 +12,17 @@ import os
 
 from celery import current_app, signals
 
-from harness.worker import child_start, contract, heartbeat, hooks, other_tasks, own_handlers, own_settings, self_report
+from harness.worker import (
+    child_start,
+    contract,
+    heartbeat,
+    hooks,
+    other_tasks,
+    own_handlers,
+    own_names,
+    own_settings,
+    self_report,
+)
 
 with open(os.environ[contract.SPEC]) as _file:
     SPEC = json.load(_file)
@@ -79,6 +89,8 @@ def _begun(task_id, sender, **_):
     hooks.tell(EVENTS)
     if number_of(task_id) is None:
         other_tasks.begun(EVENTS, task_id, sender.name)
+    else:
+        own_names.tell(EVENTS, sender.request.hostname)
     tell(heartbeat.emit, contract.TASK_BEGIN, task_id)
 
 

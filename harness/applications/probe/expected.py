@@ -25,6 +25,11 @@ MOVED = "The serial calls gave other answers after a trial than before it, and o
 BY_WHAT = "by what it left (in a file, a database, a cache), or by the time"
 SINCE = "from now on, answers are held against what the serial calls give since"
 
+IN_MAIN_THREADS = ("prefork", "prefork-spawn", "solo")
+FLAG = (
+    "is true in every answer where it is false without Celery, or the other way round: it may say where an answer was made, as "
+    "a process's 'daemon' does, or be wrong; --check 'expression on result' decides"
+)
 Calls = Callable[[], Sequence[Mapping[str, Any]]]  # that are made; their lines
 
 #: how a serial call ends that a worker begins again for ever
@@ -48,11 +53,19 @@ class Expected:
     broken: str = ""  # that they raise since a trial and answered before, in words
     unseen: tuple[str, ...] = ()  # ids of the cells after whose trials they were not made, since they were made last
     answered: frozenset[int] = frozenset()  # rows that never raised in the serial calls
+    right_in: frozenset[str] = frozenset()  # pools that ran the task in the main thread of a process, and answered as expected
     _next: Reference | None = None  # what the next trial's answers are held against
 
     @property
     def nothing(self) -> bool:
         return self.check is checks.anything
+
+    @property
+    def unsure(self) -> str:
+        """Why answers of the last trial that seem right may not be, in words; or ''."""
+        if isinstance(self.check, Reference) and self.check.flags:
+            return f"{checks.listed(self.check.flags)} {FLAG}"
+        return self.changed
 
     @property
     def coverage(self) -> str:
@@ -64,17 +77,25 @@ class Expected:
         self.changed = ""
         if self._next is not None:
             self.check, self._next = self._next, None
-        return self._compared(left)
+        found, pool = self._compared(left), left.cell.pool
+        if found is not None and pool in IN_MAIN_THREADS and found.right.any() and not found.wrong.any():
+            self.right_in |= {pool}
+        return found
 
     def _compared(self, left: Left) -> Requests | None:
-        found = self._held(left, frozenset())
+        nobody = frozenset[Place]()
+        found = self._held(left, nobody, nobody)
         wrong = found is not None and found.wrong.any() and not left.cell.is_baseline
-        marks = who.answered(results.told(left), self.check) if wrong and isinstance(self.check, Reference) else None
-        return self._held(left, marks) if marks else found
+        if not wrong or not isinstance(self.check, Reference):
+            return found
+        told = list(results.told(left))
+        marks = who.answered(told, self.check, who.names(left.events))
+        flags = nobody if left.cell.pool == "solo" else who.flags(told, self.check)
+        return self._held(left, marks, flags) if marks or flags else found
 
-    def _held(self, left: Left, marks: frozenset[Place]) -> Requests | None:
+    def _held(self, left: Left, marks: frozenset[Place], flags: frozenset[Place]) -> Requests | None:
         if isinstance(self.check, Reference):
-            self.check = replace(self.check, executors=marks)
+            self.check = replace(self.check, executors=marks, flags=flags)
             self.check.begin()
         return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from harness.applications.probe.checks import AnswerCheck, Reference
 from harness.applications.probe.who import Told
 from harness.client import opaque
-from harness.experiment.pools import POOLS
 from harness.records import stamps
 from harness.records.answers import Requests
 from harness.texts import visible
@@ -54,13 +53,11 @@ def _taken(left: Left) -> tuple[dict[str, npt.NDArray[Any]], dict[int, Any]]:
 
 
 def told(left: Left) -> Iterator[Told]:
-    """(row, result, executor) of each answer of a worker that can be read."""
+    """(row, result, executor) of each answer of a worker that can be read; of greenlets, the thread that they share."""
     columns, results = _taken(left)
     columns = stamps.joined(columns, left.events)
-    alone = POOLS[left.cell.pool].executors == "greenlets"
     for number, result in results.items():
-        thread = int(columns["pid"][number]), int(columns["tid"][number])
-        yield int(columns["row"][number]), result, number if alone else thread
+        yield int(columns["row"][number]), result, (int(columns["pid"][number]), int(columns["tid"][number]))
 
 
 def of_serial(left: Left, check: AnswerCheck) -> Requests | None:

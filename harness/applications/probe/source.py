@@ -201,12 +201,12 @@ class ApplicationSource:
         doubts = [*([NOT_CHECKED] if expected.nothing else []), *mixed.doubts(record)]
         cell, limits = record.as_cell, self._in(record.as_cell).limits
         seen = self._seen
-        compared = not expected.nothing and not expected.changed
+        compared = not expected.nothing and not expected.unsure
         outcome = words.outcome(record, limits, compared=compared, endless=seen.endless, outside=seen.outside)
         covered = [f"compared: {expected.coverage}"] if expected.coverage and record.answers.ok else []
         alike = [f"{expected.spoiler} without Celery, too"] if expected.spoiler and record.outcome in BY_A_ROW else []
         told = words.reworded(record.reason, self.order.check, expected.checked, expected.check)
-        beside = words.beside_each_other(record, expected.check)
+        beside = words.beside_each_other(record, expected.check, expected.right_in)
         decides = words.by_settings(record, limits, self.serial)
         of_mix = mixed.said(record) if record.answers.tasks else []
         also = seen.logged if outcome in ANSWERED else ()
@@ -215,7 +215,7 @@ class ApplicationSource:
         looked = cell.id in self.sizing.looks and patience.raises(record, self.raised)
         brief = [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")] if looked else []
         single = [one_thread.said(self.one_thread)] if cell.plain else []
-        first = filter(None, [cut, expected.changed])
+        first = filter(None, [cut, expected.unsure])
         said = [*first, *seen.endless, *seen.outside, told, *alike, *brief, *why, *covered, *single]
         known = [*varied.said(self.facts.said, self.order.varied), *seen.late, *expected.notes, *self.sizing.note(record)]
         notes = [*known, *self._patience(cell), *words.not_kept_by(cell, self._in(cell), self.order.mix)]

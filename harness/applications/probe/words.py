@@ -21,7 +21,7 @@ from harness.measure.doubts import REPLACED_SHARE
 from harness.records.outcomes import ANSWERED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.summary import pattern
-from harness.texts import visible, without_secrets
+from harness.texts import few, visible, without_secrets
 from harness.trial.application import Application, Limits
 from harness.trial.left import Ending
 
@@ -135,9 +135,9 @@ def _own_child(record: TrialRecord) -> list[str]:
     ]
 
 
-def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
+def beside_each_other(record: TrialRecord, check: AnswerCheck, right_in: Collection[str] = ()) -> list[str]:
     """What wrong answers have in common: they are another row's where they are wrong, or, if requests share a process, all are
-    wrong."""
+    wrong. `right_in`: pools that ran the task in a main thread, and answered right."""
     answers = record.answers
     if told := _main_thread(record) or _not_stored(record):
         return [told]
@@ -149,11 +149,11 @@ def beside_each_other(record: TrialRecord, check: AnswerCheck) -> list[str]:
         over = "" if inside else ", over what their processes share (a file, a database, a connection)"
         theirs = f"are another row's where they are wrong: requests may get each other's data{over}"
         return [f"of {looked} wrong answers {crossed} {theirs}"]
-    if not inside or answers.ok or answers.wrong < ALL_WRONG:
+    if not inside or answers.ok or answers.wrong < ALL_WRONG or not right_in:
         return []
     return [
-        "each answer is wrong, from the first on: look for a setting that the importing thread made, and that does not hold in "
-        "other threads (a threading.local, a context variable, a library's set_config)"
+        f"each answer is wrong, from the first on, and right in {few(sorted(right_in))}: look for a setting that the importing "
+        "thread made, and that does not hold in other threads (a threading.local, a context variable, a library's set_config)"
     ]
 
 
