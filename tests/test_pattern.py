@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,9 @@ def said(of: str, **ended: str) -> str:
     for pool, outcomes in ended.items():
         name = pool.replace("_", "-")
         cell = OWN.baseline() if name == "in-process" else replace(OWN, pool=name)
-        groups[cell.id] = [record(outcome=outcome).changed(asked={"cell": cell.as_dict()}) for outcome in outcomes.split()]
+        groups[cell.id] = [
+            record(outcome=outcome, ok=1).changed(asked={"cell": cell.as_dict()}) for outcome in outcomes.split()
+        ]
     cell = OWN.baseline() if of == "in-process" else replace(OWN, pool=of)
     return across(cell, groups)
 
@@ -37,7 +40,7 @@ def said(of: str, **ended: str) -> str:
         ("threads", {"threads": "hung", "prefork": "hung", "in_process": "waiting"}, "the calls without Celery end badly, too"),
         ("threads", {"threads": "hung", "prefork": "hung", "in_process": "ok"}, "every pool that was tried ends like this"),
         ("threads", {"threads": "hung", "in_process": "ok"}, "the calls without Celery, one after the other, do not"),
-        ("prefork", {"prefork": "hung", "threads": "errors", "in_process": "errors"}, "only prefork does it (threads is"),
+        ("prefork", {"prefork": "hung", "threads": "errors", "in_process": "errors"}, "only prefork does it (threads ends as"),
         ("threads", {"prefork": "hung", "threads": "errors", "in_process": "errors"}, "the calls without Celery end so, too"),
         ("threads", {"prefork": "unchecked", "threads": "errors", "in_process": "errors"},
          "the calls without Celery end so, too, but prefork answered: look at what"),
@@ -46,9 +49,10 @@ def said(of: str, **ended: str) -> str:
         ("threads", {"prefork": "ok errors", "threads": "errors", "in_process": "errors"},
          "the calls without Celery end so, too: the task itself does it, and no pool can mend that"),
         ("prefork-spawn", {"prefork": "ok", "prefork_spawn": "errors", "threads": "ok"}, "only spawned children do it (p"),
-        ("prefork-spawn", {"prefork": "hung", "prefork_spawn": "errors", "threads": "ok"}, "only prefork, prefork-spawn does"),
+        ("prefork-spawn", {"prefork": "hung", "prefork_spawn": "errors", "threads": "ok"}, "prefork-spawn ends like this; "
+         "prefork ends badly in another way (hung); threads is not affected"),
         ("eventlet", {"gevent": "hung", "eventlet": "hung", "threads": "ok", "prefork": "ok"},
-         "only greenlets do it (threads, prefork are not affected): "),
+         "only greenlets do it (threads, prefork are not affected)"),
         ("gevent", {"gevent": "hung", "eventlet": "hung", "threads": "hung", "prefork": "ok"},
          "only requests that share a process do it (prefork is not affected): "),
         ("gevent", {"gevent": "errors", "threads": "ok", "prefork": "ok"}, "only greenlets do it (threads, prefork are not"),
@@ -91,7 +95,7 @@ def test_a_row_that_ends_the_serial_process_hangs_threads_by_the_same_fault_but_
     assert across(cells["threads"], groups) == told
     (hung,) = groups[cells["threads"].id]
     groups[cells["threads"].id] = [hung.changed(ended={"cause": "fork-lost-threads"})]
-    assert across(cells["threads"], groups).startswith("only requests that share a process do it (prefork is not affected)")
+    assert across(cells["threads"], groups).startswith("only requests that share a process do it (prefork ends as the")
 
 
 def test_serial_calls_that_wait_for_a_task_that_nobody_runs_there_say_nothing_of_a_pool() -> None:
@@ -108,3 +112,68 @@ def test_another_call_or_workload_is_another_question() -> None:
     for cell, outcome in ((OWN, "hung"), (replace(OWN, pool="threads", workload="shop.other"), "ok")):
         groups[cell.id] = [record(outcome=outcome).changed(asked={"cell": cell.as_dict()})]
     assert across(OWN, groups) == ""
+
+
+def beside(of: Cell, *ended: tuple[Cell, str, dict[str, Any]]) -> str:
+    """`ended`: cell, outcome, and what else its record has, as 'ok', 'requests', 'errors', 'cause'."""
+    groups = {}
+    for cell, outcome, has in ended:
+        answers = {name: value for name, value in has.items() if name != "cause"}
+        one = record(outcome=outcome).changed(asked={"cell": cell.as_dict()}, answers={"ok": 1, **answers})
+        groups[cell.id] = [one.changed(ended={"cause": has.get("cause", "")})]
+    return across(of, groups)
+
+
+def pool(name: str, concurrency: int = 2) -> Cell:
+    return replace(OWN, pool=name, concurrency=concurrency)
+
+
+NEGATIVE = {"ValueError: x must not be negative": 20}
+
+
+def test_the_same_word_for_other_errors_is_not_the_same_end() -> None:
+    alone = (OWN.baseline(), "errors", {"requests": 80, "errors": NEGATIVE})
+    prefork = (OWN, "errors", {"requests": 80, "errors": NEGATIVE})
+    threads = (pool("threads"), "errors", {"requests": 80, "errors": NEGATIVE})
+    loops = {"RuntimeError: asyncio.run() cannot be called from a running event loop": 40, **NEGATIVE}
+    gevent = (pool("gevent"), "errors", {"requests": 80, "errors": loops})
+    told = beside(pool("gevent"), alone, prefork, threads, gevent)
+    assert told.startswith("only greenlets do it (prefork, threads end as the calls without Celery do): look at what is kept")
+    assert beside(OWN, alone, prefork, threads, gevent).startswith("the calls without Celery end so, too")
+    more = (pool("gevent"), "errors", {"requests": 80, "errors": {"ValueError: x must not be negative": 70}})
+    assert beside(pool("gevent"), alone, prefork, threads, more).startswith("only greenlets do it"), "of far more requests"
+
+
+def test_a_wait_with_a_cause_of_its_own_is_not_what_ended_the_serial_calls() -> None:
+    crashed = [(cell, "crashed", {"cause": "unknown"}) for cell in (OWN.baseline(), OWN, pool("threads"))]
+    hung = [(pool(name), "hung", {"cause": "hub-blocked"}) for name in ("gevent", "eventlet")]
+    told = beside(pool("gevent"), *crashed, *hung)
+    assert told == (
+        "only greenlets do it (prefork, threads end as the calls without Celery do): a wait outside of their loop, as in C "
+        "code, stops all of them at once"
+    )
+
+
+def test_pools_that_did_badly_in_several_ways_are_not_said_to_end_alike() -> None:
+    daemons = {"ok": 0, "requests": 9, "errors": {"AssertionError: daemonic processes": 9}}
+    ended = [
+        (OWN.baseline(), "ok", {}), (OWN, "errors", daemons), (pool("threads"), "hung", {"cause": "deadlock"}),
+        (pool("solo"), "hung", {"cause": "deadlock"}), (pool("eventlet"), "slow", {"ok": 0}),
+    ]  # fmt: skip
+    ways = "prefork, eventlet end badly in another way (AssertionError, slow)"
+    assert beside(pool("threads"), *ended) == f"threads, solo end like this; {ways}"
+
+
+def test_one_number_of_executors_is_not_the_pool() -> None:
+    bad = [(pool(name, 1), "wrong", {"ok": 0}) for name in ("prefork", "threads")]
+    good = [(pool(name), "ok", {}) for name in ("prefork", "threads")]
+    told = beside(pool("prefork", 1), (OWN.baseline(), "ok", {}), *bad, *good)
+    assert told == "prefork-c1, threads-c1 end like this; prefork-c2, threads-c2 are not affected"
+    shares = [(pool("threads"), "wrong", {"ok": 0}), (pool("threads", 1), "ok", {}), (OWN, "ok", {})]
+    assert beside(pool("threads"), *shares).startswith("only requests that share a process do it (threads-c1, prefork are not")
+
+
+def test_what_stops_greenlets_is_named_only_if_it_was_seen() -> None:
+    lost = [(pool(name), "hung", {"cause": "lost-message"}) for name in ("gevent", "eventlet")]
+    told = beside(pool("gevent"), (OWN.baseline(), "ok", {}), (OWN, "ok", {}), (pool("threads"), "ok", {}), *lost)
+    assert told == "only greenlets do it (prefork, threads are not affected)"

@@ -5,7 +5,7 @@ have is of what requests share. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from harness.experiment.matrix import Cell
 from harness.experiment.pools import POOLS
@@ -14,9 +14,13 @@ from harness.records.record import TrialRecord
 from harness.summary.summary import gravest
 from harness.texts import few
 
-SERVES = ANSWERED | {Outcome.SLOW}
 ANSWERED_BADLY = {Outcome.WRONG, Outcome.ERRORS}
-ENDS = {Outcome.HUNG, Outcome.WAITING, Outcome.CRASHED, Outcome.RESPAWNING}  # what ends one pool's process may hang another's
+DIES = {Outcome.CRASHED, Outcome.RESPAWNING}
+ENDS = STUCK | DIES  # what ends one pool's process may hang another's
+#: causes that a row alone may have, in a pool as without Celery; any other one is of this pool's own
+OF_A_ROW = ("", "unknown", "lost-message", "respawn-loop")
+HUB_BLOCKED = "hub-blocked"
+MORE_ERRORS, CHANCE = 1.5, 0.1  # by which the share of requests that raise may be larger in a pool than without Celery
 
 #: signal.signal and signal.set_wakeup_fd (Modules/signalmodule.c), by which asyncio's loops take signals, too
 MAIN_THREAD = re.compile(r"only works in (the )?main thread")
@@ -33,25 +37,44 @@ def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
     `groups`: the trials of each cell of the run, by its id. A pool that ends as the calls without Celery do has no fault of its
     own, so that it counts as one that is not affected.
     """
-    same = _same_question(cell, groups)
-    own = worst(same.get(cell, ()))
-    if cell.is_control or cell.is_baseline or own is None or own.outcome in SERVES:
+    ends = {other: found for other, trials in _same_question(cell, groups).items() if (found := worst(trials))}
+    own = ends.get(cell)
+    if cell.is_control or cell.is_baseline or own is None or serves(own):
         return ""
-    alone = next((_alone(found) for other, trials in same.items() if other.is_baseline and (found := worst(trials))), None)
-    pools: dict[str, list[TrialRecord]] = {}
-    for other, trials in same.items():
-        if not other.is_baseline and (ended := worst(trials)) is not None:
-            pools.setdefault(other.pool, []).append(ended)
-    if _alike(own, alone):
-        how = "end so, too" if own.outcome is alone else f"end badly, too ({alone})"
-        served = [pool for pool, ends in pools.items() if all(one.outcome in SERVES for one in ends)]
-        return f"the calls without Celery {how}{_whose(served)}"
-    spared = {pool: all(one.outcome in SERVES or _alike(one, alone) for one in ends) for pool, ends in pools.items()}
-    good = [pool for pool, is_spared in spared.items() if is_spared]
-    bad = [pool for pool in spared if pool not in good]
+    alone = next((found for other, found in ends.items() if other.is_baseline and not _waits_for_nobody(found)), None)
+    pools = {other: found for other, found in ends.items() if not other.is_baseline}
+    if alone is not None and _alike(own, alone):
+        how = "end so, too" if own.outcome is alone.outcome else f"end badly, too ({alone.outcome})"
+        return f"the calls without Celery {how}{_whose(_wholly(pools, [one for one in pools if serves(pools[one])]))}"
+    served = [one for one, found in pools.items() if serves(found)]
+    good = [*served, *(one for one, found in pools.items() if alone is not None and _alike(found, alone))]
+    bad = [one for one in pools if one not in good]
+    others = _not_affected(served, [one for one in good if one not in served], bad)
     if needs_main_thread(own):
         return ""  # the reason says it: no data that requests share is at fault
-    return _of_pools(bad, good, own.outcome) if good else _everywhere(bad, alone)
+    if any(not _like(pools[one], own) for one in bad):
+        return "; ".join(filter(None, [_in_several_ways(bad, good, pools, own), others]))
+    return _of_pools(bad, good, own, others) if good else _everywhere(bad, alone)
+
+
+def serves(record: TrialRecord) -> bool:
+    """Whether it answered, if slowly."""
+    return record.outcome in ANSWERED or (record.outcome is Outcome.SLOW and record.answers.ok > 0)
+
+
+def _wholly(pools: Collection[Cell], those: Sequence[Cell]) -> list[str]:
+    """The pools all of whose cells are among those."""
+    return [name for name in _pools(those) if all(one in those for one in pools if one.pool == name)]
+
+
+def _pools(cells: Iterable[Cell]) -> list[str]:
+    return list(dict.fromkeys(one.pool for one in cells))
+
+
+def _names(cells: Sequence[Cell], others: Sequence[Cell]) -> list[str]:
+    """Their pools; with the number of executors where some of a pool are among the others: 'prefork-c1'."""
+    both = set(_pools(others))
+    return list(dict.fromkeys(f"{one.pool}-c{one.concurrency}" if one.pool in both else one.pool for one in cells))
 
 
 def _whose(served: Sequence[str]) -> str:
@@ -78,46 +101,101 @@ def worst(trials: Sequence[TrialRecord]) -> TrialRecord | None:
     return gravest(judged) if judged else None
 
 
-def _alone(record: TrialRecord) -> Outcome | None:
-    """How the calls without Celery ended; None if they wait for another task of the application, which nobody runs there."""
-    return None if record.answers.backlog and record.outcome in ENDS else record.outcome
+def _waits_for_nobody(record: TrialRecord) -> bool:
+    """Whether the calls without Celery wait for another task of the application, which nobody runs there."""
+    return bool(record.answers.backlog) and record.outcome in ENDS
 
 
-def _alike(one: TrialRecord, alone: Outcome | None) -> bool:
-    """Whether a trial ended badly as the calls without Celery did: in the same way, or by what ends a process or a wait, unless
-    a fork did it here. A row that ends a process may leave a thread or a greenlet of another pool without an answer.
+def _alike(one: TrialRecord, alone: TrialRecord) -> bool:
+    """Whether a trial ended badly as the calls without Celery did: in the same way, with the same errors in about as many of
+    its requests, or by what ends a process or a wait, unless it has a cause of its own here. A row that ends a process may
+    leave a thread or a greenlet of another pool without an answer.
     """
-    if one.outcome in SERVES:
+    if serves(one):
         return False
-    by_fork = one.ended.cause.startswith("fork-") and {one.outcome, alone} != {Outcome.HUNG, Outcome.WAITING}
-    return one.outcome is alone or ({one.outcome, alone} <= ENDS and not by_fork)
+    if one.outcome is alone.outcome:
+        return one.outcome is not Outcome.ERRORS or (_kinds(one) <= _kinds(alone) and not _raises_more(one, alone))
+    both = {one.outcome, alone.outcome}
+    return both <= ENDS and (one.ended.cause in OF_A_ROW or both == STUCK)
 
 
-def _of_pools(bad: Sequence[str], good: Sequence[str], own: Outcome) -> str:
-    others = f"{few(good, len(good))} {'are' if len(good) > 1 else 'is'} not affected"
-    if set(bad) <= {"prefork"} and "prefork-spawn" in good:
-        copied = "copied or shared" if own is Outcome.WRONG else "copied"
-        return f"only a fork does it ({others}): what the main process had made before it is {copied}, and its threads are not"
-    if set(bad) == {"prefork-spawn"} and "prefork" in good:
-        anew = "each imports the application anew, where multiprocessing starts no process"
-        return f"only spawned children do it ({others}): {anew}, and lacks what the main process made after its import"
-    if all(POOLS[pool].executors == "processes" for pool in bad):
-        return f"only {few(bad)} does it ({others}): look at limits that only processes keep, and at what they share or inherit"
+def _kinds(record: TrialRecord) -> set[str]:
+    """The names of the exceptions that its requests raised."""
+    return {text.partition(":")[0] for text in record.answers.errors}
+
+
+def _raises_more(one: TrialRecord, alone: TrialRecord) -> bool:
+    share, usual = (sum(each.answers.errors.values()) / max(1, each.answers.requests) for each in (one, alone))
+    return share > MORE_ERRORS * usual + CHANCE
+
+
+def _like(one: TrialRecord, own: TrialRecord) -> bool:
+    """Whether two pools did badly in the same way."""
+    if Outcome.ERRORS is one.outcome is own.outcome:
+        return _kinds(one) == _kinds(own) or bool(_kinds(one) & _kinds(own))
+    both = {one.outcome, own.outcome}
+    return len(both) == 1 or both <= STUCK or both <= DIES
+
+
+def _not_affected(served: Sequence[Cell], alike: Sequence[Cell], bad: Sequence[Cell]) -> str:
+    """In words; `alike`: those that ended badly as the calls without Celery did, and have no fault of their own."""
+    names, others = _names(served, [*alike, *bad]), _names(alike, [*served, *bad])
+    said = [f"{few(names, len(names))} {'are' if len(names) > 1 else 'is'} not affected"] if names else []
+    ends = "end" if len(others) > 1 else "ends"
+    return ", ".join([*said, *([f"{few(others, len(others))} {ends} as the calls without Celery do"] if others else [])])
+
+
+def _in_several_ways(bad: Sequence[Cell], good: Sequence[Cell], pools: Mapping[Cell, TrialRecord], own: TrialRecord) -> str:
+    like = [one for one in bad if _like(pools[one], own)]
+    rest = [one for one in bad if one not in like]
+    names, others = _names(like, [*rest, *good]), _names(rest, [*like, *good])
+    how = few(list(dict.fromkeys(_how(pools[one]) for one in rest)))
+    told = f"{few(names, len(names))} {'end' if len(names) > 1 else 'ends'} like this; "
+    told += f"{few(others, len(others))} {'end' if len(others) > 1 else 'ends'} badly in another way ({how})"
+    return told
+
+
+def _how(record: TrialRecord) -> str:
+    return few(sorted(_kinds(record))) if record.outcome is Outcome.ERRORS and _kinds(record) else str(record.outcome)
+
+
+def _of_pools(bad: Sequence[Cell], good: Sequence[Cell], own: TrialRecord, others: str) -> str:
+    names = _names(bad, good)
+    ill, well = set(_pools(bad)), set(_pools(good))
+    if told := not ill & well and _of_processes(ill, well, own, others):
+        return told
+    well_beside = {one.pool for one in good if one.concurrency > 1}  # a single executor shares its process with no other
     beside = {pool for pool in POOLS if POOLS[pool].executors in ("threads", "greenlets")}
-    if set(bad) <= beside and not set(good) & beside:
+    if ill <= beside and not well_beside & beside:
         return (
             f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
         )
     green = {pool for pool in POOLS if POOLS[pool].executors == "greenlets"}
-    if own in STUCK | ANSWERED_BADLY and set(bad) <= green and not set(good) & green and "threads" in good:
-        at_once = "a wait outside of their loop, as in C code, stops all of them at once"
-        share = "look at what is kept for each thread, such as asyncio's running loop: they share one thread"
-        return f"only greenlets do it ({others}): {at_once if own in STUCK else share}"
-    return f"{few(bad, len(bad))} {'end' if len(bad) > 1 else 'ends'} like this; {others}"
+    if own.outcome in STUCK | ANSWERED_BADLY and ill <= green and not well & green and "threads" in well:
+        at_once = ": a wait outside of their loop, as in C code, stops all of them at once"
+        share = ": look at what is kept for each thread, such as asyncio's running loop: they share one thread"
+        why = share if own.outcome in ANSWERED_BADLY else at_once if own.ended.cause == HUB_BLOCKED else ""
+        return f"only greenlets do it ({others}){why}"
+    return f"{few(names, len(names))} {'end' if len(names) > 1 else 'ends'} like this; {others}"
 
 
-def _everywhere(bad: Sequence[str], alone: Outcome | None) -> str:
-    if len(bad) < 2:
-        return "the calls without Celery, one after the other, do not end like this" if alone in SERVES else ""
-    without = ", but not in the calls without Celery" if alone in SERVES else ""
-    return f"every pool that was tried ends like this ({few(bad, len(bad))}){without}"
+def _of_processes(ill: Set[str], well: Set[str], own: TrialRecord, others: str) -> str:
+    """What only processes do, a kind of them or all; '' if others do it."""
+    if ill <= {"prefork"} and "prefork-spawn" in well:
+        copied = "copied or shared" if own.outcome is Outcome.WRONG else "copied"
+        return f"only a fork does it ({others}): what the main process had made before it is {copied}, and its threads are not"
+    if ill == {"prefork-spawn"} and "prefork" in well:
+        anew = "each imports the application anew, where multiprocessing starts no process"
+        return f"only spawned children do it ({others}): {anew}, and lacks what the main process made after its import"
+    if all(POOLS[pool].executors == "processes" for pool in ill):
+        does = f"{few(sorted(ill))} {'do' if len(ill) > 1 else 'does'} it"
+        return f"only {does} ({others}): look at limits that only processes keep, and at what they share or inherit"
+    return ""
+
+
+def _everywhere(bad: Sequence[Cell], alone: TrialRecord | None) -> str:
+    names = _pools(bad)
+    if len(names) < 2:
+        return "the calls without Celery, one after the other, do not end like this" if alone and serves(alone) else ""
+    without = ", but not in the calls without Celery" if alone and serves(alone) else ""
+    return f"every pool that was tried ends like this ({few(names, len(names))}){without}"

@@ -253,7 +253,7 @@ def _measure(group: Sequence[Candidate], best: Sequence[Candidate], unknown: Seq
         yield f"no configuration ended ok {usable or 'with figures: read the outcomes first'}"
     if unchecked := [one for one in group if one.outcome is Outcome.UNCHECKED]:
         named = few([one.id for one in unchecked])
-        yield f"the answers of {named} were compared with nothing, so none is advised: {comparable(unchecked)}"
+        yield f"the answers of {named} were compared with nothing, or not in full, so none is advised: {comparable(unchecked)}"
     promising = [one for one in unknown if not best or one.rows_per_s > best[0].rows_per_s]
     lacking: dict[tuple[Bound, str], list[str]] = {}
     for one in promising:
