@@ -6,9 +6,10 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
-from celery import Celery, _state
+from celery import Celery, _state, signals
 from kombu import Exchange, Queue
 
 from harness.applications.probe.learn import astray, remedy_of
@@ -238,3 +239,18 @@ def test_a_process_of_ours_has_the_command_line_of_a_worker(monkeypatch: pytest.
     their_app.as_worker("shop:app")
     assert sys.argv[0].endswith("/celery")
     assert sys.argv[1:] == ["-A", "shop:app", "worker"]
+
+
+def test_a_serial_call_is_told_of_its_message_what_a_worker_is_told(shop: ModuleType) -> None:
+    def ask(self: Any) -> list[Any]:
+        return [self.request.origin, self.request.tenant, self.request.delivery_info]
+
+    task = shop.celery_app.task(bind=True, name="a_shop.ask")(ask)
+    delivery = {"exchange": "", "routing_key": "gold", "headers": {"tenant": "seven"}, "celerys": {"origin": "gen1@there"}}
+    signals.task_prerun.connect(their_app._with_headers, weak=False)
+    try:
+        origin, tenant, at = their_app.applied(task, [], delivery).result
+    finally:
+        signals.task_prerun.disconnect(their_app._with_headers)
+    assert (origin, tenant, at["routing_key"]) == ("gen1@there", "seven", "gold")
+    assert (at["redelivered"], "is_eager" in at) == (False, False)

@@ -154,8 +154,12 @@ def opened(spec):
 
 def _with_headers(task, **_):
     """A worker has the headers of a message, and Celery's own ones, as attributes of the request, too; `Task.apply` has the
-    former in `headers` alone, and the latter not at all."""
+    former in `headers` alone, and the latter not at all. What it says of the delivery is as a worker's then
+    (celery/worker/request.py), but for `is_eager` itself, by which Celery retries."""
     request = vars(task.request)
+    delivery = request.get("delivery_info") or {}
+    if delivery.pop("is_eager", None):
+        delivery["redelivered"] = False
     for headers in (request.get("headers") or {}, _message["celerys"]):
         for name, value in headers.items():
             request.setdefault(name, value)
