@@ -131,3 +131,19 @@ def counted(names: Iterable[str]) -> list[str]:
     for name in names:
         found[name] = found.get(name, 0) + 1
     return [f"{count} x {name}" for name, count in found.items()]
+
+
+#: in the text of an error, what may be another one each time: an address, or the id of a thread, a process or a job
+OWN_ID = re.compile(r"0x[0-9a-fA-F]+|\b\d{5,}\b|(?<=\bJob: )\d+")
+
+
+def by_kind(errors: Mapping[str, int]) -> dict[str, int]:
+    """How often there was each; those that differ in an id alone are one.
+
+    >>> by_kind({"made in thread 140592115685056": 2, "made in thread 140592106243776": 3, "no 140592106243776": 1})
+    {'made in thread …': 5, 'no 140592106243776': 1}
+    """
+    kinds: dict[str, list[str]] = {}
+    for text in errors:
+        kinds.setdefault(OWN_ID.sub("…", text), []).append(text)
+    return {those[0] if len(those) == 1 else kind: sum(errors[one] for one in those) for kind, those in kinds.items()}

@@ -176,13 +176,17 @@ def test_answers_that_nothing_can_be_held_against_are_doubted() -> None:
     ("lines", "why"),
     [
         ([], "never came back"),
-        ([{**line(0, 7), "payload": None}, line(1, 0, error="OSError")], "gave no answer that can be read (JSON or msgpack)"),
+        (
+            [{**line(0, 7), "payload": None}, line(1, 0, error="OSError")],
+            "gave no answer that can be read (JSON or msgpack)",
+        ),
     ],
 )
 def test_why_answers_are_held_against_nothing_is_said(lines: list[dict[str, Any]], why: str) -> None:
     said: list[str] = []
     source(said=said).expected.settle(lines, DONE)
-    assert said == [f"warning: the serial calls {why}: answers are not checked"]
+    helps = "; they are with result_serializer = 'json' in the application's settings" if lines else ""
+    assert said == [f"warning: the serial calls {why}: answers are not checked{helps}"]
 
 
 def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:

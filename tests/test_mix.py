@@ -71,7 +71,7 @@ def test_a_mix_file_names_tasks_with_their_arguments_and_shares(tmp_path: Path) 
         ("[[task]]\nname = 'a'\nweight = 1\n[[task]]\nname = 'b'", "task 1: it knows no weight"),
         ("[[task]]\nname = 'a'\nshare = 0\n[[task]]\nname = 'b'", "task 1 (a): share = 0 is no number above 0"),
         ("[[task]]\nname = 'a'\nshare = nan\n[[task]]\nname = 'b'", "share = nan is no number above 0"),
-        ("[[task]]\nname = 'a'\nargs = [1]\n[[task]]\nname = 'b'", "task 1 (a): args: entry 0 is neither"),
+        ("[[task]]\nname = 'a'\nargs = [1]\n[[task]]\nname = 'b'", "task 1 (a): args: row 1 is neither"),
         ("[[task]]\nname = 'a'\nargs = []\n[[task]]\nname = 'b'", "task 1 (a): args: not a list with one entry"),
         ("[[task]]\nname = 'a'\nargs = 'no.json'\n[[task]]\nname = 'b'", "no.json: No such file"),
         ("[[task]]\nname = 'a'\nargs = [[2026-01-01]]\n[[task]]\nname = 'b'", "cannot be JSON"),

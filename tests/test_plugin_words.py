@@ -31,7 +31,7 @@ SHOP = {"app": "shop:app", "task": "shop.price", "args": [[3]]}
         ({"pool": "prefok"}, "there is no pool 'prefok'"),
         ({"pool": "prefork,threads"}, "describes 2 cells, not one"),
         ({"args": [[object()]]}, "args cannot be written as JSON"),
-        ({"args": [1, 2]}, "entry 0 is neither a list nor an object"),
+        ({"args": [1, 2]}, "row 1 is neither a list nor an object"),
         ({"args": "none.json"}, "none.json: No such file"),
         ({"mix": "day.toml"}, "--mix names tasks and arguments, and so does --task"),
         ({"mix": [{}]}, "is not a file"),

@@ -275,3 +275,17 @@ def test_what_only_the_main_thread_may_do_is_told_as_that() -> None:
     (said,) = words.beside_each_other(of("threads", outcome=Outcome.ERRORS, errors=refused), NUMBERS)
     assert said.startswith("the task does what Python allows in a process's main thread alone")
     assert words.beside_each_other(of("threads", outcome=Outcome.ERRORS, errors={"KeyError: w": 84}), NUMBERS) == []
+
+
+@pytest.mark.parametrize(("late", "died", "pool", "said"), [
+    (True, 9, "prefork", True), (False, 9, "prefork", False), (True, 0, "prefork", False), (True, 9, "threads", False),
+])  # fmt: skip
+def test_a_row_that_ends_each_child_it_is_delivered_to_is_told_with_the_setting(
+    late: bool, died: int, pool: str, said: bool
+) -> None:
+    one = of(pool, outcome=Outcome.CRASHED).changed(answers={"died": died})
+    told = words.by_settings(one, Limits(acks_late=late, reject_on_worker_lost=True), None)
+    assert (
+        any(line.startswith("task_reject_on_worker_lost delivers the message of a child that died again") for line in told)
+        is said
+    )

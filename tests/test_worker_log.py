@@ -181,3 +181,14 @@ def test_who_asked_a_worker_to_end_is_read_of_its_log(line: str, words: str) -> 
 def test_that_a_queue_was_not_consumed_is_read_of_its_log(line: str, queue: str) -> None:
     assert worker_log.paused(["ready", line, "the end"]) == queue
     assert worker_log.paused(None) == ""
+
+
+def test_what_eventlet_always_says_is_none_of_a_workers_last_words(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    log.write_text(
+        "/x/celery/__init__.py:104: EventletDeprecationWarning: \nEventlet is deprecated. We recommend\n\nsee\n"
+        "https://eventlet.readthedocs.io/en/latest/asyncio/migration.html\n\n  import eventlet.debug\n"
+        "1 RLock(s) were not greened, to fix this error make sure you run eventlet.monkey_patch() before importing.\n"
+        "loading\n"
+    )
+    assert worker_log.last_words(worker_log.read(log)) == "loading"

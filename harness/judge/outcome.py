@@ -20,6 +20,7 @@ from harness.observe.looks import UNKNOWN_PATIENCE_S
 from harness.records.answers import Waiting
 from harness.records.outcomes import Outcome
 from harness.records.sending import Sending
+from harness.texts import by_kind
 
 STALL_SHARE = 0.5  # of the measured time, in spells in which requests waited and nobody worked
 CORE_WAIT = 0.5  # of these spells: in which its own threads waited for a core, and which others explain
@@ -290,7 +291,7 @@ def _by_pace(seen: Observations) -> str | None:
 
 
 def counted(errors: Mapping[str, int], most: int = 2) -> str:
-    """'12 x ValueError: …; 3 x KeyError: …', the most frequent first."""
-    ranked = sorted(errors.items(), key=lambda item: -item[1])
+    """'12 x ValueError: …; 3 x KeyError: …', the most frequent first; what differs in an id alone is one kind."""
+    ranked = sorted(by_kind(errors).items(), key=lambda item: -item[1])
     text = "; ".join(f"{count} x {message}" for message, count in ranked[:most])
     return text if len(ranked) <= most else f"{text}; and {len(ranked) - most} more kinds"

@@ -18,8 +18,10 @@ def of_one(said: str) -> str:
     'it waits for locks of its own'
     >>> of_one("they lack threads that their parent has")
     'it lacks threads that its parent has'
+    >>> of_one("they wait for other processes, none of which can go on")
+    'it waits for other processes, none of which can go on'
     """
-    return re.sub(r"(?<!not )(?<!lack )\b\w+", lambda word: ONE.get(word[0], word[0]), said)
+    return re.sub(r"(?<!not )(?<!lack )(?<!other )\b\w+", lambda word: ONE.get(word[0], word[0]), said)
 
 
 def put_off(said: str, count: int) -> str:

@@ -63,6 +63,7 @@ class Limits:
     max_tasks_per_child: int | None = None
     max_memory_per_child_kib: int | None = None
     acks_late: bool = False
+    reject_on_worker_lost: bool = False
     prefetch_multiplier: int = 4
     proc_alive_timeout_s: float = 4.0
     expires_s: float | None = None

@@ -57,6 +57,12 @@ ROOT_WARNING = re.compile(
     re.MULTILINE,
 )
 
+#: what Eventlet says as it is imported, whatever becomes of the worker (eventlet/__init__.py, eventlet/patcher.py)
+EVENTLET = re.compile(
+    r"^.{0,500}EventletDeprecationWarning: (?:.*\n){1,12}?  import eventlet.*\n|^\d+ RLock\(s\) were not greened,.*\n?",
+    re.MULTILINE,
+)
+
 #: what kombu says of a message that it is to give back, or may not give out (kombu/transport/virtual/base.py)
 NOT_CONSUMED = re.compile(r"undeliverable message for queue '([^']*)': No consumers")
 
@@ -64,14 +70,14 @@ Lines = Sequence[str]
 
 
 def read(log: Path) -> Lines | None:
-    """The lines that say something: neither our own nor Celery's warning of root, each up to LOOKED_AT characters. None if
-    there is no log."""
+    """The lines that say something: neither our own nor the warnings of root and of Eventlet, each up to LOOKED_AT characters.
+    None if there is no log."""
     if not log.is_file():
         return None
     first, last = ends(log, first=FIRST_BYTES, last=LAST_BYTES)
     whole = len(first) + len(last) >= log.stat().st_size
     parts = [first + last] if whole else [first.rpartition(b"\n")[0] or first, GAP.encode(), last.partition(b"\n")[2] or last]
-    text = ROOT_WARNING.sub("", b"\n".join(parts).decode(errors="replace"))
+    text = EVENTLET.sub("", ROOT_WARNING.sub("", b"\n".join(parts).decode(errors="replace")))
     return [line[:LOOKED_AT] for line in text.splitlines() if line.strip() and line not in OWN]
 
 

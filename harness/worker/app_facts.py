@@ -78,6 +78,7 @@ def limits(app, task):
         "max_tasks_per_child": told("worker_max_tasks_per_child"),
         "max_memory_per_child_kib": told("worker_max_memory_per_child"),
         "acks_late": bool(task.acks_late),
+        "reject_on_worker_lost": bool(task.reject_on_worker_lost),
         "prefetch_multiplier": told("worker_prefetch_multiplier"),
         "proc_alive_timeout_s": conf.worker_proc_alive_timeout,
     }

@@ -25,10 +25,11 @@ MOVED = "The serial calls gave other answers after a trial than before it, and o
 BY_WHAT = "by what it left (in a file, a database, a cache), or by the time"
 SINCE = "from now on, answers are held against what the serial calls give since"
 
+READABLE = "they are with result_serializer = 'json' in the application's settings"
 IN_MAIN_THREADS = ("prefork", "prefork-spawn", "solo")
 FLAG = (
     "is true in every answer where it is false without Celery, or the other way round: it may say where an answer was made, as "
-    "a process's 'daemon' does, or be wrong; --check 'expression on result' decides"
+    "a process's daemon and a request's is_eager do, or be wrong; --check 'expression on result' decides"
 )
 Calls = Callable[[], Sequence[Mapping[str, Any]]]  # that are made; their lines
 
@@ -90,7 +91,7 @@ class Expected:
             return found
         told = list(results.told(left))
         marks = who.answered(told, self.check, who.names(left.events))
-        flags = nobody if left.cell.pool == "solo" else who.flags(told, self.check)
+        flags = who.flags(told, self.check)
         return self._held(left, marks, flags) if marks or flags else found
 
     def _held(self, left: Left, marks: frozenset[Place], flags: frozenset[Place]) -> Requests | None:
@@ -207,5 +208,6 @@ def _unchecked(found: Reference, lines: Sequence[Mapping[str, Any]] = ()) -> str
         why = f"differ {checks.LATER}" if found.later else f"differ {checks.CALLS}"
     else:
         why = "all raised" if raised else "gave no answer that can be read (JSON or msgpack)" if lines else "never came back"
-    helps = "; --check 'expression on result' does" if found.answers or raised else ""
+    unread = bool(lines) and not found.answers and not raised
+    helps = f"; {READABLE}" if unread else "; --check 'expression on result' does" if found.answers or raised else ""
     return f"warning: the serial calls {why}: answers are not checked{helps}"

@@ -139,9 +139,9 @@ def checked_rows(found: Any, where: str) -> list[Any]:
     """The arguments, one entry per request. Raises BadInput, which names `where` they stand."""
     if not isinstance(found, list) or not found:
         raise BadInput(f"{where}: not a list with one entry or more", remedy=EXAMPLE)
-    for number, row in enumerate(found):
+    for number, row in enumerate(found, start=1):
         if not isinstance(row, list | dict):
-            raise BadInput(f"{where}: entry {number} is neither a list nor an object", remedy=EXAMPLE)
+            raise BadInput(f"{where}: row {number} is neither a list nor an object", remedy=EXAMPLE)
     return found
 
 

@@ -73,6 +73,7 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
     if record.as_cell.is_baseline:
         return _endless(record, limits)
     said = [*_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits), *_own_child(record)]
+    said += _delivered_again(record, limits)
     said += _late(record, limits)
     if record.answers.tasks:  # of a mix: its tasks have a pace, a rate and first calls of their own each
         return said
@@ -111,6 +112,19 @@ def _late(record: TrialRecord, limits: Limits) -> list[str]:
     return [
         f"with {late}a worker_prefetch_multiplier of 1 it takes a message only once another one is acknowledged, and its loop "
         "looks again up to 2 s later: a multiplier of 4 lets some wait in the worker"
+    ]
+
+
+def _delivered_again(record: TrialRecord, limits: Limits) -> list[str]:
+    """Whether a request that ends its child is begun again in the next one, and so on."""
+    again = limits.acks_late and limits.reject_on_worker_lost
+    if not again or record.outcome not in (Outcome.CRASHED, Outcome.RESPAWNING) or not record.answers.died:
+        return []
+    if POOLS[record.as_cell.pool].executors != "processes":
+        return []
+    return [
+        "task_reject_on_worker_lost delivers the message of a child that died again: a row that ends its child does so for "
+        "ever, and is never answered; without it, that request fails once, with WorkerLostError"
     ]
 
 
