@@ -599,7 +599,7 @@ def test_limits_and_the_name_are_read_from_what_py_spy_shows(request_: str, limi
 
 
 def test_locals_that_are_no_text_tell_nothing() -> None:
-    assert tasks.read(7, 8, {"uuid": "<x at 0x1>", "time_start": "None", "task": "17"}) == Task(pid=7, tid=8)
+    assert tasks.read(7, 8, {"uuid": "<x at 0x1>", "time_start": "None", "task": "17"}) == Task(pid=7, tid=8, limited=True)
 
 
 @pytest.mark.parametrize(

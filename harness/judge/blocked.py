@@ -23,6 +23,7 @@ cost. The first request of a process, which may compile, gets COLD_FACTOR times 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -104,6 +105,8 @@ def blocked(looks: Sequence[Look], stage: OpenStage) -> Answer:
     if limit_s and now.at_s - stage.since_s < limit_s + LIMIT_GRACE_S:
         if stage.kind == "start" and stage.limit_s:
             return Answer(None, f"its pool may end a child that takes longer than {limit_s:g} s to start")
+        if math.isinf(limit_s):
+            return Answer(None, "whether it has time limits, which would end it, could not be read")
         return Answer(None, f"the application's own time limit of {limit_s:g} s is still to strike")
     if _spins(now, stage, process):
         return Answer(How.SPIN)

@@ -117,14 +117,19 @@ def running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
 
 
 def limited(found: Mapping[tuple[int, int], Task], main: int) -> dict[tuple[int, int], Task]:
-    """These tasks, with the worker's own time limits, if they have none."""
-    if all(task.hard_s and task.soft_s for task in found.values()):
-        return dict(found)
-    own = limits.of_worker(main)
-    if own is None:
-        return {place: replace(task, limited=not task.limit_s) for place, task in found.items()}
-    told = {place: limits.first((task.hard_s, task.soft_s), own) for place, task in found.items()}
-    return {place: replace(task, hard_s=told[place][0], soft_s=told[place][1]) for place, task in found.items()}
+    """These tasks, with the time limits that their pool has for them; if that cannot be read, also with the worker's own."""
+    known = limits.of_jobs(main) if found else None
+    told = {place: known.of(task.pid, task.id) if known else None for place, task in found.items()}
+    own = None if all(told.values()) else limits.of_worker(main)
+    return {place: _limited(task, told[place], own) for place, task in found.items()}
+
+
+def _limited(task: Task, told: limits.Limits | None, own: limits.Limits | None) -> Task:
+    """`told`: by its pool; `own`: the worker's; None for what is not known."""
+    if told is not None:
+        return replace(task, hard_s=told[0], soft_s=told[1], limited=False)
+    hard, soft = limits.first((task.hard_s, task.soft_s), own or (0.0, 0.0))
+    return replace(task, hard_s=hard, soft_s=soft, limited=task.limited or (own is None and not task.hard_s))
 
 
 def seen_from(
@@ -187,7 +192,7 @@ def _stages(
     found, begin_s, processes = list[OpenStage](), looks[0][0], looks[-1][1]
     for place, task in enumerate(running.values()):
         since = task.since_s if task.since_s is not None else _since(task.pid, task.tid, begin_s)
-        limit = task.limit_s if limited else 0.0
+        limit = (limits.UNKNOWN_S if task.limited else task.limit_s) if limited else 0.0
         found.append(OpenStage(kind="task", pid=task.pid, tid=task.tid, number=place, since_s=since, limit_s=limit))
     for process in processes:
         if process.role is Role.STARTING:
@@ -196,8 +201,9 @@ def _stages(
             limit = limits.of_start(main) if limited and process.pid != main else 0.0
             found.append(OpenStage(kind="start", pid=process.pid, tid=process.pid, number=-1, since_s=since, limit_s=limit))
         elif process.role in SAYS:
-            since = _since(process.pid, process.pid, begin_s)
-            found.append(OpenStage(kind=SAYS[process.role], pid=process.pid, tid=process.pid, number=-1, since_s=since))
+            since, kind = _since(process.pid, process.pid, begin_s), SAYS[process.role]
+            limit = limits.of_child(main, process.pid) if kind == "main" and process.pid != main else 0.0  # it may be a task
+            found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since, limit_s=limit))
         elif process.pid not in {pid for pid, _ in running} and (kind := _halted(looks, process, main)):
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since))

@@ -1,19 +1,22 @@
 """The time limits of a task that its message does not name: those of its class, and those of the worker.
 
 Celery takes a hard and a soft limit, each from the message, else from the task's class, else from the worker's own setting
-(celery/worker/request.py, `execute_using_pool`, and billiard's `Pool.apply_async`). The class is read in the child, where the
-task stands in its own stack; the setting in the main process, whose stack begins with its `WorkController`. What could not be
-read is not taken for none.
+(celery/worker/request.py, `execute_using_pool`, and billiard's `Pool.apply_async`). All three together are in the job that the
+pool keeps (`live.jobs`). Where that cannot be read, the class is read in the child, where the task stands in its own stack; the
+setting in the main process, whose stack begins with its `WorkController`. What could not be read is not taken for none.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.live import at_rest, find
+from harness.live import at_rest, find, jobs
+from harness.live.jobs import Jobs
+from harness.live.jobs import Limits as Limits
 from harness.machine import python_attributes
 from harness.machine.python_objects import Objects
 from harness.observe import stacks
@@ -21,15 +24,32 @@ from harness.observe import stacks
 NAMES = ("time_limit", "soft_time_limit")
 OBJECT = re.compile(r"^<\S+ at 0x(?P<place>[0-9a-f]+)>$")  # as py-spy shows one
 STARTS, WORKER = re.compile(r"\bstart$"), re.compile(r"celery/worker/worker\.py$")
+UNKNOWN_S = math.inf  # of a limit that there may be: it may still strike, however long one waits
 ALIVE_S = 4.0  # worker_proc_alive_timeout, if nobody has set it
 TRIES, AGAIN_S = 3, 0.1
-Limits = tuple[float, float]  # hard and soft, in seconds; 0: none that is known
 
 
-def of_task(pid: int, task: str) -> Limits:
-    """By the class of a task. `task`: as py-spy shows it."""
+def of_task(pid: int, task: str) -> Limits | None:
+    """By the class of a task; None if that cannot be read. `task`: as py-spy shows it."""
     told = OBJECT.match(task)
-    return _limits(python_attributes.of_class(pid, int(told["place"], 16), NAMES)) if told else (0.0, 0.0)
+    found = python_attributes.of_class(pid, int(told["place"], 16), NAMES) if told else None
+    return None if found is None else _limits(found)
+
+
+def of_jobs(main: int) -> Jobs | None:
+    """By what its pool keeps of each task that it has given out; None if that cannot be read, or it has no such pool."""
+    for attempt in range(TRIES):
+        time.sleep(AGAIN_S if attempt else 0.0)
+        if place := worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ()):
+            return jobs.of(main, place)
+    return None
+
+
+def of_child(main: int, pid: int) -> float:
+    """Of whatever task this child has taken, the longer one of its limits; 0 if it has none, infinite if that is not known."""
+    known = of_jobs(main)
+    found = known.of_process(pid) if known else None
+    return UNKNOWN_S if found is None else max(found)
 
 
 def of_worker(main: int) -> Limits | None:

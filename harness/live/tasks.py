@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.live import limits
 from harness.live.green_stacks import Stand
+from harness.machine import since
 from harness.observe import stacks
 from harness.observe.roles import TRACER
 
 NAME = re.compile(r'"task": "((?:[^"\\]|\\.)*)"')
+NUMBER = re.compile(r"\d+(\.\d+)?")
 LIMITS = re.compile(r'"timelimit": [\[(]([^\])]*)[\])]')  # (hard, soft), in seconds
 WORDS = ("uuid", "task", "request", "time_start")
 CALLS = "__protected_call__"  # the frame that has the task itself, as `self`
@@ -60,7 +63,8 @@ def _tasks(pid: int, threads: Iterable[Mapping[str, Any]]) -> Iterable[Task]:
         )  # fmt: skip
         tid = thread.get("os_thread_id")
         if frames and tid:
-            yield read(pid, tid, known)
+            found = read(pid, tid, known)
+            yield replace(found, since_s=_here(pid, found.since_s))
 
 
 def read(pid: int, tid: int, known: Mapping[str, str]) -> Task:
@@ -71,22 +75,30 @@ def read(pid: int, tid: int, known: Mapping[str, str]) -> Task:
     >>> found.id, found.name, found.since_s, found.hard_s, found.soft_s
     ('8cae', 'shop.price', 59145.25, 0.0, 300.0)
     """
-    request, since = known.get("request", ""), known.get("time_start", "")
+    request, began = known.get("request", ""), known.get("time_start", "")
     named = NAME.search(request)
     name = named[1] if named else _text(known.get("task", ""))
-    hard, soft = limits.first(_limits(request), limits.of_task(pid, known.get("self", "")))
+    told, of_class = _limits(request), limits.of_task(pid, known.get("self", ""))
+    hard, soft = limits.first(told or (0.0, 0.0), of_class or (0.0, 0.0))
     return Task(
         pid=pid, tid=tid, id=_text(known.get("uuid", "")), name=name,
-        since_s=float(since) if re.fullmatch(r"\d+(\.\d+)?", since) else None, hard_s=hard, soft_s=soft,
+        since_s=float(began) if NUMBER.fullmatch(began) else None, hard_s=hard, soft_s=soft,
+        limited=told is None or (of_class is None and not all(told)),
     )  # fmt: skip
 
 
-def _limits(request: str) -> tuple[float, float]:
-    """Those that its message names: hard and soft."""
+def _limits(request: str) -> limits.Limits | None:
+    """Those that its message names, hard and soft; None if it is cut off before them: py-spy shows the beginning of a local."""
     found = LIMITS.search(request)
     parts = [part.strip() for part in found[1].split(",")] if found else []
-    hard, soft, *_ = [*(float(part) if re.fullmatch(r"\d+(\.\d+)?", part) else 0.0 for part in parts), 0.0, 0.0]
-    return hard, soft
+    told = [0.0 if part == "None" else float(part) for part in parts if part == "None" or NUMBER.fullmatch(part)]
+    return (told[0], told[1]) if len(told) == len(parts) == 2 else None
+
+
+def _here(pid: int, since_s: float | None) -> float | None:
+    """By our own clock, if the process has another one; None of a moment that is still to come: that clock is not known."""
+    found = since.here_s(pid, since_s) if since_s is not None else None
+    return found if found is not None and found <= time.monotonic() else None
 
 
 def _text(shown: str) -> str:

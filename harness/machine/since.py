@@ -60,6 +60,29 @@ def _exec_start_s(path: str) -> float | None:
     return None
 
 
+def here_s(pid: int, at_s: float) -> float | None:
+    """A CLOCK_MONOTONIC second of a process by our own clock; they differ if it is in another time namespace, as after a CRIU
+    restore (time_namespaces(7), Linux 5.6). None if that cannot be told: the file tells of the namespace of its children."""
+    spaces = [procfs.link(f"/proc/{one}/ns/time") for one in ("self", pid)]
+    if spaces[0] == spaces[1]:
+        return at_s
+    if not spaces[1] or procfs.link(f"/proc/{pid}/ns/time_for_children") != spaces[1]:
+        return None
+    if spaces[0] != procfs.link("/proc/self/ns/time_for_children"):
+        return None
+    ours, theirs = _offset_s("self"), _offset_s(pid)
+    return None if ours is None or theirs is None else at_s - theirs + ours
+
+
+def _offset_s(pid: int | str) -> float | None:
+    """By how much the clock of its time namespace is ahead of the first one's."""
+    for line in (procfs.read(f"/proc/{pid}/timens_offsets") or "").splitlines():
+        name, *numbers = line.split()
+        if name == "monotonic" and len(numbers) == 2:
+            return int(numbers[0]) + int(numbers[1]) / 1e9
+    return None
+
+
 def started_s(pid: int) -> float | None:
     """The CLOCK_MONOTONIC second at which a process was started; None once it has gone."""
     stat = procfs.process(pid)
