@@ -193,6 +193,26 @@ def test_a_mutex_names_its_holder_also_across_a_fork(code: str, forks: bool, tmp
         assert (procfs.threads(pid)[0].owner in procfs.numbers(f"/proc/{pid}/task")) is not forks
 
 
+def test_the_lock_of_a_file_of_c_is_no_mutex_and_names_nobody(tmp_path: Path) -> None:
+    """It waits as a mutex does, and has a pointer where that has its owner."""
+    code = """
+import ctypes, os, threading, time
+libc = ctypes.CDLL(None)
+libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_char_p]
+libc.flockfile.argtypes = [ctypes.c_void_p]
+file = libc.fdopen(os.pipe()[0], b"r")
+taken = threading.Event()
+def hold():
+    libc.flockfile(file); taken.set(); time.sleep(600)
+threading.Thread(target=hold, daemon=True).start()
+taken.wait()
+libc.flockfile(file)
+"""
+    with waiting(code, tmp_path) as process:
+        settled(process.pid, "futex")
+        assert {thread.owner for thread in procfs.threads(process.pid)} == {0}
+
+
 def test_a_lock_of_pythons_names_nobody(tmp_path: Path) -> None:
     with waiting("lock = threading.Lock(); lock.acquire(); lock.acquire()", tmp_path) as process:
         settled(process.pid, "futex")

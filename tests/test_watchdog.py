@@ -198,23 +198,27 @@ def test_a_wait_that_only_its_own_process_could_end_is_a_hang(task: dict[str, ob
     assert (told.state is State.HUNG) is (how is not None)
 
 
-def held_by(owner: Callable[[int], int]) -> Verdict:
-    """A request waits for a lock that names its holder, beside a thread that comes and goes."""
-    return judge(
-        history(
-            task=lambda i: {"owner": owner(i)}, helper=lambda i: {"waits_in": "sleep", "switches": i}, process=PYTHON_HELPER
-        )
-    )  # fmt: skip
+def held_by(owner: Callable[[int], int], parents: int) -> Verdict:
+    """A request waits for a lock that names its holder, beside a thread that comes and goes. `parents`: one of its parent."""
+    looks = history(
+        task=lambda i: {"owner": owner(i)}, helper=lambda i: {"waits_in": "sleep", "switches": i}, process=PYTHON_HELPER
+    )
+    parent = ProcessLook(pid=1, cpu_s=1.0, children=(CHILD,), threads=(replace(FUTEX, tid=1), replace(FUTEX, tid=parents)))
+    return judge([replace(look, processes=(parent, *look.processes)) for look in looks])
 
 
-def test_a_lock_whose_holder_the_process_does_not_have_is_never_released_whatever_else_runs() -> None:
-    verdict = held_by(lambda i: 4711)
+def test_a_lock_whose_holder_its_parent_alone_has_is_never_released_whatever_else_runs() -> None:
+    verdict = held_by(lambda i: 4711, parents=4711)
     assert (verdict.state, verdict.how) == (State.HUNG, How.OWNER)
 
 
-@pytest.mark.parametrize("owner", [lambda i: HELPER, lambda i: 0, lambda i: 4711 + i], ids=["alive", "unknown", "changing"])
+@pytest.mark.parametrize(
+    "owner",
+    [lambda i: HELPER, lambda i: 0, lambda i: 4711 + i, lambda i: 4711],
+    ids=["alive", "unknown", "changing", "nobody's"],
+)
 def test_any_other_holder_may_release_it(owner: Callable[[int], int]) -> None:
-    assert held_by(owner).state is State.UNDECIDED
+    assert held_by(owner, parents=4710).state is State.UNDECIDED
 
 
 @pytest.mark.parametrize(

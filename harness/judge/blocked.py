@@ -11,7 +11,8 @@ Pure functions over looks. The thread that runs the request is blocked if, over 
   ends the wait; only in a child that lost threads of its parent at the fork it passes for an engine's housekeeping (a hung
   TensorFlow 2 child has one that wakes every few tens of seconds), and then the proof is watched for longer (`How.BEREFT`).
 
-A lock of the C library's names its holder. If that is no thread of the process, nobody will release it, whatever else runs.
+A lock of the C library's names its holder. If that is a thread of the process's parent, nobody will release it, whatever else
+runs.
 
 Where other requests of the same process go on meanwhile (one thread of eight is blocked), what they and the engine's
 threads do says nothing of the blocked one; then pace has to carry more: SHARED_FACTOR times the usual duration.
@@ -64,7 +65,7 @@ class How(Enum):
     SHARED = "wait for a lock in shared memory that no process which has it can release"
     FILE = "wait for a lock on a file that no process which has it open can release"
     PROCESSES = "wait for other processes, none of which can go on"
-    OWNER = "wait for a lock whose holder is a thread that their process does not have"
+    OWNER = "wait for a lock whose holder is a thread that their process does not have"  # their parent has it
     GIL = "wait in C, for ever, with the GIL held"
     SUBTASK = "wait for the results of tasks that their own worker was given, and none of its executors is left to run these"
     GREENLET = "wait, in green code, for a lock, an event or a child that nothing will release, set or end"
@@ -137,7 +138,7 @@ def _thread_blocked(scene: Scene, stage: OpenStage, process: Views) -> Answer:
         doubt = thread_doubt(process.histories.get(key, []), key, len(process.seen))
     if doubt:
         return Answer(None, doubt)
-    if _holder_is_gone(process, key):
+    if _holder_is_gone(scene, process, key):
         return Answer(How.OWNER)
     how = How.GIL if owner == key else _how(process.histories[key][-1], stage.pid)
     others = {other.tid for other in now.stages if other.pid == stage.pid and other.tid != stage.tid}
@@ -163,12 +164,17 @@ def _how(thread: Thread, pid: int) -> How:
     return How.PIPE if thread.wakers == {pid} else How.PROCESSES
 
 
-def _holder_is_gone(process: Views, tid: int) -> bool:
-    """Whether the lock's own word names a holder that is no thread of this process: of its parent, before the fork, or one that
-    has ended. Then it does not matter who else runs.
+def _holder_is_gone(scene: Scene, process: Views, tid: int) -> bool:
+    """Whether the lock's own word names a holder that is a thread of its parent, and none of this process: it was held at the
+    fork. Then it does not matter who else runs. A number that no thread of either has may be that of one that has ended, or no
+    number of a thread at all: what waits as a mutex does need not be one.
     """
     holders = {thread.owner for thread in process.histories[tid]}
-    return len(holders) == 1 and 0 not in holders and not holders & set(process.histories)
+    pid, elders = process.last.pid, set[int]()
+    while pid := next((one for one, other in scene.processes.items() if pid in other.last.children and one not in elders), 0):
+        elders.add(pid)
+    theirs = {one for elder in elders for one in scene.processes[elder].histories}
+    return len(holders) == 1 and holders <= theirs and not holders & set(process.histories)
 
 
 def _is_overdue(now: Look, tid: int) -> bool:

@@ -18,8 +18,10 @@ TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 READ_BYTES = 1 << 16
 CPUCLOCK_SCHED = 2
 FORKED = 0x40
-MUTEX = struct.Struct("=IIIII")  # the first words of a pthread_mutex_t on 64 bits: lock, count, owner, users, kind
-MOST_USERS, MOST_KIND = 100_000, 0x3FF  # of a mutex; other memory has other words there
+#: a pthread_mutex_t on 64 bits: lock, count, owner, users, kind, spins, and where it stands in a list if it is a robust one
+MUTEX = struct.Struct("=IIIIIIQQ")
+MOST_USERS, MOST_KIND, RECURSIVE = 10_000, 0x3FF, 1  # other memory has other words there; of a pointer, half is over 20,000
+MOST_PID = 1 << 22  # on 64 bits, no thread has a higher number: PID_MAX_LIMIT of linux/threads.h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +201,10 @@ def _call(base: str) -> Call:
 def _mutex_owner(pid: int, call: Call) -> int:
     """Who holds the mutex of glibc's at which this call waits; 0 if it is none, or cannot be read.
 
-    Only a mutex waits with FUTEX_WAIT for the value 2 (nptl/lowlevellock.c); then the words of struct pthread_mutex_t are
-    lock, count, owner (a thread's id), users, kind (sysdeps/nptl/bits/struct_mutex.h). In a forked child the owner may be a
-    thread of its parent. A lock of Python's is a semaphore, and has no owner.
+    A mutex waits with FUTEX_WAIT for the value 2 (nptl/lowlevellock.c); then the words of struct pthread_mutex_t are lock,
+    count, owner (a thread's id), users, kind (sysdeps/nptl/bits/struct_mutex.h). So does the lock of a FILE, which has a count
+    and a pointer behind it (sysdeps/nptl/stdio-lock.h), and what else is made so. In a forked child the owner may be a thread
+    of its parent. A lock of Python's is a semaphore, and has no owner.
     """
     place, operation, value = call.arguments[:3]
     if operation != FUTEX_PRIVATE or value != 2:
@@ -209,9 +212,22 @@ def _mutex_owner(pid: int, call: Call) -> int:
     words = memory(pid, place, MUTEX.size)
     if not words:
         return 0
-    lock, _, owner, users, kind = MUTEX.unpack(words)
-    plausible = lock == 2 and 0 < users <= MOST_USERS and kind <= MOST_KIND and owner > 1
-    return _number_here(pid, int(owner)) if plausible else 0
+    owner = mutex_owner(words, int(read("/proc/sys/kernel/pid_max") or MOST_PID))
+    return _number_here(pid, owner) if owner else 0
+
+
+def mutex_owner(words: bytes, most: int) -> int:
+    """The owner that these words name, if they can be a mutex that somebody waits for; 0 if not. `most`: of a thread's number.
+
+    >>> mutex_owner(MUTEX.pack(2, 0, 4711, 1, 0, 0, 0, 0), 32768), mutex_owner(MUTEX.pack(2, 1, 4711, 1, 1, 0, 0, 0), 32768)
+    (4711, 4711)
+    >>> mutex_owner(MUTEX.pack(2, 1, 4711, 1, 0, 0, 0, 0), 32768), mutex_owner(MUTEX.pack(2, 0, 40000, 1, 0, 0, 0, 0), 32768)
+    (0, 0)
+    """
+    lock, count, owner, users, kind, *_, before, after = MUTEX.unpack(words)
+    counts = bool(count) == (kind & 3 == RECURSIVE)
+    fits = lock == 2 and counts and 0 < users <= MOST_USERS and kind <= MOST_KIND and not (before or after)
+    return int(owner) if fits and 1 < owner <= most else 0
 
 
 def own_numbers(pid: int | str, tid: int = 0) -> tuple[int, ...]:
