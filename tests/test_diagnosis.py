@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.machine import procfs, python_locks
 from harness.machine.processes import OwnedProcess
+from harness.machine.procfs import Thread
 from harness.observe import greenlets, roles, stacks
-from harness.observe.diagnosis import Subject, collect
+from harness.observe.diagnosis import Subject, collect, lost_threads
 from harness.observe.progress import Progress
 from harness.observe.roles import Role
+from tests.test_watchdog import FUTEX
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -274,3 +277,15 @@ def test_asking_for_greenlets_does_nothing_to_a_process_without_any(tmp_path: Pa
         assert process.poll() is None
         assert greenlets.answer(tmp_path, process.pid) is None
         assert not (tmp_path / f"stacks-{process.pid}.txt").read_bytes()
+
+
+def test_what_the_parent_has_started_since_the_fork_is_not_lost() -> None:
+    def thread(name: str, started: int) -> Thread:
+        return replace(FUTEX, name=name, started_ticks=started)
+
+    parent = (thread("python", 100), thread("engine", 150), thread("engine", 900), thread("late", 800))
+    child = (thread("python", 500),)
+    assert lost_threads(parent, child) == {"engine": 1}
+    assert lost_threads(parent, (*child, thread("engine", 600))) == {}
+    unknown = tuple(replace(one, started_ticks=0) for one in child)
+    assert lost_threads(parent, unknown) == {"engine": 2, "late": 1}

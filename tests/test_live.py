@@ -487,11 +487,15 @@ def test_without_native_frames_a_fork_is_no_named_cause() -> None:
     assert (shallow.state, shallow.executors) == (deep.state, deep.executors)
 
 
-def bereft(since_s: float, function: str) -> Report:
-    """Of a child that lost threads at the fork, has a native one that polls now and then, and stands in this function."""
+def bereft(stands_s: float | None, function: str, since_s: float = 4000.0) -> Report:
+    """Of a child that lost threads at the fork, has a native one that polls now and then, and stands in this function.
+    `stands_s`: for so long; None if the kernel does not tell."""
     poller, one = replace(FUTEX, tid=99, name="native", waits_in="futex", timed=True), child()
     stands = replace(one, threads=(*one.threads, poller), lost_threads=True, functions={CHILD: (function, 3)})
-    return said(seen(stands, since_s=since_s))
+    one_ = seen(stands, since_s=since_s)
+    ran_s = None if stands_s is None else NOW_S - stands_s
+    looks = (replace(look, stages=tuple(replace(stage, ran_s=ran_s) for stage in look.stages)) for look in one_.looks)
+    return said(replace(one_, looks=tuple(looks)))
 
 
 @pytest.mark.parametrize(
@@ -506,13 +510,19 @@ def bereft(since_s: float, function: str) -> Report:
 )
 def test_a_child_that_lost_threads_and_polls_now_and_then_is_believed_after_a_minute_in_an_engine(function: str) -> None:
     assert bereft(90.0, function).state is State.STUCK
-    young = bereft(30.0, function)
-    assert (young.state, "after 60 s" in young.executors[0].doubt) == (State.WAITING, True)
+    for young in (bereft(30.0, function), bereft(None, function), bereft(None, function, since_s=90.0)):
+        assert (young.state, "after 60 s" in young.executors[0].doubt) == (State.WAITING, True)
 
 
 @pytest.mark.parametrize(
     "function",
-    ["run_job (/srv/shop/tasks.py)", "wait (/v/lib/python3.11/site-packages/jobs/api.py)", "f (/srv/torch/x.py)", ""],
+    [
+        "run_job (/srv/shop/tasks.py)",
+        "wait (/v/lib/python3.11/site-packages/jobs/api.py)",
+        "f (/srv/torch/x.py)",
+        "",
+        "_vectorize_call (/v/lib/python3.11/site-packages/numpy/lib/_function_base_impl.py)",
+    ],
 )
 def test_a_library_of_which_nobody_knows_that_a_fork_hurts_it_may_be_woken_by_its_own_thread(function: str) -> None:
     found = bereft(4000.0, function)

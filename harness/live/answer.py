@@ -38,7 +38,7 @@ OWN_LOOP = (
 #: thread that it has started since
 ENGINES = re.compile(
     INSTALLED + r"(tensorflow[^/]*|keras|theano|torch|jax[^/]*|onnxruntime|openvino|sklearn|lightgbm|xgboost|faiss|"
-    r"_?polars[^/]*|numpy|scipy)/"
+    r"_?polars[^/]*)/"
 )
 OWN_POLLER = (
     "it lacks threads that its parent has, and does not stand in an engine that is known to wait for such: a native thread of "
@@ -155,7 +155,7 @@ def _executor(
 ) -> Executor:
     """`aside`: what the judge says if the worker's own loop is left out."""
     since_s = seen.last.at_s - stage.since_s
-    state, doubt = _state(seen, stage, answer, since_s)
+    state, doubt = _state(seen, stage, answer)
     if state is State.STUCK and task and task.limited and answer and answer.how not in HALTED and seen.pool == "prefork":
         state, doubt = State.WAITING, "whether its worker has time limits, which would end it, could not be read"
     how = answer.how if answer and state is State.STUCK else None
@@ -172,13 +172,13 @@ def _executor(
     )  # fmt: skip
 
 
-def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float) -> tuple[State, str]:
+def _state(seen: Seen, stage: OpenStage, answer: Blocked | None) -> tuple[State, str]:
     if answer is None:
         return State.WORKS, ""
     if answer.how is How.BEREFT and not _in_engine(seen, stage):
         return State.WAITING, OWN_POLLER
-    if answer.how is How.BEREFT and since_s < BEREFT_S:
-        return State.WAITING, f"it has stood for {since_s:.0f} s; a child that lost threads is believed after {BEREFT_S:g} s"
+    if answer.how is How.BEREFT and (stands_s := _stands_s(seen, stage)) < BEREFT_S:
+        return State.WAITING, f"it has stood for {stands_s:.0f} s; a child that lost threads is believed after {BEREFT_S:g} s"
     if answer.how is not None:
         return State.STUCK, ""
     history = _history(seen, stage)
@@ -188,6 +188,12 @@ def _state(seen: Seen, stage: OpenStage, answer: Blocked | None, since_s: float)
         return State.WAITING, answer.doubt
     least = TURNS_CPU if answer.doubt.endswith(IN_TURNS) else IDLE_CPU
     return (State.WORKS if _moves(history, seen, least) else State.WAITING), answer.doubt
+
+
+def _stands_s(seen: Seen, stage: OpenStage) -> float:
+    """For how long its thread has not run, as far as that is known: at least while it was watched."""
+    looks = window(seen.looks)
+    return seen.last.at_s - min(looks[0].at_s, looks[0].at_s if stage.ran_s is None else max(stage.ran_s, stage.since_s))
 
 
 def _in_engine(seen: Seen, stage: OpenStage) -> bool:

@@ -207,7 +207,7 @@ def _stages(
         elif process.pid not in {pid for pid, _ in running} and (kind := _halted(looks, process, main)):
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since))
-    return tuple(found)
+    return tuple(replace(stage, ran_s=last_ran_s(stage.pid, stage.tid)) for stage in found)
 
 
 def _halted(looks: Sequence[tuple[float, tuple[ProcessLook, ...]]], last: ProcessLook, main: int) -> str:

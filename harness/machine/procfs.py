@@ -57,6 +57,7 @@ class Thread:
     wakers: frozenset[int] = frozenset()  # the only processes that could end this wait; none: unknown, see `observe.wakers`
     #: the thread that holds the C mutex that this one waits for, as the mutex itself says, by its number here; 0 if unknown
     owner: int = 0
+    started_ticks: int = 0  # since the machine began, in clock ticks; 0 if unknown
 
 
 def read(path: str) -> str | None:
@@ -187,6 +188,7 @@ def _thread(pid: int, tid: int) -> Thread | None:
         private=call.private,
         wait_channel=read(f"{base}/wchan") or "",
         owner=_mutex_owner(pid, call) if call.kind == "futex" and call.private and not call.timed else 0,
+        started_ticks=int(fields[19]),
     )
 
 

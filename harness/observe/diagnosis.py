@@ -160,9 +160,12 @@ def log_tail(log: Path) -> str:
 def lost_threads(parent: Sequence[Thread], child: Sequence[Thread]) -> Counter[str]:
     """Names of threads that the parent has and the child lacks: a fork copies only the thread that calls it.
 
-    The main threads are left out. The kernel's names tell what an engine calls its threads ('tf_Compute').
+    The main threads are left out, and what the parent has started since the fork: that nobody has lost. The kernel's names tell
+    what an engine calls its threads ('tf_Compute').
     """
-    return Counter(thread.name for thread in parent[1:]) - Counter(thread.name for thread in child[1:])
+    forked = child[0].started_ticks if child else 0
+    before = [thread for thread in parent[1:] if not forked or thread.started_ticks <= forked]
+    return Counter(thread.name for thread in before) - Counter(thread.name for thread in child[1:])
 
 
 def left_behind(main: int, before: Sequence[Thread], children: Sequence[Sequence[Thread]]) -> tuple[str, ...]:

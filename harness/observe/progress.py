@@ -67,6 +67,7 @@ class OpenStage:
     limit_s: float = (
         0.0  # its own time limit, if that is known; in a trial of one task all have the same (`looks.Look.limit_s`)
     )
+    ran_s: float | None = None  # when its thread was on a CPU last, if somebody has asked that and the kernel tells
     task: int = 0  # of a request: which task of a mix it is of
     pace: TaskPace | None = None  # of a request in a mix: what those of its task take, instead of what all take
 
