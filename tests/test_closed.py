@@ -187,3 +187,8 @@ def test_others_of_the_same_process_that_go_on_may_end_what_crosses_processes() 
         return {"processes": (own, stuck()), "stages": (old, young), "executor_kind": "threads", "executors": 2}
 
     assert judge(history(look=look)).state is not State.HUNG
+
+
+def test_a_timer_of_its_own_may_end_a_wait_by_the_signal_that_it_sends() -> None:
+    found = judge(history(process=lambda i: {"timer_signals": frozenset({1})}))
+    assert (found.state, "a timer that sends SIGHUP" in found.reason) == (State.UNDECIDED, True)

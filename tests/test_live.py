@@ -96,11 +96,16 @@ def test_a_child_that_nobody_can_free_is_stuck_with_its_task_and_what_to_do() ->
 
 
 def test_a_task_whose_limits_could_not_be_read_may_still_be_ended_by_one() -> None:
-    one = seen(child())
-    found = said(replace(one, tasks=tuple(replace(task, limited=True) for task in one.tasks)))
+    task = Task(pid=CHILD, tid=CHILD, id="id", since_s=NOW_S - 60.0, limited=True)
+
+    def of(one: ProcessLook) -> Report:
+        looks = [(look.at_s, look.processes) for look in seen(one).looks]
+        running = {(CHILD, CHILD): task}
+        return said(attach.seen_from(Worker(main=MAIN, pool="prefork"), looks, running, running, {MAIN, CHILD}))
+
+    found = of(child())
     assert (found.state, "time limits" in found.executors[0].doubt) == (State.WAITING, True)
-    stopped = seen(child(state="T"))
-    assert said(replace(stopped, tasks=tuple(replace(task, limited=True) for task in stopped.tasks))).state is State.STUCK
+    assert of(child(state="T")).state is State.STUCK
 
 
 @pytest.mark.parametrize(("since_s", "state"), [(30.0, State.WAITING), (70.0, State.STUCK)])

@@ -35,7 +35,8 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     for number, handler in before.items():
-        signal.signal(number, handler)
+        if signal.getsignal(number) != handler:
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +51,24 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (signal.SIGINT, signal.default_int_handler, set()),
         (signal.SIGINT, functools.partial(asyncio.Runner()._on_sigint), set()),  # type: ignore[attr-defined]
         (signal.SIGINT, functools.partial(theirs), {signal.SIGINT}),
+        (signal.SIGHUP, asyncio.unix_events._sighandler_noop, {signal.SIGHUP}),  # type: ignore[attr-defined]
+        (signal.SIGINT, asyncio.unix_events._sighandler_noop, {signal.SIGINT}),  # type: ignore[attr-defined]
+        (signal.SIGABRT, theirs, {signal.SIGABRT}),
     ],
-    ids=["usr1", "hup", "celery's", "none", "one that the kernel tells", "term", "Python's", "asyncio's", "a partial"],
+    ids=[
+        "usr1",
+        "hup",
+        "celery's",
+        "none",
+        "one that the kernel tells",
+        "term",
+        "Python's",
+        "asyncio's",
+        "a partial",
+        "a loop's",
+        "a loop's of Ctrl-C",
+        "abort",
+    ],
 )
 def test_a_handler_of_the_application_s_own_is_told(
     tmp_path: Path, number: signal.Signals, handler: object, told: set[int]

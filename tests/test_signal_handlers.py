@@ -26,7 +26,12 @@ HANDLERS = {
         "runner._on_sigint, main_task=None))", set()
     ),
     "Python's own, of Ctrl-C": ("signal.signal(signal.SIGINT, signal.default_int_handler)", set()),
-    "another signal": ("signal.signal(signal.SIGUSR2, theirs)", set()),
+    "another signal": ("signal.signal(signal.SIGUSR2, theirs)", {"SIGUSR2"}),
+    "a loop's": (
+        "loop = asyncio.new_event_loop(); [loop.add_signal_handler(one, print) for one in (signal.SIGHUP, signal.SIGINT)]",
+        {"SIGHUP", "SIGINT"},
+    ),
+    "what ends a process": ("signal.signal(signal.SIGABRT, theirs)", {"SIGABRT"}),
 }  # fmt: skip
 PROGRAM = """
 import asyncio, functools, signal, sys
@@ -58,6 +63,34 @@ def test_the_applications_own_handlers_are_read(what: str) -> None:
         assert {one.name for one in map(signal.Signals, first)} == expected
         assert known.own(process.pid) == first
         assert known._tables, "it was found"
+
+
+def test_a_handler_that_python_does_not_know_of_may_be_a_library_s() -> None:
+    deed = (
+        "import ctypes, faulthandler; faulthandler.enable(); libc = ctypes.CDLL(None); keep = ctypes.CFUNCTYPE(None, "
+        "ctypes.c_int)(print); [libc.signal(one, keep) for one in (signal.SIGHUP, signal.SIGCHLD)]"
+    )
+    with running([sys.executable, "-c", PROGRAM.format(deed=deed)]) as process:
+        known, caught = SignalHandlers(), procfs.caught_signals(process.pid)
+        assert {signal.SIGHUP, signal.SIGCHLD, signal.SIGSEGV, signal.SIGINT} <= caught
+        assert known.own(process.pid) == frozenset()
+        assert known.untold(process.pid, caught) == {signal.SIGHUP}
+
+
+TIMERS = """ID: 0
+signal: 1/0000000000000000
+notify: signal/pid.29860
+ClockID: 1
+ID: 1
+signal: 10/00007f0000000000
+notify: none/pid.29860
+ClockID: 0
+"""
+
+
+def test_the_signals_of_posix_timers_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procfs, "read", {"/proc/7/timers": TIMERS, "/proc/9/timers": ""}.get)
+    assert [procfs.timer_signals(pid) for pid in (7, 8, 9)] == [{signal.SIGHUP}, set(), set()]
 
 
 def test_what_cannot_be_read_has_none() -> None:

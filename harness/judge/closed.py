@@ -162,6 +162,8 @@ def alarms(process: ProcessLook) -> str:
     pid, found = process.pid, sorted((process.caught - KNOWN_SIGNALS) | process.new_signals)
     if found:
         return f"process {pid} handles {', '.join(map(_signal, found))}, which may end its wait"
+    if process.timer_signals:
+        return f"process {pid} has a timer that sends {', '.join(map(_signal, sorted(process.timer_signals)))}"
     if process.untold_signals:
         told = ", ".join(map(_signal, sorted(process.untold_signals)))
         return f"process {pid} handles {told}, and whose handler that is cannot be read: one of its own may end its wait"

@@ -156,8 +156,6 @@ def _executor(
     """`aside`: what the judge says if the worker's own loop is left out."""
     since_s = seen.last.at_s - stage.since_s
     state, doubt = _state(seen, stage, answer)
-    if state is State.STUCK and task and task.limited and answer and answer.how not in HALTED and seen.pool == "prefork":
-        state, doubt = State.WAITING, "whether its worker has time limits, which would end it, could not be read"
     how = answer.how if answer and state is State.STUCK else None
     if state is State.WAITING and aside and aside.how and answer and answer.how is None:
         how, doubt = aside.how, answer.doubt if any(one.hooks for one in seen.last.processes) else OWN_LOOP
@@ -192,8 +190,8 @@ def _state(seen: Seen, stage: OpenStage, answer: Blocked | None) -> tuple[State,
 
 def _stands_s(seen: Seen, stage: OpenStage) -> float:
     """For how long its thread has not run, as far as that is known: at least while it was watched."""
-    looks = window(seen.looks)
-    return seen.last.at_s - min(looks[0].at_s, looks[0].at_s if stage.ran_s is None else max(stage.ran_s, stage.since_s))
+    begin_s = window(seen.looks)[0].at_s
+    return seen.last.at_s - (begin_s if stage.ran_s is None else min(begin_s, max(stage.ran_s, stage.since_s)))
 
 
 def _in_engine(seen: Seen, stage: OpenStage) -> bool:

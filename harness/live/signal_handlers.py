@@ -13,19 +13,31 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from enum import Enum
 
 from harness.live.foreign import Foreign
 from harness.machine import procfs, python_layouts
 from harness.machine.python_layouts import WORD
 from harness.machine.python_memory import Memory, Unreadable
 from harness.machine.python_objects import Objects
-from harness.worker.own_handlers import OURS, TOLD
+from harness.worker.own_handlers import TOLD, is_known
 
 ENTRIES, AT_THE_END = 65, 31  # Py_NSIG; SIGRTMIN (34, the first that glibc leaves) to SIGRTMAX (64)
 ENTRY = 2 * WORD.size
 MOST_BYTES = 1 << 24  # of a program's writable data that are looked through
 MOST_TRIES = 3  # a process that has only begun has no table yet
 PROGRAMS = frozenset({signal.SIGHUP, signal.SIGUSR1})
+NUMBERS = tuple(number for number in range(1, ENTRIES) if number not in (32, 33))  # those two are glibc's
+#: that a library in C may have a handler for which ends a wait; `judge.closed` knows those of the others, or none at all
+IN_C = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1})
+
+
+class Whose(Enum):
+    """Of a handler in Python's table."""
+
+    NOBODYS = "none of Python's"
+    KNOWN = "Celery's, Python's or a green library's"
+    THEIRS = "the application's"
 
 
 class SignalHandlers:
@@ -34,27 +46,29 @@ class SignalHandlers:
     def __init__(self) -> None:
         self._tables: list[int] = []  # where one was found
         self._without: dict[int, int] = {}  # processes in which none was found, and how often
-        self._whose: dict[tuple[int, int, int], bool] = {}  # process, signal, handler -> whether it is the application's
+        self._whose: dict[tuple[int, int, int], Whose] = {}  # by process, signal and handler
+        self._nobodys: dict[int, frozenset[int]] = {}  # the signals for which a process has no handler in Python
 
     def own(self, pid: int) -> frozenset[int]:
-        """Of the signals for which Celery, billiard or Python have handlers in a worker, those for which the application has
-        its own. Empty if that cannot be read."""
+        """The signals for which the application has handlers of its own in Python. Empty if that cannot be read."""
         if self._without.get(pid, 0) >= MOST_TRIES:
             return frozenset()
         try:
             with Memory(pid) as memory:
                 table = self._table(pid, memory)
-                found = frozenset(number for number in TOLD if self._is_own(pid, number, memory, table))
+                whose = {number: self._whose_is(pid, number, memory, table) for number in NUMBERS}
         except Unreadable:
             self._without[pid] = self._without.get(pid, 0) + 1
             return frozenset()
         self._without.pop(pid, None)
-        return found
+        self._nobodys[pid] = frozenset(number for number, one in whose.items() if one is Whose.NOBODYS)
+        return frozenset(number for number, one in whose.items() if one is Whose.THEIRS)
 
     def untold(self, pid: int, caught: frozenset[int]) -> frozenset[int]:
-        """Of the signals that a process handles, those of which `own` could not read whose handler that is."""
+        """Of the signals that a process handles, those of which `own` could not read whose handler that is. One that Python
+        does not know of was set by a library in C: faulthandler's end the process, and libev's is for a child that ends."""
         if pid not in self._without:
-            return frozenset()
+            return caught & self._nobodys.get(pid, frozenset()) & IN_C
         return caught & (frozenset(TOLD) if python_layouts.is_python(pid) else PROGRAMS)
 
     def _table(self, pid: int, memory: Memory) -> int:
@@ -67,7 +81,7 @@ class SignalHandlers:
                 return table
         raise Unreadable("the table of handlers is not found")
 
-    def _is_own(self, pid: int, number: int, memory: Memory, table: int) -> bool:
+    def _whose_is(self, pid: int, number: int, memory: Memory, table: int) -> Whose:
         place = memory.word(_entry(table, number))
         if (pid, number, place) not in self._whose:
             layout = python_layouts.of_process(pid)
@@ -75,23 +89,24 @@ class SignalHandlers:
                 raise Unreadable("its Python is not known")
             objects = Objects(memory, layout)
             if objects.is_none(place) or objects.kind(place).builtin == "int":  # none of Python's; SIG_DFL and SIG_IGN
-                own = False
+                whose = Whose.NOBODYS
             elif objects.of_c(place) is not None:  # Celery's and billiard's are Python functions; this one is that of Ctrl-C
-                own = number != signal.SIGINT
+                whose = Whose.KNOWN if number == signal.SIGINT else Whose.THEIRS
             else:
-                own = _root(objects, place) not in OURS and bool(Foreign(objects).of(place))
-            self._whose[pid, number, place] = own
+                known = is_known(number, _module(objects, place))  # type: ignore[no-untyped-call]
+                whose = Whose.KNOWN if known or not Foreign(objects).of(place) else Whose.THEIRS
+            self._whose[pid, number, place] = whose
         return self._whose[pid, number, place]
 
 
-def _root(objects: Objects, place: int) -> str:
-    """The package in which a handler was written; '' if that is not known."""
+def _module(objects: Objects, place: int) -> str:
+    """The module in which a handler was written; '' if that is not known."""
     if partial := objects.partial(place):
-        return _root(objects, partial[0])
+        return _module(objects, partial[0])
     if bound := objects.bound(place):
-        return _root(objects, bound[0])
+        return _module(objects, bound[0])
     function = objects.function(place)
-    return function.module.partition(".")[0] if function else ""
+    return function.module if function else ""
 
 
 def _entry(table: int, number: int) -> int:

@@ -7,20 +7,16 @@ files are read here and nowhere else. Field numbers are those of proc(5).
 from __future__ import annotations
 
 import os
-import struct
 import time
 from dataclasses import dataclass
 
-from harness.machine import syscalls
+from harness.machine import mutexes, syscalls
 from harness.machine.syscalls import FUTEX_PRIVATE, Call
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 READ_BYTES = 1 << 16
 CPUCLOCK_SCHED = 2
 FORKED = 0x40
-#: a pthread_mutex_t on 64 bits: lock, count, owner, users, kind, spins, and where it stands in a list if it is a robust one
-MUTEX = struct.Struct("=IIIIIIQQ")
-MOST_USERS, MOST_KIND, RECURSIVE = 10_000, 0x3FF, 1  # other memory has other words there; of a pointer, half is over 20,000
 MOST_PID = 1 << 22  # on 64 bits, no thread has a higher number: PID_MAX_LIMIT of linux/threads.h
 
 
@@ -86,6 +82,15 @@ def caught_signals(pid: int) -> frozenset[int]:
     """The signals for which a process has handlers (SigCgt of proc(5)); none where it may not be read."""
     mask = int(_status(pid, "SigCgt") or "0", 16)
     return frozenset(number for number in range(1, 65) if mask >> (number - 1) & 1)
+
+
+def timer_signals(pid: int) -> frozenset[int]:
+    """The signals that POSIX timers of a process send (timer_create(2); /proc/PID/timers of proc(5), if the kernel has it): set
+    or not, that is not told."""
+    lines = (read(f"/proc/{pid}/timers") or "").splitlines()
+    sent = [line.split()[1] for line in lines if line.startswith(("signal:", "notify:"))]
+    pairs = zip(sent[::2], sent[1::2], strict=False)
+    return frozenset(int(number.partition("/")[0]) for number, how in pairs if not how.startswith("none"))
 
 
 def _status(pid: int, name: str) -> str:
@@ -211,25 +216,11 @@ def _mutex_owner(pid: int, call: Call) -> int:
     place, operation, value = call.arguments[:3]
     if operation != FUTEX_PRIVATE or value != 2:
         return 0
-    words = memory(pid, place, MUTEX.size)
+    words = memory(pid, place, mutexes.MUTEX.size)
     if not words:
         return 0
-    owner = mutex_owner(words, int(read("/proc/sys/kernel/pid_max") or MOST_PID))
+    owner = mutexes.owner(words, int(read("/proc/sys/kernel/pid_max") or MOST_PID))
     return _number_here(pid, owner) if owner else 0
-
-
-def mutex_owner(words: bytes, most: int) -> int:
-    """The owner that these words name, if they can be a mutex that somebody waits for; 0 if not. `most`: of a thread's number.
-
-    >>> mutex_owner(MUTEX.pack(2, 0, 4711, 1, 0, 0, 0, 0), 32768), mutex_owner(MUTEX.pack(2, 1, 4711, 1, 1, 0, 0, 0), 32768)
-    (4711, 4711)
-    >>> mutex_owner(MUTEX.pack(2, 1, 4711, 1, 0, 0, 0, 0), 32768), mutex_owner(MUTEX.pack(2, 0, 40000, 1, 0, 0, 0, 0), 32768)
-    (0, 0)
-    """
-    lock, count, owner, users, kind, *_, before, after = MUTEX.unpack(words)
-    counts = bool(count) == (kind & 3 == RECURSIVE)
-    fits = lock == 2 and counts and 0 < users <= MOST_USERS and kind <= MOST_KIND and not (before or after)
-    return int(owner) if fits and 1 < owner <= most else 0
 
 
 def own_numbers(pid: int | str, tid: int = 0) -> tuple[int, ...]:

@@ -60,6 +60,7 @@ class Eyes:
                 caught=(caught := procfs.caught_signals(stat.pid) - (self.billiards if stat.pid != self.main else frozenset())),
                 new_signals=(caught - self.known(stat.pid, caught) - LATE) | self._handlers(stat.pid),
                 untold_signals=self._untold(stat.pid, caught),
+                timer_signals=procfs.timer_signals(stat.pid),
                 hooks=self._hooks() if stat.pid == self.main else (),
                 lost_threads=stat.forked and bool(lost_threads(threads.get(stat.parent, ()), threads[stat.pid])),
             )

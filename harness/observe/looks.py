@@ -39,7 +39,7 @@ class ProcessLook:
     each thread, with how many glances in a row have shown it; `lost_native`, whether some of the threads that it lost ran no
     Python. `lost_threads`: it was forked, and lacks threads that its parent has. `caught`: the signals that it has handlers
     for, `new_signals`: those that it has had only since the worker was ready, and those whose handlers are the application's;
-    `untold_signals`: those of which nobody can say whose their handlers are.
+    `untold_signals`: those of which nobody can say whose their handlers are; `timer_signals`: those that its timers send.
     `hooks`: what of the application's the worker's own loop calls, in words. `role`: what it does, if a glance showed it;
     `tracing`: the threads in which Celery's tracer runs. `frozen`: the file that thaws it, if its control group is frozen; ''
     if it is not, or if nobody looked.
@@ -58,6 +58,7 @@ class ProcessLook:
     caught: frozenset[int] = frozenset()
     new_signals: frozenset[int] = frozenset()
     untold_signals: frozenset[int] = frozenset()
+    timer_signals: frozenset[int] = frozenset()
     hooks: tuple[str, ...] = ()
     role: Role = Role.UNKNOWN
     tracing: frozenset[int] = frozenset()

@@ -1,8 +1,8 @@
 """Handlers of signals that the application sets for itself, told to the driver as it sets them: such a signal may end a wait.
 
-The kernel shows that a signal has a handler, not whose: of these, Celery, billiard, Python or a green library have handlers in
-workers of some pool (celery/apps/worker.py, billiard/common.py and pool.py). Python's `signal.signal` looks up `_signal.signal`
-at each call. Python 3.7, standard library only.
+The kernel shows that a signal has a handler, not whose: of these, Celery, billiard, Python (faulthandler for what ends a
+process) or a green library have handlers in workers of some pool (celery/apps/worker.py, billiard/common.py and pool.py).
+Python's `signal.signal` looks up `_signal.signal` at each call. Python 3.7, standard library only.
 """
 
 import _signal
@@ -10,9 +10,10 @@ import os
 
 TOLD = (
     _signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, _signal.SIGUSR1, _signal.SIGCHLD, _signal.SIGWINCH,
-    _signal.SIGURG,
+    _signal.SIGURG, _signal.SIGSEGV, _signal.SIGFPE, _signal.SIGABRT, _signal.SIGBUS, _signal.SIGILL,
 )  # fmt: skip
-OURS = ("asyncio", "billiard", "celery", "eventlet", "faulthandler", "gevent", "harness")  # asyncio's is that of SIGINT
+OURS = ("billiard", "celery", "eventlet", "faulthandler", "gevent", "harness")
+RUNNERS = "asyncio.runners"  # its handler of SIGINT ends a run as Python's own does; a loop's are the application's
 SUFFIX = ".handlers"  # of the file of a process in the folder of events: a line for each such signal, its number
 
 
@@ -36,4 +37,9 @@ def is_own(number, handler):
         return False
     while hasattr(handler, "func"):  # a functools.partial, as asyncio's is
         handler = handler.func
-    return str(getattr(handler, "__module__", None) or "").partition(".")[0] not in OURS
+    return not is_known(number, str(getattr(handler, "__module__", None) or ""))
+
+
+def is_known(number, module):
+    """Whether this module's handler of a signal is Celery's, a green library's, Python's or ours."""
+    return module.partition(".")[0] in OURS or (number == _signal.SIGINT and module == RUNNERS)
