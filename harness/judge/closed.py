@@ -138,8 +138,8 @@ def _threads(
             return f"process {pid} is stopped by a signal, and may be continued", set()
         if tid in process.last.own_tids and (doubt := own_loop(process)):
             return doubt, set()
-        foreign = process.last.python_tids is None or tid in process.last.python_tids
-        doubt = helper_doubt(history, furniture(scene.now, process, tid), pid, bereft=bereft and not foreign)
+        native = process.last.python_tids is not None and tid not in process.last.python_tids | process.last.own_tids
+        doubt = helper_doubt(history, furniture(scene.now, process, tid), pid, bereft=bereft and native)
         if doubt:
             return doubt, set()
         reached |= _wakers(history)

@@ -149,7 +149,7 @@ def seen_from(
     stages = _stages(found, stay, limited, worker.main)
     since = max((stage.since_s for stage in stages), default=found[-1][0])
     looks = tuple(_look(at_s, processes, stages, since, worker, pool) for at_s, processes in found)
-    aside = tuple(_beside_loop(look, None, ()) for look in looks)
+    aside = tuple(_beside_loop(look, worker.main, ()) for look in looks)
     if loop is not None:
         said = loop.beside([tid for pid, tid in stay if pid == worker.main])
         looks = tuple(_beside_loop(look, worker.main, said) for look in looks)
@@ -236,20 +236,20 @@ def _look(
         ended=0,
         stages=stages,
         processes=processes,
-        furniture=_furniture(processes, worker.main),
         executors=children or (1 if pool == "solo" else worker.concurrency) or max(1, len(stages)),
         executor_kind=KIND_OF_POOL.get(pool, "processes" if children else "threads"),
     )
 
 
-def _beside_loop(look: Look, main: int | None, said: tuple[str, ...]) -> Look:
+def _beside_loop(look: Look, main: int, said: tuple[str, ...]) -> Look:
     """This look, if the loop that turns in process `main` calls nothing of the application's but what is said."""
     told = tuple(replace(one, hooks=said if one.pid == main else ()) for one in look.processes)
-    return replace(look, processes=told, furniture=_furniture(told, None))
+    return replace(look, processes=told, furniture=_furniture(told, main))
 
 
-def _furniture(processes: Sequence[ProcessLook], loop: int | None) -> dict[int, str]:
-    """What Celery's own threads wait in, which ends no task's wait. In a child they do nothing; in `loop`, the process in which
-    the worker's own loop turns, they are none until it is known what of the application's it calls."""
-    still = [thread for one in processes if one.pid != loop for thread in one.threads if thread.tid in one.own_tids]
+def _furniture(processes: Sequence[ProcessLook], main: int) -> dict[int, str]:
+    """What Celery's own threads wait in, which ends no task's wait, once it is known what of the application's the worker's own
+    loop calls. A child has none of these: a thread of Celery's code in it is a task's (a timer of `celery.utils.timer2`), or
+    idles in a pool, without a time limit."""
+    still = [thread for one in processes if one.pid == main for thread in one.threads if thread.tid in one.own_tids]
     return {thread.tid: thread.waits_in for thread in still}
