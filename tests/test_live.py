@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import Exit
 from harness.judge.blocked import How
-from harness.live import answer, attach, find, screen, tasks
+from harness.live import answer, attach, find, screen, subtasks, tasks
 from harness.live.answer import Report
 from harness.live.attach import Seen
 from harness.live.command import CODES
@@ -628,3 +628,15 @@ def test_locals_that_are_no_text_tell_nothing() -> None:
 )  # fmt: skip
 def test_a_worker_is_told_by_celery_s_command_and_not_by_a_name(line: str, found: bool) -> None:
     assert find.is_worker(["/v/bin/python3", "/v/bin/celery", *line.split()]) is found
+
+
+@pytest.mark.parametrize(
+    ("thread", "closed"), [(None, True), ({}, True), ({"waits_in": "sleep"}, False), ({"timed": True}, False)]
+)
+def test_beside_a_wait_for_a_subtask_another_thread_may_raise_in_it(thread: dict[str, Any] | None, closed: bool) -> None:
+    polling, one = {"waits_in": "poll", "private": False, "timed": True}, child()
+    waits = replace(one.threads[0], **polling)  # type: ignore[arg-type]
+    beside = () if thread is None else (replace(FUTEX, tid=99, **thread),)
+    at = seen(replace(one, threads=(waits, *beside), python_tids=frozenset({CHILD, 99})))
+    assert (subtasks.others_doubt(at, CHILD, {CHILD}) == "") is closed
+    assert subtasks.others_doubt(at, 4711, {4711}) != ""

@@ -4,7 +4,7 @@ What is waited for stands in the memory of the process that waits, behind the `s
 an `AsyncResult` has an id and, in a chain, a parent; a `ResultSet` has several. What a worker was given, and has not ended,
 stands in the memory of its main process (`live.kept`). If each executor waits, with no time limit, for what the worker itself
 was given, then no executor here will ever get to it; nor will another worker, unless the broker hands it out anew. It is looked
-at twice: a result may be on its way.
+at twice: a result may be on its way. What else of its process may end a wait is judged as beside any other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.judge.closed import alarms
+from harness.judge.closed import alarms, closed, scene_of
 from harness.live import at_rest, kept
 from harness.live.attach import Seen
 from harness.live.green_stacks import RESULT
@@ -23,6 +23,7 @@ from harness.live.limits import OBJECT
 from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
 from harness.observe import stacks
+from harness.observe.looks import window
 
 Place = tuple[int, int]  # (process, thread)
 NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -66,10 +67,19 @@ def is_closed(seen: Seen, waits: Mapping[Place, Awaited], *, sleep: Callable[[fl
     pids = {pid for pid, _ in waits}
     if any(alarms(one) for one in seen.last.processes if one.pid in pids):
         return False
+    if any(others_doubt(seen, pid, {tid for at, tid in waits if at == pid}) for pid in pids):
+        return False
     if not _all_here(seen, waits):
         return False
     sleep(AGAIN_S)
     return _all_here(seen, {(pid, tid): awaited(pid, tid) for pid, tid in waits}, before=waits)
+
+
+def others_doubt(seen: Seen, pid: int, waiting: set[int]) -> str:
+    """Why anything beside these threads may end their wait (a timer that raises in them, say); '' if nothing can."""
+    scene = scene_of(window(seen.looks))
+    process = scene.processes.get(pid)
+    return closed(scene, process, 0, waiting).doubt if process else f"process {pid} was not seen all the time"
 
 
 def _all_here(seen: Seen, waits: Mapping[Place, Awaited], before: Mapping[Place, Awaited] | None = None) -> bool:
