@@ -406,6 +406,10 @@ def test_the_gil_held_by_a_blocked_thread_blocks_all() -> None:
     found = judge(history(helper=waits_for_gil, process=held))
     assert (found.state, found.how) == (State.HUNG, How.GIL)
 
+    native = judge(history(helper=waits_for_gil, process=lambda i: {**held(i), "python_tids": frozenset({TASK})}))
+    assert native.state is State.UNDECIDED, "what looks as if it asked for the GIL polls a device, and may end the wait"
+    assert judge(history(helper=waits_for_gil, process=lambda i: {**held(i), "python_tids": None})).state is State.UNDECIDED
+
     def asleep(i: int) -> dict[str, object]:
         return {"waits_in": "sleep", "timed": True}
 
