@@ -640,3 +640,8 @@ def test_beside_a_wait_for_a_subtask_another_thread_may_raise_in_it(thread: dict
     at = seen(replace(one, threads=(waits, *beside), python_tids=frozenset({CHILD, 99})))
     assert (subtasks.others_doubt(at, CHILD, {CHILD}) == "") is closed
     assert subtasks.others_doubt(at, 4711, {4711}) != ""
+
+
+def test_a_timer_of_the_applications_in_the_main_process_is_named() -> None:
+    found = said(seen(child()), timers=("a timer that calls Watchdog.look",))
+    assert (found.state, "a timer that calls Watchdog.look" in found.unseen[-1]) == (State.STUCK, True)

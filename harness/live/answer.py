@@ -37,8 +37,7 @@ OWN_LOOP = (
 #: packages that are known to wait for native threads which a fork has taken from them; a wait of anybody else's may be for a
 #: thread that it has started since
 ENGINES = re.compile(
-    INSTALLED + r"(tensorflow[^/]*|keras|theano|torch|jax[^/]*|onnxruntime|openvino|sklearn|lightgbm|xgboost|faiss|"
-    r"_?polars[^/]*)/"
+    INSTALLED + r"(tensorflow\w*|keras|theano|torch|jax\w*|onnxruntime|openvino|sklearn|lightgbm|xgboost|faiss|_?polars\w*)/"
 )
 OWN_POLLER = (
     "it lacks threads that its parent has, and does not stand in an engine that is known to wait for such: a native thread of "
@@ -295,6 +294,7 @@ def _unseen(seen: Seen, evidence: Evidence) -> tuple[str, ...]:
     frozen = {one.pid for one in seen.last.processes if one.frozen}
     reasons = {pid: "it is frozen" if pid in frozen else sight.no_native(pid) for pid in evidence.missing}
     found += (f"the native stacks of process {pid}, which --deep asks for: {why}" for pid, why in reasons.items())
+    found += (f"whether {one}, in the worker's own loop, ends a task by a signal" for one in evidence.timers)
     if seen.last.executor_kind == "greenlets" and (seen.greenlets is None or any(one.stand is None for one in seen.greenlets)):
         found.append("which greenlet waits for what: that cannot be read from outside")
     return tuple(found)

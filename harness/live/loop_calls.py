@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.live import limits
+from harness.live import at_rest, limits
 from harness.live.foreign import Foreign
 from harness.machine import procfs, python_layouts
 from harness.machine.native_ids import native_ids
@@ -76,6 +76,13 @@ def begun(main: int, processes: Iterable[ProcessLook]) -> Begun | None:
         return None
     worker = limits.worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
     return Begun(main=main, worker=worker, first=read(main, worker))
+
+
+def timers(main: int) -> tuple[str, ...]:
+    """The timers of the application's in a worker's own loop, whatever its pool, in words; () if they cannot be read."""
+    worker = limits.worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
+    found = at_rest.read(main, lambda objects: tuple(_Loop(objects, worker).timers())) if worker else None
+    return tuple(dict.fromkeys(map(visible, found or ())))
 
 
 def unread(why: str) -> LoopCalls:
@@ -142,7 +149,7 @@ class _Loop:
     def said(self) -> Iterator[str]:
         """All that is found, and what could not be read."""
         parts: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
-            ("its parts", self._parts), ("its timers", self._timers), ("what it reads", self._readers),
+            ("its parts", self._parts), ("its timers", self.timers), ("what it reads", self._readers),
             ("what it calls soon", self._soon), ("its signals", self._receivers), ("its commands", self._commands),
             ("its events", self._handlers), ("how it receives tasks", self._strategies),
         )  # fmt: skip
@@ -160,7 +167,7 @@ class _Loop:
             if name := self.foreign.of(self._part(self.consumer, part)):
                 yield f"an own {name}"
 
-    def _timers(self) -> Iterator[str]:
+    def timers(self) -> Iterator[str]:
         for timer in self._each_timer():
             for place in self.objects.items(self._part(timer, "_queue")):
                 _, _, entry = self._several(place, 3)

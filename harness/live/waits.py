@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.live import blocked_by, measured
+from harness.live import blocked_by, loop_calls, measured
 from harness.live.attach import Seen
 from harness.live.blocked_by import Blocks
 from harness.machine import descriptors, file_locks, procfs
@@ -32,7 +32,8 @@ class Evidence:
     """By (process, thread): `waits`, and `frames`, innermost first. `lost`: by process, the names of (native, Python) threads
     that its parent has and it lacks. `deep`: native frames were asked for; `natives`: by process, the stacks that these are
     from; `missing`: the processes of which they could not be had. `blocks`: what blocks whom, where one look
-    tells. `measured`: by process that lacks native threads, what the atlas has of its engines."""
+    tells. `measured`: by process that lacks native threads, what the atlas has of its engines. `timers`: those of the
+    application's in the main process, beside a pool of processes."""
 
     waits: Mapping[tuple[int, int], Wait]
     frames: Mapping[tuple[int, int], tuple[str, ...]]
@@ -42,6 +43,7 @@ class Evidence:
     missing: tuple[int, ...] = ()
     blocks: Blocks = field(default_factory=Blocks)
     measured: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    timers: tuple[str, ...] = ()
 
 
 def look(seen: Seen, *, deep: bool) -> Evidence:
@@ -73,6 +75,7 @@ def look(seen: Seen, *, deep: bool) -> Evidence:
         missing=tuple(texts) if deep else (),
         blocks=blocks,
         measured={pid: measured.of_process(pid, seen.pool) for pid, (native, _) in lost.items() if native},
+        timers=loop_calls.timers(seen.worker.main) if seen.pool == "prefork" and last.stages else (),
     )
 
 
