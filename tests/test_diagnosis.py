@@ -13,7 +13,7 @@ import pytest
 from harness.machine import procfs, python_locks
 from harness.machine.processes import OwnedProcess
 from harness.machine.procfs import Thread
-from harness.observe import greenlets, roles, stacks
+from harness.observe import greenlets, placed, roles, stacks
 from harness.observe.diagnosis import Subject, collect, lost_threads
 from harness.observe.progress import Progress
 from harness.observe.roles import Role
@@ -51,6 +51,23 @@ MAIN = (
     ("main", f"{SITE}/celery/bin/celery.py"),
     ("<module>", "/srv/venv/bin/celery"),
 )
+ASYNLOOP = (
+    ("poll", f"{SITE}/kombu/utils/eventio.py"),
+    ("create_loop", f"{SITE}/kombu/asynchronous/hub.py"),
+    ("asynloop", f"{SITE}/celery/worker/loops.py"),
+    ("Blueprint.start", f"{SITE}/celery/bootsteps.py"),
+    ("WorkController.start", f"{SITE}/celery/worker/worker.py"),
+)
+SCRIPT = (*ASYNLOOP, ("worker_main", f"{SITE}/celery/app/base.py"), ("<module>", "/srv/shop/run.py"))
+WRAPPED_CHILD = (
+    ("Connection._recv", f"{SITE}/billiard/connection.py"),
+    ("Worker.workloop", f"{SITE}/billiard/pool.py"),
+    ("sentry_workloop", f"{SITE}/sentry_sdk/integrations/celery/__init__.py"),
+    ("Worker.__call__", f"{SITE}/billiard/pool.py"),
+    ("BaseProcess._bootstrap", f"{SITE}/billiard/process.py"),
+    ("Popen._launch", f"{SITE}/billiard/popen_fork.py"),
+    *SCRIPT[4:],
+)
 #: (function, file), innermost first
 OWN = {
     "the main process": (
@@ -72,6 +89,16 @@ OWN = {
         ("<module>", "<string>"),
     ),
     "an idle thread of the pool": POOL,
+    "an idle child of a wrapped loop": WRAPPED_CHILD,
+    "the main process of a script": SCRIPT,
+    "the main process under a profiler": (*ASYNLOOP, ("<module>", f"{LIB}/cProfile.py")),
+    "an idle thread of the pool that is watched": (POOL[0], ("run", f"{SITE}/sentry_sdk/integrations/threading.py"), *THREAD),
+    "a timer that is watched": (
+        ("wait", f"{LIB}/threading.py"),
+        ("Timer.run", f"{SITE}/celery/utils/timer2.py"),
+        ("run", f"{SITE}/sentry_sdk/integrations/threading.py"),
+        *THREAD,
+    ),
     "an idle thread whose queue is Python code": (("wait", f"{LIB}/threading.py"), ("get", f"{LIB}/queue.py"), *POOL),
 }
 THEIRS = {
@@ -108,6 +135,8 @@ THEIRS = {
     ),
     "a project's folder that is called celery": (("loop", "/srv/shop/celery/loop.py"), *THREAD),
     "a project's queue.py": (("wait", "/srv/shop/queue.py"), ("run", f"{SITE}/celery/utils/timer2.py"), *THREAD),
+    "a handler in the loop of a script": (("heard", "/srv/shop/hooks.py"), *SCRIPT),
+    "a handler in a wrapped child": (("heard", "/srv/shop/hooks.py"), *WRAPPED_CHILD),
     "a thread without a frame": (),
 }
 
@@ -218,6 +247,22 @@ ROLES = {
     "a main process inside a handler": (((("heard", "/srv/shop/hooks.py"), *OWN["the main process"]),), Role.HELD),
     "a thread that runs a task": ((OWN["the main process"], (*TASK, *POOL)), Role.RUNNING),
     "a hub of gevent at rest": (((("run", f"{SITE}/gevent/hub.py"),),), Role.MAIN),
+    "an idle child of a wrapped loop": ((WRAPPED_CHILD,), Role.IDLE),
+    "a main process that a script has started": ((SCRIPT,), Role.MAIN),
+    "a main process without Celery's program": ((SCRIPT[:5],), Role.MAIN),
+    "a main process of a script inside a handler": (((("heard", "/srv/shop/hooks.py"), *SCRIPT),), Role.HELD),
+    "a child of billiard's that a task has forked": (
+        (
+            (
+                ("wait", "/srv/shop/tasks.py"),
+                ("Process._bootstrap", f"{SITE}/billiard/process.py"),
+                ("Popen._launch", f"{SITE}/billiard/popen_fork.py"),
+                *TASK,
+                *SCRIPT[2:],
+            ),
+        ),
+        Role.STARTING,
+    ),
     "a process of somebody else's": (((("serve", "/srv/shop/server.py"),),), Role.UNKNOWN),
     "a process without a frame": (((),), Role.UNKNOWN),
 }
@@ -228,6 +273,46 @@ def test_what_a_process_does_is_told_by_its_stacks(threads: tuple[tuple[tuple[st
     stacks_of = {7 + number: stack for number, stack in enumerate(threads)}
     assert roles.role(7, stacks_of) is role
     assert bool(roles.tracing(stacks_of)) is (role is Role.RUNNING)
+
+
+def helper(*below: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """The main stack of a process that Python's own multiprocessing has forked."""
+    return (
+        ("recv", f"{LIB}/multiprocessing/connection.py"),
+        ("write_lines", "/srv/shop/log.py"),
+        ("BaseProcess._bootstrap", f"{LIB}/multiprocessing/process.py"),
+        ("Popen._launch", f"{LIB}/multiprocessing/popen_fork.py"),
+        *below,
+    )
+
+
+@pytest.mark.parametrize("below", [(("<module>", "/srv/shop/tasks.py"), *MAIN), (*TASK, *SCRIPT[2:])], ids=["import", "task"])
+def test_a_process_that_billiard_has_not_started_does_nothing_for_the_pool(below: tuple[tuple[str, str], ...]) -> None:
+    assert roles.role(7, {7: helper(*below)}, is_main=False) is Role.UNKNOWN
+    assert not roles.tracing({7: helper(*below)})
+
+
+VENDOR = "/srv/shop/vendor"
+
+
+@pytest.mark.parametrize(
+    ("threads", "role"), [(SCRIPT, Role.MAIN), (WRAPPED_CHILD, Role.IDLE), ((*TASK, *WRAPPED_CHILD[1:]), Role.RUNNING)]
+)
+def test_celery_is_known_outside_of_site_packages(threads: tuple[tuple[str, str], ...], role: Role) -> None:
+    there = [(name, file.replace(SITE, VENDOR)) for name, file in threads]
+    assert roles.role(7, {7: there}) is not role
+    assert roles.role(7, placed.settled({7: there})) is role
+
+
+def test_each_part_of_celery_may_lie_in_a_wheel_of_its_own() -> None:
+    there = [(name, file.replace(f"{SITE}/", "/c/kombu-5.7-py3-none-any.whl/")) for name, file in SCRIPT]
+    redis = ("read", "/c/redis-5.0-py3-none-any.whl/redis/connection.py")
+    assert roles.role(7, placed.settled({7: [redis, *there[1:]]})) is Role.MAIN
+
+
+def test_a_project_in_a_folder_that_is_called_celery_is_not_taken_for_it() -> None:
+    stack = [("handle", "/srv/celery/app/trace.py"), ("serve", "/srv/celery/worker/worker.py"), ("main", "/srv/celery/run.py")]
+    assert placed.settled({7: stack}) == {7: stack}
 
 
 def test_a_process_tells_its_own_stacks_where_py_spy_may_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,8 @@ class Eyes:
         now, tids = time.monotonic(), frozenset(thread.tid for thread in look.threads)
         in_hub = any(thread.tid == pid and thread.waits_in in HUB_WAITS for thread in look.threads)
         if now - known.at_s >= GLANCE_EVERY_S or not tids <= known.tids:
-            known.take(stacks.glance(pid, known.last.ids if known.last else None, ours=self.events is not None), tids, now)
+            ids, ours = known.last.ids if known.last else None, self.events is not None
+            known.take(stacks.glance(pid, ids, ours=ours, is_main=pid == self.main), tids, now)
             # where a C call blocks it, the signal would only disturb what is looked at
             if in_hub and self.events and known.turns.due(now, greenlets.answer_id(self.events, pid)):
                 greenlets.ask(pid)

@@ -18,6 +18,7 @@ from typing import Any
 from harness.machine import procfs
 from harness.machine.native_ids import native_ids
 from harness.machine.processes import run
+from harness.observe import placed
 from harness.observe.roles import Role, is_own, role, tracing
 from harness.texts import portable
 
@@ -54,12 +55,12 @@ class Glance:
     tracing: frozenset[int] = frozenset()
 
 
-def glance(pid: int, ids: Mapping[int, int] | None = None, *, ours: bool = False) -> Glance | None:
+def glance(pid: int, ids: Mapping[int, int] | None = None, *, ours: bool = False, is_main: bool = True) -> Glance | None:
     """Look at the Python stacks without stopping the process; None if it cannot be done.
 
     Before Python 3.11 an interpreter does not keep the native ids of its threads; they are read from its memory (`dumped`). If
     that cannot be done, py-spy finds them by stopping the process for a moment, which wakes each of its waits: only one of
-    `ours` is stopped, once for each new thread, and `ids` brings what was found so.
+    `ours` is stopped, once for each new thread, and `ids` brings what was found so. `is_main`: see `roles.role`.
     """
     known = dict(ids or {})
     threads = dumped(pid, "--nonblocking")
@@ -72,17 +73,18 @@ def glance(pid: int, ids: Mapping[int, int] | None = None, *, ours: bool = False
     known |= {thread["thread_id"]: thread["os_thread_id"] for thread in threads if thread.get("os_thread_id")}
     if _lacks(threads, known):
         return None
-    frames = {
-        known[thread["thread_id"]]: [(frame["name"], frame["filename"]) for frame in thread["frames"]] for thread in threads
-    }
+    frames = placed.settled(
+        {known[thread["thread_id"]]: [(frame["name"], frame["filename"]) for frame in thread["frames"]] for thread in threads}
+    )
+    does = role(pid, frames, is_main=is_main)
     return Glance(
         foreign=frozenset(tid for tid, stack in frames.items() if not is_own(stack)),
         own=frozenset(tid for tid, stack in frames.items() if is_own(stack)),
         gil_owner=next((known[thread["thread_id"]] for thread in threads if thread.get("owns_gil")), None),
         functions={known[thread["thread_id"]]: _top(thread["frames"]) for thread in threads if thread["frames"]},
         ids=known,
-        role=role(pid, frames),
-        tracing=tracing(frames),
+        role=does,
+        tracing=tracing(frames) if is_main or does is not Role.UNKNOWN else frozenset(),
     )
 
 
