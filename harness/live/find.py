@@ -13,7 +13,7 @@ from harness.machine import containers, procfs
 from harness.machine.procfs import ProcessStat
 
 #: as setproctitle shows a worker and its children (celery/platforms.py, set_process_title)
-TITLE = re.compile(r"^\[celeryd: (?P<name>[^\]]*?):(?P<part>[^\]:]+)\].*?(?:\((?P<arguments>worker .*)\))?$")
+TITLE = re.compile(r"^\[celeryd: (?P<name>[^\]]*?):(?P<part>[^\]:]+)\].*?(?:\((?P<arguments>(?:.* )?worker(?: .*)?)\))?$")
 PYTHON = re.compile(r"^(python|pypy)[\d.]*$")
 WITH_VALUE = ("-W", "-X")  # options of Python's own
 #: Celery's options that may stand before its command, with a value (celery/bin/celery.py), which may be a command's name
@@ -96,13 +96,14 @@ def described(pid: int) -> Worker:
     """What the command line of a main process says."""
     argv, words = command(pid), words_of(pid)
     title = TITLE.match(argv[0]) if argv else None
-    concurrency = option(words, "-c", "--concurrency")
+    own = words[_command_at(words) + 1 :]  # the same letters may stand before it, too
+    concurrency = option(own, "-c", "--concurrency")
     return Worker(
         main=pid,
         known=is_worker(argv),
-        pool=NAMES.get(option(words, "-P", "--pool"), ""),
+        pool=NAMES.get(option(own, "-P", "--pool"), ""),
         concurrency=int(concurrency) if concurrency.isdigit() else 0,
-        hostname=title["name"] if title else option(words, "-n", "--hostname"),
+        hostname=title["name"] if title else option(own, "-n", "--hostname"),
         app=option(words, "-A", "--app"),
         broker=option(words, "-b", "--broker") or _url(pid, URLS),
         results=option(words, "--result-backend", "--result-backend") or _url(pid, RESULTS),
@@ -112,11 +113,21 @@ def described(pid: int) -> Worker:
 
 
 def words_of(pid: int) -> list[str]:
-    """The words of a worker's command line, also if it shows them in its title alone."""
-    argv = command(pid)
+    """Celery's part of a worker's command line, also if it shows that in its title alone."""
+    return celerys_of(command(pid))
+
+
+def celerys_of(argv: Sequence[str]) -> list[str]:
+    """What stands behind Python, its own options and the program, for those have the same letters.
+
+    >>> celerys_of("python -P -m celery -A shop worker -P gevent".split())
+    ['-A', 'shop', 'worker', '-P', 'gevent']
+    >>> celerys_of(["[celeryd: celery@box:MainProcess] -active- (-A shop worker -P gevent)"])
+    ['-A', 'shop', 'worker', '-P', 'gevent']
+    """
     title = TITLE.match(argv[0]) if argv else None
     if not title:
-        return list(argv)
+        return _program(argv)[1] if argv and PYTHON.match(PurePosixPath(argv[0]).name) else list(argv[1:])
     try:
         return shlex.split(title["arguments"] or "")
     except ValueError:  # a title is cut off where there is no more room
@@ -174,17 +185,28 @@ def is_worker(argv: Sequence[str]) -> bool:
         return title["part"] == "MainProcess" or title["part"].startswith(("ForkPoolWorker", "SpawnPoolWorker"))
     if not PYTHON.match(PurePosixPath(argv[0]).name):
         return False
+    program, words = _program(argv)
+    return PurePosixPath(program).name == "celery" and command_of(words) == "worker"
+
+
+def _program(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """What a Python runs, and the words that it gives to that."""
     rest = list(argv[1:])
     while rest and rest[0].startswith("-") and rest[0] != "-m":
         rest = rest[2:] if rest[0] in WITH_VALUE else rest[1:]
-    program, words = (rest[1], rest[2:]) if rest[:1] == ["-m"] and len(rest) > 1 else ((rest or [""])[0], rest[1:])
-    return PurePosixPath(program).name == "celery" and command_of(words) == "worker"
+    return (rest[1], rest[2:]) if rest[:1] == ["-m"] and len(rest) > 1 else ((rest or [""])[0], rest[1:])
 
 
 def command_of(words: Sequence[str]) -> str:
     """Celery's command in its command line; '' if there is none."""
+    place = _command_at(words)
+    return words[place] if place >= 0 else ""
+
+
+def _command_at(words: Sequence[str]) -> int:
+    """Where Celery's command stands; -1 if there is none."""
     values = {place + 1 for place, word in enumerate(words) if word in CELERYS}
-    return next((word for place, word in enumerate(words) if word in COMMANDS and place not in values), "")
+    return next((place for place, word in enumerate(words) if word in COMMANDS and place not in values), -1)
 
 
 def option(words: Sequence[str], short: str, long: str) -> str:
