@@ -242,6 +242,54 @@ def test_a_task_on_the_main_thread_is_solos_but_in_a_green_pool_whose_hub_it_blo
     assert attach._shown_pool(Worker(main=MAIN, pool=told), (main,)) == shown
 
 
+HUB = "run (/v/lib/python3.11/site-packages/gevent/hub.py)"
+TIMER = "Entry.__call__ (/v/lib/python3.11/site-packages/kombu/asynchronous/timer.py)"
+
+
+@pytest.mark.parametrize(("told", "shown"), [("", "gevent"), ("threads", "threads")])
+def test_a_hub_on_the_main_thread_tells_the_pool_of_which_no_command_line_speaks(told: str, shown: str) -> None:
+    main = replace(child(MAIN), role=Role.MAIN, tracing=frozenset(), functions={MAIN: (HUB, 1)})
+    assert attach._shown_pool(Worker(main=MAIN, pool=told), (main,)) == shown
+    assert attach._hub_of(MAIN, (main,)) == "gevent"
+    assert attach._hub_of(MAIN, (main, child(role=Role.IDLE))) == ""  # gevent has patched the Python of a prefork worker
+    assert attach._shown_pool(Worker(main=MAIN, pool=told), (main, child(role=Role.IDLE))) == "prefork"
+
+
+@pytest.mark.parametrize(
+    ("function", "thread", "state"),
+    [
+        (TIMER, {}, State.STUCK),
+        (HUB, {}, State.STUCK),
+        (TIMER, {"waits_in": "epoll"}, State.WORKS),
+        (TIMER, {"timed": True}, State.WORKS),
+        (TIMER, {"moves": True}, State.WORKS),
+        ("join (/usr/lib/python3.11/threading.py)", {}, State.WORKS),
+    ],
+)
+def test_a_call_of_the_loop_that_leaves_no_frame_is_judged(
+    monkeypatch: pytest.MonkeyPatch, function: str, thread: dict[str, Any], state: State
+) -> None:
+    monkeypatch.setattr(attach, "last_ran_s", lambda pid, tid: NOW_S - 60.0)
+    moves = thread.pop("moves", False) if (thread := dict(thread)) else False
+    main = replace(child(MAIN, role=Role.MAIN, **thread), functions={MAIN: (function, 4)})
+    looks = [
+        (NOW_S + i * STEP_S, (replace(main, threads=(replace(main.threads[0], switches=i if moves else 0),)),))
+        for i in range(10)
+    ]
+    found = said(attach.seen_from(Worker(main=MAIN, pool="threads", known=True), looks, {}, {}, {MAIN}))
+    assert found.state is state
+    assert [one.does for one in found.executors] == ["is in a call that its own loop has made"] * (state is State.STUCK)
+
+
+@pytest.mark.parametrize(("known", "state"), [(True, State.UNKNOWN), (False, State.WORKS)])
+def test_of_a_worker_in_whose_stacks_nothing_of_celery_shows_nothing_is_said(known: bool, state: State) -> None:
+    main = child(MAIN, role=Role.UNKNOWN, waits_in="epoll")
+    looks = [(NOW_S + i * STEP_S, (main,)) for i in range(10)]
+    found = said(attach.seen_from(Worker(main=MAIN, pool="prefork", known=known), looks, {}, {}, {MAIN}))
+    assert found.state is state
+    assert found.reason.startswith("nothing of Celery shows in its stacks") is known
+
+
 def test_a_child_that_has_just_begun_hides_nothing_and_one_that_may_never_be_read_does() -> None:
     main = replace(child(MAIN, role=Role.MAIN), children=(CHILD, SECOND))
     hidden = replace(child(CHILD), python_tids=None, role=Role.UNKNOWN, tracing=frozenset())
@@ -586,8 +634,11 @@ def test_what_a_command_line_says_is_read_in_any_spelling(monkeypatch: pytest.Mo
     lines = {
         1: "python -m celery -A shop:app worker -Pprocesses -c4 -n web@%h -b redis://b",
         2: "[celeryd: web@host:MainProcess] -active- (worker --app=shop --pool=gevent --concurrency=100)",
+        3: "[celeryd: web@host:MainProcess] -active- (-A shop worker -P gevent -c 100)",  # Celery 5
+        4: "python -P -b -m celery -A worker worker -P gevent",  # Python has options of these letters, too
+        5: "python -b run.py -P gevent -c 5",
     }
-    monkeypatch.setattr(find, "command", lambda pid: [lines[pid]] if pid == 2 else lines[pid].split())
+    monkeypatch.setattr(find, "command", lambda pid: [lines[pid]] if pid in (2, 3) else lines[pid].split())
     monkeypatch.setattr(find, "_url", lambda pid, names: "")
     monkeypatch.setattr(containers, "is_first", lambda pid: False)
     one, two = find.described(1), find.described(2)
@@ -595,6 +646,9 @@ def test_what_a_command_line_says_is_read_in_any_spelling(monkeypatch: pytest.Mo
         main=1, known=True, pool="prefork", concurrency=4, hostname="web@%h", app="shop:app", broker="redis://b"
     )
     assert two == Worker(main=2, known=True, pool="gevent", concurrency=100, hostname="web@host", app="shop", broker="")
+    assert find.described(3) == replace(two, main=3)
+    assert find.described(4) == Worker(main=4, known=True, pool="gevent", app="worker")
+    assert find.described(5) == Worker(main=5, pool="gevent", concurrency=5)
 
 
 @pytest.mark.parametrize(

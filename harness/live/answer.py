@@ -79,7 +79,8 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any], *, ends: bool
     executors = (*executors, *_others(seen, executors))
     state = min((one.state for one in executors), key=WORST.index, default=State.WORKS)
     unseen = _unseen(seen, evidence)
-    if state is State.WORKS and not seen.moved and (seen.blind or (not executors and _may_hide_greenlets(seen))):
+    hides = not executors and (seen.shows_nothing or _may_hide_greenlets(seen))
+    if state is State.WORKS and not seen.moved and (seen.blind or hides):
         state = State.UNKNOWN
     worst = next((one for one in executors if one.state is state), None)
     cause = _named(seen, evidence, worst, broker)

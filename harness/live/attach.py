@@ -8,6 +8,7 @@ it (`live.loop_calls`).
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +23,12 @@ from harness.observe import children
 from harness.observe.halts import Halt, halt_of
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
-from harness.observe.roles import Role
+from harness.observe.roles import CELERYS, INSTALLED, Role
 
 LOOK_EVERY_S = 0.25
 WATCH_S, LEAST_LOOKS, MOST_S = 2.0, 8, 9.0  # two windows of the judge, and as many looks: a full machine takes its time
+#: of an innermost frame, 'run (…/gevent/hub.py)'
+HUB_OF = re.compile(INSTALLED + r"(?P<name>gevent|eventlet)/(hub|hubs/\w+|_waiter|_gevent_c\w*)\.py\)$")
 IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.ENDING, Role.RUNNING})
 SAYS = {Role.HELD: "main", Role.ENDING: "end"}  # the kind of stage that a process is at by itself, since it last ran
 KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads", "gevent": "greenlets", "eventlet": "greenlets"}
@@ -60,6 +63,12 @@ class Seen:
         return bool(self.worker.known or roles - {Role.UNKNOWN})
 
     @property
+    def shows_nothing(self) -> bool:
+        """Whether it is a worker by its command line, and nothing of Celery shows in its stacks."""
+        main = [one for look in self.looks for one in look.processes if one.pid == self.worker.main]
+        return self.worker.known and all(one.role is Role.UNKNOWN and not one.tracing for one in main) and not self.children
+
+    @property
     def children(self) -> tuple[ProcessLook, ...]:
         """The pool's own, in prefork."""
         return tuple(one for one in self.last.processes if one.pid != self.worker.main and one.role in IN_CHILDREN)
@@ -82,6 +91,7 @@ def watched(
             return None
         found.append((clock(), processes))
         if before is None:
+            worker = replace(worker, pool=worker.pool or _hub_of(worker.main, processes))
             before, loop, green = running(processes), loop_calls.begun(worker.main, processes), _greenlets(worker)
             meanwhile()
     after, own = limited(running(found[-1][1]), worker.main), {worker.main, *_pool(worker)}
@@ -182,7 +192,17 @@ def _shown_pool(worker: Worker, processes: Sequence[ProcessLook]) -> str:
     main = next(one for one in processes if one.pid == worker.main)
     if worker.main in main.tracing and KIND_OF_POOL.get(worker.pool) != "greenlets":  # there, a hub that is blocked
         return "solo"
-    return worker.pool or ("threads" if main.tracing else "")
+    return worker.pool or _hub_of(worker.main, processes) or ("threads" if main.tracing else "")
+
+
+def _hub_of(main: int, processes: Sequence[ProcessLook]) -> str:
+    """The green pool whose loop stands on the main thread, of which a script's command line says nothing; '' if none does. With
+    a pool of children, a library that has patched Python has its loop there, too."""
+    if any(one.pid != main and one.role in IN_CHILDREN for one in processes):
+        return ""
+    function, _ = next((one.functions.get(main, ("", 0)) for one in processes if one.pid == main), ("", 0))
+    found = HUB_OF.search(function)
+    return found["name"] if found else ""
 
 
 def _stages(
@@ -204,10 +224,24 @@ def _stages(
             since, kind = _since(process.pid, process.pid, begin_s), SAYS[process.role]
             limit = limits.of_child(main, process.pid) if kind == "main" and process.pid != main else 0.0  # it may be a task
             found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since, limit_s=limit))
+        elif process.pid == main and _is_called([seen for _, seen in looks], process):
+            since = _since(process.pid, process.pid, begin_s)
+            found.append(OpenStage(kind="loop", pid=process.pid, tid=process.pid, number=-1, since_s=since))
         elif process.pid not in {pid for pid, _ in running} and (kind := _halted(looks, process, main)):
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since))
     return tuple(replace(stage, ran_s=last_ran_s(stage.pid, stage.tid)) for stage in found)
+
+
+def _is_called(looks: Sequence[tuple[ProcessLook, ...]], main: ProcessLook) -> bool:
+    """Whether the worker's own loop has called what never came back, and leaves no frame, as what is written in C: it stands
+    still at a lock, and nothing of Celery's that is innermost waits for one."""
+    function, _ = main.functions.get(main.pid, ("", 0))
+    if main.role is not Role.MAIN or not (CELERYS.search(function) or HUB_OF.search(function)):
+        return False
+    seen = [thread for look in looks for one in look if one.pid == main.pid for thread in one.threads if thread.tid == main.pid]
+    still = len(seen) == len(looks) and seen[0].switches == seen[-1].switches
+    return still and all(one.waits_in == "futex" and not one.timed for one in seen)
 
 
 def _halted(looks: Sequence[tuple[float, tuple[ProcessLook, ...]]], last: ProcessLook, main: int) -> str:

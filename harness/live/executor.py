@@ -25,6 +25,7 @@ DOES = {
     "start": "starts up",
     "end": ENDS,
     "main": "is in a handler of the application's",
+    "loop": "is in a call that its own loop has made",
     "stopped": "is stopped",
     "frozen": "is frozen",
 }

@@ -24,6 +24,8 @@ GREENLETS_WAIT = "its loop stands still, and what its greenlets wait for cannot 
 
 def reason(seen: Seen, executors: Sequence[Executor], worst: Executor | None, state: State) -> str:
     """One sentence: how many, which, since when, what for."""
+    if worst is None and state is State.UNKNOWN and not seen.blind and seen.shows_nothing:
+        return "nothing of Celery shows in its stacks, though its command line starts a worker: what it does cannot be told"
     if worst is None and state is State.UNKNOWN and not seen.blind:
         return "its loop stands still, and whether its greenlets wait for something cannot be read from outside"
     if worst is None or state is State.WORKS:

@@ -81,7 +81,7 @@ def glance(pid: int, ids: Mapping[int, int] | None = None, *, ours: bool = False
         foreign=frozenset(tid for tid, stack in frames.items() if not is_own(stack)),
         own=frozenset(tid for tid, stack in frames.items() if is_own(stack)),
         gil_owner=next((known[thread["thread_id"]] for thread in threads if thread.get("owns_gil")), None),
-        functions={known[thread["thread_id"]]: _top(thread["frames"]) for thread in threads if thread["frames"]},
+        functions={tid: f"{stack[0][0]} ({stack[0][1]})" for tid, stack in frames.items() if stack},
         ids=known,
         role=does,
         tracing=tracing(frames) if is_main or does is not Role.UNKNOWN else frozenset(),
@@ -109,10 +109,6 @@ def dumped(pid: int, *options: str, limit_s: float = GLANCE_LIMIT_S) -> list[dic
         own = thread.get("os_thread_id")
         thread["os_thread_id"] = kept.get(thread["thread_id"]) if not own else here.get(own) if here else own
     return threads
-
-
-def _top(frames: Sequence[Mapping[str, Any]]) -> str:
-    return f"{frames[0]['name']} ({frames[0]['filename']})"
 
 
 def frames_of(text: str, tid: int) -> tuple[str, ...]:
