@@ -373,6 +373,25 @@ def test_messages_that_nobody_runs_and_that_keep_a_worker_from_asking_are_named_
     assert "poison-unacked" not in found(facts(look(BUSY_ONE, OTHER, unacked=1, handed=(message(),))))
 
 
+@pytest.mark.parametrize("put_off", [False, True])
+def test_what_the_worker_keeps_for_a_rate_limit_or_an_eta_is_neither_lost_nor_poison(put_off: bool) -> None:
+    held = tuple(message(name, put_off=put_off) for name in "ab")
+    keeps = Kept(requests=frozenset("ab"), most=2)
+    given = facts(look(BUSY_ONE, unacked=2, handed=held), kept=keeps)
+    assert found(given) == {}
+    for less in (replace(keeps, requests=frozenset("a")), replace(keeps, most=4), replace(keeps, most=None)):
+        assert set(found(replace(given, kept=less))) & {"consumer-lost", "poison-unacked"}
+
+
+CONNECTS = (*RETRY[:2], ("Consumer.ensure_connected", f"{CELERY}/worker/consumer/consumer.py"), *LOOP[1:])
+
+
+def test_a_consumer_that_connects_at_each_look_waits_for_its_broker_whatever_its_url() -> None:
+    assert found(facts(None, port=0, frames=(CONNECTS, CONNECTS)))["broker-lost"].state is State.WAITING
+    assert found(facts(None, port=0, frames=(CONNECTS, LOOP))) == {}
+    assert found(facts(None, port=0, frames=(RETRY, RETRY))) == {}, "a store of results, say"
+
+
 def test_one_request_in_two_executors_runs_twice() -> None:
     once, again = (Task(pid=pid, tid=pid, id="same", name="shop.price") for pid in (60, 61))
     assert found(facts(look(ASKS, queues={}), tasks=(once, again)))["redelivery-loop"].state is State.WORKS

@@ -31,6 +31,7 @@ class Hub:
 
 class Consumer:
     def __init__(self, tags: dict[str, str]) -> None:
+        self.qos = SimpleNamespace(value=8)
         self.task_consumer = SimpleNamespace(_active_tags=tags)
 
 
@@ -62,8 +63,10 @@ def app() -> Celery:
 @pytest.fixture
 def given() -> Iterator[None]:
     state.requests["one"] = state.requests["two"] = object()
+    state.total_count.update({"shop.price": 3, "shop.note": 2})
     yield
     state.requests.clear()
+    state.total_count.clear()
 
 
 def read(worker: Worker) -> kept.Kept:
@@ -77,7 +80,7 @@ def test_what_a_worker_was_given_and_consumes_is_read(app: Celery, given: None) 
     found = read(Worker(app, FORKED, {"mail": "1"}))
     assert found == kept.Kept(
         requests=frozenset({"one", "two"}), declared=frozenset({"mail", "bulk"}), selected=frozenset({"mail", "bulk"}),
-        consumed=frozenset({"mail"}), executors=3,
+        consumed=frozenset({"mail"}), executors=3, begun=5, most=8,
     )  # fmt: skip
 
 

@@ -148,6 +148,25 @@ def test_children_that_take_their_time_are_no_respawn_loop_but_are_looked_at_for
     assert "respawn-loop" not in found(facts(*HEALTHY, alive={70: "S", 71: "S"}))
 
 
+@pytest.mark.parametrize(("begun", "told"), [(0, True), (None, True), (3, False)])
+def test_children_that_end_once_they_have_done_their_tasks_are_no_respawn_loop(begun: int | None, told: bool) -> None:
+    given = facts(*STARTS, alive={70: "S", 71: "S"}, begun=begun)  # worker_max_tasks_per_child=1, and a model to load
+    assert ("respawn-loop" in found(given)) is told
+
+
+SOFT = (
+    ("sleep", "x.py"),
+    ("WorkController.wait_for_soft_shutdown", f"{CELERY}/worker/worker.py"),
+    ("on_cold_shutdown", f"{CELERY}/apps/worker.py"),
+    *LOOP,
+)
+
+
+def test_a_worker_that_gives_its_tasks_some_time_before_it_ends_is_shutting_down() -> None:
+    assert set(found(facts(*HEALTHY, frames=(SOFT, SOFT), alive={CHILD: "S"}))) == {"shutting-down"}
+    assert set(found(facts(*HEALTHY, frames=(SOFT[2:], SOFT[1:])))) == {"shutting-down"}
+
+
 @pytest.mark.parametrize(
     ("alive", "state"),
     [({CHILD: "S", SECOND: "Z"}, State.WORKS), ({CHILD: "Z", SECOND: "Z"}, State.WAITING), ({}, State.WAITING)],

@@ -43,7 +43,8 @@ VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
 def poison_unacked(facts: Facts) -> Finding | None:
     if not facts.brokers or asks(facts) is not False or facts.busy or not facts.idle or facts.role is not Role.MAIN:
         return None
-    left, waits = [one for one in reserved(facts) if (one.age_s or 0.0) >= OLD_S], own_backlog(facts)
+    kept, waits = facts.kept.requests or (), own_backlog(facts)  # what it still keeps has not ended: it waits for its time
+    left = [one for one in reserved(facts) if (one.age_s or 0.0) >= OLD_S and one.id not in kept]
     if not left or not waits or not consumes_here(facts) or has_others(facts):
         return None
     oldest = max(left, key=lambda one: one.age_s or 0.0)

@@ -21,9 +21,11 @@ from harness.live.join import (
     address,
     asks,
     connecting,
+    connects_itself,
     consumes_here,
     counted,
     in_loop,
+    kept_back,
     long_enough,
     own,
     own_backlog,
@@ -93,6 +95,8 @@ def consumer_lost(facts: Facts) -> Finding | None:
     unread = [wire for wire in _standing(facts) if wire.unread and not wire.watched]
     left_alone = bool(unread) and older(facts.versions, "kombu", "5.7")  # later ones do that while nothing more may come
     waits, held = own_backlog(facts), 0 if left_alone else _held(facts)
+    if held and kept_back(facts):
+        return None
     if held and (not waits or facts.idle is None):
         return None  # what is handed out may be all that it may hold
     keeps = _keeps_consumer(facts, waits)
@@ -270,6 +274,13 @@ def _tries(facts: Facts) -> bool:
 
 
 def _reconnecting(facts: Facts) -> Finding | None:
+    if not facts.port and facts.frames and all(map(connects_itself, facts.frames)):
+        return Finding(
+            cause="broker-lost", state=State.WAITING, reason="it tries to connect to its broker, and takes no task meanwhile",
+            support=(RETRIES, f"at {len(facts.frames)} looks in {facts.span_s:.0f} s"),
+            now="its log says what it gets for an answer; --broker REDIS-URL looks from here; the worker tries again by itself",
+            for_good="watch the broker itself; broker_connection_max_retries says when the worker gives up",
+        )  # fmt: skip
     if not _tries(facts) or not facts.brokers or asks(facts):
         return None
     return Finding(

@@ -93,6 +93,7 @@ class Facts:
     moments: tuple[Moment, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)  # of packages in the worker's environment
     kept: Kept = field(default_factory=Kept)  # what the main process keeps in its memory
+    begun: int | None = None  # tasks that its executors have begun from the first moment to the last; None if that is not known
 
     @property
     def last(self) -> Moment:

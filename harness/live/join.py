@@ -14,7 +14,12 @@ ASKED_S = 2.0  # so long ago a connection may have asked: BRPOP ends after a sec
 LEAST_LOOKS, LEAST_S = 5, 3.0  # for what is said to be so all the time
 LOOP = re.compile(r"/celery/worker/loops\.py$")
 CONNECTING = re.compile(r"\b(retry_over_time|_?ensure_connection|ensure_connected|_establish_connection)$")
-STOPPING = (re.compile(r"\b(stop|terminate|_shutdown)$"), re.compile(r"/celery/worker/worker\.py$"))
+#: as before, in the worker's own consumer: what else connects is anybody's
+CONSUMER = (re.compile(r"\b(connect|connection_for_read|ensure_connected)$"), re.compile(r"/celery/worker/consumer/\w+\.py$"))
+STOPPING = (
+    re.compile(r"\b(stop|terminate|_shutdown|wait_for_soft_shutdown|on_cold_shutdown)$"),
+    re.compile(r"/celery/(worker|apps)/worker\.py$"),
+)
 
 
 def address(end: tuple[str, int]) -> str:
@@ -47,6 +52,11 @@ def in_loop(stack: Frames) -> bool:
 
 def connecting(stack: Frames) -> bool:
     return any(CONNECTING.search(name) for name, _ in stack)
+
+
+def connects_itself(stack: Frames) -> bool:
+    """Whether it is the consumer that tries to connect, to the worker's own broker."""
+    return connecting(stack) and any(CONSUMER[0].search(name) and CONSUMER[1].search(file) for name, file in stack)
 
 
 def stopping(stack: Frames) -> bool:
@@ -105,6 +115,15 @@ def reserved(facts: Facts) -> list[Message]:
     looks = facts.brokers
     stay = set.intersection(*({one.id for one in look.handed} for look in looks)) if looks else set()
     return [one for one in looks[-1].handed if one.id in stay - active and not one.put_off] if looks else []
+
+
+def kept_back(facts: Facts) -> bool:
+    """Whether the worker's memory has all that is known to be handed out and at no executor, and may hold no more: it keeps
+    that on purpose, for a rate limit or an ETA, and asks for nothing meanwhile."""
+    active = {task.id for task in facts.tasks} | facts.elsewhere
+    left = {one.id for one in facts.brokers[-1].handed} - active if facts.brokers else set()
+    full = bool(facts.kept.most) and bool(facts.brokers) and facts.brokers[-1].unacked >= (facts.kept.most or 0)
+    return full and bool(left) and left <= (facts.kept.requests or frozenset())
 
 
 def counted(waits: dict[str, int]) -> str:

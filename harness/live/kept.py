@@ -16,7 +16,7 @@ from harness.machine.python_memory import Unreadable
 from harness.machine.python_objects import Objects
 from harness.observe import stacks
 
-STATES, REQUESTS, APPS = "celery._state", "requests", "_apps"
+STATES, REQUESTS, APPS, COUNTS = "celery._state", "requests", "_apps", "total_count"
 SELECTED, DEFAULT = "_consume_from", "_default_consume_from"
 POOLS = {
     "celery.concurrency.prefork": ("_pool", "_processes"),
@@ -29,13 +29,16 @@ SOLO = "celery.concurrency.solo"
 class Kept:
     """`requests`: ids of what it was given and has not ended, running or not; `declared`: the queues that its
     application knows; `selected`: those that it is to consume; `consumed`: those that it has a consumer for; `executors`: how
-    many its pool has. None for what cannot be read."""
+    many its pool has; `begun`: how many tasks its executors have begun since it was started; `most`: how
+    many messages it may hold at a time before it asks for no more. None for what cannot be read."""
 
     requests: frozenset[str] | None = None
     declared: frozenset[str] | None = None
     selected: frozenset[str] | None = None
     consumed: frozenset[str] | None = None
     executors: int | None = None
+    begun: int | None = None
+    most: int | None = None
 
 
 def of(main: int) -> Kept:
@@ -52,7 +55,8 @@ def read(objects: Objects, worker: int, places: Iterable[int]) -> Kept:
     consumer = objects.attribute(worker, "consumer") if worker else 0
     declared, selected = _selected(objects, modules, worker)
     return Kept(
-        requests=_requests(objects, modules), declared=declared, selected=selected,
+        requests=_requests(objects, modules), begun=_begun(objects, modules),
+        most=_most(objects, consumer) if consumer else None, declared=declared, selected=selected,
         consumed=_consumed(objects, consumer) if consumer else None, executors=_executors(objects, worker) if worker else None,
     )  # fmt: skip
 
@@ -61,6 +65,22 @@ def _requests(objects: Objects, modules: dict[str, int]) -> frozenset[str] | Non
     try:
         return frozenset(objects.table(objects.module(modules[active.STATE])[REQUESTS]))
     except (Unreadable, KeyError):
+        return None
+
+
+def _begun(objects: Objects, modules: dict[str, int]) -> int | None:
+    """By the worker's own count of each task."""
+    try:
+        return sum(int(objects.number(one)) for one in objects.table(objects.module(modules[active.STATE])[COUNTS]).values())
+    except (Unreadable, KeyError):
+        return None
+
+
+def _most(objects: Objects, consumer: int) -> int | None:
+    """As kombu has it (kombu/common.py, `QoS`): with an ETA it grows, up to worker_eta_task_limit."""
+    try:
+        return int(objects.number(objects.attribute(objects.attribute(consumer, "qos"), "value")))
+    except Unreadable:
         return None
 
 

@@ -119,7 +119,7 @@ def main_spins(facts: Facts) -> Finding | None:
 
 def respawn_loop(facts: Facts) -> Finding | None:
     """Children that were seen starting, and ended before anybody saw them serve."""
-    if facts.pool != "prefork" or facts.age_s < START_S or moves(facts):
+    if facts.pool != "prefork" or facts.age_s < START_S or moves(facts) or facts.begun:
         return None  # a child that has done its number of tasks ends, too (worker_max_tasks_per_child)
     roles: dict[int, list[Role]] = {}
     for look in facts.looks:

@@ -45,12 +45,16 @@ def watched(
             sleep(EVERY_S)
             moments.append(_moment(pid, broker, clock(), others))
         frames.append(_frames(pid))
-        facts = replace(_facts(seen, queues, url, tuple(moments), tuple(frames)), kept=keeps)
+        facts = replace(_facts(seen, queues, url, tuple(moments), tuple(frames)), kept=keeps, begun=_begun(keeps, kept.of(pid)))
     if facts.tasks or (len(moments) > 1 and any(look.unacked for look in facts.brokers)):
         facts = replace(facts, elsewhere=_elsewhere(pid, moments[-1]))
     if broker is not None:
         broker.close()
     return facts
+
+
+def _begun(before: kept.Kept, after: kept.Kept) -> int | None:
+    return after.begun - before.begun if after.begun is not None and before.begun is not None else None
 
 
 def _facts(seen: Seen, queues: tuple[str, ...], url: str, moments: tuple[Moment, ...], frames: tuple[Frames, ...]) -> Facts:
