@@ -21,6 +21,9 @@ from harness.machine import procfs
 from harness.machine.native_ids import PLACES, native_ids
 from harness.observe import eyes, stacks
 from harness.observe.looks import ProcessLook
+from harness.observe.roles import Role
+from harness.observe.stacks import Glance
+from tests.test_watchdog import FUTEX
 
 ME = os.getpid()
 
@@ -209,3 +212,20 @@ def test_a_child_that_had_not_begun_when_the_worker_was_ready_has_no_new_handler
     assert watching.known(3, handles) == handles
     assert watching.known(2, handles) == frozenset(), "this one had begun: it has them for itself"
     assert watching.known(1, handles) == frozenset({2})
+
+
+def test_a_process_is_glanced_at_again_only_once_one_of_its_threads_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[int]()
+
+    def glance(pid: int, *_: Any, **__: Any) -> Glance:
+        asked.append(pid)
+        return Glance(foreign=frozenset(), gil_owner=None, functions={}, own=frozenset({pid}), ids={}, role=Role.IDLE)
+
+    monkeypatch.setattr(stacks, "glance", glance)
+    monkeypatch.setattr(eyes, "GLANCE_EVERY_S", 0.0)
+    here = Eyes(main=1, tree=list, pool=tuple, events=None)
+    rests = ProcessLook(pid=7, cpu_s=1.0, children=(), threads=(replace(FUTEX, tid=7),))
+    runs = replace(rests, threads=(replace(FUTEX, tid=7, switches=FUTEX.switches + 1),))
+    computes = replace(rests, threads=(replace(FUTEX, tid=7, waits_in="running"),))
+    for look, glances in ((rests, 1), (rests, 1), (runs, 2), (runs, 2), (rests, 3), (computes, 4), (computes, 5)):
+        assert (here._stacks(look)["role"], len(asked)) == (Role.IDLE, glances)

@@ -10,8 +10,9 @@ from typing import Any
 from harness.live import find, versions
 from harness.live.signal_handlers import SignalHandlers
 from harness.machine.freezer import Freezer
+from harness.machine.procfs import Thread
 from harness.observe import eyes, stacks
-from harness.observe.looks import ProcessLook
+from harness.observe.looks import ProcessLook, any_runs
 from harness.observe.roles import Role
 
 PROCESS, POOL = re.compile(r"/billiard/process\.py$"), re.compile(r"/billiard/pool\.py$")
@@ -25,6 +26,7 @@ class Eyes(eyes.Eyes):
         self._billiard: str | None = None  # its version, '' if it cannot be told; None while nobody has asked
         self._signals = SignalHandlers()
         self._freezer = Freezer()
+        self._rested: dict[int, tuple[tuple[Thread, ...], dict[str, Any]]] = {}  # what a glance has shown, and of which threads
         self._of_pool: dict[int, bool] = {}  # children that start up, or run something else for good
 
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
@@ -35,6 +37,18 @@ class Eyes(eyes.Eyes):
         if billiards and not self._version().startswith("3."):
             return looks
         return tuple(one if one.pid == self.main else replace(one, caught=one.caught - billiards) for one in looks)
+
+    def _stacks(self, look: ProcessLook) -> dict[str, Any]:
+        """What a glance has shown holds while none of the threads that the kernel had shown before it runs: of forty children
+        that wait, each is looked at once."""
+        threads, known = look.threads, self._rested.get(look.pid)
+        if known and known[0] == threads and not any_runs((look,)):
+            return known[1]
+        found = super()._stacks(look)
+        self._rested.pop(look.pid, None)
+        if found["python_tids"] is not None:
+            self._rested[look.pid] = threads, found
+        return found
 
     def _handlers(self, pid: int) -> frozenset[int]:
         return self._signals.own(pid)
