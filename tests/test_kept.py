@@ -80,7 +80,7 @@ def test_what_a_worker_was_given_and_consumes_is_read(app: Celery, given: None) 
     found = read(Worker(app, FORKED, {"mail": "1"}))
     assert found == kept.Kept(
         requests=frozenset({"one", "two"}), declared=frozenset({"mail", "bulk"}), selected=frozenset({"mail", "bulk"}),
-        consumed=frozenset({"mail"}), executors=3, begun=5, most=8,
+        consumed=frozenset({"mail"}), executors=3, begun=5, most=8, pool="prefork",
     )  # fmt: skip
 
 

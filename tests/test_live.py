@@ -9,13 +9,14 @@ import pytest
 
 from harness.errors import Exit
 from harness.judge.blocked import How
-from harness.live import answer, attach, find, screen, subtasks, tasks
+from harness.live import answer, attach, find, kept, screen, subtasks, tasks
 from harness.live.answer import Report
 from harness.live.attach import Seen
 from harness.live.command import CODES
 from harness.live.executor import State
 from harness.live.find import Worker
 from harness.live.green_stacks import Stand
+from harness.live.kept import Kept
 from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.live.waits import Evidence, Wait
@@ -253,6 +254,26 @@ def test_a_hub_on_the_main_thread_tells_the_pool_of_which_no_command_line_speaks
     assert attach._hub_of(MAIN, (main,)) == "gevent"
     assert attach._hub_of(MAIN, (main, child(role=Role.IDLE))) == ""  # gevent has patched the Python of a prefork worker
     assert attach._shown_pool(Worker(main=MAIN, pool=told), (main, child(role=Role.IDLE))) == "prefork"
+
+
+@pytest.mark.parametrize(
+    ("told", "keeps", "shown"),
+    [
+        (Worker(main=MAIN, pool="threads"), Kept(pool="threads", executors=4), ("threads", 4)),
+        (Worker(main=MAIN), Kept(pool="threads", executors=4), ("threads", 4)),
+        (Worker(main=MAIN, pool="threads", concurrency=2), Kept(pool="threads", executors=4), ("threads", 2)),
+        (Worker(main=MAIN), Kept(pool="solo", executors=1), ("solo", 1)),
+        (Worker(main=MAIN), Kept(), ("", 0)),
+        (Worker(main=MAIN), Kept(pool="prefork", executors=3), ("prefork", 0)),
+    ],
+)
+def test_the_pool_is_read_out_of_memory_if_the_command_line_is_silent(
+    monkeypatch: pytest.MonkeyPatch, told: Worker, keeps: Kept, shown: tuple[str, int]
+) -> None:
+    monkeypatch.setattr(kept, "of", lambda main: keeps)
+    found = attach._told(told, (child(MAIN, role=Role.MAIN),))
+    assert (found.pool, found.concurrency) == shown
+    assert attach._told(told, (child(MAIN, role=Role.MAIN), child(role=Role.IDLE))) == told
 
 
 @pytest.mark.parametrize(

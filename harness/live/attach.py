@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.live import active, limits, loop_calls, tasks
+from harness.live import active, kept, limits, loop_calls, tasks
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.loop_calls import LoopCalls
@@ -91,12 +91,23 @@ def watched(
             return None
         found.append((clock(), processes))
         if before is None:
-            worker = replace(worker, pool=worker.pool or _hub_of(worker.main, processes))
+            worker = _told(worker, processes)
             before, loop, green = running(processes), loop_calls.begun(worker.main, processes), _greenlets(worker)
             meanwhile()
     after, own = limited(running(found[-1][1]), worker.main), {worker.main, *_pool(worker)}
     seen = seen_from(worker, found, before or {}, after, own, loop.ended() if loop else None)
     return with_greenlets(seen, green, _greenlets(worker))
+
+
+def _told(worker: Worker, processes: Sequence[ProcessLook]) -> Worker:
+    """With what its stacks and its memory tell of its pool, if its command line does not. Children tell by themselves."""
+    pool = worker.pool or _hub_of(worker.main, processes)
+    if (pool and worker.concurrency) or any(one.pid != worker.main and one.role in IN_CHILDREN for one in processes):
+        return replace(worker, pool=pool)
+    keeps = kept.of(worker.main)
+    pool = pool or keeps.pool or ""
+    many = keeps.executors if pool == keeps.pool != "prefork" else None
+    return replace(worker, pool=pool, concurrency=worker.concurrency or many or 0)
 
 
 def _greenlets(worker: Worker) -> tuple[Task, ...] | None:

@@ -23,6 +23,7 @@ POOLS = {
     "celery.concurrency.thread": ("executor", "_max_workers"),
 }
 SOLO = "celery.concurrency.solo"
+NAMES = {"celery.concurrency.prefork": "prefork", "celery.concurrency.thread": "threads", SOLO: "solo"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,8 @@ class Kept:
     """`requests`: ids of what it was given and has not ended, running or not; `declared`: the queues that its
     application knows; `selected`: those that it is to consume; `consumed`: those that it has a consumer for; `executors`: how
     many its pool has; `begun`: how many tasks its executors have begun since it was started; `most`: how
-    many messages it may hold at a time before it asks for no more. None for what cannot be read."""
+    many messages it may hold at a time before it asks for no more; `pool`: which it has, of
+    those whose stacks lead there. None for what cannot be read."""
 
     requests: frozenset[str] | None = None
     declared: frozenset[str] | None = None
@@ -39,6 +41,7 @@ class Kept:
     executors: int | None = None
     begun: int | None = None
     most: int | None = None
+    pool: str | None = None
 
 
 def of(main: int) -> Kept:
@@ -58,6 +61,7 @@ def read(objects: Objects, worker: int, places: Iterable[int]) -> Kept:
         requests=_requests(objects, modules), begun=_begun(objects, modules),
         most=_most(objects, consumer) if consumer else None, declared=declared, selected=selected,
         consumed=_consumed(objects, consumer) if consumer else None, executors=_executors(objects, worker) if worker else None,
+        pool=_pool(objects, worker) if worker else None,
     )  # fmt: skip
 
 
@@ -123,9 +127,7 @@ def _executors(objects: Objects, worker: int) -> int | None:
     """None, too, of a pool that may still grow by itself (`--autoscale`)."""
     try:
         pool, scaler = objects.attribute(worker, "pool"), objects.attribute(worker, "autoscaler")
-        kind = next(
-            (name for one in objects.bases(objects.kind(pool)) if (name := objects.module_of(one)) in (*POOLS, SOLO)), ""
-        )
+        kind = _kind(objects, pool)
         if kind not in POOLS:
             return 1 if kind == SOLO else None
         part, name = POOLS[kind]
@@ -134,3 +136,15 @@ def _executors(objects: Objects, worker: int) -> int | None:
     except Unreadable:
         return None
     return None if grows else int(many)
+
+
+def _pool(objects: Objects, worker: int) -> str | None:
+    try:
+        return NAMES.get(_kind(objects, objects.attribute(worker, "pool")))
+    except Unreadable:
+        return None
+
+
+def _kind(objects: Objects, pool: int) -> str:
+    """The module of a pool's class, or of one that this is made of; '' for any other."""
+    return next((name for one in objects.bases(objects.kind(pool)) if (name := objects.module_of(one)) in NAMES), "")
