@@ -379,6 +379,7 @@ def test_what_the_worker_keeps_for_a_rate_limit_or_an_eta_is_neither_lost_nor_po
     keeps = Kept(requests=frozenset("ab"), most=2)
     given = facts(look(BUSY_ONE, unacked=2, handed=held), kept=keeps)
     assert found(given) == {}
+    assert found(replace(given, kept=Kept(limited=frozenset({"shop.price"}), most=2))) == {}
     for less in (replace(keeps, requests=frozenset("a")), replace(keeps, most=4), replace(keeps, most=None)):
         assert set(found(replace(given, kept=less))) & {"consumer-lost", "poison-unacked"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from types import SimpleNamespace
 
@@ -32,6 +33,7 @@ class Hub:
 class Consumer:
     def __init__(self, tags: dict[str, str]) -> None:
         self.qos = SimpleNamespace(value=8)
+        self.task_buckets = defaultdict(lambda: None, {"shop.price": None, "shop.mail": object()})
         self.task_consumer = SimpleNamespace(_active_tags=tags)
 
 
@@ -80,7 +82,7 @@ def test_what_a_worker_was_given_and_consumes_is_read(app: Celery, given: None) 
     found = read(Worker(app, FORKED, {"mail": "1"}))
     assert found == kept.Kept(
         requests=frozenset({"one", "two"}), declared=frozenset({"mail", "bulk"}), selected=frozenset({"mail", "bulk"}),
-        consumed=frozenset({"mail"}), executors=3, begun=5, most=8, pool="prefork",
+        consumed=frozenset({"mail"}), executors=3, begun=5, most=8, pool="prefork", limited=frozenset({"shop.mail"}),
     )  # fmt: skip
 
 

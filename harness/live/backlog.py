@@ -24,6 +24,7 @@ from harness.live.join import (
     counted,
     counted_handed,
     has_others,
+    keeps,
     long_enough,
     named,
     others,
@@ -43,8 +44,8 @@ VISIBILITY = "the broker's visibility timeout (an hour, if it is not set)"
 def poison_unacked(facts: Facts) -> Finding | None:
     if not facts.brokers or asks(facts) is not False or facts.busy or not facts.idle or facts.role is not Role.MAIN:
         return None
-    kept, waits = facts.kept.requests or (), own_backlog(facts)  # what it still keeps has not ended: it waits for its time
-    left = [one for one in reserved(facts) if (one.age_s or 0.0) >= OLD_S and one.id not in kept]
+    left = [one for one in reserved(facts) if (one.age_s or 0.0) >= OLD_S and not keeps(facts, one)]
+    waits = own_backlog(facts)
     if not left or not waits or not consumes_here(facts) or has_others(facts):
         return None
     oldest = max(left, key=lambda one: one.age_s or 0.0)
@@ -56,7 +57,8 @@ def poison_unacked(facts: Facts) -> Finding | None:
         ),
         support=(
             "its executors are idle, and no other worker is connected", *known("poison-unacked", facts.versions),
-            "not proved: a rate limit of their task cannot be seen from outside, and a worker that died leaves such, too",
+            f"not proved: {'a rate limit of their task could not be read, and ' if facts.kept.limited is None else ''}"
+            "a worker that died leaves such, too",
         ),
         since_s=oldest.age_s,
         now=(

@@ -121,9 +121,15 @@ def kept_back(facts: Facts) -> bool:
     """Whether the worker's memory has all that is known to be handed out and at no executor, and may hold no more: it keeps
     that on purpose, for a rate limit or an ETA, and asks for nothing meanwhile."""
     active = {task.id for task in facts.tasks} | facts.elsewhere
-    left = {one.id for one in facts.brokers[-1].handed} - active if facts.brokers else set()
+    left = [one for one in facts.brokers[-1].handed if one.id not in active] if facts.brokers else []
     full = bool(facts.kept.most) and bool(facts.brokers) and facts.brokers[-1].unacked >= (facts.kept.most or 0)
-    return full and bool(left) and left <= (facts.kept.requests or frozenset())
+    return full and bool(left) and all(keeps(facts, one) for one in left)
+
+
+def keeps(facts: Facts, one: Message) -> bool:
+    """Whether the worker has a message in its hands that has not ended, as far as its memory tells: among its requests, or in
+    the bucket of a task that has a rate limit."""
+    return one.id in (facts.kept.requests or ()) or one.task in (facts.kept.limited or ())
 
 
 def counted(waits: dict[str, int]) -> str:

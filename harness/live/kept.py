@@ -32,7 +32,7 @@ class Kept:
     application knows; `selected`: those that it is to consume; `consumed`: those that it has a consumer for; `executors`: how
     many its pool has; `begun`: how many tasks its executors have begun since it was started; `most`: how
     many messages it may hold at a time before it asks for no more; `pool`: which it has, of
-    those whose stacks lead there. None for what cannot be read."""
+    those whose stacks lead there; `limited`: the tasks that have a rate limit. None for what cannot be read."""
 
     requests: frozenset[str] | None = None
     declared: frozenset[str] | None = None
@@ -42,6 +42,7 @@ class Kept:
     begun: int | None = None
     most: int | None = None
     pool: str | None = None
+    limited: frozenset[str] | None = None
 
 
 def of(main: int) -> Kept:
@@ -58,10 +59,10 @@ def read(objects: Objects, worker: int, places: Iterable[int]) -> Kept:
     consumer = objects.attribute(worker, "consumer") if worker else 0
     declared, selected = _selected(objects, modules, worker)
     return Kept(
-        requests=_requests(objects, modules), begun=_begun(objects, modules),
-        most=_most(objects, consumer) if consumer else None, declared=declared, selected=selected,
-        consumed=_consumed(objects, consumer) if consumer else None, executors=_executors(objects, worker) if worker else None,
-        pool=_pool(objects, worker) if worker else None,
+        requests=_requests(objects, modules), begun=_begun(objects, modules), declared=declared, selected=selected,
+        most=_most(objects, consumer) if consumer else None, limited=_limited(objects, consumer) if consumer else None,
+        consumed=_consumed(objects, consumer) if consumer else None,
+        executors=_executors(objects, worker) if worker else None, pool=_pool(objects, worker) if worker else None,
     )  # fmt: skip
 
 
@@ -84,6 +85,16 @@ def _most(objects: Objects, consumer: int) -> int | None:
     """As kombu has it (kombu/common.py, `QoS`): with an ETA it grows, up to worker_eta_task_limit."""
     try:
         return int(objects.number(objects.attribute(objects.attribute(consumer, "qos"), "value")))
+    except Unreadable:
+        return None
+
+
+def _limited(objects: Objects, consumer: int) -> frozenset[str] | None:
+    """Those for which the consumer has a bucket (celery/worker/consumer/consumer.py, `bucket_for_task`): what it keeps in that
+    is not among its requests yet."""
+    try:
+        buckets = objects.table(objects.attribute(consumer, "task_buckets"))
+        return frozenset(name for name, bucket in buckets.items() if not objects.is_none(bucket))
     except Unreadable:
         return None
 
