@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import Exit
 from harness.judge.blocked import How
-from harness.live import answer, attach, find, kept, screen, subtasks, tasks
+from harness.live import answer, attach, find, kept, rests, screen, subtasks, tasks
 from harness.live.answer import Report
 from harness.live.attach import Seen
 from harness.live.command import CODES
@@ -21,10 +23,12 @@ from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.live.waits import Evidence, Wait
 from harness.machine import containers
+from harness.machine.processes import OwnedProcess
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
 from tests.test_watchdog import FUTEX
+from tests.waiting import wait_until
 
 MAIN, CHILD, SECOND = 50, 60, 61
 STEP_S, NOW_S = 0.25, 1000.0
@@ -482,6 +486,55 @@ def test_where_the_greenlets_of_a_loop_that_stands_still_wait_is_told_and_a_long
     assert (found.state, words in found.reason) == (state, True), found.reason
     assert [each.waits_for for each in found.executors] == [stand.what if stand else "" for stand in stands]
     assert any("which greenlet" in each for each in found.unseen) is unseen
+
+
+AT_LOCK = "a lock, an event or a queue, in acquire (gevent/thread.py), called from stick (tasks.py)"
+
+
+@pytest.mark.parametrize(
+    ("what", "stood", "state"),
+    [
+        (AT_LOCK, True, State.WAITING),
+        (AT_LOCK, False, State.WORKS),
+        (AT_PEER, True, State.WORKS),
+        (IN_SLEEP, True, State.WORKS),
+    ],
+)
+def test_a_greenlet_beside_others_that_go_on_is_judged_by_its_own_stand(what: str, stood: bool, state: State) -> None:
+    before = (replace(GREEN, stand=Stand(what=what if stood else "a socket")), replace(GREEN, id="goes"))
+    after = (replace(GREEN, stand=Stand(what=what)), replace(GREEN, id="on"))
+    one = attach.with_greenlets(seen(pool="gevent"), before, after)
+    found = said(replace(one, looks=tuple(replace(look, executor_kind="greenlets") for look in one.looks)))
+    assert (one.moved, one.stood) == (True, {"green"} if stood else frozenset())
+    assert [each.state for each in found.executors] == [state, State.WORKS]
+    assert found.executors[0].waits_for == (what if state is State.WAITING else "")
+
+
+@pytest.mark.parametrize(
+    ("sleep_s", "since_s", "state"),
+    [(2.0, 48.0, State.WAITING), (30.0, 48.0, State.WAITING), (60.0, 48.0, State.WORKS), (None, 48.0, State.WORKS)],
+)
+def test_a_sleep_that_is_shorter_than_its_task_is_old_is_one_of_several(
+    sleep_s: float | None, since_s: float, state: State
+) -> None:
+    sleeps = {(CHILD, CHILD): Wait(what="a sleep to end, in wait (tasks.py:7)", sleep_s=sleep_s)}
+    found = said(seen(child(**SLEEP), since_s=since_s), waits=sleeps)
+    assert found.state is state
+    assert ("at a time" in found.executors[0].doubt) is (state is State.WAITING)
+
+
+def test_what_computes_between_its_sleeps_works() -> None:
+    sleeps = {(CHILD, CHILD): Wait(what="a sleep to end", sleep_s=0.2)}
+    found = said(seen(child(**SLEEP), moves=lambda i: {"switches": i, "cpu_s": 0.1 * i}), waits=sleeps)
+    assert found.state is State.WORKS
+
+
+@pytest.mark.parametrize("call", ["time.sleep(300)", "select.select([], [], [], 300)"])
+def test_how_long_a_thread_sleeps_is_read_of_its_system_call(call: str, tmp_path: Path) -> None:
+    with OwnedProcess([sys.executable, "-c", f"import select, time; {call}"], log=tmp_path / "log", env={}) as process:
+        assert wait_until(lambda: rests.sleep_s(process.pid, process.pid) is not None)
+        assert round((rests.sleep_s(process.pid, process.pid) or 0.0) / 10) == 30
+    assert rests.sleep_s(process.pid, process.pid) is None
 
 
 def test_a_task_that_began_while_it_was_looked_at_runs() -> None:

@@ -6,7 +6,6 @@ Made of what was seen (`live.attach`) by the judge of the trials: nothing counts
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +15,12 @@ from harness.judge.blocked import Answer as Blocked
 from harness.judge.causes import LOST_THREADS, Cause, Facts, cause_of
 from harness.judge.remedies import THEIRS
 from harness.live import blocked_by, sight, wording
+from harness.live import rests as rested
 from harness.live.attach import Seen
 from harness.live.blocked_by import Named
 from harness.live.executor import DOES, ENDS, HALTED, RUNS, WORST, Executor, State
 from harness.live.tasks import Task
 from harness.live.waits import TRACED, Evidence, Wait
-from harness.machine import freezer
 from harness.machine.procfs import Thread
 from harness.observe.looks import IDLE_CPU, Look, window
 from harness.observe.progress import OpenStage
@@ -45,7 +44,6 @@ OWN_POLLER = (
 )
 HANDLERS = "process_destructor (celery/concurrency/prefork.py"
 END_HANDLERS = "let each handler of worker_process_shutdown wait with a time limit: a join, a flush, a lock"
-LONG_SLEEP_S = 5.0  # a greenlet that asks for a shorter one again and again may wait for something
 TURNS_CPU = 0.005  # cores of a thread that is stopped and continued in turns; going on with one wait each time takes far less
 BEREFT_S = 60.0  # so long a child that lost threads has to stand still, see `trial.paces.LONGER`
 
@@ -115,28 +113,23 @@ def _others(seen: Seen, known: Sequence[Executor]) -> list[Executor]:
     """Those at a task that began meanwhile, or that no thread's stack shows: greenlets."""
     rests = not seen.moved and not known and _stands(seen)
     ids = {one.task_id for one in known}
-    greenlets = [(task, *(_rests(task) if rests else (State.WORKS, ""))) for task in seen.greenlets or () if task.id not in ids]
+    green = {task.id: not known and task.id in seen.stood for task in seen.greenlets or ()}
+    greenlets = [(task, *rested.greenlet(task, _age_s(seen, task), rests=rests, stood=green[task.id]))
+                 for task in seen.greenlets or () if task.id not in ids]  # fmt: skip
     ids |= {task.id for task in seen.greenlets or ()}
     begun = [(task, State.WORKS, "") for task in seen.begun if task.id not in ids or not task.id]
     return [
         Executor(
             pid=task.pid, tid=task.tid, state=each, does=RUNS, task_id=task.id, task=task.name,
-            since_s=None if task.since_s is None else max(0.0, seen.last.at_s - task.since_s), doubt=why,
-            waits_for=task.stand.what if task.stand and rests else "",
+            since_s=_age_s(seen, task), doubt=why,
+            waits_for=task.stand.what if task.stand and (rests or each is State.WAITING) else "",
         )
         for task, each, why in (*greenlets, *begun)
     ]  # fmt: skip
 
 
-def _rests(task: Task) -> tuple[State, str]:
-    """Of a greenlet whose loop stands still. A long sleep ends by itself; short ones in a row poll for something."""
-    if task.stand is None:
-        return State.UNKNOWN, wording.GREENLETS_WAIT
-    if task.stand.sleep_s is None:
-        return State.WAITING, "what would end the wait of a greenlet cannot be read from outside"
-    if task.stand.sleep_s < LONG_SLEEP_S:
-        return State.WAITING, f"{wording.SLEEPS}{task.stand.sleep_s:g} s at a time, and what it then looks for cannot be read"
-    return State.WORKS, f"{wording.SLEEPS}{task.stand.sleep_s:g} s"
+def _age_s(seen: Seen, task: Task) -> float | None:
+    return None if task.since_s is None else max(0.0, seen.last.at_s - task.since_s)
 
 
 def _answers(looks: Sequence[Look], stages: Sequence[OpenStage]) -> dict[OpenStage, Blocked]:
@@ -160,6 +153,9 @@ def _executor(
     if state is State.WAITING and aside and aside.how and answer and answer.how is None:
         how, doubt = aside.how, answer.doubt if any(one.hooks for one in seen.last.processes) else OWN_LOOP
     told = evidence.waits.get((stage.pid, stage.tid))
+    polls = told.sleep_s if told and task and answer and state is State.WORKS and _sleeps(_history(seen, stage)) else None
+    if polls is not None and rested.is_one_of_several(polls, since_s):
+        state, doubt = State.WAITING, rested.polls(polls)
     if how in HALTED:
         at = place(evidence.frames.get((stage.pid, stage.tid), ()))
         told = Wait(what=", ".join(part for part in (HALTED[how], at) if part))
@@ -216,8 +212,13 @@ def _moves(history: Sequence[Thread], seen: Seen, least: float) -> bool:
     ready = sum(one.waits_in == "running" for one in history)
     if history[-1].cpu_s - history[0].cpu_s > least * seconds or 2 * ready > len(history):
         return True
+    return _sleeps(history)
+
+
+def _sleeps(history: Sequence[Thread]) -> bool:
+    """Whether a thread was in one wait all the while, which ends by itself."""
     sleeps = all(one.timed and one.waits_in in ("sleep", "restart", "select", "poll") for one in history)
-    return sleeps and history[-1].switches == history[0].switches
+    return bool(history) and sleeps and history[-1].switches == history[0].switches
 
 
 def _named(seen: Seen, evidence: Evidence, worst: Executor | None, broker: dict[str, Any]) -> Named | None:
@@ -231,24 +232,13 @@ def _named(seen: Seen, evidence: Evidence, worst: Executor | None, broker: dict[
         if worst.how not in HALTED else None
     )  # fmt: skip
     if worst.how is How.FROZEN:
-        return _frozen(seen, worst.pid)
+        return blocked_by.frozen(seen, worst.pid)
     if found is None and worst.how is not None and (cause := _cause(seen, evidence, worst)):
         before = evidence.measured.get(worst.pid, ()) if cause.name in (LOST_THREADS, "unknown") else ()
         found = Named(cause=cause.name, support=(*cause.support, *before))
     if found and worst.does == ENDS and worst.how not in HALTED and any(HANDLERS in frame for frame in frames):
         return replace(found, for_good=END_HANDLERS)
     return replace(found, for_good=found.for_good or THEIRS.get(found.cause, "")) if found else None
-
-
-def _frozen(seen: Seen, pid: int) -> Named:
-    file = next(one.frozen for one in seen.last.processes if one.pid == pid)
-    group, _, name = file.rpartition("/")
-    word = "0" if name == freezer.FREEZE else "THAWED"
-    return Named(
-        cause="stopped", support=(f"its control group is frozen: {group}",),
-        now=f"docker unpause, if docker has paused it; or thaw it: echo {word} > {shlex.quote(file)}. It goes on where it was",
-        for_good="find out who froze it (docker pause, a checkpoint, a batch system that suspends its jobs)",
-    )  # fmt: skip
 
 
 def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:

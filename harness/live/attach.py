@@ -37,10 +37,10 @@ KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads",
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """What was seen of one worker. `tasks`: those that ran all the while; `begun`: those that run at the last look, and did not
-    at the first; `greenlets`: those that a green pool runs at the last look, None if that is not known; `moved`: whether tasks
-    began or ended meanwhile; `blind`: processes whose Python stacks may not be read; `pool`: as it shows, '' if it cannot be
-    told; `own_loop_aside`: the looks, as if the worker's own loop called nothing of the application's, and no task were yet to
-    come."""
+    at the first; `greenlets`: those that a green pool runs at the last look, None if that is not known; `stood`: ids of those
+    that stood where they had stood at the first look; `moved`: whether tasks began or ended meanwhile; `blind`: processes whose
+    Python stacks may not be read; `pool`: as it shows, '' if it cannot be told; `own_loop_aside`: the looks, as if the worker's
+    own loop called nothing of the application's, and no task were yet to come."""
 
     worker: Worker
     pool: str
@@ -50,6 +50,7 @@ class Seen:
     blind: tuple[int, ...]
     begun: tuple[Task, ...] = ()
     greenlets: tuple[Task, ...] | None = None
+    stood: frozenset[str] = frozenset()
     own_loop_aside: tuple[Look, ...] = ()
 
     @property
@@ -118,7 +119,9 @@ def _greenlets(worker: Worker) -> tuple[Task, ...] | None:
 def with_greenlets(seen: Seen, before: tuple[Task, ...] | None, after: tuple[Task, ...] | None) -> Seen:
     """With what a green pool ran at the first look and at the last one, as far as that is known."""
     moved = before is not None and after is not None and {one.id for one in before} != {one.id for one in after}
-    return replace(seen, greenlets=after, moved=seen.moved or moved)
+    stands = {one.id: one.stand for one in before or ()}
+    stood = frozenset(one.id for one in after or () if one.stand and one.stand == stands.get(one.id))
+    return replace(seen, greenlets=after, stood=stood, moved=seen.moved or moved)
 
 
 def _pool(worker: Worker) -> frozenset[int]:

@@ -7,6 +7,7 @@ makes a cause of it. Whether the executor can still go on is for the judge to sa
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from harness.judge.causes import FORKED, IMPORT_FRAMES, SIGNAL_FRAMES, engine_fr
 from harness.live import subtasks
 from harness.live.attach import Seen
 from harness.live.green_stacks import RESULT
-from harness.machine import descriptors, pipes, procfs, python_locks
+from harness.machine import descriptors, freezer, pipes, procfs, python_locks
 from harness.machine.python_locks import PythonLock
 from harness.observe import stacks
 from harness.observe.looks import window
@@ -261,3 +262,15 @@ def _of_lock(lock: Held, frames: Frames, lost: Sequence[str]) -> Named | None:
         return Named(cause="fork-held-lock", support=(named, *place))
     free = "nobody holds it there now, nor in a child that is idle: the task itself may have taken it twice"
     return Named(cause="unknown", support=(named, free, *place))
+
+
+def frozen(seen: Seen, pid: int) -> Named:
+    """Of a process whose control group is frozen."""
+    file = next(one.frozen for one in seen.last.processes if one.pid == pid)
+    group, _, name = file.rpartition("/")
+    word = "0" if name == freezer.FREEZE else "THAWED"
+    return Named(
+        cause="stopped", support=(f"its control group is frozen: {group}",),
+        now=f"docker unpause, if docker has paused it; or thaw it: echo {word} > {shlex.quote(file)}. It goes on where it was",
+        for_good="find out who froze it (docker pause, a checkpoint, a batch system that suspends its jobs)",
+    )  # fmt: skip

@@ -28,9 +28,12 @@ SOCKET = re.compile(
 LOCK = re.compile(
     f"{INSTALLED}(gevent/(thread|threading|lock|event|queue)|eventlet/(semaphore|event|queue))\\.py$|{STANDARD}(threading|queue)\\.py$"
 )
+LOCKED, RESULTS = "a lock, an event or a queue", "the result of another task"
 THEIRS = (re.compile(f"{INSTALLED}(?P<file>.*)$"), re.compile(f"{STANDARD}(?P<file>.*)$"))
 #: the calls that wait for the result of another task (celery/result.py)
 RESULT = re.compile(r"\b(get|join|join_native|iterate|iter_native|collect|get_leaf) \(\S*celery/result\.py")
+#: what a greenlet waits for that only somebody else of its process, or another task, can bring
+FOR_OTHERS = (LOCKED, RESULTS)
 INNERMOST = 3  # frames of the green library above what waits
 
 
@@ -67,7 +70,7 @@ def stand(objects: Objects, frames: Sequence[Frame]) -> Stand:
     seconds = _seconds(objects, sleep) if sleep else None
     if seconds is not None:
         return Stand(what=f"a sleep of {seconds:g} s to end, {at}", sleep_s=seconds)
-    told = "the result of another task" if _is_result(frames) else kind([one.file for one in frames[:INNERMOST]])
+    told = RESULTS if _is_result(frames) else kind([one.file for one in frames[:INNERMOST]])
     return Stand(what=", ".join(part for part in (told, at) if part))
 
 
@@ -91,7 +94,7 @@ def kind(files: Sequence[str]) -> str:
     """
     if any(map(SOCKET.search, files)):
         return "a socket"
-    return "a lock, an event or a queue" if any(map(LOCK.search, files)) else "an event of its loop"
+    return LOCKED if any(map(LOCK.search, files)) else "an event of its loop"
 
 
 def shown(file: str) -> str:
