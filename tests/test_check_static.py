@@ -219,3 +219,12 @@ def test_bad_input_is_told_as_everywhere(
     monkeypatch.chdir(tmp_path)
     assert left(monkeypatch, *words) == code
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_the_pool_of_the_worker_s_line_is_held_against_the_limits() -> None:
+    text = "app.conf.worker_pool = 'solo'\n@app.task(time_limit=30)\ndef slow(x):\n    return x\n"
+    (of_settings,) = answer.of_sources("shop:app", [source(text)]).findings
+    (of_line,) = answer.of_sources("shop:app", [source(text)], "threads").findings
+    assert "the pool 'solo' of the settings does not keep it" in of_settings.what
+    assert "the pool 'threads' of the worker's line does not keep it" in of_line.what
+    assert answer.of_sources("shop:app", [source(text)], "gevent").findings == (), "which keeps it"

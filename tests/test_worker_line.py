@@ -371,6 +371,21 @@ def test_what_became_of_the_line_is_said() -> None:
     assert said[1] == "worker line: kept in each pool: --config p.config --queues images"
 
 
+def test_a_check_says_what_of_the_line_is_nothing_to_it() -> None:
+    line = parse("uv run celery -A p worker -P threads -c 3 -Q images -I more -l info --detach")
+    assert pasted.of_check(line) == [
+        "worker line: uv run chooses an interpreter: name that one by --python",
+        "worker line: left out, for a check starts no worker: --concurrency 3, --queues images, --loglevel info, --detach",
+    ]
+    assert pasted.of_check(parse("celery -A p worker")) == []
+
+
+@pytest.mark.parametrize(("text", "pool"), [("", ""), ("-P prefork", ""), ("-P threads", "threads"), ("-P custom", "")])
+def test_a_pool_of_the_line_wins_over_the_settings_but_for_celery_s_default(text: str, pool: str) -> None:
+    assert pasted.pool_that_wins(parse(f"celery -A p worker {text}")) == pool
+    assert pasted.pool_that_wins(None) == ""
+
+
 def test_what_a_search_says_itself_is_not_told_as_kept() -> None:
     line = parse("celery -A p worker --prefetch-multiplier 2 --max-tasks-per-child 9 -O fair")
     whole = pasted.completed(Given(), line, 2)

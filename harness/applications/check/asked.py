@@ -40,6 +40,7 @@ class Question:
     rows: Sequence[Any] = ()
     limit_s: float = 60.0
     call_s: float = 10.0
+    pool: str = ""  # of the worker's own line; '' for that of the settings
 
 
 @dataclass(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
     """All of it. Raises BadInput and HarnessError."""
     begun = time.monotonic()
     sources = modules.sources(question.app, question.folder)
-    source = answer.of_sources(question.app, sources)
+    source = answer.of_sources(question.app, sources, question.pool)
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         scratch = Path(folder)
         forks = (side_by_side.CHILDREN, 0) if question.task else (1,)
@@ -36,7 +36,7 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
             told = asked.imported(answers[0], question)
             looked = asked.looked(answers[0], question.limit_s)
             seen = changes.proposed(lost.found(looked, question.folder), sources)
-            found = [*source.findings, *seen, *_limits(told, question.folder, question.variables)]
+            found = [*source.findings, *seen, *_limits(told, question)]
             if question.task:
                 say(f"calling {question.task} in {side_by_side.CHILDREN} forked children, and without a fork")
                 sides = side_by_side.compared(answers[0], answers[1], question)
@@ -100,18 +100,19 @@ def _looked_at(one: Finding) -> Finding:
     return replace(one, level=level, todo=one.todo.replace(at_import.UNSEEN, LOOKED))
 
 
-def _limits(told: dict[str, Any], folder: Path, variables: Mapping[str, str]) -> list[Finding]:
+def _limits(told: dict[str, Any], question: Question) -> list[Finding]:
     """Time limits as the application really has them, wherever they were set."""
-    pool, window = str(told["settings"]["worker_pool"] or ""), told["visibility_timeout"]
-    if window is None and own_broker.named(variables).get("broker", told["broker"]) in ("redis", "rediss", "sqs"):
+    pool, window = question.pool or str(told["settings"]["worker_pool"] or ""), told["visibility_timeout"]
+    where = limits.LINE_SAYS if question.pool else limits.SETTINGS_SAY
+    if window is None and own_broker.named(question.variables).get("broker", told["broker"]) in ("redis", "rediss", "sqs"):
         window = limits.DEFAULT_S
     found = []
     for task in told["tasks"]:
         file, line, _ = task["code"]
-        place = lost.words.short(file, folder) if file else ""
+        place = lost.words.short(file, question.folder) if file else ""
         for name, value in (("time_limit", task["hard_s"]), ("soft_time_limit", task["soft_s"])):
             if isinstance(value, int | float) and pool in limits.KEEPS and name not in limits.KEEPS[pool]:
-                found.append(limits.not_kept(pool, name, value, place, line))
+                found.append(limits.not_kept(pool, name, value, place, line, where))
             if isinstance(value, int | float) and isinstance(window, int | float) and value >= window:
                 found.append(limits.too_short(window, name, value, place, line))
     return found
@@ -127,7 +128,9 @@ def _is_no_pythons(file: str, question: Question) -> bool:
 
 def _notes(told: dict[str, Any], looked: dict[str, Any], question: Question) -> tuple[str, ...]:
     said = []
-    if told["pool_settings"]:
+    if question.pool:
+        said.append(f"the worker's line has the pool {question.pool!r}: it forks only if that is changed")
+    elif told["pool_settings"]:
         said.append(f"{told['pool_settings'][0].partition(' and beats')[0]}: it forks only if that is changed")
     if told["worker_failed"]:
         said.append(f"its worker could not be made ({told['worker_failed']}), so only its signals were sent")

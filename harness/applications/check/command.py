@@ -58,6 +58,9 @@ def check(
 
     linux()
     line, given = pasted.read(worker, pasted.Given(app=app_, python=python, cwd=cwd))
+    for each in pasted.of_check(line) if line else ():
+        complaints.print(each, soft_wrap=True, markup=False)
+    pool = pasted.pool_that_wins(line)
     app_, python, cwd = given.whole.app, given.python, given.cwd
     if not cwd.is_dir():
         raise BadInput(f"--cwd {cwd}: there is no such folder", remedy="name the folder from which its worker is started")
@@ -67,9 +70,9 @@ def check(
     if args is not None and not task:
         raise BadInput("--args are a task's, and none is named", remedy="such as --task proj.tasks.predict --args rows.json")
     checked = (
-        answer.of_source(app_, folder)
+        answer.of_source(app_, folder, pool)
         if static
-        else _whole(app_, python, env_file, folder, task, args, (limit_s, call_limit_s), line.variables if line else {})
+        else _whole(app_, python, env_file, folder, task, args, (limit_s, call_limit_s), line.variables if line else {}, pool)
     )
     if sarif is not None:
         _write(sarif, checked)
@@ -78,9 +81,10 @@ def check(
 
 def _whole(
     app: str, python: str, env_file: Path | None, folder: Path, task: str, args: Path | None,
-    limits_s: tuple[float, float], pasted: Mapping[str, str],
+    limits_s: tuple[float, float], pasted: Mapping[str, str], pool: str,
 ) -> Checked:  # fmt: skip
-    """`limits_s`: of the import and all calls, and of one call without a fork; `pasted`: variables of the worker's line."""
+    """`limits_s`: of the import and all calls, and of one call without a fork; `pasted`: variables of the worker's line,
+    `pool`: that of it."""
     from harness.applications.check import asked
     from harness.applications.check import check as checker
     from harness.applications.probe import order as orders
@@ -88,7 +92,7 @@ def _whole(
     interpreter = orders.interpreter(python)
     question = asked.Question(
         app=app, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if task else (),
-        limit_s=limits_s[0], call_s=limits_s[1],
+        limit_s=limits_s[0], call_s=limits_s[1], pool=pool,
         variables=orders.variables({**orders.own_variables(env_file), **pasted}, interpreter),
     )  # fmt: skip
     return checker.whole(question, lambda line: complaints.print(line, soft_wrap=True, markup=False))

@@ -56,6 +56,11 @@ def pool(worker: str) -> str:
     return line.pool if line and line.names_pool else ""
 
 
+def pool_that_wins(line: WorkerLine | None) -> str:
+    """The line's pool where it wins over the settings: `-P prefork` does not, being Celery's default; '' if it does not."""
+    return line.pool if line and line.names_pool and line.pool != "prefork" else ""
+
+
 def completed(given: Given, line: WorkerLine, cores: int) -> Given:
     """The options, and what the line says beside them; `cores`: of this machine, which Celery starts as many executors as."""
     cwd = Path(line.folder).expanduser() if line.folder and given.cwd == Path() else given.cwd
@@ -128,6 +133,20 @@ def said(line: WorkerLine, given: Given, whole: Given, searched: Mapping[str, st
     elif not given.pools and _beside(line) and most > MANY:
         lines.append(f"worker line: prefork gets {most} processes, each with memory of its own: --pools leaves it out")
     return lines
+
+
+def of_check(line: WorkerLine) -> list[str]:
+    """What became of it in a check, which starts no worker: it takes the application, where that is, the pool and variables."""
+    left, others = list[str](), list[str]()
+    for each in line.left_out:
+        name, is_left, _ = each.partition(" is left out")
+        (left if is_left else others).append(name)
+    words = line.without("--include").arguments
+    count = [f"--concurrency {line.concurrency}"] if line.concurrency else []
+    told = ", ".join([*count, *filter(None, [" ".join(words)]), *left])
+    return [
+        f"worker line: {each}" for each in [*others, *([f"left out, for a check starts no worker: {told}"] if told else [])]
+    ]
 
 
 def _of_worker(line: WorkerLine, given: Given, whole: Given) -> list[str]:

@@ -11,6 +11,7 @@ from harness.applications.check.static import names
 
 DEFAULT_S = 3600.0  # of a visibility timeout, kombu's for Redis
 KEEPS = {"threads": (), "solo": (), "eventlet": (), "gevent": ("time_limit",)}  # limits that a pool other than prefork keeps
+SETTINGS_SAY, LINE_SAYS, NOT_KEPT = "the settings", "the worker's line", "limit-not-kept"
 LIMITS = ("time_limit", "soft_time_limit")
 SETTINGS = ("task_time_limit", "task_soft_time_limit")
 
@@ -21,17 +22,20 @@ def found(sources: Sequence[Source]) -> list[Finding]:
 
 def _not_kept(sources: Sequence[Source]) -> Iterator[Finding]:
     pool = next((str(value) for _, _, value in settings(sources, ("worker_pool",)) if value in KEEPS), "")
-    if not pool:
-        return
+    return not_kept_in(pool, sources)
+
+
+def not_kept_in(pool: str, sources: Sequence[Source], where: str = SETTINGS_SAY) -> Iterator[Finding]:
+    """What this pool does not keep; `where`: what says that it is this one."""
     for source, line, name, seconds in _limits(sources):
-        if name not in KEEPS[pool]:
-            yield not_kept(pool, name, seconds, source.path, line)
+        if pool in KEEPS and name not in KEEPS[pool]:
+            yield not_kept(pool, name, seconds, source.path, line, where)
 
 
-def not_kept(pool: str, name: str, seconds: float, file: str, line: int) -> Finding:
+def not_kept(pool: str, name: str, seconds: float, file: str, line: int, where: str = SETTINGS_SAY) -> Finding:
     return Finding(
-        rule="limit-not-kept", level=Level.WARNING, file=file, line=line,
-        what=f"{name} is {seconds:g} s, and the pool {pool!r} of the settings does not keep it",
+        rule=NOT_KEPT, level=Level.WARNING, file=file, line=line,
+        what=f"{name} is {seconds:g} s, and the pool {pool!r} of {where} does not keep it",
         todo="give the call in the task a time limit of its own, or use prefork",
     )  # fmt: skip
 
