@@ -389,6 +389,7 @@ def test_a_pool_of_the_line_wins_over_the_settings_but_for_celery_s_default(text
 def test_what_a_search_says_itself_is_not_told_as_kept() -> None:
     line = parse("celery -A p worker --prefetch-multiplier 2 --max-tasks-per-child 9 -O fair")
     whole = pasted.completed(Given(), line, 2)
+    assert pasted.said(line, Given(), whole, grid.searched("1,4", "0,100"))[0].startswith("worker line: p, all pools, ")
     assert pasted.said(line, Given(), whole, grid.searched("1,4", "0,100"))[1:] == [
         "worker line: kept in each pool: --optimization fair",
         "worker line: --prefetch-multiplier 2 is left out: --prefetch says it",

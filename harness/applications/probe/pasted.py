@@ -116,7 +116,7 @@ def _beside(line: WorkerLine) -> bool:
 def said(line: WorkerLine, given: Given, whole: Given, searched: Mapping[str, str] | None = None) -> list[str]:
     """What became of the line; `given`: the options as they were, `whole`: as they are; `searched`: options that a
     search says itself, and how."""
-    lines = [f"worker line: {', '.join([whole.app, *_of_worker(line, given, whole)])}"]
+    lines = [f"worker line: {', '.join([whole.app, *_of_worker(line, given, whole, search=searched is not None)])}"]
     called = [f"{name} {value}" for name, value in line.options.items() if name in CALLED]
     of_search = {name: how for name, how in (searched or {}).items() if name in line.options}
     if kept := [*called, *line.without(*of_search).arguments]:
@@ -149,12 +149,12 @@ def of_check(line: WorkerLine) -> list[str]:
     ]
 
 
-def _of_worker(line: WorkerLine, given: Given, whole: Given) -> list[str]:
+def _of_worker(line: WorkerLine, given: Given, whole: Given, *, search: bool) -> list[str]:
     """The pool, the number of executors and the traffic, as far as they are known before the application is asked."""
     open_ = unsaid(line, given)
     pool = "the pool of its settings" if "pool" in open_ else line.pool
     others = "" if given.one_pool else " first and the other pools beside it"
-    pools = [] if given.pools else [f"{pool}{others}" if pool else "all pools"]
+    pools = [] if given.pools else [f"{pool}{others}" if pool and not search else "all pools"]
     alone = whole.pools == "solo" or whole.concurrency == "1"
     if "concurrency" in open_ and whole.pools != "solo":
         return [*pools, "as many executors as its settings say, or as this machine has cores"]
