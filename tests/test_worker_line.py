@@ -444,16 +444,16 @@ def test_the_pasted_pool_is_measured_first_and_every_other_one_beside_it(budget_
     assert read("celery -A p worker -P eventlet", tmp_path, pools="solo,threads").pools == ("solo", "threads")
 
 
-TOLD = {"pool": "threads", "concurrency": 3}
+TOLD = {"pool": "threads", "concurrency": "3"}
 
 
 def test_what_the_line_leaves_open_is_taken_from_the_settings(tmp_path: Path) -> None:
     found, said = by_settings.settled(read("celery -A p worker", tmp_path), TOLD)
     assert (found.pools[0], set(found.pools), found.concurrency, found.traffic) == ("threads", set(POOLS), (3,), "closed-4")
     assert said == "worker line: threads first, 3 executors, as the settings say; requests are sent as closed-4"
-    many, _ = by_settings.settled(read("celery -A p worker", tmp_path), {**TOLD, "concurrency": 1000})
+    many, _ = by_settings.settled(read("celery -A p worker", tmp_path), {**TOLD, "concurrency": "1000"})
     assert (many.traffic, "prefork" in many.pools) == ("closed-1000", False)
-    cores, said = by_settings.settled(read("celery -A p worker", tmp_path), {"pool": "prefork", "concurrency": None})
+    cores, said = by_settings.settled(read("celery -A p worker", tmp_path), {"pool": "prefork", "concurrency": ""})
     assert cores.concurrency == (os.cpu_count(),)
     assert "as many as this machine has cores" in said
     one, said = by_settings.settled(read("celery -A p worker -c 5", tmp_path, one_pool=True), TOLD)

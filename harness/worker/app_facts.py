@@ -153,8 +153,7 @@ def facts(spec, out_path):
         "installed": their_app.installed(),
         "files": files,
         "elsewhere": elsewhere,
-        "pool": own_settings.pool(app.conf),
-        "concurrency": app.conf.worker_concurrency,
+        "pool": own_settings.pool(app.conf), "concurrency": str(app.conf.worker_concurrency or ""),
         "loaded": their_app.loaded(),
         "green": [name for name in ("gevent", "eventlet") if their_app.can_import(name)],
     }  # fmt: skip

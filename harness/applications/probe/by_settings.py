@@ -16,9 +16,9 @@ def settled(order: ProbeOrder, told: Mapping[str, Any]) -> tuple[ProbeOrder, str
     line, unsaid = order.line, order.unsaid
     if line is None or order.grid or not unsaid & {"pool", "concurrency"}:
         return order, ""
-    count = told.get("concurrency")
-    if by_setting := "concurrency" in unsaid and isinstance(count, int) and count > 0:
-        order = replace(order, concurrency=(count,))
+    count = str(told.get("concurrency", ""))
+    if by_setting := "concurrency" in unsaid and count.isdecimal() and int(count) > 0:
+        order = replace(order, concurrency=(int(count),))
         order = replace(order, traffic=pasted.traffic(order.concurrency)) if "traffic" in unsaid else order
     pool = str(told["pool"]) if "pool" in unsaid else line.pool
     if "pool" in unsaid:
