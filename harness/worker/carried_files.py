@@ -4,6 +4,7 @@ Told from a reach (`reached.Reach`). Python 3.7, standard library only.
 """
 
 import os
+import sys
 
 from harness.worker import codes, own_process
 from harness.worker.shared_objects import place
@@ -41,6 +42,38 @@ def files(tasks):
         if where:
             found.append([label, where, [place(code) for code in readers]])
     return found
+
+
+def locked(tasks):
+    """[[label, path, places of who locks it]] of files that are open, and that tasks lock by `flock`: that lock is the open
+    file's, which processes that were forked share (flock(2)). `lockf` locks for a process, and is none of these."""
+    own = [code for code in tasks.functions.values() if tasks.own(code.co_filename)]
+    locking = set(code.co_name for code in own if "flock" in codes.words(code)[0])
+    found = []
+    for label, value, users in tasks.objects.values():
+        lockers = [code for code in users.values() if tasks.own(code.co_filename) and locks(code, locking)]
+        if type(value).__module__ in FILES and lockers:
+            found.append([label, leads(value), [place(code) for code in lockers]])
+    for code in own:  # a descriptor is a number, which is no object of its own
+        for module in list(sys.modules.values()) if "flock" in codes.words(code)[0] else ():
+            if getattr(module, "__file__", None) == code.co_filename:
+                numbers = [(name, vars(module).get(name)) for name in sorted(codes.words(code)[0])]
+                found += [["%s.%s" % (module.__name__, name), leads(number), [place(code)]]
+                          for name, number in numbers if type(number) is int and number > 2]  # fmt: skip
+    return [each for each in found if each[1].startswith("/")]
+
+
+def locks(code, locking):
+    """Whether a code locks by `flock`, or calls one of these functions, which do."""
+    return bool(codes.words(code)[0] & locking.union(("flock",)))
+
+
+def leads(file):
+    """The path of an open file, or of a descriptor; '' if it has none."""
+    try:
+        return os.readlink("/proc/self/fd/%d" % (file if isinstance(file, int) else file.fileno()))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def reads(names, own):

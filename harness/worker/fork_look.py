@@ -22,6 +22,7 @@ from time import monotonic, sleep
 from harness.worker import (
     carried_files,
     fork_calls,
+    generators,
     held,
     own_broker,
     own_files,
@@ -184,7 +185,8 @@ def look(app, own, before, say):
             {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
         ],
         anew=shared_objects.made_anew(run_first.added(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
-        databases=carried_files.databases(tasks), reading=carried_files.files(tasks),
+        databases=carried_files.databases(tasks), reading=carried_files.files(tasks), locking=carried_files.locked(tasks),
+        generators=generators.copied(tasks, run_first.added(reached.Reach(own))),
         files=sorted(where for where in opened.values() if where.startswith(("/", "pipe:")) and "/site-packages/" not in where),
     )  # fmt: skip
 

@@ -4,7 +4,8 @@ import os
 
 
 class Own:
-    """Which files are the application's own: those below its folders that are not installed there."""
+    """Which files are the application's own: those below its folders that are not installed there. A name that leads to no
+    file from here, such as 'numpy/random/mtrand.pyx', was given to a code elsewhere."""
 
     def __init__(self, folders):
         self.folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
@@ -14,5 +15,6 @@ class Own:
         if file not in self.known:
             path = os.path.realpath(file)
             below = next((path[len(one) :] for one in self.folders if path.startswith(one)), None)
-            self.known[file] = below is not None and not ("site-packages" in below or "dist-packages" in below)
+            installed = below is None or "site-packages" in below or "dist-packages" in below
+            self.known[file] = not installed and (os.path.isabs(file) or os.path.exists(path))
         return self.known[file]

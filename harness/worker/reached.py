@@ -66,6 +66,8 @@ class Reach:
         if kind in PLAIN or depth > MOST_DEPTH:
             return
         if kind is types.MethodType:
+            if user is not None and self.own(user.co_filename):
+                self._note(value, label, user)
             self._function(value.__func__, value.__self__, depth)
             self._returned(value.__func__, value.__self__, label, names, user, depth)
         elif kind is types.FunctionType:

@@ -152,6 +152,23 @@ def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], su
     )  # fmt: skip
 
 
+def repeated(sides: Sides) -> str:
+    """That forked children answer a row alike that is answered otherwise each time without a fork, in words; or ''."""
+    alone, forked = _by_row(sides.alone.rows), [_by_row(child.rows) for child in sides.children.values()]
+    for row, answers in alone.items():
+        first = [child[row][0] for child in forked if row in child]
+        if len(first) > 1 and len(answers) > 1 and answers[0] != answers[1] and all(one == first[0] for one in first):
+            return f"row {row + 1}: {len(first)} forked children gave the same answer, and 2 calls without a fork did not"
+    return ""
+
+
+def _by_row(rows: Iterable[Mapping[str, Any]]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for row, answer in _answers(rows):
+        found.setdefault(row, []).append(answer)
+    return found
+
+
 def _wrong(expected: Reference, given: Sequence[tuple[int, Any]]) -> tuple[int, Place, Any, Any] | None:
     expected.begin()
     for row, answer in given:

@@ -53,11 +53,14 @@ def _with_calls(
 ) -> list[Finding]:
     """With what the calls showed. A call that was answered in each child speaks against what is only known of an engine, or of
     the code that it runs."""
-    supported = any(one.is_a_forks and one.level is not Level.NOTE for one in found)
+    repeats = lost.generators.RULE  # no reason for another answer: random numbers differ anyway
+    supported = any(one.is_a_forks and one.level is not Level.NOTE and one.rule != repeats for one in found)
     seen, place = calls.judged(
         sides, question, lambda: calls.once_more(question, scratch, question.limit_s),
         lambda: side_by_side.one_child(question, scratch, sides.alone), supported=supported,
     ), _place(told, question)  # fmt: skip
+    if repeated := calls.repeated(sides):
+        found = [replace(one, evidence=(*one.evidence, repeated)) if one.rule == repeats else one for one in found]
     placed = [replace(one, file=place[0], line=place[1]) for one in seen]
     if not calls.answered(sides) or any(one.rule == "call-in-child" for one in seen):
         return [*found, *placed]

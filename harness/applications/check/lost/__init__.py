@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.applications.check.finding import Finding, Level
-from harness.applications.check.lost import connections, engines, files, locks, memory, pools, threads, words
+from harness.applications.check.lost import connections, engines, files, generators, locks, memory, pools, threads, words
 
 __all__ = ["found", "words"]
-KINDS = (locks.found, threads.found, pools.found, engines.found, connections.found, files.found, memory.found)
+KINDS = (locks.found, threads.found, pools.found, engines.found, connections.found, files.found, generators.found, memory.found)
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
@@ -34,5 +34,10 @@ def without_renewed(looked: Mapping[str, Any]) -> Mapping[str, Any]:
         threads.append({**thread, "shared": shared})
     kept = {name: [one for one in looked[name] if one["label"] not in renewed] for name in ("locks", "pools")}
     kept["connections"] = [one for one in looked["connections"] if one["reached"] not in renewed]
-    kept.update({name: [one for one in looked[name] if one[0] not in renewed] for name in ("databases", "reading")})
+    kept.update(
+        {
+            name: [one for one in looked[name] if one[0] not in renewed]
+            for name in ("databases", "reading", "locking", "generators")
+        }
+    )
     return {**looked, "threads": threads, **kept}

@@ -1,5 +1,5 @@
 """Files that were open for reading at the fork: parent and children have one place in each, see fork(2). And pipes from another
-process: what one child has read of it, no other child gets."""
+process: what one child has read of it, no other child gets. A lock of flock(2) is the open file's, too."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from harness.texts import visible
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    for label, where, users in looked["locking"]:
+        if where in looked["files"]:
+            file, line = words.made_at(label, folder)
+            yield Finding(
+                rule="shared-file", level=Level.WARNING, todo="open it in the task that locks it", file=file, line=line,
+                made=str(label), evidence=("a lock of flock(2) is the open file's, and a fork does not open it anew",),
+                what=f"the file {words.short(where, folder)} was opened before the fork as {visible(str(label))}, and "
+                f"{words.users(users, folder)} locks it by flock: all children share the lock, so it keeps none of them out",
+            )  # fmt: skip
     for label, where, users in looked["reading"]:
         if where not in looked["files"]:  # a library's own, or open since before the application
             continue

@@ -1,0 +1,155 @@
+"""What children have of generators of random numbers, and of files that are locked, from before the fork."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.applications.check import calls, lost
+from harness.applications.check.finding import Level
+from harness.worker import carried_files, generators, own_files, reached
+from tests.test_check_answer import CHILDREN, looked, row, side, sides
+from tests.test_fork_look import imported, reach
+
+DICE = """
+import random
+import numpy
+from random import SystemRandom
+
+OWN, SURE, LATER = random.Random(7), SystemRandom(), random.Random(8)
+MADE, OLD = numpy.random.default_rng(7), numpy.random.RandomState(7)
+
+
+def pythons():
+    return random.random() + random.randint(1, 6)
+
+
+def numpys():
+    return numpy.random.randint(6)
+
+
+def own():
+    return OWN.random()
+
+
+def sure():
+    return SURE.random()
+
+
+def made():
+    return MADE.integers(6)
+
+
+def old():
+    return OLD.randint(6)
+
+
+def seeded(x):
+    LATER.seed(x)
+    return LATER.random()
+
+
+def numpys_seeded(x):
+    numpy.random.seed(x)
+    return numpy.random.rand()
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "label"),
+    [
+        ("pythons", ""), ("numpys", "numpy.random"), ("own", "shop_of_dice.OWN"), ("sure", ""), ("made", "shop_of_dice.MADE"),
+        ("old", "shop_of_dice.OLD"), ("seeded", ""), ("numpys_seeded", ""),
+    ],
+)  # fmt: skip
+def test_a_generator_that_no_child_seeds_is_copied(tmp_path: Path, task: str, label: str) -> None:
+    path = tmp_path / "shop_of_dice.py"
+    path.write_text(DICE)
+    with imported(path) as shop:
+        first = reached.Reach(own_files.Own({str(tmp_path)}))
+        found = generators.copied(reach(shop, task), first)
+        assert [(one, [place[2] for place in users]) for one, users in found] == ([(label, [task])] if label else [])
+        first.add(shop.seeded, "worker_process_init")
+        assert generators.copied(reach(shop, task), first) == []
+
+
+LOCKED = """
+import fcntl
+import os
+
+LOCK = open(__file__)
+NUMBER = os.open(__file__, os.O_RDONLY)
+
+
+def locks():
+    fcntl.flock(LOCK, fcntl.LOCK_EX)
+
+
+def by_number():
+    fcntl.flock(NUMBER, fcntl.LOCK_EX)
+
+
+def held(file):
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def by_another():
+    held(LOCK)
+
+
+def for_the_process():
+    fcntl.lockf(LOCK, fcntl.LOCK_SH)
+
+
+def its_own():
+    with open(__file__) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [("locks", ["LOCK"]), ("by_number", ["NUMBER"]), ("by_another", ["LOCK"]), ("for_the_process", []), ("its_own", [])],
+)
+def test_a_file_that_is_locked_by_flock_is_told(tmp_path: Path, task: str, labels: list[str]) -> None:
+    path = tmp_path / "shop_of_locks.py"
+    path.write_text(LOCKED)
+    with imported(path) as shop:
+        found = carried_files.locked(reach(shop, task))
+        shop.LOCK.close()
+        shop.os.close(shop.NUMBER)
+    expected = [(f"shop_of_locks.{label}", str(path), [task]) for label in labels]
+    assert [(label, file, [one[2] for one in users]) for label, file, users in found] == expected
+
+
+def test_the_lock_of_a_file_from_before_the_fork_keeps_no_child_out(tmp_path: Path) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text("LOCK = open(THERE)\n\ndef predict(x):\n    flock(LOCK)\n")
+    there = str(tmp_path / "there.lock")
+    told: dict[str, Any] = {"locking": [["shop.LOCK", there, [[str(path), 3, "predict"]]]]}
+    (found,) = lost.found(looked(**told, files=[there]), tmp_path)
+    assert (found.rule, found.level, found.place) == ("shared-file", Level.WARNING, "shop.py:1")
+    assert lost.found(looked(**told), tmp_path) == [], "open since before the application"
+    assert lost.found(looked(**told, files=[there], anew=["shop.LOCK"]), tmp_path) == []
+
+
+def test_a_copied_generator_is_a_warning_unless_a_fork_seeds_it(tmp_path: Path) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text("DICE = make()\n\ndef predict(x):\n    return DICE.random()\n")
+    told: dict[str, Any] = {"generators": [["shop.DICE", [[str(path), 3, "predict"]]]]}
+    (found,) = lost.found(looked(**told), tmp_path)
+    assert (found.rule, found.level, found.place) == ("copied-generator", Level.WARNING, "shop.py:1")
+    assert lost.found(looked(**told, at_fork=[["after_in_child", "RandomState.seed", ["", 0]]]), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("alone", "children", "said"),
+    [([1, 2], [1, 1], True), ([1, 1], [1, 1], False), ([1, 2], [1, 3], False), ([1], [1, 1], False)],
+)
+def test_children_that_answer_alike_where_calls_differ_are_told(alone: list[int], children: list[int], said: bool) -> None:
+    both = sides([row(one) for one in alone], [])
+    for number in range(CHILDREN):
+        both.children[number] = side(rows=[row(children[number])], ended=True)
+    assert bool(calls.repeated(both)) == said
