@@ -16,6 +16,8 @@ from tests.test_fork_look import imported, reach
 DICE = """
 import random
 import numpy
+from numpy import random as dice
+from numpy.random import rand
 from random import SystemRandom
 
 OWN, SURE, LATER = random.Random(7), SystemRandom(), random.Random(8)
@@ -28,6 +30,18 @@ def pythons():
 
 def numpys():
     return numpy.random.randint(6)
+
+
+def by_another_name():
+    return dice.normal()
+
+
+def of_another():
+    return numpy.random.default_rng(3).uniform() + numpy.random.RandomState(3).rand()
+
+
+def imported_alone():
+    return rand()
 
 
 def own():
@@ -61,7 +75,8 @@ def numpys_seeded(x):
     ("task", "label"),
     [
         ("pythons", ""), ("numpys", "numpy.random"), ("own", "shop_of_dice.OWN"), ("sure", ""), ("made", "shop_of_dice.MADE"),
-        ("old", "shop_of_dice.OLD"), ("seeded", ""), ("numpys_seeded", ""),
+        ("old", "shop_of_dice.OLD"), ("seeded", ""), ("by_another_name", "numpy.random"),
+        ("of_another", ""), ("imported_alone", "numpy.random"), ("numpys_seeded", ""),
     ],
 )  # fmt: skip
 def test_a_generator_that_no_child_seeds_is_copied(tmp_path: Path, task: str, label: str) -> None:
