@@ -12,6 +12,7 @@ import pytest
 
 from harness.live.signal_handlers import AT_THE_END, ENTRIES, SignalHandlers, tables_in
 from harness.machine import procfs, python_layouts
+from tests.waiting import wait_until
 
 HANDLERS = {
     "none": ("pass", set()),
@@ -155,3 +156,24 @@ def test_a_python_is_known_by_its_program_and_libraries(monkeypatch: pytest.Monk
     monkeypatch.setattr("harness.machine.procfs.read", lambda path: maps)
     monkeypatch.setattr("harness.machine.procfs.link", lambda path: "/usr/bin/uwsgi")
     assert python_layouts.is_python(7) is expected
+
+
+ASKS = """
+import ctypes, sys, threading
+threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()
+print(flush=True)
+ctypes.PyDLL(None).pause()
+"""
+
+
+def test_the_gil_lies_among_the_data_of_python() -> None:
+    with subprocess.Popen([sys.executable, "-c", ASKS], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        def in_data() -> bool:
+            places = [one.place for one in procfs.threads(process.pid) if one.tid != process.pid and one.place]
+            return any(begin <= place < end for place in places for begin, end in python_layouts.data(process.pid))
+
+        assert wait_until(in_data)
+        process.kill()

@@ -410,6 +410,15 @@ def test_the_gil_held_by_a_blocked_thread_blocks_all() -> None:
     assert native.state is State.UNDECIDED, "what looks as if it asked for the GIL polls a device, and may end the wait"
     assert judge(history(helper=waits_for_gil, process=lambda i: {**held(i), "python_tids": None})).state is State.UNDECIDED
 
+    for place, state in ((150, State.HUNG), (250, State.UNDECIDED)):
+        one = judge(
+            history(
+                helper=lambda i, at=place: {**waits_for_gil(i), "place": at},  # type: ignore[misc]
+                process=lambda i: {**held(i), "python_data": ((100, 200),)},
+            )
+        )
+        assert one.state is state, "the GIL lies among Python's own data"
+
     def asleep(i: int) -> dict[str, object]:
         return {"waits_in": "sleep", "timed": True}
 

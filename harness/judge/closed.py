@@ -184,10 +184,13 @@ def _signal(number: int) -> str:
 
 
 def waits_for_gil(process: Views, tid: int) -> bool:
-    """CPython waits for the GIL in steps of 5 ms (sys.setswitchinterval): a futex with a time limit, woken often. A native
-    thread that polls a device looks just so, and runs no Python."""
+    """CPython waits for the GIL in steps of 5 ms (sys.setswitchinterval): a futex with a time limit among its own data, woken
+    often. What polls a device looks just so: a native thread, or a Python one in C, at a futex of somebody else's."""
     history, python = process.histories.get(tid, []), (process.last.python_tids or frozenset()) | process.last.own_tids
     if len(history) < 2 or tid == process.last.gil_owner or tid not in python:
+        return False
+    data = process.last.python_data
+    if data and not all(any(begin <= one.place < end for begin, end in data) for one in history if one.place):
         return False
     woken = history[-1].switches - history[0].switches
     return all(thread.waits_in in ("futex", "running") for thread in history) and woken >= GIL_WAKES * process.seconds

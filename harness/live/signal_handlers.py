@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from harness.live.foreign import Foreign
-from harness.machine import procfs, python_layouts
+from harness.machine import python_layouts
 from harness.machine.python_layouts import WORD
 from harness.machine.python_memory import Memory, Unreadable
 from harness.machine.python_objects import Objects
@@ -123,16 +123,9 @@ def _is_table(memory: Memory, table: int) -> bool:
 
 
 def _found(pid: int, memory: Memory) -> Iterator[int]:
-    """Where the table may begin: in the writable data of the program, or of Python's library, and in what lies behind it."""
-    program, before = procfs.link(f"/proc/{pid}/exe"), ""
-    for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines():
-        fields = line.split(maxsplit=5)
-        addresses, rights = fields[:2]
-        file = fields[5] if len(fields) > 5 else before  # what begins as zeros lies behind the rest, and has no name
-        before = file
-        if rights.startswith("rw") and (file == program or "/libpython" in file):
-            begin, end = (int(text, 16) for text in addresses.split("-"))
-            yield from (begin + at for at in tables_in(memory.read(begin, min(end - begin, MOST_BYTES))))
+    """Where the table may begin: in the writable data of the program, or of Python's library."""
+    for begin, end in python_layouts.data(pid):
+        yield from (begin + at for at in tables_in(memory.read(begin, min(end - begin, MOST_BYTES))))
 
 
 def tables_in(data: bytes) -> list[int]:

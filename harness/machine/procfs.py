@@ -54,6 +54,7 @@ class Thread:
     #: the thread that holds the C mutex that this one waits for, as the mutex itself says, by its number here; 0 if unknown
     owner: int = 0
     started_ticks: int = 0  # since the machine began, in clock ticks; 0 if unknown
+    place: int = 0  # the address of the futex that it waits in; 0 if it waits in none, or that is unknown
 
 
 def read(path: str) -> str | None:
@@ -194,6 +195,7 @@ def _thread(pid: int, tid: int) -> Thread | None:
         wait_channel=read(f"{base}/wchan") or "",
         owner=_mutex_owner(pid, call) if call.kind == "futex" and call.private and not call.timed else 0,
         started_ticks=int(fields[19]),
+        place=call.arguments[0] if call.kind == "futex" else 0,
     )
 
 

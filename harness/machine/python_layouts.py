@@ -103,6 +103,20 @@ def is_python(pid: int) -> bool:
     return bool(ANY.search(program) or ANY.search(maps))
 
 
+def data(pid: int) -> tuple[tuple[int, int], ...]:
+    """From where to where the writable data lie of the program, and of Python's library: what begins as zeros lies behind the
+    rest, and has no name. The interpreter's own state is there, with the GIL; () if they cannot be told."""
+    program, before, found = procfs.link(f"/proc/{pid}/exe"), "", list[tuple[int, int]]()
+    for line in (procfs.read(f"/proc/{pid}/maps") or "").splitlines():
+        fields = line.split(maxsplit=5)
+        addresses, rights = fields[:2]
+        before = file = fields[5] if len(fields) > 5 else before
+        if rights.startswith("rw") and (file == program or "/libpython" in file):
+            begin, end = (int(text, 16) for text in addresses.split("-"))
+            found.append((begin, end))
+    return tuple(found)
+
+
 def named(program: str, files: Iterable[str]) -> Layout | None:
     """
     >>> named("/usr/bin/python3.11", ["/v/lib/python3.9/x.so"]) is LAYOUTS[11]

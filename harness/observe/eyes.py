@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.machine import procfs
+from harness.machine import procfs, python_layouts
 from harness.machine.procfs import ProcessStat
 from harness.observe import greenlets, stacks
 from harness.observe.diagnosis import lost_threads
@@ -43,6 +43,7 @@ class Eyes:
         self.at_ready: dict[int, frozenset[int]] = {}  # the signals that each process handled when the worker was ready
         self.begun: frozenset[int] = frozenset()  # the children that had begun by then
         self._glances: dict[int, _Glances] = {}
+        self._data: dict[int, tuple[tuple[int, int], ...]] = {}  # of a Python: where its own data lie
         self._wakers: dict[int, Wakers] = {}
         self._python: dict[int, tuple[frozenset[int], frozenset[int]]] = {}  # of a parent: its threads, those that run Python
 
@@ -146,11 +147,17 @@ class Eyes:
             "python_tids": last.foreign if last else None,
             "own_tids": last.own if last else frozenset(),
             "gil_owner": last.gil_owner if last else None,
+            "python_data": self._data_of(pid) if last and last.gil_owner is not None else (),
             "functions": dict(known.functions),
             "role": last.role if last else Role.UNKNOWN,
             "tracing": last.tracing if last else frozenset(),
             "greenlets": greenlets.answer(self.events, pid) if in_hub and self.events else None,
         }
+
+    def _data_of(self, pid: int) -> tuple[tuple[int, int], ...]:
+        if pid not in self._data:
+            self._data[pid] = python_layouts.data(pid)
+        return self._data[pid]
 
 
 def set_by_billiard(main: int, processes: Sequence[ProcessLook]) -> frozenset[int]:

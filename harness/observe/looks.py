@@ -35,8 +35,9 @@ class ProcessLook:
     """One process of the worker's tree at one moment. `cpu_s` includes the children it has waited for.
 
     From glances into its Python stacks, None while nobody has looked: `python_tids`, its threads that run other code
-    than Celery's own; `own_tids`, those that are Celery's own; `gil_owner`; `functions`, the innermost Python frame of
-    each thread, with how many glances in a row have shown it; `lost_native`, whether some of the threads that it lost ran no
+    than Celery's own; `own_tids`, those that are Celery's own; `gil_owner`; `python_data`, if there is one, from where to where
+    the interpreter's own data lie, the GIL among them; `functions`, the innermost Python frame of each thread, with how many
+    glances in a row have shown it; `lost_native`, whether some of the threads that it lost ran no
     Python. `lost_threads`: it was forked, and lacks threads that its parent has. `caught`: the signals that it has handlers
     for, `new_signals`: those that it has had only since the worker was ready, and those whose handlers are the application's;
     `untold_signals`: those of which nobody can say whose their handlers are; `timer_signals`: those that its timers send.
@@ -52,6 +53,7 @@ class ProcessLook:
     python_tids: frozenset[int] | None = None
     own_tids: frozenset[int] = frozenset()
     gil_owner: int | None = None
+    python_data: tuple[tuple[int, int], ...] = ()
     functions: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     lost_threads: bool = False
     lost_native: bool | None = None
