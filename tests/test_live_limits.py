@@ -102,7 +102,7 @@ def test_the_limits_of_a_task_are_those_that_its_pool_enforces(monkeypatch: pyte
     assert [known.of(1, one) for one in "abc"] == [(0.0, 45.0), (300.5, 0.0), None]
     assert (known.of(own, "no job's"), known.of(1, ""), known.of_process(1)) == ((0.0, 45.0), None, (0.0, 0.0))
     assert (limits.of_child(own, own), limits.of_child(own, 1)) == (45.0, 0.0)
-    found = attach.limited({(own, 7): Task(pid=own, tid=7, id="a", hard_s=20.0, limited=True)}, own)
+    found = attach.limited({(1, 7): Task(pid=1, tid=7, id="a", hard_s=20.0, limited=True)}, own)
     assert [(one.hard_s, one.soft_s, one.limited) for one in found.values()] == [(0.0, 45.0, False)]
 
 

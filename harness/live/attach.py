@@ -142,7 +142,7 @@ def running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
 
 def limited(found: Mapping[tuple[int, int], Task], main: int) -> dict[tuple[int, int], Task]:
     """These tasks, with the time limits that their pool has for them; if that cannot be read, also with the worker's own."""
-    known = limits.of_jobs(main) if found else None
+    known = limits.of_jobs(main) if any(pid != main for pid, _ in found) else None
     told = {place: known.of(task.pid, task.id) if known else None for place, task in found.items()}
     own = None if all(told.values()) else limits.of_worker(main)
     return {place: _limited(task, told[place], own) for place, task in found.items()}
