@@ -248,6 +248,7 @@ def test_a_task_on_the_main_thread_is_solos_but_in_a_green_pool_whose_hub_it_blo
 
 
 HUB = "run (/v/lib/python3.11/site-packages/gevent/hub.py)"
+POLL = "poll (/v/lib/python3.11/site-packages/kombu/utils/eventio.py)"
 TIMER = "Entry.__call__ (/v/lib/python3.11/site-packages/kombu/asynchronous/timer.py)"
 
 
@@ -285,8 +286,8 @@ def test_the_pool_is_read_out_of_memory_if_the_command_line_is_silent(
     [
         (TIMER, {}, State.STUCK),
         (HUB, {}, State.STUCK),
-        (TIMER, {"waits_in": "epoll"}, State.WORKS),
-        (TIMER, {"timed": True}, State.WORKS),
+        (POLL, {"waits_in": "epoll"}, State.WORKS),
+        (POLL, {"timed": True}, State.WORKS),
         (TIMER, {"moves": True}, State.WORKS),
         ("join (/usr/lib/python3.11/threading.py)", {}, State.WORKS),
     ],
@@ -304,6 +305,14 @@ def test_a_call_of_the_loop_that_leaves_no_frame_is_judged(
     found = said(attach.seen_from(Worker(main=MAIN, pool="threads", known=True), looks, {}, {}, {MAIN}))
     assert found.state is state
     assert [one.does for one in found.executors] == ["is in a call that its own loop has made"] * (state is State.STUCK)
+
+
+def test_a_sleep_that_a_timer_of_the_loop_has_begun_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attach, "last_ran_s", lambda pid, tid: NOW_S - 60.0)
+    main = replace(child(MAIN, role=Role.MAIN, **SLEEP), functions={MAIN: (TIMER, 4)})
+    looks = [(NOW_S + i * STEP_S, (main,)) for i in range(10)]
+    found = said(attach.seen_from(Worker(main=MAIN, pool="threads", known=True), looks, {}, {}, {MAIN}))
+    assert (found.state, found.executors[0].does) == (State.WORKS, "is in a call that its own loop has made")
 
 
 @pytest.mark.parametrize(("known", "state"), [(True, State.UNKNOWN), (False, State.WORKS)])

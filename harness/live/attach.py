@@ -29,6 +29,7 @@ LOOK_EVERY_S = 0.25
 WATCH_S, LEAST_LOOKS, MOST_S = 2.0, 8, 9.0  # two windows of the judge, and as many looks: a full machine takes its time
 #: of an innermost frame, 'run (…/gevent/hub.py)'
 HUB_OF = re.compile(INSTALLED + r"(?P<name>gevent|eventlet)/(hub|hubs/\w+|_waiter|_gevent_c\w*)\.py\)$")
+CALLS = re.compile(INSTALLED + r"kombu/asynchronous/\w+\.py\)$")
 IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.ENDING, Role.RUNNING})
 SAYS = {Role.HELD: "main", Role.ENDING: "end"}  # the kind of stage that a process is at by itself, since it last ran
 KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads", "gevent": "greenlets", "eventlet": "greenlets"}
@@ -79,12 +80,12 @@ def watched(
     worker: Worker, *, seconds: float = WATCH_S, sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic, meanwhile: Callable[[], object] = lambda: None,
 ) -> Seen | None:  # fmt: skip
-    """Look at a worker for so long; None if it has ended. `meanwhile`: what to do once between the first two looks."""
+    """Look at a worker for so long after a first look, which takes some of many processes; None if it has ended. `meanwhile`:
+    what to do once between the first two looks."""
     eyes = Eyes(main=worker.main, tree=worker.tree, pool=lambda: _pool(worker), events=None)
     found: list[tuple[float, tuple[ProcessLook, ...]]] = []
-    before, loop, green, begin_s = None, None, None, clock()
-    next_s = begin_s
-    while not found or found[-1][0] < begin_s + (seconds if len(found) >= LEAST_LOOKS else MOST_S):
+    before, loop, green, next_s = None, None, None, clock()
+    while not found or found[-1][0] < found[0][0] + (seconds if len(found) >= LEAST_LOOKS else MOST_S):
         sleep(max(0.0, next_s - clock()))
         next_s = clock() + LOOK_EVERY_S
         processes = eyes.look(closely=frozenset({worker.main, *_pool(worker)}))
@@ -248,13 +249,15 @@ def _stages(
 
 
 def _is_called(looks: Sequence[tuple[ProcessLook, ...]], main: ProcessLook) -> bool:
-    """Whether the worker's own loop has called what never came back, and leaves no frame, as what is written in C: it stands
-    still at a lock, and nothing of Celery's that is innermost waits for one."""
+    """Whether the worker's own loop has called what has not come back, and leaves no frame, as what is written in C. kombu's
+    hub and its timers wait for nothing themselves; whatever else of Celery's is innermost waits for no lock."""
     function, _ = main.functions.get(main.pid, ("", 0))
     if main.role is not Role.MAIN or not (CELERYS.search(function) or HUB_OF.search(function)):
         return False
     seen = [thread for look in looks for one in look if one.pid == main.pid for thread in one.threads if thread.tid == main.pid]
     still = len(seen) == len(looks) and seen[0].switches == seen[-1].switches
+    if CALLS.search(function):
+        return still and all(one.waits_in != "running" for one in seen)
     return still and all(one.waits_in == "futex" and not one.timed for one in seen)
 
 
