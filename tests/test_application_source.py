@@ -634,13 +634,23 @@ def test_what_a_trial_changed_for_good_is_not_called_right_in_it_and_the_next_is
 ) -> None:
     requests, told, one = after_a_trial(tmp_path, EIGHT, later)
     assert (requests.wrong.any(), told.outcome) == (False, Outcome.UNCHECKED)
-    assert "the serial calls answer otherwise since this trial at result.minute: changed by what it left" in told.reason
+    assert "the serial calls answer otherwise since this trial, at result.minute: changed by what it left" in told.reason
     assert f"at result.minute since {one.planned()[1].cell.id}" in one.expected.notes[-1]
     again_right = one.read(trial_that_answered(tmp_path, one, EIGHT))
     assert again_right is not None
     assert not again_right.wrong.any()
     told = one.revised(record(reason="2 of 2 answers match the reference"))
     assert (told.outcome, told.reason.partition(";")[0]) == (Outcome.OK, "2 of 2 answers match those of serial calls")
+
+
+def test_a_trial_after_which_nobody_looked_is_named_beside_the_one_after_which_somebody_did(tmp_path: Path) -> None:
+    one = source(calls=calls(lines_of(EIGHT)))
+    one.expected.settle(lines_of([FIVE, SIX]), DONE)
+    one.read(trial_that_answered(tmp_path, one, [FIVE, SIX]))  # how long the calls take is not known here
+    first, second = one.planned()[1:3]
+    one.read(replace(trial_that_answered(tmp_path, one, EIGHT), cell=second.cell))
+    told = one.revised(record(reason="2 of 2 answers match the reference"))
+    assert f"otherwise since this trial, or {first.cell.id} before it, at result.minute: changed by what" in told.reason
 
 
 def test_a_whole_answer_that_a_trial_changed_for_good_is_said_to_match_nothing(tmp_path: Path) -> None:

@@ -111,10 +111,13 @@ class Expected:
         if wait is not None and (moved or raising):
             once_more = wait()
             raising = {row: error for row, error in raising.items() if row in self._raising(once_more)}
-        suspects, self.unseen = few([*self.unseen, left.cell.id]), ()
+        suspects, before_it = few([*self.unseen, left.cell.id]), f", or {few(self.unseen)} before it" if self.unseen else ""
+        self.unseen = ()
         if raising:
             row, error = next(iter(raising.items()))
-            self.changed = f"the serial calls answered before this trial, and raise since: {self.order.row_name(row)}: {error}"
+            self.changed = (
+                f"the serial calls answered before this trial{before_it}, and raise since: {self.order.row_name(row)}: {error}"
+            )
             since = f"since {suspects}" if " " not in suspects else f"since one of {suspects}"
             self.broken = f"{self.order.row_name(row)} raises without Celery {since}, and answered before: {error}"
             self._tell([f"warning: {self.broken}. What it needs was changed: no more pools are tried on it"])
@@ -123,16 +126,19 @@ class Expected:
         self.check = after = before.after(list(_answers(lines)), list(_answers(once_more)))
         if not moved:
             return None
-        self._moved(before, after, list(_answers([*once_more, *lines])), suspects)
+        self._moved(before, after, list(_answers([*once_more, *lines])), suspects, before_it)
         return self._compared(left)
 
-    def _moved(self, before: Reference, after: Reference, now: Sequence[tuple[int, Any]], suspects: str) -> None:
+    def _moved(
+        self, before: Reference, after: Reference, now: Sequence[tuple[int, Any]], suspects: str, before_it: str
+    ) -> None:
         """Say what changed, and settle what the next trial is held against."""
         if by_itself := after.later - before.later:
             self._tell([f"not compared from now on: {checks.listed(by_itself)}. {MOVED}"])
         if after.behind:
             places = checks.listed(after.behind)
-            self.changed = self.changed or f"the serial calls answer otherwise since this trial at {places}: changed {BY_WHAT}"
+            since = f"since this trial{before_it}"
+            self.changed = self.changed or f"the serial calls answer otherwise {since}, at {places}: changed {BY_WHAT}"
             self._tell([f"the serial calls answer otherwise at {places} since {suspects}, changed {BY_WHAT}; {SINCE}"])
             self._next = after.from_now_on(now)
         elif not after.usable:
