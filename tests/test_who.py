@@ -57,6 +57,13 @@ def test_a_text_with_a_name_is_one_if_a_name_was_expected_there_and_the_rest_is_
     assert who.answered(by("vm/unset: 1"), expected, NAMES) == frozenset()
 
 
+def test_a_greenlet_has_another_number_in_each_request() -> None:
+    told = [(number % 3, {"label": "abc"[number % 3], "by": f"Dummy-{number}"}, 0) for number in range(6)]
+    own: dict[Hashable, frozenset[Any]] = {0: frozenset({"Dummy-#", "vm"})}
+    assert who.answered(told, reference(EXPECTED), own) == {("by",)}
+    assert who.answered([*told, (0, {"label": "a", "by": "Dummy"}, 0)], reference(EXPECTED), own) == frozenset()
+
+
 def test_a_wrong_label_beside_a_name_stays_compared() -> None:
     assert who.answered(by(*CHILDREN, labels="xyzxyz"), reference(EXPECTED), NAMES) == {("by",)}
 

@@ -141,6 +141,7 @@ LOADED = "loaded.json"  # beside the result of serial calls: the packages that t
 GO = "go"  # a file in the trial's folder: the load may begin
 STAMPS_FILE_NAME = "{pid}.stamps"
 NAMES_FILE_NAME = "{pid}.names"  # lines: a thread's id, and names that a task can read there, see `harness.worker.own_names`
+ANY_NUMBER = "#"  # in such a name
 OTHERS_FILE_NAME = "{pid}.others"  # a line for each task that is none of our requests: its number and its name
 
 

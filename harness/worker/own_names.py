@@ -6,20 +6,21 @@ for what it is. Python 3.7, nothing but the standard library and what is loaded 
 
 import json
 import os
+import re
 import socket
 import sys
 import threading
 
 from harness.worker import contract, heartbeat
 
-MOST = 500  # sets of names of one process that are told: a greenlet may have a name of its own in each request
+MOST = 500  # sets of names of one process that are told
 _told = set()  # (process id, thread's name, thread's ident)
 
 
 def tell(directory, hostname):
     """Leave the names of the executor that calls this; `hostname`: of the worker, as a request has it."""
-    pid, thread = os.getpid(), threading.current_thread()
-    known = pid, thread.name, threading.get_ident()
+    pid = os.getpid()
+    known = pid, *_of_thread()
     if known in _told or len(_told) >= MOST:
         return
     _told.add(known)
@@ -27,6 +28,13 @@ def tell(directory, hostname):
     path = os.path.join(directory, contract.NAMES_FILE_NAME.format(pid=pid))
     with open(path, "a") as file:
         file.write(json.dumps([heartbeat.native_id(), [name for name in names if name]]) + "\n")
+
+
+def _of_thread():
+    """Name and ident. A greenlet is another thread in each request: its number is not told, and neither is its ident."""
+    name, ident = threading.current_thread().name, threading.get_ident()
+    is_green = getattr(threading.get_ident, "__module__", "") != "_thread"
+    return (re.sub(r"\d+", contract.ANY_NUMBER, name), 0) if is_green else (name, ident)
 
 
 def _of_process():

@@ -8,7 +8,9 @@ nothing: each may have a setting of its own by mistake.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,17 +92,22 @@ def _others(told: Iterable[Told], check: Reference) -> Iterable[tuple[Place, Any
 
 def _is_name(value: Any, expected: Any, own: frozenset[Any]) -> bool:
     if isinstance(value, str):
-        return value in own or (
-            isinstance(expected, str) and _masked(value, own) == _masked(expected, own | SERIAL) != expected
-        )
+        same = isinstance(expected, str) and _masked(value, own) == _masked(expected, own | SERIAL) != expected
+        return same or _pattern(own).fullmatch(value) is not None
     return type(value) is int and value >= LEAST_ID and value in own
 
 
 def _masked(text: str, own: frozenset[Any]) -> str:
-    """With A_NAME wherever one stands; the longest first, for one may be part of another."""
-    for name in sorted({str(one) for one in own if not isinstance(one, int) or one >= LEAST_ID}, key=len, reverse=True):
-        text = text.replace(name, A_NAME)
-    return text
+    """With A_NAME wherever one stands."""
+    return _pattern(own).sub(A_NAME, text)
+
+
+@cache
+def _pattern(own: frozenset[Any]) -> re.Pattern[str]:
+    """Any of these names; the longest first, for one may be part of another."""
+    texts = sorted({str(one) for one in own if not isinstance(one, int) or one >= LEAST_ID}, key=len, reverse=True)
+    number = re.escape(contract.ANY_NUMBER)
+    return re.compile("|".join(re.escape(one).replace(number, r"\d+") for one in texts) or "(?!)")
 
 
 def _answers_of(place: Place, told: Iterable[Told], check: Reference) -> int:
