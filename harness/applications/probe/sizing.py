@@ -24,7 +24,7 @@ from harness.worker import witness
 from harness.worker.serial import ALIKE
 
 BESIDE_S = 5.0  # of a trial, beside the import of the application and its requests
-QUICK_S = 5.0  # of an import and one call of each row
+QUICK_S, QUICK_IN_SEARCH_S = 5.0, 1.0  # of an import and one call of each row; a search has many short trials
 LOOK, LOOK_S = ALIKE, 0.1  # requests of a look, and how long open traffic lasts in one
 USABLE = cores.usable(len(cores.AVAILABLE), cores.quota())
 
@@ -151,7 +151,8 @@ class Sizing:
 
     def is_quick(self, rows: int) -> bool:
         """Whether the serial calls of so many rows are quick enough to be made after each trial."""
-        return self.pace is not None and self.import_s + rows * self.pace.usual_s <= QUICK_S
+        most_s = QUICK_IN_SEARCH_S if self.order.grid else QUICK_S
+        return self.pace is not None and self.import_s + rows * self.pace.usual_s <= most_s
 
     def again_s(self, rows: int) -> float:
         """How long the serial calls of so many rows may take, once more: no call is begun after that."""
