@@ -106,7 +106,7 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
             "celery[redis] and packaging there",
         ),
         (
-            "ValueError: row 0 (shop.price) cannot be sent: VersionMismatch: Redis transport requires redis-py 6.1.0 or later.",
+            "ValueError: row 1 (shop.price) cannot be sent: VersionMismatch: Redis transport requires redis-py 6.1.0 or later.",
             "the version that the message names, or",
         ),
         (
@@ -116,7 +116,7 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ),
         ("ModuleNotFoundError: No module named 'celery'", "/somewhere/python has no Celery"),
         (
-            "ValueError: row 0 (shop.price) cannot be sent: TypeError: price() missing 1 required argument",
+            "ValueError: row 1 (shop.price) cannot be sent: TypeError: price() missing 1 required argument",
             "calls task(image=3)",
         ),
         ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),

@@ -192,7 +192,7 @@ def publish(calls, queue):
         try:
             task.apply_async(args=args, kwargs=kwargs, task_id=contract.PLACEHOLDER, **chosen)
         except Exception as error:
-            raise ValueError("row %d (%s) cannot be sent: %s: %s" % (number, task.name, type(error).__name__, error))
+            raise ValueError("row %d (%s) cannot be sent: %s: %s" % (number + 1, task.name, type(error).__name__, error))
     return made
 
 

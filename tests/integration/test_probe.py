@@ -185,8 +185,8 @@ def test_answers_in_msgpack_are_read(probe: Prober, tmp_path: Path) -> None:
     [
         ("nothing:app", "shop.price", [[1]], "nothing"),
         ("shop:app", "shop.prize", [[1]], "shop.price"),
-        ("shop:app", "shop.price", [[1, 2, 3]], "row 0"),
-        ("shop:app", "shop.price", [3], "entry 0"),
+        ("shop:app", "shop.price", [[1, 2, 3]], "row 1"),
+        ("shop:app", "shop.price", [3], "row 1"),
         ("shop:app", "shop.price", [], "not a list with one entry"),
     ],
 )
