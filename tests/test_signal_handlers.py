@@ -36,6 +36,7 @@ HANDLERS = {
 }  # fmt: skip
 PROGRAM = """
 import asyncio, functools, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever has started this may have had it ignored
 def theirs(number, frame): pass
 class Theirs:
     def called(self, number, frame): pass

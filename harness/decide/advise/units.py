@@ -40,10 +40,10 @@ def _specified(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """In quotation marks, as systemd reads them (systemd.syntax, "Quoting"): it knows C's escapes.
+    r"""In quotation marks, as systemd reads them (systemd.syntax, "Quoting"): it knows C's escapes.
 
     >>> print(_quoted('A=say "50 %"'))
-    "A=say \\"50 %%\""
+    "A=say \"50 %%\""
     """
     escaped = "".join(CONTROL.get(each, each) for each in text.replace("\\", "\\\\").replace('"', '\\"'))
     return f'"{_specified(escaped)}"'
