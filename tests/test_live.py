@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import Exit
 from harness.judge.blocked import How
-from harness.live import answer, attach, find, kept, rests, screen, subtasks, tasks
+from harness.live import answer, attach, find, kept, main_loop, screen, subtasks, tasks
 from harness.live.answer import Report
 from harness.live.attach import Seen
 from harness.live.command import CODES
@@ -23,12 +21,10 @@ from harness.live.loop_calls import LoopCalls
 from harness.live.tasks import Task
 from harness.live.waits import Evidence, Wait
 from harness.machine import containers
-from harness.machine.processes import OwnedProcess
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
 from harness.observe.roles import Role
 from tests.test_watchdog import FUTEX
-from tests.waiting import wait_until
 
 MAIN, CHILD, SECOND = 50, 60, 61
 STEP_S, NOW_S = 0.25, 1000.0
@@ -256,8 +252,8 @@ TIMER = "Entry.__call__ (/v/lib/python3.11/site-packages/kombu/asynchronous/time
 def test_a_hub_on_the_main_thread_tells_the_pool_of_which_no_command_line_speaks(told: str, shown: str) -> None:
     main = replace(child(MAIN), role=Role.MAIN, tracing=frozenset(), functions={MAIN: (HUB, 1)})
     assert attach._shown_pool(Worker(main=MAIN, pool=told), (main,)) == shown
-    assert attach._hub_of(MAIN, (main,)) == "gevent"
-    assert attach._hub_of(MAIN, (main, child(role=Role.IDLE))) == ""  # gevent has patched the Python of a prefork worker
+    assert main_loop.green(MAIN, (main,)) == "gevent"
+    assert main_loop.green(MAIN, (main, child(role=Role.IDLE))) == ""  # gevent has patched the Python of a prefork worker
     assert attach._shown_pool(Worker(main=MAIN, pool=told), (main, child(role=Role.IDLE))) == "prefork"
 
 
@@ -517,33 +513,6 @@ def test_a_greenlet_beside_others_that_go_on_is_judged_by_its_own_stand(what: st
     assert (one.moved, one.stood) == (True, {"green"} if stood else frozenset())
     assert [each.state for each in found.executors] == [state, State.WORKS]
     assert found.executors[0].waits_for == (what if state is State.WAITING else "")
-
-
-@pytest.mark.parametrize(
-    ("sleep_s", "since_s", "state"),
-    [(2.0, 48.0, State.WAITING), (30.0, 48.0, State.WAITING), (60.0, 48.0, State.WORKS), (None, 48.0, State.WORKS)],
-)
-def test_a_sleep_that_is_shorter_than_its_task_is_old_is_one_of_several(
-    sleep_s: float | None, since_s: float, state: State
-) -> None:
-    sleeps = {(CHILD, CHILD): Wait(what="a sleep to end, in wait (tasks.py:7)", sleep_s=sleep_s)}
-    found = said(seen(child(**SLEEP), since_s=since_s), waits=sleeps)
-    assert found.state is state
-    assert ("at a time" in found.executors[0].doubt) is (state is State.WAITING)
-
-
-def test_what_computes_between_its_sleeps_works() -> None:
-    sleeps = {(CHILD, CHILD): Wait(what="a sleep to end", sleep_s=0.2)}
-    found = said(seen(child(**SLEEP), moves=lambda i: {"switches": i, "cpu_s": 0.1 * i}), waits=sleeps)
-    assert found.state is State.WORKS
-
-
-@pytest.mark.parametrize("call", ["time.sleep(300)", "select.select([], [], [], 300)"])
-def test_how_long_a_thread_sleeps_is_read_of_its_system_call(call: str, tmp_path: Path) -> None:
-    with OwnedProcess([sys.executable, "-c", f"import select, time; {call}"], log=tmp_path / "log", env={}) as process:
-        assert wait_until(lambda: rests.sleep_s(process.pid, process.pid) is not None)
-        assert round((rests.sleep_s(process.pid, process.pid) or 0.0) / 10) == 30
-    assert rests.sleep_s(process.pid, process.pid) is None
 
 
 def test_a_task_that_began_while_it_was_looked_at_runs() -> None:

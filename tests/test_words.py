@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.applications.probe import words
+from harness.applications.probe import pool_limits, words
 from harness.applications.probe.checks import reference
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.records.outcomes import Outcome
@@ -102,7 +102,7 @@ def test_a_soft_limit_is_named_if_requests_are_longer_and_the_pool_keeps_it() ->
     ],
 )
 def test_limits_that_a_pool_does_not_keep_are_noted(pool: str, kept: list[str]) -> None:
-    said = words.not_kept(of(pool).as_cell, Limits(soft_s=1.0, hard_s=3.0))
+    said = pool_limits.not_kept(of(pool).as_cell, Limits(soft_s=1.0, hard_s=3.0))
     assert said == [f"{pool} does not keep the task's {limit}" for limit in kept]
 
 

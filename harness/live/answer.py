@@ -114,7 +114,7 @@ def _others(seen: Seen, known: Sequence[Executor]) -> list[Executor]:
     rests = not seen.moved and not known and _stands(seen)
     ids = {one.task_id for one in known}
     green = {task.id: not known and task.id in seen.stood for task in seen.greenlets or ()}
-    greenlets = [(task, *rested.greenlet(task, _age_s(seen, task), rests=rests, stood=green[task.id]))
+    greenlets = [(task, *rested.greenlet(task, rests=rests, stood=green[task.id]))
                  for task in seen.greenlets or () if task.id not in ids]  # fmt: skip
     ids |= {task.id for task in seen.greenlets or ()}
     begun = [(task, State.WORKS, "") for task in seen.begun if task.id not in ids or not task.id]
@@ -153,9 +153,6 @@ def _executor(
     if state is State.WAITING and aside and aside.how and answer and answer.how is None:
         how, doubt = aside.how, answer.doubt if any(one.hooks for one in seen.last.processes) else OWN_LOOP
     told = evidence.waits.get((stage.pid, stage.tid))
-    polls = told.sleep_s if told and task and answer and state is State.WORKS and _sleeps(_history(seen, stage)) else None
-    if polls is not None and rested.is_one_of_several(polls, since_s):
-        state, doubt = State.WAITING, rested.polls(polls)
     if how in HALTED:
         at = place(evidence.frames.get((stage.pid, stage.tid), ()))
         told = Wait(what=", ".join(part for part in (HALTED[how], at) if part))
@@ -212,13 +209,8 @@ def _moves(history: Sequence[Thread], seen: Seen, least: float) -> bool:
     ready = sum(one.waits_in == "running" for one in history)
     if history[-1].cpu_s - history[0].cpu_s > least * seconds or 2 * ready > len(history):
         return True
-    return _sleeps(history)
-
-
-def _sleeps(history: Sequence[Thread]) -> bool:
-    """Whether a thread was in one wait all the while, which ends by itself."""
     sleeps = all(one.timed and one.waits_in in ("sleep", "restart", "select", "poll") for one in history)
-    return bool(history) and sleeps and history[-1].switches == history[0].switches
+    return sleeps and history[-1].switches == history[0].switches
 
 
 def _named(seen: Seen, evidence: Evidence, worst: Executor | None, broker: dict[str, Any]) -> Named | None:

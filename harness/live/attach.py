@@ -8,12 +8,11 @@ it (`live.loop_calls`).
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.live import active, kept, limits, loop_calls, tasks
+from harness.live import active, kept, limits, loop_calls, main_loop, tasks
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.loop_calls import LoopCalls
@@ -23,14 +22,10 @@ from harness.observe import children
 from harness.observe.halts import Halt, halt_of
 from harness.observe.looks import Look, ProcessLook
 from harness.observe.progress import OpenStage
-from harness.observe.roles import CELERYS, INSTALLED, Role
+from harness.observe.roles import Role
 
 LOOK_EVERY_S = 0.25
 WATCH_S, LEAST_LOOKS, MOST_S = 2.0, 8, 9.0  # two windows of the judge, and as many looks: a full machine takes its time
-#: of an innermost frame, 'run (…/gevent/hub.py)'
-HUB_OF = re.compile(INSTALLED + r"(?P<name>gevent|eventlet)/(hub|hubs/\w+|_waiter|_gevent_c\w*)\.py\)$")
-CALLS = re.compile(INSTALLED + r"kombu/asynchronous/\w+\.py\)$")
-IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.ENDING, Role.RUNNING})
 SAYS = {Role.HELD: "main", Role.ENDING: "end"}  # the kind of stage that a process is at by itself, since it last ran
 KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads", "gevent": "greenlets", "eventlet": "greenlets"}
 
@@ -73,7 +68,7 @@ class Seen:
     @property
     def children(self) -> tuple[ProcessLook, ...]:
         """The pool's own, in prefork."""
-        return tuple(one for one in self.last.processes if one.pid != self.worker.main and one.role in IN_CHILDREN)
+        return tuple(one for one in self.last.processes if one.pid != self.worker.main and one.role in main_loop.IN_CHILDREN)
 
 
 def watched(
@@ -103,8 +98,8 @@ def watched(
 
 def _told(worker: Worker, processes: Sequence[ProcessLook]) -> Worker:
     """With what its stacks and its memory tell of its pool, if its command line does not. Children tell by themselves."""
-    pool = worker.pool or _hub_of(worker.main, processes)
-    if (pool and worker.concurrency) or any(one.pid != worker.main and one.role in IN_CHILDREN for one in processes):
+    pool = worker.pool or main_loop.green(worker.main, processes)
+    if (pool and worker.concurrency) or any(one.pid != worker.main and one.role in main_loop.IN_CHILDREN for one in processes):
         return replace(worker, pool=pool)
     keeps = kept.of(worker.main)
     pool = pool or keeps.pool or ""
@@ -202,22 +197,12 @@ def _ids(running: Mapping[tuple[int, int], Task]) -> dict[tuple[int, int], str]:
 
 def _shown_pool(worker: Worker, processes: Sequence[ProcessLook]) -> str:
     """The pool that runs: an application's setting may start another one than the command line names."""
-    if any(one.pid != worker.main and one.role in IN_CHILDREN for one in processes):
+    if any(one.pid != worker.main and one.role in main_loop.IN_CHILDREN for one in processes):
         return "prefork"
     main = next(one for one in processes if one.pid == worker.main)
     if worker.main in main.tracing and KIND_OF_POOL.get(worker.pool) != "greenlets":  # there, a hub that is blocked
         return "solo"
-    return worker.pool or _hub_of(worker.main, processes) or ("threads" if main.tracing else "")
-
-
-def _hub_of(main: int, processes: Sequence[ProcessLook]) -> str:
-    """The green pool whose loop stands on the main thread, of which a script's command line says nothing; '' if none does. With
-    a pool of children, a library that has patched Python has its loop there, too."""
-    if any(one.pid != main and one.role in IN_CHILDREN for one in processes):
-        return ""
-    function, _ = next((one.functions.get(main, ("", 0)) for one in processes if one.pid == main), ("", 0))
-    found = HUB_OF.search(function)
-    return found["name"] if found else ""
+    return worker.pool or main_loop.green(worker.main, processes) or ("threads" if main.tracing else "")
 
 
 def _stages(
@@ -239,7 +224,7 @@ def _stages(
             since, kind = _since(process.pid, process.pid, begin_s), SAYS[process.role]
             limit = limits.of_child(main, process.pid) if kind == "main" and process.pid != main else 0.0  # it may be a task
             found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since, limit_s=limit))
-        elif process.pid == main and _is_called([seen for _, seen in looks], process):
+        elif process.pid == main and main_loop.is_in_a_call([seen for _, seen in looks], process):
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind="loop", pid=process.pid, tid=process.pid, number=-1, since_s=since))
         elif process.pid not in {pid for pid, _ in running} and (kind := _halted(looks, process, main)):
@@ -248,23 +233,10 @@ def _stages(
     return tuple(replace(stage, ran_s=last_ran_s(stage.pid, stage.tid)) for stage in found)
 
 
-def _is_called(looks: Sequence[tuple[ProcessLook, ...]], main: ProcessLook) -> bool:
-    """Whether the worker's own loop has called what has not come back, and leaves no frame, as what is written in C. kombu's
-    hub and its timers wait for nothing themselves; whatever else of Celery's is innermost waits for no lock."""
-    function, _ = main.functions.get(main.pid, ("", 0))
-    if main.role is not Role.MAIN or not (CELERYS.search(function) or HUB_OF.search(function)):
-        return False
-    seen = [thread for look in looks for one in look if one.pid == main.pid for thread in one.threads if thread.tid == main.pid]
-    still = len(seen) == len(looks) and seen[0].switches == seen[-1].switches
-    if CALLS.search(function):
-        return still and all(one.waits_in != "running" for one in seen)
-    return still and all(one.waits_in == "futex" and not one.timed for one in seen)
-
-
 def _halted(looks: Sequence[tuple[float, tuple[ProcessLook, ...]]], last: ProcessLook, main: int) -> str:
     """How a process of the worker's own was halted all the while, between two tasks, too; '' if it was not. That may be read of
     anybody's process."""
-    own = last.pid == main or last.role in IN_CHILDREN or last.python_tids is None
+    own = last.pid == main or last.role in main_loop.IN_CHILDREN or last.python_tids is None
     found = halt_of(last.pid, (processes for _, processes in looks)) if own else Halt.NONE
     return {Halt.STOPPED: "stopped", Halt.FROZEN: "frozen"}.get(found, "")
 
@@ -278,7 +250,7 @@ def _since(pid: int, tid: int, begin_s: float) -> float:
 def _look(
     at_s: float, processes: tuple[ProcessLook, ...], stages: tuple[OpenStage, ...], since_s: float, worker: Worker, pool: str
 ) -> Look:
-    children = sum(one.pid != worker.main and one.role in IN_CHILDREN for one in processes)
+    children = sum(one.pid != worker.main and one.role in main_loop.IN_CHILDREN for one in processes)
     return Look(
         at_s=at_s,
         ready=True,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.live import blocked_by, loop_calls, measured, rests
+from harness.live import blocked_by, loop_calls, measured
 from harness.live.attach import Seen
 from harness.live.blocked_by import Blocks
 from harness.machine import descriptors, file_locks, procfs
@@ -21,12 +21,10 @@ Stacks = Sequence[Mapping[str, Any]]  # of a process, as `stacks.dumped` has the
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """In words; `owner`: who holds a lock, where the kernel or the lock itself tells; `sleep_s`: how long the sleep is in which
-    it is."""
+    """In words; `owner`: who holds a lock, where the kernel or the lock itself tells."""
 
     what: str
     owner: str = ""
-    sleep_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ def _wait(pid: int, tid: int, frames: tuple[str, ...]) -> Wait:
     if call is not None and call.kind in FILE_LOCKS:
         holder = file_locks.holder(pid, call.arguments[0])
         return Wait(what=what, owner=descriptors.named(holder) if holder else "")
-    return Wait(what=what, sleep_s=rests.sleep_s(pid, tid))
+    return Wait(what=what)
 
 
 def _lost(seen: Seen, pid: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

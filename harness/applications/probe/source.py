@@ -18,6 +18,7 @@ from harness.applications.probe import (
     one_thread,
     pace,
     patience,
+    pool_limits,
     results,
     seen,
     varied,
@@ -218,7 +219,7 @@ class ApplicationSource:
         first = filter(None, [cut, expected.unsure])
         said = [*first, *seen.endless, *seen.outside, told, *alike, *brief, *why, *covered, *single]
         known = [*varied.said(self.facts.said, self.order.varied), *seen.late, *expected.notes, *self.sizing.note(record)]
-        notes = [*known, *self._patience(cell), *words.not_kept_by(cell, self._in(cell), self.order.mix)]
+        notes = [*known, *self._patience(cell), *pool_limits.not_kept_by(cell, self._in(cell), self.order.mix)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},

@@ -14,15 +14,13 @@ from harness.applications.probe import checks
 from harness.applications.probe.checks import AnswerCheck, Reference
 from harness.decide.advise.overhead import HELD_BACK, SETS_THE_PACE
 from harness.experiment import brokers
-from harness.experiment.matrix import Cell
-from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
 from harness.records.outcomes import ANSWERED, STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.summary import pattern
 from harness.texts import few, visible, without_secrets
-from harness.trial.application import Application, Limits
+from harness.trial.application import Limits
 from harness.trial.left import Ending
 
 BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SLOW, Outcome.WAITING)
@@ -31,7 +29,6 @@ AGAIN_SHARE, LOADED_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 0.1, 10.0, 0.1  # see `l
 FAR_BELOW = 0.5  # of a rate limit: what is served then is not what it allows
 ALL_WRONG = 5  # answers, so that it is no chance
 VALUE_MOST = 48  # characters of an answer that is quoted
-HARD_IN_GREENLETS = "gevent"  # as a timeout of its loop (celery/concurrency/gevent.py); eventlet, threads, solo keep none
 NOT_JSON = re.compile(r"EncodeError\b.*Object of type '?(\w+)'? is not JSON serializable")  # json/encoder.py
 COROUTINE = re.compile(r"EncodeError\b.*\bcoroutine\b|pickle '?coroutine")  # what kombu's serializers say of one
 
@@ -273,22 +270,6 @@ def loaded_again(record: TrialRecord, serial: TrialRecord | None) -> list[str]:
         f"every request costs what a first one costs ({here_s:.2g} s of CPU; later serial calls take {usual:.2g} s): what it "
         "needs is loaded again in each, since nothing keeps it from request to request in this pool"
     ]
-
-
-def not_kept(cell: Cell, limits: Limits, whose: str = "the task's") -> list[str]:
-    """The time limits of the task that this pool does not keep."""
-    if cell.is_baseline or POOLS[cell.pool].executors == "processes":
-        return []
-    names = [("soft", limits.soft_s), ("hard", limits.hard_s if cell.pool != HARD_IN_GREENLETS else None)]
-    return [f"{cell.pool} does not keep {whose} {name} time limit of {bound:g} s" for name, bound in names if bound]
-
-
-def not_kept_by(cell: Cell, application: Application, mix: Mix | None) -> list[str]:
-    """The time limits that this pool does not keep, of each task."""
-    if mix is None:
-        return not_kept(cell, application.limits)
-    each = zip(mix.tasks, application.limits_of, strict=True)
-    return [line for task, own in each for line in not_kept(cell, own, f"{task}'s")]
 
 
 def last_words(ended: Ending) -> str:
