@@ -70,8 +70,10 @@ def told(
 ) -> dict[str, tuple[subprocess.CompletedProcess[str], Path]]:
     """The self-tests of all pools, side by side, for most of what they do is to wait: pool -> (how it ended, its folder)."""
 
+    folders = {pool: tmp_path_factory.mktemp(pool) for pool in turns()}
+
     def one(pool: str) -> tuple[subprocess.CompletedProcess[str], Path]:
-        folder = tmp_path_factory.mktemp(pool)
+        folder = folders[pool]
         faults = [word for name in turns()[pool] for word in ("--fault", name)]
         words = ["--times", 1, "--pool", pool, *faults, "--jobs", 2, "--no-time-limits", "--out", folder / "self"]
         return run_harness(folder, "selftest", *words, limit_s=1200.0), folder / "self"
