@@ -113,9 +113,12 @@ def _others(seen: Seen, known: Sequence[Executor]) -> list[Executor]:
     """Those at a task that began meanwhile, or that no thread's stack shows: greenlets."""
     rests = not seen.moved and not known and _stands(seen)
     ids = {one.task_id for one in known}
-    green = {task.id: not known and task.id in seen.stood for task in seen.greenlets or ()}
-    greenlets = [(task, *rested.greenlet(task, rests=rests, stood=green[task.id]))
-                 for task in seen.greenlets or () if task.id not in ids]  # fmt: skip
+    stood = frozenset() if known else seen.stood
+    greenlets = [
+        (task, *rested.greenlet(task, rests=rests, stood=task.id in stood))
+        for task in seen.greenlets or ()
+        if task.id not in ids
+    ]
     ids |= {task.id for task in seen.greenlets or ()}
     begun = [(task, State.WORKS, "") for task in seen.begun if task.id not in ids or not task.id]
     return [

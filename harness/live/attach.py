@@ -68,7 +68,7 @@ class Seen:
     @property
     def children(self) -> tuple[ProcessLook, ...]:
         """The pool's own, in prefork."""
-        return tuple(one for one in self.last.processes if one.pid != self.worker.main and one.role in main_loop.IN_CHILDREN)
+        return main_loop.children(self.worker.main, self.last.processes)
 
 
 def watched(
@@ -99,7 +99,7 @@ def watched(
 def _told(worker: Worker, processes: Sequence[ProcessLook]) -> Worker:
     """With what its stacks and its memory tell of its pool, if its command line does not. Children tell by themselves."""
     pool = worker.pool or main_loop.green(worker.main, processes)
-    if (pool and worker.concurrency) or any(one.pid != worker.main and one.role in main_loop.IN_CHILDREN for one in processes):
+    if (pool and worker.concurrency) or main_loop.children(worker.main, processes):
         return replace(worker, pool=pool)
     keeps = kept.of(worker.main)
     pool = pool or keeps.pool or ""
@@ -197,7 +197,7 @@ def _ids(running: Mapping[tuple[int, int], Task]) -> dict[tuple[int, int], str]:
 
 def _shown_pool(worker: Worker, processes: Sequence[ProcessLook]) -> str:
     """The pool that runs: an application's setting may start another one than the command line names."""
-    if any(one.pid != worker.main and one.role in main_loop.IN_CHILDREN for one in processes):
+    if main_loop.children(worker.main, processes):
         return "prefork"
     main = next(one for one in processes if one.pid == worker.main)
     if worker.main in main.tracing and KIND_OF_POOL.get(worker.pool) != "greenlets":  # there, a hub that is blocked
@@ -250,7 +250,7 @@ def _since(pid: int, tid: int, begin_s: float) -> float:
 def _look(
     at_s: float, processes: tuple[ProcessLook, ...], stages: tuple[OpenStage, ...], since_s: float, worker: Worker, pool: str
 ) -> Look:
-    children = sum(one.pid != worker.main and one.role in main_loop.IN_CHILDREN for one in processes)
+    children = len(main_loop.children(worker.main, processes))
     return Look(
         at_s=at_s,
         ready=True,

@@ -40,7 +40,7 @@ def of_jobs(main: int) -> Jobs | None:
     """By what its pool keeps of each task that it has given out; None if that cannot be read, or it has no such pool."""
     for attempt in range(TRIES):
         time.sleep(AGAIN_S if attempt else 0.0)
-        if place := worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ()):
+        if place := worker_of(main):
             return jobs.of(main, place)
     return None
 
@@ -58,7 +58,7 @@ def of_worker(main: int) -> Limits | None:
     given = tuple(_seconds(find.option(words, long, long)) for long in ("--time-limit", "--soft-time-limit"))
     for attempt in range(TRIES):  # what is at work may be met in the middle of it
         time.sleep(AGAIN_S if attempt else 0.0)
-        place = worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
+        place = worker_of(main)
         found = python_attributes.of_object(main, place, NAMES) if place else None
         if found is not None:
             return first(given, _limits(found))
@@ -69,7 +69,7 @@ def of_start(main: int) -> float:
     """How long a child that replaces another one may take to be up, before the pool ends it; the usual time, if that cannot be
     read. 0 if it waits for none so: those that it began with may take for ever (celery/concurrency/asynpool.py,
     `on_process_up`)."""
-    worker = worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
+    worker = worker_of(main)
     found = at_rest.read(main, lambda objects: _alive_s(objects, worker)) if worker else None
     return ALIVE_S if found is None else found
 
@@ -79,6 +79,11 @@ def _alive_s(objects: Objects, worker: int) -> float:
     if not list(objects.members(objects.attribute(pool, "_waiting_to_start"))):
         return 0.0
     return objects.number(objects.attribute(pool, "_proc_alive_timeout"))
+
+
+def worker_of(main: int) -> int:
+    """The address of the `WorkController` of a main process; 0 if its stacks do not show it."""
+    return worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
 
 
 def worker_in(threads: Iterable[Mapping[str, Any]]) -> int:

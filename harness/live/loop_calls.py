@@ -22,7 +22,6 @@ from harness.machine.native_ids import native_ids
 from harness.machine.python_layouts import Layout
 from harness.machine.python_memory import Memory, Unreadable
 from harness.machine.python_objects import Objects
-from harness.observe import stacks
 from harness.observe.looks import ProcessLook
 from harness.texts import visible
 from harness.worker.hooks import SIGNALS
@@ -74,13 +73,13 @@ def begun(main: int, processes: Iterable[ProcessLook]) -> Begun | None:
     """Of a worker whose tasks run in threads beside its own loop; None of any other, whose loop ends no task's wait unseen."""
     if not any(one.pid == main and one.tracing - {main} for one in processes):
         return None
-    worker = limits.worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
+    worker = limits.worker_of(main)
     return Begun(main=main, worker=worker, first=read(main, worker))
 
 
 def timers(main: int) -> tuple[str, ...]:
     """The timers of the application's in a worker's own loop, whatever its pool, in words; () if they cannot be read."""
-    worker = limits.worker_in(stacks.dumped(main, "--nonblocking", "--locals") or ())
+    worker = limits.worker_of(main)
     found = at_rest.read(main, lambda objects: tuple(_Loop(objects, worker).timers())) if worker else None
     return tuple(dict.fromkeys(map(visible, found or ())))
 

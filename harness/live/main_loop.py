@@ -14,10 +14,15 @@ CALLS = re.compile(INSTALLED + r"kombu/asynchronous/\w+\.py\)$")
 IN_CHILDREN = frozenset({Role.IDLE, Role.STARTING, Role.ENDING, Role.RUNNING})
 
 
+def children(main: int, processes: Sequence[ProcessLook]) -> tuple[ProcessLook, ...]:
+    """The pool's own, in prefork."""
+    return tuple(one for one in processes if one.pid != main and one.role in IN_CHILDREN)
+
+
 def green(main: int, processes: Sequence[ProcessLook]) -> str:
     """The green pool whose loop stands on the main thread, of which a script's command line says nothing; '' if none does. With
     a pool of children, a library that has patched Python has its loop there, too."""
-    if any(one.pid != main and one.role in IN_CHILDREN for one in processes):
+    if children(main, processes):
         return ""
     function, _ = next((one.functions.get(main, ("", 0)) for one in processes if one.pid == main), ("", 0))
     found = HUB_OF.search(function)

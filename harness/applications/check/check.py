@@ -55,10 +55,11 @@ def _with_calls(
     the code that it runs."""
     repeats = lost.generators.RULE  # no reason for another answer: random numbers differ anyway
     supported = any(one.is_a_forks and one.level is not Level.NOTE and one.rule != repeats for one in found)
-    seen, place = calls.judged(
+    seen = calls.judged(
         sides, question, lambda: calls.once_more(question, scratch, question.limit_s),
         lambda: side_by_side.one_child(question, scratch, sides.alone), supported=supported,
-    ), _place(told, question)  # fmt: skip
+    )  # fmt: skip
+    place = _place(told, question)
     if repeated := calls.repeated(sides):
         found = [replace(one, evidence=(*one.evidence, repeated)) if one.rule == repeats else one for one in found]
     placed = [replace(one, file=place[0], line=place[1]) for one in seen]
