@@ -100,8 +100,7 @@ def test_the_limits_of_a_task_are_those_that_its_pool_enforces(monkeypatch: pyte
     known = limits.of_jobs(own)
     assert known is not None
     assert [known.of(1, one) for one in "abc"] == [(0.0, 45.0), (300.5, 0.0), None]
-    assert (known.of(own, "no job's"), known.of(1, ""), known.of_process(1)) == ((0.0, 45.0), None, (0.0, 0.0))
-    assert (limits.of_child(own, own), limits.of_child(own, 1)) == (45.0, 0.0)
+    assert (known.of(own, "no job's"), known.of(1, "")) == ((0.0, 45.0), None)
     found = attach.limited({(1, 7): Task(pid=1, tid=7, id="a", hard_s=20.0, limited=True)}, own)
     assert [(one.hard_s, one.soft_s, one.limited) for one in found.values()] == [(0.0, 45.0, False)]
 
@@ -111,7 +110,6 @@ def test_a_child_of_whose_pool_nothing_can_be_read_may_have_any_limit(monkeypatc
     monkeypatch.setattr(limits, "AGAIN_S", 0.0)
     monkeypatch.setattr(at_rest, "AGAIN_S", 0.0)
     assert limits.of_jobs(os.getpid()) is None, worker
-    assert limits.of_child(os.getpid(), 1) == limits.UNKNOWN_S
 
 
 def test_a_limit_that_may_be_there_is_still_to_strike() -> None:

@@ -134,6 +134,30 @@ def test_what_has_a_prefix_before_all_keys_is_found_behind_it() -> None:
     assert (bench.state(2), bench.state(0)) == ("SUCCESS", "PENDING")
 
 
+def test_a_task_that_puts_itself_off_is_not_run_twice_by_its_worker(tmp_path: Path) -> None:
+    bench = OwnBench.__new__(OwnBench)
+    bench.events = tmp_path
+    begin, end, retried = contract.TASK_BEGIN, contract.TASK_END, contract.RETRIED
+    of_child = [
+        (begin, 0),
+        (retried, 0),
+        (end, 0),
+        (begin, 1),
+        (begin, 2),
+        (end, 2),
+        (begin, 3),
+        (contract.REQUEUED, 3),
+        (end, 3),
+    ]
+    again = [(begin, 0), (end, 0), (begin, 1), (begin, 3)]
+    for pid, events in ((7, of_child), (8, again)):
+        (tmp_path / f"{pid}.events").write_bytes(
+            b"".join(contract.pack(kind, 1, one, at) for at, (kind, one) in enumerate(events))
+        )
+    assert [bench.times(number) for number in range(5)] == [1, 2, 1, 1, 0]
+    assert [bench.runs(number) for number in range(5)] == [False, True, False, True, False]
+
+
 def test_a_worker_that_does_not_take_the_requests_ends_the_survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The route of a task leads to a queue of its own, which no `--queue` names."""
     (tmp_path / contract.QUEUES).write_text('["celery"]')

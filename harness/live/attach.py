@@ -222,8 +222,7 @@ def _stages(
             found.append(OpenStage(kind="start", pid=process.pid, tid=process.pid, number=-1, since_s=since, limit_s=limit))
         elif process.role in SAYS:
             since, kind = _since(process.pid, process.pid, begin_s), SAYS[process.role]
-            limit = limits.of_child(main, process.pid) if kind == "main" and process.pid != main else 0.0  # it may be a task
-            found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since, limit_s=limit))
+            found.append(OpenStage(kind=kind, pid=process.pid, tid=process.pid, number=-1, since_s=since))
         elif process.pid == main and main_loop.is_in_a_call([seen for _, seen in looks], process):
             since = _since(process.pid, process.pid, begin_s)
             found.append(OpenStage(kind="loop", pid=process.pid, tid=process.pid, number=-1, since_s=since))

@@ -30,10 +30,6 @@ class Jobs:
         """Of this task, else of what this process has taken; None if that is not known, or there is no such job."""
         return self.ids[task] if task in self.ids else self.pids.get(_own_number(pid))
 
-    def of_process(self, pid: int) -> Limits | None:
-        """(0, 0) of a process that has taken nothing."""
-        return self.pids.get(_own_number(pid), (0.0, 0.0))
-
 
 def _own_number(pid: int) -> int:
     """By which its own container knows it."""

@@ -45,13 +45,6 @@ def of_jobs(main: int) -> Jobs | None:
     return None
 
 
-def of_child(main: int, pid: int) -> float:
-    """Of whatever task this child has taken, the longer one of its limits; 0 if it has none, infinite if that is not known."""
-    known = of_jobs(main)
-    found = known.of_process(pid) if known else None
-    return UNKNOWN_S if found is None else max(found)
-
-
 def of_worker(main: int) -> Limits | None:
     """By its command line, else by its settings; None if neither tells, for the settings could not be read."""
     words = find.words_of(main)

@@ -67,7 +67,7 @@ def begun(bench: OwnBench) -> tuple[list[int], int]:
 
 
 def _running(bench: OwnBench, numbers: Sequence[int]) -> list[int]:
-    return [one for one in numbers if bench.begun(one) and not bench.outcome(one)]
+    return [one for one in numbers if bench.runs(one) and not bench.outcome(one)]
 
 
 def _settled(bench: OwnBench, numbers: Sequence[int]) -> list[int]:
@@ -83,7 +83,7 @@ def fates(bench: OwnBench, numbers: Sequence[int]) -> dict[int, str]:
     """What became of each, and whether it was run more than once."""
     found = {}
     for number in numbers:
-        times = len(bench.begun(number))
+        times = bench.times(number)
         found[number] = fate(bench, number) + (f"{TWICE} {times} times" if times > 1 else "")
     return found
 

@@ -91,6 +91,15 @@ class OwnBench(Bench):
         assert isinstance(self.stand, OwnStand)
         return self.stand
 
+    def times(self, number: int) -> int:
+        """How often it was run. A task that puts itself off, by a retry or a requeue, has not been run again by its worker."""
+        put_off = len(self._seen(contract.RETRIED, number)) + len(self._seen(contract.REQUEUED, number))
+        return len(self.begun(number)) - put_off
+
+    def runs(self, number: int) -> bool:
+        """Whether an executor is in it, as far as is known: of a child that died in it, no end is seen."""
+        return len(self.begun(number)) > len(self._seen(contract.TASK_END, number))
+
     def ran_s(self, number: int) -> float:
         """For how long it ran at the longest, as far as it has ended; 0 if it has not."""
         begins, ends = (self._moments(kind, number) for kind in (contract.TASK_BEGIN, contract.TASK_END))
