@@ -12,6 +12,8 @@ from harness import cli
 from harness.applications.check import answer, finding, modules, screen, static
 from harness.applications.check.finding import Level
 from harness.applications.check.modules import Source
+from harness.applications.check.static.limits import Line
+from harness.applications.probe.worker_line import parse
 from harness.errors import BadInput, Exit
 
 CELERY = "from celery import Celery\napp = Celery('shop', broker='redis://localhost')\n"
@@ -176,7 +178,7 @@ def test_an_application_without_a_module_is_bad_input(tmp_path: Path) -> None:
 
 def test_the_answer_of_the_source_alone_claims_no_more(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(CELERY + FOUND[0][2])
-    told = screen.text(answer.of_source("shop:app", tmp_path))
+    told = screen.text(answer.of_source("shop:app", tmp_path, Line()))
     assert "not imported" in told.splitlines()[0]
     assert "shop.py:4 [model-at-import]" in told
     assert max(map(len, told.splitlines())) <= screen.WIDTH
@@ -221,10 +223,30 @@ def test_bad_input_is_told_as_everywhere(
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def of_line(line: Line, text: str) -> list[tuple[str, int, str]]:
+    return [(one.rule, one.line, one.what) for one in answer.of_sources("shop:app", [source(text)], line).findings]
+
+
 def test_the_pool_of_the_worker_s_line_is_held_against_the_limits() -> None:
     text = "app.conf.worker_pool = 'solo'\n@app.task(time_limit=30)\ndef slow(x):\n    return x\n"
-    (of_settings,) = answer.of_sources("shop:app", [source(text)]).findings
-    (of_line,) = answer.of_sources("shop:app", [source(text)], "threads").findings
-    assert "the pool 'solo' of the settings does not keep it" in of_settings.what
-    assert "the pool 'threads' of the worker's line does not keep it" in of_line.what
-    assert answer.of_sources("shop:app", [source(text)], "gevent").findings == (), "which keeps it"
+    said = "time_limit is 30 s, and the pool {} does not keep it"
+    assert of_line(Line(), text) == [("limit-not-kept", 4, said.format("'solo' of the settings"))]
+    assert of_line(Line(pool="threads"), text) == [("limit-not-kept", 4, said.format("'threads' of the worker's line"))]
+    assert of_line(Line(pool="gevent"), text) == [], "which keeps it"
+
+
+def test_the_limits_of_the_worker_s_line_are_held_against_its_pool_and_the_broker() -> None:
+    line = parse("celery -A shop worker -P gevent --time-limit 7200 --soft-time-limit 60.5")
+    assert line.limits == {"time_limit": 7200.0, "soft_time_limit": 60.5}
+    assert parse("celery -A shop worker --time-limit 0").limits == {}
+    text = "app = Celery(broker='redis://localhost')\n"
+    said = Line(pool=line.pool, limits=line.limits)
+    assert [rule for rule, _, _ in of_line(said, text)] == [
+        "limit-not-kept",
+        "visibility-timeout",
+    ]
+    assert [rule for rule, _, _ in of_line(Line(limits=line.limits), text)] == ["visibility-timeout"], "prefork keeps both"
+    settings = "app.conf.worker_pool = 'threads'\n"
+    assert [what for _, _, what in of_line(Line(limits={"time_limit": 60.0}), settings)] == [
+        "time_limit is 60 s, and the pool 'threads' of the settings does not keep it"
+    ]

@@ -46,20 +46,15 @@ class Checked:
         return [one for one in self.findings if one.is_a_forks and one.level is Level.WARNING]
 
 
-def of_source(app: str, folder: Path, pool: str = "") -> Checked:
-    """What the source alone shows; `pool`: see `of_sources`. Raises BadInput."""
+def of_source(app: str, folder: Path, line: limits.Line) -> Checked:
+    """What the source alone shows; `line`: of the worker. Raises BadInput."""
     begun = time.monotonic()
-    return replace(of_sources(app, modules.sources(app, folder), pool), took_s=time.monotonic() - begun)
+    return replace(of_sources(app, modules.sources(app, folder), line), took_s=time.monotonic() - begun)
 
 
-def of_sources(app: str, sources: Sequence[Source], pool: str = "") -> Checked:
-    """The same of files that have been read, the application's module first. `pool`: of the worker's line, which wins over the
-    settings; '' if it says none."""
-    known = static.found(sources)
-    if pool:
-        of_line = limits.not_kept_in(pool, sources, limits.LINE_SAYS)
-        known = [*(one for one in known if one.rule != limits.NOT_KEPT), *of_line]
-    found = finding.sorted_(known)
+def of_sources(app: str, sources: Sequence[Source], line: limits.Line) -> Checked:
+    """The same of files that have been read, the application's module first."""
+    found = finding.sorted_(static.found(sources, line))
     unread = tuple(
         f"{one.path} cannot be read here ({one.unread}): no rule was held against it" for one in sources if one.unread
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import broker
+from harness.applications.check.static.limits import Line
 from harness.applications.probe.remedies import remedy_of
 from harness.errors import BadInput, HarnessError
 from harness.machine.processes import OwnedProcess, signal_name
@@ -40,7 +41,7 @@ class Question:
     rows: Sequence[Any] = ()
     limit_s: float = 60.0
     call_s: float = 10.0
-    pool: str = ""  # of the worker's own line; '' for that of the settings
+    line: Line = field(default_factory=Line)  # what the worker's own line says
 
 
 @dataclass(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
     """All of it. Raises BadInput and HarnessError."""
     begun = time.monotonic()
     sources = modules.sources(question.app, question.folder)
-    source = answer.of_sources(question.app, sources, question.pool)
+    source = answer.of_sources(question.app, sources, question.line)
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         scratch = Path(folder)
         forks = (side_by_side.CHILDREN, 0) if question.task else (1,)
@@ -106,20 +106,28 @@ def _looked_at(one: Finding) -> Finding:
 
 def _limits(told: dict[str, Any], question: Question) -> list[Finding]:
     """Time limits as the application really has them, wherever they were set."""
-    pool, window = question.pool or str(told["settings"]["worker_pool"] or ""), told["visibility_timeout"]
-    where = limits.LINE_SAYS if question.pool else limits.SETTINGS_SAY
+    pool, window = question.line.pool or str(told["settings"]["worker_pool"] or ""), told["visibility_timeout"]
     if window is None and own_broker.named(question.variables).get("broker", told["broker"]) in ("redis", "rediss", "sqs"):
         window = limits.DEFAULT_S
     found = []
+    for name, value, place, line in _limits_of(told, question):
+        if pool in limits.KEEPS and name not in limits.KEEPS[pool]:
+            found.append(limits.not_kept(pool, name, value, place, line, question.line.where))
+        if isinstance(window, int | float) and value >= window:
+            found.append(limits.too_short(window, name, value, place, line))
+    return found
+
+
+def _limits_of(told: dict[str, Any], question: Question) -> Iterator[tuple[str, float, str, int]]:
+    """(name, seconds, file, line) of each limit that is set; of the worker's own line without a place."""
+    for name, seconds in question.line.limits.items():
+        yield name, seconds, "", 0
     for task in told["tasks"]:
         file, line, _ = task["code"]
         place = lost.words.short(file, question.folder) if file else ""
         for name, value in (("time_limit", task["hard_s"]), ("soft_time_limit", task["soft_s"])):
-            if isinstance(value, int | float) and pool in limits.KEEPS and name not in limits.KEEPS[pool]:
-                found.append(limits.not_kept(pool, name, value, place, line, where))
-            if isinstance(value, int | float) and isinstance(window, int | float) and value >= window:
-                found.append(limits.too_short(window, name, value, place, line))
-    return found
+            if isinstance(value, int | float):
+                yield name, value, place, line
 
 
 def _heard(one: Sequence[Any], folder: Path) -> str:
@@ -132,8 +140,8 @@ def _is_no_pythons(file: str, question: Question) -> bool:
 
 def _notes(told: dict[str, Any], looked: dict[str, Any], question: Question) -> tuple[str, ...]:
     said = []
-    if question.pool:
-        said.append(f"the worker's line has the pool {question.pool!r}: it forks only if that is changed")
+    if question.line.pool:
+        said.append(f"the worker's line has the pool {question.line.pool!r}: it forks only if that is changed")
     elif told["pool_settings"]:
         said.append(f"{told['pool_settings'][0].partition(' and beats')[0]}: it forks only if that is changed")
     if told["worker_failed"]:

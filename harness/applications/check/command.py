@@ -17,6 +17,7 @@ from harness.terminal import complaints, console
 
 if TYPE_CHECKING:
     from harness.applications.check.answer import Checked
+    from harness.applications.check.static.limits import Line
 
 LIMIT_S, CALL_LIMIT_S = 60.0, 10.0
 
@@ -54,13 +55,14 @@ def check(
     Exit code 0: no error was found, 23: an error was found.
     """
     from harness.applications.check import answer
+    from harness.applications.check.static.limits import Line
     from harness.applications.probe import pasted
 
     linux()
     line, given = pasted.read(worker, pasted.Given(app=app_, python=python, cwd=cwd))
     for each in pasted.of_check(line) if line else ():
         complaints.print(each, soft_wrap=True, markup=False)
-    pool = pasted.pool_that_wins(line)
+    said = Line(pool=pasted.pool_that_wins(line), limits=line.limits if line else {})
     app_, python, cwd = given.whole.app, given.python, given.cwd
     if not cwd.is_dir():
         raise BadInput(f"--cwd {cwd}: there is no such folder", remedy="name the folder from which its worker is started")
@@ -70,9 +72,9 @@ def check(
     if args is not None and not task:
         raise BadInput("--args are a task's, and none is named", remedy="such as --task proj.tasks.predict --args rows.json")
     checked = (
-        answer.of_source(app_, folder, pool)
+        answer.of_source(app_, folder, said)
         if static
-        else _whole(app_, python, env_file, folder, task, args, (limit_s, call_limit_s), line.variables if line else {}, pool)
+        else _whole(app_, python, env_file, folder, task, args, (limit_s, call_limit_s), line.variables if line else {}, said)
     )
     if sarif is not None:
         _write(sarif, checked)
@@ -81,10 +83,10 @@ def check(
 
 def _whole(
     app: str, python: str, env_file: Path | None, folder: Path, task: str, args: Path | None,
-    limits_s: tuple[float, float], pasted: Mapping[str, str], pool: str,
+    limits_s: tuple[float, float], pasted: Mapping[str, str], line: Line,
 ) -> Checked:  # fmt: skip
     """`limits_s`: of the import and all calls, and of one call without a fork; `pasted`: variables of the worker's line,
-    `pool`: that of it."""
+    `line`: what else it says."""
     from harness.applications.check import asked
     from harness.applications.check import check as checker
     from harness.applications.probe import order as orders
@@ -92,7 +94,7 @@ def _whole(
     interpreter = orders.interpreter(python)
     question = asked.Question(
         app=app, python=interpreter, folder=folder, task=task, rows=orders.rows(args) if task else (),
-        limit_s=limits_s[0], call_s=limits_s[1], pool=pool,
+        limit_s=limits_s[0], call_s=limits_s[1], line=line,
         variables=orders.variables({**orders.own_variables(env_file), **pasted}, interpreter),
     )  # fmt: skip
     return checker.whole(question, lambda line: complaints.print(line, soft_wrap=True, markup=False))

@@ -92,6 +92,12 @@ class WorkerLine:
         return [word for name, value in given.items() for word in ((name, value) if value else (name,))]
 
     @property
+    def limits(self) -> dict[str, float]:
+        """The time limits that it sets, in seconds, as the settings call them."""
+        named = {"time_limit": "--time-limit", "soft_time_limit": "--soft-time-limit"}
+        return {name: float(self.options[option]) for name, option in named.items() if float(self.options.get(option) or 0)}
+
+    @property
     def queues(self) -> list[str]:
         """Those that the worker consumes; none if the line does not say."""
         return [each.strip() for each in self.options.get("--queues", "").split(",") if each.strip()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.modules import Source
@@ -14,22 +15,36 @@ KEEPS = {"threads": (), "solo": (), "eventlet": (), "gevent": ("time_limit",)}  
 SETTINGS_SAY, LINE_SAYS, NOT_KEPT = "the settings", "the worker's line", "limit-not-kept"
 LIMITS = ("time_limit", "soft_time_limit")
 SETTINGS = ("task_time_limit", "task_soft_time_limit")
+Limit = tuple[str, int, str, float]  # file and line ('', 0: of the worker's line), name, seconds
 
 
-def found(sources: Sequence[Source]) -> list[Finding]:
-    return [*_not_kept(sources), *_too_short(sources)]
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What the worker's own line says: its pool if that wins over the settings, else ''; its limits in seconds, by name."""
+
+    pool: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """What says which pool it is."""
+        return LINE_SAYS if self.pool else SETTINGS_SAY
 
 
-def _not_kept(sources: Sequence[Source]) -> Iterator[Finding]:
-    pool = next((str(value) for _, _, value in settings(sources, ("worker_pool",)) if value in KEEPS), "")
-    return not_kept_in(pool, sources)
+def found(sources: Sequence[Source], line: Line) -> list[Finding]:
+    known = [*_of_line(line), *_limits(sources)]
+    return [*_not_kept(known, sources, line), *_too_short(known, sources)]
 
 
-def not_kept_in(pool: str, sources: Sequence[Source], where: str = SETTINGS_SAY) -> Iterator[Finding]:
-    """What this pool does not keep; `where`: what says that it is this one."""
-    for source, line, name, seconds in _limits(sources):
+def _of_line(line: Line) -> Iterator[Limit]:
+    return (("", 0, name, seconds) for name, seconds in line.limits.items())
+
+
+def _not_kept(known: Sequence[Limit], sources: Sequence[Source], line: Line) -> Iterator[Finding]:
+    pool = line.pool or next((str(value) for _, _, value in settings(sources, ("worker_pool",)) if value in KEEPS), "")
+    for path, at, name, seconds in known:
         if pool in KEEPS and name not in KEEPS[pool]:
-            yield not_kept(pool, name, seconds, source.path, line, where)
+            yield not_kept(pool, name, seconds, path, at, line.where)
 
 
 def not_kept(pool: str, name: str, seconds: float, file: str, line: int, where: str = SETTINGS_SAY) -> Finding:
@@ -40,18 +55,18 @@ def not_kept(pool: str, name: str, seconds: float, file: str, line: int, where: 
     )  # fmt: skip
 
 
-def _limits(sources: Sequence[Source]) -> Iterator[tuple[Source, int, str, float]]:
-    """(source, line, name of the limit, seconds) of tasks and settings."""
+def _limits(sources: Sequence[Source]) -> Iterator[Limit]:
+    """Of tasks and settings."""
     for source in sources:
         for task in names.tasks(source):
             for decorator in task.decorator_list:
                 for name in LIMITS:
                     value = names.option(decorator, name) if isinstance(decorator, ast.Call) else None
                     if isinstance(value, int | float):
-                        yield source, decorator.lineno, name, float(value)
+                        yield source.path, decorator.lineno, name, float(value)
     for source, line, value, name in ((s, n, v, w) for w in SETTINGS for s, n, v in settings(sources, (w,))):
         if isinstance(value, int | float):
-            yield source, line, name.removeprefix("task_"), float(value)
+            yield source.path, line, name.removeprefix("task_"), float(value)
 
 
 def settings(sources: Sequence[Source], wanted: Sequence[str]) -> Iterator[tuple[Source, int, object]]:
@@ -73,16 +88,14 @@ def _plain(node: ast.expr) -> object:
     return node.value if isinstance(node, ast.Constant) else names.number(node)
 
 
-def _too_short(sources: Sequence[Source]) -> Iterator[Finding]:
+def _too_short(known: Sequence[Limit], sources: Sequence[Source]) -> Iterator[Finding]:
     told = [value for _, _, value in settings(sources, ("visibility_timeout",)) if isinstance(value, int | float)]
     if not told and not any("redis://" in source.text or "sqs://" in source.text for source in sources):
         return
     window = float(told[-1]) if told else DEFAULT_S
-    longest = [(seconds, source, line, name) for source, line, name, seconds in _limits(sources)]
-    longest += [(seconds, source, line, "countdown") for source, line, seconds in _countdowns(sources)]
-    for seconds, source, line, name in longest:
+    for path, line, name, seconds in [*known, *_countdowns(sources)]:
         if seconds >= window:
-            yield too_short(window, name, seconds, source.path, line)
+            yield too_short(window, name, seconds, path, line)
 
 
 def too_short(window: float, name: str, seconds: float, file: str, line: int) -> Finding:
@@ -94,10 +107,10 @@ def too_short(window: float, name: str, seconds: float, file: str, line: int) ->
     )  # fmt: skip
 
 
-def _countdowns(sources: Sequence[Source]) -> Iterator[tuple[Source, int, float]]:
+def _countdowns(sources: Sequence[Source]) -> Iterator[Limit]:
     for source in sources:
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Call):
                 value = names.option(node, "countdown")
                 if isinstance(value, int | float):
-                    yield source, node.lineno, float(value)
+                    yield source.path, node.lineno, "countdown", float(value)
