@@ -173,6 +173,18 @@ def test_one_number_of_executors_is_not_the_pool() -> None:
     assert beside(pool("threads"), *shares).startswith("only requests that share a process do it (threads-c1, prefork are not")
 
 
+def test_cells_of_one_pool_that_differ_otherwise_are_told_apart_and_are_not_the_pool() -> None:
+    """The same pool serves what it loads in its first task: where the model is loaded makes the difference."""
+    imports = {name: replace(OWN, pool=name, placement="import") for name in ("prefork", "prefork-spawn", "solo")}
+    first = {name: replace(OWN, pool=name, placement="first-task") for name in ("prefork", "prefork-spawn")}
+    hung = (imports["prefork"], "hung", {})
+    told = beside(imports["prefork"], hung, (first["prefork"], "ok", {}), (imports["solo"], "ok", {}))
+    assert told == "prefork-c2-import ends like this; prefork-c2-first-task, solo are not affected"
+    elsewhere = (first["prefork-spawn"], "ok", {})
+    assert beside(imports["prefork"], hung, elsewhere) == "prefork ends like this; prefork-spawn is not affected"
+    assert beside(imports["prefork"], hung, elsewhere, (imports["prefork-spawn"], "ok", {})).startswith("only a fork does it (")
+
+
 def test_what_stops_greenlets_is_named_only_if_it_was_seen() -> None:
     lost = [(pool(name), "hung", {"cause": "lost-message"}) for name in ("gevent", "eventlet")]
     told = beside(pool("gevent"), (OWN.baseline(), "ok", {}), (OWN, "ok", {}), (pool("threads"), "ok", {}), *lost)

@@ -54,7 +54,13 @@ def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
         return ""  # the reason says it: no data that requests share is at fault
     if any(not _like(pools[one], own) for one in bad):
         return "; ".join(filter(None, [_in_several_ways(bad, good, pools, own), others]))
-    return _of_pools(bad, good, own, others) if good else _everywhere(bad, alone)
+    if not good:
+        return _everywhere(bad, alone)
+    # better pools whose cells are like this one otherwise: without any, it need not be the pool
+    alike = set(_pools(one for one in good if _otherwise(one) == _otherwise(cell)))
+    names = _names(bad, good)
+    like_this = f"{few(names, len(names))} {'end' if len(names) > 1 else 'ends'} like this; {others}"
+    return (alike and _of_pools(bad, good, alike, own, others)) or like_this
 
 
 def serves(record: TrialRecord) -> bool:
@@ -72,9 +78,14 @@ def _pools(cells: Iterable[Cell]) -> list[str]:
 
 
 def _names(cells: Sequence[Cell], others: Sequence[Cell]) -> list[str]:
-    """Their pools; with the number of executors where some of a pool are among the others: 'prefork-c1'."""
-    both = set(_pools(others))
-    return list(dict.fromkeys(f"{one.pool}-c{one.concurrency}" if one.pool in both else one.pool for one in cells))
+    """Their pools; with as much of their ids behind it as none of the others has: 'prefork-c1', 'prefork-c2-first-task'."""
+    return list(dict.fromkeys(_name(one, others) for one in cells))
+
+
+def _name(cell: Cell, others: Sequence[Cell]) -> str:
+    parts = cell.fields[1:]
+    lengths = (many for many in range(1, len(parts)) if all(one.fields[1:][:many] != parts[:many] for one in others))
+    return "-".join(parts[: next(lengths, len(parts))])
 
 
 def _whose(served: Sequence[str]) -> str:
@@ -86,9 +97,15 @@ def _whose(served: Sequence[str]) -> str:
 
 
 def _same_question(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> dict[Cell, Sequence[TrialRecord]]:
-    """Cells that differ in the pool, and in the number of executors, alone."""
+    """Cells of one model, called in one way; they differ in the pool, and in what else may make the difference."""
     found = {trials[0].as_cell: trials for trials in groups.values() if trials}
     return {other: trials for other, trials in found.items() if _question(other) == _question(cell)}
+
+
+def _otherwise(cell: Cell) -> tuple[str, ...]:
+    """All of it but its pool and the number of its executors."""
+    backend, _, _, *rest = cell.fields
+    return backend, *rest
 
 
 def _question(cell: Cell) -> tuple[str, ...]:
@@ -159,10 +176,10 @@ def _how(record: TrialRecord) -> str:
     return few(sorted(_kinds(record))) if record.outcome is Outcome.ERRORS and _kinds(record) else str(record.outcome)
 
 
-def _of_pools(bad: Sequence[Cell], good: Sequence[Cell], own: TrialRecord, others: str) -> str:
-    names = _names(bad, good)
+def _of_pools(bad: Sequence[Cell], good: Sequence[Cell], alike: Set[str], own: TrialRecord, others: str) -> str:
+    """What the ill pools have in common; `alike`: the pools that did better with a cell like this one otherwise."""
     ill, well = set(_pools(bad)), set(_pools(good))
-    if told := not ill & well and _of_processes(ill, well, own, others):
+    if told := not ill & well and _of_processes(ill, alike, own, others):
         return told
     well_beside = {one.pool for one in good if one.concurrency > 1}  # a single executor shares its process with no other
     beside = {pool for pool in POOLS if POOLS[pool].executors in ("threads", "greenlets")}
@@ -171,12 +188,12 @@ def _of_pools(bad: Sequence[Cell], good: Sequence[Cell], own: TrialRecord, other
             f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
         )
     green = {pool for pool in POOLS if POOLS[pool].executors == "greenlets"}
-    if own.outcome in STUCK | ANSWERED_BADLY and ill <= green and not well & green and "threads" in well:
+    if own.outcome in STUCK | ANSWERED_BADLY and ill <= green and not well & green and "threads" in alike:
         at_once = ": a wait outside of their loop, as in C code, stops all of them at once"
         share = ": look at what is kept for each thread, such as asyncio's running loop: they share one thread"
         why = share if own.outcome in ANSWERED_BADLY else at_once if own.ended.cause == HUB_BLOCKED else ""
         return f"only greenlets do it ({others}){why}"
-    return f"{few(names, len(names))} {'end' if len(names) > 1 else 'ends'} like this; {others}"
+    return ""
 
 
 def _of_processes(ill: Set[str], well: Set[str], own: TrialRecord, others: str) -> str:

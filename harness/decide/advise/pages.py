@@ -149,7 +149,10 @@ def _together(vetoed: Iterable[Candidate]) -> list[str]:
     """What sets the vetoed apart, and what helps against the cause of each: every sentence once."""
     known = list(vetoed)
     said = [f"why {one.cell.pool} failed: {'; '.join(one.support)}" for one in known if one.application and one.cause in THEIRS]
-    said += [f"compared with the other pools: {_beside(one)}" for one in known if one.beside]
+    apart: dict[str, list[str]] = {}
+    for one in known:
+        apart.setdefault(_beside(one), []).append(one.id)
+    said += [f"{few(ids)}, compared with the other pools: {text}" for text, ids in apart.items() if text]
     own = [one for one in known if one.application]
     helps = [f"what helps against {one.cause}: {THEIRS[one.cause]}" for one in own if one.cause in THEIRS]
     waiting = [one for one in own if one.outcome is Outcome.WAITING and one.cause not in THEIRS]
