@@ -96,7 +96,8 @@ def to_run(source: Source, items: Sequence[Planned], known: Known, desk: Desk, r
         desk.say(f"{len(items) - len(todo)} of {len(items)} trials are on record; --fresh runs them again")
     if todo:
         left_s = source.left_s(todo, list(known.values()))
-        takes = "how long they take is known after the first" if left_s is None else f"about {round(left_s / 60) or 1} min"
+        about = "at most about" if desk.settings.stop_early else "about"  # some are decided early, or are not needed at all
+        takes = "how long they take is known after the first" if left_s is None else f"{about} {round(left_s / 60) or 1} min"
         desk.say(f"{len(todo)} trial{'s' * (len(todo) > 1)} to run, {takes}")
     return todo
 
