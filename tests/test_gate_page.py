@@ -17,7 +17,7 @@ import yaml
 from harness import cli
 from harness.applications.gate.command import CODES, gate
 from harness.applications.gate.rule import Rule, Word
-from harness.proof.gates import page, resample
+from harness.proof.gates import live, page, record, resample
 from tests import doc_pages
 from tests.doc_pages import DOCS, ROOT
 
@@ -78,10 +78,16 @@ def test_the_page_has_the_codes_and_the_limits_of_the_code() -> None:
     assert usual["matters"].default == Rule().matters * 100
 
 
+def made_of_pairs() -> pd.DataFrame:
+    """The rows of the table that are not of live gates."""
+    table = pd.read_csv(RESULTS / "gates.csv")
+    return table[~table["kind"].str.startswith("live")]
+
+
 def test_the_table_is_that_of_the_recorded_pairs_and_the_rule_of_today() -> None:
     """A part of it, made again: with fewer gates its shares lie near those on record."""
     kinds = resample.kinds(pd.read_csv(RESULTS / "pairs.csv")) | resample.modelled()
-    table = pd.read_csv(RESULTS / "gates.csv")
+    table = made_of_pairs()
     assert set(table["kind"]) == set(kinds)
     assert set(table["planted"]) == set(resample.PLANTED)
     again = {(row.kind, row.planted): row for row in resample.rows(kinds, gates=12)}
@@ -91,6 +97,18 @@ def test_the_table_is_that_of_the_recorded_pairs_and_the_rule_of_today() -> None
         if recorded in (0.0, 1.0):
             assert found.worse / found.gates == pytest.approx(recorded, abs=0.17), row
     assert (RESULTS / "gates.md").read_text().count("\n| made up") >= len(resample.SPREADS) * len(resample.PLANTED)
+
+
+def test_ten_live_gates_of_each_kind_are_on_record_and_were_right() -> None:
+    lines = pd.read_csv(RESULTS / "live.csv")
+    (how,) = lines["how"].unique()
+    table = pd.read_csv(RESULTS / "gates.csv")
+    rows = {row["planted"]: row for row in table[table["kind"] == f"live, {how}"].to_dict("records")}
+    assert set(rows) == set(live.PLANTED.values())
+    for planted, found in lines.groupby("planted"):
+        assert len(found) == rows[planted]["gates"] >= 10
+        assert (found["word"] == ("passes" if planted == "nothing" else "worse")).all()
+    assert set(lines["load"]) == set(record.LOADS)
 
 
 def test_what_no_bound_is_kept_for_is_said_on_the_page_of_the_table() -> None:
@@ -113,7 +131,7 @@ def test_a_rule_that_looks_again_and_again_at_plain_intervals_would_not_keep_its
 
 
 def test_the_figures_of_the_page_are_those_of_the_table() -> None:
-    table = pd.read_csv(RESULTS / "gates.csv").set_index(["kind", "planted"])
+    table = made_of_pairs().set_index(["kind", "planted"])
     shown = doc_pages.rows(
         PAGE, "| pairs of trials | nothing planted: *worse* | 10 % slower, it computes | 10 % slower, it waits |"
     )
