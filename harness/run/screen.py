@@ -36,10 +36,11 @@ class PrintingScreen:
     def begins(self, item: Planned, index: int, total: int, left_s: float | None) -> None:
         if item.skip:
             return
-        left = "" if left_s is None else f"  (about {display.duration(left_s)} left)"
-        text = f"{index + 1} of {total}: {item.cell.id}{left}"
         if not console.is_terminal:
             return
+        left = "" if left_s is None else f", about {display.duration(left_s)} left"
+        spinner = 2  # signs in front of the line, which is to be one
+        text = display.shortened(f"{index + 1} of {total}{left}: {item.cell.id}", console.width - spinner)
         if self._status is None:
             self._status = console.status(text)
             self._status.start()
