@@ -67,8 +67,8 @@ ACROSS = {  # processes: what supports a deadlock of several
     How.PROCESSES: "the processes that it waits for stand still themselves",
 }
 OF_KERNEL = {  # likewise, in a pool of greenlets, of what only the kernel knows
-    How.SHARED: "the thread of the hub waits for a lock in shared memory: no greenlet can run, and one of them may hold it",
-    How.FILE: "the thread of the hub waits for a lock on a file: no greenlet can run, and one of them may hold it",
+    How.SHARED: "the hub's thread waits for a lock in shared memory: no greenlet runs, one may hold it, or its holder ended",
+    How.FILE: "the hub's thread waits for a lock on a file: no greenlet can run, and one may hold it",
 }
 
 

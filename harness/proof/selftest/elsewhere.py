@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.proof.selftest.entry import SOON_OVER, Entry, ends, stands
+from harness.proof.selftest.entry import GREEN, SOON_OVER, Entry, ends, stands
 from harness.records.outcomes import Outcome
 
 
@@ -22,5 +22,5 @@ ELSEWHERE: tuple[Entry, ...] = (
     # nobody else is asked: these are hangs, of which the proof lies in more than one process
     stands("deadlocked-child", "deadlocked-child", cause="deadlock"),
     stands("own-worker", "own-worker", provable=False),
-    stands("orphaned-shared-lock", "shared-lock:0", cause="deadlock"),
+    stands("orphaned-shared-lock", "shared-lock:0", cause="deadlock", cause_in=dict.fromkeys(GREEN, "hub-blocked")),
 )

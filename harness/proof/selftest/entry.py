@@ -42,7 +42,8 @@ NO_HANDLER = "Python lets the main thread alone handle signals, and no request r
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One fault. `elsewhere`: why it cannot exist in the pools that are not named. `accepted_in`: what is true in a pool where
-    it is something else than in the others. `cause`: that the record is to name, '' where none is looked at. `hung`: (k, n),
+    it is something else than in the others. `cause`: that the record is to name, '' where none is looked at; `cause_in`: in a
+    pool where it shows as another one. `hung`: (k, n),
     executors that hang of those there are, in the pools of `counted_in`. `slow`: it ends by itself, so `hung` would be false.
     `doubt`: the name of the doubt that the record is to raise, of `measure.silent`; no other of these may be raised.
     `provable`: the kernel shows that no progress can come, so `waiting` is too little to say, but for green pools. `outside`:
@@ -54,6 +55,7 @@ class Entry:
     accepted: frozenset[Outcome]
     accepted_in: Mapping[str, frozenset[Outcome]] = field(default_factory=dict)
     cause: str = ""
+    cause_in: Mapping[str, str] = field(default_factory=dict)
     pools: tuple[str, ...] = ALL
     elsewhere: str = ""
     concurrency: int = 2  # 1 in solo
@@ -79,6 +81,10 @@ class Entry:
     def true_in(self, pool: str) -> frozenset[Outcome]:
         """What may be said of it in this pool."""
         return self.accepted_in.get(pool, self.accepted)
+
+    def named_in(self, pool: str) -> str:
+        """The cause that the record is to name in this pool; '' where none is looked at."""
+        return self.cause_in.get(pool, self.cause)
 
     def hangs_in(self, pool: str) -> bool:
         """Whether it is a true hang there: no progress can come, and no other process is asked for it."""

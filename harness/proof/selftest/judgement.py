@@ -46,7 +46,8 @@ def mark(entry: Entry, record: TrialRecord) -> Mark:
     if entry.duplicates and not record.answers.duplicates:
         return Mark.MISCOUNTED
     names_one = record.outcome in WITH_CAUSE or record.ended.cause  # what only waits has a cause now and then
-    if entry.cause and names_one and record.ended.cause != entry.cause:
+    named = entry.named_in(pool)
+    if named and names_one and record.ended.cause != named:
         return Mark.WRONG_CAUSE
     return Mark.RIGHT
 
