@@ -20,7 +20,7 @@ from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.mix import Mix
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
-from harness.worker import contract, own_variables, spec, unstarted
+from harness.worker import contract, own_variables, private_servers, spec, unstarted
 
 WITNESS_LIMIT_S, WITNESS_SHARE = 20.0, 0.3  # of the trial's limit: the serial calls alone take the rest
 SERIAL_S = 90.0  # that serial calls take at the most, if the first one takes no longer: enough to know the pace of slow ones
@@ -28,9 +28,8 @@ VISITOR = "harness.worker.visitor"
 PREFORK_BY_NAME = "processes"
 #: fields of a cell that a search may vary, and the argument of `celery worker` that says each
 VARIED = {"prefetch": "--prefetch-multiplier", "max_tasks": "--max-tasks-per-child"}
-RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 RPC = "rpc://"  # answers come as messages
-BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", RESULTS_VARIABLE)
+BROKER_VARIABLES = (*private_servers.BROKER, private_servers.RESULTS)
 
 
 #: Celery's own headers of a message that say nothing of one request alone: a task may answer them
@@ -144,7 +143,7 @@ class Application:
     def variables(self, broker_url: str) -> dict[str, str]:
         """All variables of its processes, but for the trial's."""
         path = os.pathsep.join(filter(None, [str(worker_path()), self.own_variables.get("PYTHONPATH", "")]))
-        overridden = {**dict.fromkeys(BROKER_VARIABLES, broker_url), RESULTS_VARIABLE: self.results or broker_url}
+        overridden = private_servers.variables(broker_url, self.results or broker_url)
         own = own_variables.in_trial(self.own_variables, broker_url, self.results)
         return {**own, **overridden, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 

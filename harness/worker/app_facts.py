@@ -14,13 +14,15 @@ import sys
 import time
 import traceback
 
-from harness.worker import contract, own_broker, own_settings, own_variables, their_app
+from harness.worker import contract, own_broker, own_settings, own_variables, private_servers, their_app
 
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))  # the package of the harness, as far as it is here
 OF_OTHER_BROKERS = ("master_name", "sentinels", "sentinel_kwargs", "service_name", "socket_keepalive_options")
 SEPARATOR = "sep"  # between a queue's name and a priority, in the key of a list; nothing else reads it
 TRANSPORT_OPTIONS = ("broker_transport_options", "result_backend_transport_options")
+SET_ITSELF = "the application sets %s itself when it is imported: in the trial it is set to the private one again"
+STORED_HERE = "its answers are stored where the application stores those of other tasks"
 LOOK_EVERY_S = 0.02
 TOLD = ("task_acks_late", "worker_prefetch_multiplier", "task_time_limit", "task_soft_time_limit", "worker_max_tasks_per_child",
         "worker_proc_alive_timeout", "result_serializer", "task_track_started")  # fmt: skip
@@ -108,17 +110,21 @@ def _installed(path):
 
 def facts(spec, out_path):
     app = their_app.found(spec["app"])
+    own = private_servers.lead(app)
     tasks = [their_app.called(app, name) for name in spec["tasks"]]
     owners = own_settings.whose(tasks, alone=len(tasks) == 1)
     from celery import Task
 
-    served = serve(app, own_broker.asked(app.conf, spec["own"]), out_path)
+    served = serve(app, own_broker.asked(app.conf, {**spec["own"], **own_broker.named(own)}), out_path)
 
     changed, said = settings(app.conf)
+    said += [SET_ITSELF % name for name in own if own[name]]
     for owner, task in owners.items():
         said += own_settings.options(owner, task, app.conf, Task)
     own_settings.put(app, changed)
     for owner, task in owners.items():
+        if private_servers.store_here(task):
+            said.append("%s own result back end is not used in the trial: %s" % (owner, STORED_HERE))
         if task.ignore_result:
             said.append("%s ignore_result is off in the trial: %s" % (owner, own_settings.STORED))
             task.ignore_result = False
@@ -205,9 +211,7 @@ def serve(app, asked, out_path):
         served = json.load(file)
     if asked["no_redis"] and served["needs_redis"]:
         raise ImportError(asked["no_redis"])
-    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
-        os.environ[name] = served["broker"]
-    os.environ["CELERY_RESULT_BACKEND"] = served["results"]
+    private_servers.name(served["broker"], served["results"])
     app._pool = app.amqp._producer_pool = None  # if its import has made any: they lead to the server that was named before
     return served
 

@@ -10,6 +10,7 @@ from collections import namedtuple
 # Environment variables of a worker.
 SPEC = "HARNESS_TRIAL_SPEC"  # path of the trial's JSON file, see SPEC_KEYS
 SPEC_FILE = "trial.json"  # its name, in the trial's own folder
+SERVERS = "HARNESS_SERVERS"  # of somebody's own application: variables that name its servers (JSON), see `private_servers`
 BROKER_URL = "HARNESS_BROKER_URL"
 RESULT_URL = "HARNESS_RESULT_URL"  # of the result back end; absent if that is the broker
 

@@ -28,6 +28,7 @@ from harness.worker import (
     own_files,
     own_process,
     own_settings,
+    private_servers,
     reached,
     recorded,
     run_first,
@@ -242,7 +243,9 @@ def main(spec_path, out_path):
         their_app.served_by_itself()
         their_app.as_worker(spec["app"])
         app = their_app.found(spec["app"])
+        private_servers.lead(app)
         failed = unstarted.made(app, "prefork", "harness@check")
+        private_servers.lead(app)  # a receiver may have set them
         if spec["task"]:
             their_app.called(app, spec["task"])  # a wrong name is told before anything else
         own = own_files.Own({os.getcwd(), home_of(app)})

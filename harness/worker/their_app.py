@@ -10,7 +10,7 @@ import re
 import sys
 import traceback
 
-from harness.worker import in_process, own_settings, own_variables, unstarted
+from harness.worker import in_process, own_settings, own_variables, private_servers, unstarted
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
@@ -127,10 +127,7 @@ def no_redis():
 def served_by_itself():
     """Lead it to a broker within the process, if it cannot speak Redis: its own is of another kind."""
     if no_redis():
-        os.environ.update(
-            dict.fromkeys(("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"), "memory://")
-        )
-        os.environ["CELERY_RESULT_BACKEND"] = "cache+memory://"
+        private_servers.name("memory://", "cache+memory://")
 
 
 def opened(spec):
@@ -142,14 +139,21 @@ def opened(spec):
     signals.task_prerun.connect(_with_headers, weak=False)  # before receivers of the application's own, which may read them
     app = found(spec["app"])
     tasks = [called(app, name) for name in spec["tasks"]]
-    own_settings.put(app, spec["settings"])
+    for task in tasks:
+        private_servers.store_here(task)
+    _settled(app, spec["settings"])
     unstarted.as_served(app)
-    own_settings.put(app, spec["settings"])  # a receiver may have changed what is overridden
+    _settled(app, spec["settings"])  # a receiver may have changed what is overridden
     celerys.gethostname = unstarted.node  # that `Task.apply` says in the place of the worker's name
     with open(spec["rows"]) as file:
         calls = of_each(tasks, json.load(file), spec["of_rows"])
     deliveries = spec["deliveries"] or [{}] * len(calls)
     return app, [call + (delivery,) for call, delivery in zip(calls, deliveries)]
+
+
+def _settled(app, settings):
+    own_settings.put(app, settings)
+    private_servers.lead(app)
 
 
 def _with_headers(task, **_):

@@ -21,6 +21,7 @@ from harness.worker import (
     own_handlers,
     own_names,
     own_settings,
+    private_servers,
     self_report,
 )
 
@@ -38,9 +39,11 @@ def number_of(task_id):
 
 
 def settle(app):
-    """Make the settings those of the trial; `harness.worker.own_settings` says which, and why."""
+    """Make the settings those of the trial; `harness.worker.own_settings` says which, and why. And lead it to its servers."""
     own_settings.put(app, SPEC["settings"])
+    private_servers.lead(app)
     for task in of_requests(app).values():
+        private_servers.store_here(task)
         task.ignore_result = False
         if not SPEC["settings"].get("task_track_started", True):
             task.track_started = False
@@ -66,6 +69,11 @@ def _settled_again(sender, **_):
     later (celery/worker/components.py, 4.4 to 5.7)."""
     settle(sender.app)
     sender.statedb = None
+
+
+@signals.worker_process_init.connect(weak=False)
+def _led_again(**_):
+    private_servers.lead(current_app._get_current_object())
 
 
 def tell(how, kind, task_id):
