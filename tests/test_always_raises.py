@@ -16,13 +16,14 @@ from celery.exceptions import Reject
 from harness.applications.probe import pace, patience, results
 from harness.applications.probe.sizing import LOOK
 from harness.applications.probe.source import LOOKED, ApplicationSource
+from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.run.plan import Planned
 from harness.worker import heartbeat, serial
 from tests.plain_left import left_in
 from tests.test_application_source import ORDER, line, source
-from tests.test_store import record
+from tests.test_store import CELL, record
 
 MINIMUM = 40  # measured calls, if nothing ends them before
 
@@ -35,6 +36,11 @@ def calls(task: Callable[[int], Any], rows: int, folder: Path) -> list[dict[str,
     with result.open("w") as file:
         serial.measure(app, [(whole, [row]) for row in range(rows)], [], 0.0, MINIMUM, 60.0, 0, file)
     return [json.loads(line) for line in result.read_text().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serial, "READY_S", 0.0)
 
 
 def always(row: int) -> None:
@@ -56,6 +62,23 @@ def test_serial_calls_of_which_one_does_not_raise_go_on(tmp_path: Path) -> None:
         return row
 
     assert len(calls(sometimes, 1, tmp_path)) > MINIMUM
+
+
+def test_serial_calls_of_what_is_ready_after_a_while_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = list[float]()
+
+    def late(row: int) -> int:
+        if not slept:
+            raise ValueError("the model is still loading")
+        return row
+
+    monkeypatch.setattr(serial, "READY_S", 5.0)
+    monkeypatch.setattr("time.sleep", slept.append)
+    lines = calls(late, 1, tmp_path)
+    assert [line["error"] == "" for line in lines] == [number >= serial.ALIKE for number in range(len(lines))]
+    assert len(lines) > MINIMUM
+    assert len(slept) == 1
+    assert 0.0 < slept[0] <= 5.0
 
 
 def test_serial_calls_tell_which_packages_their_task_loads_also_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,14 +138,34 @@ def of(item: Planned, **changes: Any) -> TrialRecord:
 
 
 def test_a_pool_is_looked_at_first_and_that_is_its_trial_if_it_raises_alike(tmp_path: Path) -> None:
-    one, (pool, other, *_) = after_failing_calls(tmp_path)
+    one, (pool, *others) = after_failing_calls(tmp_path)
     assert one.spared(pool, []) == ""
     assert one.sizing.settings(pool.cell)["requests"] == LOOK
     assert one.sizing.assignment(pool.cell)["few"], "no warm-up is made, which would call it, too"
     raised = one.revised(of(pool))
     assert LOOKED in raised.reason
     assert not one.unsettled(raised)
-    assert one.spared(other, [raised]).startswith("not run, for every call raised")
+    again = next(item for item in others if item.cell.pool == pool.cell.pool)
+    assert one.spared(again, [raised]).startswith("not run, for every call raised")
+
+
+@pytest.mark.parametrize(
+    ("tried", "spared"),
+    [
+        ({"prefork"}, {"prefork"}),
+        ({"prefork", "gevent"}, {"prefork", "threads", "gevent", "eventlet", "solo"}),
+        ({"solo"}, {"threads", "gevent", "eventlet", "solo"}),
+        ({"prefork-spawn"}, {"prefork-spawn"}),
+    ],
+)
+def test_a_pool_is_spared_if_one_raised_alike_that_finds_what_the_import_made_as_it_does(
+    tried: set[str], spared: set[str]
+) -> None:
+    cells = {pool: replace(CELL, pool=pool) for pool in POOLS}
+    raised = [record(cells[pool], outcome=Outcome.ERRORS, requests=20, errors={"ValueError: no": 20}) for pool in sorted(tried)]
+    assert {pool for pool in POOLS if patience.fails_in(pool, raised, "ValueError")} == spared
+    better = record(cells["threads"], outcome=Outcome.OK, requests=20, ok=20, errors={})
+    assert not any(patience.fails_in(pool, [*raised, better], "ValueError") for pool in POOLS)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pace import Pace
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.seen import by_row, endless, failed_outside, not_called, too_few
+from harness.applications.probe.seen import by_row, endless, failed_outside, in_the_main_process, not_called, too_few
 from harness.applications.probe.served import Served
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
@@ -262,6 +262,18 @@ def test_a_loader_that_loads_in_children_is_named_where_no_child_calls_it(tmp_pa
     (tmp_path / contract.CHILD_LOADER).write_text(json.dumps(["Loader.on_worker_process_init (tasks.py:9)"]))
     told = not_called(left(replace(CELL, pool=pool), tmp_path), requests([11.0], raised=[1]))
     assert ["Loader.on_worker_process_init (tasks.py:9) was never called" in line for line in told] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("pool", "raised", "said"),
+    [("prefork", 1, True), ("prefork-spawn", 1, True), ("prefork", 0, False), ("threads", 1, False), ("solo", 1, False)],
+)
+def test_what_is_loaded_once_the_worker_is_ready_is_too_late_for_children(
+    tmp_path: Path, pool: str, raised: int, said: bool
+) -> None:
+    (tmp_path / contract.READY_HANDLERS).write_text(json.dumps(["load (tasks.py:6)"]))
+    told = in_the_main_process(left(replace(CELL, pool=pool), tmp_path), requests([11.0], raised=[raised]))
+    assert ["load (tasks.py:6) was called there, and not in them" in line for line in told] == [True] * said
 
 
 def test_a_loader_of_the_applications_own_is_named_with_its_place_and_celerys_is_not() -> None:

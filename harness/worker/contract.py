@@ -125,6 +125,7 @@ QUEUES = "queues.json"  # beside the events of somebody's own application: the n
 POOL = "pool.json"
 HOOKS = "hooks.json"  # likewise: what of the application's code the worker's own loop will call, see `harness.worker.hooks`
 CHILD_HANDLERS = "child_handlers.json"  # likewise: the application's receivers of worker_process_init, as 'load (tasks.py:6)'
+READY_HANDLERS = "ready_handlers.json"  # likewise: its receivers of worker_ready
 CHILD_LOADER = "child_loader.json"  # likewise: its own `on_worker_process_init` of a loader, if it has one
 #: likewise: a line for each request that failed outside its task's own body, [its number, 'ValueError: …']
 OUTSIDE = "outside.jsonl"

@@ -4,9 +4,9 @@
 application of which nothing is known but its name, not even how long a call takes: none is begun that would end after WHOLE
 seconds, and no more than MOST, if that is not 0. `task.apply` runs the task here; `worker_process_init` is sent first, and a
 loader's `on_worker_process_init` called, since an application may load its model there. RESULT gets a line (JSON) as each
-request ends, so that a kill loses none. If the first calls all raise alike, no more are made (`enough`). Once they are made, so
-many witnesses call the same rows at once (`harness.worker.witness`), for LIMIT seconds at most; none if a single call takes so
-long, if calls are counted, or if all raised.
+request ends, so that a kill loses none. If the first calls all raise alike, also after READY_S, no more are made (`enough`).
+Once they are made, so many witnesses call the same rows at once (`harness.worker.witness`), for LIMIT seconds at most; none if
+a single call takes so long, if calls are counted, or if all raised.
 """
 
 import json
@@ -20,6 +20,7 @@ WARMUP_LIMIT_S = 10.0
 TIMES_EACH = 2  # in a row, so that the time is enough to see whether the answers to one repeat
 ALIKE = 20  # calls that raise alike: of a task that answers one call in seven or more, that is seen in 1 of 20 cases
 ALIKE_MOST = 60  # calls, if there are more rows than that many call
+READY_S = 5.0  # before which that tells nothing: what a thread loads that the import started may be there by then
 #: exceptions by which a task tells its worker something (celery/exceptions.py): without one they are no failure
 ON_PURPOSE = ("Ignore", "Reject", "Retry")
 
@@ -68,6 +69,7 @@ def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
     Seconds that the last call took, and whether the calls ended early since all of them raised alike.
     """
     line, kinds, bounds, modules = None, set(), (WARMUP_LIMIT_S, whole_s, most or float("inf")), 0
+    needed, ready_at = enough(len(calls)), time.monotonic() + READY_S
     phases = in_process.requests(seconds, minimum, TIMES_EACH * len(calls), *bounds)
     for number, phase_number in enumerate(phases):
         line = one(app, calls, number, row_of(number, len(calls), turns), phase_number)
@@ -77,9 +79,12 @@ def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
             modules = len(sys.modules)
             tell_loaded(file.name)
         kinds.add(line["error"].partition(":")[0])
-        if number + 1 >= enough(len(calls)) and len(kinds) == 1 and not kinds & {"", *ON_PURPOSE}:
-            in_process.phase("drain")
-            return 0.0, True
+        if number + 1 >= needed and len(kinds) == 1 and not kinds & {"", *ON_PURPOSE}:
+            if time.monotonic() >= ready_at:
+                in_process.phase("drain")
+                return 0.0, True
+            time.sleep(max(0.0, ready_at - time.monotonic()))
+            needed = number + 1 + min(len(calls), ALIKE)
     return (line["end"] - line["begin"]) * 1e-9, False
 
 

@@ -2,8 +2,8 @@
 
 What an application loads in a handler of `celeryd_init` or `worker_init`, in a loader, or as a bootstep of its own is made, is
 then there as it is in a worker (celery/worker/worker.py, celery/apps/worker.py, 4.4 to 5.7). `check` looks at such a process
-before it forks (`fork_look`), and the serial calls of a probe are made in one (`their_app.opened`). Python 3.7, nothing but the
-standard library.
+before it forks (`fork_look`), and the serial calls of a probe are made in one (`their_app.opened`), which is told that the
+worker is ready, too: a child that was forked before that is not. Python 3.7, nothing but the standard library.
 """
 
 import traceback
@@ -23,6 +23,11 @@ def made(app, pool, hostname=""):
 
     If it cannot be made, the signals are sent all the same, without it.
     """
+    return _made(app, pool, hostname)[1]
+
+
+def _made(app, pool, hostname=""):
+    """(the worker, None if it cannot be made; what went wrong, or '')."""
     from celery import signals
 
     hostname = hostname or node()
@@ -34,8 +39,8 @@ def made(app, pool, hostname=""):
         traceback.print_exc()
         signals.celeryd_init.send(sender=hostname, instance=None, conf=app.conf, options={})
         signals.worker_init.send(sender=None)
-        return "%s: %s" % (type(error).__name__, error)
-    return ""
+        return None, "%s: %s" % (type(error).__name__, error)
+    return worker, ""
 
 
 def _leave_state(sender, **_):
@@ -46,14 +51,18 @@ def _leave_state(sender, **_):
 
 def as_served(app):
     """Make this process what one that runs tasks is before the first of them: the signals of a worker of pool `solo` are sent,
-    and a loader's hooks called, as in a child of prefork. A worker is made only if the application listens to that."""
+    that it is ready the last of them, and a loader's hooks called, as in a child of prefork. A worker is made only if the
+    application listens to that."""
     from celery import signals
 
-    heard = (signals.celeryd_init, signals.celeryd_after_setup, signals.worker_init)
-    if not (any(signal.receivers for signal in heard) or app.steps["worker"]) or made(app, "solo"):
+    heard = (signals.celeryd_init, signals.celeryd_after_setup, signals.worker_init, signals.worker_ready)
+    listens = any(signal.receivers for signal in heard) or app.steps["worker"]
+    worker, failed = _made(app, "solo") if listens else (None, "")
+    if failed or not listens:
         _tried(app.loader.init_worker)
         signals.worker_process_init.send(sender=None)
     _tried(app.loader.init_worker_process)
+    signals.worker_ready.send(sender=getattr(worker, "consumer", None))
 
 
 def _tried(hook):

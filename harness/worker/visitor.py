@@ -159,6 +159,7 @@ def _ready(sender, **_):
     leave(contract.QUEUES, [queue.name for queue in sender.task_consumer.queues])
     leave(contract.POOL, described(sender.pool))
     leave(contract.CHILD_HANDLERS, hooks.receivers("worker_process_init"))
+    leave(contract.READY_HANDLERS, hooks.receivers("worker_ready"))
     leave(contract.CHILD_LOADER, hooks.of_loader(sender.app))
     worker = sender.controller
     hooks.watch(sender)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,18 +104,43 @@ def price(number):
 """
 
 
-@pytest.mark.parametrize("module", ["serial", "witness"])
-def test_an_application_that_loads_in_workers_alone_has_loaded(module: str, tmp_path: Path) -> None:
-    (tmp_path / "told_shop.py").write_text(WORKER_SHOP)
-    (tmp_path / "rows.json").write_text("[[2]]")
+READY_SHOP = """
+from celery import Celery
+from celery.signals import worker_ready
+
+app = Celery("told_shop", broker="memory://", backend="cache+memory://", set_as_current=False)
+MODEL = {}
+
+@worker_ready.connect
+def load(sender=None, **_):
+    MODEL["bias"] = 10 if sender.app.main == "told_shop" else 0
+
+@app.task(name="price", shared=False)
+def price(number):
+    return MODEL["bias"] + number
+"""
+
+
+def called(shop: str, module: str, folder: Path, witnesses: int = 0) -> dict[str, Any]:
+    """The first line of a process that calls the task of this shop."""
+    (folder / "told_shop.py").write_text(shop)
+    (folder / "rows.json").write_text("[[2]]")
     told = spec.for_application(
-        app="told_shop:app", tasks=["price"], rows=str(tmp_path / "rows.json"), prefix="ab", events_dir=str(tmp_path)
+        app="told_shop:app", tasks=["price"], rows=str(folder / "rows.json"), prefix="ab", events_dir=str(folder)
     )
-    (tmp_path / "spec.json").write_text(json.dumps(told))
-    words = {"serial": ["0.1", "2", str(tmp_path / "out"), "0", "5", "5", "0"], "witness": [str(tmp_path / "out"), "0", "0"]}
+    (folder / "spec.json").write_text(json.dumps(told))
+    out = str(folder / "out")
+    words = {"serial": ["0.1", "2", out, str(witnesses), "20", "5", "0"], "witness": [out, "0", "0"]}
     argv = [sys.executable, "-m", f"harness.worker.{module}", *words[module]]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), contract.SPEC: str(tmp_path / "spec.json")}
-    subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    first = json.loads((tmp_path / "out").read_text().splitlines()[0])
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), contract.SPEC: str(folder / "spec.json")}
+    subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    first: dict[str, Any] = json.loads((folder / "out").read_text().splitlines()[0])
+    return first
+
+
+@pytest.mark.parametrize("shop", [WORKER_SHOP, READY_SHOP], ids=["words", "ready"])
+@pytest.mark.parametrize("module", ["serial", "witness"])
+def test_an_application_that_loads_in_workers_alone_has_loaded(module: str, shop: str, tmp_path: Path) -> None:
+    first = called(shop, module, tmp_path)
     assert not first.get("error"), first
     assert json.loads(first["payload"])["result"] == 12

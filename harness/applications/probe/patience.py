@@ -1,7 +1,7 @@
 """A hang is paid for once: how long a pool runs after the serial calls hung or waited, and which repeats are spared. Pure.
 
 So is a task that always raises. If every serial call raised, a pool is looked at first, with few requests: only if these do
-not all raise alike, too, is it measured as it was asked for, and the others at once.
+not all raise alike, too, is it measured as it was asked for, and the others at once. Else, the pools like it are not run.
 
 The serial calls are the first trial. If they hang, or wait to their limit, the task itself does so: each pool is still run,
 since its truth may differ, but not for the whole limit. A pool that makes progress under the shorter one is run again with the
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.applications.probe import results
+from harness.experiment.pools import POOLS
 from harness.records.outcomes import STUCK, Outcome
 from harness.records.record import TrialRecord
 from harness.worker.their_app import RETURNED
@@ -55,10 +56,20 @@ def spared(serial: TrialRecord | None, before: Sequence[TrialRecord]) -> str:
     return ""
 
 
-def fails_in(tried: Sequence[TrialRecord], serial_kind: str) -> str:
-    """A pool in which every request raised what every serial call did, if none that was tried was better; '' if one was: some
-    tasks need a worker's request. `serial_kind`: the name of that exception."""
-    return tried[0].as_cell.pool if tried and all(raises(one, serial_kind) for one in tried) else ""
+def fails_in(pool: str, tried: Sequence[TrialRecord], serial_kind: str) -> str:
+    """A pool like this one in which every request raised what every serial call did, if none that was tried was better; '' if
+    one was: some tasks need a worker's request. `serial_kind`: the name of that exception.
+
+    A pool is like another one if its requests find what the import made in the same way: as a fork copied it, as an import in
+    their own child made it, or as it is in the main process, where threads go on and receivers of `worker_ready` have run.
+    """
+    alike = [one.as_cell.pool for one in tried if _beginning(one.as_cell.pool) == _beginning(pool)]
+    return alike[0] if alike and all(raises(one, serial_kind) for one in tried) else ""
+
+
+def _beginning(pool: str) -> tuple[bool, bool]:
+    """(whether its requests have a process of their own, whether that imports the application itself)."""
+    return POOLS[pool].executors == "processes", POOLS[pool].spawned
 
 
 def raises(record: TrialRecord, serial_kind: str) -> bool:

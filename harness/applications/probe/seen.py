@@ -63,7 +63,9 @@ def of(
         by=left.ended.by,
         frames=left.ended.evidence.frames if left.ended.evidence else (),
         busy=tuple(busy_with(left)),
-        rows=(*by_row(requests, mix), *not_called(left, requests)) if requests is not None else (),
+        rows=(*by_row(requests, mix), *not_called(left, requests), *in_the_main_process(left, requests))
+        if requests is not None
+        else (),
         endless=tuple(endless(left, requests, retried, mix)) if requests is not None else (),
         outside=tuple(failed_outside(left)),
         logged=tuple(logged(left)),
@@ -142,6 +144,20 @@ def not_called(left: Left, requests: Requests) -> list[str]:
         f"the first task, or in {instead}"
         for has, name, does, instead in (sent, called)
         if not has and isinstance(own := told(left.events / name), list) and own
+    ]
+
+
+def in_the_main_process(left: Left, requests: Requests) -> list[str]:
+    """Beside requests that failed, or were never answered: what the application does once its worker is ready, if that is too
+    late for processes of its pool."""
+    pool, failed = POOLS.get(left.cell.pool), bool(requests.wrong.any()) or not requests.answered.all()
+    own = told(left.events / contract.READY_HANDLERS)
+    if not failed or pool is None or pool.executors != "processes" or not isinstance(own, list) or not own:
+        return []
+    return [
+        "Celery sends worker_ready in the main process alone, after its children began: "
+        f"{few([visible(str(one)) for one in own], 2)} was called there, and not in them. What tasks need goes into the first "
+        "task, or into worker_process_init"
     ]
 
 

@@ -147,7 +147,7 @@ class ApplicationSource:
         if self.expected.broken:
             return f"not run, for {self.expected.broken}; mend what the task needs, then --fresh"
         tried, serial_kind = self._tried(records), "" if self.order.go_on else self.raised
-        if serial_kind and (pool := patience.fails_in(tried, serial_kind)):
+        if serial_kind and (pool := patience.fails_in(item.cell.pool, tried, serial_kind)):
             said = f"{FAILS_ALONE}, without Celery and in {pool}: {self.fails}"
             return said if self.order.grid else f"{said}; --go-on runs it all the same"  # a search has no such option
         same = [one for one in records if one.cell_id == item.cell.id and one.asked.plan_key == item.key]
