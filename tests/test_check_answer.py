@@ -168,6 +168,12 @@ def test_a_pool_that_is_made_anew_in_each_child_is_not_lost(
     assert [one.level for one in found] == ([level] if level else [])
 
 
+def test_a_connection_is_a_warning_if_who_uses_it_asks_for_the_process(file: Path) -> None:
+    each = [{"descriptor": 4, "what": ["TCP", "10.0.0.5:6379", "established"], "reached": "shop.READY", "aware": True}]
+    (found,) = lost.found(looked(connections=each), file.parent)
+    assert (found.level, found.what.endswith("unless it looks at the process's id for that")) == (Level.WARNING, True)
+
+
 def test_a_connection_that_is_made_anew_in_each_child_is_not_shared(file: Path) -> None:
     each = [{"descriptor": 4, "what": ["TCP", "10.0.0.5:6379", "established"], "reached": "shop.READY"}]
     assert lost.found(looked(connections=each, anew=["shop.READY"]), file.parent) == []

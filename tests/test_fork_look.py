@@ -203,6 +203,22 @@ def within():
     return PARTS.read("part")
 
 
+class Table:
+    def __init__(self):
+        self.file = open(OWN)
+
+    def __getitem__(self, at):
+        self.file.seek(at)
+        return self.file.readline()
+
+
+TABLE = Table()
+
+
+def by_a_key():
+    return TABLE[0]
+
+
 def says_where():
     return os.pread(MORE.fileno(), 1, 0)
 
@@ -214,8 +230,9 @@ def others():
 
 @pytest.mark.parametrize(
     ("task", "labels"),
-    [("reads", ["TEXTS"]), ("hands_on", ["TEXTS"]), ("within", ["PARTS.fp"]), ("says_where", []), ("others", [])],
-)
+    [("reads", ["TEXTS"]), ("hands_on", ["TEXTS"]), ("within", ["PARTS.fp"]), ("by_a_key", ["TABLE.file"]),
+     ("says_where", []), ("others", [])],
+)  # fmt: skip
 def test_files_that_a_task_reads_are_told_with_their_path(tmp_path: Path, task: str, labels: list[str]) -> None:
     archive, path = tmp_path / "parts.zip", tmp_path / "shop_of_files.py"
     with zipfile.ZipFile(archive, "w") as parts:
@@ -223,7 +240,7 @@ def test_files_that_a_task_reads_are_told_with_their_path(tmp_path: Path, task: 
     path.write_text(FILES.replace("ARCHIVE", repr(str(archive))))
     with imported(path) as shop:
         found = carried_files.files(reach(shop, task))
-        for opened in (shop.TEXTS, shop.MORE, shop.LOG, shop.PARTS):
+        for opened in (shop.TEXTS, shop.MORE, shop.LOG, shop.PARTS, shop.TABLE.file):
             opened.close()
     where = str(archive if task == "within" else path)
     assert [(label, file) for label, file, _ in found] == [(f"shop_of_files.{label}", where) for label in labels]
@@ -608,3 +625,66 @@ def test_a_connection_of_sqlite_is_known(shop: ModuleType) -> None:
         ("shop_of_forks.STOCK", ["ask"])
     ]
     shop.STOCK.close()
+
+
+CONNECTED = """
+import os
+import socket
+
+
+class Client:
+    def __init__(self):
+        self.connect()
+
+    def connect(self):
+        self.sock, self.peer = socket.socketpair()
+
+    def ask(self):
+        self.sock.send(b"1")
+        return self.peer.recv(1)
+
+    def ask_in_own_process(self):
+        if self.pid != os.getpid():
+            self.connect()
+        return self.ask()
+
+
+CLIENT, CAREFUL = Client(), Client()
+CAREFUL.pid = os.getpid()
+
+
+def plain():
+    return CLIENT.ask()
+
+
+def aware():
+    return CAREFUL.ask_in_own_process()
+
+
+def again(**_):
+    CLIENT.connect()
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "first", "found"),
+    [
+        ("plain", None, ("shop_of_sockets.CLIENT.sock", False)),
+        ("plain", "again", None),
+        ("aware", None, ("shop_of_sockets.CAREFUL.sock", True)),
+    ],
+)
+def test_a_connection_is_reached_with_whether_each_child_has_its_own(
+    tmp_path: Path, task: str, first: str | None, found: tuple[str, bool] | None
+) -> None:
+    path = tmp_path / "shop_of_sockets.py"
+    path.write_text(CONNECTED)
+    with imported(path) as shop:
+        number = (shop.CAREFUL if task == "aware" else shop.CLIENT).sock.fileno()
+        tasks = reach(shop, task)
+        labels = [label for label, _, _ in tasks.objects.values()]
+        anew = shared_objects.made_anew(reach(shop, first), labels) if first else []
+        assert shared_objects.connections(tasks, {number}, anew).get(number) == found
+        for client in (shop.CLIENT, shop.CAREFUL):
+            client.sock.close()
+            client.peer.close()

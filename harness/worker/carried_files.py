@@ -33,7 +33,8 @@ def files(tasks):
         if type(value).__module__ not in FILES:
             continue
         readers = [code for code in users.values() if reads(codes.words(code)[0], tasks.own(code.co_filename))]
-        readers = [code for code in readers if tasks.own(code.co_filename)] or readers
+        own = [code for code in readers if tasks.own(code.co_filename)]
+        readers = own or (readers and (by_way_of(tasks, label) or readers))
         try:
             number = value.fileno() if readers and value.readable() else -1
             where = os.readlink("/proc/self/fd/%d" % number) if number >= 0 and not own_process.has_other_end(number) else ""
@@ -42,6 +43,17 @@ def files(tasks):
         if where:
             found.append([label, where, [place(code) for code in readers]])
     return found
+
+
+def by_way_of(tasks, label):
+    """The application's own codes that name what a label leads through: those of `shop.TABLE`, if its library reads
+    `shop.TABLE.zip.fp`."""
+    found = [
+        [code for code in users.values() if tasks.own(code.co_filename)]
+        for name, _, users in tasks.objects.values()
+        if label.startswith(name + ".")
+    ]
+    return next(filter(None, found), [])
 
 
 def locked(tasks):

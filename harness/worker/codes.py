@@ -9,6 +9,8 @@ import types
 
 PASSED = ("LOAD_FAST", "LOAD_CONST", "LOAD_SMALL_INT", "BINARY_SUBSCR", "BINARY_OP", "CACHE")  # between a table and its return
 GIVEN = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR")
+#: what code calls without a name for it: `table[key]`, `for each in table`; since Python 3.14 the first one is a BINARY_OP
+UNNAMED = {"BINARY_SUBSCR": "__getitem__", "BINARY_OP []": "__getitem__", "GET_ITER": "__iter__"}
 
 
 def per_code(read):
@@ -35,12 +37,17 @@ def nested(code):
 
 @per_code
 def words(code):
-    """(the names in a code and in those inside it, the modules that they import)."""
+    """(the names in a code and in those inside it, those of what it calls without a name among them; the modules that they
+    import)."""
     names, imports = set(), set()
     for one in nested(code):
         names.update(one.co_names)
-        imports.update(each.argval for each in dis.get_instructions(one) if each.opname == "IMPORT_NAME" and each.argval)
-    return frozenset(names), imports
+        for each in dis.get_instructions(one):
+            if each.opname == "IMPORT_NAME" and each.argval:
+                imports.add(each.argval)
+            operator = " []" if each.opname == "BINARY_OP" and each.argrepr == "[]" else ""
+            names.add(UNNAMED.get(each.opname + operator, ""))
+    return frozenset(names - {""}), imports
 
 
 @per_code

@@ -165,14 +165,16 @@ def look(app, own, before, say):
     native = own_process.native_threads()
     locks, imports = glances(tasks)
     chosen = list(locks.values())
-    pipes = set(own_process.descriptors("self"))
-    known = [(label, value) for label, value, users in tasks.objects.values() if users and shared_objects.kind(value)]
+    parents = own_process.descriptors("self")
+    known = [(label, value) for label, value, users in tasks.objects.values() if users and shared_objects.is_carried(value)]
     labelled = [(label, value, shared_objects.resolved(label, value)) for label, value in known]
     child = forked_once([entry[0] for entry in chosen], labelled, before)
-    opened = {number: where for number, where in child.pop("descriptors").items() if number in pipes}
+    opened = {number: where for number, where in child.pop("descriptors").items() if parents.get(number) == where}
     peers = own_process.peers()
     linked = {number: [where] + peers[where] for number, where in opened.items() if where in peers}
-    by = shared_objects.connections(tasks, set(linked))
+    first = run_first.added(reached.Reach(own))
+    anew = shared_objects.made_anew(first, [label for label, _, _ in tasks.objects.values()])
+    by = shared_objects.connections(tasks, set(linked), anew)
     say(
         threads=python, native=native, libraries=own_process.libraries(), pools=shared_objects.pools(tasks),
         packages=tasks.packages, at_fork=recorded.AT_FORK, child=child, glances=GLANCES,
@@ -183,11 +185,12 @@ def look(app, own, before, say):
         ],
         locks=[held_lock(entry, locked, tasks) for entry, locked in zip(chosen, child.get("locked", [False] * len(chosen)))],
         connections=[
-            {"descriptor": number, "what": what[1:], "reached": by.get(number, "")} for number, what in sorted(linked.items())
+            {"descriptor": number, "what": what[1:], "reached": by.get(number, ("", False))[0],
+             "aware": by.get(number, ("", False))[1]} for number, what in sorted(linked.items())
         ],
-        anew=shared_objects.made_anew(run_first.added(reached.Reach(own)), [label for label, _, _ in tasks.objects.values()]),
+        anew=anew,
         databases=carried_files.databases(tasks), reading=carried_files.files(tasks), locking=carried_files.locked(tasks),
-        generators=generators.copied(tasks, run_first.added(reached.Reach(own))),
+        generators=generators.copied(tasks, first),
         files=sorted(where for where in opened.values() if where.startswith(("/", "pipe:")) and "/site-packages/" not in where),
     )  # fmt: skip
 

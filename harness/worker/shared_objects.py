@@ -216,8 +216,9 @@ def pools(tasks):
     ]
 
 
-def connections(tasks, numbers):
-    """{descriptor: label of what a task reaches it by} of these sockets, as far as no object on the way knows of forks."""
+def connections(tasks, numbers, anew=()):
+    """{descriptor: (label of what a task reaches it by, whether who uses that asks for the process's id)} of these sockets, as
+    far as no object on the way knows of forks. `anew`: labels of objects that each child makes anew before its first task."""
     sockets = {}
     for each in gc.get_objects():
         try:
@@ -225,14 +226,14 @@ def connections(tasks, numbers):
                 sockets[id(each)] = each.fileno()
         except Exception:  # an object that stands for another one, and raises
             continue
-    found, steps, seen = {}, 0, set()  # begun at what the application names: a library's may lie behind what knows of forks
-    waiting = [
-        (value, label, 0)
-        for label, value, users in tasks.objects.values()
-        if any(tasks.own(code.co_filename) for code in users.values())
-    ]
+    found, steps = {}, 0  # begun at what the application names: a library's may lie behind what knows of forks
+    seen = {id(value) for label, value, _ in tasks.objects.values() if label in anew}
+    own = [each for each in tasks.objects.values() if any(tasks.own(code.co_filename) for code in each[2].values())]
+    aware = tuple(label + "." for label, _, users in own if looks_at_pids(tasks, users))
+    waiting = [(value, (label, (label + ".").startswith(aware)), 0) for label, value, _ in own]
+    waiting.sort(key=lambda each: each[1][1])
     while waiting and steps < MOST_STEPS:
-        value, label, deep = waiting.pop(0)
+        value, by, deep = waiting.pop(0)
         steps += 1
         if id(value) in seen or deep > MOST_DEEP or skipped(value):
             continue
@@ -240,10 +241,10 @@ def connections(tasks, numbers):
         number = sockets.get(id(value), -1)
         number = number if number >= 0 else native_fileno(value)
         if number in numbers:
-            found.setdefault(number, label)
+            found.setdefault(number, by)
             continue
         parts = reached.contents(value) if isinstance(value, reached.CONTAINERS) else reached.attributes(value).values()
-        waiting += [(part, label, deep + 1) for part in parts if not isinstance(part, reached.PLAIN)]
+        waiting += [(part, by, deep + 1) for part in parts if not isinstance(part, reached.PLAIN)]
     return found
 
 
@@ -267,6 +268,11 @@ def native_fileno(value):
         except Exception:
             return -1
     return -1
+
+
+def is_carried(value):
+    """Whether a child that has it from its parent may miss something: what serves it, or that it leads somewhere alone."""
+    return bool(kind(value)) or isinstance(value, socket.socket) or native_fileno(value) >= 0
 
 
 def opened(before, now):

@@ -54,9 +54,16 @@ def _of(each: Mapping[str, Any], folder: Path) -> Finding | None:
             todo="close it before the worker forks, or open it in the first task of each process",
         )
     file, line = words.made_at(label, folder)
+    level, what = (
+        Level.ERROR,
+        (
+            f"the connection to {told} was opened before the fork, and tasks use it through {label}: children get each "
+            "other's answers, or wait for one that another child has read"
+        ),
+    )
+    if each.get("aware"):
+        level, what = words.unless(level, what, words.AWARE)
     return Finding(
-        rule="shared-connection", level=Level.ERROR, todo=words.FIRST_TASK, file=file, line=line, made=label,
-        what=f"the connection to {told} was opened before the fork, and tasks use it through {label}: children get each "
-        "other's answers, or wait for one that another child has read",
+        rule="shared-connection", level=level, todo=words.FIRST_TASK, file=file, line=line, made=label, what=what,
         evidence=(f"descriptor {each['descriptor']} is the same socket in parent and child",),
     )  # fmt: skip
