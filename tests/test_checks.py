@@ -50,6 +50,11 @@ def test_an_answer_is_like_itself(value: Any) -> None:
         (math.inf, 1.0, [()]),
         (1.0, math.inf, [()]),
         (math.inf, -math.inf, [()]),
+        ('{"score": 0.5, "ms": 3}', '{"ms": 7, "score": 0.50001}', [("ms",)]),
+        ({"answer": '[["cat", 0.9]]'}, {"answer": '[["dog", 0.9]]'}, [("answer", "*", "0")]),
+        ("[INFO] done", "[INFO] gone", [()]),
+        ('{"a": 1}', "[]", [()]),
+        ('{"a": 1}', {"a": 1}, [()]),
     ],
 )
 def test_where_answers_differ(expected: Any, got: Any, places: list[tuple[str, ...]]) -> None:
@@ -65,6 +70,14 @@ def test_what_differs_between_serial_calls_is_not_compared() -> None:
     assert found(0, {"sum": 5}) == (False, math.inf)
     assert found.differed == {("sum",): 1, (): 1}
     assert found(9, "a row whose serial call raised") == (True, 0.0)
+
+
+def test_a_text_in_json_is_compared_but_for_what_differs_in_it() -> None:
+    found = reference([(0, '{"score": 0.25, "ms": 3}'), (0, '{"score": 0.25, "ms": 4}'), (1, '{"score": 0.75, "ms": 3}')])
+    assert found.part == "1 of 2 fields"
+    assert found(0, '{"score": 0.25, "ms": 9}')[0]
+    assert not found(0, '{"score": 0.75, "ms": 3}')[0]
+    assert found.crossed[True] == 1, "it is the other row's"
 
 
 def test_a_label_is_compared_beside_a_score_that_is_left_out() -> None:

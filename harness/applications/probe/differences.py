@@ -1,14 +1,17 @@
 """Where two answers differ, and by how much: places in a JSON value, and what of a number's gap is none. Pure.
 
 The entries of a list share one place, for their number and their order may differ; those of a short list of several kinds, as a
-label with its score, have one each. In a mix, each task has places of its own.
+label with its score, have one each. A text that is an object or a list in JSON (`return json.dumps(answer)`) has the places of
+that. In a mix, each task has places of its own.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -18,6 +21,7 @@ RTOL = 1e-3  # of a number that is expected, if --tolerance names no other
 NEAR_ZERO = 1e-2  # of that, of the largest number at the same place
 A_RECORD = 8  # entries that a list of several kinds has at most, if each is to have a place of its own
 FAR = 1e300  # beyond, an integer is no number of the tables any more
+TEXTS = 4096  # that are kept as what they say
 ANY = "*"  # in a place's path: whatever index
 Place = tuple[str, ...]
 
@@ -60,6 +64,8 @@ def differences(expected: Any, got: Any, near: Tolerance | None = None, place: P
     elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
         for name, value, other in zip(_names(expected), expected, got, strict=False):
             yield from differences(value, other, near, (*place, name))
+    elif expected != got and (inner := _unfolded(expected)) is not expected and (other := _unfolded(got)) is not got:
+        yield from differences(inner, other, near, place)
     elif type(expected) is not type(got) or expected != got:
         yield Difference(place, math.inf, expected, got)
 
@@ -77,6 +83,7 @@ def is_blend(
     """
     if ignored(place):
         return True
+    one, other, got = map(_unfolded, (one, other, got))
     if isinstance(got, dict) and isinstance(one, dict) and isinstance(other, dict) and got.keys() == one.keys() == other.keys():
         return all(is_blend(one[name], other[name], got[name], near, (*place, name), ignored) for name in got)
     if isinstance(got, list) and isinstance(one, list) and isinstance(other, list) and len(got) == len(one) == len(other):
@@ -92,7 +99,10 @@ def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
     [(('a', '*'), 1), (('a', '*'), 2), (('b',), [])]
     >>> list(leaves(["cat", 0.9]))
     [(('0',), 'cat'), (('1',), 0.9)]
+    >>> list(leaves('{"a": 1}'))
+    [(('a',), 1)]
     """
+    value = _unfolded(value)
     if isinstance(value, dict) and value:
         for name, one in value.items():
             yield from leaves(one, (*place, name))
@@ -101,6 +111,19 @@ def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
             yield from leaves(one, (*place, name))
     else:
         yield place, value
+
+
+def _unfolded(value: Any) -> Any:
+    """What a text says, if it is an object or a list in JSON that holds something; any other value as it is."""
+    return _said(value) if isinstance(value, str) and value[:1] in ("{", "[") else value
+
+
+@lru_cache(maxsize=TEXTS)
+def _said(text: str) -> Any:
+    try:
+        return json.loads(text) or text
+    except (ValueError, RecursionError):
+        return text
 
 
 def _names(entries: Sequence[Any]) -> Iterable[str]:
