@@ -95,6 +95,7 @@ def tell_loaded(result_path):
 
 def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):
     spec = in_process.read_spec()
+    begun = {"env": dict(os.environ), "cwd": os.getcwd()}  # a task may change them
     heartbeat.emit(contract.IMPORT_BEGIN)
     own_handlers.watch(spec["events_dir"])
     their_app.as_worker(spec["app"])
@@ -105,7 +106,7 @@ def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):
     if (
         not most and not in_vain and took_s < limit_s / 2
     ):  # beside each other they take longer, and have to import the application
-        witness.call_all(witnesses, result_path, seconds, limit_s)
+        witness.call_all(witnesses, result_path, seconds, limit_s, **begun)
     in_process.phase("done")
 
 

@@ -33,13 +33,15 @@ def affordable(count):
     return max(1, min(count, int(FREE_SHARE * free / own)))
 
 
-def call_all(count, result_path, least_s, limit_s):
-    """Start so many, and wait until all have ended, for `limit_s` at most: a row may hang them as it hangs anybody."""
+def call_all(count, result_path, least_s, limit_s, env, cwd):
+    """Start so many, and wait until all have ended, for `limit_s` at most: a row may hang them as it hangs anybody. `env` and
+    `cwd` are those that the application is started with."""
     command = [sys.executable, "-m", "harness.worker.witness"]
     members = [
         subprocess.Popen(
             command + [path_of(result_path, number), str(number), str(min(LEAST_S, least_s))],
-            env=dict(os.environ, PYTHONHASHSEED=str(number + 1)),
+            env=dict(env, PYTHONHASHSEED=str(number + 1)),
+            cwd=cwd,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -120,6 +120,19 @@ def price(number):
     return MODEL["bias"] + number
 """
 
+MOVING_SHOP = """
+import os
+from celery import Celery
+
+app = Celery("told_shop", broker="memory://", backend="cache+memory://", set_as_current=False)
+
+@app.task(name="price", shared=False)
+def price(number):
+    os.chdir("/")
+    os.environ.clear()
+    return number
+"""
+
 
 def called(shop: str, module: str, folder: Path, witnesses: int = 0) -> dict[str, Any]:
     """The first line of a process that calls the task of this shop."""
@@ -144,3 +157,8 @@ def test_an_application_that_loads_in_workers_alone_has_loaded(module: str, shop
     first = called(shop, module, tmp_path)
     assert not first.get("error"), first
     assert json.loads(first["payload"])["result"] == 12
+
+
+def test_witnesses_begin_where_the_application_is_started_whatever_its_task_changes(tmp_path: Path) -> None:
+    called(MOVING_SHOP, "serial", tmp_path, witnesses=2)
+    assert [(tmp_path / (contract.WITNESS % number)).read_text().count('"row": 0') for number in range(2)] == [1, 1]
