@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, _state, signals
+from celery.exceptions import Ignore
 from kombu import Exchange, Queue
 
 from harness.applications.probe.learn import astray, remedy_of
@@ -254,3 +256,40 @@ def test_a_serial_call_is_told_of_its_message_what_a_worker_is_told(shop: Module
         signals.task_prerun.disconnect(their_app._with_headers)
     assert (origin, tenant, at["routing_key"]) == ("gen1@there", "seven", "gold")
     assert (at["redelivered"], "is_eager" in at) == (False, False)
+
+
+def test_what_a_task_stores_itself_for_who_asked_is_its_answer() -> None:
+    app = Celery("storing", broker="memory://", backend="cache+memory://", set_as_current=False)
+
+    def partly(self: Any, number: int) -> None:
+        if number < 0:
+            self.update_state(state="FAILURE", meta={"exc_type": "ValueError", "exc_message": ["negative"]})
+        elif number:
+            self.backend.store_result(self.request.id, {"half": number / 2}, "SUCCESS")
+        raise Ignore
+
+    def gathered(self: Any, number: int) -> None:
+        self.backend.mark_as_done(self.request.id, number, request=self.request)
+
+    answers = app.task(bind=True, name="partly", shared=False)(partly)
+    error, payload = their_app.stored(their_app.applied(answers, [3]), "json")
+    assert (error, json.loads(payload)["result"]) == ("", {"half": 1.5})
+    assert their_app.stored(their_app.applied(answers, [-1]), "json") == ("ValueError: negative", None)
+    assert their_app.stored(their_app.applied(answers, [0]), "json")[0].startswith("Ignore")
+    _, payload = their_app.stored(their_app.applied(app.task(bind=True, name="gathered", shared=False)(gathered), [4]), "json")
+    assert json.loads(payload)["result"] == 4
+
+
+def test_a_task_that_returns_nothing_is_asked_once_what_it_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, asked = Celery("silent", broker="memory://", backend="cache+memory://", set_as_current=False), list[str]()
+
+    def nothing() -> None:
+        pass
+
+    silent = app.task(name="silent", shared=False)(nothing)
+    meta = app.backend.get_task_meta
+    monkeypatch.setattr(app.backend, "get_task_meta", lambda task_id: asked.append(task_id) or meta(task_id))
+    monkeypatch.setattr(their_app, "_silent", set())
+    for _ in range(3):
+        assert json.loads(their_app.stored(their_app.applied(silent, []), "json")[1])["result"] is None
+    assert len(asked) == 1

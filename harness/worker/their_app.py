@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import traceback
+import uuid
 
 from harness.worker import in_process, own_settings, own_variables, private_servers, unstarted
 
@@ -26,6 +27,8 @@ LACKS = "No module named %s, which Celery needs to speak Redis"
 UNFIT = "its Celery cannot use the 'redis' package that is installed, %s: %s: %s"
 
 _message = {"celerys": {}}  # headers of Celery's own of the message that a call stands for
+_silent = set()  # names of tasks that return nothing, and store nothing themselves
+FINAL = ("SUCCESS", "FAILURE")
 
 RETURNED = "returned "  # what is told of an exception that a task returns begins so
 
@@ -217,10 +220,10 @@ def applied(task, row, delivery=None):
     args, kwargs = arguments(copy.deepcopy(row))
     from celery.result import EagerResult
 
-    options = dict(delivery or {})
+    options = dict(delivery or {}, task_id=str(uuid.uuid4()))
     _message["celerys"] = options.pop("celerys", {})
     try:
-        ended = task.apply(args=args, kwargs=kwargs, throw=False, **options)
+        ended = _as_answered(task, task.apply(args=args, kwargs=kwargs, throw=False, **options))
         raised, path = ended.result, ended.traceback or ""
     except Exception as error:  # of what a task does around its call, such as `on_success`: Celery passes it on here
         ended = EagerResult(task.name, error, "FAILURE")
@@ -230,6 +233,26 @@ def applied(task, row, delivery=None):
     often = "without an end" if task.max_retries is None else "up to %d times" % task.max_retries
     told = RetriedTooOften("it is retried %s, and did not succeed before Python's limit of recursion" % often)
     return EagerResult(task.name, told, "FAILURE")
+
+
+def _as_answered(task, ended):
+    """What the task has stored itself for who asked, if it returns nothing, or tells Celery to store nothing (`Ignore`): as one
+    of celery-batches does for each of its requests, or one with states of its own. A task that returned nothing, and stored
+    nothing, is not asked again."""
+    from celery.exceptions import Ignore
+    from celery.result import EagerResult
+
+    ignored, nothing = isinstance(ended.result, Ignore), ended.successful() and ended.result is None
+    if not (ignored or (nothing and task.name not in _silent)) or not hasattr(task.backend, "get_key_for_task"):
+        return ended
+    try:
+        told = task.backend.get_task_meta(ended.id)
+    except Exception:  # a back end that is not there, or what it has cannot be read: nothing is known of an answer
+        return ended
+    if told["status"] in FINAL:
+        return EagerResult(ended.id, told["result"], told["status"])
+    _silent.update([task.name] if nothing else [])
+    return ended
 
 
 def stored(ended, serializer):

@@ -53,16 +53,18 @@ class Seen:
 
 
 def of(
-    left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: Mix | None = None, retried: Collection[int] = ()
-) -> Seen:
-    """`expected`: the settings that its worker was to have; `retried`: the rows that are tried for ever without Celery."""
+    left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: Mix | None = None, retried: Collection[int] = (),
+    tasks: Collection[str] = (),
+) -> Seen:  # fmt: skip
+    """`expected`: the settings that its worker was to have; `retried`: the rows that are tried for ever without Celery;
+    `tasks`: those of the requests."""
     found = told(left.events / contract.SETTINGS)
     late = own_settings.late(expected, found) if isinstance(found, dict) else []
     return Seen(
         late=(*map(visible, late), *too_few(left)),
         by=left.ended.by,
         frames=left.ended.evidence.frames if left.ended.evidence else (),
-        busy=tuple(busy_with(left)),
+        busy=tuple(one for name, one in busy_with(left) if name not in tasks),
         rows=(*by_row(requests, mix), *not_called(left, requests), *in_the_main_process(left, requests))
         if requests is not None
         else (),
@@ -105,8 +107,9 @@ def endless(left: Left, requests: Requests, retried: Collection[int], mix: Mix |
     return [f"{those.sum()} of {len(those)} requests have no answer ({few(names)}), for their task {how}"] if how else []
 
 
-def busy_with(left: Left) -> list[str]:
-    """The other tasks of the application that kept its executors from the requests for a good part of the time."""
+def busy_with(left: Left) -> list[tuple[str, str]]:
+    """(name, words) of tasks under other ids that kept its executors from the requests for a good part of the time: other tasks
+    of the application, or the requests' own, if they send themselves, or gather requests under an id of their own."""
     ready_s, last_s = left.signs.ready_at_s, left.signs.last_event_s
     if left.cell.is_baseline or ready_s is None or last_s is None or last_s <= ready_s:
         return []
@@ -115,8 +118,11 @@ def busy_with(left: Left) -> list[str]:
         for name, took_s in stamps.others_s(left.events, last_s).items()
     }
     return [
-        f"{visible(name)}, which its requests hand work to, had {100 * share:.0f} % of the executors' time: "
-        "give it a queue and a worker of its own"
+        (
+            name,
+            f"{visible(name)}, which its requests hand work to, had {100 * share:.0f} % of the executors' time: "
+            "give it a queue and a worker of its own",
+        )
         for name, share in shares.items()
         if share >= BUSY_SHARE
     ]
