@@ -144,6 +144,14 @@ def test_the_same_word_for_other_errors_is_not_the_same_end() -> None:
     assert beside(pool("gevent"), alone, prefork, threads, more).startswith("only greenlets do it"), "of far more requests"
 
 
+def test_a_pool_that_never_answers_does_not_end_as_calls_that_do_in_the_end() -> None:
+    alone = (OWN.baseline(), "errors", {"requests": 27, "ok": 7, "errors": {"NotReady: still loading": 20}})
+    prefork = (OWN, "errors", {"requests": 224, "ok": 0, "errors": {"NotReady: still loading": 224}})
+    threads = (pool("threads"), "errors", {"requests": 600, "ok": 400, "errors": {"NotReady: still loading": 200}})
+    assert beside(OWN, alone, prefork, threads).startswith("only prefork does it (threads ends as the calls without Celery do)")
+    assert beside(pool("threads"), alone, prefork, threads).startswith("the calls without Celery end so, too")
+
+
 def test_a_wait_with_a_cause_of_its_own_is_not_what_ended_the_serial_calls() -> None:
     crashed = [(cell, "crashed", {"cause": "unknown"}) for cell in (OWN.baseline(), OWN, pool("threads"))]
     hung = [(pool(name), "hung", {"cause": "hub-blocked"}) for name in ("gevent", "eventlet")]

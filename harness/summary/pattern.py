@@ -142,6 +142,8 @@ def _kinds(record: TrialRecord) -> set[str]:
 
 
 def _raises_more(one: TrialRecord, alone: TrialRecord) -> bool:
+    if alone.answers.ok and not one.answers.ok:  # which never comes to what those did, if only in the end
+        return True
     share, usual = (sum(each.answers.errors.values()) / max(1, each.answers.requests) for each in (one, alone))
     return share > MORE_ERRORS * usual + CHANCE
 
