@@ -107,6 +107,16 @@ def test_serial_calls_that_wait_for_a_task_that_nobody_runs_there_say_nothing_of
     assert across(OWN, groups) == ""
 
 
+def test_serial_calls_that_wait_for_such_a_task_up_to_a_time_limit_say_nothing_either() -> None:
+    child = {"backlog": [Backlog(queue="celery", task="tasks.part", waiting=52, reserved=0, consumed=True)]}
+    late = {"requests": 11, "ok": 0, "errors": {"TimeoutError: The operation timed out.": 11}}
+    ours = (OWN, "errors", late)
+    assert beside(OWN, ours, (OWN.baseline(), "errors", late)).startswith("the calls without Celery end so, too")
+    assert beside(OWN, ours, (OWN.baseline(), "errors", {**late, **child})) == ""
+    other = {**late, "errors": {"ValueError: no": 11}}
+    assert beside(OWN, (OWN, "errors", other), (OWN.baseline(), "errors", {**other, **child})) != ""
+
+
 def test_another_call_or_workload_is_another_question() -> None:
     groups = {}
     for cell, outcome in ((OWN, "hung"), (replace(OWN, pool="threads", workload="shop.other"), "ok")):

@@ -178,6 +178,20 @@ def test_a_task_that_waits_for_one_that_its_own_worker_holds_is_told_so(outcome:
     assert [line.startswith(begin) for line in told] == [True] * said
 
 
+@pytest.mark.parametrize(
+    ("errors", "left", "said"),
+    [({"TimeoutError: 3": 9}, 52, True), ({"ValueError: 3": 9}, 52, False), ({"TimeoutError: 3": 9}, 0, False)],
+)
+def test_a_task_that_waits_up_to_a_limit_for_one_that_nobody_runs_is_told_so(
+    errors: dict[str, int], left: int, said: bool
+) -> None:
+    part = Backlog(queue="celery", task="tasks.part", waiting=left, reserved=0, consumed=True)
+    failed = {"errors": {"TimeoutError: 3": 9}, "requests": 9}
+    serial = of("in-process", outcome=Outcome.ERRORS).changed(answers={**failed, "backlog": [part] if left else []})
+    told = words.by_settings(of(outcome=Outcome.ERRORS).changed(answers={**failed, "errors": errors}), Limits(), serial)
+    assert [line.startswith("it may wait for tasks.part, which nobody runs without Celery") for line in told] == [True] * said
+
+
 NUMBERS = reference((row, {"n": row}) for row in range(3))
 
 

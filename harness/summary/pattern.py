@@ -41,7 +41,7 @@ def across(cell: Cell, groups: Mapping[str, Sequence[TrialRecord]]) -> str:
     own = ends.get(cell)
     if cell.is_control or cell.is_baseline or own is None or serves(own):
         return ""
-    alone = next((found for other, found in ends.items() if other.is_baseline and not _waits_for_nobody(found)), None)
+    alone = next((found for other, found in ends.items() if other.is_baseline and not waits_for_nobody(found)), None)
     pools = {other: found for other, found in ends.items() if not other.is_baseline}
     if alone is not None and _alike(own, alone):
         how = "end so, too" if own.outcome is alone.outcome else f"end badly, too ({alone.outcome})"
@@ -118,9 +118,11 @@ def worst(trials: Sequence[TrialRecord]) -> TrialRecord | None:
     return gravest(judged) if judged else None
 
 
-def _waits_for_nobody(record: TrialRecord) -> bool:
-    """Whether the calls without Celery wait for another task of the application, which nobody runs there."""
-    return bool(record.answers.backlog) and record.outcome in ENDS
+def waits_for_nobody(record: TrialRecord) -> bool:
+    """Whether the calls without Celery wait for another task of the application, which nobody runs there; for ever, or until a
+    time limit of their own."""
+    in_vain = record.outcome is Outcome.ERRORS and all("Timeout" in kind for kind in kinds(record))
+    return bool(record.answers.backlog) and (record.outcome in ENDS or in_vain)
 
 
 def _alike(one: TrialRecord, alone: TrialRecord) -> bool:
@@ -131,12 +133,12 @@ def _alike(one: TrialRecord, alone: TrialRecord) -> bool:
     if serves(one):
         return False
     if one.outcome is alone.outcome:
-        return one.outcome is not Outcome.ERRORS or (_kinds(one) <= _kinds(alone) and not _raises_more(one, alone))
+        return one.outcome is not Outcome.ERRORS or (kinds(one) <= kinds(alone) and not _raises_more(one, alone))
     both = {one.outcome, alone.outcome}
     return both <= ENDS and (one.ended.cause in OF_A_ROW or both == STUCK)
 
 
-def _kinds(record: TrialRecord) -> set[str]:
+def kinds(record: TrialRecord) -> set[str]:
     """The names of the exceptions that its requests raised."""
     return {text.partition(":")[0] for text in record.answers.errors}
 
@@ -151,7 +153,7 @@ def _raises_more(one: TrialRecord, alone: TrialRecord) -> bool:
 def _like(one: TrialRecord, own: TrialRecord) -> bool:
     """Whether two pools did badly in the same way."""
     if Outcome.ERRORS is one.outcome is own.outcome:
-        return _kinds(one) == _kinds(own) or bool(_kinds(one) & _kinds(own))
+        return kinds(one) == kinds(own) or bool(kinds(one) & kinds(own))
     both = {one.outcome, own.outcome}
     return len(both) == 1 or both <= STUCK or both <= DIES
 
@@ -175,7 +177,7 @@ def _in_several_ways(bad: Sequence[Cell], good: Sequence[Cell], pools: Mapping[C
 
 
 def _how(record: TrialRecord) -> str:
-    return few(sorted(_kinds(record))) if record.outcome is Outcome.ERRORS and _kinds(record) else str(record.outcome)
+    return few(sorted(kinds(record))) if record.outcome is Outcome.ERRORS and kinds(record) else str(record.outcome)
 
 
 def _of_pools(bad: Sequence[Cell], good: Sequence[Cell], alike: Set[str], own: TrialRecord, others: str) -> str:

@@ -46,6 +46,7 @@ from harness.records.store import RunFolder
 from harness.run import estimate, plan
 from harness.run.plan import FAILS_ALONE, NOT_BOUGHT, Planned
 from harness.run.source import Slot
+from harness.summary import pattern
 from harness.trial.application import Application
 from harness.trial.assignment import Assignment
 from harness.trial.left import Left
@@ -146,7 +147,8 @@ class ApplicationSource:
             return ""
         if self.expected.broken:
             return f"not run, for {self.expected.broken}; mend what the task needs, then --fresh"
-        tried, serial_kind = self._tried(records), "" if self.order.go_on else self.raised
+        in_vain = self.serial is not None and pattern.waits_for_nobody(self.serial)  # that tells nothing of a pool
+        tried, serial_kind = self._tried(records), "" if self.order.go_on or in_vain else self.raised
         if serial_kind and (pool := patience.fails_in(item.cell.pool, tried, serial_kind)):
             said = f"{FAILS_ALONE}, without Celery and in {pool}: {self.fails}"
             return said if self.order.grid else f"{said}; --go-on runs it all the same"  # a search has no such option

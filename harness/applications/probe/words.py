@@ -69,7 +69,7 @@ def by_settings(record: TrialRecord, limits: Limits, serial: TrialRecord | None)
     """The settings that decided how this trial went, and what each process did again; a sentence each."""
     if record.as_cell.is_baseline:
         return _endless(record, limits)
-    said = [*_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits), *_own_child(record)]
+    said = [*_hard(record, limits, serial), *_soft(record, limits), *replaced(record, limits), *_own_child(record, serial)]
     said += _delivered_again(record, limits)
     said += _late(record, limits)
     if record.answers.tasks:  # of a mix: its tasks have a pace, a rate and first calls of their own each
@@ -134,8 +134,15 @@ def _endless(record: TrialRecord, limits: Limits) -> list[str]:
     return [f"the serial calls keep no time limit: in prefork the task's {name} limit of {bound:g} s ends such a wait"]
 
 
-def _own_child(record: TrialRecord) -> list[str]:
-    """Whether requests that stand still may wait for another task, whose messages this worker has no free executor for."""
+def _own_child(record: TrialRecord, serial: TrialRecord | None) -> list[str]:
+    """Whether requests that stand still, or wait in vain up to a time limit, may wait for another task, whose messages this
+    worker has no free executor for."""
+    if serial is not None and record.outcome is Outcome.ERRORS and pattern.waits_for_nobody(serial):
+        names = few([visible(one.task) for one in serial.answers.backlog])
+        return [
+            f"it may wait for {names}, which nobody runs without Celery: if all executors of a worker wait so, nobody is left "
+            "to run it here, either. Let no task wait for another one, or give that one a queue and a worker of its own"
+        ] * (pattern.kinds(record) <= pattern.kinds(serial))
     if record.outcome not in STUCK:
         return []
     return [
