@@ -13,7 +13,7 @@ from os import fork
 from select import poll
 from time import monotonic
 
-from harness.worker import their_app
+from harness.worker import their_app, unstarted
 
 FOR_S = 3.0  # no call is begun after so many seconds
 MOST_TEXT = 20000  # characters of an answer that are told; of a longer one, its digest
@@ -111,9 +111,10 @@ def _child(app, spec, writer, gate):
 
 
 def alone(app, spec, say):
-    """The same calls in this process, which forks nothing."""
+    """The same calls in this process, which forks nothing, and hears that the worker is ready, as forked children do not."""
     say(caller=-1, pid=os.getpid())
     say(caller=-1, starts=True)
     begun_as_child(app)
+    unstarted.ready()
     call_all(app, spec, lambda line: say(caller=-1, **line), TIMES_ALONE)
     say(caller=-1, ended=True)

@@ -9,6 +9,7 @@ worker is ready, too: a child that was forked before that is not. Python 3.7, no
 import traceback
 
 HOSTNAME = "harness@%h"  # of a trial's worker, and of what stands for one
+_made = {"worker": None}
 
 
 def node():
@@ -23,11 +24,6 @@ def made(app, pool, hostname=""):
 
     If it cannot be made, the signals are sent all the same, without it.
     """
-    return _made(app, pool, hostname)[1]
-
-
-def _made(app, pool, hostname=""):
-    """(the worker, None if it cannot be made; what went wrong, or '')."""
     from celery import signals
 
     hostname = hostname or node()
@@ -39,8 +35,16 @@ def _made(app, pool, hostname=""):
         traceback.print_exc()
         signals.celeryd_init.send(sender=hostname, instance=None, conf=app.conf, options={})
         signals.worker_init.send(sender=None)
-        return None, "%s: %s" % (type(error).__name__, error)
-    return worker, ""
+        return "%s: %s" % (type(error).__name__, error)
+    _made["worker"] = worker
+    return ""
+
+
+def ready():
+    """Tell receivers of worker_ready that the worker which was made is ready; children that were forked before are not told."""
+    from celery import signals
+
+    signals.worker_ready.send(sender=getattr(_made["worker"], "consumer", None))
 
 
 def _leave_state(sender, **_):
@@ -57,12 +61,11 @@ def as_served(app):
 
     heard = (signals.celeryd_init, signals.celeryd_after_setup, signals.worker_init, signals.worker_ready)
     listens = any(signal.receivers for signal in heard) or app.steps["worker"]
-    worker, failed = _made(app, "solo") if listens else (None, "")
-    if failed or not listens:
+    if not listens or made(app, "solo"):
         _tried(app.loader.init_worker)
         signals.worker_process_init.send(sender=None)
     _tried(app.loader.init_worker_process)
-    signals.worker_ready.send(sender=getattr(worker, "consumer", None))
+    ready()
 
 
 def _tried(hook):

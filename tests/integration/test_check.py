@@ -89,6 +89,31 @@ def test_a_call_that_does_not_come_back_from_a_child_is_proof(name: str, tmp_pat
     assert answer["called"] == task
 
 
+LOADED_WHEN_READY = """
+from celery import Celery
+from celery.signals import worker_ready
+
+app = Celery("ready_shop")
+MODEL = {}
+
+@worker_ready.connect
+def load(sender, **_):
+    MODEL["app"] = sender.app.main
+
+@app.task(name="price")
+def price():
+    return MODEL["app"]
+"""
+
+
+def test_what_is_loaded_once_the_worker_is_ready_is_missed_in_its_children_alone(tmp_path: Path) -> None:
+    (tmp_path / "ready_shop.py").write_text(LOADED_WHEN_READY)
+    code, answer = checked("ready_shop", "--task", "price", folder=tmp_path)
+    (found,) = [one for one in answer["findings"] if one["level"] == "error"]
+    assert (code, found["rule"]) == (Exit.BREAKS, "call-in-child")
+    assert "row 1 raised in a forked child alone: KeyError: 'app'" in found["what"]
+
+
 @pytest.mark.parametrize("name", ["batcher", "loop_thread", "raw_socket", "warm_executor"])
 def test_the_diff_is_the_cure(name: str, tmp_path: Path) -> None:
     _, before = checked(name)
