@@ -85,3 +85,12 @@ def test_sources_in_the_folder_are_told_from_those_elsewhere_and_installed_ones_
     assert inside == [str(tmp_path / "shop/own.py")]
     assert [path for path in elsewhere if path.startswith(str(tmp_path))] == [str(tmp_path / "lib/more.py")]
     assert not [path for path in elsewhere if path in (json.__file__, app_facts.__file__)]
+
+
+def test_a_task_that_asks_whether_it_runs_without_a_worker_is_known() -> None:
+    def asks(self: Any) -> int:
+        return 1 if self.request.is_eager else 2
+
+    app = Celery("asking", set_as_current=False)
+    tasks = [app.task(bind=True, name="asks", shared=False)(asks), app.task(price, name="plain", shared=False)]
+    assert [app_facts.asks_eager(task) for task in tasks] == [True, False]

@@ -78,6 +78,13 @@ def test_a_flag_that_is_turned_in_every_answer_may_say_who_answered() -> None:
     assert who.flags(by(True), of_rows) == frozenset(), "it hangs on the row"
 
 
+def test_answers_that_agree_with_each_other_alone_are_told_from_those_that_change() -> None:
+    expected = reference([(row, {"label": "abc"[row], "rank": 1}) for row in range(3)])
+    told = [(row, {"label": "abc"[row], "rank": row + 1}, turn) for turn in range(2) for row in range(3)]
+    assert who.agreed(told, expected) == {("rank",)}
+    assert who.agreed([*told, (1, {"label": "b", "rank": 1}, 2)], expected) == frozenset(), "it is right at times"
+
+
 def test_what_a_worker_told_of_its_executors_is_read_by_process_and_thread(tmp_path: Path) -> None:
     lines = [json.dumps([8, ["a", 7]]), json.dumps([8, ["b"]]), json.dumps([9, ["c"]]), "[9, ["]
     (tmp_path / "7.names").write_text("\n".join(lines))

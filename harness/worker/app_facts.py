@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 
-from harness.worker import contract, own_broker, own_settings, own_variables, private_servers, their_app
+from harness.worker import codes, contract, own_broker, own_settings, own_variables, private_servers, their_app
 
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))  # the package of the harness, as far as it is here
@@ -161,8 +161,16 @@ def facts(spec, out_path):
         "elsewhere": elsewhere,
         "pool": own_settings.pool(app.conf), "concurrency": str(app.conf.worker_concurrency or ""),
         "loaded": their_app.loaded(),
+        "asks_eager": any(map(asks_eager, tasks)),
         "green": [name for name in ("gevent", "eventlet") if their_app.can_import(name)],
     }  # fmt: skip
+
+
+def asks_eager(task):
+    """Whether its code asks for its request's `is_eager`, which is true where no worker runs it."""
+    run = getattr(task, "_orig_run", None) or task.run
+    code = getattr(getattr(run, "__func__", run), "__code__", None)
+    return code is not None and "is_eager" in codes.words(code)[0]
 
 
 def is_plain(value):

@@ -39,6 +39,7 @@ SWAPPED = (
 )
 LATER, EXECUTORS = "from before a trial to after it", "by which process, thread or greenlet answers"
 FLAGS = "in every answer, as what says where it was made does"
+ALIKE = "from the serial calls, alike in all answers of a row"
 BEHIND = "from before this trial to after it, and not by themselves"
 CROSSED_MOST = 200  # wrong answers that are held against every other row
 DIGITS = 1e-12  # of a number: two that are alike to so many digits are one
@@ -54,8 +55,8 @@ class AnswerCheck(Protocol):
 class Reference:
     """Answers of serial calls, by row, and the places that are not compared: `ignored` differ from call to call, `elsewhere` in
     other processes, beside each other, with other hash seeds and in other orders, `later` change by themselves, `behind` were
-    changed during this trial, `executors` say who answered, and `flags` may, see `who`. `swapped`: processes that called at
-    once got each other's answers. `upheld`: the calls were made again after a trial, and gave the same."""
+    changed during this trial, `executors` say who answered, `flags` may, see `who`, and `eager` may say that a worker did.
+    `swapped`: processes that called at once got each other's answers. `upheld`: calls after a trial gave the same."""
 
     answers: Mapping[int, Any]
     ignored: frozenset[Place]
@@ -64,6 +65,7 @@ class Reference:
     behind: frozenset[Place] = frozenset()  # of one trial
     executors: frozenset[Place] = frozenset()  # of one trial
     flags: frozenset[Place] = frozenset()  # likewise
+    eager: frozenset[Place] = frozenset()  # likewise
     swapped: bool = False
     upheld: bool = False
     mix: Mix | None = None  # whose rows these are
@@ -192,7 +194,7 @@ class Reference:
 
     @cached_property
     def _left_out(self) -> frozenset[Place]:
-        return self.ignored | self.elsewhere | self.later | self.behind | self.executors | self.flags
+        return self.ignored | self.elsewhere | self.later | self.behind | self.executors | self.flags | self.eager
 
     def _is_ignored(self, place: Place) -> bool:
         return any(_holds(each, place) for each in self._left_out)
@@ -235,7 +237,7 @@ class Reference:
         within = f", numbers within {100 * self.near.rtol:g} %" if self.near.largest.keys() & self.left else ""
         reasons = (
             (CALLS, self.ignored), (PROCESSES, self.elsewhere), (LATER, self.later), (BEHIND, self.behind),
-            (EXECUTORS, self.executors), (FLAGS, self.flags),
+            (EXECUTORS, self.executors), (FLAGS, self.flags), (ALIKE, self.eager),
         )  # fmt: skip
         without = "".join(f"; left out, for they differ {why}: {listed(places)}" for why, places in reasons if places)
         return f"{what} in {self.compared[True]} of {answers} answers{within}{without}" if answers else ""

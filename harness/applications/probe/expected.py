@@ -21,7 +21,10 @@ from harness.texts import few, visible
 from harness.trial.left import Ending, Left
 from harness.worker.their_app import RetriedTooOften
 
-MOVED = "The serial calls gave other answers after a trial than before it, and others again later: these depend on the time"
+MOVED = (
+    "The serial calls gave other answers after a trial than before it, and others again later: these depend on the time, or on "
+    "the process"
+)
 BY_WHAT = "by what it left (in a file, a database, a cache), or by the time"
 SINCE = "from now on, answers are held against what the serial calls give since"
 
@@ -30,6 +33,10 @@ IN_MAIN_THREADS = ("prefork", "prefork-spawn", "solo")
 FLAG = (
     "is true in every answer where it is false without Celery, or the other way round: it may say where an answer was made, as "
     "a process's daemon and a request's is_eager do, or be wrong; --check 'expression on result' decides"
+)
+EAGER = (
+    "differs from the serial calls in the same way in each answer of a row: the task asks whether its request is_eager, which "
+    "is true of serial calls alone, so nobody knows which is right; --check 'expression on result' decides"
 )
 Calls = Callable[[], Sequence[Mapping[str, Any]]]  # that are made; their lines
 
@@ -45,6 +52,7 @@ class Expected:
     say: Callable[[str], None]
     rows: int  # that are sent: those, from the first on, that the serial calls came to
     turns: tuple[int, ...] = ()  # of the serial calls of a mix
+    asks_eager: bool = False  # whether a task asks if it is called without a worker
     spoiler: str = ""  # the row that ended the serial calls, or that they never came back from, in words
     retried: frozenset[int] = frozenset()  # rows that the serial calls tried again and again, in vain
     check: AnswerCheck = checks.anything
@@ -66,6 +74,8 @@ class Expected:
         """Why answers of the last trial that seem right may not be, in words; or ''."""
         if isinstance(self.check, Reference) and self.check.flags:
             return f"{checks.listed(self.check.flags)} {FLAG}"
+        if isinstance(self.check, Reference) and self.check.eager:
+            return f"{checks.listed(self.check.eager)} {EAGER}"
         return self.changed
 
     @property
@@ -92,11 +102,15 @@ class Expected:
         told = list(results.told(left))
         marks = who.answered(told, self.check, who.names(left.events))
         flags = who.flags(told, self.check)
-        return self._held(left, marks, flags) if marks or flags else found
+        found = self._held(left, marks, flags) if marks or flags else found
+        eager = who.agreed(told, self.check) if self.asks_eager else nobody
+        return self._held(left, marks, flags, eager) if eager else found
 
-    def _held(self, left: Left, marks: frozenset[Place], flags: frozenset[Place]) -> Requests | None:
+    def _held(
+        self, left: Left, marks: frozenset[Place], flags: frozenset[Place], eager: frozenset[Place] = frozenset()
+    ) -> Requests | None:
         if isinstance(self.check, Reference):
-            self.check = replace(self.check, executors=marks, flags=flags)
+            self.check = replace(self.check, executors=marks, flags=flags, eager=eager)
             self.check.begin()
         return (results.of_serial if left.cell.is_baseline else results.of_worker)(left, self.check)
 

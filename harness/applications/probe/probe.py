@@ -106,7 +106,9 @@ class Probe:
         found = ApplicationSource(
             order=order, application=whole, facts=facts, environment=_environment(order, facts),
             sources=_digest(facts), code=code(order, facts), folder=desk.folder, say=desk.say,
-            expected=Expected(order=order, say=desk.say, rows=len(order.rows), turns=bare.turns),
+            expected=Expected(
+                order=order, say=desk.say, rows=len(order.rows), turns=bare.turns, asks_eager=facts.told["asks_eager"]
+            ),
             sizing=Sizing(order=order, budget=budget, share=shares.trial if shares else None),
             calls=again.Calls(now=partial(again.calls, *started), later=None if shares else partial(again.later, *started)),
             serving=serving,

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.applications.probe.checks import Reference
+from harness.applications.probe.checks import Reference, reference
 from harness.applications.probe.differences import ANY, Place, leaves, root
 from harness.worker import contract
 
@@ -73,6 +73,17 @@ def flags(told: Iterable[Told], check: Reference) -> frozenset[Place]:
             turned[place] = turned.get(place, 0) + 1
     of_task = {place: _answers_of(place, told, check) for place in turned}
     return frozenset(place for place, count in turned.items() if count == of_task[place])
+
+
+def agreed(told: Iterable[Told], check: Reference) -> frozenset[Place]:
+    """The places in which answers to one row are alike, and not as expected.
+
+    >>> check = Reference(answers={0: {"rank": 1, "x": 1}, 1: {"rank": 1, "x": 2}}, ignored=frozenset())
+    >>> agreed([(0, {"rank": 5, "x": 1}, 7), (0, {"rank": 5, "x": 9}, 8), (0, {"rank": 5, "x": 1}, 7)], check)
+    frozenset({('rank',)})
+    """
+    answers = [(row, answer) for row, answer, _ in told]
+    return check.others(answers) - reference(answers, check.near.rtol, check.mix).ignored
 
 
 def _others(told: Iterable[Told], check: Reference) -> Iterable[tuple[Place, Any, Any, Hashable]]:
