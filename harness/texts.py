@@ -7,10 +7,12 @@ taken out, so that evidence can be read, compared and published elsewhere. `esca
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from harness.places import CHECKOUT, home
 
@@ -35,6 +37,7 @@ FORMS = re.compile(
     re.DOTALL,
 )
 SECRET_NAMES = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|DSN", re.IGNORECASE)  # of variables
+LEAST_LINE = 12  # of a line of a secret that has several
 LEAST_SECRET = 6  # characters: a shorter value stands in many innocent words
 _hidden: set[str] = set()
 
@@ -58,7 +61,36 @@ def _folders() -> tuple[tuple[str, str], ...]:
 
 def hide(variables: Mapping[str, str]) -> None:
     """From now on, take the values of those variables out of every text whose names say that they are secrets."""
-    _hidden.update(value for name, value in variables.items() if SECRET_NAMES.search(name) and len(value) >= LEAST_SECRET)
+    for name, value in variables.items():
+        if SECRET_NAMES.search(name) and len(value) >= LEAST_SECRET:
+            _hidden.update(spellings(value))
+
+
+def spellings(secret: str) -> set[str]:
+    r"""As texts have it: as it is, each long line of it, and as `repr`, JSON and URLs write it, also one inside the other.
+
+    >>> sorted(spellings("it's\\"), key=len)[:3]
+    ["it's\\", "it's\\\\", "it\\'s\\\\"]
+    """
+    lines = {line.strip() for line in secret.splitlines()} if "\n" in secret else set()
+    found = {secret, *(line for line in lines if len(line) >= LEAST_LINE)}
+    for _ in range(2):
+        found |= {written for value in found for written in _written(value)}
+    return found | {quoted(value) for value in found for quoted in (quote, quote_all, quote_plus)}
+
+
+def quote_all(text: str) -> str:
+    """As a part of a URL."""
+    return quote(text, safe="")
+
+
+def _written(value: str) -> Iterator[str]:
+    """Without the quotation marks around it; which of them are escaped in it hangs on what stands beside it."""
+    for text in (repr(f"{value}'\"")[1:-4], repr(f'{value}"')[1:-2], repr(f"{value}'")[1:-2], json.dumps(value)[1:-1]):
+        yield text
+        yield text.encode("ascii", "backslashreplace").decode()
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield repr(value.encode())[2:-1]
 
 
 def without_secrets(text: str) -> str:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from harness import texts
 from harness.records import answers
 from harness.worker import contract
 
@@ -95,6 +97,14 @@ def test_what_is_saved_gives_the_times_back(tmp_path: Path) -> None:
     measured = answers.measured(tmp_path / "r.parquet")
     assert measured.latency_s.tolist() == [1.0, 1.0]
     assert measured.predict_s.tolist() == [0.5, 0.5]
+
+
+def test_no_secret_is_in_the_errors_that_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "_hidden", {"correct horse"})
+    error = np.array(["", "ValueError: no correct horse here", "KeyError: 1"])
+    answers.save(load(written(tmp_path / "r.npz", error=error)), tmp_path / "r.parquet")
+    kept = pq.read_table(tmp_path / "r.parquet")["error"].to_pylist()
+    assert kept == ["", "ValueError: no *** here", "KeyError: 1"]
 
 
 def test_waiting_beside_a_free_executor_is_measured_exactly(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from harness import cli, places, texts
 from harness.errors import BadInput
-from harness.texts import CHECKOUT, portable
+from harness.texts import CHECKOUT, portable, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,30 @@ def test_secrets_of_the_applications_variables_and_of_urls_stand_in_no_evidence(
         "OperationalError: FATAL: password '***' for postgres://***@db.prod:5432/shop?sslpassword=***&a=1 "
         "(***, ***) in eu-central, 4242424, abc"  # what is no secret by its name, or too short to tell, stays
     )
+
+
+@pytest.mark.parametrize("secret", ['it\'s "x"\\9', "naïve-pass", "p@ss/w?rd&1", "tab\there", 'one"two', "a\\b'cde"])
+def test_a_secret_is_hidden_however_it_is_written(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an exception's text, a dictionary in a log, JSON, or a URL has it, also one inside the other."""
+    monkeypatch.setattr(texts, "_hidden", set())
+    texts.hide({"DB_PASSWORD": secret})
+    told = {"a": secret}
+    ways = (
+        secret, repr(secret), str(told), json.dumps(told), json.dumps(told, ensure_ascii=False), ascii(secret), quote(secret),
+        repr(ValueError(f"bad {secret!r}")), json.dumps({"error": repr(secret)}), repr(secret.encode()), quote(secret, safe=""),
+        f"x='{secret}'", repr(f"x='{secret}'"), repr(f'x="{secret}"'), quote_plus(secret),
+    )  # fmt: skip
+    for way in ways:
+        said = without_secrets(way)
+        assert "***" in said, way
+        assert len(said) <= len(way) - len(secret) + 3, way
+
+
+def test_each_line_of_a_secret_that_has_several_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "_hidden", set())
+    texts.hide({"SIGNING_PRIVATE_KEY": "MIIEowIBAAKCAQEA7\nbm90IGEgc2VjcmV0\nend\n"})
+    assert without_secrets("read MIIEowIBAAKCAQEA7\n  bm90IGEgc2VjcmV0\nthe end") == "read ***\n  ***\nthe end"
+    assert without_secrets(r"key='MIIEowIBAAKCAQEA7\nbm90IGEgc2VjcmV0\nend\n'") == "key='***'"
 
 
 def test_an_error_on_the_terminal_shows_no_secret(secrets: None, capsys: pytest.CaptureFixture[str]) -> None:

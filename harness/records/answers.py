@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from harness.records import stamps
 from harness.records.sweep import sweep
+from harness.texts import without_secrets
 from harness.worker import contract
 
 NS = 1e-9
@@ -131,11 +132,14 @@ def _spells(lengths: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
 
 
 def save(requests: Requests, path: Path) -> None:
-    """Every request's stamps, as Parquet; answers are left out, the size of their error is kept."""
+    """Every request's stamps, as Parquet; answers are left out, the size of their error is kept. No secret is in what a task
+    raised."""
     path.parent.mkdir(parents=True, exist_ok=True)
     names = (*contract.REQUEST_FIELDS[:-1], *(name for name in contract.WORKER_FIELDS if name in requests.columns))
     columns = {name: requests.columns[name] for name in names}
-    columns["error"] = columns["error"].astype(str)
+    errors = columns["error"].astype(str)
+    shown = {text: without_secrets(text) for text in np.unique(errors)}
+    columns["error"] = np.array([shown[text] for text in errors], dtype=str)
     table = pa.table({**columns, "right": requests.right, "difference": requests.difference})
     draft = path.with_suffix(".new")
     pq.write_table(table, draft)
