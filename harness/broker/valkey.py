@@ -232,7 +232,7 @@ def embedded(folder: Path, *, keeps: bool = False, program: Path | None = None) 
             process.terminate(grace_s=2.0)
     raise BrokerUnreachable(
         f"the embedded Valkey server did not start in {PORT_TRIES} tries",
-        remedy="read its log; --broker redis://… uses a server of your own",
+        remedy="its log says why; 'harness run' can use a server of your own: --broker redis://…",
         evidence=str(folder / "valkey.log"),
     )
 
@@ -252,9 +252,20 @@ def _start(folder: Path, keeps: bool, program: Path | None) -> tuple[OwnedProces
         f"client-output-buffer-limit pubsub 0 0 0\n"
         f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndaemonize no\n'
         f"appendonly {'yes' if keeps else 'no'}\n"
-        f'dir "{folder.resolve()}"\nprotected-mode yes\n'
+        f"dir {quoted(str(folder.resolve()))}\nprotected-mode yes\n"
     )
     return restarted(folder, program), f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+def quoted(text: str) -> str:
+    """As its configuration takes a text (`sdssplitargs` in Valkey's sds.c): in quotation marks, with C's escapes.
+
+    >>> print(quoted('my "q"'))
+    "my \\"q\\""
+    """
+    for sign, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(sign, escaped)
+    return f'"{text}"'
 
 
 def restarted(folder: Path, program: Path | None = None) -> OwnedProcess:
