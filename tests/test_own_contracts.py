@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.applications.contracts import measures, stand, survey
+from harness.applications.contracts import measures, stand, survey, words
 from harness.applications.contracts.measures import (
     CONTRACTS,
     killed_verdict,
@@ -31,6 +31,7 @@ from tests.test_contracts import row
 
 ANSWERED, BACK, LEFT, LOST = "answered", "back in the queue", "left unacknowledged", "lost (state PENDING)"
 ERROR, TWICE = "raised WorkerLostError", "answered, begun 2 times"
+OWN = "of itself raised KeyError"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,8 @@ ERROR, TWICE = "raised WorkerLostError", "answered, begun 2 times"
         ((TWICE, ANSWERED), "runs requests twice"),
         ((ANSWERED, ERROR), "ends with an error"),
         ((ANSWERED, ERROR, LOST), "loses requests"),
+        ((ANSWERED, OWN, BACK), "finishes"),
+        ((OWN, OWN, BACK), "finishes"),
     ],
 )
 def test_of_a_shutdown_the_gravest_fate_of_any_request_is_told(fates: tuple[str, ...], verdict: str) -> None:
@@ -57,11 +60,22 @@ def test_of_a_shutdown_the_gravest_fate_of_any_request_is_told(fates: tuple[str,
         ((ANSWERED, ANSWERED), "not met", "loses none"),
         ((ERROR, LEFT), "serves no more", "left unacknowledged"),
         ((LOST, ANSWERED), "loses requests", "loses requests"),
+        ((TWICE, OWN), "runs it again", "loses none"),
     ],
 )
 def test_of_a_kill_the_gravest_fate_of_any_request_is_told(fates: tuple[str, ...], killed: str, worker: str) -> None:
     found = dict(enumerate(fates))
     assert (killed_verdict(found), worker_verdict(found)) == (killed, worker)
+
+
+def test_an_error_of_the_task_itself_is_not_put_down_to_what_was_done_to_its_worker() -> None:
+    found = {1: "raised OSError", 2: "raised OSError, begun 2 times", 3: "raised KeyError", 4: ERROR}
+    assert words.themselves(found, [1, 2, 3], 1) == {
+        1: "of itself raised OSError", 2: "of itself raised OSError, begun 2 times", 3: "of itself raised KeyError", 4: ERROR
+    }  # fmt: skip
+    assert words.themselves(found, [1, 2], 3)[3] == "raised KeyError", "it was in flight, and no other one raised that"
+    with pytest.raises(CannotSay, match="without the revoke"):
+        words.revoke_verdict("OSError", "answered")
 
 
 def test_a_limit_that_could_not_strike_says_nothing() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.applications.contracts.stand import OwnBench, OwnStand
-from harness.applications.contracts.words import left_as, revoke_verdict
+from harness.applications.contracts.words import OF_ITSELF, left_as, revoke_verdict, themselves
 from harness.experiment.pools import POOLS
 from harness.studies.contracts.bench import CannotSay
 from harness.studies.contracts.measures import CHILD_LOST_S, LIMIT_ERRORS, ContractAnswer, counted, fate
@@ -26,6 +26,7 @@ SHORTEST_LIMIT_S = 1.0  # a shorter limit cannot be told from the end of the cal
 LATE_S = 1.5  # that a limit may strike late: of some pools billiard looks once a second (billiard/pool.py, TimeoutHandler)
 LOSES, TWICE = "loses requests", ", begun"  # a verdict; and what stands behind the fate of a request that was run again
 MOST_ROWS = 20  # that are sent with a limit, each once
+AGAIN = 3  # requests after a revoked one, until one is answered
 SETTLE_S = 0.2  # for the worker to take what it prefetches
 PATIENCE_S, PATIENCE_TIMES = 20.0, 3.0  # for what is under way to end: so much, and so many of the longest call
 
@@ -79,13 +80,13 @@ def _settled(bench: OwnBench, numbers: Sequence[int]) -> list[int]:
     return running if all(bench.places(others).values()) else []
 
 
-def fates(bench: OwnBench, numbers: Sequence[int]) -> dict[int, str]:
-    """What became of each, and whether it was run more than once."""
+def fates(bench: OwnBench, numbers: Sequence[int], running: int) -> dict[int, str]:
+    """What became of each, whether it was run more than once, and whether an error is its own; `running`: the one in flight."""
     found = {}
     for number in numbers:
         times = bench.times(number)
         found[number] = fate(bench, number) + (f"{TWICE} {times} times" if times > 1 else "")
-    return found
+    return themselves(found, [one for one in numbers if not bench.runs(one)], running, bench.own.raises)
 
 
 def verdict_of(found: Mapping[int, str], gravest: Mapping[str, str], otherwise: str) -> str:
@@ -108,7 +109,7 @@ def warm_shutdown(stand: OwnStand) -> ContractAnswer:
         numbers, running = begun(bench)
         begun_s = bench.signal(signal.SIGTERM)
         how = bench.until_ended(patience_s(stand))
-        took_s, found = time.monotonic() - begun_s, fates(bench, numbers)
+        took_s, found = time.monotonic() - begun_s, fates(bench, numbers, running)
     detail = f"{how or f'still there after {patience_s(stand):.0f} s'}; {told(found, running)}"
     if not how:
         return ContractAnswer(verdict="does not end", detail=detail)
@@ -126,7 +127,7 @@ def shutdown_verdict(found: Mapping[int, str], running: int) -> str:
     gravest = {
         "lost": LOSES, "raised": "ends with an error", TWICE: "runs requests twice", "left": "leaves unacknowledged"
     }  # fmt: skip
-    return verdict_of(found, gravest, "finishes" if found[running].startswith("answered") else "requeues")
+    return verdict_of(found, gravest, "finishes" if found[running].startswith(("answered", OF_ITSELF)) else "requeues")
 
 
 def child_killed(stand: OwnStand) -> ContractAnswer:
@@ -138,7 +139,7 @@ def child_killed(stand: OwnStand) -> ContractAnswer:
         bench.until_outcome(running, limit_s)
         took_s = time.monotonic() - begun_s
         bench.until(lambda: all(bench.outcome(number) for number in numbers), limit_s)
-        found = fates(bench, numbers)
+        found = fates(bench, numbers, running)
     return ContractAnswer(verdict=killed_verdict(found), seconds=took_s, detail=told(found, running))
 
 
@@ -160,11 +161,11 @@ def worker_killed(stand: OwnStand) -> ContractAnswer:
         numbers, running = begun(bench)
         bench.stand.note(f"SIGKILL to worker {bench.pid} and its children")
         bench.worker.stop(at_once=True)
-        at_once = fates(bench, numbers)
+        at_once = fates(bench, numbers, running)
         with stand.own_worker(name="fresh-worker") as fresh:
             waiting = [number for number, word in at_once.items() if word.startswith("back")]
             fresh.until(lambda: all(bench.outcome(number) for number in waiting), patience_s(stand))
-        found = fates(bench, numbers)
+        found = fates(bench, numbers, running)
     back_s = int((stand.application.settings.get("broker_transport_options") or {}).get("visibility_timeout", 3600))
     detail = told(found, running)
     if any(word.startswith("left") for word in found.values()):
@@ -215,6 +216,15 @@ def limit_verdict(outcomes: Sequence[str], longest_s: float, seconds: float, *, 
     raise CannotSay(f"no call ran for longer than {longest_s:.2g} s, and the limit is {seconds:g} s")
 
 
+def next_one(bench: OwnBench) -> str:
+    """How the request after it ends. A task that fails now and then gets AGAIN tries; a broken executor fails them all."""
+    for _ in range(AGAIN):
+        then = bench.until_outcome(bench.send(), patience_s(bench.own))
+        if then in ("", "answered"):
+            break
+    return then
+
+
 def revoke(stand: OwnStand) -> ContractAnswer:
     """revoke(terminate=True) of a request that runs."""
     with stand.own_worker() as bench:
@@ -224,7 +234,7 @@ def revoke(stand: OwnStand) -> ContractAnswer:
         outcome = bench.until_outcome(number, patience_s(stand))
         took_s = time.monotonic() - begun_s
         died = bench.until_ended(0.0)
-        then = "" if died else bench.until_outcome(bench.send(), patience_s(stand))
+        then = "" if died else next_one(bench)
     replied = f"the worker replied {reply}" if reply else "no reply from the worker"
     after = f"the worker ended: {died}" if died else f"the next request: {then or 'no answer'}"
     detail = f"{replied}; the caller got {outcome or 'nothing'}; {after}"

@@ -26,13 +26,14 @@ ANSWERED = "answered"
 @dataclass(frozen=True, kw_only=True)
 class OwnStand(Stand):
     """`cell`: its pool with one executor; `messages`: one a row, as the application sends them; `usual_s`: what a call takes
-    without Celery, `longest_s`: the longest."""
+    without Celery, `longest_s`: the longest; `raises`: names of the errors that such calls raised."""
 
     application: Application
     cell: Cell
     messages: Sequence[str]
     usual_s: float
     longest_s: float
+    raises: frozenset[str] = frozenset()
 
     @contextmanager
     def own_worker(self, *, name: str = "", limits: tuple[float | None, float | None] | None = None) -> Iterator[OwnBench]:

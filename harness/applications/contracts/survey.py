@@ -16,7 +16,7 @@ from harness.applications.probe.source import ApplicationSource
 from harness.applications.tune.application import OfApplication
 from harness.errors import BadInput, NothingMatches
 from harness.experiment.matrix import OWN_APP, Cell
-from harness.records.outcomes import ANSWERED
+from harness.records.outcomes import ANSWERED, Outcome
 from harness.records.store import RunFolder, now
 from harness.run import opening, workflow
 from harness.run.opening import Opened
@@ -62,7 +62,7 @@ def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], scre
     ask = OfApplication(order=order, on_valkey=True)
     possible = ask.possible(cells, screen)
     source = ask.known[-1]
-    usual_s, longest_s = pace(order.out)
+    told = pace(order.out)
     with opening.opened(order.out, "survey", screen.say, sight=False, stopping=STOPPING) as opened:
         known = on_record(opened.folder, source.planned()[0].key, screen.say)
         wanted = [Task(cell=cell, contract=one) for cell in possible for one in chosen]
@@ -74,12 +74,12 @@ def survey(order: ProbeOrder, cells: Sequence[Cell], select: Sequence[str], scre
                 for task in todo:
                     if opened.stopped.is_set():
                         break
-                    row = _row(task, source, opened, server.url, usual_s, longest_s)
+                    row = _row(task, source, opened, server.url, told)
                     rows.append(order.out, row)
                     known[row.key] = row
                     measured(row)
         finally:
-            _write(opened, known, usual_s)
+            _write(opened, known, told.usual_s)
     return known
 
 
@@ -98,28 +98,39 @@ def on_record(folder: RunFolder, key: str, say: Callable[[str], None]) -> dict[t
     return known
 
 
-def pace(folder: Path) -> tuple[float, float]:
-    """(usual, longest) seconds of a call without Celery, by the record of these. Raises BadInput if none was answered."""
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """Of the calls without Celery: how long they take, the usual and the longest one, and the names of their errors."""
+
+    usual_s: float
+    longest_s: float
+    raises: frozenset[str]
+
+
+def pace(folder: Path) -> Calls:
+    """By the record of these calls. Raises BadInput if none was answered."""
     (serial,) = (record for record in RunFolder(folder).latest().values() if record.as_cell.is_baseline)
-    if serial.outcome not in ANSWERED or not serial.pace.measured_requests or not serial.pace.measured_s:
+    some = serial.outcome in ANSWERED or (serial.outcome is Outcome.ERRORS and serial.answers.ok)  # some rows, or now and then
+    if not some or not serial.pace.measured_requests or not serial.pace.measured_s:
         raise BadInput(
             f"the calls without Celery gave no answer: {serial.reason}",
             remedy="'harness probe' shows how they end; mend that first",
         )
     usual_s = serial.pace.measured_s / serial.pace.measured_requests
-    return usual_s, max(usual_s, serial.pace.slowest_s or 0.0)
+    raises = frozenset(text.partition(":")[0].rpartition(".")[2] for text in serial.answers.errors)
+    return Calls(usual_s=usual_s, longest_s=max(usual_s, serial.pace.slowest_s or 0.0), raises=raises)
 
 
-def _row(task: Task, source: ApplicationSource, opened: Opened, url: str, usual_s: float, longest_s: float) -> Row:
+def _row(task: Task, source: ApplicationSource, opened: Opened, url: str, calls: Calls) -> Row:
     celery = source.environment.installed.get("celery", "")
-    if reason := measures.why_not(task.contract, task.cell.pool, longest_s):
+    if reason := measures.why_not(task.contract, task.cell.pool, calls.longest_s):
         return lanes.row(task.key, celery, ContractAnswer(verdict=NOT_APPLICABLE, detail=reason), "")
     evidence = opened.folder.path.resolve() / "evidence" / task.id
     stand = OwnStand(
         environment=source.environment, pool=task.cell.pool, url=url, bundle=Path(), stopped=opened.stopped,
         folder=supervisor.fresh_folder(opened.scratch.resolve() / "worker"), evidence=supervisor.fresh_folder(evidence),
-        application=source.application, cell=task.cell, messages=source.facts.messages[: source.expected.rows], usual_s=usual_s,
-        longest_s=longest_s,
+        application=source.application, cell=task.cell, messages=source.facts.messages[: source.expected.rows],
+        usual_s=calls.usual_s, longest_s=calls.longest_s, raises=calls.raises,
     )  # fmt: skip
     return lanes.row(task.key, celery, lanes.answered(task.contract.measure, stand), f"evidence/{task.id}/steps.txt")
 
