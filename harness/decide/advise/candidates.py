@@ -18,7 +18,7 @@ from typing import Any
 from harness.atlas import against, answer, stored
 from harness.certainty import intervals
 from harness.certainty.intervals import Span, of_one_more
-from harness.decide.advise import ends, fresh
+from harness.decide.advise import ends, env_files, fresh
 from harness.decide.advise.constraints import HANG_RATE, Bound
 from harness.decide.compare.sides import Side, machines_differ, read, same_probe
 from harness.errors import BadInput
@@ -167,10 +167,21 @@ def _candidate(
         evidence=worst.ended.evidence, cause=cause.name, support=cause.support, beside=pattern.across(cell, groups),
         unusable=next((record.certainty.unusable for record in trials if record.certainty.unusable), ""),
         doubts=(*doubts.deciding(trials), *doubts.disturbed(trials)),
-        application=side.application, notes=(*notes.of(trials), *_beside(trials[0], side)),
+        application=_with_file(side.application), notes=(*notes.of(trials), *_beside(trials[0], side)),
         broken=broken, unknown=unknown, atlas=_quoted(trials) if worst.outcome is Outcome.OK else "",
         ended=ends.engine(trials[0].asked.versions), old=ends.python(side.interpreters.get(cell.venv, ""), date.today()),
     )  # fmt: skip
+
+
+def _with_file(application: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """With what others read otherwise in its env file, see `env_files`, as that is now; nothing of one that cannot be read."""
+    if application is None or not application.get("env_file"):
+        return application
+    try:
+        text = Path(application["env_file"]).read_bytes().decode("utf-8")
+    except (OSError, ValueError):
+        return application
+    return {**application, "misread": env_files.misread(text)}
 
 
 def _mean_call_s(baseline: Sequence[TrialRecord], side: Side) -> float | None:

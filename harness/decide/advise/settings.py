@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness import environments
@@ -17,9 +17,11 @@ from harness.backends import cookbook
 from harness.backends.cookbook import own
 from harness.backends.cookbook.book import Cookbook
 from harness.backends.cookbook.placements import PLACEMENTS
+from harness.decide.advise import env_files
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell, engine_threads, variables_of
 from harness.experiment.pools import POOLS
+from harness.texts import few
 from harness.trial.application import pool_arguments, varied_arguments
 
 APP = "proj.tasks:app"  # whatever the user's is called
@@ -40,6 +42,7 @@ class Setup:
     change: str  # in words
     folder: str = ""  # of somebody's own application: where it is started
     env_file: str = ""  # likewise: its variables
+    misread: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of that file, see `env_files`
     title: str = "Celery worker that serves a model"
 
     @property
@@ -53,12 +56,21 @@ class Setup:
         hidden = [name for name in self.environment if name not in self.variables]
         return [f"# set {name} yourself: its value is a secret, and was not kept" for name in hidden]
 
+    def otherwise(self, reader: str) -> list[str]:
+        """A comment, if this one reads the file otherwise than it was measured."""
+        names, file = self.misread.get(reader, ()), shlex.quote(self.env_file)
+        told = f"# {reader} reads {few(names)} of {file} otherwise than was measured: write NAME='VALUE' there, without export"
+        return [told] if names else []
+
     @property
     def shell(self) -> str:
         """All that is typed, also into an empty shell: the folder, the variables, and the line. The file is sourced before the
-        other variables, for they won over it when they were measured."""
+        other variables, for they won over it when they were measured; one that a shell reads otherwise is not, for it may run
+        what stands there."""
         enters = [f"cd {shlex.quote(self.folder)}"] if self.folder else []
         file = [f"set -a; . {shlex.quote(_sourced(self.env_file))}; set +a"] if self.env_file else []
+        if other := self.otherwise(env_files.SHELL):
+            file = [*other, f"# and then: {file[0]}"]
         exports = [f"export {name}={shlex.quote(value)}" for name, value in self.variables.items()]
         return "\n".join([*enters, *file, *exports, *self.yours, self.line])
 
@@ -127,7 +139,7 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
         environment={**pasted.get("variables", {}), **variables}, celery={}, code="",
         change=f"{change}; its native libraries are given one thread each" if cell.plain and variables else change,
         folder=application.get("folder", ""), env_file=application.get("env_file", ""),
-        title=f"Celery worker of {application['app']}",
+        misread=application.get("misread") or {}, title=f"Celery worker of {application['app']}",
     )  # fmt: skip
 
 

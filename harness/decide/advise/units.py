@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import PurePath
 
+from harness.decide.advise import env_files
 from harness.decide.advise.settings import Setup
 
 BARE = re.compile(r"[\w@%+=:,./$-]+", re.ASCII)  # words that systemd takes without quotation marks
@@ -17,7 +18,7 @@ def systemd(setup: Setup) -> str:
     so beside a file `env` sets the others, which won when they were measured."""
     program, *arguments = setup.command
     words = [_word(program if program != "celery" else "/PATH/TO/VENV/bin/celery"), *map(_argument, arguments)]
-    lines = [*setup.yours]
+    lines = [*setup.yours, *setup.otherwise(env_files.SYSTEMD)]
     if setup.env_file:
         file = setup.env_file if setup.folder else f"/PATH/TO/{PurePath(setup.env_file).name}"
         lines += [f"EnvironmentFile={_specified(file)}"]
@@ -65,7 +66,7 @@ def _argument(text: str) -> str:
 def compose(setup: Setup) -> str:
     """A service for a compose file, where `environment` wins over `env_file`."""
     variables = "".join(f"      {name}: {_text(value)}\n" for name, value in setup.variables.items())
-    environment = "".join(f"    {each}\n" for each in setup.yours)
+    environment = "".join(f"    {each}\n" for each in (*setup.yours, *setup.otherwise(env_files.COMPOSE)))
     environment += f"    environment:\n{variables}" if variables else ""
     environment += f"    env_file: {_text(setup.env_file)}\n" if setup.env_file else ""
     words = setup.command if setup.command[0] == "celery" else ("python", *setup.command[1:])  # of the image
