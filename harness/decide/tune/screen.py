@@ -21,7 +21,8 @@ def tuned(console: Console, answer: TuneAnswer) -> None:
         if answer.gain
         else "the default has no figures to compare with"
     )
-    same = "the default itself is the best" if answer.best == answer.default else gain
+    itself = "the default itself is the best" if answer.measured > 1 else "nothing but the default was measured"
+    same = itself if answer.best == answer.default else gain
     beside = f"{same}, {answer.default.id}"
     if answer.as_fast:
         beside = f"as fast as the default, {answer.default.id}, as far as the data show"
