@@ -65,7 +65,7 @@ def invoked(*words: str) -> str:
 def test_the_shipped_file_is_what_the_runs_on_record_give_today() -> None:
     ignored = (ROOT / ".gitignore").read_text()
     kept = [ROOT / "results" / name for name in re.findall(r"^!results/([^/\n]+)/$", ignored, re.MULTILINE)]
-    runs = [folder for folder in kept if any(RunFolder(path.parent).has_trials for path in folder.rglob("trials.jsonl.gz"))]
+    runs = [folder for folder in kept if any(RunFolder(path.parent).has_trials for path in folder.rglob("trials.jsonl.xz"))]
     assert len(runs) > 5
     fresh = stored.text(making.of_runs(runs))
     assert fresh == stored.SHIPPED.read_text(), "build it anew, see CONTRIBUTING"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import lzma
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 from harness import cli
 from harness.errors import BadInput
 from harness.experiment.matrix import Cell
+from harness.measure import latencies
 from harness.records import evidence, store
 from harness.records.links import Ways, markdown, table
 from harness.records.outcomes import Outcome
@@ -108,7 +111,7 @@ def test_a_packed_run_reads_as_before_but_for_the_way_to_its_evidence(run: Path)
 def test_what_stays_is_light(run: Path) -> None:
     packing.pack(run)
     assert set(held(run)) == {
-        "trials.jsonl.gz", "evidence.md", "evidence.tar.xz", "latencies.json.gz", "run.json", "claims.md", "claims.csv",
+        "trials.jsonl.xz", "evidence.md", "evidence.tar.xz", "latencies.json.xz", "run.json", "claims.md", "claims.csv",
         "diagnoses.md",
     }  # fmt: skip
 
@@ -117,11 +120,11 @@ def test_every_link_leads_on_and_says_where(run: Path) -> None:
     packing.pack(run)
     assert not list(dead(run))
     place = f"evidence.md#{NAME}"
-    assert links(run / "claims.md") == [place, "trials.jsonl.gz", place, "run.json", "trials.jsonl.gz"]
+    assert links(run / "claims.md") == [place, "trials.jsonl.xz", place, "run.json", "trials.jsonl.xz"]
     assert "[evidence](" in (run / "claims.md").read_text()
     assert f"[what it says]({place})" in (run / "claims.md").read_text()
     assert (run / "diagnoses.md").read_text() == f"Evidence: [evidence]({place})\n"
-    assert (run / "claims.csv").read_text() == f'a,evidence\n"x, y",{place} trials.jsonl.gz\n'
+    assert (run / "claims.csv").read_text() == f'a,evidence\n"x, y",{place} trials.jsonl.xz\n'
 
 
 def test_the_page_shows_the_verdict_the_blocked_thread_and_the_lost_threads(run: Path) -> None:
@@ -159,8 +162,8 @@ def test_a_page_made_again_in_a_packed_folder_has_the_links_that_packing_gave_it
     ]
     assert Dossier.of(run, []).present(loose) == loose
     packing.pack(run)
-    assert Dossier.of(run, []).present(loose) == [f"evidence.md#{NAME}", "trials.jsonl.gz"]
-    assert Dossier.of(run, []).present(["evidence/nobody.1/stacks-7.txt"]) == ["trials.jsonl.gz"]
+    assert Dossier.of(run, []).present(loose) == [f"evidence.md#{NAME}", "trials.jsonl.xz"]
+    assert Dossier.of(run, []).present(["evidence/nobody.1/stacks-7.txt"]) == ["trials.jsonl.xz"]
 
 
 def test_packing_twice_changes_nothing(run: Path) -> None:
@@ -248,7 +251,7 @@ def copied(source: Path, target: Path) -> None:
 def test_runs_within_a_folder_are_packed_and_the_pages_around_them_led_on(run: Path, tmp_path: Path) -> None:
     (tmp_path / "bisect.md").write_text(f"[records](run/trials.jsonl), [stacks-7.txt](run/evidence/{NAME}/stacks-7.txt)\n")
     packing.pack(tmp_path)
-    assert links(tmp_path / "bisect.md") == ["run/trials.jsonl.gz", f"run/evidence.md#{NAME}"]
+    assert links(tmp_path / "bisect.md") == ["run/trials.jsonl.xz", f"run/evidence.md#{NAME}"]
     assert not list(dead(tmp_path))
 
 
@@ -264,7 +267,7 @@ def test_contracts_have_evidence_and_no_trials(tmp_path: Path) -> None:
     assert "0.1 s  the worker is killed" in said
     assert (tmp_path / "contracts.csv").read_text().endswith(",it is lost,evidence.md#theano-solo-kill\n")
     assert not (tmp_path / "evidence").exists()
-    assert not (tmp_path / "trials.jsonl.gz").exists()
+    assert not (tmp_path / "trials.jsonl.xz").exists()
 
 
 def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -285,10 +288,26 @@ def test_a_folder_that_a_run_holds_is_refused_and_left_alone(run: Path) -> None:
 
 def test_damaged_records_are_not_taken_for_none(run: Path) -> None:
     packing.pack(run)
-    packed = run / "trials.jsonl.gz"
+    packed = run / "trials.jsonl.xz"
     packed.write_bytes(packed.read_bytes()[:-20])
     with pytest.raises(BadInput, match="cannot be read"):
         RunFolder(run).records()
+
+
+def test_what_was_packed_before_is_read_and_packed_anew(run: Path) -> None:
+    """Records and latencies were zipped once."""
+    packing.pack(run)
+    records = RunFolder(run).records()
+    for name, before in ((store.PACKED_RECORDS, store.PACKED_BEFORE), (latencies.FILE, latencies.BEFORE)):
+        (run / before).write_bytes(gzip.compress(lzma.decompress((run / name).read_bytes())))
+        (run / name).unlink()
+    kept = latencies.kept(run)
+    assert kept
+    assert (RunFolder(run).records(), RunFolder(run).records_name) == (records, store.PACKED_BEFORE)
+    (run / store.RECORDS).write_text(to_line(records[0]))
+    packing.pack(run)
+    assert (RunFolder(run).records(), RunFolder(run).records_name, latencies.kept(run)) == (records, store.PACKED_RECORDS, kept)
+    assert not list(run.glob("*.gz"))
 
 
 def test_a_packed_run_is_set_aside_like_another(run: Path) -> None:
@@ -318,7 +337,7 @@ def test_where_requests_would_be_drawn_it_says_that_they_are_not_kept(run: Path)
     (view_,) = (one for one in found.cells if one.id == HUNG.id)
     assert [one.path for one in view_.excerpts] == [f"evidence.md#{NAME}"]
     assert "futex (libc.so)" in view_.excerpts[0].text
-    assert all(one.files == ("trials.jsonl.gz",) for one in found.cells if one.id != HUNG.id)
+    assert all(one.files == ("trials.jsonl.xz",) for one in found.cells if one.id != HUNG.id)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ OTHERS = [path.name for path in RESULTS.iterdir() if path.name not in KEPT]
 RUNS = sorted(
     folder for folder in packing.runs(RESULTS) if folder.relative_to(RESULTS).parts[0] in KEPT and RunFolder(folder).has_trials
 )
-MOST_FILES, MOST_BYTES = 160, 5_550_000  # as many as the runs behind the atlas need, and the studies of searches and gates
+MOST_FILES, MOST_BYTES = 160, 5_120_000  # as many as the runs behind the atlas need, and the studies of searches and gates
 SHOW_EVIDENCE = (Outcome.HUNG, Outcome.CRASHED, Outcome.STALLED, Outcome.RESPAWNING)
 
 over_all_runs = pytest.mark.parametrize("folder", RUNS, ids=lambda folder: str(folder.relative_to(RESULTS)))

@@ -188,7 +188,7 @@ def test_machines_of_several_kinds_are_kept_apart_and_found_again(tmp_path: Path
 
 
 def test_packed_runs_and_what_is_no_run_are_refused(tmp_path: Path, halves: list[Path]) -> None:
-    (halves[0] / "trials.jsonl").rename(halves[0] / "trials.jsonl.gz")
+    (halves[0] / "trials.jsonl").rename(halves[0] / "trials.jsonl.xz")
     for path, said in ((halves[0], "is packed"), (tmp_path / "nothing", "there are no records")):
         with pytest.raises(BadInput, match=said):
             merging.merge([path], tmp_path / "whole")

@@ -1,14 +1,15 @@
 """The latencies that a packed folder keeps: of those cells alone whose percentiles are computed over several trials together.
 
 A trial's own percentiles stand in its record. A cell whose trials have too few requests each gets the percentile of all its
-trials' requests (`harness.summary.summary`), which needs the latencies themselves: `latencies.json.gz` holds them, by the
-name of the requests' file that is gone, in seconds.
+trials' requests (`harness.summary.summary`), which needs the latencies themselves: `latencies.json.xz` (`.gz` in folders that
+were packed before) holds them, by the name of the requests' file that is gone, in seconds.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import lzma
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from harness.measure import figures
 from harness.records import answers
 from harness.records.record import TrialRecord
 
-FILE = "latencies.json.gz"
+FILE, BEFORE = "latencies.json.xz", "latencies.json.gz"
 Kept = Mapping[str, Sequence[float]]
 
 
@@ -33,8 +34,10 @@ def of(folder: Path, requests_files: Sequence[str]) -> list[answers.Floats] | No
 def kept(folder: Path) -> Kept:
     """What the file holds; {} where there is none, or none that can be read."""
     try:
-        data = json.loads(gzip.decompress((folder / FILE).read_bytes()))
-    except (OSError, EOFError, ValueError):
+        new = (folder / FILE).exists()
+        packed = (folder / (FILE if new else BEFORE)).read_bytes()
+        data = json.loads(lzma.decompress(packed) if new else gzip.decompress(packed))
+    except (OSError, EOFError, ValueError, lzma.LZMAError):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -53,7 +56,7 @@ def needed(records: Iterable[TrialRecord], folder: Path) -> dict[str, list[float
 
 
 def to_bytes(latencies_s: Kept) -> bytes:
-    return gzip.compress(json.dumps(latencies_s, separators=(",", ":")).encode(), mtime=0)
+    return lzma.compress(json.dumps(latencies_s, separators=(",", ":")).encode(), preset=9 | lzma.PRESET_EXTREME)
 
 
 def _of(folder: Path, name: str, known: Kept) -> answers.Floats:

@@ -1,7 +1,7 @@
 """The links of pages and tables below a folder, led from files that packing takes away to where the same is found afterwards.
 
 `[stacks-7.txt](evidence/x.1/stacks-7.txt)` becomes `[evidence](evidence.md#x.1)`; a link to requests, samples or `trials.jsonl`
-leads to `trials.jsonl.gz`, where every trial has its line. Texts that hold no such link stay as they are, to the byte.
+leads to `trials.jsonl.xz`, where every trial has its line. Texts that hold no such link stay as they are, to the byte.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from harness.records import evidence
-from harness.records.store import PACKED_RECORDS
+from harness.records.store import RunFolder
 
 LINK = re.compile(r"\[([^\]\n]*)\]\(([^()\s]+)\)")
 NAMED = re.compile(r"^Evidence: `([^`\n]+)`$", re.MULTILINE)  # as pages of diagnoses had it before they had links
@@ -37,8 +37,8 @@ class Ways:
         if found := evidence.FILE_WAY.fullmatch(way):
             name = evidence.anchor(found["name"])
             return f"{found['at']}{evidence.PAGE}#{name}" if name in self._on(found["at"]) else way
-        if (gone := GONE.fullmatch(way)) and (self.folder / gone["at"] / PACKED_RECORDS).is_file():
-            return f"{gone['at']}{PACKED_RECORDS}"
+        if (gone := GONE.fullmatch(way)) and (packed := RunFolder(self.folder / gone["at"]).packed_path).is_file():
+            return f"{gone['at']}{packed.name}"
         return way
 
     def _on(self, at: str) -> frozenset[str]:

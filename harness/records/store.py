@@ -2,7 +2,7 @@
 
 `trials.jsonl` is only ever appended to, one flushed and synced line a trial, so a killed run loses at most the trial
 it was in. `run.json` and `cells.csv` are replaced whole, by rename. In a packed folder (`harness.run.packing`) the records
-lie in `trials.jsonl.gz`; later ones are appended to a `trials.jsonl` beside it.
+lie in `trials.jsonl.xz` (`.gz` in folders that were packed before); later ones are appended to a `trials.jsonl` beside it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import fcntl
 import gzip
 import json
+import lzma
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,8 +26,9 @@ from harness.records.record import TrialRecord, from_line, to_line
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 LOCK = ".lock"
-RECORDS, PACKED_RECORDS = "trials.jsonl", "trials.jsonl.gz"
-OURS = (RECORDS, PACKED_RECORDS, "contracts.csv", "findings.csv", "gate.json")  # what tells a folder of ours from anybody's
+RECORDS, PACKED_RECORDS, PACKED_BEFORE = "trials.jsonl", "trials.jsonl.xz", "trials.jsonl.gz"
+#: what tells a folder of ours from anybody's
+OURS = (RECORDS, PACKED_RECORDS, PACKED_BEFORE, "contracts.csv", "findings.csv", "gate.json")
 NO_RECORDS = "name the folder of a run, such as results/quick; 'harness run' and 'harness probe' write them"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 #: what the kernel's errors of writing mean to a reader; others are told in its own words
@@ -71,8 +73,13 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.trials_path = path / RECORDS
-        self.packed_path = path / PACKED_RECORDS
         self.moved_to: Path | None = None
+
+    @property
+    def packed_path(self) -> Path:
+        """Of the packed records, if there are any."""
+        names = (PACKED_RECORDS, PACKED_BEFORE)
+        return next((self.path / name for name in names if (self.path / name).exists()), self.path / PACKED_RECORDS)
 
     @property
     def holds_ours(self) -> bool:
@@ -164,6 +171,13 @@ class RunFolder:
         self.replace(RECORDS, "".join(map(to_line, records)))
         self.packed_path.unlink(missing_ok=True)
 
+    def pack(self, lines: Iterable[str]) -> None:
+        """Put these lines in the place of what was packed. The same ones give the same bytes."""
+        before = self.packed_path
+        self.replace_bytes(PACKED_RECORDS, lzma.compress("".join(lines).encode(), preset=9 | lzma.PRESET_EXTREME))
+        if before.name != PACKED_RECORDS:
+            before.unlink(missing_ok=True)
+
     def replace(self, name: str, text: str) -> None:
         """Write a whole file, or leave the old one as it was."""
         with writing(self.path):
@@ -198,10 +212,11 @@ def _lines(path: Path) -> list[str]:
 def _packed_lines(path: Path) -> list[str]:
     """Raises BadInput where the file is damaged: what cannot be read must not seem never to have been."""
     try:
-        return gzip.decompress(path.read_bytes()).decode().splitlines()
+        unpack = gzip.decompress if path.name == PACKED_BEFORE else lzma.decompress
+        return unpack(path.read_bytes()).decode().splitlines()
     except FileNotFoundError:
         return []
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise BadInput(f"{path} cannot be read: {error}", remedy="fetch it again, from where the run was taken") from error
 
 

@@ -1,9 +1,9 @@
 """`harness pack`: a run's folder in its light form, in place. What people and tests read stays; what only we draw from leaves.
 
-    trials.jsonl       becomes trials.jsonl.gz; a record carries the figures that were computed from its requests on reading,
+    trials.jsonl       becomes trials.jsonl.xz; a record carries the figures that were computed from its requests on reading,
                        and its evidence names a place on the page
     evidence/          becomes evidence.md, which people read and links lead to, and evidence.tar.xz, which holds every file
-    requests/ samples/ leave; latencies.json.gz keeps what `harness.measure.latencies` says
+    requests/ samples/ leave; latencies.json.xz keeps what `harness.measure.latencies` says
 
 The new files are written first, each by rename, and the old ones removed last, so that a stopped packing loses nothing and is
 made good by the next. The same folder gives the same bytes. A run that goes on in a packed folder appends beside the packed
@@ -13,7 +13,6 @@ records; packing again puts both together.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import lzma
 import shutil
@@ -102,10 +101,11 @@ def _write(folder: Path) -> None:
     _write_evidence(run, records)
     if kept := latencies.needed(store.current(records).values(), folder):
         run.replace_bytes(latencies.FILE, latencies.to_bytes(kept))
+        (folder / latencies.BEFORE).unlink(missing_ok=True)
     if run.has_trials:
         ways = Ways(folder=folder)
         lines = dict.fromkeys(to_line(_light(record, folder, ways)) for record in records)  # twice after a stopped packing
-        run.replace_bytes(run.packed_path.name, gzip.compress("".join(lines).encode(), mtime=0))
+        run.pack(lines)
 
 
 def _light(record: TrialRecord, folder: Path, ways: Ways) -> TrialRecord:

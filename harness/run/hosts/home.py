@@ -24,7 +24,7 @@ from harness.run.merging import Merged
 
 BLOCKS, HOSTS_FILE, HEARD = "blocks", "hosts.json", "heard.jsonl"
 MOST_BYTES = 4 << 30  # unpacked; a block that leaves more is no block of ours
-MERGED = ("trials.jsonl", "trials.jsonl.gz", "run.json", "cells.csv", "diagnoses.md")
+MERGED = ("trials.jsonl", "trials.jsonl.xz", "trials.jsonl.gz", "run.json", "cells.csv", "diagnoses.md")
 HOST = "host-"  # how the folders begin of hosts that have each run a copy
 MERGED_FOLDERS = (*merging.FOLDERS, f"{merging.MACHINE}*", f"{HOST}*")
 
