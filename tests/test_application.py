@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,3 +196,28 @@ def test_serial_calls_are_told_of_each_message_what_a_worker_tells_its_task(tmp_
         {"exchange": "", "routing_key": "gold", "priority": 3, "headers": {"tenant": "seven"}, "celerys": {"lang": "py"}},
         {"exchange": None, "routing_key": None, "priority": None, "headers": None, "celerys": {"lang": "py"}},
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "told"),
+    [
+        ([[3], {}, {}], {}, None),
+        ([[3], {"tenant": "gold"}, {}], {}, True),
+        ([["eJyLNo4FAAG6ALU="], {}, {}], {}, True),
+        ([[4], {}, {}], {"content-type": "application/x-yaml"}, None),
+        ([[4], {}, {}], {"headers": {"compression": "application/x-gzip"}}, None),
+    ],
+)
+def test_serial_calls_have_the_arguments_that_the_application_sends(
+    body: list[Any], more: dict[str, Any], told: bool | None, tmp_path: Path
+) -> None:
+    rows, messages = tmp_path / "rows.json", tmp_path / "messages.json"
+    text = json.dumps(body)
+    message = {
+        "headers": {}, "content-type": "application/json", "properties": {"body_encoding": "base64"},
+        "body": base64.b64encode(text.encode()).decode(), **more,
+    }  # fmt: skip
+    rows.write_text("[[3]]")
+    messages.write_text(json.dumps([json.dumps(message)]))
+    (found,) = replace(SHOP, messages=messages, rows=rows).spec(prefix="ab", events=tmp_path)["deliveries"]  # type: ignore[misc]
+    assert found.get("body") == (text if told else None)

@@ -293,3 +293,12 @@ def test_a_task_that_returns_nothing_is_asked_once_what_it_stored(monkeypatch: p
     for _ in range(3):
         assert json.loads(their_app.stored(their_app.applied(silent, []), "json")[1])["result"] is None
     assert len(asked) == 1
+
+
+def test_a_call_has_the_arguments_of_its_message_if_they_are_others() -> None:
+    def price(number: int, tenant: str = "") -> list[Any]:
+        return [number, tenant]
+
+    task = Celery("sent", broker="memory://", set_as_current=False).task(name="sent", shared=False)(price)
+    assert their_app.applied(task, [3], {"body": '[[4], {"tenant": "gold"}, {}]'}).result == [4, "gold"]
+    assert their_app.applied(task, [3], {}).result == [3, ""]

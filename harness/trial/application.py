@@ -7,6 +7,7 @@ learned of it before (`harness.worker.app_facts`) is in `messages`, `queue_keys`
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +21,7 @@ from harness.environments import worker_path
 from harness.experiment.matrix import Cell
 from harness.experiment.mix import Mix
 from harness.experiment.pools import FIRST_CELERY_WITH_SPAWN, POOLS
-from harness.worker import contract, own_variables, private_servers, spec, unstarted
+from harness.worker import contract, own_variables, private_servers, spec, their_app, unstarted
 
 WITNESS_LIMIT_S, WITNESS_SHARE = 20.0, 0.3  # of the trial's limit: the serial calls alone take the rest
 SERIAL_S = 90.0  # that serial calls take at the most, if the first one takes no longer: enough to know the pace of slow ones
@@ -46,6 +47,17 @@ def _delivery(message: Mapping[str, Any]) -> dict[str, Any]:
         "exchange": at.get("exchange"), "routing_key": at.get("routing_key"), "priority": properties.get("priority"),
         "headers": own or None, "celerys": {name: headers[name] for name in ALIKE_IN_ALL if name in headers},
     }  # fmt: skip
+
+
+def _call(message: Mapping[str, Any], rows: Sequence[Any], number: int) -> dict[str, str]:
+    """The body of a row's message, if the application sends other arguments than the row's: its own `apply_async` may pack
+    them, or add some. Of what is not in plain JSON nothing is known."""
+    plain = message.get("content-type") == "application/json" and message["properties"].get("body_encoding") == "base64"
+    if not plain or message["headers"].get("compression"):
+        return {}
+    body = base64.b64decode(message["body"]).decode()
+    as_asked = json.loads(body)[:2] == list(their_app.arguments(rows[number]))  # type: ignore[no-untyped-call]
+    return {} if as_asked else {"body": body}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +186,9 @@ class Application:
         """What each row's message says of itself, as far as `Task.apply` takes it; none before there are messages."""
         if not self.messages.is_file():
             return []
-        return [_delivery(json.loads(message)) for message in json.loads(self.messages.read_text())]
+        rows = json.loads(self.rows.read_text()) if self.rows.is_file() else []
+        messages = [json.loads(message) for message in json.loads(self.messages.read_text())]
+        return [_delivery(message) | _call(message, rows, number) for number, message in enumerate(messages)]
 
     def unfit(self, events: Path, cell: Cell) -> str:
         """Why a worker that is ready is not the one to measure: by its pool, or since nobody would take the requests; or ''."""

@@ -41,8 +41,8 @@ SPEC_KEYS = (
 #: Keys of that file where the trial is of somebody's own application, or of its serial calls.
 #: app: as Celery names it. tasks: their names. rows: a file with the requests' arguments. of_rows: the task of each row, by its
 #: place in tasks; [] if there is one task. turns: the rows that serial calls take in turn once each was called; [] for all.
-#: deliveries: exchange, routing_key, priority, own headers and some of Celery's of each row's message, which its task may read;
-#: [] if not known.
+#: deliveries: exchange, routing_key, priority, own headers and some of Celery's of each row's message, which its task may read,
+#: and its body, if the application sends other arguments than the row's; [] if not known.
 #: prefix: of the ids of our requests. events_dir: where signs of life go. settings: Celery's, for the length of the trial.
 APPLICATION_SPEC_KEYS = ("app", "tasks", "rows", "of_rows", "turns", "deliveries", "prefix", "events_dir", "settings")
 

@@ -217,10 +217,12 @@ class RetriedTooOften(Exception):
 def applied(task, row, delivery=None):
     """Celery's `EagerResult` of one call. Each gets a copy of its arguments, as each message is one: a task may change them.
     `delivery`: what a worker's task is told of its message, see contract.APPLICATION_SPEC_KEYS."""
-    args, kwargs = arguments(copy.deepcopy(row))
     from celery.result import EagerResult
+    from kombu.utils import json as kombus
 
     options = dict(delivery or {}, task_id=str(uuid.uuid4()))
+    sent = options.pop("body", "")
+    args, kwargs = kombus.loads(sent)[:2] if sent else arguments(copy.deepcopy(row))
     _message["celerys"] = options.pop("celerys", {})
     try:
         ended = _as_answered(task, task.apply(args=args, kwargs=kwargs, throw=False, **options))
