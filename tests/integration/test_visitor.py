@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -29,12 +30,15 @@ SIDES = Path(__file__).resolve().parent.parent / "probe_projects" / "sides"
 class Worker:
     """A worker of the project `sides`, with the visitor, and its signs of life."""
 
-    def __init__(self, stack: ExitStack, environment: Environment, folder: Path, pool: str, variables: dict[str, str]) -> None:
+    def __init__(
+        self, stack: ExitStack, environment: Environment, folder: Path, pool: str, variables: dict[str, str],
+        project: Path = SIDES,
+    ) -> None:  # fmt: skip
         self.server = stack.enter_context(broker.embedded(folder / "broker"))
         self.events, self.prefix = folder / "events", new_prefix()
         self.events.mkdir()
         self.application = Application(
-            app="sides:app", tasks=("sides.ingest",), python=environment.python, folder=SIDES, rows=folder / "rows.json",
+            app="sides:app", tasks=("sides.ingest",), python=environment.python, folder=project, rows=folder / "rows.json",
             own_variables={**environment_variables(), **variables}, queue_keys=("celery",),
         )  # fmt: skip
         spec = folder / "trial.json"
@@ -44,7 +48,7 @@ class Worker:
         )
         environ = {**self.application.variables(self.server.url), contract.SPEC: str(spec)}
         argv = self.application.worker_command(self.cell)
-        self.process = stack.enter_context(OwnedProcess(argv, log=folder / "log", env=environ, cwd=SIDES))
+        self.process = stack.enter_context(OwnedProcess(argv, log=folder / "log", env=environ, cwd=project))
         self.progress = Progress(self.events)
 
     def send(self, task: str, number: int | None, count: float) -> None:
@@ -69,6 +73,28 @@ class Worker:
 def worker(celery_environment: Environment, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     with ExitStack() as stack:
         yield lambda pool, **variables: Worker(stack, celery_environment, tmp_path, pool, variables)
+
+
+#: with variables of the owner's own in its first line, as a `.env` file has them
+ASTRAY = "import os\nos.environ.update(CELERY_BROKER_URL={url!r}, CELERY_RESULT_BACKEND={url!r})\n"
+
+
+@pytest.mark.parametrize("pool", ["prefork", "prefork-spawn", "threads"])
+def test_an_application_that_names_a_broker_of_its_own_takes_no_message_from_it(
+    pool: str, celery_environment: Environment, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as owners, ExitStack() as stack:
+        owners.setblocking(False)
+        url = f"redis://127.0.0.1:{owners.getsockname()[1]}/0"
+        project = tmp_path / "project"
+        project.mkdir()
+        (project / "sides.py").write_text(ASTRAY.format(url=url) + (SIDES / "sides.py").read_text())
+        worker = Worker(stack, celery_environment, tmp_path, pool, {}, project)
+        assert worker.until(is_ready)
+        worker.send("sides.plus", 0, 0.1)
+        assert worker.until(lambda progress: progress.ended)
+        with pytest.raises(BlockingIOError):
+            owners.accept()
 
 
 def is_ready(progress: Progress) -> bool:
