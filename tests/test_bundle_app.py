@@ -368,6 +368,29 @@ def test_variables_of_the_script_lead_to_its_broker_and_a_secret_is_asked_for(
     assert "OWN_SECRET" not in said
 
 
+def test_only_the_database_of_this_run_is_emptied_whatever_the_application_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, emptied = {"BROKER_URL": "redis://here/15", "RESULT_URL": "redis://here/15"}, list[str]()
+    particulars.complete({"variables": {}, "left_out": []}, "/srv/shop", found)
+
+    class Redis:
+        def __init__(self, url: str) -> None:
+            self.url = url
+
+        from_url = classmethod(lambda kind, url: kind(url))
+
+        def flushdb(self) -> None:
+            emptied.append(self.url)
+
+    monkeypatch.setattr("redis.Redis", Redis)
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    for name in ("BROKER_URL", "CELERY_BROKER_URL"):  # as a .env file does that is read as the application is imported
+        monkeypatch.setenv(name, "redis://prod/0")
+    particulars.clean(None)
+    assert emptied == ["redis://here/15"]
+    assert os.environ["CELERY_BROKER_URL"] == "redis://here/15"
+
+
 def test_answers_are_compared_with_those_of_calls_without_celery(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(particulars, "EXPECTED", {0: {"a": [1.0, "x"]}})
     assert particulars.is_right({}, 0, {"a": (1.0001, "x")})

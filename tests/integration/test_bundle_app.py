@@ -15,6 +15,8 @@ import os
 
 from celery import Celery
 
+for name in ("BROKER_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):  # as a .env file that is read by hand
+    os.environ[name] = "redis://nobody.example/0"
 app = Celery("acme", broker="redis://nobody.example/0")  # where no broker is
 
 

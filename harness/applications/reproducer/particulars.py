@@ -68,7 +68,13 @@ def clean(app):
     """Nothing of others is in that database: see check_broker."""
     import redis
 
+    lead()
     redis.Redis.from_url(os.environ["BROKER_URL"]).flushdb()
+
+
+def lead():
+    """Name the servers of this run again: an application may set these variables itself as it is imported."""
+    os.environ.update(json.loads(os.environ["REPRODUCE_SERVERS"]))
 
 
 def complete(case, place, variables):
@@ -81,6 +87,8 @@ def complete(case, place, variables):
             print("note: %s is a secret, and is not in this archive: set it in your shell if the task needs it" % name)
     for name in URLS + tuple(name for name in OPTIONS if name in variables):
         variables[name] = variables["RESULT_URL" if "RESULT" in name else "BROKER_URL"]
+    servers = {name: variables[name] for name in URLS + OPTIONS + ("RESULT_URL",) if name in variables}
+    variables["REPRODUCE_SERVERS"] = json.dumps(servers)
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, [HERE, variables.get("PYTHONPATH", "")]))
     variables["REPRODUCE_PROJECT"] = place
 
@@ -117,6 +125,7 @@ def put(app, settings):
 
 def settle(app):
     case = read()
+    lead()
     put(app, case["settings"])
     if os.environ["CELERY_BROKER_URL"].startswith("filesystem"):
         import message_files
