@@ -21,7 +21,7 @@ from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pace import Pace
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.seen import by_row, endless, failed_outside, in_the_main_process, not_called, too_few
+from harness.applications.probe.seen import at_first, by_row, endless, failed_outside, in_the_main_process, not_called, too_few
 from harness.applications.probe.served import Served
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
@@ -262,6 +262,15 @@ def test_a_loader_that_loads_in_children_is_named_where_no_child_calls_it(tmp_pa
     (tmp_path / contract.CHILD_LOADER).write_text(json.dumps(["Loader.on_worker_process_init (tasks.py:9)"]))
     told = not_called(left(replace(CELL, pool=pool), tmp_path), requests([11.0], raised=[1]))
     assert ["Loader.on_worker_process_init (tasks.py:9) was never called" in line for line in told] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [(range(10), True), (range(15), True), (range(9), False), (range(10, 20), False), (range(0, 20, 2), False)],
+)
+def test_requests_that_raise_only_at_first_are_told_as_that(raised: range, said: bool) -> None:
+    told = at_first(requests([10.0 + number for number in range(25)], raised=[number in raised for number in range(25)]))
+    assert [line.startswith(f"all {len(raised)} that raised were begun before any other, ") for line in told] == [True] * said
 
 
 @pytest.mark.parametrize(

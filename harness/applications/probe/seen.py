@@ -31,6 +31,7 @@ WITHOUT_END = {
         "max_retries, or reject it for good"
     ),
 }
+LEAST_AT_FIRST = 10  # requests that raised, and that were answered
 BUSY_SHARE = 0.2  # of the executors' time
 
 
@@ -65,7 +66,7 @@ def of(
         by=left.ended.by,
         frames=left.ended.evidence.frames if left.ended.evidence else (),
         busy=tuple(one for name, one in busy_with(left) if name not in tasks),
-        rows=(*by_row(requests, mix), *not_called(left, requests), *in_the_main_process(left, requests))
+        rows=(*by_row(requests, mix), *at_first(requests), *not_called(left, requests), *in_the_main_process(left, requests))
         if requests is not None
         else (),
         endless=tuple(endless(left, requests, retried, mix)) if requests is not None else (),
@@ -172,6 +173,19 @@ def by_row(requests: Requests, mix: Mix | None = None) -> list[str]:
     rows = requests.columns["row"]
     kinds = (("raises", requests.raised), ("is answered wrongly", requests.wrong))
     return [f"{words} {what} each time, and no other" for what, those in kinds if (words := _alone(rows, those, mix))]
+
+
+def at_first(requests: Requests) -> list[str]:
+    """Whether those that raised were begun before all that were answered: then it is no matter of rows, or of chance."""
+    begun = requests.columns["begin"]
+    failed, answered = (begun[those & (begun >= 0)] for those in (requests.raised, requests.answered))
+    if min(len(failed), len(answered)) < LEAST_AT_FIRST or failed.max() >= answered.min():
+        return []
+    for_s = (failed.max() - failed.min()) * 1e-9
+    return [
+        f"all {len(failed)} that raised were begun before any other, for {for_s:.2g} s, and none later: what the task needs is "
+        "not there yet when its worker is ready"
+    ]
 
 
 def _alone(rows: npt.NDArray[np.int64], those: npt.NDArray[np.bool_], mix: Mix | None) -> str:
