@@ -64,7 +64,7 @@ def app() -> Celery:
 
 @pytest.fixture
 def given() -> Iterator[None]:
-    state.requests["one"] = state.requests["two"] = object()
+    state.requests["one"], state.requests["two"] = SimpleNamespace(_expires=None), SimpleNamespace(_expires=1.0)
     state.total_count.update({"shop.price": 3, "shop.note": 2})
     yield
     state.requests.clear()
@@ -81,9 +81,17 @@ def read(worker: Worker) -> kept.Kept:
 def test_what_a_worker_was_given_and_consumes_is_read(app: Celery, given: None) -> None:
     found = read(Worker(app, FORKED, {"mail": "1"}))
     assert found == kept.Kept(
-        requests=frozenset({"one", "two"}), declared=frozenset({"mail", "bulk"}), selected=frozenset({"mail", "bulk"}),
+        requests=frozenset({"one", "two"}), lasting=frozenset({"one"}),
+        declared=frozenset({"mail", "bulk"}), selected=frozenset({"mail", "bulk"}),
         consumed=frozenset({"mail"}), executors=3, begun=5, most=8, pool="prefork", limited=frozenset({"shop.mail"}),
     )  # fmt: skip
+
+
+def test_of_very_many_requests_nobody_says_whether_they_expire(
+    app: Celery, given: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MOST_REQUESTS", 1)
+    assert read(Worker(app, FORKED, {"mail": "1"})).lasting is None
 
 
 def test_a_queue_that_was_cancelled_is_selected_no_more(app: Celery) -> None:

@@ -22,19 +22,22 @@ POOLS = {
     "celery.concurrency.prefork": ("_pool", "_processes"),
     "celery.concurrency.thread": ("executor", "_max_workers"),
 }
+MOST_REQUESTS = 1000  # of which it is read whether they expire
 SOLO = "celery.concurrency.solo"
 NAMES = {"celery.concurrency.prefork": "prefork", "celery.concurrency.thread": "threads", SOLO: "solo"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """`requests`: ids of what it was given and has not ended, running or not; `declared`: the queues that its
-    application knows; `selected`: those that it is to consume; `consumed`: those that it has a consumer for; `executors`: how
-    many its pool has; `begun`: how many tasks its executors have begun since it was started; `most`: how
-    many messages it may hold at a time before it asks for no more; `pool`: which it has, of
-    those whose stacks lead there; `limited`: the tasks that have a rate limit. None for what cannot be read."""
+    """`requests`: ids of what it was given and has not ended, running or not; `lasting`: those of them that do not expire,
+    for the worker's own loop revokes one that it has put off too long; `declared`: the queues that its application knows;
+    `selected`: those that it is to consume; `consumed`: those that it has a consumer for; `executors`: how many its pool has;
+    `begun`: how many tasks its executors have begun since it was started; `most`: how many messages it may hold at a time
+    before it asks for no more; `pool`: which it has, of those whose stacks lead there; `limited`: the tasks that have a rate
+    limit. None for what cannot be read."""
 
     requests: frozenset[str] | None = None
+    lasting: frozenset[str] | None = None
     declared: frozenset[str] | None = None
     selected: frozenset[str] | None = None
     consumed: frozenset[str] | None = None
@@ -59,7 +62,8 @@ def read(objects: Objects, worker: int, places: Iterable[int]) -> Kept:
     consumer = objects.attribute(worker, "consumer") if worker else 0
     declared, selected = _selected(objects, modules, worker)
     return Kept(
-        requests=_requests(objects, modules), begun=_begun(objects, modules), declared=declared, selected=selected,
+        requests=_requests(objects, modules), lasting=_lasting(objects, modules), begun=_begun(objects, modules),
+        declared=declared, selected=selected,
         most=_most(objects, consumer) if consumer else None, limited=_limited(objects, consumer) if consumer else None,
         consumed=_consumed(objects, consumer) if consumer else None,
         executors=_executors(objects, worker) if worker else None, pool=_pool(objects, worker) if worker else None,
@@ -69,6 +73,17 @@ def read(objects: Objects, worker: int, places: Iterable[int]) -> Kept:
 def _requests(objects: Objects, modules: dict[str, int]) -> frozenset[str] | None:
     try:
         return frozenset(objects.table(objects.module(modules[active.STATE])[REQUESTS]))
+    except (Unreadable, KeyError):
+        return None
+
+
+def _lasting(objects: Objects, modules: dict[str, int]) -> frozenset[str] | None:
+    """By what each request has of its message (celery/worker/request.py, `maybe_expire`); None if they are very many."""
+    try:
+        table = objects.table(objects.module(modules[active.STATE])[REQUESTS])
+        if len(table) > MOST_REQUESTS:
+            return None
+        return frozenset(uuid for uuid, request in table.items() if objects.is_none(objects.attribute(request, "_expires")))
     except (Unreadable, KeyError):
         return None
 

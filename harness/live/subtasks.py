@@ -3,8 +3,9 @@
 What is waited for stands in the memory of the process that waits, behind the `self` of Celery's own frame (celery/result.py):
 an `AsyncResult` has an id and, in a chain, a parent; a `ResultSet` has several. What a worker was given, and has not ended,
 stands in the memory of its main process (`live.kept`). If each executor waits, with no time limit, for what the worker itself
-was given, then no executor here will ever get to it; nor will another worker, unless the broker hands it out anew. It is looked
-at twice: a result may be on its way. What else of its process may end a wait is judged as beside any other.
+was given, then no executor here will ever get to it (but what expires may be revoked); nor will another worker, unless the
+broker hands it out anew. It is looked at twice: a result may be on its way. What else of its process may end a wait is judged
+as beside any other.
 """
 
 from __future__ import annotations
@@ -87,11 +88,11 @@ def _all_here(seen: Seen, waits: Mapping[Place, Awaited], before: Mapping[Place,
     if not waits or (before is not None and before != waits):
         return False
     keeps = kept.of(seen.worker.main)
-    if keeps.requests is None or keeps.executors != len(waits):
+    if keeps.lasting is None or keeps.executors != len(waits):
         return False
     if seen.pool == "prefork" and len(seen.children) != len(waits):
         return False
-    return all(at_rest.read(pid, _asks(one.result, keeps.requests)) for (pid, _), one in waits.items())
+    return all(at_rest.read(pid, _asks(one.result, keeps.lasting)) for (pid, _), one in waits.items())
 
 
 def _asks(result: int, given: Collection[str]) -> Callable[[Objects], bool]:
