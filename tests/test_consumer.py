@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.live import causes, combine
+from harness.live import causes, combine, join
 from harness.live.executor import State
 from harness.live.facts import BrokerLook, Connection, Facts, Message, Moment
 from harness.live.finding import Finding
@@ -112,6 +112,23 @@ def test_a_consumer_that_may_still_ask_is_not_stuck(what: str, changes: dict[str
 )
 def test_no_consumer_is_lost(what: str, changes: dict[str, Any]) -> None:
     assert "consumer-lost" not in found(facts(**{"broker": look(BUSY_ONE), **changes})), what
+
+
+def test_a_worker_of_whose_main_process_nothing_of_celery_shows_is_not_said_to_work_while_messages_wait() -> None:
+    timer = (("run", f"{CELERY}/utils/timer2.py"),)  # as of a prefork worker whose Python gevent has patched
+    one = found(facts(look(BUSY_ONE), role=Role.UNKNOWN, frames=(timer, timer)))["consumer-lost"]
+    assert one.state in (State.WAITING, State.UNKNOWN)
+
+
+NAMELESS = Connection(address="/run/redis.sock:0", command="brpop", blocked=True)
+
+
+def test_whose_a_connection_over_a_unix_socket_is_cannot_be_told() -> None:
+    behind = facts(look(NAMELESS, queues={}, handed=(message(),), unacked=1), wires=(), idle=0, busy=2)
+    assert join.has_others(behind) is None
+    assert join.has_others(facts(look(ASKS))) is False
+    assert join.has_others(facts(look(NAMELESS, ASKS, OTHER))) is True
+    assert "prefetched-behind" not in found(behind)
 
 
 def test_what_other_workers_run_is_not_in_this_ones_hands() -> None:

@@ -75,9 +75,13 @@ class View(Protocol):
 
 
 def shown(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """The URL without its password; of several with ';' between them, as Celery takes them, each.
+
+    >>> shown("redis://:secret@a:1/0;redis://:secret@b:2/0")
+    'redis://a:1/0;redis://b:2/0'
+    """
+    parts = [urlsplit(one) for one in url.split(";")]
+    return ";".join(f"{one.scheme}://{one.netloc.rpartition('@')[2]}{one.path}" for one in parts)
 
 
 def free_port() -> int:

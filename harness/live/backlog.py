@@ -46,7 +46,7 @@ def poison_unacked(facts: Facts) -> Finding | None:
         return None
     left = [one for one in reserved(facts) if (one.age_s or 0.0) >= OLD_S and not keeps(facts, one)]
     waits = own_backlog(facts)
-    if not left or not waits or not consumes_here(facts) or has_others(facts):
+    if not left or not waits or not consumes_here(facts) or has_others(facts) is not False:
         return None
     oldest = max(left, key=lambda one: one.age_s or 0.0)
     return Finding(
@@ -98,7 +98,7 @@ def _another_asks(facts: Facts) -> bool:
 
 def may_be_behind(facts: Facts) -> bool:
     """Whether a longer look may show messages that wait behind this worker's tasks."""
-    return bool(facts.busy) and facts.idle == 0 and bool(reserved(facts)) and has_others(facts)
+    return bool(facts.busy) and facts.idle == 0 and bool(reserved(facts)) and bool(has_others(facts))
 
 
 def redelivery_loop(facts: Facts) -> Finding | None:

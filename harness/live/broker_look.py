@@ -21,7 +21,6 @@ from harness.texts import visible
 
 LIMIT_S = 3.0  # for each answer
 MOST_HANDED = 50
-DEFAULT_PORT = 6379
 
 
 class Broker:
@@ -84,15 +83,6 @@ def _look(client: redis.Redis, keys: Keys) -> BrokerLook:
 def _shown(name: str) -> str:
     """A name that may hold any bytes."""
     return visible(name.encode("utf-8", "replace").decode())
-
-
-def port(url: str) -> int:
-    """That a URL leads to; 0 of a Unix socket, and of what is no URL."""
-    try:
-        parts = urlsplit(url)
-        return (parts.port or DEFAULT_PORT) if parts.scheme in ("redis", "rediss") else 0
-    except ValueError:
-        return 0
 
 
 def _client(url: str) -> redis.Redis:

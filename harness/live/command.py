@@ -62,7 +62,7 @@ def why(
     if probe:
         others = (deep, json_, as_markdown, archive is not None, with_names, broker, app, hostname, task)
         raise typer.Exit(probed(pids or (), more=any(others)))
-    from harness.live import choose
+    from harness.live import broker_urls, choose
 
     if archive is not None or with_names:
         from harness.live import bundle
@@ -76,7 +76,8 @@ def why(
         bundle.write(archive, looked, with_names=with_names)
         complaints.print(f"written: {archive}", markup=False, soft_wrap=True)
     reports = [report for _, report, _ in looked]
-    url = broker or next((one.broker_here for one in chosen.workers if one.broker_here), "")
+    told = (broker_urls.of(broker, one.main) or one.broker_here for one in chosen.workers)
+    url = next(filter(None, told), "")
     place = _place(task, reports, url, [one.results for one in chosen.workers if one.results]) if task else None
     raise typer.Exit(said(reports, place, as_json=json_, as_markdown=as_markdown))
 
@@ -110,10 +111,10 @@ def _looked(worker: Worker, deep: bool, broker: str, *, named: bool) -> Looked |
                 return None
             what = "has ended, or there is none" if seen is None else "is no Celery worker that can be recognised"
             raise NothingMatches(f"process {worker.main} {what}", remedy=choose.hint(worker.main))
-        from harness.live import answer, broker_view, causes, combine, machinery, waits, witness
+        from harness.live import answer, broker_urls, broker_view, causes, combine, machinery, waits, witness
 
         evidence = waits.look(seen, deep=deep)
-        facts = witness.watched(seen, url := broker or worker.broker_here)
+        facts = witness.watched(seen, url := broker_urls.of(broker, worker.main) or worker.broker_here)
         view = broker_view.view(facts, url, told=bool(broker))
     one = answer.report(seen, evidence, view, ends=machinery.ends(facts))
     return seen, combine.combined(one, causes.found(facts), causes.hidden(facts, url)), evidence.natives

@@ -88,7 +88,7 @@ def _keeps_consumer(facts: Facts, waits: dict[str, int]) -> bool:
 def consumer_lost(facts: Facts) -> Finding | None:
     if not facts.kept.selected and _cancelled(facts):
         return None
-    if not facts.brokers or asks(facts) is not False or facts.idle == 0 or facts.role is not Role.MAIN:
+    if not facts.brokers or asks(facts) is not False or facts.idle == 0 or facts.role not in (Role.MAIN, Role.UNKNOWN):
         return None
     if any(connecting(stack) or stopping(stack) for stack in facts.frames) or _unknown(facts) or _silent(facts):
         return None  # it connects again, or may yet notice that it has to

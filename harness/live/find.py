@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from harness.live import broker_urls
 from harness.machine import containers, procfs
 from harness.machine.procfs import ProcessStat
 
@@ -64,8 +65,9 @@ class Worker:
 
     @property
     def broker_here(self) -> str:
-        """The broker's URL, if it leads to the same place from here."""
-        return "" if self.apart and LOOPBACK.search(self.broker) else self.broker
+        """The URL of its broker, of several the one that it is connected to, if that leads to the same place from here."""
+        url = broker_urls.of(self.broker, self.main)
+        return "" if self.apart and LOOPBACK.search(url) else url
 
     def tree(self) -> list[ProcessStat]:
         """Its processes now, the main one first; none once it has ended."""

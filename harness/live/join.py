@@ -81,7 +81,7 @@ def own_backlog(facts: Facts) -> dict[str, int]:
     waits = backlog(facts)
     if facts.queues:
         return {name: count for name, count in waits.items() if name in facts.queues}
-    if has_others(facts):
+    if has_others(facts) is not False:
         return {name: count for name, count in waits.items() if name == DEFAULT_QUEUE}
     return waits
 
@@ -92,9 +92,16 @@ def moves(facts: Facts) -> bool:
     return any(one != shown[0] for one in shown[1:])
 
 
-def has_others(facts: Facts) -> bool:
-    """Whether another worker was connected at any moment."""
-    return any(others(look, moment) for look, moment in zip(facts.brokers, facts.moments, strict=False))
+def has_others(facts: Facts) -> bool | None:
+    """Whether another worker was connected at any moment; None if nobody can tell whose a connection is."""
+    if any(others(look, moment) for look, moment in zip(facts.brokers, facts.moments, strict=False)):
+        return True
+    return None if any(is_nameless(one) for look in facts.brokers for one in look.connections) else False
+
+
+def is_nameless(one: Connection) -> bool:
+    """Whether it consumes over a Unix socket: then Redis tells the socket's path alone, the same for the worker's own."""
+    return one.near and one.command in ASKS and one.address.startswith("/")
 
 
 def consumes_here(facts: Facts) -> bool:
@@ -104,9 +111,10 @@ def consumes_here(facts: Facts) -> bool:
 
 
 def others(look: BrokerLook, moment: Moment) -> list[Connection]:
-    """Consumers of the same database that are none of this worker's."""
+    """Consumers of the same database that are none of this worker's, as far as that can be told."""
     ours = {address(wire.local) for wire in moment.wires}
-    return [one for one in look.connections if one.near and one.command in ASKS and one.address not in ours]
+    known = [one for one in look.connections if one.near and one.command in ASKS and not is_nameless(one)]
+    return [one for one in known if one.address not in ours]
 
 
 def reserved(facts: Facts) -> list[Message]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from harness.live import broker_look, causes, find, join, kept, tasks, versions
+from harness.live import broker_urls, causes, find, join, kept, tasks, versions
 from harness.live.attach import Seen
 from harness.live.broker_look import Broker
 from harness.live.eyes import of_pool
@@ -65,7 +65,7 @@ def _facts(seen: Seen, queues: tuple[str, ...], url: str, moments: tuple[Moment,
     return Facts(
         main=worker.main, pool=seen.pool, role=main.role if main else Role.UNKNOWN, restart=worker.restart, apart=worker.apart,
         concurrency=0 if scaled else worker.concurrency, queues=queues,
-        gossips=find.gossips(argv, procfs.read(f"/proc/{worker.main}/environ") or ""), port=broker_look.port(url),
+        gossips=find.gossips(argv, procfs.read(f"/proc/{worker.main}/environ") or ""), port=broker_urls.port(url),
         age_s=moments[-1].at_s - started if started is not None else 0.0, looks=seen.looks, busy=_busy(seen, main),
         idle=_idle(seen, main), tasks=seen.tasks, frames=frames, moments=moments,
         versions=versions.of(worker.main, argv, (file for stack in frames for _, file in stack)),
