@@ -162,6 +162,18 @@ SOFT = (
 )
 
 
+@pytest.mark.parametrize(("pool", "ends"), [("prefork", True), ("threads", False), ("solo", False)])
+def test_a_cold_shutdown_is_advised_where_it_ends_the_worker(pool: str, ends: bool) -> None:
+    one = found(facts(*HEALTHY, frames=(STOP, STOP), busy=1, pool=pool))["shutting-down"]
+    assert ("kill -QUIT" in one.now) is ends
+
+
+@pytest.mark.parametrize(("hard_s", "at_once"), [(0.0, False), (20.0, True)])
+def test_a_task_that_may_clean_up_after_its_soft_limit_is_not_to_be_killed_at_once(hard_s: float, at_once: bool) -> None:
+    late = Task(pid=CHILD, tid=CHILD, id="a", name="shop.price", since_s=10.0, hard_s=hard_s, soft_s=5.0)
+    assert found(facts(*HEALTHY, tasks=(late,)))["limit-not-enforced"].now.startswith("kill -9") is at_once
+
+
 def test_a_worker_that_gives_its_tasks_some_time_before_it_ends_is_shutting_down() -> None:
     assert set(found(facts(*HEALTHY, frames=(SOFT, SOFT), alive={CHILD: "S"}))) == {"shutting-down"}
     assert set(found(facts(*HEALTHY, frames=(SOFT[2:], SOFT[1:])))) == {"shutting-down"}

@@ -98,7 +98,7 @@ def report(seen: Seen, evidence: Evidence, broker: dict[str, Any], *, ends: bool
 def _executors(seen: Seen, evidence: Evidence, broker: Mapping[str, Any]) -> list[Executor]:
     """Each executor that is at something, the oldest first."""
     now, running = seen.last, {(task.pid, task.tid): task for task in seen.tasks}
-    overdue = [stage for stage in now.stages if now.overdue(stage)]
+    overdue = [stage for stage in now.stages if now.overdue(stage) or (stage.kind == "main" and seen.held)]
     answers, aside = _answers(seen.looks, overdue), _answers(seen.own_loop_aside, overdue)
     if broker.get("others") is False:  # nobody else is there to whom the broker could hand out what they wait for
         closed = {place for place, one in evidence.blocks.subtasks.items() if one.closed}

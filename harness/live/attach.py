@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.live import active, kept, limits, loop_calls, main_loop, tasks
+from harness.live import active, find, kept, limits, loop_calls, main_loop, tasks
 from harness.live.eyes import Eyes
 from harness.live.find import Worker
 from harness.live.loop_calls import LoopCalls
@@ -55,9 +55,16 @@ class Seen:
 
     @property
     def is_worker(self) -> bool:
-        """Whether anything of Celery shows in it: by its command line, or by its stacks."""
+        """Whether anything of Celery shows in it: by its command line, or by its stacks, which a beat has, too."""
         roles = {one.role for one in self.last.processes}
-        return bool(self.worker.known or roles - {Role.UNKNOWN})
+        shows = bool(roles - {Role.UNKNOWN}) and not find.is_another(find.command(self.worker.main))
+        return self.worker.known or shows
+
+    @property
+    def held(self) -> bool:
+        """Whether its main process was in the application's own code at each look: since when, nobody can say."""
+        roles = {one.role for look in self.looks for one in look.processes if one.pid == self.worker.main}
+        return roles == {Role.HELD}
 
     @property
     def shows_nothing(self) -> bool:

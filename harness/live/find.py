@@ -191,6 +191,20 @@ def is_worker(argv: Sequence[str]) -> bool:
     return PurePosixPath(program).name == "celery" and command_of(words) == "worker"
 
 
+def is_another(argv: Sequence[str]) -> bool:
+    """Whether a command line is that of another program of Celery's than a worker.
+
+    >>> [is_another(["python", "celery", "-A", "shop", *words.split()]) for words in ("beat", "events --dump", "worker -B")]
+    [True, True, False]
+    >>> is_another(["python", "run.py", "beat"])
+    False
+    """
+    if not argv or not PYTHON.match(PurePosixPath(argv[0]).name):
+        return False
+    program, words = _program(argv)
+    return PurePosixPath(program).name == "celery" and command_of(words) not in ("", "worker", "multi")
+
+
 def _program(argv: Sequence[str]) -> tuple[str, list[str]]:
     """What a Python runs, and the words that it gives to that."""
     rest = list(argv[1:])

@@ -17,6 +17,7 @@ from harness.live.executor import State
 from harness.live.facts import Facts, Frames
 from harness.live.finding import Finding
 from harness.live.join import address, in_loop, moves, stopping
+from harness.live.tasks import Task
 from harness.live.wording import duration
 from harness.machine.procfs import Thread
 from harness.machine.wires import Wire
@@ -99,7 +100,7 @@ def main_blocked(facts: Facts) -> Finding | None:
 def main_spins(facts: Facts) -> Finding | None:
     """It computes all the while, and no child does."""
     looks = facts.looks
-    if facts.pool != "prefork" or facts.role is not Role.MAIN or len(looks) < STARTING_LOOKS or facts.busy:
+    if facts.pool != "prefork" or facts.role is not Role.MAIN or len(looks) < STARTING_LOOKS or facts.busy or moves(facts):
         return None
     seconds = looks[-1].at_s - looks[0].at_s
     used = {
@@ -187,9 +188,13 @@ def limit_not_enforced(facts: Facts) -> Finding | None:
             f"pool {facts.pool} ignores time limits" if ignores else
             "the main process strikes with a hard limit; a soft one is an exception, which code in C, or an except, may keep",
         ),
-        now="" if ignores else f"kill -9 {one.pid} ends it, and its child",
+        now="" if ignores else f"{_unless_it_cleans_up(one)}kill -9 {one.pid} ends it, and its child",
         for_good="prefork enforces limits; else give each wait one of its own" if ignores else "set a hard limit, too",
     )  # fmt: skip
+
+
+def _unless_it_cleans_up(task: Task) -> str:
+    return "" if task.hard_s else "if it is not at what it does once the limit has struck (a clean-up, say): "
 
 
 def ends(facts: Facts) -> bool:
@@ -208,11 +213,16 @@ def shutting_down(facts: Facts) -> Finding | None:
         reason=f"it was told to end, and waits for {few(waits) or 'its own machinery'}",
         support=_at(facts.frames),
         now=(
-            f"wait for the tasks; kill -QUIT {facts.main} ends it at once; else {facts.restart}: then what it runs is lost, "
+            f"wait for the tasks; {_at_once(facts)}{facts.restart}: then what it runs is lost, "
             "unless it has acks_late. What is not acknowledged comes back"
         ),
         for_good="worker_soft_shutdown_timeout (Celery 5.5) or a time limit for each task",
     )  # fmt: skip
+
+
+def _at_once(facts: Facts) -> str:
+    """What ends it without them; a cold shutdown does not end threads (`harness contracts`)."""
+    return "" if facts.pool in IGNORES_LIMITS else f"kill -QUIT {facts.main} ends it at once, and what it runs is lost; else "
 
 
 def _served(roles: list[Role]) -> bool:
