@@ -178,3 +178,16 @@ def test_the_gil_lies_among_the_data_of_python() -> None:
 
         assert wait_until(in_data)
         process.kill()
+
+
+def test_what_billiard_gives_a_child_for_all_that_ends_it_ends_no_wait() -> None:
+    deed = (
+        "import types; module = types.ModuleType('billiard.common'); exec('def ends(number, frame): pass', module.__dict__); "
+        "[signal.signal(one, module.ends) for one in (signal.SIGALRM, signal.SIGUSR2)]; signal.signal(signal.SIGPROF, theirs)"
+    )
+    with running([sys.executable, "-c", PROGRAM.format(deed=deed)]) as process:
+        handlers = SignalHandlers()
+        assert handlers.known(process.pid) == frozenset(), "nobody has read them yet"
+        assert handlers.own(process.pid) == {signal.SIGPROF}
+        assert handlers.known(process.pid) >= {signal.SIGALRM, signal.SIGUSR2}
+        assert signal.SIGPROF not in handlers.known(process.pid)

@@ -32,6 +32,7 @@ class Eyes(eyes.Eyes):
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
         """Billiard 3 gives each child a handler of SIGUSR2, which ends it; a trial sees that when its worker is ready."""
         looks = tuple(replace(self._named(one), frozen=self._freezer.thaws(one.pid)) for one in super().look(closely=closely))
+        looks = tuple(replace(one, caught=one.caught - self._signals.known(one.pid)) for one in looks)
         self._of_pool = {one.pid: self._of_pool[one.pid] for one in looks if one.pid in self._of_pool}
         billiards = eyes.set_by_billiard(self.main, looks)
         if billiards and not self._version().startswith("3."):

@@ -48,6 +48,7 @@ class SignalHandlers:
         self._without: dict[int, int] = {}  # processes in which none was found, and how often
         self._whose: dict[tuple[int, int, int], Whose] = {}  # by process, signal and handler
         self._nobodys: dict[int, frozenset[int]] = {}  # the signals for which a process has no handler in Python
+        self._known: dict[int, frozenset[int]] = {}  # those for which it has one of Celery's or the like
 
     def own(self, pid: int) -> frozenset[int]:
         """The signals for which the application has handlers of its own in Python. Empty if that cannot be read."""
@@ -61,8 +62,15 @@ class SignalHandlers:
             self._without[pid] = self._without.get(pid, 0) + 1
             return frozenset()
         self._without.pop(pid, None)
+        self._known[pid] = frozenset(number for number, one in whose.items() if one is Whose.KNOWN)
         self._nobodys[pid] = frozenset(number for number, one in whose.items() if one is Whose.NOBODYS)
         return frozenset(number for number, one in whose.items() if one is Whose.THEIRS)
+
+    def known(self, pid: int) -> frozenset[int]:
+        """The signals whose handlers end no wait, but the process: with a broker that its loop does not read itself, billiard
+        gives each child one for all that end a process (billiard/common.py, `reset_signals`). Empty if `own` could not read
+        them."""
+        return frozenset() if pid in self._without else self._known.get(pid, frozenset())
 
     def untold(self, pid: int, caught: frozenset[int]) -> frozenset[int]:
         """Of the signals that a process handles, those of which `own` could not read whose handler that is. One that Python
