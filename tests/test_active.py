@@ -11,7 +11,7 @@ import pytest
 from celery.worker import state
 from celery.worker.request import Request
 
-from harness.live import active
+from harness.live import active, taken
 from harness.machine import python_layouts
 from harness.machine.python_layouts import Layout
 from harness.machine.python_memory import Memory, Unreadable
@@ -66,6 +66,14 @@ def test_the_tasks_that_a_worker_has_begun_are_read_the_oldest_first(layout: Lay
     assert [one.id for one in read(layout, hub)] == ["one"]
     state.active_requests.discard(begun[1])
     assert read(layout, hub) == ()
+
+
+def test_which_child_has_taken_a_task_is_read_from_its_request(layout: Layout, begun: list[Begun]) -> None:
+    begun[0].worker_pid = 31
+    with Memory(os.getpid()) as memory:
+        found = taken.read(Objects(memory, layout), 7, [id(hub := Hub())])
+    assert hub
+    assert [(pid, one.id, one.name) for pid, one in found.items()] == [(31, "two", "shop.price")]
 
 
 def test_where_nothing_leads_to_a_worker_nothing_is_said(layout: Layout) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from harness.live import versions
+from harness.live import taken, versions
 from harness.live.eyes import Eyes
+from harness.live.tasks import Task
 from harness.machine import procfs
 from harness.machine.native_ids import PLACES, native_ids
 from harness.observe import eyes, stacks
@@ -229,3 +230,26 @@ def test_a_process_is_glanced_at_again_only_once_one_of_its_threads_has_run(monk
     computes = replace(rests, threads=(replace(FUTEX, tid=7, waits_in="running"),))
     for look, glances in ((rests, 1), (rests, 1), (runs, 2), (runs, 2), (rests, 3), (computes, 4), (computes, 5)):
         assert (here._stacks(look)["role"], len(asked)) == (Role.IDLE, glances)
+
+
+def test_a_child_whose_stacks_show_nothing_of_celery_is_asked_for_in_its_main_process_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, told = list[list[int]](), dict[str, Any](found={7: Task(pid=7, tid=7, id="a", apart=True)})
+
+    def of(main: int, pids: list[int]) -> Any:
+        asked.append(pids)
+        return told["found"]
+
+    monkeypatch.setattr(taken, "of", of)
+    here = Eyes(main=1, tree=list, pool=tuple, events=None)
+    silent = ProcessLook(pid=7, cpu_s=1.0, children=(), threads=(), python_tids=frozenset({7}))
+    other, unread = replace(silent, pid=8), replace(silent, pid=9, python_tids=None)
+    for _ in range(3):
+        first, second, third = here._with_taken((silent, other, unread), {7, 8, 9})
+        assert (first.role, first.tracing) == (Role.RUNNING, frozenset({7}))
+        assert second.role is third.role is Role.UNKNOWN
+    assert asked == [[7, 8]]
+    told["found"] = None  # the main process could not be read this time
+    assert here._with_taken((silent,), {7})[0].role is Role.RUNNING
+    assert here._with_taken((replace(silent, role=Role.IDLE),), {7})[0].role is Role.IDLE

@@ -46,13 +46,20 @@ def read(
     objects: Objects, pid: int, places: Iterable[int], clocks: tuple[Callable[[], float], ...] = (time.monotonic, time.time)
 ) -> tuple[Task, ...]:
     """By any of these objects. Raises Unreadable."""
+    found = requests(objects, pid, places, clocks)
+    stands = [green_stacks.of(objects, request) for _, request in found[:MOST_STACKS]]
+    return tuple(replace(task, stand=stand) for (task, _), stand in zip_longest(found, stands))
+
+
+def requests(
+    objects: Objects, pid: int, places: Iterable[int], clocks: tuple[Callable[[], float], ...] = (time.monotonic, time.time)
+) -> list[tuple[Task, int]]:
+    """The tasks, the oldest first, each with the address of its request. Raises Unreadable."""
     active = objects.module(modules(objects, places)[STATE])[ACTIVE]
     referents = [objects.referent(one) for one in objects.members(objects.attribute(active, "data"))]
     now_s, today_s = (clock() for clock in clocks)
     found = [(_task(objects, pid, one, now_s - today_s), one) for one in referents if one]
-    found.sort(key=lambda one: one[0].since_s or 0.0)
-    stands = [green_stacks.of(objects, request) for _, request in found[:MOST_STACKS]]
-    return tuple(replace(task, stand=stand) for (task, _), stand in zip_longest(found, stands))
+    return sorted(found, key=lambda one: one[0].since_s or 0.0)
 
 
 def modules(objects: Objects, places: Iterable[int]) -> dict[str, int]:

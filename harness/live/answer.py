@@ -42,6 +42,7 @@ OWN_POLLER = (
     "it lacks threads that its parent has, and does not stand in an engine that is known to wait for such: a native thread of "
     "its own, which waits on a timer, may end its wait"
 )
+APART = "its thread runs another greenlet meanwhile, such as the hub of gevent or the dispatcher of Playwright"
 HANDLERS = "process_destructor (celery/concurrency/prefork.py"
 END_HANDLERS = "let each handler of worker_process_shutdown wait with a time limit: a join, a flush, a lock"
 TURNS_CPU = 0.005  # cores of a thread that is stopped and continued in turns; going on with one wait each time takes far less
@@ -114,8 +115,9 @@ def _others(seen: Seen, known: Sequence[Executor]) -> list[Executor]:
     rests = not seen.moved and not known and _stands(seen)
     ids = {one.task_id for one in known}
     stood = frozenset() if known else seen.stood
+    green = seen.last.executor_kind == "greenlets"
     greenlets = [
-        (task, *rested.greenlet(task, rests=rests, stood=task.id in stood))
+        (task, *(rested.greenlet(task, rests=rests, stood=task.id in stood) if green else rested.apart(_stands(seen))))
         for task in seen.greenlets or ()
         if task.id not in ids
     ]
@@ -280,6 +282,7 @@ def _unseen(seen: Seen, evidence: Evidence) -> tuple[str, ...]:
     frozen = {one.pid for one in seen.last.processes if one.frozen}
     reasons = {pid: "it is frozen" if pid in frozen else sight.no_native(pid) for pid in evidence.missing}
     found += (f"the native stacks of process {pid}, which --deep asks for: {why}" for pid, why in reasons.items())
+    found += (f"where the task of process {one.pid} stands: {APART}" for one in seen.tasks if one.apart)
     found += (f"whether {one}, in the worker's own loop, ends a task by a signal" for one in evidence.timers)
     if seen.last.executor_kind == "greenlets" and (seen.greenlets is None or any(one.stand is None for one in seen.greenlets)):
         found.append("which greenlet waits for what: that cannot be read from outside")

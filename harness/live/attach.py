@@ -33,8 +33,9 @@ KIND_OF_POOL = {"prefork": "processes", "threads": "threads", "solo": "threads",
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """What was seen of one worker. `tasks`: those that ran all the while; `begun`: those that run at the last look, and did not
-    at the first; `greenlets`: those that a green pool runs at the last look, None if that is not known; `stood`: ids of those
-    that stood where they had stood at the first look; `moved`: whether tasks began or ended meanwhile; `blind`: processes whose
+    at the first; `greenlets`: those that a green pool runs at the last look, None if that is not known; of another pool, those
+    that stand on no thread's stack, in greenlets of their own; `stood`: ids of those that stood where they had
+    stood at the first look; `moved`: whether tasks began or ended meanwhile; `blind`: processes whose
     Python stacks may not be read; `pool`: as it shows, '' if it cannot be told; `own_loop_aside`: the looks, as if the worker's
     own loop called nothing of the application's, and no task were yet to come."""
 
@@ -96,11 +97,15 @@ def watched(
         found.append((clock(), processes))
         if before is None:
             worker = _told(worker, processes)
-            before, loop, green = running(processes), loop_calls.begun(worker.main, processes), _greenlets(worker)
+            before, loop, green = (
+                running(processes, eyes.taken),
+                loop_calls.begun(worker.main, processes),
+                _greenlets(worker, processes),
+            )
             meanwhile()
-    after, own = limited(running(found[-1][1]), worker.main), {worker.main, *_pool(worker)}
+    after, own = limited(running(found[-1][1], eyes.taken), worker.main), {worker.main, *_pool(worker)}
     seen = seen_from(worker, found, before or {}, after, own, loop.ended() if loop else None)
-    return with_greenlets(seen, green, _greenlets(worker))
+    return with_greenlets(seen, green, _greenlets(worker, found[-1][1]))
 
 
 def _told(worker: Worker, processes: Sequence[ProcessLook]) -> Worker:
@@ -114,13 +119,19 @@ def _told(worker: Worker, processes: Sequence[ProcessLook]) -> Worker:
     return replace(worker, pool=pool, concurrency=worker.concurrency or many or 0)
 
 
-def _greenlets(worker: Worker) -> tuple[Task, ...] | None:
-    """What a green pool runs now."""
-    return active.running(worker.main) if KIND_OF_POOL.get(worker.pool) == "greenlets" else None
+def _greenlets(worker: Worker, processes: Sequence[ProcessLook]) -> tuple[Task, ...] | None:
+    """What a green pool runs now, or any other one in whose process a task uses greenlets of its own."""
+    green = KIND_OF_POOL.get(worker.pool) == "greenlets" or main_loop.hides(worker.main, processes)
+    return active.running(worker.main) if green else None
 
 
 def with_greenlets(seen: Seen, before: tuple[Task, ...] | None, after: tuple[Task, ...] | None) -> Seen:
-    """With what a green pool ran at the first look and at the last one, as far as that is known."""
+    """With what a green pool ran at the first look and at the last one, as far as that is known; of another pool, with what ran
+    at both, and stands on no thread's stack."""
+    if KIND_OF_POOL.get(seen.pool) != "greenlets":
+        shown = {one.id for one in (*seen.tasks, *seen.begun)} | ({""} if before is None else set())
+        stay = {one.id for one in before or ()} - shown
+        return replace(seen, greenlets=tuple(one for one in after or () if one.id in stay))
     moved = before is not None and after is not None and {one.id for one in before} != {one.id for one in after}
     stands = {one.id: one.stand for one in before or ()}
     stood = frozenset(one.id for one in after or () if one.stand and one.stand == stands.get(one.id))
@@ -132,14 +143,14 @@ def _pool(worker: Worker) -> frozenset[int]:
     return children.of_pool(worker.main)
 
 
-def running(processes: Sequence[ProcessLook]) -> dict[tuple[int, int], Task]:
-    """The tasks that run now, by process and thread."""
+def running(processes: Sequence[ProcessLook], taken: Mapping[int, Task]) -> dict[tuple[int, int], Task]:
+    """The tasks that run now, by process and thread. `taken`: by process, what its main one says of it."""
     found = {}
     for process in processes:
         told = tasks.running(process.pid) if process.tracing else ()
         known = {one.tid: one for one in told or ()}
         for tid in process.tracing:
-            found[process.pid, tid] = known.get(tid, Task(pid=process.pid, tid=tid))
+            found[process.pid, tid] = known.get(tid, taken.get(process.pid, Task(pid=process.pid, tid=tid)))
     return found
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.live import find, versions
+from harness.live import find, taken, versions
 from harness.live.signal_handlers import SignalHandlers
+from harness.live.tasks import Task
 from harness.machine.freezer import Freezer
 from harness.machine.procfs import Thread
 from harness.observe import eyes, stacks
@@ -28,16 +31,32 @@ class Eyes(eyes.Eyes):
         self._freezer = Freezer()
         self._rested: dict[int, tuple[tuple[Thread, ...], dict[str, Any]]] = {}  # what a glance has shown, and of which threads
         self._of_pool: dict[int, bool] = {}  # children that start up, or run something else for good
+        self.taken: Mapping[int, Task] = {}  # by child whose own stacks do not tell of the task that it runs
+        self._asked: tuple[float, list[int]] = (-math.inf, [])  # when the main process was read for these, and for which
 
     def look(self, *, closely: frozenset[int]) -> tuple[ProcessLook, ...]:
         """Billiard 3 gives each child a handler of SIGUSR2, which ends it; a trial sees that when its worker is ready."""
         looks = tuple(replace(self._named(one), frozen=self._freezer.thaws(one.pid)) for one in super().look(closely=closely))
         looks = tuple(replace(one, caught=one.caught - self._signals.known(one.pid)) for one in looks)
+        looks = self._with_taken(looks, closely)
         self._of_pool = {one.pid: self._of_pool[one.pid] for one in looks if one.pid in self._of_pool}
         billiards = eyes.set_by_billiard(self.main, looks)
         if billiards and not self._version().startswith("3."):
             return looks
         return tuple(one if one.pid == self.main else replace(one, caught=one.caught - billiards) for one in looks)
+
+    def _with_taken(self, looks: tuple[ProcessLook, ...], closely: Collection[int]) -> tuple[ProcessLook, ...]:
+        """Children whose stacks show nothing of Celery run what the main process says that they have taken."""
+        silent = [one.pid for one in looks if one.pid != self.main and _is_silent(one) and one.pid in closely]
+        if not silent:
+            return looks
+        if (now := time.monotonic()) - self._asked[0] >= eyes.GLANCE_EVERY_S or self._asked[1] != silent:
+            self._asked = now, silent
+            found = taken.of(self.main, silent)
+            self.taken = self.taken if found is None else found
+        return tuple(
+            replace(one, role=Role.RUNNING, tracing=frozenset({one.pid})) if one.pid in self.taken else one for one in looks
+        )
 
     def _stacks(self, look: ProcessLook) -> dict[str, Any]:
         """What a glance has shown holds while none of the threads that the kernel had shown before it runs: of forty children
@@ -72,6 +91,11 @@ class Eyes(eyes.Eyes):
                 return look
             self._of_pool[look.pid] = serves
         return look if self._of_pool[look.pid] else replace(look, role=Role.UNKNOWN)
+
+
+def _is_silent(look: ProcessLook) -> bool:
+    """Whether its stacks were seen, and show nothing of Celery."""
+    return look.role is Role.UNKNOWN and look.python_tids is not None
 
 
 def of_pool(pid: int) -> bool | None:

@@ -29,6 +29,13 @@ def green(main: int, processes: Sequence[ProcessLook]) -> str:
     return found["name"] if found else ""
 
 
+def hides(main: int, processes: Sequence[ProcessLook]) -> bool:
+    """Whether a thread of a worker without children runs the loop of a green library: a task's own greenlet then stands on no
+    thread's stack."""
+    functions = next((one.functions for one in processes if one.pid == main), {})
+    return not children(main, processes) and any(HUB_OF.search(function) for function, _ in functions.values())
+
+
 def is_in_a_call(looks: Sequence[tuple[ProcessLook, ...]], main: ProcessLook) -> bool:
     """Whether the worker's own loop has called what has not come back, and leaves no frame, as what is written in C. kombu's
     hub and its timers wait for nothing themselves; whatever else of Celery's is innermost waits for no lock."""

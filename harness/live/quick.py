@@ -121,7 +121,7 @@ def judged(seen: First, suspects: Collection[int], *, told: bool = False) -> Rep
     """
     worker, at_s = seen.worker, time.monotonic()
     glance = seen.eyes.look(closely=frozenset(suspects))
-    running = attach.limited(attach.running(glance), worker.main)
+    running = attach.limited(attach.running(glance, seen.eyes.taken), worker.main)
     loop = loop_calls.begun(worker.main, glance)
     after_s, after = time.monotonic(), seen.eyes.look(closely=frozenset())
     if not any(one.pid == worker.main for one in after):

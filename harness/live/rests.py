@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.live.executor import State
 from harness.live.green_stacks import FOR_OTHERS
 from harness.live.tasks import Task
-from harness.live.wording import GREENLETS_WAIT, SLEEPS
+from harness.live.wording import APART_WAITS, GREENLETS_WAIT, SLEEPS
 
 LONG_S = 5.0  # a greenlet that asks for a shorter sleep again and again may wait for something
 
@@ -25,3 +25,8 @@ def greenlet(task: Task, *, rests: bool, stood: bool) -> tuple[State, str]:
     if task.stand.sleep_s < LONG_S:
         return State.WAITING, f"{SLEEPS}{task.stand.sleep_s:.3g} s at a time, and what it then looks for cannot be read"
     return State.WORKS, f"{SLEEPS}{task.stand.sleep_s:g} s"
+
+
+def apart(stands: bool) -> tuple[State, str]:
+    """Of a task in a pool of threads that uses greenlets of its own. `stands`: its process uses next to no CPU."""
+    return (State.UNKNOWN, APART_WAITS) if stands else (State.WORKS, "")

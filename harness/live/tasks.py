@@ -28,7 +28,7 @@ CALLS = "__protected_call__"  # the frame that has the task itself, as `self`
 class Task:
     """A task that a thread runs: '' and None for what is not known. `since_s`: CLOCK_MONOTONIC; `hard_s` and
     `soft_s`: its time limits in seconds, 0 for none; `limited`: whether it may have limits
-    beside these, which could not be read; `stand`: of a greenlet, where it waits."""
+    beside these, which could not be read; `stand`: of a greenlet, where it waits; `apart`: its thread runs another greenlet."""
 
     pid: int
     tid: int
@@ -39,6 +39,7 @@ class Task:
     soft_s: float = 0.0
     limited: bool = False
     stand: Stand | None = None
+    apart: bool = False
 
     @property
     def limit_s(self) -> float:

@@ -74,7 +74,8 @@ def _facts(seen: Seen, queues: tuple[str, ...], url: str, moments: tuple[Moment,
 
 def _busy(seen: Seen, main: ProcessLook | None) -> int:
     children = sum(len(one.tracing) for one in seen.children)
-    return children or (len(main.tracing) if main else 0)
+    apart = len(seen.greenlets or ()) if seen.pool in ("threads", "solo") else 0
+    return children or (len(main.tracing) if main else 0) + apart
 
 
 def _idle(seen: Seen, main: ProcessLook | None) -> int | None:
@@ -85,7 +86,7 @@ def _idle(seen: Seen, main: ProcessLook | None) -> int | None:
     if main is None or main.python_tids is None or seen.pool not in ("threads", "solo"):
         return None
     many = seen.worker.concurrency if seen.pool == "threads" else 1
-    return max(0, (many or os.cpu_count() or 1) - len(main.tracing)) if not seen.moved else 0
+    return max(0, (many or os.cpu_count() or 1) - len(main.tracing) - len(seen.greenlets or ())) if not seen.moved else 0
 
 
 def _elsewhere(main: int, moment: Moment) -> frozenset[str]:

@@ -19,6 +19,7 @@ LOST = (
 )
 NO_TASK = (ENDS, DOES["start"])  # what a child does that has none
 SLEEPS = "it sleeps for "
+APART_WAITS = "it runs in greenlets of its own, and what these wait for cannot be read from outside"
 GREENLETS_WAIT = "its loop stands still, and what its greenlets wait for cannot be read from outside"
 
 
@@ -30,7 +31,7 @@ def reason(seen: Seen, executors: Sequence[Executor], worst: Executor | None, st
         return "its loop stands still, and whether its greenlets wait for something cannot be read from outside"
     if worst is None or state is State.WORKS:
         return _works(seen, executors)
-    if state is State.UNKNOWN and worst.doubt == GREENLETS_WAIT:
+    if state is State.UNKNOWN and worst.doubt in (GREENLETS_WAIT, APART_WAITS):
         return f"{_works(seen, [replace(one, doubt='') for one in executors], does='at a task')}; {worst.doubt}"
     if state is State.UNKNOWN:
         return worst.doubt or "its processes may not be looked at"
@@ -69,7 +70,7 @@ def now(seen: Seen, state: State, executors: Sequence[Executor], *, ends: bool =
         return ""
     if state is State.UNKNOWN and seen.blind:
         return "look again as root, or with CAP_SYS_PTRACE"
-    if state is State.UNKNOWN and any(one.doubt == GREENLETS_WAIT for one in executors):
+    if state is State.UNKNOWN and any(one.doubt in (GREENLETS_WAIT, APART_WAITS) for one in executors):
         return f"if these tasks should have ended by now: {RESTART.format(how=seen.worker.restart)}"
     if state is State.UNKNOWN:
         return "ask the worker what it runs: celery -A … inspect active"
