@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from harness.machine import procfs, syscalls
+from harness.machine import procfs, socket_limits, syscalls
 from harness.machine.processes import OwnedProcess, signal_name
 from harness.observe import children
 from tests.waiting import wait_until
@@ -127,6 +129,14 @@ def test_endings_have_names(code: int | None, name: str) -> None:
         ("232 0x5 0x7f00 0x3ff 0xffffffff 0x0 0x8 0x7ffd 0x7f01", ("epoll", False, False)),
         ("35 0x7ffd 0x0 0x0 0x0 0x0 0x0 0x7ffd 0x7f01", ("sleep", True, False)),
         ("0 0x7 0x7f00 0x4 0x0 0x0 0x0 0x7ffd 0x7f01", ("read", False, False)),
+        ("128 0x7f00 0x7f10 0x0 0x8 0x0 0x0 0x7ffd 0x7f01", ("sigwait", False, False)),
+        ("128 0x7f00 0x7f10 0x7f20 0x8 0x0 0x0 0x7ffd 0x7f01", ("sigwait", True, False)),
+        ("220 0x3 0x7f00 0x1 0x0 0x0 0x0 0x7ffd 0x7f01", ("semop", False, False)),
+        ("220 0x3 0x7f00 0x1 0x7f20 0x0 0x0 0x7ffd 0x7f01", ("semop", True, False)),
+        ("243 0x7 0x7f00 0x2000 0x0 0x7f20 0x0 0x7ffd 0x7f01", ("mq", True, False)),
+        ("441 0x5 0x7f00 0x10 0x0 0x0 0x8 0x7ffd 0x7f01", ("epoll", False, False)),
+        ("271 0x7f00 0x2 0x7f20 0x0 0x8 0x0 0x7ffd 0x7f01", ("poll", True, False)),
+        ("7 0x7f00 0x2 0xffffffff 0x0 0x0 0x0 0x7ffd 0x7f01", ("poll", False, False)),
         ("running", ("running", False, False)),
         ("-1 0x7ffd 0x7f01", ("blocked", False, False)),
         ("", ("unknown", False, False)),
@@ -135,6 +145,18 @@ def test_endings_have_names(code: int | None, name: str) -> None:
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="call numbers of x86-64")
 def test_a_system_call_is_named_with_its_limits(text: str, expected: tuple[str, bool, bool]) -> None:
     assert syscalls.parse(text) == expected
+
+
+def test_a_limit_of_a_socket_is_told_for_the_way_that_it_is_of() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 45, 500_000))
+        told = [socket_limits.of_call(os.getpid(), one.fileno(), kind) for kind in ("recv", "read", "send")]
+        assert told == [45.5, 45.5, 0.0]
+        assert not socket_limits.none(os.getpid(), one.fileno())
+        assert socket_limits.none(os.getpid(), other.fileno())
+    with open(os.devnull) as file:
+        assert socket_limits.limits_s(os.getpid(), file.fileno()) is None
 
 
 POOL = """

@@ -214,7 +214,7 @@ def _moves(history: Sequence[Thread], seen: Seen, least: float) -> bool:
     ready = sum(one.waits_in == "running" for one in history)
     if history[-1].cpu_s - history[0].cpu_s > least * seconds or 2 * ready > len(history):
         return True
-    sleeps = all(one.timed and one.waits_in in ("sleep", "restart", "select", "poll") for one in history)
+    sleeps = all(one.timed and one.waits_in in ("sleep", "restart") for one in history)
     return sleeps and history[-1].switches == history[0].switches
 
 

@@ -53,8 +53,9 @@ def leads_to(pid: int, descriptor: int) -> str:
         return _socket_in_words(pid, descriptor, inode)
     if kind == "pipe":
         return _pipe_in_words(pid, descriptor, target)
-    if kind == "anon_inode":
-        return f"a {target.partition(':')[2].strip('[]')}"
+    if target.startswith("anon_inode:"):
+        name = target.partition(":")[2].strip("[]")
+        return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
     return target
 
 
