@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import Exit
 from harness.judge.blocked import How
-from harness.live import answer, attach, find, kept, main_loop, screen, subtasks, tasks
+from harness.live import answer, attach, find, kept, main_loop, screen, subtasks, tasks, waits
 from harness.live.answer import Report
 from harness.live.attach import Seen
 from harness.live.command import CODES
@@ -225,6 +225,20 @@ def test_what_may_still_end_is_not_stuck(what: str, thread: dict[str, Any], stat
 def test_what_polls_waits_and_what_sleeps_once_works() -> None:
     assert said(seen(child(**SLEEP), moves=lambda i: {"switches": i})).state is State.WAITING
     assert said(seen(child(**SLEEP))).state is State.WORKS
+    assert said(seen(child(**{**SLEEP, "waits_in": "poll"}))).state is State.WAITING, "a peer, with a limit"
+
+
+@pytest.mark.parametrize(("every", "state"), [(1, State.WAITING), (2, State.WORKS)])
+def test_a_main_process_that_is_kept_in_the_applications_code_waits_since_nobody_knows_when(every: int, state: State) -> None:
+    one = seen(child(role=Role.IDLE))
+    stage = OpenStage(kind="main", pid=MAIN, tid=MAIN, number=-1, since_s=NOW_S - 2.0)
+    polls = replace(LOOP, waits_in="sleep")
+    looks = []
+    for number, look in enumerate(one.looks):
+        role = Role.HELD if number % every == 0 else Role.MAIN
+        main = replace(look.processes[0], role=role, threads=(replace(polls, switches=number),))
+        looks.append(replace(look, processes=(main, *look.processes[1:]), stages=(stage,)))
+    assert said(replace(one, looks=tuple(looks))).state is state
 
 
 @pytest.mark.parametrize(("every", "state"), [(1, State.WORKS), (4, State.WAITING)])
@@ -590,6 +604,77 @@ def test_without_native_frames_a_fork_is_no_named_cause() -> None:
     assert deep.cause == "fork-lost-threads"
     assert (shallow.cause, "--deep" in shallow.support[0]) == ("unknown", True)
     assert (shallow.state, shallow.executors) == (deep.state, deep.executors)
+
+
+WAITS = ("sem_wait (libc.so.6)", "wait (threading.py:327)", "get (queue.py:171)", "take (shop.py:7)")
+
+
+@pytest.mark.parametrize(("aloof", "native", "cause"), [(False, (), "lost"), (True, (), ""), (True, ("tf_Compute",), "lost")])
+def test_threads_that_nobody_asks_for_anything_are_not_what_a_child_waits_for(
+    aloof: bool, native: tuple[str, ...], cause: str
+) -> None:
+    found = said(seen(child()), lost={CHILD: (native, ("metrics",))}, frames={(CHILD, CHILD): WAITS}, aloof=aloof)
+    assert found.cause == (f"fork-{cause}-threads" if cause else "unknown")
+    assert ("something of its own: 1 x metrics" in found.support[0]) is not bool(cause)
+
+
+@pytest.mark.parametrize(("futures", "lost"), [(True, ("pool",)), (False, ())])
+def test_an_executor_that_idles_in_the_parent_is_missed_by_what_waits_for_a_future(
+    futures: bool, lost: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits.procfs, "call", lambda pid, tid: None)
+    one = seen(replace(child(), lost_threads=True))
+    main, idles = one.last.processes[0], replace(FUTEX, tid=51, name="pool")
+    function = "_worker (/v/lib/python3.11/concurrent/futures/thread.py)"
+    main = replace(main, threads=(LOOP, idles), own_tids=frozenset({MAIN, 51}), functions={51: (function, 9)})
+    looks = tuple(replace(look, processes=(main, *look.processes[1:])) for look in one.looks)
+    assert waits._lost(replace(one, looks=looks), CHILD, futures) == ((), lost)
+    assert waits._are_aloof(replace(one, looks=looks), futures) is not futures
+
+
+@pytest.mark.parametrize(("kind", "aloof"), [("sleep", True), ("futex", False), ("poll", False)])
+def test_a_thread_that_sleeps_at_each_look_serves_nobody_within_its_process(
+    kind: str, aloof: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits.procfs, "call", lambda pid, tid: None)
+    one = seen(child())
+    main = one.last.processes[0]
+    main = replace(main, threads=(LOOP, replace(FUTEX, tid=51, waits_in=kind)))
+    assert waits._are_aloof(replace(one, looks=tuple(replace(look, processes=(main,)) for look in one.looks)), False) is aloof
+
+
+def test_a_child_whose_thread_runs_another_greenlet_runs_what_its_main_process_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = Task(pid=CHILD, tid=CHILD, id="a", name="shop.fetch", since_s=NOW_S - 60.0, apart=True)
+    runs = child(waits_in="epoll", timed=True, private=False)
+    assert attach.running([runs], {CHILD: taken}) == {(CHILD, CHILD): taken}
+    found = said(seen(runs, tasks=(taken,)))
+    assert (found.state, found.executors[0].task_id) == (State.WAITING, "a")
+    assert f"where the task of process {CHILD} stands" in found.unseen[0]
+
+
+@pytest.mark.parametrize(("uses", "state"), [(0.0, State.UNKNOWN), (1.0, State.WORKS)])
+def test_a_task_in_greenlets_of_its_own_in_a_pool_of_threads_is_told(uses: float, state: State) -> None:
+    hub = "run (/v/lib/python3.11/site-packages/gevent/hub.py)"
+    plain = seen(pool="threads")
+    looks = [
+        replace(look, processes=tuple(replace(one, cpu_s=uses * number) for one in look.processes))
+        for number, look in enumerate(plain.looks)
+    ]
+    one = attach.with_greenlets(replace(plain, looks=tuple(looks)), (GREEN,), (GREEN, replace(GREEN, id="new")))
+    found = said(one)
+    assert (found.state, [each.task_id for each in found.executors]) == (state, ["green"])
+    main = replace(plain.last.processes[0], functions={51: (hub, 1)})
+    assert main_loop.hides(MAIN, (main,))
+    assert not main_loop.hides(MAIN, (main, child(role=Role.IDLE)))
+
+
+@pytest.mark.parametrize(("words", "yes"), [("beat", False), ("events --dump", False), ("", True)])
+def test_another_program_of_celerys_is_no_worker_though_its_stack_shows_celery(
+    words: str, yes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["python", "-m", "celery", "-A", "shop", *words.split()] if words else ["python", "run.py"]
+    monkeypatch.setattr(find, "command", lambda pid: line)
+    assert seen().is_worker is yes
 
 
 def bereft(stands_s: float | None, function: str, since_s: float = 4000.0) -> Report:

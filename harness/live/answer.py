@@ -27,6 +27,7 @@ from harness.observe.progress import OpenStage
 from harness.observe.roles import INSTALLED, Role
 from harness.observe.waits import place
 from harness.records.outcomes import Outcome
+from harness.texts import counted
 
 #: beside a wait that only the worker's own loop could end, as far as anybody can see, if nobody has read what that calls
 OWN_LOOP = (
@@ -43,6 +44,10 @@ OWN_POLLER = (
     "its own, which waits on a timer, may end its wait"
 )
 APART = "its thread runs another greenlet meanwhile, such as the hub of gevent or the dispatcher of Playwright"
+ALOOF = (
+    "it waits for another thread to do something; those that its parent has and it lacks sleep there, or wait for connections, "
+    "so that it may well wait for something of its own"
+)
 HANDLERS = "process_destructor (celery/concurrency/prefork.py"
 END_HANDLERS = "let each handler of worker_process_shutdown wait with a time limit: a join, a flush, a lock"
 TURNS_CPU = 0.005  # cores of a thread that is stopped and continued in turns; going on with one wait each time takes far less
@@ -253,6 +258,8 @@ def _cause(seen: Seen, evidence: Evidence, worst: Executor) -> Cause | None:
             kept=False,
         )
     )
+    if found and found.name == LOST_THREADS and not lost[0] and evidence.aloof:
+        return Cause(name="unknown", support=(f"{ALOOF}: {', '.join(counted(lost[1]))}", *found.support[1:]))
     unread = not evidence.deep or worst.pid in evidence.missing
     if found and found.name.startswith("fork-") and worst.how is not How.OWNER and unread:
         lacks = "it lacks threads that its parent has: a fork may be the cause"
