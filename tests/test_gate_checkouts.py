@@ -6,6 +6,7 @@ import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,9 +16,11 @@ from harness.applications.gate.gate import GateAnswer, PoolAnswer
 from harness.applications.gate.order import GateOrder
 from harness.applications.gate.pages import Places
 from harness.applications.gate.rule import Rule, Word, decide
+from harness.applications.probe.messages import CannotProbe
 from harness.applications.probe.order import ProbeOrder
-from harness.errors import BadInput, CannotWrite
+from harness.errors import BadInput, CannotWrite, HarnessError
 from harness.experiment.experiment import Settings
+from harness.experiment.matrix import OWN_APP, Cell
 from harness.proof.gates import project
 from tests.test_gate_rule import HUNG, OK, RULE, ended, pairs
 
@@ -136,7 +139,6 @@ def test_a_side_that_runs_the_users_own_files_is_refused(tmp_path: Path) -> None
     sides.check_origin(Loaded(checkout / "jobs.py"), root, checkout)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="it loaded") as caught:
         sides.check_origin(Loaded(checkout / "jobs.py", root / "lib.py"), root, checkout)  # type: ignore[arg-type]
-    assert "pip install -e" in caught.value.remedy
     with pytest.raises(BadInput, match="no module of it was loaded from there"):
         sides.check_origin(Loaded(tmp_path / "elsewhere.py"), root, checkout)  # type: ignore[arg-type]
 
@@ -239,3 +241,28 @@ def test_a_base_that_cannot_tell_what_it_is_is_named(monkeypatch: pytest.MonkeyP
     with pytest.raises(BadInput, match=r"^base: SyntaxError: x$") as found:
         sides._base("base", None, (), None, None)  # type: ignore[arg-type]
     assert (found.value.remedy, found.value.evidence) == ("mend it", "facts.log")
+
+
+@pytest.mark.parametrize("error", [CannotWrite("the disk is full"), CannotProbe("it sends its rows to several queues")])
+def test_what_is_no_fault_of_the_head_does_not_make_it_worse(monkeypatch: pytest.MonkeyPatch, error: HarnessError) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sides, "_side", fails)
+    monkeypatch.setattr(sides.broker, "emptied", lambda _: None)
+    desk = SimpleNamespace(server=SimpleNamespace(url=""))
+    with pytest.raises(type(error), match=f"^head: {error}$"):
+        sides._head("head", None, (), desk, None)  # type: ignore[arg-type]
+
+
+def with_executors(said: str, count: int) -> sides.Side:
+    cell = Cell(backend=OWN_APP, pool="prefork", concurrency=count)
+    facts = SimpleNamespace(told={"concurrency": said})
+    return SimpleNamespace(source=SimpleNamespace(facts=facts), cells=(cell,))  # type: ignore[return-value]
+
+
+def test_numbers_of_executors_in_the_settings_that_no_side_runs_with_are_said() -> None:
+    note = gate.unseen_executors(with_executors("4", 2), with_executors("", 2))
+    assert note.startswith("worker_concurrency is 4 at the base and not set at the head, and both are run with 2 executors")
+    assert gate.unseen_executors(with_executors("4", 2), with_executors("4", 2)) == ""
+    assert gate.unseen_executors(with_executors("4", 4), with_executors("1", 1)) == "", "each has its own"

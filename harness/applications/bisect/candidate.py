@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.applications.probe.messages import CannotProbe
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.probe import Probe
 from harness.applications.probe.source import ApplicationSource
@@ -36,7 +37,7 @@ class Candidate(Probe):
         try:
             found = super().source(desk)
         except HarnessError as error:
-            if type(error) not in (BadInput, HarnessError):
+            if type(error) not in (BadInput, HarnessError, CannotProbe):
                 raise
             raise CannotRun(str(error), remedy=error.remedy, evidence=error.evidence) from error
         self.fits(found)

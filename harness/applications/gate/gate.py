@@ -7,6 +7,7 @@ they share the cores with each other, and a side with more threads than the othe
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +26,13 @@ from harness.applications.gate.sides import Side
 from harness.applications.probe.order import ProbeOrder
 from harness.errors import Interrupted
 from harness.experiment import seeds
+from harness.experiment.pools import POOLS
 from harness.records.store import now
 from harness.run import opening, workflow
 from harness.run.opening import Opened
+from harness.texts import portable
 
-FILE = "gate.json"
+FILE, LOG = "gate.json", "head.log"
 RunTrial = Callable[[str, int, int], Trial | None]  # of a side, in the pool of this place, with this number
 RunPair = Callable[[int, int], Pair | None]  # in the pool of this place, with this number
 
@@ -48,6 +51,7 @@ class PoolAnswer:
     name: str
     pairs: list[Pair] = field(default_factory=list)
     decision: Decision = rule.NOTHING
+    evidence: str = ""  # in the gate's folder, of a head that could not be run at all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,15 +101,24 @@ def _run(order: GateOrder, screen: Screen) -> GateAnswer:
             with sides.opened(orders, order.pools, opened, screen) as both:
                 for side in both:
                     sides.check_origin(side, repository.root, _top(opened, side.name))
-                notes += _alike(both, screen)
+                notes += _noted(both, screen)
                 pools = _measured(order, both, began, screen, opened.stopped.is_set)
         except sides.Broken as error:
-            reason = f"the application does not start any more, in {sides.TRIES} of {sides.TRIES} tries: {error}"
-            pools = [PoolAnswer(name=HEAD, decision=Decision(word=Word.WORSE, by="outcome", reason=reason, decided=True))]
+            reason = f"the application cannot be run any more, in {sides.TRIES} of {sides.TRIES} tries: {error}"
+            decision = Decision(word=Word.WORSE, by="outcome", reason=reason, decided=True)
+            pools = [PoolAnswer(name=HEAD, decision=decision, evidence=_kept(error.evidence, order.out))]
     return GateAnswer(
         word=overall(pools), base=base, head=head, pools=tuple(pools), order=order, notes=tuple(notes), started=started,
         seconds=time.monotonic() - began,
     )  # fmt: skip
+
+
+def _kept(log: str, folder: Path) -> str:
+    """The log in the gate's own folder, without secrets; its place there, '' if there is none."""
+    if not log or not Path(log).is_file():
+        return ""
+    (folder / LOG).write_text(portable(Path(log).read_text(errors="replace")))
+    return LOG
 
 
 def _orders(
@@ -123,13 +136,28 @@ def _top(opened: Opened, name: str) -> Path:
     return opened.scratch.absolute() / "checkouts" / name
 
 
-def _alike(both: Sequence[Side], screen: Screen) -> list[str]:
+def _noted(both: Sequence[Side], screen: Screen) -> list[str]:
+    """What both sides have said of themselves and a reader has to know."""
     base, head = both
-    if base.source.sources != head.source.sources:
-        return []
-    note = "the modules that the application loaded have the same text on both sides"
-    screen.say(f"note: {note}")
-    return [note]
+    found = [unseen_executors(base, head)]
+    if base.source.sources == head.source.sources:
+        found.append("the modules that the application loaded have the same text on both sides")
+    notes = [note for note in found if note]
+    for note in notes:
+        screen.say(f"note: {note}")
+    return notes
+
+
+def unseen_executors(base: Side, head: Side) -> str:
+    """That their settings name other numbers of executors, and that both run with as many; '' if they do not."""
+    one, other = (str(side.source.facts.told.get("concurrency", "")) for side in (base, head))
+    alike = {cell.concurrency for side in (base, head) for cell in side.cells if POOLS[cell.pool].executors != "main"}
+    if one == other or len(alike) != 1:
+        return ""
+    return (
+        f"worker_concurrency is {one or 'not set'} at the base and {other or 'not set'} at the head, and both are run with "
+        f"{alike.pop()} executors, so what that changes is not seen: --worker with your worker's line runs each with its own"
+    )
 
 
 def _measured(
@@ -137,9 +165,10 @@ def _measured(
 ) -> list[PoolAnswer]:
     by_name = {side.name: side for side in both}
     pools = [PoolAnswer(name=_named(*cells)) for cells in zip(*([c.pool for c in side.cells] for side in both), strict=True)]
+    most_s = math.inf
     for side in both:
         screen.begins(side.source.planned()[0], 0, 1, None)
-        side.serial()
+        most_s = sides.patience_s(side.serial(most_s))
         if interrupted():
             return pools
 

@@ -33,7 +33,7 @@ def decided(answer: GateAnswer) -> None:
         found = one.decision
         text = Text(f"{found.word}", style=STYLES[found.word]).append(f"  {one.name}: {found.reason}", style="default")
         if evidence := next(
-            (pair.head.evidence for pair in reversed(one.pairs) if pair.head.failed and pair.head.evidence), ""
+            (pair.head.evidence for pair in reversed(one.pairs) if pair.head.failed and pair.head.evidence), one.evidence
         ):
             text.append(f"\n  evidence: {answer.order.out}/{evidence}", style="dim")
         console.print(text, soft_wrap=True)

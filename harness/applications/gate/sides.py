@@ -5,6 +5,8 @@ A side's folder (`OUT/base`, `OUT/head`) holds a probe like any other: `harness 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,6 +30,8 @@ from harness.run.plan import Planned
 from harness.run.source import Desk
 from harness.trial import supervisor
 
+OF_APPLICATION = (BadInput, HarnessError)  # and none of their kinds: a full disk, or what a probe cannot do, is no fault of it
+LEAST_S, TIMES = 30.0, 10.0  # that the head gets for what the base has done: so long, or so many times as long
 TRIES = 2  # that an application gets to tell what it is, before its side counts as broken
 NOTE = "note:"  # how that begins what everybody has to read, of all that a source says
 
@@ -44,9 +48,12 @@ class Side:
     said: list[str]
     known: workflow.Known = field(default_factory=dict)
 
-    def serial(self) -> None:
-        """The calls without Celery, which say what a right answer is."""
+    def serial(self, most_s: float = math.inf) -> float:
+        """The calls without Celery, which say what a right answer is; how long they took. They are given `most_s`."""
+        self.source.sizing.serial_most_s = most_s
+        began_s = time.monotonic()
         self._run(self._items(baseline=True)[0])
+        return time.monotonic() - began_s
 
     def trial(self, place: int, number: int) -> Trial | None:
         """One trial in the pool of this place; None if the user interrupted it."""
@@ -80,7 +87,11 @@ class Side:
 
 
 class Broken(Exception):
-    """The head's application cannot be imported, or has no such task any more, and the base's can."""
+    """The head's application cannot be imported, or has no such task any more, and the base's can. `evidence`: its log."""
+
+    def __init__(self, text: str, evidence: str) -> None:
+        super().__init__(text)
+        self.evidence = evidence
 
 
 @contextmanager
@@ -90,13 +101,24 @@ def opened(
     """Ask both what they are, each beside a broker of its own; when it ends, however it does, their tables are written. Raises
     Broken if the head alone cannot tell; BadInput or HarnessError, which names the base, if the base cannot."""
     with ExitStack() as held:
-        found = []
+        found, most_s = [], None
         for name, order in orders.items():
             folder = held.enter_context(RunFolder(order.out).opened())
             server = held.enter_context(broker.embedded(at.scratch / f"broker-{name}"))
             desk = _desk(name, order, folder, at, server, screen)
-            found.append((_base if name == BASE else _head)(name, order, pools, desk, held))
+            began_s = time.monotonic()
+            found.append((_base if name == BASE else _head)(name, replace(order, patience_s=most_s), pools, desk, held))
+            most_s = patience_s(time.monotonic() - began_s)
         yield found
+
+
+def patience_s(took_s: float) -> float:
+    """What the head gets for what took the base so long: a head that hangs is not to use up the budget.
+
+    >>> patience_s(0.5), patience_s(40.0)
+    (30.0, 400.0)
+    """
+    return max(LEAST_S, TIMES * took_s)
 
 
 def _desk(name: str, order: ProbeOrder, folder: RunFolder, at: Opened, server: Broker, screen: workflow.Screen) -> Desk:
@@ -117,11 +139,17 @@ def _base(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held
     except Interrupted:
         raise
     except HarnessError as error:
-        raise type(error)(f"{name}: {error}", remedy=error.remedy, evidence=error.evidence) from error
+        raise _of(name, error) from error
+
+
+def _of(name: str, error: HarnessError) -> HarnessError:
+    """The error, with the name of the side that it is of."""
+    return type(error)(f"{name}: {error}", remedy=error.remedy, evidence=error.evidence)
 
 
 def _head(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held: ExitStack) -> Side:
-    """The head, of which the base has shown that all that was named is right. Raises Broken."""
+    """The head, of which the base has shown that all that was named is right. Raises Broken; for what is no fault of it,
+    HarnessError, which names it."""
     failed: HarnessError | None = None
     for _ in range(TRIES):
         broker.emptied(desk.server.url)
@@ -130,8 +158,10 @@ def _head(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held
         except Interrupted:
             raise
         except HarnessError as error:
+            if type(error) not in OF_APPLICATION:
+                raise _of(name, error) from error
             failed = error
-    raise Broken(str(failed)) from failed
+    raise Broken(str(failed), failed.evidence if failed else "") from failed
 
 
 def _side(name: str, order: ProbeOrder, pools: tuple[str, ...], desk: Desk, held: ExitStack) -> Side:
@@ -154,7 +184,7 @@ def _cell(order: ProbeOrder, pool: str) -> Cell:
 
 
 def check_origin(side: Side, root: Path, checkout: Path) -> None:
-    """Raise BadInput if the code that was loaded is not the checkout's: then both sides would be the same code."""
+    """Raise BadInput if code was loaded that is not the checkout's: both sides would be the same code."""
     told = side.source.facts.told
     loaded = [Path(path) for path in (*told["files"], *told["elsewhere"])]
     inside = [path for path in loaded if checkout.resolve() in path.parents]

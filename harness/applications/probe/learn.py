@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import broker
 from harness.applications.probe import messages, serving
+from harness.applications.probe.messages import CannotProbe
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.remedies import remedy_of
 from harness.applications.probe.serving import Serving
@@ -92,18 +93,19 @@ def facts(
     for path in (out, asked, served):
         path.unlink(missing_ok=True)
     question.write_text(json.dumps(_question(order, desk)))
+    limit_s = min(order.patience_s or LIMIT_S, LIMIT_S)
     argv = [str(order.python), "-m", "harness.worker.app_facts", str(question), str(out)]
     with OwnedProcess(argv, log=log, env=application.variables(desk.server.url), cwd=order.folder) as process:
-        code = ended(process, desk.interrupted, LIMIT_S, asked.exists)
+        code = ended(process, desk.interrupted, limit_s, asked.exists)
         if asked.exists():
             serves = serve(json.loads(asked.read_text()))
             _hand_over(served, serves.told)
-            code = ended(process, desk.interrupted, LIMIT_S)
+            code = ended(process, desk.interrupted, limit_s)
         if code is None:
             threads = stacks(process.pid, scratch / "none")
             log.write_text(f"{log.read_text(errors='replace')}\n{threads}")
             raise HarnessError(
-                f"the application was not imported, or did not send its task, within {LIMIT_S:g} s",
+                f"the application was not imported, or did not send its task, within {limit_s:g} s",
                 remedy="the log ends with the stacks of its threads", evidence=str(log),
             )  # fmt: skip
     told = _told(out, log, code, order)
@@ -177,14 +179,14 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
     ours = {key: found for key, found in sent.items() if any(contract.PLACEHOLDER.encode() in message for message in found)}
     if not ours or sum(len(sent[key]) for key in ours) != len(order.rows):
         why, remedy = astray(sent, told["broker"], server.url)
-        raise BadInput(
+        raise CannotProbe(
             f"the task did not arrive in the private broker as one message per row: {why}", remedy=remedy, evidence=str(log)
         )
     arrived = _by_row(order, ours, log)
     private = broker.shown(server.url).rpartition("@")[2].partition("/")[2].strip("/").partition("/")[0]
     for name in ("broker", "read_from"):
         if private and private not in told[name]:
-            raise BadInput(f"the application's {name} is {told[name]}, and cannot be set from outside", evidence=str(log))
+            raise CannotProbe(f"the application's {name} is {told[name]}, and cannot be set from outside", evidence=str(log))
     templates = [
         messages.template(message, made_s=made_s, utc_offset_s=told["utc_offset_s"])
         for (_, message), made_s in zip(arrived, told["made_s"], strict=True)
@@ -205,7 +207,7 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
 
 def _by_row(order: ProbeOrder, ours: Mapping[str, Sequence[bytes]], log: Path) -> list[tuple[str, bytes]]:
     """(key, message) of each row. Within a queue messages keep their order; which row one of another queue is, its task tells.
-    Raises BadInput if the rows of one task went to several."""
+    Raises CannotProbe if the rows of one task went to several."""
     place_of = {task: place for place, task in enumerate(order.tasks)}
     names = [(key, json.loads(message)["headers"].get("task"), message) for key, found in ours.items() for message in found]
     by_task: dict[int, list[tuple[str, bytes]]] = {}
@@ -214,7 +216,7 @@ def _by_row(order: ProbeOrder, ours: Mapping[str, Sequence[bytes]], log: Path) -
     for task, found in by_task.items():
         if len({key for key, _ in found}) > 1:
             each = "; ".join(messages.queued(name, ours[name]) for name in dict.fromkeys(key for key, _ in found))
-            raise BadInput(
+            raise CannotProbe(
                 f"the application sends its rows to several queues: {each}" if order.mix is None
                 else f"the rows of {order.tasks[task]} go to several queues: {each}",
                 remedy=ONE_BY_ONE if order.mix is None else OF_A_MIX,
@@ -224,7 +226,7 @@ def _by_row(order: ProbeOrder, ours: Mapping[str, Sequence[bytes]], log: Path) -
     try:
         return [next(waiting[order.place_of(row)]) for row in range(len(order.rows))]
     except (KeyError, StopIteration):
-        raise BadInput(
+        raise CannotProbe(
             f"the messages are not those of {', '.join(order.tasks)}: {', '.join(sorted({str(task) for _, task, _ in names}))}",
             remedy="a task that sends another one in its place cannot be told apart in a mix: probe it alone, with --task",
             evidence=str(log),

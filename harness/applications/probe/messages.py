@@ -21,6 +21,10 @@ from harness.worker import contract
 MOMENTS = {"expires": "expires", "eta": "is put off for"}  # header, and what it does to a message
 
 
+class CannotProbe(BadInput):
+    """An application that runs, and of which our broker does not get what a probe needs: no fault of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Template:
     """`text`: the message, for `client.wire`. `offsets_s`: of the headers in MOMENTS that it has, from its sending on.
@@ -41,13 +45,13 @@ def queued(key: str, messages: Sequence[bytes]) -> str:
 
 
 def template(message: bytes, *, made_s: float, utc_offset_s: float = 0.0) -> Template:
-    """A message that was made at `made_s` (Unix time) by an application whose own time zone is so far from UTC. Raises BadInput
-    for one of Celery's first protocol.
+    """A message that was made at `made_s` (Unix time) by an application whose own time zone is so far from UTC. Raises
+    CannotProbe for one of Celery's first protocol.
     """
     found = json.loads(message)
     headers = found["headers"]
     if headers.get("id") != contract.PLACEHOLDER:
-        raise BadInput(
+        raise CannotProbe(
             "the application's messages have no id in their headers", remedy="it needs task_protocol 2, Celery's default"
         )
     offsets = {name: round(_unix(headers[name], utc_offset_s) - made_s, 3) for name in MOMENTS if headers.get(name)}

@@ -78,6 +78,7 @@ class ProbeOrder:
     pasted: tuple[str, ...] = ()  # what became of that line, a sentence each
     unsaid: frozenset[str] = frozenset()  # "pool", "concurrency", "traffic": what neither an option nor the line says
     one_pool: bool = False  # the verb runs no other one beside it
+    patience_s: float | None = None  # that it gets to be imported and to send its task, if that is less than is usual
     origin: Path | None = None  # the user's own folder, if `folder` is a copy of it
 
     @property

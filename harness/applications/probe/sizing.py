@@ -41,6 +41,7 @@ class Sizing:
     import_s: float = 0.0
     beside_s: list[float] = field(default_factory=list)
     sizes: dict[str, Size] = field(default_factory=dict)  # by cell id
+    serial_most_s: float = math.inf  # that the serial calls get, if that is less than is usual
     looks: set[str] = field(default_factory=set)  # ids of cells that get no more than LOOK requests, for now
 
     @property
@@ -93,7 +94,7 @@ class Sizing:
     def limit_s(self, cell: Cell) -> float:
         """How long a trial may take after READY."""
         if cell.is_baseline:
-            return self.order.limit_s or min(pace.FIRST_CALL_S, self.budget.serial_s)
+            return min(self.order.limit_s or min(pace.FIRST_CALL_S, self.budget.serial_s), self.serial_most_s)
         own = self.sizes.get(cell.id)
         whole_s = own.limit_s if own else self.order.settings.limit_s
         return min(whole_s, self._left_s)
@@ -111,7 +112,8 @@ class Sizing:
 
     def at_work_s(self, cell: Cell) -> float:
         """Likewise, for serial calls that compute."""
-        return min(pace.AT_WORK_S, self.budget.serial_s) if cell.is_baseline and not self.order.limit_s else 0.0
+        most_s = min(pace.AT_WORK_S, self.budget.serial_s, self.serial_most_s)
+        return most_s if cell.is_baseline and not self.order.limit_s else 0.0
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         """What the settings of its trial are otherwise; the time limit aside."""
