@@ -60,7 +60,11 @@ def opened(
         scratch = supervisor.fresh_folder(path / "scratch")
         if sight:
             preflight.check_sight(scratch)
-        yield Opened(folder=folder, scratch=scratch, stopped=stopped)
+        try:
+            yield Opened(folder=folder, scratch=scratch, stopped=stopped)
+        except Interrupted:  # of an error, what lies there may be its evidence
+            supervisor.fresh_folder(scratch).rmdir()
+            raise
         supervisor.fresh_folder(scratch).rmdir()
     if stopped.is_set():
         raise Interrupted(STOPPED, remedy=GO_ON)
