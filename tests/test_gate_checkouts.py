@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.applications import revisions
 from harness.applications.gate import checkouts, gate, pages, sides
 from harness.applications.gate.command import closed, rule_of
 from harness.applications.gate.gate import GateAnswer, PoolAnswer
@@ -88,6 +90,79 @@ def test_what_git_does_not_have_is_linked_and_what_it_has_is_not(made: project.P
         repository.linked([Path("../rows.json")])
 
 
+def test_a_submodule_is_linked_in_its_place_and_one_that_is_not_is_named(made: project.Project, tmp_path: Path) -> None:
+    library = project.made(tmp_path / "library", "0.1").folder
+    added = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "vendored")
+    git(made.folder, *added)
+    project.commit(made.folder, ".", "with a library")
+    repository = checkouts.repository(made.folder)
+    head = repository.commit("--head", "HEAD")
+    links = repository.linked([Path("vendored")])
+    side = repository.checkout(head, tmp_path / "side", links)
+    assert (side / "vendored" / "jobs.py").is_file()
+    assert repository.said(head, head)[1:] == ["no side has the files of vendored: --link gives both the same submodule"]
+    assert len(repository.said(head, head, links)) == 1
+    git(made.folder / "vendored", "checkout", "--quiet", "HEAD~1")
+    project.commit(made.folder, "vendored", "an older library")
+    newer = repository.commit("--head", "HEAD")
+    assert repository.said(head, newer, links) == [
+        "the submodule vendored is another one in each commit: both sides have that of the working tree"
+    ]
+
+
+def test_a_partial_clone_that_lacks_files_is_told_and_what_fetches_them_does(made: project.Project, tmp_path: Path) -> None:
+    git(made.folder, "config", "uploadpack.allowFilter", "true")
+    partial = tmp_path / "partial"
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", "--no-local", f"file://{made.folder}", str(partial))
+    repository = checkouts.repository(partial)
+    base = repository.commit("--base", "HEAD~1")
+    with pytest.raises(BadInput, match="is a partial clone, and has not fetched all files") as caught:
+        repository.checkout(base, tmp_path / "base", ())
+    assert caught.value.remedy == f"git -C {partial} fetch --refetch --no-filter origin"
+    subprocess.run(caught.value.remedy.split(), check=True, capture_output=True)
+    assert (repository.checkout(base, tmp_path / "base", ()) / "jobs.py").is_file()
+
+
+def test_a_file_of_git_lfs_is_named_and_can_be_linked(made: project.Project, tmp_path: Path) -> None:
+    (made.folder / ".gitattributes").write_text("*.bin filter=lfs -text\n")
+    (made.folder / "model.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n")
+    project.commit(made.folder, ".", "with a model")
+    (made.folder / "model.bin").write_text("the model")
+    repository = checkouts.repository(made.folder)
+    head = repository.commit("--head", "HEAD")
+    repository.checkout(head, tmp_path / "plain", ())
+    assert checkouts.of_pointers(tmp_path / "plain").startswith("no side has what Git LFS keeps of model.bin: --link")
+    repository.checkout(head, tmp_path / "linked", repository.linked([Path("model.bin")]))
+    assert (tmp_path / "linked" / "model.bin").read_text() == "the model"
+    assert checkouts.of_pointers(tmp_path / "linked") == ""
+
+
+def test_a_folder_of_another_user_is_told_in_git_s_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    line = f"git config --global --add safe.directory {tmp_path}"
+    program.write_text(
+        "#!/bin/sh\n"
+        f"printf \"fatal: detected dubious ownership in repository at '{tmp_path}'\\n"
+        f'To add an exception for this directory, call:\\n\\n\\t{line}\\n" >&2\nexit 128\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(BadInput, match="it is another user's") as caught:
+        checkouts.repository(tmp_path)
+    assert caught.value.remedy == f"if you trust it: {line}"
+
+
+def test_settings_of_git_in_variables_hold_and_those_that_lead_elsewhere_do_not(
+    made: project.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitLab's runners are told by GIT_CONFIG_COUNT that a folder is to be trusted."""
+    for name, value in {"COUNT": "1", "KEY_0": "harness.told", "VALUE_0": "yes"}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert revisions.git(made.folder, "config", "--get", "harness.told").strip() == "yes"
+
+
 def test_an_application_in_a_folder_of_its_repository_is_started_in_the_same_one(made: project.Project, tmp_path: Path) -> None:
     (made.folder / "src").mkdir()
     git(made.folder, "mv", "jobs.py", "src/jobs.py")
@@ -139,6 +214,9 @@ def test_a_side_that_runs_the_users_own_files_is_refused(tmp_path: Path) -> None
     sides.check_origin(Loaded(checkout / "jobs.py"), root, checkout)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="it loaded") as caught:
         sides.check_origin(Loaded(checkout / "jobs.py", root / "lib.py"), root, checkout)  # type: ignore[arg-type]
+    linked = Loaded(checkout / "jobs.py", root / "vendored" / "lib.py")
+    sides.check_origin(linked, root, checkout, [root / "vendored"])  # type: ignore[arg-type]
+    assert "pip install -e" in caught.value.remedy
     with pytest.raises(BadInput, match="no module of it was loaded from there"):
         sides.check_origin(Loaded(tmp_path / "elsewhere.py"), root, checkout)  # type: ignore[arg-type]
 

@@ -8,6 +8,8 @@ run, and no variable of theirs leads git elsewhere.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,20 +20,27 @@ from harness.texts import visible
 
 LIMIT_S = 600.0  # of one call of git: a checkout of gigabytes takes long
 SHORT = 10  # digits of a commit that are shown
+OF_CONFIG = re.compile(r"GIT_CONFIG_(COUNT|KEY_\d+|VALUE_\d+|GLOBAL|SYSTEM|NOSYSTEM)")  # they lead nowhere else
+OWNED = re.compile(r"git config --global --add safe\.directory .+")  # in what git says of a folder of another user
+POINTER = b"version https://git-lfs.github.com/spec/"
 QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
 
 
 def git(folder: Path, *words: str, what: str = "", remedy: str = "") -> str:
-    """Its output. Raises BadInput if a remedy is given, else HarnessError; `what`: instead of git's own words. MissingTool."""
+    """Its output. Raises BadInput if a remedy is given, or git does not trust the folder; else HarnessError. `what`: instead of
+    git's own words. MissingTool."""
     if shutil.which("git") is None:
         raise MissingTool("git is missing: revisions of your application cannot be compared", remedy="install git")
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or OF_CONFIG.fullmatch(name)}
     variables |= {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # "status" would write the index anew
+    variables["GIT_LFS_SKIP_SMUDGE"] = "1"  # a copy has neither the objects nor the remote of Git LFS
     try:
         done = processes.run(["git", *QUIET, *words], cwd=folder, env=variables, limit_s=LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise HarnessError(f"git {words[0]} took longer than {LIMIT_S:g} s") from error
     if done.returncode != 0:
+        if owned := OWNED.search(done.stderr):
+            raise BadInput(f"git does not read {folder}: it is another user's", remedy=f"if you trust it: {visible(owned[0])}")
         said = what or f"git {words[0]}: {visible((done.stderr.strip().splitlines() or ['it said nothing'])[-1])}"
         raise (BadInput if remedy else HarnessError)(said, remedy=remedy)
     return done.stdout
@@ -51,6 +60,38 @@ def commit_of(top: Path, option: str, named: str, *, remedy: str) -> str:
 def subject_of(top: Path, commit: str) -> str:
     """The first line of its message."""
     return visible(git(top, "log", "-1", "--format=%s", commit, "--").strip())
+
+
+def submodules(top: Path, commit: str) -> dict[str, str]:
+    """The commit of each submodule that this commit names, by its path."""
+    told = git(top, "ls-tree", "-r", "-z", "--full-tree", "--format=%(objecttype)%x09%(objectname)%x09%(path)", commit)
+    rows = (row.split("\t", 2) for row in told.split("\0") if row)
+    return {visible(path): name for kind, name, path in rows if kind == "commit"}
+
+
+def check_whole(top: Path, commit: str) -> None:
+    """Raise BadInput if this is a partial clone (`--filter=blob:none`) that lacks files of the commit: a copy fetches none."""
+    found = re.search(r"^remote\.(.+)\.promisor=true$", git(top, "config", "--list"), re.MULTILINE)
+    if found and "\n?" in git(top, "rev-list", "--objects", "--missing=print", "--no-walk", commit):
+        raise BadInput(
+            f"{top} is a partial clone, and has not fetched all files of {commit[:SHORT]}",
+            remedy=f"git -C {shlex.quote(str(top))} fetch --refetch --no-filter {shlex.quote(found[1])}",
+        )
+
+
+def pointers(folder: Path) -> list[str]:
+    """The files of a checkout that are in Git LFS: there, each is a text that names what it stands for."""
+    named = git(folder, "ls-files", "-z", ":(top,attr:filter=lfs)").split("\0")
+    return [name for name in named if name and is_pointer(folder / name)]
+
+
+def is_pointer(file: Path) -> bool:
+    """Whether this is such a text (the specification of Git LFS: its first line)."""
+    try:
+        with open(file, "rb") as held:
+            return held.read(len(POINTER)) == POINTER
+    except OSError:
+        return False
 
 
 def borrow(top: Path, folder: Path) -> None:

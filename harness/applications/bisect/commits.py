@@ -82,6 +82,7 @@ def copy(repository: Repository, place: Path) -> None:
 
 def prepare(order: ProbeOrder, repository: Repository, below: Path, place: Path, version: str) -> Prepared:
     """Check a commit out; the order with the application as it is there. Raises CannotRun, HarnessError."""
+    revisions.check_whole(repository.top, repository.commits[version])
     revisions.checkout(place, repository.commits[version])
     folder = place.absolute() / below
     if not folder.is_dir():

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.applications import revisions
 from harness.applications.revisions import git
 from harness.errors import BadInput
+from harness.texts import few
 
 NOT_FETCHED = "name a branch, a tag or a commit; in CI, fetch all of the history (fetch-depth: 0 of actions/checkout)"
 NO_REPOSITORY = "a gate compares two commits; 'harness compare' compares two probes of any folders"
@@ -39,8 +40,8 @@ class Repository:
         digest = revisions.commit_of(self.root, option, named, remedy=NOT_FETCHED)
         return Commit(named=named, digest=digest, subject=revisions.subject_of(self.root, digest))
 
-    def said(self, base: Commit, head: Commit) -> list[str]:
-        """What is to be known of these two commits before they are compared."""
+    def said(self, base: Commit, head: Commit, links: Sequence[Path] = ()) -> list[str]:
+        """What is to be known of these two commits before they are compared, with `links` in both."""
         found = []
         if base.digest == head.digest:
             found.append(f"both sides are {base.short}: nothing differs, and the gate should pass")
@@ -52,15 +53,33 @@ class Repository:
             )
         if git(self.root, "status", "--porcelain", "--untracked-files=no").strip():
             found.append("the working tree has changes that are not committed: no side has them")
+        return found + self._of_submodules(base, head, links)
+
+    def _of_submodules(self, base: Commit, head: Commit, links: Sequence[Path]) -> list[str]:
+        """Which of them no side has, and which both have from the working tree, though each commit names another state."""
+        here, there = (revisions.submodules(self.root, one.digest) for one in (base, head))
+        linked = {str(link.relative_to(self.root)) for link in links}
+        lacking = [name for name in {**here, **there} if name not in linked]
+        changed = [name for name in here if name in linked and there.get(name, here[name]) != here[name]]
+        found = [f"no side has the files of {few(lacking)}: --link gives both the same submodule"] if lacking else []
+        if changed:
+            found.append(
+                f"the submodule {few(changed)} is another one in each commit: both sides have that of the working tree"
+            )
         return found
 
     def checkout(self, commit: Commit, folder: Path, links: Sequence[Path]) -> Path:
         """The commit's files in `folder`, which must not be there yet, with `links` in their places; where the application is
         started in it. Raises BadInput."""
+        revisions.check_whole(self.root, commit.digest)
         revisions.borrow(self.root, folder)
         revisions.checkout(folder, commit.digest)
         for link in links:
             place = folder / link.relative_to(self.root)
+            if place.is_dir() and not any(place.iterdir()):  # git keeps no empty folder but that of a submodule
+                place.rmdir()
+            elif revisions.is_pointer(place):
+                place.unlink()
             if place.exists():
                 raise BadInput(f"--link {link}: {commit.named} has it in git", remedy="link only what git does not have")
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +100,12 @@ class Repository:
                     remedy="name what the application needs and git does not have, seen from --cwd, such as models/",
                 )
         return found
+
+
+def of_pointers(checkout: Path) -> str:
+    """What to know of files that are in Git LFS; '' if there are none that are not linked."""
+    names = revisions.pointers(checkout)
+    return f"no side has what Git LFS keeps of {few(names)}: --link gives both the file of the working tree" if names else ""
 
 
 def repository(folder: Path) -> Repository:

@@ -89,7 +89,7 @@ def _run(order: GateOrder, screen: Screen) -> GateAnswer:
     repository = checkouts.repository(order.probe.folder)
     base, head = repository.commit("--base", order.base), repository.commit("--head", order.head)
     links = repository.linked(order.links)
-    notes = repository.said(base, head)
+    notes = repository.said(base, head, links)
     for note in notes:
         screen.say(f"note: {note}")
     with opening.opened(order.out, "gate", screen.say, fresh=True) as opened:
@@ -97,10 +97,13 @@ def _run(order: GateOrder, screen: Screen) -> GateAnswer:
             shutil.rmtree(opened.folder.moved_to / opened.scratch.name, ignore_errors=True)
         opened.folder.write_json(FILE, {"decision": None, "started": started})
         orders = _orders(order, repository, {BASE: base, HEAD: head}, links, opened)
+        if note := checkouts.of_pointers(_top(opened, HEAD)):
+            screen.say(f"note: {note}")
+            notes.append(note)
         try:
             with sides.opened(orders, order.pools, opened, screen) as both:
                 for side in both:
-                    sides.check_origin(side, repository.root, _top(opened, side.name))
+                    sides.check_origin(side, repository.root, _top(opened, side.name), links)
                 notes += _noted(both, screen)
                 pools = _measured(order, both, began, screen, opened.stopped.is_set)
         except sides.Broken as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -183,12 +183,13 @@ def _cell(order: ProbeOrder, pool: str) -> Cell:
     )  # fmt: skip
 
 
-def check_origin(side: Side, root: Path, checkout: Path) -> None:
-    """Raise BadInput if code was loaded that is not the checkout's: both sides would be the same code."""
+def check_origin(side: Side, root: Path, checkout: Path, links: Sequence[Path] = ()) -> None:
+    """Raise BadInput if code was loaded that is neither the checkout's nor of `links`: both sides would be the same code."""
     told = side.source.facts.told
     loaded = [Path(path) for path in (*told["files"], *told["elsewhere"])]
     inside = [path for path in loaded if checkout.resolve() in path.parents]
-    stray = [path for path in loaded if root.resolve() in path.parents and path not in inside]
+    linked = [path for path in loaded if any(path.is_relative_to(link.resolve()) for link in links)]
+    stray = [path for path in loaded if root.resolve() in path.parents and path not in (*inside, *linked)]
     if inside and not stray:
         return
     seen = f"it loaded {stray[0]}" if stray else "no module of it was loaded from there"
