@@ -59,6 +59,9 @@ APP = Celery("pasted", set_as_current=False)  # for Celery's own command
         "command:\n  - celery\n  - -A\n  - proj\n  - worker\n  - --pool\n  - gevent\n  - -c\n  - '50'\n",
         "command: >-\n  celery -A proj worker\n  --pool gevent -c 50",
         'command: "celery -A proj worker --pool gevent -c 50"',
+        "command:\n- /bin/sh\n- -c\n- exec celery -A proj worker --pool gevent -c 50\n",
+        '- "celery"\n- "-A"\n- "proj"\n- "worker"\n- "--pool=gevent"\n- "--concurrency=50"',
+        "command=celery -A proj worker --pool gevent -c 50 ; of the shop",
         "CMD exec celery -A proj worker --pool gevent -c 50",
         "worker: celery -A proj worker --pool gevent -c 50",
         "command=celery -A proj worker --pool gevent -c 50",
@@ -125,6 +128,12 @@ def test_what_a_file_doubles_stands_there_once() -> None:
     found = parse("ExecStart=/usr/bin/env A=50%% celery -A p worker -n w@%%h -Q a%%b,$$c")
     assert (found.assigned, found.queues) == ({"A": "50%"}, ["a%b", "$c"])
     assert "w@%h" in found.left_out[0]
+
+
+def test_a_name_that_supervisor_makes_of_its_own_is_left_out() -> None:
+    found = parse("command=celery -A p worker -n %(program_name)s_%(process_num)02d -c 4")
+    assert (found.concurrency, len(found.left_out)) == (4, 1)
+    assert found.left_out[0].startswith("--hostname $program_name_$process_num is left out: ")
 
 
 def test_the_last_word_on_executors_is_the_worker_s() -> None:
@@ -275,6 +284,8 @@ def test_no_option_is_silently_neither_kept_nor_left_out() -> None:
         ("celery -A ${APP} worker", r"nobody has filled in \$\{APP of -A"),
         ("celery -A p worker -Q %i", "nobody has filled in %i of -Q"),
         ("celery -A p worker --help", "the line holds --help"),
+        ("command=%(ENV_VENV)s/bin/celery -A p worker", r"nobody has filled in the \$ of celery: \$ENV_VENV/bin/celery"),
+        ("command=celery -A p worker -c %(ENV_C)s", r"nobody has filled in \$ENV_C of -c"),
         ("celery --version", "the line holds --version"),
         ("celery -A p worker > w.log 2>&1", "the line holds '>'"),
         ("celery -A p worker -c $(nproc)", r"a command in it, as \$\(nproc\)"),

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from harness.applications.probe import written
-from harness.applications.probe.written import EXAMPLE
+from harness.applications.probe.written import EXAMPLE, SHELLS
 from harness.errors import BadInput
 
 
@@ -42,7 +42,6 @@ WRAPPERS = {
     "watchfiles": Wrapper("--filter --args --target-type", 0), "ddtrace-run": Wrapper(), "opentelemetry-instrument": Wrapper(),
     "newrelic-admin": Wrapper("", 1), "dotenv": Wrapper("-f --file", 1), "doppler": Wrapper("-p -c", 1), "op": Wrapper("", 1),
 }  # fmt: skip
-SHELLS = ("sh", "bash", "dash", "zsh", "ash", "ksh")
 ASSIGNED = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
 VALUED_OF_PYTHON = ("-W", "-X", "--check-hash-based-pycs")

@@ -7,16 +7,20 @@ import json
 import re
 import shlex
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from harness.errors import BadInput
 
+SHELLS = ("sh", "bash", "dash", "zsh", "ash", "ksh")
 EXAMPLE = (
     "such as --worker 'celery -A proj worker --pool gevent -c 50'; 'ps -ww -o args= -p PID' prints that of a worker that runs"
 )
+SUPERVISOR = re.compile(r"\s*command\s*=\s*")
+EXPANDED, REMARK = re.compile(r"%\((\w+)\)\d*[sd]"), re.compile(r"\s;.*")  # what supervisor fills in, and its comments
 #: what may stand before a command, and the characters that are doubled in such a file
 FILES = (
     (re.compile(r"\s*ExecStart\s*=\s*[-@:+!]*"), "%$"),  # of systemd
-    (re.compile(r"\s*command\s*=\s*"), "%"),  # of supervisor
+    (SUPERVISOR, "%"),
     (re.compile(r"\s*(?:CMD|ENTRYPOINT)\s+"), ""),
     (re.compile(r"\s*(?:-\s+)?[\w-]+:\s+(?:[>|][-+]?\s*\n)?"), "$"),  # of compose, or a Procfile
     (re.compile(r"\s*(?:\$\s+)?[-@:+!]*"), ""),  # a prompt
@@ -62,7 +66,7 @@ def read(text: str) -> Written:
             remedy="paste its line ExecStart=…, and give its variables by --env-file",
         )
     bare, doubled = _bare(text)
-    if listed := _listed(bare):
+    if listed := _items(text) or _listed(bare):
         return Written(commands=(listed,), doubled=doubled)
     if SUBSTITUTED.search(QUOTED.sub("", bare)):
         raise BadInput(
@@ -86,16 +90,30 @@ def _bare(text: str) -> tuple[str, str]:
     """Without what its file has around it, and the characters that such a file doubles."""
     pattern, doubled = next((pattern, doubled) for pattern, doubled in FILES if pattern.match(text))
     bare = pattern.sub("", text, count=1)
+    if pattern is SUPERVISOR:
+        bare = REMARK.sub("", EXPANDED.sub(r"$\1", bare))
     bare = COMMENT.sub(lambda found: "" if found["comment"] else found[0], bare.replace("\\\n", " "))
     return OWN_LINE.sub(r"\1 && ", bare), doubled
 
 
-def _listed(text: str) -> list[str]:
-    """The words of an array in JSON, or of a list in YAML; [] if it is none. Raises BadInput."""
+def _items(text: str) -> list[str]:
+    """Of a list in YAML, one item a line. What a shell is given is one word, though it has several; [] if it is none."""
     lines = [line for line in text.splitlines() if line.strip()]
     items = [item[1] for line in lines if (item := ITEM.fullmatch(line))]
-    if len(lines) > 1 and len(items) == len(lines):
-        return [word for item in items for word in shlex.split(item)]
+    if len(lines) < 2 or len(items) != len(lines):
+        return []
+    try:
+        first = shlex.split(items[0])
+        whole = len(first) == 1 and PurePosixPath(first[0]).name in SHELLS
+        return [word for item in items for word in ([item] if whole and item[0] not in "'\"" else shlex.split(item))]
+    except ValueError:
+        return []
+
+
+def _listed(text: str) -> list[str]:
+    """The words of an array in JSON, or of a list in YAML; [] if it is none. Raises BadInput."""
+    if items := _items(text):
+        return items
     if not text.lstrip().startswith("["):
         return []
     for parse in (json.loads, ast.literal_eval):
