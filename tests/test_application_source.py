@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
 from harness.applications.probe import again, one_thread, words
+from harness.applications.probe import order as orders
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
 from harness.applications.probe.expected import Expected
@@ -784,3 +786,14 @@ def test_the_memory_of_the_serial_calls_is_without_those_that_call_beside_them()
     serial, pool = (one.revised(record(item.cell, memory=use.model_dump(), peak_pss_bytes=490)) for item in one.planned()[:2])
     assert serial.memory.peak_pss_bytes == 90
     assert pool.memory.peak_pss_bytes == 490
+
+
+def test_a_file_of_variables_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "latin.env").write_bytes(b"A=stra\xdfe\n")
+    with pytest.raises(BadInput, match="is not UTF-8"):
+        orders.own_variables(tmp_path / "latin.env")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="is no file that can be read again"):
+        orders.own_variables(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="there is no such file"):
+        orders.own_variables(tmp_path / "absent")

@@ -118,7 +118,8 @@ def no_redis():
         if redis.redis is not None:
             importlib.import_module("celery.backends.redis")
     except Exception as error:  # of kombu 5.7 with packaging and without redis, an AttributeError
-        names = dict.fromkeys(("redis", getattr(error, "name", None) or "redis"))
+        module = error.name if isinstance(error, ImportError) else None  # of an AttributeError, it is the attribute's
+        names = dict.fromkeys(("redis", module or "redis"))
         lacking = [name for name in names if not can_import(name)]
         if not lacking:
             return UNFIT % (installed().get("redis", ""), type(error).__name__, error)

@@ -151,8 +151,14 @@ def own_variables(env_file: Path | None) -> dict[str, str]:
     if env_file is None:
         return {}
     if not env_file.is_file():
-        raise BadInput(f"--env-file {env_file}: there is no such file", remedy="lines such as NAME=value")
-    return {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+        what = "it is no file that can be read again" if env_file.exists() else "there is no such file"
+        raise BadInput(f"--env-file {env_file}: {what}", remedy="a file with lines such as NAME=value")
+    try:
+        return {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    except UnicodeDecodeError as error:
+        raise BadInput(f"--env-file {env_file} is not UTF-8: {error}", remedy="save it in UTF-8") from error
+    except OSError as error:
+        raise BadInput(f"--env-file {env_file}: {error.strerror}", remedy="a file that this user can read") from error
 
 
 def variables(own: Mapping[str, str], python: Path) -> dict[str, str]:
