@@ -92,11 +92,8 @@ class CpuUse(Frozen):
 
     @property
     def others_share(self) -> float:
-        """Share of the usable cores that others kept from us, what the hypervisor stole included; 0..1.
-
-        Without a quota: what they used of the cores of our affinity. With one, others outside of it take nothing as long as the
-        machine has as many free cores as it allows; whoever shares it takes from it, however many cores are free.
-        """
+        """Share of the usable cores that others kept from us, what the hypervisor stole included; 0..1. With a quota, others
+        outside of it take nothing as long as the machine has as many free cores as it allows; who shares it takes from it."""
         return 1.0 - self._left_to_us(self.machine)
 
     @property

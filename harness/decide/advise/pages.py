@@ -149,10 +149,8 @@ def _together(vetoed: Iterable[Candidate]) -> list[str]:
     """What sets the vetoed apart, and what helps against the cause of each: every sentence once."""
     known = list(vetoed)
     said = [f"why {one.cell.pool} failed: {'; '.join(one.support)}" for one in known if one.application and one.cause in THEIRS]
-    apart: dict[str, list[str]] = {}
-    for one in known:
-        apart.setdefault(_beside(one), []).append(one.id)
-    said += [f"{few(ids)}, compared with the other pools: {text}" for text, ids in apart.items() if text]
+    for text in dict.fromkeys(_beside(one) for one in known if one.beside):
+        said.append(f"{few([one.id for one in known if _beside(one) == text])}, compared with the other pools: {text}")
     own = [one for one in known if one.application]
     helps = [f"what helps against {one.cause}: {THEIRS[one.cause]}" for one in own if one.cause in THEIRS]
     waiting = [one for one in own if one.outcome is Outcome.WAITING and one.cause not in THEIRS]
@@ -283,11 +281,8 @@ def _why(one: Candidate) -> str:
 
 
 def _ended(one: Candidate) -> str:
-    if one.atlas:
-        return "failed in the atlas"
-    return {"hung": "hung", "crashed": "crashed", "errors": "raised errors", "wrong": "answered wrongly"}.get(
-        one.outcome, f"ended {one.outcome}"
-    )
+    words = {"hung": "hung", "crashed": "crashed", "errors": "raised errors", "wrong": "answered wrongly"}
+    return "failed in the atlas" if one.atlas else words.get(one.outcome, f"ended {one.outcome}")
 
 
 def where(one: Candidate) -> str:
