@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -224,4 +225,4 @@ def probe(
     sum_up(table, out, wide=wide)
     for each in before.said(out):
         console.print(each, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"'harness recommend {out}' says which pool to use, and what to change", soft_wrap=True)
+    console.print(f"'harness recommend {shlex.quote(str(out))}' says which pool to use, and what to change", soft_wrap=True)
