@@ -124,15 +124,15 @@ def test_a_copy_takes_what_the_task_writes(probe: Prober, shop: Path) -> None:
 
 @pytest.mark.parametrize(("task", "reason"), [("shop.broken", "ValueError: <b>no</b> price for 3"), ("shop.returned", "")])
 def test_a_task_that_raises_or_returns_an_exception_is_errors(probe: Prober, shop: Path, task: str, reason: str) -> None:
-    options = ("--env-file", "shop.env", "--pools", "prefork,threads")
+    options = ("--env-file", "shop.env", "--pools", "threads,solo")
     _, said, records = probe("shop", task, [[3]], *options, folder=shop)
     ends = {pool: record.outcome for pool, record in records.items()}
-    assert ends == {"in-process": "errors", "prefork": "errors", "threads": "skipped"}, said
-    assert "not run, for every call raised, without Celery and in prefork" in said
-    assert reason in records["prefork"].reason
+    assert ends == {"in-process": "errors", "threads": "errors", "solo": "skipped"}, said
+    assert "not run, for every call raised, without Celery and in threads" in said
+    assert reason in records["threads"].reason
     _, said, records = probe("shop", task, [[3]], *options, "--go-on", folder=shop)
     assert {record.outcome for record in records.values()} == {"errors"}, said
-    assert reason in records["threads"].reason
+    assert reason in records["solo"].reason
 
 
 def test_a_queue_that_nobody_consumes_is_refused_and_named(probe: Prober, shop: Path) -> None:
