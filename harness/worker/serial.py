@@ -71,20 +71,25 @@ def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
     line, kinds, bounds, modules = None, set(), (WARMUP_LIMIT_S, whole_s, most or float("inf")), 0
     needed, ready_at = enough(len(calls)), time.monotonic() + READY_S
     phases = in_process.requests(seconds, minimum, TIMES_EACH * len(calls), *bounds)
-    for number, phase_number in enumerate(phases):
-        line = one(app, calls, number, row_of(number, len(calls), turns), phase_number)
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        if len(sys.modules) != modules:  # what a task imports only as it is called
-            modules = len(sys.modules)
-            tell_loaded(file.name)
-        kinds.add(line["error"].partition(":")[0])
-        if number + 1 >= needed and len(kinds) == 1 and not kinds & {"", *ON_PURPOSE}:
-            if time.monotonic() >= ready_at:
-                in_process.phase("drain")
-                return 0.0, True
-            time.sleep(max(0.0, ready_at - time.monotonic()))
-            needed = number + 1 + min(len(calls), ALIKE)
+    number = 0
+    for phase_number in phases:
+        todo = 1
+        while todo:
+            line = one(app, calls, number, row_of(number, len(calls), turns), phase_number)
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            if len(sys.modules) != modules:  # what a task imports only as it is called
+                modules = len(sys.modules)
+                tell_loaded(file.name)
+            kinds.add(line["error"].partition(":")[0])
+            number, todo = number + 1, todo - 1
+            if number >= needed and len(kinds) == 1 and not kinds & {"", *ON_PURPOSE}:
+                if most or time.monotonic() >= ready_at:
+                    in_process.phase("drain")
+                    return 0.0, True
+                time.sleep(max(0.0, ready_at - time.monotonic()))
+                todo = min(len(calls), ALIKE)
+                needed = number + todo
     return (line["end"] - line["begin"]) * 1e-9, False
 
 
