@@ -109,25 +109,19 @@ def _limits(told: dict[str, Any], question: Question) -> list[Finding]:
     pool, window = question.line.pool or str(told["settings"]["worker_pool"] or ""), told["visibility_timeout"]
     if window is None and own_broker.named(question.variables).get("broker", told["broker"]) in ("redis", "rediss", "sqs"):
         window = limits.DEFAULT_S
-    found = []
-    for name, value, place, line in _limits_of(told, question):
-        if pool in limits.KEEPS and name not in limits.KEEPS[pool]:
-            found.append(limits.not_kept(pool, name, value, place, line, question.line.where))
-        if isinstance(window, int | float) and value >= window:
-            found.append(limits.too_short(window, name, value, place, line))
-    return found
+    known = [*question.line.known, *_limits_of(told, question)]
+    window = window if isinstance(window, int | float) else None
+    return [*limits.not_kept_in(pool, known, question.line), *limits.too_long(known, window)]
 
 
-def _limits_of(told: dict[str, Any], question: Question) -> Iterator[tuple[str, float, str, int]]:
-    """(name, seconds, file, line) of each limit that is set; of the worker's own line without a place."""
-    for name, seconds in question.line.limits.items():
-        yield name, seconds, "", 0
+def _limits_of(told: dict[str, Any], question: Question) -> Iterator[limits.Limit]:
+    """Those of the tasks."""
     for task in told["tasks"]:
         file, line, _ = task["code"]
         place = lost.words.short(file, question.folder) if file else ""
         for name, value in (("time_limit", task["hard_s"]), ("soft_time_limit", task["soft_s"])):
             if isinstance(value, int | float):
-                yield name, value, place, line
+                yield place, line, name, value
 
 
 def _heard(one: Sequence[Any], folder: Path) -> str:

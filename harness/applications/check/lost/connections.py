@@ -54,12 +54,10 @@ def _of(each: Mapping[str, Any], folder: Path) -> Finding | None:
             todo="close it before the worker forks, or open it in the first task of each process",
         )
     file, line = words.made_at(label, folder)
-    level, what = (
-        Level.ERROR,
-        (
-            f"the connection to {told} was opened before the fork, and tasks use it through {label}: children get each "
-            "other's answers, or wait for one that another child has read"
-        ),
+    level = Level.ERROR
+    what = (
+        f"the connection to {told} was opened before the fork, and tasks use it through {label}: children get each "
+        "other's answers, or wait for one that another child has read"
     )
     if each.get("aware"):
         level, what = words.unless(level, what, words.AWARE)

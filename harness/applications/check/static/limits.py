@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.applications.check.finding import Finding, Level
@@ -30,21 +30,29 @@ class Line:
         """What says which pool it is."""
         return LINE_SAYS if self.pool else SETTINGS_SAY
 
+    @property
+    def known(self) -> list[Limit]:
+        return [("", 0, name, seconds) for name, seconds in self.limits.items()]
+
 
 def found(sources: Sequence[Source], line: Line) -> list[Finding]:
-    known = [*_of_line(line), *_limits(sources)]
-    return [*_not_kept(known, sources, line), *_too_short(known, sources)]
-
-
-def _of_line(line: Line) -> Iterator[Limit]:
-    return (("", 0, name, seconds) for name, seconds in line.limits.items())
-
-
-def _not_kept(known: Sequence[Limit], sources: Sequence[Source], line: Line) -> Iterator[Finding]:
+    known = [*line.known, *_limits(sources)]
     pool = line.pool or next((str(value) for _, _, value in settings(sources, ("worker_pool",)) if value in KEEPS), "")
+    return [*not_kept_in(pool, known, line), *too_long([*known, *_countdowns(sources)], _window(sources))]
+
+
+def not_kept_in(pool: str, known: Iterable[Limit], line: Line) -> Iterator[Finding]:
+    """Those of these limits that this pool does not keep."""
     for path, at, name, seconds in known:
         if pool in KEEPS and name not in KEEPS[pool]:
             yield not_kept(pool, name, seconds, path, at, line.where)
+
+
+def too_long(known: Iterable[Limit], window: float | None) -> Iterator[Finding]:
+    """Those that reach beyond a visibility timeout; None if there is none."""
+    for path, at, name, seconds in known:
+        if window is not None and seconds >= window:
+            yield too_short(window, name, seconds, path, at)
 
 
 def not_kept(pool: str, name: str, seconds: float, file: str, line: int, where: str = SETTINGS_SAY) -> Finding:
@@ -88,14 +96,12 @@ def _plain(node: ast.expr) -> object:
     return node.value if isinstance(node, ast.Constant) else names.number(node)
 
 
-def _too_short(known: Sequence[Limit], sources: Sequence[Source]) -> Iterator[Finding]:
+def _window(sources: Sequence[Source]) -> float | None:
+    """The visibility timeout of their broker, in seconds."""
     told = [value for _, _, value in settings(sources, ("visibility_timeout",)) if isinstance(value, int | float)]
     if not told and not any("redis://" in source.text or "sqs://" in source.text for source in sources):
-        return
-    window = float(told[-1]) if told else DEFAULT_S
-    for path, line, name, seconds in [*known, *_countdowns(sources)]:
-        if seconds >= window:
-            yield too_short(window, name, seconds, path, line)
+        return None
+    return float(told[-1]) if told else DEFAULT_S
 
 
 def too_short(window: float, name: str, seconds: float, file: str, line: int) -> Finding:
