@@ -34,6 +34,11 @@ class Bundle:
         return len(self.reference)
 
 
+def home() -> Path:
+    """Where runs share the bundles of our own workloads."""
+    return places.home() / "bundles"
+
+
 def write_bundles(names: Iterable[str], folder: Path) -> dict[str, Bundle]:
     """Write the named workloads into `folder`, but for those that stand there, whole and made by the same code: to work out the
     right answers of the largest takes 10 s of CPU."""

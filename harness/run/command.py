@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from harness import display, environments
 from harness.errors import BadInput, HarnessError
 from harness.experiment import experiment
 from harness.records import store
-from harness.run import brokers, experiment_source, options, plan, shards, workflow
+from harness.run import brokers, compiling, experiment_source, options, plan, shards, workflow
 from harness.run.hosts import order as hosts
 from harness.run.options import (
     Backends,
@@ -159,11 +160,11 @@ def pack(folder: Annotated[Path, typer.Argument(help="A run's folder, or one tha
 
 def setup(names: Annotated[list[str] | None, typer.Argument(help="Backends; all if none is named.")] = None) -> None:
     """Build the backends' environments now instead of at the first run."""
-    known = environments.descriptions()
+    known, said = environments.descriptions(), partial(console.print, soft_wrap=True, markup=False)
     for name in names or known:
         if name not in known:
             raise BadInput(f"no environment {name!r}", remedy=f"use {', '.join(known)}")
         try:
-            environments.prepare(name, lambda text: console.print(text, soft_wrap=True, markup=False))
+            compiling.make_usual_warm(environments.prepare(name, said), said)
         except HarnessError as error:
             console.print(f"warning: {name}: {error}; {error.remedy}", soft_wrap=True, markup=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import environments, places
+from harness import environments
 from harness.environments import Environment
 from harness.errors import BuildFailed, MissingTool
 from harness.experiment.experiment import Experiment
@@ -18,7 +18,7 @@ from harness.records.answers import Requests
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
-from harness.run import brokers, bundles, conclude, estimate, plan, sparing
+from harness.run import brokers, bundles, compiling, conclude, estimate, plan, sparing
 from harness.run.brokers import Brokers
 from harness.run.bundles import USER_WORKLOAD, Bundle
 from harness.run.plan import Planned
@@ -63,8 +63,9 @@ class RunOrder:
     def source(self, desk: Desk) -> ExperimentSource:
         """Raises BuildFailed where no environment could be built."""
         ready = prepare_environments(self.cells, desk.say)
-        found = Brokers(desk=desk, urls=self.brokers)
-        return ExperimentSource(order=self, ready=ready, bundles=prepare_bundles(self, desk.say), brokers=found)
+        made = prepare_bundles(self, desk.say)
+        compiling.make_warm(self.cells, ready, made, desk.say)
+        return ExperimentSource(order=self, ready=ready, bundles=made, brokers=Brokers(desk=desk, urls=self.brokers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,7 @@ def prepare_environments(cells: Sequence[Cell], say: Say) -> dict[str, Environme
 def prepare_bundles(order: RunOrder, say: Say) -> dict[str, Bundle]:
     """Write the workloads that are needed, the user's own model among them."""
     names = {cell.workload for cell in order.cells}
-    found = bundles.write_bundles(sorted(names - {USER_WORKLOAD}), places.home() / "bundles")
+    found = bundles.write_bundles(sorted(names - {USER_WORKLOAD}), bundles.home())
     if order.model is not None:
         found[USER_WORKLOAD] = user_bundle(order, order.model, order.folder / "model", say)
     return found

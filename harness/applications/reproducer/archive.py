@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import environments, places, workloads
+from harness import environments, workloads
 from harness.applications.reproducer import application
 from harness.backends import cookbook
 from harness.environments import Environment
@@ -76,7 +76,7 @@ def _bundle(folder: Path, cell: Cell) -> Bundle:
         return bundles.bundle(folder / "model")
     if cell.workload not in workloads.NAMES:
         raise BadInput(f"the workload {cell.workload} is not known", remedy="it may come from another version of the harness")
-    return bundles.write_bundles([cell.workload], places.home() / "bundles")[cell.workload]
+    return bundles.write_bundles([cell.workload], bundles.home())[cell.workload]
 
 
 def _fill(

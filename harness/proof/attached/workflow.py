@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import environments, places
+from harness import environments
 from harness.errors import Interrupted
 from harness.live.executor import State
 from harness.proof.attached import expected, trial
@@ -53,7 +53,7 @@ def run(order: SelftestOrder, say: Callable[[str], None], tick: Callable[[int, i
         path = order.folder / RECORDS
         known = {_key(one): one for one in read(path)}
         environment = environments.prepare(order.environment, say)
-        made = bundles.write_bundles(sorted({case.cell.workload for case, _ in todo}), places.home() / "bundles")
+        made = bundles.write_bundles(sorted({case.cell.workload for case, _ in todo}), bundles.home())
 
         def one(case: Case, number: int) -> Attached:
             folder = order.folder / "scratch" / f"{case.entry.name}-{case.pool}-{number}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import environments, places
+from harness import environments
 from harness.errors import Interrupted, NothingMatches
 from harness.proof.selftest import jobs, report
 from harness.proof.selftest.catalogue import cases
@@ -43,7 +43,7 @@ def run(order: SelftestOrder, say: Callable[[str], None], tick: Callable[[int, i
         folder.trials_path.touch()
         folder.write_header()
         environment = environments.prepare(order.environment, say)
-        bundles.write_bundles(sorted({case.cell.workload for case in chosen}), places.home() / "bundles")
+        bundles.write_bundles(sorted({case.cell.workload for case in chosen}), bundles.home())
         parts = jobs.split(chosen, order.times, order.jobs)
         todo = jobs.tasks(parts, order.folder, environment.fingerprint)
         say(f"{sum(part.trials for part in parts)} trials in {len(parts)} parts, {order.jobs} at a time")

@@ -19,7 +19,6 @@ from harness import broker, environments
 from harness.environments import Environment
 from harness.errors import MissingTool
 from harness.experiment.pools import Pool
-from harness.places import home
 from harness.run import bundles, plan
 from harness.run.opening import Opened
 from harness.studies.contracts.bench import CannotSay, Stand, Workload
@@ -92,7 +91,7 @@ def answers(todo: Sequence[Task], opened: Opened, say: Callable[[str], None], *,
             measurable.append(task)
     if not measurable:
         return
-    bundle = bundles.write_bundles([WORKLOAD], home() / "bundles")[WORKLOAD].folder
+    bundle = bundles.write_bundles([WORKLOAD], bundles.home())[WORKLOAD].folder
     scratch = opened.scratch.resolve()
     evidence = opened.folder.path.resolve() / "evidence"
     with broker.embedded(scratch / "broker") as server:
