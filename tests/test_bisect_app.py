@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from harness.applications import revisions
 from harness.applications.bisect import commits, releases
 from harness.applications.bisect.candidate import CannotRun
 from harness.applications.bisect.command import check_options, in_cell
@@ -130,7 +131,7 @@ def test_a_checkout_is_the_commit_and_nothing_else_and_the_repository_stays_as_i
     before, found, place = state(repo), commits.read(repo, "main~3", "main"), tmp_path / "checkout"
     commits.copy(found, place)
     for version, text in zip(found.commits, ("A = 1\n", "A = 2\n", "A = 2\n", "A = 4\n"), strict=True):
-        ready = commits.prepare(order(repo), found, Path(), place, version)
+        ready = commits.prepare(order(repo), found, Path(), place, (), version)
         assert (ready.order.folder, ready.about) == (place, found.subjects[version])
         assert (place / "shop.py").read_text() == text
         assert not (place / "__pycache__").exists()
@@ -138,6 +139,23 @@ def test_a_checkout_is_the_commit_and_nothing_else_and_the_repository_stays_as_i
         (place / "__pycache__" / "shop.cpython-311.pyc").touch()
     assert state(repo) == before
     assert not (tmp_path / "hooked").exists()
+
+
+def test_what_git_does_not_have_is_linked_into_each_commit_that_lacks_it_and_is_only_read(repo: Path, tmp_path: Path) -> None:
+    (repo / "models").mkdir()
+    (repo / "models" / "net.bin").write_text("weights")
+    found, place = commits.read(repo, "main~3", "main"), tmp_path / "checkout"
+    links = revisions.linked(found.top, Path(), [Path("models"), Path("shop.py")])
+    commits.copy(found, place)
+    for version in [*found.commits, *found.commits]:
+        commits.prepare(order(repo), found, Path(), place, links, version)
+        assert (place / "models" / "net.bin").read_text() == "weights"
+        assert not (place / "shop.py").is_symlink(), "the commit's own"
+    assert (repo / "models" / "net.bin").read_text() == "weights"
+    with pytest.raises(BadInput, match="--link nets: no such file or folder"):
+        revisions.linked(found.top, Path(), [Path("nets")])
+    facts = SimpleNamespace(told={"elsewhere": [str(repo / "models" / "own.py")]})
+    commits.check_source(repo, place, links, source(facts=facts))
 
 
 def test_only_a_checkout_of_ours_is_removed(repo: Path, tmp_path: Path) -> None:
@@ -156,7 +174,7 @@ def test_a_folder_that_a_commit_does_not_have_is_passed_over(repo: Path, tmp_pat
     found = commits.read(repo, "main~3", "main")
     commits.copy(found, tmp_path / "checkout")
     with pytest.raises(CannotRun, match="no folder src"):
-        commits.prepare(order(repo), found, Path("src"), tmp_path / "checkout", next(iter(found.commits)))
+        commits.prepare(order(repo), found, Path("src"), tmp_path / "checkout", (), next(iter(found.commits)))
 
 
 def test_the_application_s_folder_is_found_below_the_repository(repo: Path, tmp_path: Path) -> None:
@@ -177,10 +195,10 @@ def test_paths_of_the_working_tree_become_those_of_the_checkout() -> None:
 def test_a_package_that_is_imported_from_the_working_tree_is_not_taken_for_the_commit() -> None:
     top, place = Path("/srv/shop"), Path("/srv/shop/results/checkout")
     facts = SimpleNamespace(told={"elsewhere": ["/opt/more.py", "/srv/shop/results/checkout/lib/x.py"]})
-    commits.check_source(top, place, source(facts=facts))
+    commits.check_source(top, place, (), source(facts=facts))
     facts.told["elsewhere"].append("/srv/shop/src/shop.py")
     with pytest.raises(BadInput, match=r"/srv/shop/src/shop\.py was imported, and not the file of the commit"):
-        commits.check_source(top, place, source(facts=facts))
+        commits.check_source(top, place, (), source(facts=facts))
 
 
 def test_only_what_differs_from_the_user_s_environment_is_installed() -> None:

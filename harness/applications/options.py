@@ -35,6 +35,12 @@ Queue = Annotated[str, typer.Option(help="The queue to use instead of the applic
 Check = Annotated[
     str, typer.Option(help="A Python expression that is true for a right answer; it may use result, args, kwargs and row.")
 ]
+Link = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A file or folder that git does not have and each commit needs, such as models/. Can be given several times."
+    ),
+]
 Copy = Annotated[
     bool, typer.Option("--copy", help="Work on a copy of --cwd, so that files which the task writes there are not yours.")
 ]

@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import BadInput, HarnessError, MissingTool
@@ -109,6 +110,43 @@ def checkout(folder: Path, commit: str) -> None:
     """The commit's files, and nothing else: what an earlier one left there, byte code above all, is removed."""
     git(folder, "checkout", "--quiet", "--force", "--detach", commit)
     git(folder, "clean", "-ffdxq")
+
+
+def linked(top: Path, below: Path, names: Sequence[Path]) -> list[Path]:
+    """These files or folders of the user's working tree, as whole paths. Raises BadInput."""
+    found = [(top / below / name).absolute() if not name.is_absolute() else name for name in names]
+    for named, path in zip(names, found, strict=True):
+        if not path.exists() or top not in path.parents:
+            raise BadInput(
+                f"--link {named}: no such file or folder in {top}",
+                remedy="name what the application needs and git does not have, seen from --cwd, such as models/",
+            )
+    return found
+
+
+def unlink(top: Path, folder: Path, links: Sequence[Path]) -> None:
+    """Take the links of an earlier commit out of the copy, so that git finds none in its way."""
+    for link in links:
+        if (place := folder / link.relative_to(top)).is_symlink():
+            place.unlink()
+
+
+def link(top: Path, folder: Path, links: Sequence[Path]) -> list[Path]:
+    """Put links to these into the copy, at their places; those that it has already, as the commit has them, are left and
+    returned. An empty folder of a submodule and a pointer of Git LFS are replaced."""
+    there = []
+    for one in links:
+        place = folder / one.relative_to(top)
+        if place.is_dir() and not any(place.iterdir()):  # git keeps no empty folder but that of a submodule
+            place.rmdir()
+        elif is_pointer(place):
+            place.unlink()
+        if place.exists():
+            there.append(one)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(one)
+    return there
 
 
 def _place(top: Path, name: str) -> Path:

@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from harness import environments
+from harness.applications import revisions
 from harness.applications.bisect import asked, commits, releases
 from harness.applications.bisect.candidate import measured
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, Worker, needed
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, Link, MixFile, Python, Queue, Task, Worker, needed
 from harness.applications.probe import command as probed
 from harness.applications.probe import pasted
 from harness.applications.probe.command import Limit, MeasureS, Requests
@@ -54,6 +55,7 @@ def bisect(
     repo: Annotated[
         Path | None, typer.Option(help="With --app: try commits of this git repository instead; it is only read.")
     ] = None,
+    link: Link = None,
     good: Annotated[str, typer.Option(help="A release, or a commit, before the change.")] = "",
     bad: Annotated[str, typer.Option(help="A release, or a commit, after it; it may be the older one.")] = "",
     name: Annotated[str, typer.Option("--experiment", help="The experiment that has the cell.")] = "quick",
@@ -88,7 +90,7 @@ def bisect(
     With --app, the cell is your own task, or a mix of several, in one pool; with --repo, commits of your repository are
     tried instead of releases.
     """
-    check_options(cell=cell, package=package, repo=repo, good=good, bad=bad, app=app_ or worker, mix=mix)
+    check_options(cell=cell, package=package, repo=repo, good=good, bad=bad, app=app_ or worker, mix=mix, link=link or ())
     if own := bool(app_ or worker):
         settings = probed.settings_of(
             limit_s or LEAST_LIMIT_S, measure_s=measure_s, requests=requests or DEFAULT_REQUESTS,
@@ -109,7 +111,8 @@ def bisect(
             spec = options.experiment(name, {"repeat": repeat})
             found = of_cell(cell, spec, package, (good, bad, versions), out, fresh, printing)
         elif repo is not None:
-            found = of_commits(in_cell(asked.by_its_settings(order, printing)), repo, (good, bad), cwd, printing)
+            own_order = in_cell(asked.by_its_settings(order, printing))
+            found = of_commits(own_order, repo, (good, bad), cwd, link or (), printing)
         else:
             found = of_releases(in_cell(asked.by_its_settings(order, printing)), package, (good, bad, versions), printing)
         subject = found.subject
@@ -132,7 +135,15 @@ def held(folder: Path | None) -> contextlib.AbstractContextManager[object]:
 
 
 def check_options(
-    *, cell: str, package: str, repo: Path | None, good: str, bad: str, app: str, mix: Path | None = None
+    *,
+    cell: str,
+    package: str,
+    repo: Path | None,
+    good: str,
+    bad: str,
+    app: str,
+    mix: Path | None = None,
+    link: Sequence[Path] = (),
 ) -> None:
     """Raises BadInput if they do not go together."""
     if bool(cell) == bool(app):
@@ -141,6 +152,8 @@ def check_options(
         raise BadInput("--mix goes with --app", remedy="name the application, or leave --mix out")
     if repo is not None and not app:
         raise BadInput("--repo goes with --app", remedy="releases of a dependency are tried for a cell: --package")
+    if link and repo is None:
+        raise BadInput("--link goes with --repo", remedy="it gives each commit what git does not have")
     if bool(package) == (repo is not None):
         raise BadInput("what is tried is one of --package and --repo", remedy="such as --package celery, or --repo .")
     if package and not PACKAGE_NAME.fullmatch(package):
@@ -199,13 +212,16 @@ def of_releases(order: ProbeOrder, package: str, ends: tuple[str, str, str], pri
     )  # fmt: skip
 
 
-def of_commits(order: ProbeOrder, repo: Path, ends: tuple[str, str], cwd: Path, printing: Screen) -> Search:
-    """The application as commits of its repository have it. Raises BadInput."""
+def of_commits(
+    order: ProbeOrder, repo: Path, ends: tuple[str, str], cwd: Path, names: Sequence[Path], printing: Screen
+) -> Search:
+    """The application as commits of its repository have it, each with links to `names`. Raises BadInput."""
     repository = commits.read(repo, *ends)
     below, place = commits.inside(order, cwd, repository), order.out / "checkout"
     subject = Subject(cell=order.grid[0].id, name=repository.top.name, one="commit", many="commits", folder=order.out)
+    links = revisions.linked(repository.top, below, names)
     commits.copy(repository, place)
-    prepare = partial(commits.prepare, order, repository, below, place)
+    prepare = partial(commits.prepare, order, repository, below, place, links)
     return Search(
         subject=subject, candidates=list(repository.commits),
         measure=lambda version: measured(subject, version, prepare, printing),

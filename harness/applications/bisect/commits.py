@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,16 +80,21 @@ def copy(repository: Repository, place: Path) -> None:
     (place / ".git" / OURS).touch()
 
 
-def prepare(order: ProbeOrder, repository: Repository, below: Path, place: Path, version: str) -> Prepared:
-    """Check a commit out; the order with the application as it is there. Raises CannotRun, HarnessError."""
+def prepare(
+    order: ProbeOrder, repository: Repository, below: Path, place: Path, links: Sequence[Path], version: str
+) -> Prepared:
+    """Check a commit out, with `links` to what git does not have of it; the order with the application as it is there. Raises
+    CannotRun, HarnessError."""
     revisions.check_whole(repository.top, repository.commits[version])
+    revisions.unlink(repository.top, place, links)
     revisions.checkout(place, repository.commits[version])
+    revisions.link(repository.top, place, links)
     folder = place.absolute() / below
     if not folder.is_dir():
         raise CannotRun(f"there is no folder {below} in commit {version}")
     return Prepared(
         order=replace(order, folder=folder, variables=moved(order.variables, repository.top.resolve(), place.resolve())),
-        fits=partial(check_source, repository.top.resolve(), place.resolve()), about=repository.subjects[version],
+        fits=partial(check_source, repository.top.resolve(), place.resolve(), links), about=repository.subjects[version],
     )  # fmt: skip
 
 
@@ -102,10 +107,13 @@ def moved(variables: Mapping[str, str], top: Path, place: Path) -> dict[str, str
     return {**variables, "PYTHONPATH": os.pathsep.join(found)} if found else dict(variables)
 
 
-def check_source(top: Path, place: Path, source: ApplicationSource) -> None:
-    """Raises BadInput if it is the user's working tree that was imported, whatever was checked out."""
-    told = source.facts.told
-    astray = [name for name in told["elsewhere"] if Path(name).is_relative_to(top) and not Path(name).is_relative_to(place)]
+def check_source(top: Path, place: Path, links: Sequence[Path], source: ApplicationSource) -> None:
+    """Raises BadInput if it is the user's working tree that was imported, whatever was checked out; but for `links`."""
+    told, own = source.facts.told, (place, *(link.resolve() for link in links))
+    astray = [
+        name for name in told["elsewhere"]
+        if Path(name).is_relative_to(top) and not any(Path(name).is_relative_to(one) for one in own)
+    ]  # fmt: skip
     if astray:
         raise BadInput(
             f"{astray[0]} was imported, and not the file of the commit: the package is installed from there",

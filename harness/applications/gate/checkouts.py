@@ -74,16 +74,8 @@ class Repository:
         revisions.check_whole(self.root, commit.digest)
         revisions.borrow(self.root, folder)
         revisions.checkout(folder, commit.digest)
-        for link in links:
-            place = folder / link.relative_to(self.root)
-            if place.is_dir() and not any(place.iterdir()):  # git keeps no empty folder but that of a submodule
-                place.rmdir()
-            elif revisions.is_pointer(place):
-                place.unlink()
-            if place.exists():
-                raise BadInput(f"--link {link}: {commit.named} has it in git", remedy="link only what git does not have")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(link)
+        if there := revisions.link(self.root, folder, links):
+            raise BadInput(f"--link {there[0]}: {commit.named} has it in git", remedy="link only what git does not have")
         if not (folder / self.below).is_dir():
             raise BadInput(
                 f"{commit.named} ({commit.short}) has no folder {self.below}", remedy="--cwd has to be in both commits"
@@ -92,14 +84,7 @@ class Repository:
 
     def linked(self, names: Sequence[Path]) -> list[Path]:
         """These files or folders of the working tree, as whole paths. Raises BadInput."""
-        found = [(self.root / self.below / name).absolute() if not name.is_absolute() else name for name in names]
-        for named, path in zip(names, found, strict=True):
-            if not path.exists() or self.root not in path.parents:
-                raise BadInput(
-                    f"--link {named}: no such file or folder in {self.root}",
-                    remedy="name what the application needs and git does not have, seen from --cwd, such as models/",
-                )
-        return found
+        return revisions.linked(self.root, self.below, names)
 
 
 def of_pointers(checkout: Path) -> str:

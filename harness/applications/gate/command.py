@@ -10,7 +10,7 @@ import typer
 
 from harness.applications.gate.order import GateOrder
 from harness.applications.gate.rule import Rule, Word
-from harness.applications.options import App, Args, Check, Cwd, EnvFile, MixFile, Python, Queue, Task, Worker, needed
+from harness.applications.options import App, Args, Check, Cwd, EnvFile, Link, MixFile, Python, Queue, Task, Worker, needed
 from harness.applications.probe import command as probed
 from harness.applications.probe import pasted
 from harness.applications.probe.command import Limit, ReadyLimit, Traffic
@@ -31,12 +31,6 @@ Pools = Annotated[
     str,
     typer.Option(
         help="Pools to compare, comma-separated: prefork,threads. Default: that of --worker, or of the worker's settings."
-    ),
-]
-Link = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="A file or folder that git does not have and both sides need, such as models/. Can be given several times."
     ),
 ]
 
