@@ -191,6 +191,18 @@ def test_why_answers_are_held_against_nothing_is_said(lines: list[dict[str, Any]
     assert said == [f"warning: the serial calls {why}: answers are not checked{helps}"]
 
 
+def test_an_application_that_only_one_process_can_import_is_told() -> None:
+    said: list[str] = []
+    failed = {"failed": "OSError: [Errno 98] Address already in use"}
+    source(said=said).expected.settle([line(0, 7), line(1, 8)], DONE, [failed, failed])
+    assert [text for text in said if "no second process can import the application" in text and "Address already" in text], said
+    said.clear()
+    source(said=said).expected.settle(
+        [line(0, 7), line(1, 8)], DONE, [failed, {**line(0, 7), "pid": 9}, {**line(1, 8), "pid": 9}]
+    )
+    assert not [text for text in said if "second process" in text], said
+
+
 def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:
     one = source()
     one.facts.told["pool_settings"] = ["worker_pool is 'threads'"]  # type: ignore[index]

@@ -131,6 +131,7 @@ CHILD_LOADER = "child_loader.json"  # likewise: its own `on_worker_process_init`
 OUTSIDE = "outside.jsonl"
 SETTINGS = "settings.json"  # likewise: what it really has of all that `own_settings` names, as it is said
 
+FAILED = "failed"  # in the line of a witness: the error that its import of the application ended with
 WITNESS = "witness-%d.jsonl"  # beside the result of serial calls: the answers of another process, see `harness.worker.witness`
 
 PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"

@@ -4,6 +4,7 @@ The serial calls (`harness.worker.serial`) start them once they have made theirs
 hashes, on its pid, nor what takes longer beside others; and one order of calls does not tell what hangs on the call before.
 `python -m harness.worker.witness RESULT NUMBER [LEAST [MOST]]` calls each row in turn, in an order of its own (`turns`), until
 each was called and LEAST seconds have passed; none is begun after MOST. Each new answer, and each new error, is a line (JSON).
+If the application cannot be imported beside another process of it, as one that takes a port, that is the only line.
 """
 
 import json
@@ -91,8 +92,12 @@ def main(path, number, least_s=LEAST_S, most_s=MOST_S):
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
     their_app.as_worker(spec["app"])
-    app, calls = their_app.opened(spec)
     with open(path, "w") as file:
+        try:
+            app, calls = their_app.opened(spec)
+        except BaseException as error:  # SystemExit, too: whatever ends the import
+            file.write(json.dumps({contract.FAILED: "%s: %s" % (type(error).__name__, error)}) + "\n")
+            raise
         measure(app, calls, file, least_s, most_s, number)
 
 

@@ -19,6 +19,7 @@ from harness.client import opaque
 from harness.records.answers import Requests
 from harness.texts import few, visible
 from harness.trial.left import Ending, Left
+from harness.worker import contract
 from harness.worker.their_app import RetriedTooOften
 
 MOVED = (
@@ -166,7 +167,8 @@ class Expected:
 
     @opaque.deep()
     def settle(self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Decide what is expected. `lines`: of the serial calls; `beside`: of others that called the same rows at once.
+        """Decide what is expected. `lines`: of the serial calls; `beside`: of others that called the same rows at once, or that
+        could not.
 
         A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
         """
@@ -183,13 +185,15 @@ class Expected:
             came_to = max(came_to, at + 1)
             how = f"ended the serial calls ({words.last_words(ended)})" if ended.by == "worker-exit" else "never came back"
             self.spoiler = f"{order.row_name(at)} {how}"
-        found = checks.reference(_answers(lines), order.tolerance, order.mix).beside(*_by_process(beside))
+        witnessed = [line for line in beside if contract.FAILED not in line]
+        found = checks.reference(_answers(lines), order.tolerance, order.mix).beside(*_by_process(witnessed))
         if order.check and (found.answers or all(line["error"] for line in lines)):
             self.check, self.checked = Expression(text=order.check, rows=order.rows, mix=order.mix), "pass the check"
         elif found.usable:
             self.check, self.checked = found, "match those of serial calls"
             self.rows = came_to
-            self._tell([text for text in (*found.said(order.rows), self._some_rows(), self._spoiled()) if text])
+            alone = "" if witnessed else _alone(beside)
+            self._tell([text for text in (*found.said(order.rows), alone, self._some_rows(), self._spoiled()) if text])
         else:
             self.check, self.checked = checks.anything, "came"
             self._tell([_unchecked(found, lines)])
@@ -213,6 +217,17 @@ class Expected:
 
 def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
     return ((row, result) for _, row, result in results.readable(lines))
+
+
+def _alone(beside: Sequence[Mapping[str, Any]]) -> str:
+    """That no other process could make the serial calls, and why; '' if that is not known."""
+    failed = next((str(line[contract.FAILED]) for line in beside if contract.FAILED in line), "")
+    if not failed:
+        return ""
+    return (
+        f"no second process can import the application beside the first ({failed.splitlines()[0]}): whether answers depend on "
+        "the process that gives them is not known, and pools whose children import it (prefork-spawn) fail alike"
+    )
 
 
 def _by_process(lines: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, Any]]]:
