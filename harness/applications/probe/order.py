@@ -64,6 +64,7 @@ class ProbeOrder:
     fresh: bool = False
     retry: frozenset[Outcome] = frozenset()
     grid: tuple[Cell, ...] = ()
+    later: tuple[Cell, ...] = ()  # that the same budget is for, and that a search will measure after these
     varied: tuple[str, ...] = ()
     requests: int | None = None
     limit_s: float | None = None

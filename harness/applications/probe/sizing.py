@@ -78,7 +78,7 @@ class Sizing:
 
     def why_not(self, cell: Cell, later: Sequence[Cell]) -> str:
         """Settle how many requests its trial gets; why it has none, if there is no time for it. `later`: still to be run."""
-        prices = self.prices
+        prices, later = self.prices, [*later, *self.order.later]
         if self.pace is None:
             if self.share is not None:
                 self.sizes[cell.id] = self.size(cell, self._wanted(cell))

@@ -19,15 +19,31 @@ from harness.run import workflow
 @dataclass(frozen=True, kw_only=True)
 class OfApplication:
     """How cells of an application are run, see `decide.tune.tune.Ask`. `order`: what the user named; `known`: what runs before
-    have learned of it; `search` and `on_valkey`: see `probe.Probe`."""
+    have learned of it; `search` and `on_valkey`: see `probe.Probe`.
+
+    If a call takes seconds, its pace settles how many requests a trial has, within the budget, as in a probe."""
 
     order: ProbeOrder
     known: list[ApplicationSource] = field(default_factory=list)
     search: ExitStack | None = None
     on_valkey: bool = False
 
-    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path) -> Probe:
-        order = replace(self.order, grid=tuple(cells), settings=settings, out=folder)
+    @property
+    def is_slow(self) -> bool:
+        """Whether a call is known to take seconds."""
+        pace = self.known[-1].sizing.pace if self.known else None
+        return pace is not None and pace.is_slow
+
+    @property
+    def buys(self) -> bool:
+        return self.is_slow and self.order.budget_s is not None
+
+    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = ()) -> Probe:
+        named, within = self.order.requests, self.buys or not self.known
+        order = replace(
+            self.order, grid=tuple(cells), later=tuple(later), settings=settings, out=folder,
+            requests=max(named, settings.requests) if named else None, budget_s=self.order.budget_s if within else None,
+        )  # fmt: skip
         return Probe(order=order, known=self.known, search=self.search, on_valkey=self.on_valkey)
 
     def possible(self, cells: Sequence[Cell], screen: workflow.Screen) -> list[Cell]:
@@ -41,3 +57,7 @@ class OfApplication:
             elif cell.pool not in {one.pool for one in found}:
                 screen.say(f"left out: {cell.id}: {reason}")
         return found
+
+    def said(self, trials: Sequence[Cell]) -> str:
+        """How long these trials take, and what of them the budget buys; '' if calls are quick: each step says that of them."""
+        return self.known[-1].sizing.said(trials) if self.is_slow else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,12 +38,13 @@ from harness.applications.tune.application import OfApplication
 from harness.decide.advise.command import told
 from harness.decide.options import Cores, Latency, MaxHangRate, Memory, MinThroughput
 from harness.decide.tune import screen, search
-from harness.decide.tune.tune import TRIALS, OfExperiment, TuneOrder, grid_of
+from harness.decide.tune.tune import TRIALS, OfExperiment, TuneOrder, grid_of, trials_of
 from harness.errors import BadInput
 from harness.experiment import matrix
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import cores as machine_cores
+from harness.machine import since
 from harness.records.store import RunFolder
 from harness.run import bundles, options, plan
 from harness.run.options import Fresh, Model, NoiseLimit, Rows, Select
@@ -53,7 +56,7 @@ Concurrency = Annotated[
     str, typer.Option(help="Numbers of executors to try: 1,2,4. Default: as many as cores, and twice as many.")
 ]
 Prefetch = Annotated[str, typer.Option(help="Prefetch multipliers to try: 1,4. Default: the application's own.")]
-USUAL_LIMIT_S = Settings().limit_s
+USUAL_LIMIT_S, USUAL_REQUESTS = Settings().limit_s, 30
 MaxTasks = Annotated[
     str, typer.Option(help="After how many tasks a child is replaced, to try: 0,100. 0: as the application has it.")
 ]
@@ -83,7 +86,10 @@ def tune(
     check: Check = "",
     tolerance: Tolerance = RTOL,
     traffic: Traffic = "",
-    requests: Annotated[int, typer.Option(min=1, help="Minimum number of requests per configuration.")] = 30,
+    requests: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of requests per configuration, at least. Default: 30; fewer if a call takes seconds."),
+    ] = None,
     measure_s: MeasureS = 3.0,
     limit_s: Limit = None,
     repeat: Annotated[int, typer.Option(min=1, help="Trials of each finalist, with fresh workers.")] = TRIALS,
@@ -129,16 +135,17 @@ def tune(
             set_aside(folder, printing.say)
         if own:
             settings = probed.settings_of(
-                limit_s or USUAL_LIMIT_S, measure_s=measure_s, requests=requests, noise_limit=noise_limit
+                limit_s or USUAL_LIMIT_S, measure_s=measure_s, requests=requests or USUAL_REQUESTS, noise_limit=noise_limit
             )
             asked = probed.read(
                 app=app_, worker=worker, task=task, args=args, mix=mix, python=python, env_file=env_file, cwd=cwd, pools=pools,
                 concurrency=concurrency or by_cores(worker), queue=queue, check=check, tolerance=tolerance, traffic=traffic,
                 settings=settings, out=folder, fresh=False, retry="invalid",
-                limit_s=limit_s, searched=grids.searched(prefetch, max_tasks),
+                limit_s=limit_s, requests=requests, searched=grids.searched(prefetch, max_tasks),
             )  # fmt: skip
             for said in asked.pasted:
                 printing.say(said)
+            asked = replace(asked, budget_s=within)
             asked = stack.enter_context(copied.worked_in(asked, copy=copy, limit_mib=copy_limit_mib, say=printing.say))
             order = of_application(asked, prefetch, max_tasks, vary or [], select or [], printing, stack)
         else:
@@ -146,7 +153,9 @@ def tune(
             if mix is not None:
                 raise BadInput("--mix is of an application", remedy="name it: --app proj.tasks:app")
             order = of_experiment(name, model, rows, select or [], folder)
-        order = replace(order, bounds=bounds, share=share, trials=repeat, budget_s=within)
+        order = replace(order, bounds=bounds, share=share, trials=repeat, budget_s=left_s(within))
+        if isinstance(order.ask, OfApplication) and (takes := order.ask.said(trials_of(order))):
+            printing.say(takes)
         answer = tuner.live(order, printing)
     if not RunFolder(order.folder).has_trials:
         raise BadInput(
@@ -157,6 +166,12 @@ def tune(
     advice = ranking.advise(known, bounds)
     screen.tuned(console, tuner.as_advised(answer, advice[0], known) if advice else answer)
     told(advice, constraints.most_memory(bounds))
+
+
+def left_s(budget_s: float | None) -> float | None:
+    """What is left of the budget, which counts from the start of this program; None without one."""
+    began_s = since.started_s(os.getpid()) or time.monotonic()
+    return None if budget_s is None else budget_s - (time.monotonic() - began_s)
 
 
 def set_aside(folder: Path, say: Callable[[str], None]) -> None:

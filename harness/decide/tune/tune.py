@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ from harness.records.record import TrialRecord
 from harness.records.store import RunFolder
 from harness.run import estimate, workflow
 from harness.run.experiment_source import RunOrder
-from harness.run.plan import Planned
+from harness.run.plan import NOT_BOUGHT, Planned
 from harness.run.source import Ordered
 
 FINALISTS = 3  # of which more trials are made, where one trial each cannot decide
@@ -38,8 +38,13 @@ CLOSER_LIMIT_S, CLOSER_TIMES, MOST_LIMIT_S = 60.0, 3.0, 3600.0  # a trial's limi
 class Ask(Protocol):
     """How cells of the grid are run: an experiment's, or somebody's own application's."""
 
-    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path) -> Ordered:
-        """The order of these cells, each of whose trials is made again if its figures were spoiled."""
+    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = ()) -> Ordered:
+        """The order of these cells, each of whose trials is made again if its figures were spoiled. `later`: trials of cells
+        that will be asked for after these, about."""
+
+    @property
+    def buys(self) -> bool:
+        """Whether the order itself settles what there is time for, trial by trial, and says so (`plan.NOT_BOUGHT`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +55,11 @@ class OfExperiment:
     model: Path | None = None
     rows: Path | None = None
 
-    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path) -> RunOrder:
+    @property
+    def buys(self) -> bool:
+        return False
+
+    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = ()) -> RunOrder:
         return RunOrder(
             experiment=self.experiment.model_copy(update={"settings": settings}), cells=list(cells), folder=folder,
             model=self.model, rows=self.rows, retry=frozenset({Outcome.INVALID}),
@@ -106,7 +115,11 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
     if workers > order.trials:
         screen.say(f"a hang rate that low takes {workers} fresh workers of the winner, as far as there is time")
     until = time.monotonic() + order.budget_s if order.budget_s is not None else math.inf
-    found = begun(order.grid, lambda cells: _measured(order, cells, screen, until), order.share)
+
+    def measure(cells: Sequence[Cell]) -> dict[Cell, Score]:
+        return _measured(order, cells, screen, until, later=ahead(order, found, cells))
+
+    found = begun(order.grid, measure, order.share)
     found.run()
     finalists = [cell for cell in found.ranked()[:FINALISTS] if found.known[cell].answers]
     finals = _finals(order, requests, [found.known[cell].rows_per_s / cell.batch for cell in finalists])
@@ -121,6 +134,24 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
         found.known |= _measured(finals, [best], screen, until, trials=min(trials, workers))
     closely = frozenset(cell.id for cell in finalists) if finals is not order else frozenset()
     return replace(answer_of(found, found.best), closely=closely)
+
+
+def trials_of(order: TuneOrder) -> list[Cell]:
+    """As many cells as the search will make trials of, about: some of them as finalists more than once."""
+    most = min(search.most_of(order.grid, order.share), len(order.grid))
+    return [*order.grid[:most], *finals_of(order)]
+
+
+def finals_of(order: TuneOrder) -> list[Cell]:
+    """As many as the finalists' further trials."""
+    return list(order.grid[:FINALISTS]) * (order.trials - 1)
+
+
+def ahead(order: TuneOrder, found: Search, cells: Sequence[Cell]) -> list[Cell]:
+    """What the search will make trials of after these cells, about."""
+    done = {*found.known, *cells}
+    rest = [cell for cell in order.grid if cell not in done]
+    return [*rest[: max(0, found.most - len(done))], *finals_of(order)]
 
 
 def advised(order: TuneOrder, answer: TuneAnswer) -> list[Candidate]:
@@ -173,20 +204,33 @@ def answer_of(found: Search, best: Cell) -> TuneAnswer:
 
 
 def _measured(
-    order: TuneOrder, cells: Sequence[Cell], screen: workflow.Screen, until_s: float, *, trials: int = 1
+    order: TuneOrder,
+    cells: Sequence[Cell],
+    screen: workflow.Screen,
+    until_s: float,
+    *,
+    trials: int = 1,
+    later: Sequence[Cell] = (),
 ) -> dict[Cell, Score]:
     """Run what there is time for. What was spoiled by others is run a second time."""
     settings = order.settings.model_copy(update={"repeat": trials, "controls": False})
-    affordable = _affordable(cells, list(RunFolder(order.folder).current().values()), settings, until_s)
-    if not affordable:
+    known = list(RunFolder(order.folder).current().values())
+    affordable = list(cells) if order.ask.buys else _affordable(cells, known, settings, until_s)
+    if not affordable or time.monotonic() >= until_s:
         return {}
     for _ in range(2):
-        workflow.run(order.ask(affordable, settings, order.folder), screen)
+        workflow.run(order.ask(affordable, settings, order.folder, later), screen)
         names, ended = {cell.id for cell in affordable}, RunFolder(order.folder).current().values()
         spoiled = any(record.spoiled and record.cell_id in names for record in ended)
         if not spoiled or time.monotonic() >= until_s:
             break
-    return scores(order.folder, order.bounds, affordable)
+    return scores(order.folder, order.bounds, _bought(affordable, ended))
+
+
+def _bought(cells: Sequence[Cell], records: Iterable[TrialRecord]) -> list[Cell]:
+    """Without those for which there was no time."""
+    said = {record.cell_id: record.reason.startswith(NOT_BOUGHT) for record in records if record.trial == 1}
+    return [cell for cell in cells if not said.get(cell.id)]
 
 
 def _affordable(cells: Sequence[Cell], known: Sequence[TrialRecord], settings: Settings, until_s: float) -> list[Cell]:
