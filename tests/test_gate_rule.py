@@ -20,17 +20,21 @@ from harness.run.workflow import Silent
 RULE = Rule().among(1)
 
 
-def trial(pace: float | None = None, cpu_s: float = 0.010, outcome: Outcome = Outcome.OK, seconds: float = 10.0) -> Trial:
+def trial(
+    pace: float | None = None, cpu_s: float = 0.010, outcome: Outcome = Outcome.OK, seconds: float = 10.0, own_s: float = 0.010
+) -> Trial:
     answered = outcome is Outcome.OK
     return Trial(
         outcome=outcome, reason=f"it ended {outcome}", pace_per_s=pace or 100.0 if answered else None,
-        cpu_s=cpu_s if answered else None, seconds=seconds,
+        cpu_s=cpu_s if answered else None, own_s=own_s if answered else None, seconds=seconds,
     )  # fmt: skip
 
 
-def pairs(*slower: float, cpu: float = 1.0) -> list[Pair]:
-    """Pairs in which the head is slower by these shares, and takes so many times the CPU time."""
-    return [Pair(base=trial(100.0), head=trial(100.0 * (1 - share), 0.010 * cpu * (1 + share / 50))) for share in slower]
+def pairs(*slower: float, cpu: float = 1.0, time: float = 1.0) -> list[Pair]:
+    """Pairs in which the head is slower by these shares, and takes so many times the CPU time, and time of an executor."""
+    takes = [(0.010 * cpu * (1 + share / 50), 0.010 * time * (1 - share / 50)) for share in slower]
+    heads = [trial(100.0 * (1 - share), cpu_s, own_s=own_s) for share, (cpu_s, own_s) in zip(slower, takes, strict=True)]
+    return [Pair(base=trial(100.0), head=head) for head in heads]
 
 
 def ended(*both: tuple[Outcome, Outcome]) -> list[Pair]:
@@ -120,6 +124,21 @@ def test_a_pace_that_others_spoil_is_told_by_the_cpu_time_of_a_request() -> None
     assert "more CPU" in found.reason
 
 
+def test_a_wait_that_others_hide_is_told_by_the_time_that_a_request_takes_of_its_executor() -> None:
+    noisy = [0.5, -0.6, 0.3, -0.4, 0.6, -0.7, 0.4, -0.2]
+    found = decide(pairs(*noisy, time=1.15), RULE)
+    assert (found.word, found.by) == (Word.WORSE, "time")
+    assert found.reason.startswith("a request takes 15")
+    assert "more time" in found.reason
+    assert "without its waits for a core" in found.reason
+
+
+def test_trials_of_which_no_times_are_known_are_held_against_each_other_by_pace() -> None:
+    bare = [Pair(base=Trial(outcome=OK, pace_per_s=100.0), head=Trial(outcome=OK, pace_per_s=80.0 + step)) for step in range(8)]
+    found = decide(bare, RULE)
+    assert (found.word, found.by, found.cpu, found.time) == (Word.WORSE, "pace", None, None)
+
+
 def test_a_request_that_takes_as_much_cpu_never_lets_a_slow_head_pass() -> None:
     found = decide(pairs(*[0.5, -0.6, 0.3, -0.4, 0.6, -0.7, 0.4, -0.2]), RULE)
     assert (found.word, found.decided) == (Word.CANNOT_SAY, False)
@@ -131,8 +150,8 @@ def test_pairs_without_figures_are_told() -> None:
 
 
 def test_several_pools_ask_for_more_certainty_each() -> None:
-    assert Rule(confidence=0.95).among(1).confidence == pytest.approx(0.975)
-    assert Rule(confidence=0.95).among(5).confidence == pytest.approx(0.995)
+    assert Rule(confidence=0.94).among(1).confidence == pytest.approx(0.96), "2 % at each end, for each of three figures"
+    assert Rule(confidence=0.94).among(4).confidence == pytest.approx(0.99)
 
 
 # The sequence of intervals

@@ -37,6 +37,7 @@ def of(
         return None
     worker, tree_s = watched.worker, after.worker_tree_cpu_s - before.worker_tree_cpu_s
     kinds = by_kind(uses, worker=worker, executors=executors)
+    served = [one for one in uses if (one.pid, one.tid) in executors]
     kinds["ended"] = max(0.0, tree_s * span_s / window_s - sum(kinds.values()))
     used, demands = python_cores(uses, span_s, executors)
     pids = sorted(used, key=lambda pid: used[pid], reverse=True)
@@ -51,6 +52,8 @@ def of(
             one.pid == pids[0] and is_python(one, executors) and one.cpu_s >= BUSY_SHARE * span_s for one in uses
         ),
         run_queue_wait_s=sum(one.wait_s for one in uses),
+        executor_threads=len(served),
+        executor_wait_s=sum(one.wait_s for one in served),
         involuntary_switches=sum(one.involuntary for one in uses),
         executor_kind=kind,
         broker_watched=watched.broker_watched,

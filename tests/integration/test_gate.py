@@ -65,7 +65,7 @@ def test_the_recipe_fails_a_request_whose_head_raises(celery_environment: Enviro
     assert "base ok 2, head errors 2" in ran.stdout
     assert "NameError" in ran.stdout
     assert shell(step("summary")).returncode == 0
-    assert "| prefork | ❌ worse | - | - | 2 | ok 2 | errors 2 |" in (tmp_path / "summary.md").read_text()
+    assert "| prefork | ❌ worse | - | - | - | 2 | ok 2 | errors 2 |" in (tmp_path / "summary.md").read_text()
     (line,) = (made.folder / "gate-history.jsonl").read_text().splitlines()
     assert json.loads(line)["head"]["subject"] == "a mistake"
     assert not (made.folder / "results" / "gate" / "scratch").exists()

@@ -119,7 +119,8 @@ def _pool(one: PoolAnswer) -> dict[str, Any]:
     found = one.decision
     return {
         "pool": one.name, "decision": found.word.value, "by": found.by, "reason": found.reason,
-        "slower": _span(found.pace), "more_cpu": _span(found.cpu), "pairs": [_pair(pair) for pair in one.pairs],
+        "slower": _span(found.pace), "more_cpu": _span(found.cpu), "more_time": _span(found.time),
+        "pairs": [_pair(pair) for pair in one.pairs],
     }  # fmt: skip
 
 
@@ -136,6 +137,7 @@ def _trial(one: Trial) -> dict[str, Any]:
         "outcome": one.outcome.value,
         "pace_per_s": one.pace_per_s,
         "cpu_s": one.cpu_s,
+        "own_s": one.own_s,
         "reason": one.reason,
         "evidence": one.evidence,
         "others_share": one.others_share,
@@ -157,8 +159,8 @@ def markdown(answer: GateAnswer) -> str:
         f"`{answer.base.short}` ({escaped(answer.base.named)}) → `{answer.head.short}` ({escaped(answer.head.named)}), "
         f"`{order.probe.task}`: {escaped(reason(answer))}. {next_step(answer)}".rstrip(),
         "",
-        "| pool | decision | slower | more CPU | pairs | base | head |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| pool | decision | slower | more CPU | more time | pairs | base | head |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *map(_row, answer.pools),
         "",
         *(f"Note: {escaped(note)}.  " for note in answer.notes),
@@ -173,7 +175,8 @@ def _how(answer: GateAnswer) -> str:
     turns = "at once" if order.at_once else "by turns"
     return (
         f"Trials of both commits {turns}, on one machine, in {duration(answer.seconds)} of {duration(order.budget_s)}. Worse: "
-        f"a graver outcome, twice, or more than {percent(limits.tolerance)} slower, or as much more CPU per request. Passes: "
+        f"a graver outcome, twice, or more than {percent(limits.tolerance)} slower, or as much more CPU or time per request "
+        "(time: of its executor, without waits for a core). Passes: "
         f"no slow-down of {percent(limits.matters)} or more. Intervals ({percent(limits.confidence)} for all together) may be "
         "looked at after each pair."
     )
@@ -182,7 +185,7 @@ def _how(answer: GateAnswer) -> str:
 def _row(one: PoolAnswer) -> str:
     base, head = outcomes(one)
     found = one.decision
-    spans = f"{spanned(found.pace)} | {spanned(found.cpu)}"
+    spans = " | ".join(map(spanned, (found.pace, found.cpu, found.time)))
     return f"| {one.name} | {MARKS[found.word]} {found.word} | {spans} | {len(one.pairs)} | {base} | {head} |"
 
 

@@ -9,8 +9,10 @@ alone, there is no pace to compare.
 is the slow-down; `certainty.sequential` gives the interval, which may be looked at after each pair. Worse, if all of it lies
 above `tolerance`; passes, if all of it lies below `matters`.
 
-*CPU.* Beside other programs the pace of single trials differs by tens of per cent; the CPU time of a request, by a few. So a
-head is worse, too, if a request takes more CPU by more than `tolerance`. It never passes by CPU alone: who waits takes none.
+*CPU and time.* Beside other programs the pace of single trials differs by tens of per cent. The CPU time of a request, and how
+long it keeps its executor without waits for a core (`measure.own_time`), differ by far less. So a head is worse, too, if a
+request takes more of one of them by more than `tolerance`. It never passes by them alone: what is slow between requests shows
+in neither.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from harness.records.outcomes import ANSWERED, NOT_JUDGED, Outcome
 
 CONFIRMED = 2  # trials of each side that end alike before an outcome decides
 BASE, HEAD, BOTH = "base", "head", "both"
-FIGURES = 2  # of each pool, that can make it worse: pace and CPU time
+FIGURES = 3  # of each pool, that can make it worse: pace, CPU time, and time of an executor
 MOST_UNJUDGED = 3  # trials of a side of which nobody can say how they ended, before the gate gives up
 
 
@@ -44,15 +46,17 @@ class Rule:
     confidence: float = 0.95
 
     def among(self, pools: int) -> Rule:
-        """The rule for each figure of so many pools: one wrong word or more is no likelier than for one figure (Bonferroni)."""
-        return replace(self, confidence=1 - (1 - self.confidence) / (pools * FIGURES))
+        """The rule for each figure of so many pools: one wrong word or more is no likelier than for one figure (Bonferroni). A
+        word is wrong at one end of an interval only: *worse* at the lower one, *passes* at the upper one. So each end is given
+        the error that a figure may have."""
+        return replace(self, confidence=1 - 2 * (1 - self.confidence) / (pools * FIGURES))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """`pace_per_s`: requests per second; None if it was not answered, or its figures cannot be used (`unusable`).
-    `cpu_s`: the worker's core-seconds per request; `others_share`: of the cores, that others kept from us, and
-    `ours_share`, that the trial used itself; None likewise."""
+    `cpu_s`: the worker's core-seconds per request; `own_s`: how long one keeps its executor, see `own_time`; `others_share`: of
+    the cores, that others kept from us, and `ours_share`, that the trial used itself; None likewise."""
 
     outcome: Outcome
     reason: str = ""
@@ -60,6 +64,7 @@ class Trial:
     seconds: float = 0.0
     pace_per_s: float | None = None
     cpu_s: float | None = None
+    own_s: float | None = None
     others_share: float | None = None
     ours_share: float | None = None
     unusable: str = ""
@@ -97,6 +102,11 @@ class Pair:
         """The logarithm of the head's CPU time per request over the base's; above 0 if the head takes more."""
         return _log_ratio(self.head.cpu_s, self.base.cpu_s)
 
+    @property
+    def longer(self) -> float | None:
+        """The logarithm of how long a request of the head keeps its executor over one of the base; above 0 if it is longer."""
+        return _log_ratio(self.head.own_s, self.base.own_s)
+
 
 def _log_ratio(one: float | None, other: float | None) -> float | None:
     return math.log(one / other) if one and other else None
@@ -104,7 +114,7 @@ def _log_ratio(one: float | None, other: float | None) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A change and its interval, as shares of the base's figure: a pace that falls by `middle`, a CPU time that rises by it."""
+    """A change and its interval, as shares of the base's figure: a pace that falls by `middle`, a time that rises by it."""
 
     middle: float
     low: float
@@ -119,8 +129,9 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """`by`: 'outcome', 'pace', 'cpu', or '' if there was nothing to go by. `pace`: by how much the head is slower; `cpu`: by
-    how much more CPU time a request takes; None as long as there are too few pairs. `decided`: no further pair is needed."""
+    """`by`: 'outcome', 'pace', 'cpu', 'time', or '' if there was nothing to go by. `pace`: by how much the head is slower;
+    `cpu` and `time`: by how much more CPU time a request takes, and how much longer it keeps its executor; None as long as
+    there are too few pairs. `decided`: no further pair is needed."""
 
     word: Word
     by: str
@@ -128,6 +139,7 @@ class Decision:
     decided: bool
     pace: Span | None = None
     cpu: Span | None = None
+    time: Span | None = None
 
 
 NOTHING = Decision(word=Word.CANNOT_SAY, by="", reason="there was no time for a pair of trials", decided=False)
@@ -191,44 +203,51 @@ def _fails_more(pairs: Sequence[Pair], confidence: float) -> bool:
 
 
 def _by_pace(pairs: Sequence[Pair], rule: Rule) -> Decision:
-    """By the pace, or by CPU time if the pace is open."""
-    values = [value for pair in pairs if (value := pair.slowdown) is not None]
-    logs = sequential.mean_of(values, rule.confidence)
-    own = sequential.mean_of([value for pair in pairs if (value := pair.dearer) is not None], rule.confidence)
-    pace = _span(logs, _falls, rule.confidence)
-    cpu = _span(own, math.expm1, rule.confidence)
+    """By the pace; by what a request takes if the pace is open."""
+    pace = _span([pair.slowdown for pair in pairs], _falls, rule.confidence)
+    cpu = _span([pair.dearer for pair in pairs], math.expm1, rule.confidence)
+    time = _span([pair.longer for pair in pairs], math.expm1, rule.confidence)
+    found = Decision(word=Word.CANNOT_SAY, by="pace", reason="", decided=False, pace=pace, cpu=cpu, time=time)
     if pace is None:
-        return Decision(word=Word.CANNOT_SAY, by="pace", reason=_open(pairs, values), decided=False, cpu=cpu)
-    slower, dearer = pace.shown("slower", "faster"), cpu.shown("more CPU", "less CPU") if cpu else ""
-    tolerated, matters = percent(rule.tolerance), percent(rule.matters)
+        return replace(found, reason=_open(pairs))
+    slower, tolerated = pace.shown("slower", "faster"), percent(rule.tolerance)
     if pace.low > rule.tolerance:
-        word, by, reason = Word.WORSE, "pace", f"{slower}: more than the {tolerated} that is tolerated"
-    elif pace.high < rule.matters:
-        word, by, reason = Word.PASSES, "pace", f"{slower}: less than the {matters} that matters"
-    elif cpu and cpu.low > rule.tolerance:
-        word, by = Word.WORSE, "cpu"
-        reason = f"a request takes {dearer}: more than the {tolerated} that is tolerated; pace: {slower}"
-    else:
-        told = f"; a request takes {dearer}" if cpu else ""
-        return Decision(
-            word=Word.CANNOT_SAY, by="pace", reason=f"{slower}: not told yet{told}", decided=False, pace=pace, cpu=cpu
-        )
-    return Decision(word=word, by=by, reason=reason, decided=True, pace=pace, cpu=cpu)
+        return replace(found, word=Word.WORSE, decided=True, reason=f"{slower}: more than the {tolerated} that is tolerated")
+    if pace.high < rule.matters:
+        told = f"{slower}: less than the {percent(rule.matters)} that matters"
+        return replace(found, word=Word.PASSES, decided=True, reason=told)
+    others = [("cpu", cpu, _of_cpu(cpu)), ("time", time, _of_time(time))]
+    for by, span, told in others:
+        if span and span.low > rule.tolerance:
+            reason = f"{told}: more than the {tolerated} that is tolerated; pace: {slower}"
+            return replace(found, word=Word.WORSE, by=by, decided=True, reason=reason)
+    return replace(found, reason="; ".join([f"{slower}: not told yet", *(told for _, span, told in others if span)]))
 
 
-def _span(logs: sequential.Sequence95, share: Callable[[float], float], confidence: float) -> Span | None:
+def _of_cpu(span: Span | None) -> str:
+    return f"a request takes {span.shown('more CPU', 'less CPU')}" if span else ""
+
+
+def _of_time(span: Span | None) -> str:
+    return f"a request takes {span.shown('more time', 'less time')} without its waits for a core" if span else ""
+
+
+def _span(values: Sequence[float | None], share: Callable[[float], float], confidence: float) -> Span | None:
+    """None if there are too few values."""
+    logs = sequential.mean_of([value for value in values if value is not None], confidence)
     if not math.isfinite(logs.low):
         return None
     return Span(middle=share(logs.mean), low=share(logs.low), high=share(logs.high), confidence=confidence)
 
 
-def _open(pairs: Sequence[Pair], values: Sequence[float]) -> str:
-    if len(pairs) == len(values):
-        return f"too few pairs of trials: {len(values)}"
+def _open(pairs: Sequence[Pair]) -> str:
+    known = sum(pair.slowdown is not None for pair in pairs)
+    if len(pairs) == known:
+        return f"too few pairs of trials: {known}"
     spoiled = next(
         (one.unusable or one.reason for pair in pairs for one in (pair.base, pair.head) if one.pace_per_s is None), ""
     )
-    return f"only {len(values)} of {len(pairs)} pairs have figures: {spoiled}"
+    return f"only {known} of {len(pairs)} pairs have figures: {spoiled}"
 
 
 def _counts(base: Sequence[Trial], head: Sequence[Trial]) -> str:

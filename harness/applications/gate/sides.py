@@ -21,7 +21,7 @@ from harness.broker import Broker
 from harness.errors import BadInput, HarnessError, Interrupted
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
-from harness.measure import figures
+from harness.measure import figures, own_time
 from harness.records.outcomes import ANSWERED
 from harness.records.store import RunFolder, now
 from harness.run import one_trial, workflow, written
@@ -70,6 +70,7 @@ class Side:
             outcome=record.outcome, reason=record.reason, evidence=where, seconds=record.ended.seconds,
             pace_per_s=found.throughput_per_s if found else None, unusable=record.certainty.unusable,
             cpu_s=use.worker_tree / use.requests if use and use.requests else None,
+            own_s=own_time.of(use, record.cpu.facts),
             others_share=use.others_share if use else None,
             ours_share=use.ours / (use.window_s * use.usable) if use else None,
         )  # fmt: skip

@@ -32,6 +32,9 @@ def arguments() -> argparse.Namespace:
     asked.add_argument(
         "--live", type=int, default=0, metavar="MANY", help="run so many gates of each kind, by turns of the loads"
     )
+    asked.add_argument(
+        "--planted", nargs="+", choices=list(live.PLANTED), default=list(live.PLANTED), help="what is planted in live gates"
+    )
     asked.add_argument("--gates", type=int, default=resample.GATES, help=f"gates per row of the table ({resample.GATES})")
     asked.add_argument("--out", type=Path, default=Path("results/gate"), help="folder for pairs and table (results/gate)")
     return asked.parse_args()
@@ -47,7 +50,7 @@ def main() -> int:
         runs, screen = asked.out / f"runs-{store.now()}", GateScreen()
         if asked.record:
             _add(record.recorded(runs / "pairs", asked.record, screen, asked.loads, at_once=asked.at_once), path)
-        for line in live.gates(runs / "live", asked.live, screen, asked.loads, at_once=asked.at_once):
+        for line in live.gates(runs / "live", asked.live, screen, asked.loads, asked.planted, at_once=asked.at_once):
             _add(pd.DataFrame([line]), asked.out / LIVE)
         kinds = resample.kinds(pd.read_csv(path)) | resample.modelled()
         rows = [*resample.rows(kinds, asked.gates), *_lived(asked.out / LIVE)]

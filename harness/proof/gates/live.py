@@ -1,4 +1,4 @@
-"""Live gates of small projects, one after the other: two like commits, a head that is 10 % slower, a head that hangs."""
+"""Live gates of small projects, one after the other: two like commits, heads that are 10 % slower, a head that hangs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from harness.applications.gate import gate
 from harness.applications.gate.gate import GateAnswer
 from harness.applications.gate.rule import Rule, Word
 from harness.proof.gates import project, record, resample
-from harness.proof.gates.project import SAME, STUCK_NAME
+from harness.proof.gates.project import SAME, STUCK_NAME, WAITING
 from harness.proof.gates.resample import Row
 
-PLANTED = {SAME: "nothing", "0.1": "10 % slower, computing", STUCK_NAME: "a hang"}
+PLANTED = {
+    SAME: "nothing",
+    "0.1": "10 % slower, computing",
+    f"0.1{WAITING}": "10 % slower, waiting",
+    STUCK_NAME: "a hang",
+}
 POOL = "prefork"
 
 
 def gates(
-    folder: Path, many: int, screen: gate.Screen, loads: Sequence[float], *, at_once: bool
+    folder: Path, many: int, screen: gate.Screen, loads: Sequence[float], kinds: Sequence[str], *, at_once: bool
 ) -> Iterator[dict[str, object]]:
-    """A line per gate, as soon as it is over: `many` of each kind, beside one load after the other."""
+    """A line per gate, as soon as it is over: `many` of each of `kinds`, beside one load after the other."""
     for number in range(many):
         load = loads[number % len(loads)]
-        for planted, told in PLANTED.items():
+        for planted, told in [(name, PLANTED[name]) for name in kinds]:
             place = folder / f"{planted}-{number}"
             made = project.made(place / "project", planted)
             order = record.order(made, place / "gate", resample.BUDGET_S, at_once=at_once, rule=Rule(), pools=(POOL,))

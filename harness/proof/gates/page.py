@@ -22,11 +22,13 @@ PREFACE = """\
 
 Made by `python -m harness.proof.gates`: {gates} gates per row, each of pairs drawn from [pairs.csv](pairs.csv), with a budget
 of {budget:.0f} min. Both trials of a recorded pair were of commits that differ in a comment; what is planted is planted in the
-figures of the head. *Made up*: of pairs with a normal spread. *Spread* is the standard deviation between the trials
-of a pair, in per cent: what a gate has to see through.
+figures of the head, as it would be with nobody beside it. Of pairs at once, no times were recorded: there, a wait is planted
+in the pace alone, and is seen less well if both commits together want more than the cores. *Made up*: of pairs with a normal
+spread. *Spread* is the standard deviation between the trials of a pair, in per cent: what a gate has to see through. *Time* is
+how long a request keeps its executor, without waits for a core.
 
-| recorded | pairs | spread of the pace | spread of the CPU time |
-| --- | --- | --- | --- |
+| recorded | pairs | spread of the pace | spread of the CPU time | spread of the time |
+| --- | --- | --- | --- | --- |
 """
 TABLE = """
 | recorded | planted in the head | worse | passes | cannot say | pairs, in the middle | bound | kept |
@@ -53,7 +55,8 @@ def write(folder: Path, rows: Sequence[Row], kinds: Mapping[str, Sequence[Record
     table.to_csv(folder / "gates.csv", index=False)
     lines = [PREFACE.format(gates=rows[0].gates, budget=resample.BUDGET_S / 60)]
     for kind, pairs in kinds.items():
-        lines.append(f"| {kind} | {len(pairs)} | {_spread(pairs, 'paces_per_s')} | {_spread(pairs, 'cpu_s')} |\n")
+        spreads = " | ".join(_spread(pairs, name) for name in ("paces_per_s", "cpu_s", "own_s"))
+        lines.append(f"| {kind} | {len(pairs)} | {spreads} |\n")
     lines.append(TABLE)
     for row in rows:
         shares = " | ".join(f"{count / row.gates:.1%}" for count in (row.worse, row.passes, row.cannot_say))
@@ -65,6 +68,9 @@ def write(folder: Path, rows: Sequence[Row], kinds: Mapping[str, Sequence[Record
 
 
 def _spread(pairs: Sequence[Recorded], name: str) -> str:
-    ratios = [math.log(one / other) for one, other in (getattr(pair, name) for pair in pairs)]
+    figures = [getattr(pair, name) for pair in pairs]
+    ratios = [math.log(each[0] / each[1]) for each in figures if each]
+    if not ratios:
+        return "-"
     both = [*ratios, *(-ratio for ratio in ratios)]  # which of the two is first is chance
     return f"{np.std(both) * 100:.0f} %"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 LOOPS = 60_000  # of a multiplication and an addition: some milliseconds of a core
 LOOPS_SHARE = 0.5  # of the CPU time of a request, that the loops take; the rest is Celery's
+WAITING = "-waiting"  # after a share: the time goes into a wait
 FILE, APP, TASK = "jobs.py", "jobs:app", "jobs.price"
 SOURCE = '''"""A price that takes some milliseconds of arithmetic."""
 
@@ -24,8 +25,11 @@ def price(amount):
     {before}total = amount
     for number in range({loops}):
         total = (total * 31 + number) % 1000003
-    return {{"price": total}}
+    {after}return {{"price": total}}
 '''
+#: it waits for this share of what the loops took, whatever else the machine does
+BEGINS = "import time; begun = time.perf_counter()\n    "
+WAITS = "time.sleep({share:.4f} * (time.perf_counter() - begun))\n    "
 #: it waits for a lock that nobody gives back, from the first request on
 STUCK = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()\n    "
 SAME, STUCK_NAME = "same", "stuck"
@@ -40,13 +44,19 @@ class Project:
 
 
 def made(folder: Path, planted: str) -> Project:
-    """The project in `folder`, which is made; `planted`: 'same', 'stuck', or by how much the pace falls, such as '0.1'."""
+    """The project in `folder`, which is made; `planted`: 'same', 'stuck', or by how much the pace falls, such as '0.1', if it
+    computes that much longer, or '0.1-waiting'."""
     folder.mkdir(parents=True)
     _git(folder, "init", "--quiet")
-    _commit(folder, SOURCE.format(before="", loops=LOOPS), "a price")
-    slower = 0.0 if planted in (SAME, STUCK_NAME) else float(planted)
-    loops = round(LOOPS * (1 + slower / (1 - slower) / LOOPS_SHARE))
-    text = SOURCE.format(before=STUCK if planted == STUCK_NAME else "", loops=loops)
+    _commit(folder, SOURCE.format(before="", loops=LOOPS, after=""), "a price")
+    slower = 0.0 if planted in (SAME, STUCK_NAME) else float(planted.removesuffix(WAITING))
+    more = slower / (1 - slower) / LOOPS_SHARE  # of the loops
+    before, loops, after = STUCK if planted == STUCK_NAME else "", LOOPS, ""
+    if planted.endswith(WAITING):
+        before, after = BEGINS, WAITS.format(share=more)
+    else:
+        loops = round(LOOPS * (1 + more))
+    text = SOURCE.format(before=before, loops=loops, after=after)
     _commit(folder, f"{text}\n# another commit\n", f"planted: {planted}")
     rows = folder / "rows.json"
     rows.write_text("[[1], [2], [3], [4]]")

@@ -27,7 +27,7 @@ from harness.run import options
 LOADS = (0.0, 0.25, 0.5)  # of the cores that we may use
 POOLS = ("prefork", "threads", "solo")
 NEVER = Rule(tolerance=0.999, matters=1e-9)
-FIGURES = ("pace_per_s", "cpu_s", "others_share", "ours_share", "seconds")  # of each trial
+FIGURES = ("pace_per_s", "cpu_s", "own_s", "others_share", "ours_share", "seconds")  # of each trial
 #: computes in spells of some seconds, at random, so that a share of its time is taken on the average
 BURNER = """
 import random, sys, time
