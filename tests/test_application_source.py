@@ -203,6 +203,11 @@ def test_an_application_that_only_one_process_can_import_is_told() -> None:
     assert not [text for text in said if "second process" in text], said
 
 
+def test_a_trial_that_found_linked_files_is_another_one() -> None:
+    keys = [source(order=replace(ORDER, linked=linked)).planned()[0].key for linked in ((), ("models",))]
+    assert keys[0] != keys[1]
+
+
 def test_a_setting_that_would_start_another_pool_is_told_with_the_pool_it_would_replace() -> None:
     one = source()
     one.facts.told["pool_settings"] = ["worker_pool is 'threads'"]  # type: ignore[index]

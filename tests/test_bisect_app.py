@@ -148,7 +148,8 @@ def test_what_git_does_not_have_is_linked_into_each_commit_that_lacks_it_and_is_
     links = revisions.linked(found.top, Path(), [Path("models"), Path("shop.py")])
     commits.copy(found, place)
     for version in [*found.commits, *found.commits]:
-        commits.prepare(order(repo), found, Path(), place, links, version)
+        ready = commits.prepare(order(repo), found, Path(), place, links, version)
+        assert ready.order.linked == ("models",), "other trials than those that found no models"
         assert (place / "models" / "net.bin").read_text() == "weights"
         assert not (place / "shop.py").is_symlink(), "the commit's own"
     assert (repo / "models" / "net.bin").read_text() == "weights"

@@ -114,39 +114,62 @@ def checkout(folder: Path, commit: str) -> None:
 
 def linked(top: Path, below: Path, names: Sequence[Path]) -> list[Path]:
     """These files or folders of the user's working tree, as whole paths. Raises BadInput."""
-    found = [(top / below / name).absolute() if not name.is_absolute() else name for name in names]
+    found = [_inside(top, top / below / name) for name in names]  # an absolute name stays as it is
     for named, path in zip(names, found, strict=True):
-        if not path.exists() or top not in path.parents:
+        if top not in path.parents or not path.exists():
             raise BadInput(
                 f"--link {named}: no such file or folder in {top}",
                 remedy="name what the application needs and git does not have, seen from --cwd, such as models/",
             )
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _inside(top: Path, named: Path) -> Path:
+    """A path below `top` by that name, also if it is named by a link to the tree; one that lies elsewhere stays as it is."""
+    path = Path(os.path.normpath(named.absolute()))
+    alias = next((each for each in path.parents if each.resolve() == top.resolve()), None)
+    return top / path.relative_to(alias) if alias else path
 
 
 def unlink(top: Path, folder: Path, links: Sequence[Path]) -> None:
     """Take the links of an earlier commit out of the copy, so that git finds none in its way."""
     for link in links:
-        if (place := folder / link.relative_to(top)).is_symlink():
+        place = folder / link.relative_to(top)
+        if place.is_symlink() and not _leads_away(folder, place):
             place.unlink()
 
 
 def link(top: Path, folder: Path, links: Sequence[Path]) -> list[Path]:
     """Put links to these into the copy, at their places; those that it has already, as the commit has them, are left and
     returned. An empty folder of a submodule and a pointer of Git LFS are replaced."""
-    there = []
-    for one in links:
+    there: list[Path] = []
+    for one in sorted(links, key=lambda path: len(path.parts)):
+        if any(other in one.parents and other not in there for other in links):
+            continue  # it lies in one that is linked whole
         place = folder / one.relative_to(top)
-        if place.is_dir() and not any(place.iterdir()):  # git keeps no empty folder but that of a submodule
-            place.rmdir()
-        elif is_pointer(place):
-            place.unlink()
-        if place.exists():
+        if _is_taken(folder, place):
             there.append(one)
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(one)
     return there
+
+
+def _is_taken(folder: Path, place: Path) -> bool:
+    """Whether the commit has something there; what is to be replaced is removed."""
+    if _leads_away(folder, place) or place.is_symlink():
+        return True
+    if place.is_dir() and not any(place.iterdir()):  # git keeps no empty folder but that of a submodule
+        place.rmdir()
+    elif is_pointer(place):
+        place.unlink()
+    return place.exists()
+
+
+def _leads_away(folder: Path, place: Path) -> bool:
+    """Whether the copy has a link or a file on the way there: a commit's own link may lead to files of the user's."""
+    way = [folder / each for each in place.relative_to(folder).parents if each != Path()]
+    return any(each.is_symlink() or (each.exists() and not each.is_dir()) for each in way)
 
 
 def _place(top: Path, name: str) -> Path:

@@ -88,13 +88,15 @@ def prepare(
     revisions.check_whole(repository.top, repository.commits[version])
     revisions.unlink(repository.top, place, links)
     revisions.checkout(place, repository.commits[version])
-    revisions.link(repository.top, place, links)
-    folder = place.absolute() / below
+    there = revisions.link(repository.top, place, links)
+    folder, made = place.absolute() / below, [link for link in links if link not in there]
     if not folder.is_dir():
         raise CannotRun(f"there is no folder {below} in commit {version}")
+    names = tuple(str(link.relative_to(repository.top)) for link in made)
+    variables = moved(order.variables, repository.top.resolve(), place.resolve())
     return Prepared(
-        order=replace(order, folder=folder, variables=moved(order.variables, repository.top.resolve(), place.resolve())),
-        fits=partial(check_source, repository.top.resolve(), place.resolve(), links), about=repository.subjects[version],
+        order=replace(order, folder=folder, variables=variables, linked=names),
+        fits=partial(check_source, repository.top.resolve(), place.resolve(), made), about=repository.subjects[version],
     )  # fmt: skip
 
 

@@ -81,6 +81,7 @@ class ProbeOrder:
     one_pool: bool = False  # the verb runs no other one beside it
     patience_s: float | None = None  # that it gets to be imported and to send its task, if that is less than is usual
     origin: Path | None = None  # the user's own folder, if `folder` is a copy of it
+    linked: tuple[str, ...] = ()  # what lies there only as a link, by path: a task that finds no model ends otherwise
 
     @property
     def home(self) -> Path:

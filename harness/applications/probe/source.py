@@ -276,6 +276,7 @@ class ApplicationSource:
             cell, order.settings, app=order.app, task=order.task, **self._of_mix, rows=order.rows, queue=order.queue,
             check=order.check, environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own),
             folder=str(order.home), tolerance=order.tolerance, **self.serving.key,
+            **({"linked": order.linked} if order.linked else {}),
         )  # fmt: skip
 
     @property
