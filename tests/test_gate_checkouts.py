@@ -269,7 +269,7 @@ def test_a_decision_is_written_for_programs_people_and_later(tmp_path: Path) -> 
     assert told["reason"].startswith("prefork: base ok 2, head hung 2")
     page = (tmp_path / "gate.md").read_text()
     assert page.startswith("### ❌ Serving is worse\n")
-    assert "| prefork | ❌ worse | - | - | 2 | ok 2 | hung 2 |" in page
+    assert "| prefork | ❌ worse | - | - | - | 2 | ok 2 | hung 2 |" in page
     (line,) = (tmp_path / "history.jsonl").read_text().splitlines()
     assert [one["pairs"] for one in json.loads(line)["pools"]] == [2, 4]
 
@@ -333,8 +333,8 @@ def test_what_is_no_fault_of_the_head_does_not_make_it_worse(monkeypatch: pytest
         sides._head("head", None, (), desk, None)  # type: ignore[arg-type]
 
 
-def with_executors(said: str, count: int) -> sides.Side:
-    cell = Cell(backend=OWN_APP, pool="prefork", concurrency=count)
+def with_executors(said: str, count: int, pool: str = "prefork") -> sides.Side:
+    cell = Cell(backend=OWN_APP, pool=pool, concurrency=count)
     facts = SimpleNamespace(told={"concurrency": said})
     return SimpleNamespace(source=SimpleNamespace(facts=facts), cells=(cell,))  # type: ignore[return-value]
 
@@ -344,3 +344,10 @@ def test_numbers_of_executors_in_the_settings_that_no_side_runs_with_are_said() 
     assert note.startswith("worker_concurrency is 4 at the base and not set at the head, and both are run with 2 executors")
     assert gate.unseen_executors(with_executors("4", 2), with_executors("4", 2)) == ""
     assert gate.unseen_executors(with_executors("4", 4), with_executors("1", 1)) == "", "each has its own"
+
+
+def test_how_long_requests_keep_their_executors_is_compared_where_both_sides_have_the_same_ones() -> None:
+    base = with_executors("2", 2)
+    assert gate.alike(base, with_executors("", 2)) == [True]
+    assert gate.alike(base, with_executors("8", 8)) == [False]
+    assert gate.alike(base, with_executors("2", 2, "threads")) == [False]

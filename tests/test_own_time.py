@@ -10,8 +10,10 @@ from tests.test_cpu_verdict import WINDOW_S, cpu, facts, occupancy
 USE = cpu(children=1.0)  # 100 requests
 
 
-def own_s(*, threads: int, wait_s: float | None, executors: int = 2, busy: float = 1.0) -> float | None:
-    told = facts(executor_threads=threads, executor_wait_s=wait_s, occupancy=occupancy(executors, busy=busy))
+def own_s(*, threads: int, wait_s: float | None, executors: int = 2, busy: float = 1.0, cpu_s: float = 0.0) -> float | None:
+    told = facts(
+        executor_threads=threads, executor_wait_s=wait_s, executor_cpu_s=cpu_s, occupancy=occupancy(executors, busy=busy)
+    )
     return own_time.of(USE, told)
 
 
@@ -26,7 +28,20 @@ def test_time_without_a_request_is_no_time_of_a_request() -> None:
 
 def test_a_thread_that_waits_holds_up_all_its_greenlets() -> None:
     """Eight requests at once, in one thread that had no core for a quarter of the time: each lost a quarter."""
-    assert own_s(threads=1, wait_s=0.25 * WINDOW_S, executors=8) == pytest.approx(8 * 0.75 * WINDOW_S / 100)
+    lost = {"wait_s": 0.25 * WINDOW_S, "cpu_s": 0.75 * WINDOW_S}
+    assert own_s(threads=1, executors=8, **lost) == pytest.approx(8 * 0.75 * WINDOW_S / 100)
+
+
+def test_a_thread_that_waits_does_not_hold_up_the_greenlets_that_sleep() -> None:
+    """Twenty requests at once sleep nearly always, in a thread that runs for a tenth of the time, and waits for as long."""
+    found = own_s(threads=1, wait_s=0.1 * WINDOW_S, executors=20, cpu_s=0.1 * WINDOW_S)
+    assert found == pytest.approx(20 * WINDOW_S / 100, rel=0.01)
+
+
+def test_the_waits_of_a_solo_worker_between_requests_are_none_of_a_request() -> None:
+    """Half of its time is Celery's own, which waits for a core as its requests do."""
+    found = own_s(threads=1, wait_s=0.5 * WINDOW_S, executors=1, busy=0.5, cpu_s=0.5 * WINDOW_S)
+    assert found == pytest.approx(0.25 * WINDOW_S / 100)
 
 
 def test_beside_twice_as_many_programs_a_request_takes_as_long_of_its_executor() -> None:

@@ -53,6 +53,7 @@ def of(
         ),
         run_queue_wait_s=sum(one.wait_s for one in uses),
         executor_threads=len(served),
+        executor_cpu_s=sum(one.cpu_s for one in served),
         executor_wait_s=sum(one.wait_s for one in served),
         involuntary_switches=sum(one.involuntary for one in uses),
         executor_kind=kind,

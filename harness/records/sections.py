@@ -134,6 +134,7 @@ class CpuFacts(Frozen):
     busy_python_threads: int  # in it
     run_queue_wait_s: float  # all threads together: they could run, and had no core
     executor_threads: int = 0  # that ran requests
+    executor_cpu_s: float = 0.0  # of these
     executor_wait_s: float | None = None  # as `run_queue_wait_s`, of these alone
     involuntary_switches: int
     executor_kind: str  # of pools.Pool, or 'in-process'

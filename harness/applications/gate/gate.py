@@ -175,8 +175,11 @@ def _measured(
         if interrupted():
             return pools
 
+    like = alike(*both)
+
     def trial(name: str, place: int, number: int) -> Trial | None:
-        return by_name[name].trial(place, number)
+        found = by_name[name].trial(place, number)
+        return found if found is None or like[place] else replace(found, own_s=None)
 
     def left_s() -> float:
         return order.budget_s - (time.monotonic() - began_s)
@@ -184,6 +187,13 @@ def _measured(
     dice = seeds.dice("turns", order.probe.settings.seed)
     until_decided(pools, at_once(trial) if order.at_once else by_turns(trial, dice), order.rule, left_s, screen)
     return pools
+
+
+def alike(base: Side, head: Side) -> list[bool]:
+    """Whether both sides have the same executors, in each pool: twice as many may keep each request for twice as long, and the
+    worker be as fast as before."""
+    kinds = [[(cell.pool, cell.concurrency) for cell in side.cells] for side in (base, head)]
+    return [one == other for one, other in zip(*kinds, strict=True)]
 
 
 def _named(base: str, head: str) -> str:
