@@ -14,7 +14,7 @@ import pytest
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
-from harness.applications.probe import again, one_thread, words
+from harness.applications.probe import again, one_thread, results, words
 from harness.applications.probe import order as orders
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
@@ -201,6 +201,13 @@ def test_an_application_that_only_one_process_can_import_is_told() -> None:
         [line(0, 7), line(1, 8)], DONE, [failed, {**line(0, 7), "pid": 9}, {**line(1, 8), "pid": 9}]
     )
     assert not [text for text in said if "second process" in text], said
+
+
+def test_what_could_not_be_imported_has_made_no_calls(tmp_path: Path) -> None:
+    """After a trial that a kill ended, say, which left its lock."""
+    for each in ({"failed": "FileExistsError: app.lock"}, line(0, 7)):
+        (tmp_path / "again.jsonl").write_text(json.dumps(each) + "\n")
+        assert results.calls(tmp_path / "again.jsonl") == ([] if "failed" in each else [each])
 
 
 def test_a_trial_that_found_linked_files_is_another_one() -> None:

@@ -66,7 +66,7 @@ def calls(
     argv = [str(application.python), "-m", "harness.worker.witness", str(path), str(AS_BEFORE), str(least_s), str(most_s)]
     with OwnedProcess(argv, log=folder / LOG, env=variables, cwd=application.folder) as process:
         learn.ended(process, interrupted, LIMIT_S + most_s)
-    return results.whole_lines(path)
+    return results.calls(path)
 
 
 def later(

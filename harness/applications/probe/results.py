@@ -89,6 +89,11 @@ def whole_lines(path: Path) -> list[Any]:
     return found
 
 
+def calls(path: Path) -> list[dict[str, Any]]:
+    """The lines of calls that a witness made: none if it could not import the application, which its only line says then."""
+    return [line for line in whole_lines(path) if contract.FAILED not in line]
+
+
 def witnesses(path: Path) -> list[dict[str, Any]]:
     """The lines that all witnesses of these serial calls wrote, see `harness.worker.witness`."""
     return [line for each in sorted(path.parent.glob(contract.WITNESS.replace("%d", "*"))) for line in whole_lines(each)]
