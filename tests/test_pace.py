@@ -131,6 +131,17 @@ def test_of_a_call_of_five_minutes_the_first_pools_are_seen_to_end_and_the_other
     assert bought(300.0, 650.0, FOUR) == {"prefork": 2, "threads": 2, "gevent": 0, "solo": 0}
 
 
+def test_of_a_search_no_cell_is_left_out_for_more_trials_of_others() -> None:
+    """Six cells and six more trials, of calls of 6 s: the first get fewer requests than there would be time for."""
+    its, left_s, found = prices(6.0), 80.0, list[int]()
+    cells = [cell("solo"), cell("solo"), *[cell("threads")] * 4]
+    for number, one in enumerate(cells, start=1):
+        found.append(budget.requests(one, cells[number:], left_s, its, [cell("threads")] * 6))
+        left_s -= its.cost(one, found[-1])
+    assert min(found) >= 1
+    assert left_s >= 0
+
+
 def test_a_number_that_was_asked_for_is_never_another_one() -> None:
     found = bought(25.0, 400.0, FOUR, asked=8)
     assert found == {"prefork": 8, "threads": 8, "gevent": 8, "solo": 0}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.applications.probe import varied
+from harness.applications.probe.pace import Pace
 from harness.applications.tune import grid
+from harness.applications.tune.application import OfApplication
 from harness.applications.tune.command import set_aside
 from harness.decide.advise import settings
 from harness.decide.tune import search
@@ -19,6 +22,8 @@ from harness.experiment.matrix import CAME_LATER, Cell, matches
 from harness.records.store import RunFolder
 from harness.run import plan
 from harness.trial.application import Application, Limits, varied_arguments
+from tests.test_application_source import ORDER, source
+from tests.test_store import record
 
 
 def cells(**changes: object) -> tuple[Cell, ...]:
@@ -144,3 +149,19 @@ def test_an_earlier_search_is_set_aside_and_kept(tmp_path: Path) -> None:
     (moved,) = tmp_path.glob("tune-app.*")
     assert (moved / "closer").is_dir()
     assert said == [f"the earlier search was moved to {moved}"]
+
+
+def test_what_is_on_record_is_not_announced_once_more(tmp_path: Path) -> None:
+    """Three cells, two of the finalists' trials: two cells and one of these are on record."""
+    grid_ = tuple(Cell(backend="app", pool="threads", concurrency=count) for count in (1, 2, 4))
+    order = replace(ORDER, out=tmp_path)
+    one = source(order=order)
+    one.sizing.pace = Pace(calls=2, usual_s=6.0, first_s=6.0, slowest_s=6.0, cores=0.0)
+    ask = OfApplication(order=order, known=[one])
+    trials = [*grid_, *grid_[:2]]
+    assert ": 5 trials with" in ask.said(trials, 2)
+    keys = {item.cell: item.key for item in replace(one, order=replace(order, grid=grid_)).planned()}
+    with RunFolder(tmp_path).opened() as folder:
+        for cell, trial in ((grid_[0], 1), (grid_[1], 1), (grid_[1], 2)):
+            folder.append(record(cell, trial=trial, plan_key=keys[cell]))
+    assert ": 2 trials with" in ask.said(trials, 2)

@@ -58,14 +58,15 @@ class Prices:
         return sum(self.cost(cell, self.wanted(cell)) for cell in cells)
 
 
-def requests(cell: Cell, later: Sequence[Cell], left_s: float, prices: Prices) -> int:
-    """How many the cell's trial gets, before those of `later`; 0 if it cannot be had."""
+def requests(cell: Cell, later: Sequence[Cell], left_s: float, prices: Prices, further: Sequence[Cell] = ()) -> int:
+    """How many the cell's trial gets, before those of `later`; 0 if it cannot be had. `further`: more trials of cells of a
+    search, for which nothing is saved that would leave out one of its cells."""
     most, least = prices.wanted(cell), prices.least(cell)
     for count in range(most, max(GOOD, least) - 1, -1):
-        if sum(prices.cost(one, _of(one, count, prices)) for one in (cell, *later)) <= left_s:
+        if sum(prices.cost(one, _of(one, count, prices)) for one in (cell, *later, *further)) <= left_s:
             return count
-    outcomes_s = sum(prices.cost(one, prices.least(one)) for one in later)
-    for kept_s in (outcomes_s, 0.0):
+    outcomes_s, further_s = (sum(prices.cost(one, prices.least(one)) for one in cells) for cells in (later, further))
+    for kept_s in (outcomes_s + further_s, outcomes_s, 0.0):
         for count in range(max(least, min(GOOD, most)), least - 1, -1):
             if prices.cost(cell, count) + kept_s <= left_s:
                 return count

@@ -65,6 +65,7 @@ class ProbeOrder:
     retry: frozenset[Outcome] = frozenset()
     grid: tuple[Cell, ...] = ()
     later: tuple[Cell, ...] = ()  # that the same budget is for, and that a search will measure after these
+    further: tuple[Cell, ...] = ()  # likewise, more than once
     varied: tuple[str, ...] = ()
     requests: int | None = None
     limit_s: float | None = None

@@ -85,7 +85,7 @@ class Sizing:
             return "" if self.budget.left_s > BESIDE_S else self.budget.too_dear(BESIDE_S)
         if cell.plain and self.budget.left_s < prices.whole([cell, *later]):
             return self.budget.too_dear(prices.whole([cell, *later]))
-        count = budget.requests(cell, later, self.budget.left_s, prices)
+        count = budget.requests(cell, later, self.budget.left_s, prices, self.order.further)
         if not count:
             return self.budget.too_dear(self.cost_s(cell, prices.least(cell)))
         self.sizes[cell.id] = self.size(cell, count)
@@ -173,24 +173,26 @@ class Sizing:
             return None
         return sum(self.cost_s(cell, count) for cell, count in self._bought(cells))
 
-    def _bought(self, cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
-        """Those of these trials, one after the other, for which there will be time, with the number of their requests."""
-        left_s, found = self.budget.left_s, list[tuple[Cell, int]]()
-        for number, cell in enumerate(cells):
-            own = self.sizes.get(cell.id)
-            count = own.requests if own else budget.requests(cell, cells[number + 1 :], left_s, self.prices)
+    def _bought(self, cells: Sequence[Cell], further: int = 0) -> list[tuple[Cell, int]]:
+        """Those of these trials, one after the other, for which there will be time, with the number of their requests.
+        `further`: so many of the last are as in `budget.requests`."""
+        left_s, found, first = self.budget.left_s, list[tuple[Cell, int]](), len(cells) - further
+        for number, cell in enumerate(cells, start=1):
+            own, more = self.sizes.get(cell.id), cells[max(number, first) :]
+            count = own.requests if own else budget.requests(cell, cells[number:first], left_s, self.prices, more)
             if count:
                 found.append((cell, count))
                 left_s -= self.cost_s(cell, count)
         return found
 
-    def said(self, cells: Sequence[Cell], quick_s: float | None = None) -> str:
-        """What a user has to know before the pools are run. `quick_s`: how long they will take, of quick calls."""
+    def said(self, cells: Sequence[Cell], quick_s: float | None = None, further: int = 0) -> str:
+        """What a user has to know before the pools are run. `quick_s`: how long they will take, of quick calls; `further`: so
+        many of the last are as in `budget.requests`."""
         if self.pace is None or not cells:
             return ""
         if not self.pace.is_slow:
             return self._often(cells, quick_s)
-        if not (bought := self._bought(cells)):
+        if not (bought := self._bought(cells, further)):
             return (
                 f"{self._call} takes {self.pace.usual_s:.3g} s without Celery: within the budget, there is no time for a pool"
             )
@@ -201,7 +203,7 @@ class Sizing:
         within = f", within the budget of {duration(self.budget.seconds)}" if self.budget.seconds else ""
         return (
             f"{self._call} takes {self.pace.usual_s:.3g} s without Celery: {some} with {many} requests each take about "
-            f"{duration(self.left_s(cells) or 0.0)}{within}"
+            f"{duration(sum(self.cost_s(cell, count) for cell, count in bought))}{within}"
         )
 
     @property

@@ -13,7 +13,8 @@ from harness.applications.probe.probe import Probe
 from harness.applications.probe.source import ApplicationSource
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
-from harness.run import workflow
+from harness.records.store import RunFolder
+from harness.run import plan, workflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +39,12 @@ class OfApplication:
     def buys(self) -> bool:
         return self.is_slow and self.order.budget_s is not None
 
-    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = ()) -> Probe:
+    def __call__(
+        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (), further: Sequence[Cell] = ()
+    ) -> Probe:
         named, within = self.order.requests, self.buys or not self.known
         order = replace(
-            self.order, grid=tuple(cells), later=tuple(later), settings=settings, out=folder,
+            self.order, grid=tuple(cells), later=tuple(later), further=tuple(further), settings=settings, out=folder,
             requests=max(named, settings.requests) if named else None, budget_s=self.order.budget_s if within else None,
         )  # fmt: skip
         return Probe(order=order, known=self.known, search=self.search, on_valkey=self.on_valkey)
@@ -58,6 +61,16 @@ class OfApplication:
                 screen.say(f"left out: {cell.id}: {reason}")
         return found
 
-    def said(self, trials: Sequence[Cell]) -> str:
-        """How long these trials take, and what of them the budget buys; '' if calls are quick: each step says that of them."""
-        return self.known[-1].sizing.said(trials) if self.is_slow else ""
+    def said(self, trials: Sequence[Cell], further: int = 0) -> str:
+        """How long these trials take, but for those on record, and what of them the budget buys; '' if calls are quick: then
+        each step says it. `further`: so many of the last are more than one of a cell."""
+        if not self.is_slow:
+            return ""
+        first, source = tuple(dict.fromkeys(trials[: len(trials) - further])), self.known[-1]
+        repeated = source.order.settings.model_copy(update={"repeat": 1 + further})
+        items = replace(source, order=replace(source.order, grid=first, settings=repeated)).planned()
+        real = [item for item in items if not item.cell.is_baseline]
+        lacking = plan.missing(real, RunFolder(self.order.out).latest(), self.order.retry)
+        todo = [item.cell for item in lacking if item.trial == 1]
+        more = max(0, further - sum(item.trial > 1 and item not in lacking for item in real))
+        return source.sizing.said([*todo, *trials[len(trials) - more :]], further=more)

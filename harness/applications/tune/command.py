@@ -38,7 +38,7 @@ from harness.applications.tune.application import OfApplication
 from harness.decide.advise.command import told
 from harness.decide.options import Cores, Latency, MaxHangRate, Memory, MinThroughput
 from harness.decide.tune import screen, search
-from harness.decide.tune.tune import TRIALS, OfExperiment, TuneOrder, grid_of, trials_of
+from harness.decide.tune.tune import TRIALS, OfExperiment, TuneOrder, finals_of, grid_of, trials_of
 from harness.errors import BadInput
 from harness.experiment import matrix
 from harness.experiment.experiment import Settings
@@ -154,7 +154,7 @@ def tune(
                 raise BadInput("--mix is of an application", remedy="name it: --app proj.tasks:app")
             order = of_experiment(name, model, rows, select or [], folder)
         order = replace(order, bounds=bounds, share=share, trials=repeat, budget_s=left_s(within))
-        if isinstance(order.ask, OfApplication) and (takes := order.ask.said(trials_of(order))):
+        if isinstance(order.ask, OfApplication) and (takes := order.ask.said(trials_of(order), len(finals_of(order)))):
             printing.say(takes)
         answer = tuner.live(order, printing)
     if not RunFolder(order.folder).has_trials:

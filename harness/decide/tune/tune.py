@@ -38,9 +38,11 @@ CLOSER_LIMIT_S, CLOSER_TIMES, MOST_LIMIT_S = 60.0, 3.0, 3600.0  # a trial's limi
 class Ask(Protocol):
     """How cells of the grid are run: an experiment's, or somebody's own application's."""
 
-    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = ()) -> Ordered:
-        """The order of these cells, each of whose trials is made again if its figures were spoiled. `later`: trials of cells
-        that will be asked for after these, about."""
+    def __call__(
+        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (), further: Sequence[Cell] = ()
+    ) -> Ordered:
+        """The order of these cells, each of whose trials is made again if its figures were spoiled. `later`: cells that will be
+        asked for after these, about; `further`: likewise, for more trials of some of all."""
 
     @property
     def buys(self) -> bool:
@@ -59,7 +61,9 @@ class OfExperiment:
     def buys(self) -> bool:
         return False
 
-    def __call__(self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = ()) -> RunOrder:
+    def __call__(
+        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (), further: Sequence[Cell] = ()
+    ) -> RunOrder:
         return RunOrder(
             experiment=self.experiment.model_copy(update={"settings": settings}), cells=list(cells), folder=folder,
             model=self.model, rows=self.rows, retry=frozenset({Outcome.INVALID}),
@@ -117,7 +121,7 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
     until = time.monotonic() + order.budget_s if order.budget_s is not None else math.inf
 
     def measure(cells: Sequence[Cell]) -> dict[Cell, Score]:
-        return _measured(order, cells, screen, until, later=ahead(order, found, cells))
+        return _measured(order, cells, screen, until, later=ahead(order, found, cells), further=finals_of(order))
 
     found = begun(order.grid, measure, order.share)
     found.run()
@@ -143,15 +147,15 @@ def trials_of(order: TuneOrder) -> list[Cell]:
 
 
 def finals_of(order: TuneOrder) -> list[Cell]:
-    """As many as the finalists' further trials."""
-    return list(order.grid[:FINALISTS]) * (order.trials - 1)
+    """As many as the finalists' further trials: of the cells with most executors, which are mostly the fastest."""
+    return sorted(order.grid, key=lambda cell: cell.concurrency, reverse=True)[:FINALISTS] * (order.trials - 1)
 
 
 def ahead(order: TuneOrder, found: Search, cells: Sequence[Cell]) -> list[Cell]:
-    """What the search will make trials of after these cells, about."""
+    """What the search will make trials of after these cells, about, before it comes to its finalists."""
     done = {*found.known, *cells}
     rest = [cell for cell in order.grid if cell not in done]
-    return [*rest[: max(0, found.most - len(done))], *finals_of(order)]
+    return rest[: max(0, found.most - len(done))]
 
 
 def advised(order: TuneOrder, answer: TuneAnswer) -> list[Candidate]:
@@ -211,6 +215,7 @@ def _measured(
     *,
     trials: int = 1,
     later: Sequence[Cell] = (),
+    further: Sequence[Cell] = (),
 ) -> dict[Cell, Score]:
     """Run what there is time for. What was spoiled by others is run a second time."""
     settings = order.settings.model_copy(update={"repeat": trials, "controls": False})
@@ -219,7 +224,7 @@ def _measured(
     if not affordable or time.monotonic() >= until_s:
         return {}
     for _ in range(2):
-        workflow.run(order.ask(affordable, settings, order.folder, later), screen)
+        workflow.run(order.ask(affordable, settings, order.folder, later, further), screen)
         names, ended = {cell.id for cell in affordable}, RunFolder(order.folder).current().values()
         spoiled = any(record.spoiled and record.cell_id in names for record in ended)
         if not spoiled or time.monotonic() >= until_s:
