@@ -94,12 +94,12 @@ WAITS = [
 ]
 
 
-def found(folder: Path, kind: str, theirs: str, task: str, *, is_set: bool = False) -> list[Finding]:
+def found(folder: Path, kind: str, theirs: str, task: str, *, is_set: bool = False, **state: int) -> list[Finding]:
     path = folder / "shop.py"
     path.write_text(f"READY = make()\ndef fetch():\n    {theirs}\ndef predict(x):\n    {task}\n")
     functions._tree.cache_clear()
     where = {"tasks": [[str(path), 4, "predict"]], "thread": [[str(path), 2, "fetch"]]}
-    shared = {"label": "shop.READY", "kind": kind, "state": {"set": is_set, "most": 5}, **where}
+    shared = {"label": "shop.READY", "kind": kind, "state": {"set": is_set, "most": 5, **state}, **where}
     return lost.found(looked(threads=[thread(path, shared=[shared])]), folder)
 
 
@@ -114,6 +114,27 @@ def test_a_wait_is_an_error_if_it_is_long(tmp_path: Path, kind: str, theirs: str
 def test_an_event_that_is_set_is_waited_for_by_who_clears_it(tmp_path: Path, task: str, level: Level) -> None:
     (one,) = found(tmp_path, "Event", "READY.set()", task, is_set=True)
     assert one.level is level
+
+
+@pytest.mark.parametrize(
+    ("kind", "theirs", "task", "state", "level", "said"),
+    [
+        ("Semaphore", "READY.release()", "READY.acquire()", {"value": 3}, Level.ERROR, "for ever, as soon as 3 are taken"),
+        ("Semaphore", "READY.release()", "READY.acquire()", {"value": 0}, Level.ERROR, "waits for it for ever"),
+        ("Semaphore", "READY.release()", "READY.acquire(); READY.release()", {"value": 3}, Level.WARNING, "as predict"),
+        ("Semaphore", "READY.release()", "READY.acquire(); READY.release()", {"value": 0}, Level.ERROR, "for ever"),
+        ("Queue", "READY.put(1)", "READY.get()", {"size": 1}, Level.ERROR, "for ever, as soon as 1 is taken"),
+        ("Queue", "READY.put(READY.get())", "m = READY.get(); READY.put(m)", {"size": 2}, Level.WARNING, "as predict"),
+        ("Queue", "READY.put(READY.get())", "m = READY.get(); READY.put(m)", {"size": 0}, Level.ERROR, "for ever"),
+        ("Queue", "READY.get()", "m = READY.get(); READY.put(m)", {"size": 2}, Level.NOTE, "main process alone"),
+    ],
+)
+def test_what_tasks_give_back_themselves_is_there_without_the_thread(
+    tmp_path: Path, kind: str, theirs: str, task: str, state: dict[str, int], level: Level, said: str
+) -> None:
+    (one,) = found(tmp_path, kind, theirs, task, **state)
+    assert (one.rule, one.level) == ("lost-thread", level)
+    assert said in one.what
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ def state(value):
     if what == "Event":
         return {"set": bool(own.get("_flag"))}
     if what in ("Queue", "Semaphore"):
-        return {"most": own.get("maxsize"), "value": own.get("_value")}
+        return {"most": own.get("maxsize"), "value": own.get("_value"), "size": len(own.get("queue") or ())}
+    if what == "SimpleQueue":
+        return {"size": value.qsize() if type(value).__module__ == "_queue" else None}
     if what == "Executor":
         idle = getattr(own.get("_idle_semaphore"), "_value", None)
         manager = own.get("_executor_manager_thread") or own.get("_queue_management_thread")

@@ -14,6 +14,7 @@ from harness.texts import visible
 
 TODO = "start the thread in a function that the first task of each process calls, or in worker_process_init"
 TAKES = ("get", "get_nowait", "popleft", "pop")
+PUTS = ("put", "put_nowait")
 ANSWERS = ("set", "set_result", "set_exception", "put", "put_nowait", "notify", "notify_all", "release", "cancel")
 WORTH_S = 0.1  # of a wait: who waits for less only looks
 STAYS = "stays in the main process"
@@ -133,17 +134,42 @@ def _told(waits: tuple[str, ...], tells: tuple[str, ...], what: str) -> Judge:
     return judge
 
 
+def _semaphore(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
+    level, what = RELEASED(shared, named, tasks, theirs)
+    left = shared["state"].get("value")
+    if level is not None and left and any(functions.calls(tasks, ("release",), named)):
+        return _given_back("releases")
+    return _until(left, (level, what))
+
+
+def _until(left: int | None, judged: Judged) -> Judged:
+    """That the wait begins once what is there is used up."""
+    level, what = judged
+    if level is not Level.ERROR or not left:
+        return judged
+    return level, f"{what}, {SOON} {left} {'is' if left == 1 else 'are'} taken"
+
+
+def _given_back(what: str) -> Judged:
+    """Of tasks that give back themselves what they take, as from a pool of models, and find something there."""
+    has = "what it has at the fork, no child gets back"
+    return Level.WARNING, f"the thread {{thread}}, which {what} {{label}} as {{user}} does, {STAYS}: {has}"
+
+
 def _queue(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
-    taken, given = any(functions.calls(theirs, TAKES)), any(functions.calls(theirs, ("put", "put_nowait")))
+    taken, given = any(functions.calls(theirs, TAKES)), any(functions.calls(theirs, PUTS))
+    both = all(any(functions.calls(tasks, methods, named)) for methods in (TAKES, PUTS))
+    if both and shared["state"].get("size"):
+        return _given_back("puts into") if given else NOTHING
     found = [*_answered(named, tasks, "takes from {label} and answers")] if taken else []
     if taken and any(functions.calls(tasks, ("join",), named)):
         found.append((Level.ERROR, f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {JOINS}"))
     if given and (limits := waiting.of(tasks, ("get",), named)):
-        level, waits = waiting.told(waiting.longest(limits))
+        level, waits = _until(shared["state"].get("size"), waiting.told(waiting.longest(limits)))
         found.append((level, f"the thread {{thread}}, which puts into {{label}}, {STAYS}: in each child {{user}} {waits}"))
     if taken:
         found += _full(shared["state"].get("most"), waiting.of(tasks, ("put",), named))
-        if any(functions.calls(tasks, ("put", "put_nowait"), named)):
+        if any(functions.calls(tasks, PUTS, named)):
             vain = "in a child nobody takes what {user} puts"
             found.append((Level.WARNING, f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {vain}"))
     return next((one for one in found if one[0] is Level.ERROR), found[0] if found else NOTHING)
@@ -185,10 +211,11 @@ def _nothing(_shared: Mapping[str, Any], _named: str, _tasks: Nodes, _theirs: No
     return NOTHING
 
 
+RELEASED = _told(("acquire",), ("release",), "releases")
 JUDGES: Mapping[str, Judge] = {
     "Event": _event,
     "Condition": _told(("wait", "wait_for"), ("notify", "notify_all"), "notifies"),
-    "Semaphore": _told(("acquire",), ("release",), "releases"),
+    "Semaphore": _semaphore,
     "Future": _told(("result", "exception"), ("set_result", "set_exception"), "ends"),
     "Queue": _queue,
     "SimpleQueue": _queue,
