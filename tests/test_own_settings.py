@@ -104,6 +104,12 @@ def test_an_option_that_the_settings_say_for_all_tasks_is_told_once() -> None:
     assert "the task's acks_late" not in said
 
 
+def test_an_option_that_says_no_to_what_celery_does_not_do_is_none() -> None:
+    said = told({}, {"autoretry_for": (KeyError,), "retry_backoff": False})[1]
+    assert "autoretry_for KeyError is kept" in said
+    assert "retry_backoff" not in said
+
+
 def test_a_setting_that_no_row_knows_is_kept_and_named() -> None:
     assert told({"redis_socket_timeout": 9, "worker_log_color": True})[1] == "kept as they are: redis_socket_timeout (9)"
 

@@ -222,7 +222,7 @@ def options(owner, task, conf, celerys):
     lines = []
     for row in OPTIONS:
         value = getattr(task, row.name, None)
-        default = conf.get(FROM_CONFIG[row.name]) if row.name in FROM_CONFIG else getattr(celerys, row.name, None)
+        default = conf.get(FROM_CONFIG[row.name]) if row.name in FROM_CONFIG else getattr(celerys, row.name, False)
         if value is not None and not same(value, default):
             lines.append("%s %s %s is kept: %s" % (owner, row.name, shown(value), row.words))
     return lines
