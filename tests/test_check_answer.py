@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -259,12 +260,14 @@ def sides(alone: list[dict[str, Any]], child: list[dict[str, Any]]) -> Sides:
     return Sides(alone=side(rows=alone, ended=True, took_s={0: 0.1}), children=children)
 
 
-def judged(both: Sides, second: Any = None, *, supported: bool = True, by_itself: Side | None = None) -> list[Finding]:
+def judged(
+    both: Sides, second: Any = None, *, supported: bool = True, by_itself: Side | None = None, late: Sequence[str] = ()
+) -> list[Finding]:
     """`by_itself`: as the first of the children, if it says nothing else."""
     nowhere = Path("/nowhere")
     question = Question(app="shop:app", python=nowhere, folder=nowhere, variables={}, task="shop.predict")
     again = [] if second is None else [(0, second)]
-    return calls.judged(both, question, lambda: again, lambda: by_itself or both.children[0], supported=supported)
+    return calls.judged(both, question, lambda: again, lambda: by_itself or both.children[0], supported=supported, late=late)
 
 
 def test_the_same_answers_say_nothing() -> None:
@@ -280,6 +283,14 @@ def test_another_answer_is_an_error_if_a_second_process_agrees_with_the_first() 
 def test_another_answer_alone_is_a_warning_if_the_fork_lost_nothing() -> None:
     (found,) = judged(sides([row({"s": 0.0}), row({"s": 0.0})], [row({"s": 0.1})]), {"s": 0.0}, supported=False)
     assert found.level is Level.WARNING
+
+
+@pytest.mark.parametrize(("alone", "level", "said"), [(4, Level.ERROR, "load (shop.py:9)"), (3, Level.WARNING, "lose nothing")])
+def test_another_answer_of_a_child_that_worker_ready_came_too_late_for_is_an_error(alone: int, level: Level, said: str) -> None:
+    both, late = sides([row(3), row(3)], [row(4)]), ["load (shop.py:9)"]
+    (found,) = judged(both, 3, supported=False, late=late, by_itself=side(rows=[row(alone)], ended=True))
+    assert found.level is level
+    assert said in found.evidence[0]
 
 
 def test_what_differs_from_call_to_call_is_not_compared() -> None:

@@ -24,6 +24,7 @@ from harness.worker import (
     fork_calls,
     generators,
     held,
+    hooks,
     own_broker,
     own_files,
     own_process,
@@ -213,7 +214,7 @@ def imported(app, own, worker_failed, took_s):
         "worker_failed": worker_failed, "settings": {name: plain(conf.get(name)) for name in SETTINGS},
         "pool_settings": own_settings.of_pool(conf),
         "visibility_timeout": plain(options.get("visibility_timeout")),
-        "broker": own_broker.of_settings(conf, "broker"),
+        "broker": own_broker.of_settings(conf, "broker"), "ready": hooks.receivers("worker_ready"),
         "tasks": [
             {"name": name, "hard_s": plain(task.time_limit), "soft_s": plain(task.soft_time_limit),
              "code": code_of(task)}

@@ -18,10 +18,11 @@ from harness.applications.check.side_by_side import Side, Sides
 from harness.applications.probe import checks, results
 from harness.applications.probe.checks import Reference
 from harness.applications.probe.differences import Place
-from harness.texts import visible
+from harness.texts import few, visible
 from harness.worker import serial
 
 BESIDE = "let one call wait for the other, or serve it with one process: 'harness probe' shows it in every pool"
+UNHEARD = "there, worker_ready called %s, which children that began before did not hear"
 TODO = "make what it needs in a function that the first task of each process calls; 'harness probe' shows it in every pool"
 
 
@@ -32,10 +33,12 @@ def judged(
     by_itself: Callable[[], Side],
     *,
     supported: bool,
+    late: Sequence[str] = (),
 ) -> list[Finding]:
     """What the two sides mean. `second`: the answers of one more process without a fork, asked for if they differ; `by_itself`:
     what one more forked child tells, beside which nothing calls, asked for if children fail and nothing speaks for the fork;
-    `supported`: whether the fork was seen to lose anything that could be the reason."""
+    `supported`: whether the fork was seen to lose anything that could be the reason; `late`: the application's receivers of
+    worker_ready, which children do not hear."""
     task = question.task
     if sides.failed:
         return [_unknown(f"the calls were not made: a second import of the application failed ({asked.shown(sides.failed)})")]
@@ -48,7 +51,7 @@ def judged(
             _beside_stuck(stuck, sides, task) if _came_back(alone, stuck[0].at) else _stuck(stuck[0], len(stuck), sides, task)
         ]
     alike = _raised_alike(sides)
-    found = _raised(sides, supported, by_itself) or _differing(sides, second, supported)
+    found = _raised(sides, supported, by_itself) or _differing(sides, second, by_itself, supported, late)
     if found:
         return [found, *alike]
     if not sides.decided:
@@ -134,21 +137,28 @@ def answered(sides: Sides) -> bool:
     return sides.decided and all(any(not one["error"] for one in child.rows) for child in sides.children.values())
 
 
-def _differing(sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], supported: bool) -> Finding | None:
-    """Another answer of a child. It may hang on the time or on the process, and is no error unless the fork lost something."""
+def _differing(
+    sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], by_itself: Callable[[], Side], supported: bool,
+    late: Sequence[str],
+) -> Finding | None:  # fmt: skip
+    """Another answer of a child. It may hang on the time or on the process, and is no error unless the fork lost something, or
+    came before a receiver of worker_ready, and the child answers so by itself, too."""
     expected = checks.reference(_answers(sides.alone.rows))
     given = [answer for child in sides.children.values() for answer in _answers(child.rows)]
     if not given or not expected.answers or _wrong(expected, given) is None:
         return None
-    found = _wrong(expected.beside(second()), given)
+    expected = expected.beside(second())
+    found = _wrong(expected, given)
     if found is None:
         return None
     row, place, wanted, got = found
+    missed = bool(late) and not supported and _wrong(expected, _answers(by_itself().rows)) is not None
+    lost = "" if supported else f"; {UNHEARD % few(list(late), 2)}" if missed else "; the fork was seen to lose nothing"
     return Finding(
-        rule="call-in-child", level=Level.ERROR if supported else Level.WARNING, todo=TODO,
+        rule="call-in-child", level=Level.ERROR if supported or missed else Level.WARNING, todo=TODO,
         what=f"row {row + 1} is answered otherwise in a forked child, at {checks.named(place)}: {_short(wanted)} without a "
         f"fork, {_short(got)} in the child",
-        evidence=(f"two processes that did not fork agree on it{'' if supported else '; the fork was seen to lose nothing'}",),
+        evidence=(f"two processes that did not fork agree on it{lost}",),
     )  # fmt: skip
 
 

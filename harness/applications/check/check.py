@@ -57,7 +57,7 @@ def _with_calls(
     supported = any(one.is_a_forks and one.level is not Level.NOTE and one.rule != repeats for one in found)
     seen = calls.judged(
         sides, question, lambda: calls.once_more(question, scratch, question.limit_s),
-        lambda: side_by_side.one_child(question, scratch, sides.alone), supported=supported,
+        lambda: side_by_side.one_child(question, scratch, sides.alone), supported=supported, late=told.get("ready", ()),
     )  # fmt: skip
     place = _place(told, question)
     if repeated := calls.repeated(sides):
