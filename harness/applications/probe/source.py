@@ -82,11 +82,12 @@ class ApplicationSource:
     _of_tasks: Sequence[OfTask] = ()  # of the trial that was read last
 
     def planned(self) -> list[Planned]:
+        spoiled = self.serial is not None and self.serial.certainty.unusable  # by others: its figures, not its answers
         return [
             Planned(cell=cell, trial=trial, key=self._key(cell), skip=why_skipped(cell, self.facts))
             for trial in range(1, self.order.settings.repeat + 1)
             for cell in cells(self.order)
-            if trial == 1 or not (cell.is_baseline and self.order.grid)  # a search makes the serial calls once
+            if not (cell.is_baseline and self.order.grid and (trial > 1 or spoiled))  # a search makes the serial calls once
         ]
 
     def goes_on_from(self, before: ApplicationSource) -> ApplicationSource:
@@ -177,7 +178,7 @@ class ApplicationSource:
     def left_s(self, todo: Sequence[Planned], records: Sequence[TrialRecord]) -> float | None:
         if self.sizing.pace is None and any(item.cell.is_baseline for item in todo):
             return None
-        known = self.sizing.left_s([item.cell for item in todo if not item.skip])
+        known = self.sizing.left_s([item.cell for item in todo if not (item.skip or item.cell.is_baseline)])
         return estimate.left_s(todo, records, self.order.settings) if known is None else known
 
     def _real(self) -> list[Planned]:
