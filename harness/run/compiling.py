@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from harness import environments
+from harness.backends.check import BAD_INPUT
 from harness.environments import Environment
 from harness.errors import MissingTool
 from harness.experiment.matrix import Cell
@@ -49,12 +50,13 @@ def _once(cell: Cell, environment: Environment, bundle: Bundle, say: Say) -> Non
     if done.exists():
         return
     say(f"{environment.name}: compiling {cell.workload} for {cell.call}, once")
-    done.parent.mkdir(parents=True, exist_ok=True)
-    done.write_text(_called(cell, environment, bundle.folder))
+    if _called(cell, environment, bundle.folder):
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.touch()
 
 
-def _called(cell: Cell, environment: Environment, bundle: Path) -> str:
-    """What the process said."""
+def _called(cell: Cell, environment: Environment, bundle: Path) -> bool:
+    """Whether it answered, or cannot be had in this engine."""
     argv = [
         str(environment.python), "-m", "harness.backends.check", cell.backend, str(bundle), "--call", cell.call,
         "--cache-dir", str(environment.cache_dir),
@@ -62,5 +64,5 @@ def _called(cell: Cell, environment: Environment, bundle: Path) -> str:
     try:
         done = processes.run(argv, env=environments.worker_variables(environment), limit_s=LIMIT_S, cwd=environment.directory)
     except subprocess.TimeoutExpired:
-        return f"it took longer than {LIMIT_S:g} s\n"
-    return f"{done.stdout}{done.stderr}"
+        return False
+    return done.returncode in (0, BAD_INPUT)
