@@ -82,12 +82,11 @@ class ApplicationSource:
     _of_tasks: Sequence[OfTask] = ()  # of the trial that was read last
 
     def planned(self) -> list[Planned]:
-        spoiled = self.serial is not None and self.serial.certainty.unusable  # by others: its figures, not its answers
         return [
             Planned(cell=cell, trial=trial, key=self._key(cell), skip=why_skipped(cell, self.facts))
             for trial in range(1, self.order.settings.repeat + 1)
             for cell in cells(self.order)
-            if not (cell.is_baseline and self.order.grid and (trial > 1 or spoiled))  # a search makes the serial calls once
+            if trial == 1 or not (cell.is_baseline and self.order.grid)  # a search makes the serial calls once
         ]
 
     def goes_on_from(self, before: ApplicationSource) -> ApplicationSource:
