@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -30,6 +29,7 @@ from harness.applications.options import (
 )
 from harness.applications.probe import command as probed
 from harness.applications.probe import worker_line
+from harness.applications.probe.budget import Budget
 from harness.applications.probe.command import Limit, MeasureS, Pools, Tolerance, Traffic
 from harness.applications.probe.differences import RTOL
 from harness.applications.probe.order import ProbeOrder
@@ -44,7 +44,6 @@ from harness.experiment import matrix
 from harness.experiment.experiment import Settings
 from harness.experiment.matrix import Cell
 from harness.machine import cores as machine_cores
-from harness.machine import since
 from harness.records.store import RunFolder
 from harness.run import bundles, options, plan
 from harness.run.options import Fresh, Model, NoiseLimit, Rows, Select
@@ -170,8 +169,7 @@ def tune(
 
 def left_s(budget_s: float | None) -> float | None:
     """What is left of the budget, which counts from the start of this program; None without one."""
-    began_s = since.started_s(os.getpid()) or time.monotonic()
-    return None if budget_s is None else budget_s - (time.monotonic() - began_s)
+    return None if budget_s is None else budget_s - (time.monotonic() - Budget().began_s)
 
 
 def set_aside(folder: Path, say: Callable[[str], None]) -> None:
