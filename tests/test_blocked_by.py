@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -235,6 +236,17 @@ def test_what_a_thread_of_python_3_14_is_parked_for_stands_before_its_futex(made
     entry = (ctypes.c_uint64 * 3)(0, id(lock) + 16, 0)  # as in Python/parking_lot.c: argument, address, and the semaphore
     found = python_locks.parked(os.getpid(), ctypes.addressof(entry) + 16)
     assert (found.kind if found else "", found.place if found else id(lock)) == (kind, id(lock))
+
+
+def test_only_memory_that_a_process_has_used_is_read() -> None:
+    with mmap.mmap(-1, 4 << 20) as memory:
+        place = ctypes.addressof(first := ctypes.c_char.from_buffer(memory))
+        del first
+        area = os.getpid(), place, place + len(memory)
+        assert list(python_locks._touched(*area)) == []
+        memory[mmap.PAGESIZE : mmap.PAGESIZE + 4] = b"used"
+        [(at, found)] = python_locks._touched(*area)
+        assert (at, found) == (place + mmap.PAGESIZE, b"used".ljust(mmap.PAGESIZE, b"\0"))
 
 
 def test_a_thread_that_waits_for_no_lock_has_none() -> None:

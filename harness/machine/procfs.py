@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+from array import array
 from dataclasses import dataclass
+from mmap import PAGESIZE
 
 from harness.machine import mutexes, syscalls
 from harness.machine.syscalls import FUTEX_PRIVATE, Call
@@ -270,6 +272,18 @@ def memory(pid: int, place: int, size: int) -> bytes:
     except (OSError, ValueError, OverflowError):
         return b""
     return found if len(found) == size else b""
+
+
+def pagemap(pid: int, begin: int, end: int) -> array[int]:
+    """An entry for each page of these addresses (/proc/PID/pagemap); empty if they may not be read."""
+    entries = array("Q")
+    try:
+        with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as file:
+            file.seek(begin // PAGESIZE * entries.itemsize)
+            entries.frombytes(file.read((end - begin) // PAGESIZE * entries.itemsize))
+    except (OSError, ValueError, OverflowError):
+        pass
+    return entries
 
 
 def _scheduled_s(base: str) -> float:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from mmap import PAGESIZE
 
 from harness.machine import procfs
 
@@ -23,7 +25,8 @@ OBJECT = struct.Struct("=LLQQQ")
 BEFORE = 16  # bytes of an object before its pointer to the semaphore, or its PyMutex
 NAME_AT = 24  # of PyTypeObject: reference count, type, size, name (tp_name)
 KINDS = {b"_thread.lock\0": "threading.Lock", b"_thread.RLock\0": "threading.RLock"}
-CHUNK, MOST = 4 << 20, 512 << 20  # bytes read at once, and in all
+CHUNK, MOST = 4 << 20, 4 << 30  # bytes read at once, and in all: about a second for each of the last
+SWAPPED = 1 << 62  # an entry of pagemap is as large or larger if its page is in memory or in the swap
 MOST_REFERENCES = 1_000_000
 
 
@@ -72,15 +75,25 @@ def _objects(pid: int, semaphore: int) -> Iterator[PythonLock]:
     """What points to this semaphore, and is one of Python's locks."""
     wanted, left = POINTER.pack(semaphore), MOST
     for begin, end in _writable(pid):
-        for place in range(begin, min(end, begin + left), CHUNK):
-            size = min(CHUNK, end - place)
-            found = procfs.memory(pid, place, size)
-            for offset in _places(found, wanted):
-                if lock := _lock(pid, place + offset - BEFORE, semaphore):
-                    yield lock
-            left -= size
-        if left <= 0:
-            return
+        for place in range(begin, end, CHUNK):
+            for at, found in _touched(pid, place, min(place + CHUNK, end)):
+                for offset in _places(found, wanted):
+                    if lock := _lock(pid, at + offset - BEFORE, semaphore):
+                        yield lock
+                left -= len(found)
+            if left <= 0:
+                return
+
+
+def _touched(pid: int, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """(address, memory) of each run of pages that the process has used, from /proc/PID/pagemap (Documentation/admin-guide/mm/
+    pagemap.rst): reading a page that is only reserved would give it one."""
+    pages = procfs.pagemap(pid, begin, end) or [SWAPPED] * ((end - begin) // PAGESIZE)
+    for used, run in groupby(range(len(pages)), lambda number: pages[number] >= SWAPPED):
+        numbers = list(run)
+        place, size = begin + numbers[0] * PAGESIZE, len(numbers) * PAGESIZE
+        if used and (found := procfs.memory(pid, place, size)):
+            yield place, found
 
 
 def _places(memory: bytes, wanted: bytes) -> Iterator[int]:
