@@ -175,7 +175,8 @@ def test_other_processes_may_answer_otherwise_in_places_that_are_then_left_out()
     found = reference([(0, {"label": "a", "pid": 7}), (1, {"label": "b", "pid": 7})])
     beside = found.beside([(0, {"label": "a", "pid": 8}), (3, "a row that was never called")])
     assert beside.said([[1]] * 9) == [
-        "not compared, for it differs from process to process, under load, or in another order: result.pid"
+        "not compared, for it differs from process to process, beside other threads, under load, or in another order: "
+        "result.pid"
     ]
     assert beside(1, {"label": "b", "pid": 9}) == (True, 0.0)
     assert not beside(1, {"label": "a", "pid": 9})[0]

@@ -1,7 +1,8 @@
 """Serial calls in several processes at once, each with hash seeds of its own: what differs between them is no wrong answer.
 
 The serial calls (`harness.worker.serial`) start them once they have made theirs; one process tells neither what hangs on its
-hashes, on its pid, nor what takes longer beside others; and one order of calls does not tell what hangs on the call before.
+hashes, on its pid, on how many threads and open files it has (`bystanders`), nor what takes longer beside others; and one order
+of calls does not tell what hangs on the call before.
 `python -m harness.worker.witness RESULT NUMBER [LEAST [MOST]]` calls each row in turn, in an order of its own (`turns`), until
 each was called and LEAST seconds have passed; none is begun after MOST. Each new answer, and each new error, is a line (JSON).
 If the application cannot be imported beside another process of it, as one that takes a port, that is the only line.
@@ -13,6 +14,7 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 import time
 
 from harness.worker import contract, their_app
@@ -88,6 +90,14 @@ def measure(app, calls, file, least_s, most_s, own):
         number, passed_s = number + 1, time.monotonic() - begun
 
 
+def bystanders(count):
+    """Threads that do nothing, and open files: a worker has others than serial calls have, and an answer may say how many. The
+    calls stay in the main thread: a setting that holds there alone is no such thing."""
+    for _ in range(count):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        os.open(os.devnull, os.O_RDONLY)
+
+
 def main(path, number, least_s=LEAST_S, most_s=MOST_S):
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
@@ -98,6 +108,7 @@ def main(path, number, least_s=LEAST_S, most_s=MOST_S):
         except BaseException as error:  # SystemExit, too: whatever ends the import
             file.write(json.dumps({contract.FAILED: "%s: %s" % (type(error).__name__, error)}) + "\n")
             raise
+        bystanders(number + 1)
         measure(app, calls, file, least_s, most_s, number)
 
 

@@ -133,6 +133,18 @@ def price(number):
     return number
 """
 
+COUNTING_SHOP = """
+import threading
+
+from celery import Celery
+
+app = Celery("told_shop", broker="memory://", backend="cache+memory://", set_as_current=False)
+
+@app.task(name="price", shared=False)
+def price(number):
+    return [threading.active_count(), threading.current_thread().name]
+"""
+
 
 def called(shop: str, module: str, folder: Path, witnesses: int = 0) -> dict[str, Any]:
     """The first line of a process that calls the task of this shop."""
@@ -162,3 +174,11 @@ def test_an_application_that_loads_in_workers_alone_has_loaded(module: str, shop
 def test_witnesses_begin_where_the_application_is_started_whatever_its_task_changes(tmp_path: Path) -> None:
     called(MOVING_SHOP, "serial", tmp_path, witnesses=2)
     assert [(tmp_path / (contract.WITNESS % number)).read_text().count('"row": 0') for number in range(2)] == [1, 1]
+
+
+def test_witnesses_have_other_numbers_of_threads_and_files_and_call_in_the_main_thread(tmp_path: Path) -> None:
+    first = called(COUNTING_SHOP, "serial", tmp_path, witnesses=2)
+    lines = [json.loads((tmp_path / (contract.WITNESS % number)).read_text().splitlines()[0]) for number in range(2)]
+    alone, *beside = [json.loads(line["payload"])["result"] for line in (first, *lines)]
+    assert alone == [1, "MainThread"]
+    assert beside == [[2, "MainThread"], [3, "MainThread"]]

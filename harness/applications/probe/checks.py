@@ -32,7 +32,7 @@ from harness.applications.probe.differences import (
 from harness.experiment.mix import Mix
 from harness.worker import their_app
 
-CALLS, PROCESSES = "from call to call", "from process to process, under load, or in another order"
+CALLS, PROCESSES = "from call to call", "from process to process, beside other threads, under load, or in another order"
 SWAPPED = (
     "serial calls in several processes at once got each other's answers: they share something that does not keep requests "
     "apart (a file, a database, a connection)"
