@@ -14,7 +14,7 @@ import pytest
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
-from harness.applications.probe import again, one_thread, results, words
+from harness.applications.probe import again, checks, one_thread, results, words
 from harness.applications.probe import order as orders
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
@@ -23,7 +23,16 @@ from harness.applications.probe.learn import Facts
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.pace import Pace
 from harness.applications.probe.probe import Probe
-from harness.applications.probe.seen import at_first, by_row, endless, failed_outside, in_the_main_process, not_called, too_few
+from harness.applications.probe.seen import (
+    at_first,
+    at_once,
+    by_row,
+    endless,
+    failed_outside,
+    in_the_main_process,
+    not_called,
+    too_few,
+)
 from harness.applications.probe.served import Served
 from harness.applications.probe.serving import Serving
 from harness.applications.probe.sizing import Sizing
@@ -297,6 +306,29 @@ def test_a_loader_that_loads_in_children_is_named_where_no_child_calls_it(tmp_pa
 def test_requests_that_raise_only_at_first_are_told_as_that(raised: range, said: bool) -> None:
     told = at_first(requests([10.0 + number for number in range(25)], raised=[number in raised for number in range(25)]))
     assert [line.startswith(f"all {len(raised)} that raised were begun before any other, ") for line in told] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("executors", "failed", "said"),
+    [
+        ("threads", [1], "half loaded, for they share a process"),
+        ("greenlets", [1, 2], "half loaded, for they share a process"),
+        ("processes", [1], "a file, a cache, a port"),
+        ("main", [1], ""),  # nothing runs beside another one there
+        ("threads", [0, 1, 2], ""),  # all that came together
+        ("threads", [1, 7], ""),  # one later, too
+        ("threads", [7], ""),
+        ("threads", [], ""),
+    ],
+)
+@pytest.mark.parametrize("how", ["raised", "wrong"])
+def test_what_fails_beside_the_first_call_alone_may_have_met_a_half_loaded_model(
+    executors: str, failed: list[int], said: str, how: str
+) -> None:
+    moments = [10.0, 10.1, 10.2, *(11.0 + number for number in range(8))]
+    inside = np.isin(np.arange(len(moments)), failed)
+    told = at_once(executors, requests(moments, **({"raised": inside} if how == "raised" else {"right": ~inside})))
+    assert [f"all {len(failed)} that failed ran beside" in line and said in line for line in told] == [True] * bool(said)
 
 
 @pytest.mark.parametrize(
@@ -620,7 +652,7 @@ def test_what_other_processes_answer_otherwise_is_left_out_and_said_of_every_tri
     assert one.expected.check(0, {"label": "a", "tags": [9, 9]}) == (True, 0.0)
     assert one.expected.check(1, {"label": "a", "tags": [1, 2]})[0] is False
     told = one.revised(record(reason="all 2 answers match the reference", ok=2))
-    left_out = "left out, for they differ from process to process, under load, or in another order: result.tags.*"
+    left_out = f"left out, for they differ {checks.PROCESSES}: result.tags.*"
     assert told.answers.coverage == f"1 of 2 fields in 2 of 2 answers; {left_out}"
     assert told.reason == f"all 2 answers match those of serial calls in 1 of 2 fields; compared: {told.answers.coverage}"
 

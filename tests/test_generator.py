@@ -64,6 +64,14 @@ def test_closed_traffic_measures_as_many_requests_as_were_asked_for(tmp_path: Pa
     assert 90 <= measured < 90 + in_flight, "neither fewer, for warm-up's last requests count, nor more than were in flight"
 
 
+@pytest.mark.parametrize(("messages", "firsts"), [("messages.json", 3), ("", 1)])
+def test_a_cold_worker_of_an_own_application_gets_a_request_for_each_executor_at_once(
+    tmp_path: Path, messages: str, firsts: int
+) -> None:
+    phases = generated(tmp_path, EchoWire(), messages=messages, at_once=3).flow.log.phase
+    assert phases.count(contract.PHASES.index("first")) == firsts
+
+
 @pytest.mark.parametrize(("traffic", "most"), [("closed-4", 4), ("single", 1), ("closed-16", 8), ("drain", 8)])
 def test_slow_requests_are_all_measured_and_exactly_as_many_as_were_asked_for(
     tmp_path: Path, told: list[int], traffic: str, most: int

@@ -1,6 +1,7 @@
 """The phases of a trial, as the client drives them.
 
-    first     one request: what a cold worker takes
+    first     what a cold worker takes: one request; of an application of somebody's own, one for each executor, at once, since
+              its tasks may load what they need when they are first called, and then meet a model that is half loaded
     warmup    bursts until every executor has answered, then steady traffic until its pace is stable (`certainty.stability`)
     search    `peak` traffic only: which rate
     measure   the traffic that was asked for
@@ -65,7 +66,7 @@ class Generator:
             self._measure_few()
         else:
             flow.begin("first")
-            flow.send(1)
+            flow.send(self.plan.firsts)
             flow.settle()
             self._warm_up()
             self._measure()

@@ -63,6 +63,11 @@ class Plan:
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
     kept: str = ""  # a file that has the message of our own task, or will have it, see `client.own_message`
 
+    @property
+    def firsts(self) -> int:
+        """How many requests a cold worker gets at once."""
+        return self.at_once if self.messages else 1
+
     def write(self, path: Path) -> None:
         path.touch(mode=0o600)  # it holds the broker's password
         path.write_text(json.dumps(asdict(self)))

@@ -31,6 +31,16 @@ WITHOUT_END = {
         "max_retries, or reject it for good"
     ),
 }
+IN_ONE_PROCESS = (
+    "it may load something that others meet half loaded, for they share a process. Load it under a lock (threading.Lock), or "
+    "in worker_init"
+)
+BESIDE = {  # by executors
+    "threads": IN_ONE_PROCESS,
+    "greenlets": IN_ONE_PROCESS,
+    "processes": "it may make something that all processes use (a file, a cache, a port). Make that before the worker starts",
+}
+LEAST_LATER = 5  # right answers of requests that were begun once the first one was answered: so it is no chance
 LEAST_AT_FIRST = 10  # requests that raised, and that were answered
 BUSY_SHARE = 0.2  # of the executors' time
 
@@ -66,7 +76,12 @@ def of(
         by=left.ended.by,
         frames=left.ended.evidence.frames if left.ended.evidence else (),
         busy=tuple(one for name, one in busy_with(left) if name not in tasks),
-        rows=(*by_row(requests, mix), *at_first(requests), *not_called(left, requests), *in_the_main_process(left, requests))
+        rows=(
+            *by_row(requests, mix),
+            *at_the_start(left, requests),
+            *not_called(left, requests),
+            *in_the_main_process(left, requests),
+        )
         if requests is not None
         else (),
         endless=tuple(endless(left, requests, retried, mix)) if requests is not None else (),
@@ -173,6 +188,23 @@ def by_row(requests: Requests, mix: Mix | None = None) -> list[str]:
     rows = requests.columns["row"]
     kinds = (("raises", requests.raised), ("is answered wrongly", requests.wrong))
     return [f"{words} {what} each time, and no other" for what, those in kinds if (words := _alone(rows, those, mix))]
+
+
+def at_the_start(left: Left, requests: Requests) -> list[str]:
+    return at_once(POOLS[left.cell.pool].executors if left.cell.pool in POOLS else "", requests) or at_first(requests)
+
+
+def at_once(executors: str, requests: Requests) -> list[str]:
+    """Whether those that failed ran beside the first one that was answered right, and none later."""
+    begun, ended, right = requests.columns["begin"], requests.columns["received"], requests.right
+    failed = (requests.raised | requests.wrong) & (begun >= 0)
+    if executors not in BESIDE or not failed.any() or not right.any():
+        return []
+    loaded_at = ended[right].min()
+    loads_from, later = begun[right & (ended == loaded_at)].min(), begun[right] >= loaded_at
+    if begun[failed].max() >= loaded_at or ended[failed].max() <= loads_from or later.sum() < LEAST_LATER:
+        return []
+    return [f"all {failed.sum()} that failed ran beside the first one that was answered, and none later: {BESIDE[executors]}"]
 
 
 def at_first(requests: Requests) -> list[str]:
