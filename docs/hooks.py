@@ -85,14 +85,19 @@ def _cell(text: str) -> str:
 
 def record_sections() -> str:
     """The fields of a record's sections, from the lines that define them, with their comments."""
-    from harness.records import record, sections, sending
+    from harness.records import cpu, record, sections, sending
 
     found = []
     for name, field in record.TrialRecord.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, sections.Frozen):
             found.append(_fields(f"### {name}", field.annotation))
     found.append("## Parts of these sections")
-    beside = [one for one in vars(sections).values() if isinstance(one, type) and one.__module__ == sections.__name__]
+    beside = [
+        one
+        for module in (sections, cpu)
+        for one in vars(module).values()
+        if isinstance(one, type) and one.__module__ == module.__name__
+    ]
     named = {field.annotation for field in record.TrialRecord.model_fields.values()}
     parts = [one for one in (*beside, sending.Sending) if one not in named and one.__name__ != "Frozen"]
     found += [_fields(f"### {one.__name__}", one) for one in parts]

@@ -22,9 +22,10 @@ from harness.decide.advise.constraints import Bound
 from harness.errors import BadInput, Exit
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
+from harness.records.cpu import CpuUse
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, to_line
-from harness.records.sections import CpuUse, Figures
+from harness.records.sections import Figures
 from harness.run.plan import NOT_BOUGHT
 from harness.worker import own_settings
 from tests import handmade

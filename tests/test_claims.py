@@ -10,9 +10,9 @@ from harness import environments, workloads
 from harness.experiment import experiment
 from harness.experiment.matrix import Cell
 from harness.records import store
+from harness.records.cpu import CpuUse
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, by_cell
-from harness.records.sections import CpuUse
 from harness.studies.claims import claim_fork, claims, claims_page
 from harness.studies.claims.cases import RulingWord, Stand
 from harness.studies.claims.claims import CLAIMS, Claim, Judgement

@@ -11,9 +11,9 @@ import pytest
 
 from harness.judge.outcome import Observations
 from harness.records import answers
+from harness.records.cpu import Cpu
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, from_line, to_line
-from harness.records.sections import Cpu
 from harness.run import conclude, measured, observed
 from harness.summary import diagnoses, summary
 from tests import replay

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.measure.cpu_verdict import CpuVerdict, CpuWord, judge
-from harness.records.sections import CpuFacts, CpuUse, Occupancy, Throttled
+from harness.records.cpu import CpuFacts, CpuUse, Occupancy, Throttled
 from harness.summary.resources import verdicts
 from tests.test_store import record
 

@@ -10,8 +10,9 @@ from harness import display
 from harness.certainty.intervals import Span
 from harness.measure import doubts, noise
 from harness.measure.noise import Reading
+from harness.records.cpu import CpuUse, Noise
 from harness.records.outcomes import Outcome
-from harness.records.sections import CpuUse, Figures, Noise
+from harness.records.sections import Figures
 from harness.records.sending import Sending
 from harness.summary import summary
 from tests import handmade

@@ -9,9 +9,10 @@ import pytest
 from harness.experiment.matrix import Cell
 from harness.measure import efficiency
 from harness.measure.efficiency import Ceiling
+from harness.records.cpu import CpuUse
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import CpuUse, Figures
+from harness.records.sections import Figures
 from harness.summary import summary
 from tests.test_store import record
 

@@ -17,8 +17,8 @@ from harness.judge.outcome import classify
 from harness.judge.watchdog import State, Verdict
 from harness.observe.diagnosis import Evidence
 from harness.records.answers import Requests
+from harness.records.cpu import Cpu, CpuFacts, CpuUse, Occupancy
 from harness.records.outcomes import Outcome
-from harness.records.sections import Cpu, CpuFacts, CpuUse, Occupancy
 from harness.run import conclude, observed
 from harness.trial.left import Left
 from tests import replay

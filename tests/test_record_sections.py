@@ -8,31 +8,33 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from harness.records import sections, upgrades
+from harness.records import cpu, sections, upgrades
+from harness.records.cpu import Cpu, CpuUse, Noise
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, by_cell, from_line, to_line
-from harness.records.sections import (
+from harness.records.sections import (  # fmt: skip
     Answers,
     Asked,
     Certainty,
     Client,
-    Cpu,
-    CpuUse,
     Ended,
     Figures,
     Frozen,
     Growth,
     Memory,
     MemoryUse,
-    Noise,
     Pace,
-)  # fmt: skip
+)
 from harness.records.silent import Silent
 from harness.records.upgrades import NEWER, PLACES, RENAMED, SAME, SCHEMA, UPGRADES, flat, upgraded
 from tests import handmade, replay
 from tests.replay import NAMES
 
-EVERY = [kind for kind in vars(sections).values() if isinstance(kind, type) and issubclass(kind, Frozen) and kind is not Frozen]
+EVERY = [
+    kind
+    for kind in {**vars(sections), **vars(cpu)}.values()
+    if isinstance(kind, type) and issubclass(kind, Frozen) and kind is not Frozen
+]
 USE = CpuUse(window_s=2.0, cores=4, requests=10, worker=1.0, children=2.0, broker=0.5, client=0.25, machine=5.75, steal=0.1)
 
 
@@ -129,9 +131,7 @@ QUOTED = CpuUse(
 def with_quota(machine: float, *used: float | None, steal: float = 0.0, quotas: tuple[float, ...] = (1.5, 4.0)) -> CpuUse:
     """`machine`: cores that were busy; `used`: cores that all in each group on our path used, our own first."""
     told = [
-        sections.Throttled(
-            level=level, quota=quota, periods=1, throttled_periods=0, throttled_s=0.0, used_s=cores and cores * 10
-        )
+        cpu.Throttled(level=level, quota=quota, periods=1, throttled_periods=0, throttled_s=0.0, used_s=cores and cores * 10)
         for level, (quota, cores) in enumerate(zip(quotas, used, strict=False))
     ]
     return QUOTED.revised(machine=machine * 10.0, steal=steal * 10.0, throttled=told)

@@ -16,9 +16,10 @@ from harness.client.plan import Plan
 from harness.environments import Environment
 from harness.experiment.matrix import Cell
 from harness.proof import racing
+from harness.records.cpu import CpuUse
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import CpuUse, Figures
+from harness.records.sections import Figures
 from harness.run import sparing
 from harness.summary import summary
 from harness.trial.assignment import Rival

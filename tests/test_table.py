@@ -14,9 +14,10 @@ from harness.certainty.intervals import Span
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.measure import waterfall
 from harness.records import answers
+from harness.records.cpu import CpuUse, Throttled
 from harness.records.outcomes import ANSWERED, GRAVITY, Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import CpuUse, Figures, Pace, Throttled
+from harness.records.sections import Figures, Pace
 from harness.records.sending import Sending
 from harness.summary import summary
 from harness.summary.summary import COLUMNS, gravest

@@ -17,7 +17,7 @@ BURN = f"""{JOIN}
 import json
 from harness.machine import cores
 from harness.proof.instrument import burners
-from harness.records.sections import Occupancy
+from harness.records.cpu import Occupancy
 count = len(cores.AVAILABLE)
 with burners.program("burners", *(1.0,) * count) as (process, _):
     watched = burners.watch(process, float(sys.argv[2]))

@@ -15,8 +15,8 @@ from harness.judge.blocked import How
 from harness.judge.outcome import classify
 from harness.judge.watchdog import State
 from harness.observe.looks import ProcessLook
+from harness.records.cpu import Cpu
 from harness.records.outcomes import Outcome
-from harness.records.sections import Cpu
 from harness.run import observed
 from harness.trial.watcher import LET_GO_S
 from harness.worker import contract

@@ -10,9 +10,10 @@ import pytest
 from harness.applications.probe import pool_limits, words
 from harness.applications.probe.checks import reference
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
+from harness.records.cpu import CpuUse
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
-from harness.records.sections import Backlog, CpuUse, Figures
+from harness.records.sections import Backlog, Figures
 from harness.trial.application import Limits
 from harness.trial.left import Ending
 from tests.test_store import record

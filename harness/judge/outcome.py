@@ -77,7 +77,7 @@ class Observations:
     needs_cores: float | None = None  # cores that the worker used, or waited for, per executor that had a request
     client_cores: float | None = None
     others_share: float | None = None
-    noise_limit: float = 0.5  # of the cores that we may use, used by others (`sections.CpuUse.others_share`)
+    noise_limit: float = 0.5  # of the cores that we may use, used by others (`cpu.CpuUse.others_share`)
     quiet_s: float = 0.0
     longest_silence_s: float = 0.0
     limit_s: float = 0.0

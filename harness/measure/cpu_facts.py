@@ -18,7 +18,8 @@ from harness.machine import cores
 from harness.measure import memory
 from harness.measure.monitor import ROLES, Sample, Watched
 from harness.measure.thread_clocks import ThreadUse
-from harness.records.sections import CpuFacts, CpuUse, MemoryUse, Occupancy, Throttled
+from harness.records.cpu import CpuFacts, CpuUse, Occupancy, Throttled
+from harness.records.sections import MemoryUse
 
 BUSY_SHARE = 0.05  # of a core, from which on a thread counts as busy
 Executor = tuple[int, int]  # (pid, tid) of a thread that ran a request

@@ -5,7 +5,7 @@ measured window.
 
     client-bound        our load generator used more than 90 % of a core; the trial is `invalid`
     throttled           a CPU quota of a control group withheld at least 5 % of the core time that the group was ready to use
-                        (`sections.Throttled.share`), and the worker's own threads waited for at least 5 % of theirs
+                        (`cpu.Throttled.share`), and the worker's own threads waited for at least 5 % of theirs
     over-subscribed k x at least 1.5 threads of the worker's tree a core could run, on average: k is the CPU time plus the
                         run-queue wait of its threads, a core and second. N endless loops on M cores give N / M
     saturated           less than 10 % of the cores were idle, and the worker's tree used the most of what was ours
@@ -46,7 +46,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.judge.unusable import CLIENT_LIMIT
-from harness.records.sections import CpuFacts, CpuUse, Occupancy
+from harness.records.cpu import CpuFacts, CpuUse, Occupancy
 
 LEAST_WINDOW_S = 0.5
 FULL_IDLE = 0.10

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.machine import procfs
-from harness.records.sections import Noise
+from harness.records.cpu import Noise
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 CPUS = Path("/sys/devices/system/cpu")

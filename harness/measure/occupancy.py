@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from harness.records import stamps
 from harness.records.answers import NS, Floats
-from harness.records.sections import Occupancy
+from harness.records.cpu import Occupancy
 from harness.records.sweep import sweep
 
 HANDOVER_S = 0.05  # a healthy pool hands over within 1 to 5 ms, see the waterfall of a null control

@@ -9,7 +9,7 @@ It is too long if a request waits for a thread that has no core in its turn: one
 
 from __future__ import annotations
 
-from harness.records.sections import CpuFacts, CpuUse
+from harness.records.cpu import CpuFacts, CpuUse
 
 
 def of(use: CpuUse | None, facts: CpuFacts | None) -> float | None:

@@ -26,8 +26,8 @@ import numpy.typing as npt
 from harness.measure.cpu_verdict import CpuWord
 from harness.measure.doubt import Doubt
 from harness.measure.thread_clocks import ThreadUse
+from harness.records.cpu import CpuFacts
 from harness.records.record import TrialRecord
-from harness.records.sections import CpuFacts
 from harness.records.silent import Silent
 
 PINNED, CRASH, EQUAL = "pinned", "crash at end", "equal random numbers"

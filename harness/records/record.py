@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.experiment.matrix import Cell
+from harness.records.cpu import Cpu
 from harness.records.outcomes import Outcome
-from harness.records.sections import Answers, Asked, Certainty, Client, Cpu, Ended, Frozen, Memory, Pace
+from harness.records.sections import Answers, Asked, Certainty, Client, Ended, Frozen, Memory, Pace
 from harness.records.silent import Silent
 from harness.records.upgrades import SCHEMA, upgraded
 

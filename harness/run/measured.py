@@ -7,7 +7,8 @@ import numpy as np
 from harness.experiment.pools import POOLS
 from harness.measure import cpu_facts, cpu_verdict, noise, occupancy, waterfall
 from harness.records.answers import NS, Requests, Waiting
-from harness.records.sections import Cpu, CpuFacts, CpuUse, Memory, Occupancy, Pace
+from harness.records.cpu import Cpu, CpuFacts, CpuUse, Occupancy
+from harness.records.sections import Memory, Pace
 from harness.trial.left import Left
 
 LEAST_WINDOW_S = 0.2  # of CPU samples; two that are nearer say nothing of a share

@@ -15,8 +15,9 @@ from harness.measure import waterfall
 from harness.observe.looks import patience_s
 from harness.records import answers, sending, stamps
 from harness.records.answers import Requests, Waiting
+from harness.records.cpu import Cpu, CpuFacts, CpuUse
 from harness.records.outcomes import Outcome
-from harness.records.sections import Backlog, Cpu, CpuFacts, CpuUse
+from harness.records.sections import Backlog
 from harness.records.sending import Sending
 from harness.texts import portable
 from harness.trial.left import Left

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.records.cpu import CpuFacts
 from harness.records.record import TrialRecord
-from harness.records.sections import CpuFacts, MemoryUse
+from harness.records.sections import MemoryUse
 
 
 def columns(good: Sequence[TrialRecord], trials: Sequence[TrialRecord]) -> dict[str, Any]:

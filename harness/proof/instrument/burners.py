@@ -28,7 +28,7 @@ from harness.measure import cpu_facts, cpu_verdict
 from harness.measure.cpu_verdict import CpuVerdict, CpuWord
 from harness.measure.monitor import Monitor, Watched
 from harness.proof.instrument.finding import Finding
-from harness.records.sections import CpuUse, Occupancy
+from harness.records.cpu import CpuUse, Occupancy
 from harness.trial.watcher import SAMPLE_EVERY_S
 
 BOUND = 0.01

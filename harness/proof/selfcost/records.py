@@ -28,9 +28,10 @@ from harness.machine import procfs
 from harness.measure import figures
 from harness.records import answers, store
 from harness.records.answers import MEASURE, Requests
+from harness.records.cpu import Cpu, CpuUse, Noise
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord, to_line
-from harness.records.sections import Answers, Asked, Certainty, Cpu, CpuUse, Ended, Figures, Memory, Noise, Pace
+from harness.records.sections import Answers, Asked, Certainty, Ended, Figures, Memory, Pace
 from harness.report import content, page
 from harness.run import plan
 from harness.summary import summary
