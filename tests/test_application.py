@@ -45,6 +45,8 @@ def test_prefork_is_asked_for_by_a_name_that_the_settings_do_not_beat() -> None:
     argv = SHOP.worker_command(cell("prefork"))
     assert argv[argv.index("--pool") + 1] == "processes"
     assert argv[argv.index("--pool-start-method") + 1] == "fork"
+    assert argv[1:3] == ["-m", "celery"]
+    assert replace(SHOP, script=True).worker_command(cell("prefork"))[1] == str(SHOP.python.with_name("celery"))
     assert "--pool-start-method" not in replace(SHOP, celery=(5, 5)).worker_command(cell("prefork"))
     spawned = SHOP.worker_command(cell("prefork-spawn"))
     assert (spawned.count("--pool-start-method"), spawned.count("spawn")) == (1, 1)

@@ -14,7 +14,7 @@ import pytest
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
-from harness.applications.probe import again, checks, one_thread, results, words
+from harness.applications.probe import again, checks, off_path, one_thread, results, words
 from harness.applications.probe import order as orders
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
@@ -853,3 +853,26 @@ def test_a_file_of_variables_that_cannot_be_read_is_told(tmp_path: Path) -> None
         orders.own_variables(tmp_path / "pipe")
     with pytest.raises(BadInput, match="there is no such file"):
         orders.own_variables(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "said"),
+    [
+        (True, "ModuleNotFoundError: No module named 'helper'", True),
+        (True, "ModuleNotFoundError: No module named 'parts.other'", True),
+        (True, "ModuleNotFoundError: No module named 'installed'", False),  # it does not lie there: python -m would not help
+        (True, "ValueError: No module named 'helper'", False),
+        (False, "ModuleNotFoundError: No module named 'helper'", False),
+    ],
+)
+def test_what_the_script_celery_takes_off_the_path_is_named_with_both_remedies(
+    tmp_path: Path, script: bool, error: str, said: bool
+) -> None:
+    (tmp_path / "helper.py").touch()
+    (tmp_path / "parts").mkdir()
+    shop = Application(
+        app="shop:app", tasks=("shop.price",), python=HERE, folder=tmp_path, own_variables={}, rows=HERE, script=script
+    )
+    one = record(CELL).changed(answers={"errors": {error: 3}})
+    told = off_path.said(one, shop)
+    assert ["start the worker as python -m celery" in line and "PYTHONPATH" in line for line in told] == [True] * said

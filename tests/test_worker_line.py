@@ -30,6 +30,7 @@ from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.pools import POOLS
 from harness.records.store import RunFolder
 from harness.run.source import Desk
+from harness.trial.application import script_of
 from harness.worker import own_variables
 from tests.test_application_source import ORDER, VALKEY, source
 from tests.test_run_loop import NoBroker
@@ -71,7 +72,8 @@ APP = Celery("pasted", set_as_current=False)  # for Celery's own command
     ],
 )
 def test_the_same_worker_is_read_however_it_is_spelt(text: str) -> None:
-    assert parse(text) == WorkerLine(app="proj", pool="gevent", names_pool=True, concurrency=50)
+    found = WorkerLine(app="proj", pool="gevent", names_pool=True, concurrency=50, script="-m celery" not in text)
+    assert parse(text) == found
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,32 @@ def test_the_interpreter_is_that_beside_the_program_and_the_folder_that_of_the_l
 ) -> None:
     found = parse(text)
     assert (found.python, found.folder) == (python, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("celery -A p worker", True),
+        ("sudo -u www /srv/venv/bin/celery -A p worker", True),
+        ("/v/bin/python3.11 /v/bin/celery -A p worker", True),
+        ("python -m celery -A p worker", False),
+        ("python -u -m celery -A p worker", False),
+    ],
+)
+def test_the_script_and_the_module_are_told_apart_and_a_worker_is_started_as_the_line_does(
+    text: str, script: bool, tmp_path: Path
+) -> None:
+    python = tmp_path / "bin/python"
+    order = replace(ORDER, line=parse(text), python=python)
+    assert not order.script, "there is no script beside this interpreter"
+    script_of(python).parent.mkdir()
+    script_of(python).touch()
+    assert order.script is script
+    started = [str(script_of(python))] if script else [str(python), "-m", "celery"]
+    kept = {**header._pasted(order), "arguments": []}
+    cell = Cell(backend=OWN_APP, pool="solo", concurrency=1, placement=AS_WRITTEN, call="task", workload="w", traffic="drain")
+    setup = settings.of(cell, {"app": "p", "queue": "", "celery": [5, 7], "worker": kept, "python": str(python)})
+    assert list(setup.command[: len(started)]) == started
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,12 @@ def in_common(each: Sequence[Limits]) -> Limits:
     return replace(first, **differ, put_off_s=max((one.put_off_s or 0.0 for one in each), default=0.0) or None)
 
 
+def script_of(python: Path) -> Path:
+    """The script `celery` of an interpreter. It is another thing than `python -m celery`: it takes the worker's folder off the
+    path once the application is loaded (`celery.utils.imports.cwd_in_path`), and `sys.argv` begins with it."""
+    return python.with_name("celery")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Application:
     """`app` and `tasks` as Celery names them; `folder`: where it is started; `own_variables`: all that it is started with.
@@ -131,6 +137,7 @@ class Application:
     turns: tuple[int, ...] = ()
     witnesses: int = 2
     varied: tuple[str, ...] = ()
+    script: bool = False  # its worker is started by `script_of` its interpreter
     most_calls: int = 0  # of the serial calls; 0 for as many as are useful
 
     @property
@@ -163,8 +170,9 @@ class Application:
         """`celery worker` as its owner would call it, and the visitor."""
         queues = ["--queues", self.queue] if self.queue else []
         include = ",".join(filter(None, [self.own_variables.get(own_variables.INCLUDE, ""), VISITOR]))
+        program = [str(script_of(self.python))] if self.script else ["-m", "celery"]
         return [
-            str(self.python), "-m", "celery", "-A", self.app, "worker", *pool_arguments(cell, self.celery),
+            str(self.python), *program, "-A", self.app, "worker", *pool_arguments(cell, self.celery),
             *varied_arguments(cell, self.varied), *queues, "--include", include, "--loglevel", "WARNING", "--without-mingle",
             "--hostname", unstarted.HOSTNAME,
         ]  # fmt: skip

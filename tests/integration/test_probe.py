@@ -109,7 +109,7 @@ def test_a_workers_own_line_stands_for_options(probe: Prober, shop: Path) -> Non
     assert (known["app"], known["consumed"]) == ("shop:app", "rare")
     assert known["limits"]["prefetch_multiplier"] == 1
     assert known["worker"] == {
-        "arguments": ["--queues", "rare", "--prefetch-multiplier", "1"], "variables": {"SHOP_FACTOR": "2"}
+        "arguments": ["--queues", "rare", "--prefetch-multiplier", "1"], "variables": {"SHOP_FACTOR": "2"}, "script": True,
     }  # fmt: skip
 
 

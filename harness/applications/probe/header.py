@@ -65,7 +65,7 @@ def _pasted(order: ProbeOrder) -> dict[str, Any]:
     arguments = (line.without("--queues") if order.queue else line).arguments
     called = {variable(name): value for name, value in line.options.items() if name in CALLED}
     shown = {name: "***" if SECRET_NAMES.search(name) else without_secrets(value) for name, value in line.assigned.items()}
-    return {"arguments": arguments, "variables": {**shown, **called}}
+    return {"arguments": arguments, "variables": {**shown, **called}, "script": order.script}
 
 
 def from_here(order: ProbeOrder) -> dict[str, str]:

@@ -50,11 +50,13 @@ OF_NO_MATTER = ("-u", "-b", "-B", "-q")  # of Python
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """`python`: the interpreter, `folder`: where it is started; '' if the line does not say. `words`: what follows the program;
-    `doubled`: characters that stand there twice, see `written.Written`."""
+    """`python`: the interpreter, `folder`: where it is started; '' if the line does not say. `script`: the program is `celery`,
+    not `python -m celery`. `words`: what follows the program; `doubled`: characters that stand there twice, see
+    `written.Written`."""
 
     python: str = ""
     folder: str = ""
+    script: bool = False
     assigned: dict[str, str]
     left_out: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -105,7 +107,7 @@ def _started(words: Sequence[str], launch: Launch) -> Launch:
     name = PurePosixPath(program).name
     if name == "celery":
         python = below(launch.folder, str(PurePosixPath(_filled(program, name)).with_name("python"))) if "/" in program else ""
-        return replace(launch, python=python or launch.python, words=tuple(rest[1:]))
+        return replace(launch, python=python or launch.python, script=True, words=tuple(rest[1:]))
     if PYTHON.fullmatch(name) and (found := _by_python(rest, launch)):
         return found
     if name in SHELLS and (inner := _of_shell(rest)):
@@ -136,7 +138,7 @@ def _by_python(words: Sequence[str], launch: Launch) -> Launch | None:
     program = _filled(words[0], "the interpreter")
     python = below(launch.folder, program) if "/" in program else launch.python or program
     said = [f"{flag} of Python is left out: a trial's worker has it not" for flag in flags if flag not in OF_NO_MATTER]
-    return replace(launch, python=python, words=tuple(rest[1:]), left_out=(*launch.left_out, *said))
+    return replace(launch, python=python, script=not module, words=tuple(rest[1:]), left_out=(*launch.left_out, *said))
 
 
 def _of_shell(words: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
 from harness.records.outcomes import Outcome
-from harness.trial.application import BROKER_VARIABLES
+from harness.trial.application import BROKER_VARIABLES, script_of
 
 URL = re.compile(r"\w[\w+.-]*://(?:[^/\s@]*@)?(?P<host>[\w.-]+(?::\d+)?)")
 OF_TOOLS = re.compile(r"proxy$|^(pip|uv|npm|conda|cargo|git|ssh|go)", re.IGNORECASE)  # variables that no task asks
@@ -88,6 +88,11 @@ class ProbeOrder:
     def home(self) -> Path:
         """The user's own folder."""
         return self.origin or self.folder
+
+    @property
+    def script(self) -> bool:
+        """Whether workers are started by the script `celery`, as the pasted line does, and as can be done here."""
+        return self.line is not None and self.line.script and script_of(self.python).is_file()
 
     @property
     def workload(self) -> str:

@@ -191,7 +191,8 @@ def _complete(bare: Application, facts: Facts, order: ProbeOrder, desk: Desk, se
     messages = (desk.scratch / "messages.json").resolve()
     messages.write_text(json.dumps(list(facts.messages)))
     return replace(
-        bare, queue_keys=facts.queue_keys, messages=messages, settings=facts.told["settings"], celery=facts.celery,
+        bare, script=order.script, queue_keys=facts.queue_keys, messages=messages, settings=facts.told["settings"],
+        celery=facts.celery,
         queue=order.queue or ",".join(more_queues(order, facts)), limits_of=facts.limits_of,
         witnesses=witnesses(order.concurrency), varied=order.varied,
         key_prefix=facts.told["key_prefix"], results=serving.results, results_prefix=facts.told["results_prefix"],

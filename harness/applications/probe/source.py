@@ -15,6 +15,7 @@ from harness.applications.probe import (
     curve,
     header,
     mixed,
+    off_path,
     one_thread,
     pace,
     patience,
@@ -213,7 +214,7 @@ class ApplicationSource:
         decides = words.by_settings(record, limits, self.serial)
         of_mix = mixed.said(record) if record.answers.tasks else []
         also = seen.logged if outcome in ANSWERED else ()
-        why = [*beside, *seen.rows, *self._pool_settings(cell), *decides, *seen.busy, *also, *of_mix]
+        why = [*beside, *seen.rows, *self._start(record), *decides, *seen.busy, *also, *of_mix]
         cut = self.sizing.cut_short(record)
         looked = cell.id in self.sizing.looks and patience.raises(record, self.raised)
         brief = [LOOKED + ("" if self.order.grid else "; --fresh --go-on sends all")] if looked else []
@@ -265,10 +266,11 @@ class ApplicationSource:
             return True
         return False
 
-    def _pool_settings(self, cell: Cell) -> list[str]:
-        """What the owner has to change before a worker of theirs has this pool at all."""
-        pool = POOLS.get(cell.pool)
-        return self.facts.pool_settings if pool is not None and pool.executors == "processes" else []
+    def _start(self, record: TrialRecord) -> list[str]:
+        """What the owner has to change of how a worker is started, be it that it has no such pool at all else."""
+        pool = POOLS.get(record.as_cell.pool)
+        settings = self.facts.pool_settings if pool is not None and pool.executors == "processes" else []
+        return [*off_path.said(record, self.application), *settings]
 
     def _key(self, cell: Cell) -> str:
         order = self.order
@@ -276,7 +278,7 @@ class ApplicationSource:
             cell, order.settings, app=order.app, task=order.task, **self._of_mix, rows=order.rows, queue=order.queue,
             check=order.check, environment=self.environment.fingerprint, sources=self.sources, variables=dict(order.own),
             folder=str(order.home), tolerance=order.tolerance, **self.serving.key,
-            **({"linked": order.linked} if order.linked else {}),
+            **({"linked": order.linked} if order.linked else {}), **({"script": True} if order.script else {}),
         )  # fmt: skip
 
     @property

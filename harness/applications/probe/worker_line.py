@@ -72,6 +72,7 @@ class WorkerLine:
     app: str = ""
     python: str = ""
     folder: str = ""
+    script: bool = False  # it calls the script `celery`, and not `python -m celery`
     pool: str = "prefork"
     names_pool: bool = False  # else it is Celery's own default, and the settings may say otherwise
     concurrency: int | None = None
@@ -117,7 +118,9 @@ def variable(option: str) -> str:
 def parse(text: str) -> WorkerLine:
     """Read the line. Raises BadInput."""
     start = launch.read(text)
-    line = WorkerLine(python=start.python, folder=start.folder, assigned=start.assigned, left_out=start.left_out)
+    line = WorkerLine(
+        python=start.python, folder=start.folder, script=start.script, assigned=start.assigned, left_out=start.left_out
+    )
     return _settled(line, list(_options(start.words, start.doubled)))
 
 

@@ -176,7 +176,7 @@ def told(case: Case) -> dict[str, Any]:
         "celery": case.installed.get("celery", ""), "rows": len(case.rows), "project": portable(known["folder"]),
         "variables": masked(given), "check": known.get("check", ""),
         "left_out": list(own_variables.LEFT_OUT), "worker_arguments": worker_arguments(cell, known),
-        "include": included(known, case.own),
+        "include": included(known, case.own), "script": bool((known.get("worker") or {}).get("script")),
         "settings": {one.name: one.value for one in own_settings.OVERRIDDEN},
         "in_flight": parse(cell.traffic).in_flight or 2 * cell.concurrency,
         "requests": max(LEAST_REQUESTS, ROUNDS * len(case.rows)),

@@ -51,8 +51,9 @@ def environment(cell, folder, broker):
     return found
 
 
-def start_worker(arguments, place, folder, variables):
-    command = [sys.executable, "-m", "celery"] + arguments + list(WARNED)
+def start_worker(arguments, place, folder, variables, by_script):
+    script = os.path.join(os.path.dirname(sys.executable), "celery")
+    command = [sys.executable] + ([script] if by_script else ["-m", "celery"]) + arguments + list(WARNED)
     print("$ " + " ".join(command))
     log = open(os.path.join(folder, "worker.log"), "w")
     return subprocess.Popen(command, cwd=place, env=variables, stdout=log, stderr=log, start_new_session=True)
@@ -214,7 +215,7 @@ def main():
         signal.signal(ending, stopped)
     try:
         particulars.prepare(cell, place, variables)
-        worker = start_worker(particulars.command(cell), place, folder, variables)
+        worker = start_worker(particulars.command(cell), place, folder, variables, cell.get("script"))
         if not wait_ready(worker, folder, 180):
             ended = worker.poll()
             late = "the worker was not ready within 180 s"

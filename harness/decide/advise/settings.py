@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness import environments
@@ -22,7 +23,7 @@ from harness.errors import BadInput
 from harness.experiment.matrix import Cell, engine_threads, variables_of
 from harness.experiment.pools import POOLS
 from harness.texts import few
-from harness.trial.application import pool_arguments, varied_arguments
+from harness.trial.application import pool_arguments, script_of, varied_arguments
 
 APP = "proj.tasks:app"  # whatever the user's is called
 MASK = "***"  # of a secret, which is not kept
@@ -127,7 +128,8 @@ def _own(cell: Cell, application: Mapping[str, Any]) -> Setup:
     told = application.get("queues") or application["queue"]  # of a mix, all that its tasks go to
     queues = ("--queues", told) if told else ()
     python = application.get("python", "")
-    celery = (python, "-m", "celery") if python else ("celery",)
+    script = (application.get("worker") or {}).get("script", False)
+    celery = ("celery",) if not python else (str(script_of(Path(python))),) if script else (python, "-m", "celery")
     pool = pool_arguments(cell, tuple(application.get("celery", ())))
     variables = {**(application.get("one_thread", {}) if cell.plain else {}), **variables_of(cell.variables)}
     change = "the command line below needs no change of the application"
