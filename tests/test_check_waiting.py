@@ -94,7 +94,7 @@ WAITS = [
 ]
 
 
-def found(folder: Path, kind: str, theirs: str, task: str, *, is_set: bool = False, **state: int) -> list[Finding]:
+def found(folder: Path, kind: str, theirs: str, task: str, *, is_set: bool = False, **state: Any) -> list[Finding]:
     path = folder / "shop.py"
     path.write_text(f"READY = make()\ndef fetch():\n    {theirs}\ndef predict(x):\n    {task}\n")
     functions._tree.cache_clear()
@@ -135,6 +135,78 @@ def test_what_tasks_give_back_themselves_is_there_without_the_thread(
     (one,) = found(tmp_path, kind, theirs, task, **state)
     assert (one.rule, one.level) == ("lost-thread", level)
     assert said in one.what
+
+
+EMPTY, TABLE = {"size": 0, "slots": {}, "whole": True}, {"size": 1, "slots": {"'w'": "False"}, "whole": True}
+LOOPS: list[tuple[str, str, str, dict[str, Any], bool]] = [
+    ("container", 'READY["w"] = 1', 'while "w" not in READY: time.sleep(0.1)', EMPTY, True),
+    ("container", 'READY["w"] = 1', 'while not "w" in READY: log.info("waits"); sleep(1)', EMPTY, True),
+    ("container", 'READY["w"] = 1', 'while READY.get("w") is None: time.sleep(0.1)', EMPTY, True),
+    ("container", 'READY["w"] = 1', 'while not READY.get("w", False): time.sleep(0.1)', EMPTY, True),
+    ("container", 'READY["w"] = 1', 'while not READY["w"]: time.sleep(0.1)', TABLE, True),
+    ("container", "READY.append(1)", "while not READY: time.sleep(0.1)", EMPTY, True),
+    ("container", "READY.append(1)", "while len(READY) < 2: time.sleep(0.1)", TABLE, True),
+    ("container", 'READY["w"] = 1', "while True:\n        if READY: return 1\n        time.sleep(0.1)", EMPTY, True),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY: time.sleep(0.1)', TABLE, False),
+    ("container", 'READY["w"] = 1', 'while "v" not in READY: time.sleep(0.1)', {**TABLE, "whole": False}, False),
+    ("container", 'READY["w"] = 1', 'while x not in READY: time.sleep(0.1)', TABLE, False),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY: time.sleep(0.1)', {}, False),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY and time.time() < x: time.sleep(0.1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY and T.is_alive(): time.sleep(0.1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'for _ in range(9):\n        if "w" not in READY: time.sleep(0.1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY:\n        if x > 9: raise ValueError', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY: step()', EMPTY, False),
+    ("container", 'READY["w"] = 1', "while True: print(len(READY)); time.sleep(1)", EMPTY, False),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY: READY.update(w=1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'fill(READY)\n    while "w" not in READY: time.sleep(0.1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'mine = READY\n    while "w" not in READY: time.sleep(0.1)', EMPTY, False),
+    ("container", 'print(READY["w"])', 'while "w" not in READY: time.sleep(0.1)', EMPTY, False),
+    ("Event", "READY.set()", "while not READY.is_set(): time.sleep(0.1)", {"set": False}, True),
+    ("Event", "READY.set()", "while not READY.wait(0.01): pass", {"set": False}, True),
+    ("Event", "READY.set()", "while not READY.is_set(): time.sleep(0.1)", {"set": True}, False),
+    ("Queue", "READY.put(1)", "while READY.empty(): time.sleep(0.1)", {"size": 0}, True),
+    ("Queue", "READY.put(1)", "while not READY.qsize(): time.sleep(0.1)", {"size": 2}, False),
+    ("Semaphore", "READY.release()", "while not READY.acquire(timeout=1): print(x)", {"value": 0}, True),
+    ("Future", "READY.set_result(1)", "while not READY.done(): time.sleep(0.1)", {"done": False}, True),
+    ("Future", "READY.set_result(1)", "READY.result()", {"done": True}, False),
+    ("name", "global READY; READY = 1", "while READY is None: time.sleep(0.1)", {"slots": {"READY": "None"}}, True),
+    ("name", "global READY; READY = 1", "while not READY: time.sleep(0.1)", {"slots": {"READY": "False"}}, True),
+    ("name", "global READY; READY = 1", "while READY == False: time.sleep(0.1)", {"slots": {"READY": "False"}}, True),
+    ("name", "global READY; READY = 1", "while READY == False: time.sleep(0.1)", {"slots": {"READY": "falsy"}}, False),
+    ("name", "global READY; READY = 1", "while READY is None: time.sleep(0.1)", {"slots": {"READY": "object"}}, False),
+    ("name", "READY = 1", "global READY\n    while not READY: READY = 1", {"slots": {"READY": "False"}}, False),
+    ("owner", "READY.model = 1", "while READY.model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, True),
+    ("owner", "READY.model = 1", "while READY.model is None: READY.hits += 1; sleep(1)", {"slots": {"model": "None"}}, True),
+    ("owner", "READY.other = 1", "while READY.model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "theirs", "task", "state", "sure"), LOOPS)
+def test_a_loop_that_only_the_thread_ends_is_an_error(
+    tmp_path: Path, kind: str, theirs: str, task: str, state: dict[str, Any], sure: bool
+) -> None:
+    (one,) = found(tmp_path, kind, theirs, task, **{"set": None, **state})
+    assert (one.rule, one.level is Level.ERROR) == ("lost-thread", sure), one.what
+    assert ("predict (shop.py:4) asks for it in a loop, for ever" in one.what) == sure
+    assert one.users[-1:] == ((str(tmp_path / "shop.py"), 4, "predict"),) or not sure
+
+
+@pytest.mark.parametrize(
+    ("other", "sure"), [("READY['w'] = 2", False), ("return READY['w']", True), ("return fill(READY)", False)]
+)
+def test_a_loop_that_another_function_may_end_is_no_error(tmp_path: Path, other: str, sure: bool) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(
+        "READY = {}\ndef fetch():\n    READY['w'] = 1\n"
+        f"def predict(x):\n    while 'w' not in READY: time.sleep(1)\ndef other():\n    {other}\n"
+    )
+    functions._tree.cache_clear()
+    shared = {
+        "label": "shop.READY", "kind": "container", "state": EMPTY, "tasks": [[str(path), 4, "predict"]],
+        "thread": [[str(path), 2, "fetch"]], "elsewhere": [[str(path), 6, "other", ["READY"]]],
+    }  # fmt: skip
+    (one,) = lost.found(looked(threads=[thread(path, shared=[shared])]), tmp_path)
+    assert (one.level is Level.ERROR) == sure, one.what
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from harness.worker import carried_files, fork_look, held, own_files, own_process, reached, shared_objects
+from harness.worker import carried_files, fork_look, held, own_files, own_process, polled, reached, shared_objects
 from tests.waiting import wait_until
 
 TEXT = """
@@ -688,3 +688,67 @@ def test_a_connection_is_reached_with_whether_each_child_has_its_own(
         for client in (shop.CLIENT, shop.CAREFUL):
             client.sock.close()
             client.peer.close()
+
+
+POLLED = """
+import threading
+
+from tables import TABLE as MINE
+
+READY, MODEL = False, None
+
+
+class Store:
+    size = 0
+
+    def __init__(self):
+        self.model = None
+
+    def load(self):
+        self.model = 1
+
+    def ask(self):
+        return self.model
+
+
+STORE = Store()
+
+
+def load():
+    global READY
+    READY = True
+    MINE["model"] = 1
+
+
+def task():
+    return READY, MINE, STORE.ask()
+
+
+def other():
+    return MINE, READY
+
+
+def another():
+    return MODEL
+"""
+
+
+def test_what_a_loop_sees_at_the_fork_is_told_with_all_who_may_change_it(tmp_path: Path) -> None:
+    (tmp_path / "tables.py").write_text("TABLE = {'ready': False, 'rows': [1], 'other': object()}\n")
+    (tmp_path / "polls.py").write_text(POLLED)
+    with imported(tmp_path / "tables.py"), imported(tmp_path / "polls.py") as shop:
+        tasks, thread = reach(shop, "task"), reach(shop, "load")
+        known = polled.functions(tasks.own)
+        (name,) = polled.of_names(tasks, thread, known)
+        table, inner = (one for one in shared_objects.shared(tasks, thread, known) if one["kind"] == "container")
+        loader = threading.Thread(target=shop.STORE.load)
+        (owner,) = shared_objects.owned(tasks, loader, fork_look.of_thread(loader, tasks.own), known)
+    assert (name["label"], name["state"]) == ("polls.READY", {"slots": {"READY": "False"}})
+    slots = {"'ready'": "False", "'rows'": "truthy", "'other'": "object"}
+    assert table["state"] == {"size": 3, "slots": slots, "whole": True}
+    assert (inner["label"], inner["state"]) == (table["label"], {})
+    assert owner["state"]["slots"]["model"] == "None"
+    assert owner["state"]["slots"]["size"] == "falsy"
+    assert [(one[2], one[3]) for one in name["elsewhere"]] == [("other", ["READY"])]
+    assert [(one[2], one[3]) for one in table["elsewhere"]] == [("other", ["MINE"])]
+    assert [(one[2], one[3]) for one in owner["elsewhere"]] == [("__init__", ["model"])]

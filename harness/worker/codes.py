@@ -62,6 +62,16 @@ def bound(code):
     return _stored(code, ("STORE_GLOBAL", "STORE_ATTR"))
 
 
+@per_code
+def module_names(code):
+    """The names of a module that a code, and those inside it, give an object to."""
+    return _stored(code, ("STORE_GLOBAL",))
+
+
+def place(code):
+    return [code.co_filename, code.co_firstlineno, code.co_name]
+
+
 def _stored(code, kinds):
     return frozenset(each.argval for one in nested(code) for each in dis.get_instructions(one) if each.opname in kinds)
 

@@ -29,6 +29,7 @@ from harness.worker import (
     own_files,
     own_process,
     own_settings,
+    polled,
     private_servers,
     reached,
     recorded,
@@ -80,7 +81,7 @@ def of_thread(thread, own):
 def threads(tasks, own):
     """[{ident, name, …}] of the threads of Python's that a child would lack."""
     by, now, found = {id(thread): stack for thread, stack in recorded.STARTED}, sys._current_frames(), []
-    known = {thread.ident: thread for thread in threading.enumerate()}
+    known, functions = {thread.ident: thread for thread in threading.enumerate()}, polled.functions(own)
     for ident in now:
         thread = known.get(ident)
         if ident == get_ident():
@@ -91,7 +92,8 @@ def threads(tasks, own):
             (kind, target), reach = who(thread), of_thread(thread, own)
             told.update(
                 name=thread.name, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
-                shared=shared_objects.shared(tasks, reach) + shared_objects.owned(tasks, thread, reach),
+                shared=shared_objects.shared(tasks, reach, functions) + shared_objects.owned(tasks, thread, reach, functions)
+                + polled.of_names(tasks, reach, functions),
                 again=shared_objects.starts_again(tasks, thread, run_first.names()),
             )  # fmt: skip
         found.append(told)
@@ -162,9 +164,8 @@ def forked_once(locks, labelled, before):
 
 def look(app, own, before, say):
     tasks = of_tasks(app, own)
-    python = threads(tasks, own)
-    native = own_process.native_threads()
     locks, imports = glances(tasks)
+    python, native = threads(tasks, own), own_process.native_threads()  # after that: what has ended by now is not lost
     chosen = list(locks.values())
     parents = own_process.descriptors("self")
     known = [(label, value) for label, value, users in tasks.objects.values() if users and shared_objects.is_carried(value)]

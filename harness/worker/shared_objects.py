@@ -11,7 +11,8 @@ import sys
 import threading
 import types
 
-from harness.worker import codes, held, own_process, reached
+from harness.worker import codes, held, own_process, polled, reached
+from harness.worker.codes import place
 
 MOST_STEPS = 20000
 MOST_DEEP = 12  # a connection of requests lies 9 objects below its session
@@ -62,6 +63,10 @@ def state(value):
                 "processes": "_processes" in own, "python": list(sys.version_info[:2]), "idents": idents(value)}  # fmt: skip
     if what == "loop":
         return {"running": own.get("_thread_id") is not None, "idents": idents(value)}
+    if what == "Future":
+        return {"done": own.get("_state") not in (None, "PENDING", "RUNNING")}
+    if what == "container":
+        return polled.of_container(value)
     return {"idents": idents(value)} if what == "Pool" else {}
 
 
@@ -112,10 +117,6 @@ def made_anew(receivers, labels):
     return [label for label in labels if label in closed or label.rpartition(".")[2] in names]
 
 
-def place(code):
-    return [code.co_filename, code.co_firstlineno, code.co_name]
-
-
 def looks_at_pids(tasks, users):
     """Whether these functions, or a library's in the same file, ask for the process's id: they may know of forks."""
     files = {code.co_filename for code in users.values() if not tasks.own(code.co_filename)}
@@ -137,7 +138,7 @@ def starts_again(tasks, thread, first):
     return False
 
 
-def owned(tasks, thread, reach):
+def owned(tasks, thread, reach, known=None):
     """[what `shared` gives] of the object whose method a thread runs, or of a thread of a class of its own, if tasks read there
     what may change. `reach`: the thread's.
 
@@ -151,8 +152,8 @@ def owned(tasks, thread, reach):
     label, _, users = tasks.objects.get(id(owner), ("", None, {})) if owner is not None else ("", None, {})
     if not users or kind(owner) not in ("", "Thread") or not changing(owner, users, reach) or takes_from_pipe(thread.ident):
         return []
-    return [{"label": label, "kind": "owner", "state": {}, "tasks": [place(each) for each in users.values()], "thread": [],
-             "aware": looks_at_pids(tasks, users)}]  # fmt: skip
+    theirs = {number: code for number, code in reach.functions.items() if reach.own(code.co_filename)}
+    return [told(tasks, label, owner, "owner", polled.of_attributes(owner), users, theirs, known)]
 
 
 def takes_from_pipe(ident):
@@ -186,21 +187,31 @@ def settled(value):
     return isinstance(value, reached.PLAIN + (socket.socket, type, types.ModuleType, types.FunctionType))
 
 
-def shared(tasks, thread):
-    """[{label, kind, state, tasks, thread, aware}] of what both reach; `tasks` and `thread` are the functions that name it."""
-    found = []
+def shared(tasks, thread, known=None):
+    """[{label, kind, state, tasks, thread, elsewhere, aware}] of what both reach; `tasks` and `thread` are the functions that
+    name it, `elsewhere` those of the others (`known`: all that there are) that do."""
+    found, outer = [], {}
     for number, (label, value, users) in tasks.objects.items():
+        outer.setdefault(label, number)  # what stands in a container has its label, and comes after it
         if number not in thread.objects or not kind(value) or not users:
             continue
         theirs = thread.objects[number][2]
         if kind(value) == "container" and not any(thread.own(each.co_filename) for each in theirs.values()):
             continue
-        found.append({
-            "label": label, "kind": kind(value), "state": state(value),
-            "tasks": [place(each) for each in users.values()], "thread": [place(each) for each in theirs.values()],
-            "aware": looks_at_pids(tasks, users),
-        })  # fmt: skip
+        seen = state(value) if outer[label] == number or kind(value) != "container" else {}
+        found.append(told(tasks, label, value, kind(value), seen, users, theirs, known))
     return found
+
+
+def told(tasks, label, value, what, seen, users, theirs, known):
+    """What two reaches share, in a form for JSON."""
+    known = polled.functions(tasks.own) if known is None else known
+    names = set(seen["slots"]) if what == "owner" else {polled.name_of(label)}
+    return {
+        "label": label, "kind": what, "state": seen, "tasks": [place(each) for each in users.values()],
+        "thread": [place(each) for each in theirs.values()], "aware": looks_at_pids(tasks, users),
+        "elsewhere": polled.elsewhere(known, names, value, set(users).union(theirs)),
+    }  # fmt: skip
 
 
 def pools(tasks):

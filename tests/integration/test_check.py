@@ -30,12 +30,14 @@ MODULES = sorted(FORKED.glob("*.py"))
 RULES = {
     "batcher": "lost-thread", "corpus": "shared-file", "journal": "lost-thread", "kept_pool": "lost-pool",
     "ledger": "held-lock", "loop_thread": "lost-pool", "mailbox": "lost-thread",
-    "old_pool": "lost-pool", "raw_socket": "shared-connection", "signal_started": "lost-thread", "ticker": "lost-thread",
+    "old_pool": "lost-pool", "polled_table": "lost-thread",
+    "raw_socket": "shared-connection", "signal_started": "lost-thread", "ticker": "lost-thread",
     "tokens": "lost-thread", "warm_executor": "lost-pool", "worker_alone": "lost-thread",
 }  # fmt: skip
 #: arguments of one call, and whether the call itself shows what the fork breaks
 CALLS = {
     "batcher": ([1], True), "loop_thread": ([8], True), "warm_executor": (["word"], True), "tokens": ([50], True),
+    "polled_table": (["one"], True),
     "own_batcher": ([1], False), "hears_of_forks": ([5], False), "child_started": ([3], False), "pooled_store": ([2], False),
     "matrices": ([300], False),
 }  # fmt: skip

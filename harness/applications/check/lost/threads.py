@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import functions, waiting
+from harness.applications.check import functions, polling, waiting
 from harness.applications.check.finding import ORDER, Finding, Level, Place
 from harness.applications.check.lost import pools, words
 from harness.texts import visible
@@ -19,6 +19,7 @@ ANSWERS = ("set", "set_result", "set_exception", "put", "put_nowait", "notify", 
 WORTH_S = 0.1  # of a wait: who waits for less only looks
 STAYS = "stays in the main process"
 SOON = "as soon as"  # so one call need not show it
+LOOPS = "in each child {user} asks for it in a loop, for ever"
 JOINS = "in each child {user} waits for ever until all is taken"
 
 Judged = tuple[Level | None, str]  # how grave, and what: a text with {thread}, {label} and {user}
@@ -64,6 +65,9 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
     level, what = judge(shared, named, tasks, theirs)
     if level is None:
         (level, what), users = _handed_on(shared, named, theirs, judge)
+    if level is not Level.ERROR and (asking := polling.endless(shared, named)):
+        does = polling.DOES[shared["kind"]]
+        level, what, users = Level.ERROR, f"the thread {{thread}}, which {does} {{label}}, {STAYS}: {LOOPS}", asking
     if level is None:
         return None
     if shared.get("aware"):
@@ -126,7 +130,7 @@ def _told(waits: tuple[str, ...], tells: tuple[str, ...], what: str) -> Judge:
 
     def judge(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
         limits = waiting.of(tasks, waits, named)
-        if not limits or not any(functions.calls(theirs, tells)):
+        if not limits or shared["state"].get("done") or not any(functions.calls(theirs, tells)):
             return NOTHING
         level, in_words = waiting.told(waiting.longest(limits))
         return level, f"the thread {{thread}}, which {what} {{label}}, {STAYS}: in each child {{user}} {in_words}"

@@ -1,0 +1,104 @@
+"""What a loop sees of an object that it asks again and again, and which functions of the application's could change that.
+
+`while "model" not in STATE: sleep(0.1)` ends as somebody fills STATE. No method of an application's object is called. Python
+3.7, standard library only.
+"""
+
+import collections
+import gc
+import sys
+import types
+
+from harness.worker import codes, reached
+
+MOST_KEYS = 200
+EXACT = (dict, collections.OrderedDict, list, set, collections.deque)
+WORDS = {None: "None", True: "True", False: "False"}
+
+
+def word(value):
+    """What a condition sees of a value: 'None', 'True', 'False', 'falsy', 'truthy', or 'object' if only its class could tell.
+
+    >>> word(None), word(0), word("x"), word(object())
+    ('None', 'falsy', 'truthy', 'object')
+    """
+    if value is None or isinstance(value, bool):
+        return WORDS[value]
+    if type(value) in EXACT + reached.PLAIN + (tuple, frozenset):
+        return "truthy" if value else "falsy"
+    return "object"
+
+
+def of_container(value):
+    """{size, slots, whole} of one whose class has nothing of its own; `slots`: what is under each key, or which values are in
+    it; `whole`: whether they are all told."""
+    if type(value) not in EXACT:
+        return {}
+    try:
+        inside = list(value.items() if isinstance(value, dict) else [(each, True) for each in value])
+    except RuntimeError:  # it changes while it is read
+        return {}
+    told = {repr(key): word(each) for key, each in inside[:MOST_KEYS] if type(key) in (str, int)}
+    return {"size": len(inside), "slots": told, "whole": len(told) == len(inside)}
+
+
+def of_attributes(value):
+    """{slots} of an object's own attributes, and of plain ones that its classes have."""
+    found = {}
+    for base in reversed(type(value).__mro__):
+        found.update((name, each) for name, each in vars(base).items() if isinstance(each, reached.PLAIN))
+    found.update(reached.attributes(value))
+    return {"slots": {name: word(each) for name, each in found.items()}}
+
+
+def functions(own):
+    """[(code, the names of its module)] of all functions of the application's."""
+    found = (each for each in gc.get_objects() if type(each) is types.FunctionType)
+    return [(each.__code__, each.__globals__) for each in found if own(each.__code__.co_filename)]
+
+
+def elsewhere(known, names, value, seen):
+    """[[file, line, function, names]] of the functions that name an object, by these names or another one of their module's,
+    but for functions with an id in `seen`."""
+    found = []
+    for code, bound in known:
+        if id(code) not in seen:
+            called = names.union(name for name, each in bound.items() if each is value and value is not None)
+            hit = called.intersection(codes.words(code)[0].union(*(one.co_freevars for one in codes.nested(code))))
+            found += [codes.place(code) + [sorted(hit)]] if hit else []
+    return found
+
+
+def name_of(label):
+    """How functions name an object with this label.
+
+    >>> name_of("shop.STORE.pool"), name_of("table of price")
+    ('pool', 'table')
+    """
+    return label.rpartition(".")[2].partition(" ")[0]
+
+
+def of_names(tasks, thread, known):
+    """[what `shared_objects.shared` gives] of names of a module that a thread gives an object to, and tasks ask for, while what
+    stands there is plain."""
+    modules = {getattr(each, "__file__", None): each for each in list(sys.modules.values())}
+    setting, found = {}, []
+    for code in thread.functions.values():
+        for name in codes.module_names(code):
+            setting.setdefault((code.co_filename, name), {})[id(code)] = code
+    for (file, name), theirs in sorted(setting.items(), key=lambda one: one[0]):
+        users = {
+            number: code for number, code in tasks.functions.items()
+            if code.co_filename == file and name in codes.words(code)[0]
+        }  # fmt: skip
+        value = vars(modules[file]).get(name, modules) if file in modules else modules
+        if not users or not tasks.own(file) or not isinstance(value, reached.PLAIN):
+            continue
+        label = "%s.%s" % (modules[file].__name__, name)
+        found.append({
+            "label": label, "kind": "name", "state": {"slots": {name: word(value)}}, "aware": False,
+            "tasks": [codes.place(code) for code in users.values()],
+            "thread": [codes.place(code) for code in theirs.values()],
+            "elsewhere": elsewhere(known, {name}, None, set(users).union(theirs)),
+        })  # fmt: skip
+    return found
