@@ -11,7 +11,7 @@ import sys
 import traceback
 import uuid
 
-from harness.worker import in_process, own_settings, own_variables, private_servers, unstarted
+from harness.worker import in_process, own_settings, own_variables, private_servers, replaced, unstarted
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
@@ -221,6 +221,7 @@ def applied(task, row, delivery=None):
     from celery.result import EagerResult
     from kombu.utils import json as kombus
 
+    replaced.follow()
     options = dict(delivery or {}, task_id=str(uuid.uuid4()))
     sent = options.pop("body", "")
     args, kwargs = kombus.loads(sent)[:2] if sent else arguments(copy.deepcopy(row))
