@@ -205,6 +205,12 @@ def test_an_application_that_only_one_process_can_import_is_told() -> None:
     failed = {"failed": "OSError: [Errno 98] Address already in use"}
     source(said=said).expected.settle([line(0, 7), line(1, 8)], DONE, [failed, failed])
     assert [text for text in said if "no second process can import the application" in text and "Address already" in text], said
+    assert "(prefork-spawn) fail alike" in said[-1]
+    said.clear()
+    waits = {"failed": "its import waited for 20 s", "waits": True}
+    source(said=said).expected.settle([line(0, 7), line(1, 8)], DONE, [waits, waits])
+    assert "beside the first (its import waited for 20 s)" in said[-1]
+    assert "(prefork-spawn) wait alike" in said[-1]
     said.clear()
     source(said=said).expected.settle(
         [line(0, 7), line(1, 8)], DONE, [failed, {**line(0, 7), "pid": 9}, {**line(1, 8), "pid": 9}]

@@ -132,6 +132,7 @@ OUTSIDE = "outside.jsonl"
 SETTINGS = "settings.json"  # likewise: what it really has of all that `own_settings` names, as it is said
 
 FAILED = "failed"  # in the line of a witness: the error that its import of the application ended with
+WAITS = "waits"  # likewise, beside it: true if the import did not end, and this says how long it waited
 WITNESS = "witness-%d.jsonl"  # beside the result of serial calls: the answers of another process, see `harness.worker.witness`
 
 PHASES = ("first", "warmup", "measure", "drain", "done", "search")  # the last one comes before "measure"

@@ -34,6 +34,13 @@ def tids(pid):
         return []
 
 
+def stat(pid):
+    """(its state, as 'S' of one that sleeps; CPU seconds that it and children which it has waited for have used) of a process;
+    ('', 0.0) if there is none."""
+    fields = text("/proc/%s/stat" % pid).rpartition(")")[2].split()
+    return (fields[0], sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")) if fields else ("", 0.0)
+
+
 def python_tids():
     """{kernel's id: Python's ident} of the threads that run Python here."""
     known = {getattr(each, "native_id", None): each.ident for each in threading.enumerate()}

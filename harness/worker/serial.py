@@ -104,14 +104,16 @@ def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):
     heartbeat.emit(contract.IMPORT_BEGIN)
     own_handlers.watch(spec["events_dir"])
     their_app.as_worker(spec["app"])
+    import_s = -time.monotonic()
     app, calls = their_app.opened(spec)
+    import_s += time.monotonic()
     heartbeat.emit(contract.READY)
     with open(result_path, "w") as file:
         took_s, in_vain = measure(app, calls, spec["turns"], seconds, minimum, whole_s, most, file)
     if (
         not most and not in_vain and took_s < limit_s / 2
     ):  # beside each other they take longer, and have to import the application
-        witness.call_all(witnesses, result_path, seconds, limit_s, **begun)
+        witness.call_all(witnesses, result_path, seconds, limit_s, import_s, **begun)
     in_process.phase("done")
 
 

@@ -5,7 +5,8 @@ hashes, on its pid, on how many threads and open files it has (`bystanders`), no
 of calls does not tell what hangs on the call before.
 `python -m harness.worker.witness RESULT NUMBER [LEAST [MOST]]` calls each row in turn, in an order of its own (`turns`), until
 each was called and LEAST seconds have passed; none is begun after MOST. Each new answer, and each new error, is a line (JSON).
-If the application cannot be imported beside another process of it, as one that takes a port, that is the only line.
+If the application cannot be imported beside another process of it, as one that takes a port, that is the only line. If its
+import only waits there, as for a lock on a file, the process that started the witness writes that line as it ends it.
 """
 
 import json
@@ -17,11 +18,14 @@ import sys
 import threading
 import time
 
-from harness.worker import contract, their_app
+from harness.worker import contract, own_process, their_app
 
 LEAST_S, MOST_S = 1.5, 8.0
 POLL_S = 0.05
 FREE_SHARE = 0.5  # of the memory that is free, which they may take together
+#: an import waits if it takes so many times what the first process's took, so much longer at least, and no CPU at last
+FACTOR, LONGER_S, IDLE_S, IDLE_CPU_S = 3.0, 5.0, 2.0, 0.1
+WAITED = "its import waited for %.0f s and used no CPU at last; the first process's took %.1f s"
 
 
 def path_of(result_path, number):
@@ -36,27 +40,40 @@ def affordable(count):
     return max(1, min(count, int(FREE_SHARE * free / own)))
 
 
-def call_all(count, result_path, least_s, limit_s, env, cwd):
-    """Start so many, and wait until all have ended, for `limit_s` at most: a row may hang them as it hangs anybody. `env` and
-    `cwd` are those that the application is started with."""
+def call_all(count, result_path, least_s, limit_s, import_s, env, cwd):
+    """Start so many, and wait until all have ended, for `limit_s` at most: a row may hang them as it hangs anybody. `import_s`:
+    what this process's own import took; `env` and `cwd` are those that the application is started with."""
     command = [sys.executable, "-m", "harness.worker.witness"]
+    paths = [path_of(result_path, number) for number in range(affordable(count))]
     members = [
         subprocess.Popen(
-            command + [path_of(result_path, number), str(number), str(min(LEAST_S, least_s))],
+            command + [path, str(number), str(min(LEAST_S, least_s))],
             env=dict(env, PYTHONHASHSEED=str(number + 1)),
             cwd=cwd,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for number in range(affordable(count))
+        for number, path in enumerate(paths)
     ]
-    until = time.monotonic() + limit_s
-    while any(member.poll() is None for member in members) and time.monotonic() < until:
+    begun, used = time.monotonic(), {}
+    while any(member.poll() is None for member in members) and time.monotonic() < begun + limit_s:
+        if not used and time.monotonic() >= begun + limit_s - IDLE_S:
+            used = {member.pid: own_process.stat(member.pid)[1] for member in members}
         time.sleep(POLL_S)
-    for member in members:
+    for path, member in zip(paths, members):
         if member.poll() is None:
+            state, cpu_s = own_process.stat(member.pid)
+            if not os.path.exists(path) and state == "S" and cpu_s - used.get(member.pid, 0.0) <= IDLE_CPU_S:
+                tell_wait(path, limit_s, import_s)
             member.kill()
         member.wait()
+
+
+def tell_wait(path, waited_s, import_s):
+    """That this witness came to nothing since its import waits, if it would have ended by now."""
+    if waited_s >= max(FACTOR * import_s, import_s + LONGER_S):
+        with open(path, "w") as file:
+            file.write(json.dumps({contract.FAILED: WAITED % (waited_s, import_s), contract.WAITS: True}) + "\n")
 
 
 def turns(rows, number):
@@ -102,12 +119,15 @@ def main(path, number, least_s=LEAST_S, most_s=MOST_S):
     with open(os.environ[contract.SPEC]) as file:
         spec = json.load(file)
     their_app.as_worker(spec["app"])
-    with open(path, "w") as file:
-        try:
-            app, calls = their_app.opened(spec)
-        except BaseException as error:  # SystemExit, too: whatever ends the import
+    if os.path.exists(path):  # of calls that were made before these
+        os.remove(path)
+    try:
+        app, calls = their_app.opened(spec)
+    except BaseException as error:  # SystemExit, too: whatever ends the import
+        with open(path, "w") as file:
             file.write(json.dumps({contract.FAILED: "%s: %s" % (type(error).__name__, error)}) + "\n")
-            raise
+        raise
+    with open(path, "w") as file:  # from now on it is there: the import has ended
         bystanders(number + 1)
         measure(app, calls, file, least_s, most_s, number)
 

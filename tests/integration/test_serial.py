@@ -146,7 +146,34 @@ def price(number):
 """
 
 
-def called(shop: str, module: str, folder: Path, witnesses: int = 0) -> dict[str, Any]:
+LOCKING_SHOP = """
+import fcntl
+from celery import Celery
+
+app = Celery("told_shop", broker="memory://", backend="cache+memory://", set_as_current=False)
+FILE = open(__file__)
+fcntl.flock(FILE, fcntl.LOCK_EX)
+
+@app.task(name="price", shared=False)
+def price(number):
+    return number
+"""
+
+ENDLESS_SHOP = """
+import os
+from celery import Celery
+
+app = Celery("told_shop", broker="memory://", backend="cache+memory://", set_as_current=False)
+while "PYTHONHASHSEED" in os.environ:
+    pass
+
+@app.task(name="price", shared=False)
+def price(number):
+    return number
+"""
+
+
+def called(shop: str, module: str, folder: Path, witnesses: int = 0, limit_s: int = 20) -> dict[str, Any]:
     """The first line of a process that calls the task of this shop."""
     (folder / "told_shop.py").write_text(shop)
     (folder / "rows.json").write_text("[[2]]")
@@ -155,7 +182,7 @@ def called(shop: str, module: str, folder: Path, witnesses: int = 0) -> dict[str
     )
     (folder / "spec.json").write_text(json.dumps(told))
     out = str(folder / "out")
-    words = {"serial": ["0.1", "2", out, str(witnesses), "20", "5", "0"], "witness": [out, "0", "0"]}
+    words = {"serial": ["0.1", "2", out, str(witnesses), str(limit_s), "5", "0"], "witness": [out, "0", "0"]}
     argv = [sys.executable, "-m", f"harness.worker.{module}", *words[module]]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), contract.SPEC: str(folder / "spec.json")}
     subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=True)
@@ -182,3 +209,15 @@ def test_witnesses_have_other_numbers_of_threads_and_files_and_call_in_the_main_
     alone, *beside = [json.loads(line["payload"])["result"] for line in (first, *lines)]
     assert alone == [1, "MainThread"]
     assert beside == [[2, "MainThread"], [3, "MainThread"]]
+
+
+def test_an_import_that_waits_beside_the_first_process_is_told_by_that(tmp_path: Path) -> None:
+    called(LOCKING_SHOP, "serial", tmp_path, witnesses=1, limit_s=9)
+    (told,) = (tmp_path / (contract.WITNESS % 0)).read_text().splitlines()
+    assert json.loads(told)[contract.WAITS] is True
+    assert "its import waited for 9 s and used no CPU" in json.loads(told)[contract.FAILED]
+
+
+def test_an_import_that_computes_beside_the_first_process_is_not_said_to_wait(tmp_path: Path) -> None:
+    called(ENDLESS_SHOP, "serial", tmp_path, witnesses=1, limit_s=9)
+    assert not (tmp_path / (contract.WITNESS % 0)).exists()

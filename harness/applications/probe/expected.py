@@ -221,12 +221,13 @@ def _answers(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
 
 def _alone(beside: Sequence[Mapping[str, Any]]) -> str:
     """That no other process could make the serial calls, and why; '' if that is not known."""
-    failed = next((str(line[contract.FAILED]) for line in beside if contract.FAILED in line), "")
-    if not failed:
+    line = next((one for one in beside if contract.FAILED in one), None)
+    if line is None:
         return ""
+    why, alike = next(iter(str(line[contract.FAILED]).splitlines()), ""), "wait" if line.get(contract.WAITS) else "fail"
     return (
-        f"no second process can import the application beside the first ({failed.splitlines()[0]}): whether answers depend on "
-        "the process that gives them is not known, and pools whose children import it (prefork-spawn) fail alike"
+        f"no second process can import the application beside the first ({why}): whether answers depend on the process that "
+        f"gives them is not known, and pools whose children import it (prefork-spawn) {alike} alike"
     )
 
 
