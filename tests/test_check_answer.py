@@ -555,3 +555,9 @@ def test_a_check_that_has_looked_at_the_threads_does_not_ask_to_look_at_them() -
     (whole,) = checker._once([static])
     assert "--static" not in whole.todo
     assert whole.todo.startswith("call it in tasks alone; this check looked at the threads")
+
+
+def test_a_second_import_that_does_not_end_is_told_as_that() -> None:
+    (found,) = judged(Sides(alone=Side(), children={0: Side(pid=7, at=0)}))
+    assert (found.rule, found.level) == ("call-in-child", Level.NOTE)
+    assert "no second process imported the application beside the one that forks within 60 s" in found.what

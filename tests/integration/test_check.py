@@ -116,6 +116,32 @@ def test_what_is_loaded_once_the_worker_is_ready_is_missed_in_its_children_alone
     assert "row 1 raised in a forked child alone: KeyError: 'app'" in found["what"]
 
 
+ONE_AT_A_TIME = """
+import fcntl
+import time
+from celery import Celery
+
+app = Celery("single_shop")
+with open("/proc/self/cmdline") as file:
+    time.sleep(2 if "/0/question.json" in file.read() else 0)
+FILE = open(__file__)
+fcntl.flock(FILE, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+@app.task(name="price")
+def price():
+    time.sleep(4)
+    return 1
+"""
+
+
+def test_an_application_that_one_process_can_import_is_looked_at_in_that_process(tmp_path: Path) -> None:
+    (tmp_path / "single_shop.py").write_text(ONE_AT_A_TIME)
+    code, answer = checked("single_shop", "--task", "price", folder=tmp_path)
+    (found,) = [one for one in answer["findings"] if one["rule"] == "call-in-child"]
+    assert (code, found["level"]) == (Exit.DONE, "note")
+    assert "a second import of the application failed (BlockingIOError" in found["what"]
+
+
 @pytest.mark.parametrize("name", ["batcher", "loop_thread", "raw_socket", "warm_executor"])
 def test_the_diff_is_the_cure(name: str, tmp_path: Path) -> None:
     _, before = checked(name)

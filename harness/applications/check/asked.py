@@ -135,6 +135,11 @@ def imported(one: Answers, question: Question) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def was_imported(one: Answers, question: Question) -> bool:
+    """Whether the application was imported there, once that is known."""
+    return until([one], lambda: bool(one.first("imported")), question.limit_s)
+
+
 def looked(one: Answers, limit_s: float) -> dict[str, Any]:
     """What the fork showed. Raises HarnessError if it did not come to that."""
     until([one], lambda: bool(one.first("threads") or one.first("failed")), limit_s)

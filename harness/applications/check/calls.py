@@ -42,6 +42,9 @@ def judged(
     task = question.task
     if sides.failed:
         return [_unknown(f"the calls were not made: a second import of the application failed ({asked.shown(sides.failed)})")]
+    if not sides.alone.pid and sides.alone.at is None and not sides.alone.ended:
+        told = f"no second process imported the application beside the one that forks within {question.limit_s:g} s"
+        return [_unknown(f"the calls were not made without a fork: {told}")]
     if not sides.alone.rows and not sides.alone.ended:
         return [_unknown(f"{task} was not back without a fork, either, after {question.call_s:g} s: nothing to compare")]
     stuck = [one for one in sides.children.values() if one.stuck]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +12,11 @@ from typing import Any
 
 from harness.applications.check import answer, asked, calls, changes, finding, lost, modules, side_by_side
 from harness.applications.check.answer import Checked
-from harness.applications.check.asked import Question
+from harness.applications.check.asked import Answers, Question
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.side_by_side import Sides
 from harness.applications.check.static import at_import, limits
+from harness.errors import BadInput
 from harness.texts import few, visible
 from harness.worker import own_broker
 
@@ -28,24 +30,47 @@ def whole(question: Question, say: Callable[[str], None]) -> Checked:
     begun = time.monotonic()
     sources = modules.sources(question.app, question.folder)
     source = answer.of_sources(question.app, sources, question.line)
-    with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
+    with tempfile.TemporaryDirectory(prefix="harness-check-") as folder, contextlib.ExitStack() as stack:
         scratch = Path(folder)
-        forks = (side_by_side.CHILDREN, 0) if question.task else (1,)
-        with asked.asking(question, scratch, forks) as answers:
-            say(f"importing {question.app}, as a worker does until it forks")
-            told = asked.imported(answers[0], question)
-            looked = asked.looked(answers[0], question.limit_s)
-            seen = changes.proposed(lost.found(looked, question.folder), sources)
-            found = [*source.findings, *seen, *_limits(told, question)]
-            if question.task:
-                say(f"calling {question.task} in {side_by_side.CHILDREN} forked children, and without a fork")
-                sides = side_by_side.compared(answers[0], answers[1], question)
+        say(f"importing {question.app}, as a worker does until it forks")
+        answers, told = _imported(question, scratch, stack)
+        looked = asked.looked(answers[0], question.limit_s)
+        seen = changes.proposed(lost.found(looked, question.folder), sources)
+        found = [*source.findings, *seen, *_limits(told, question)]
         if question.task:
+            say(f"calling {question.task} in {side_by_side.CHILDREN} forked children, and without a fork")
+            if len(answers) == 1:
+                answers += stack.enter_context(asked.asking(question, _made(scratch / "beside"), (0,)))
+            sides = side_by_side.compared(answers[0], answers[1], question)
+            stack.close()
             found = _with_calls(found, sides, question, scratch, told)
     return replace(
         source, findings=tuple(finding.sorted_(_once(found))), imported=True, called=question.task, import_s=told["took_s"],
         took_s=time.monotonic() - begun, notes=(*source.notes, *_notes(told, looked, question)),
     )  # fmt: skip
+
+
+def _imported(question: Question, scratch: Path, stack: contextlib.ExitStack) -> tuple[list[Answers], dict[str, Any]]:
+    """The processes, ended with `stack`, and what the first one says of itself: it forks; the one that does not, if a task is
+    called, is started beside it. Not if it keeps the first one from its import, as by a port that it takes."""
+    forks = (side_by_side.CHILDREN, 0) if question.task else (1,)
+    with contextlib.ExitStack() as both:
+        answers = both.enter_context(asked.asking(question, _made(scratch / "first"), forks))
+        try:
+            told = asked.imported(answers[0], question)
+        except BadInput:
+            if not any(asked.was_imported(one, question) for one in answers[1:]):
+                raise
+        else:
+            stack.enter_context(both.pop_all())
+            return answers, told
+    answers = stack.enter_context(asked.asking(question, _made(scratch / "alone"), forks[:1]))
+    return answers, asked.imported(answers[0], question)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _with_calls(
