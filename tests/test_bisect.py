@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +79,24 @@ def test_a_release_whose_pace_is_like_both_ends_is_passed_over_and_named() -> No
 def test_ends_that_do_not_differ_or_could_not_be_measured_are_refused(bad: Measured) -> None:
     with pytest.raises(BadInput, match=r"not shown to differ|could not be measured"):
         search(["a", "b"], lambda version: release("a") if version == "a" else bad)
+
+
+@pytest.mark.parametrize("bad", [Outcome.ERRORS, Outcome.HUNG])
+def test_ends_that_both_fail_are_told_as_that_and_nothing_is_said_of_their_pace(bad: Outcome) -> None:
+    ends = {"a": Outcome.ERRORS, "c": bad}
+    known = {name: replace(release(name, outcome), evidence=f"{name}/worker.log") for name, outcome in ends.items()}
+    known = {name: replace(one, ended=one.ended[:2]) for name, one in known.items()}  # too few to tell errors from a hang
+    with pytest.raises(BadInput, match="a and c both fail") as raised:
+        search(list("abc"), known.__getitem__)
+    assert "--good is no good end: a errors" in str(raised.value)
+    assert "pace" not in str(raised.value)
+    assert ("--good" in str(raised.value.remedy), raised.value.evidence) == (True, "a/worker.log")
+
+
+def test_a_pace_of_one_end_alone_is_said_to_be_none_to_compare() -> None:
+    known = {"a": release("a"), "b": replace(release("b"), paces_per_s=())}
+    with pytest.raises(BadInput, match="pace: without figures of both"):
+        search(list("ab"), known.__getitem__)
 
 
 def counted(version: str, hung: int, of: int) -> Measured:

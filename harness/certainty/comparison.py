@@ -64,9 +64,9 @@ class Comparison:
 def compare(first: Sequence[float], second: Sequence[float], *, factor: float = FACTOR) -> Comparison:
     """Compare two cells by one figure a trial (requests per second, or seconds), all above 0."""
     if min(len(first), len(second)) < 2:
+        few = "one trial with figures does not tell" if first and second else "without figures of both, nobody knows"
         return Comparison(
-            word=ComparisonWord.CANNOT_SAY,
-            reason=f"one trial does not tell how much fresh workers differ; --repeat {LEAST} or more",
+            word=ComparisonWord.CANNOT_SAY, reason=f"{few} how much fresh workers differ; --repeat {LEAST} or more"
         )
     if min(*first, *second) <= 0:
         return Comparison(word=ComparisonWord.CANNOT_SAY, reason="a figure is not above 0")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.decide.bisect.measured import Measured
 from harness.decide.compare import outcomes
 from harness.errors import BadInput
-from harness.records.outcomes import NOT_JUDGED
+from harness.records.outcomes import ANSWERED, NOT_JUDGED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,7 @@ def search(versions: Sequence[str], measure: Callable[[str], Measured]) -> Bisec
     known = {end: _end(measure(end)) for end in (versions[0], versions[-1])}
     good, bad = known[versions[0]], known[versions[-1]]
     if bad.like(good):
-        more = 2 * max(len(good.ended), len(bad.ended))
-        raise BadInput(
-            f"{good.version} and {bad.version} are not shown to differ: {outcomes.tally(good.ended)} and "
-            f"{outcomes.tally(bad.ended)}; pace: {bad.difference(good).reason}",
-            remedy=f"more trials (--repeat {more}) tell smaller differences; or name other ends",
-        )
+        raise _alike(good, bad)
     low, high = 0, len(versions) - 1
     while (middle := _next(versions, low, high, known)) is not None:
         found = known[versions[middle]] = measure(versions[middle])
@@ -62,6 +57,23 @@ def _end(found: Measured) -> Measured:
             evidence=found.evidence,
         )  # fmt: skip
     return found
+
+
+def _alike(good: Measured, bad: Measured) -> BadInput:
+    """That there is nothing to search for: outcomes first, for what never answers has no pace."""
+    counts = f"{outcomes.tally(good.ended)} and {outcomes.tally(bad.ended)}"
+    if not any(one in ANSWERED for one in (*good.ended, *bad.ended)):
+        return BadInput(
+            f"{good.shown} and {bad.shown} both fail, and are not shown to differ in how: {counts}; --good is no good end: "
+            f"{good.reason}",
+            remedy="name an end that answers as --good, such as an older one; or mend what keeps both from answering",
+            evidence=good.evidence,
+        )  # fmt: skip
+    more = 2 * max(len(good.ended), len(bad.ended))
+    return BadInput(
+        f"{good.version} and {bad.version} are not shown to differ: {counts}; pace: {bad.difference(good).reason}",
+        remedy=f"more trials (--repeat {more}) tell smaller differences; or name other ends",
+    )
 
 
 def _like(found: Measured, good: Measured, bad: Measured) -> tuple[bool, bool]:
