@@ -40,12 +40,14 @@ class OfApplication:
         return self.is_slow and self.order.budget_s is not None
 
     def __call__(
-        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (), further: Sequence[Cell] = ()
-    ) -> Probe:
+        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (),
+        further: Sequence[Cell] = (), *, again: bool = True,
+    ) -> Probe:  # fmt: skip
         named, within = self.order.requests, self.buys or not self.known
         order = replace(
             self.order, grid=tuple(cells), later=tuple(later), further=tuple(further), settings=settings, out=folder,
             requests=max(named, settings.requests) if named else None, budget_s=self.order.budget_s if within else None,
+            retry=self.order.retry if again else frozenset(),
         )  # fmt: skip
         return Probe(order=order, known=self.known, search=self.search, on_valkey=self.on_valkey)
 

@@ -48,7 +48,8 @@ class Score:
 
 
 NOTHING = Score(answers=False, nearness=-math.inf, rows_per_s=0.0)
-Measure = Callable[[Sequence[Cell]], Mapping[Cell, Score]]  # those that it had no time for are missing
+#: those that it had no time for are missing; of cells that were asked for before, there may be other scores
+Measure = Callable[[Sequence[Cell]], Mapping[Cell, Score]]
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Search:
     def run(self) -> Cell:
         """Search; the best that was measured."""
         self._look([self.start])
-        if len(self.grid) <= FEW or self.most >= len(self.grid):
+        if self.is_whole:
             self._look(self.grid)
             return self.best
         if not self.known.get(self.start, NOTHING).answers:
@@ -73,6 +74,11 @@ class Search:
         self._rounds(FIRST, self._first)
         self._rounds(BLOCKS, lambda block: self._look(list(neighbours(self.grid, self.best, block))))
         return self.best
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the grid is measured, whatever comes of it."""
+        return len(self.grid) <= FEW or self.most >= len(self.grid)
 
     def _rounds(self, blocks: Sequence[tuple[str, ...]], look: Callable[[tuple[str, ...]], None]) -> None:
         """One block after the other, until a whole round changes nothing."""
@@ -137,7 +143,7 @@ class Search:
             return
         found = self.measure(fresh)
         self.known |= found
-        if len(found) < len(fresh):
+        if any(cell not in found for cell in fresh):
             self.stopped = "the time was used up"
 
 

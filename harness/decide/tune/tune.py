@@ -39,9 +39,10 @@ class Ask(Protocol):
     """How cells of the grid are run: an experiment's, or somebody's own application's."""
 
     def __call__(
-        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (), further: Sequence[Cell] = ()
-    ) -> Ordered:
-        """The order of these cells, each of whose trials is made again if its figures were spoiled. `later`: cells that will be
+        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (),
+        further: Sequence[Cell] = (), *, again: bool = True,
+    ) -> Ordered:  # fmt: skip
+        """The order of these cells; `again`: trials whose figures were spoiled are made again. `later`: cells that will be
         asked for after these, about; `further`: likewise, for more trials of some of all."""
 
     @property
@@ -62,11 +63,12 @@ class OfExperiment:
         return False
 
     def __call__(
-        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (), further: Sequence[Cell] = ()
-    ) -> RunOrder:
+        self, cells: Sequence[Cell], settings: Settings, folder: Path, later: Sequence[Cell] = (),
+        further: Sequence[Cell] = (), *, again: bool = True,
+    ) -> RunOrder:  # fmt: skip
         return RunOrder(
             experiment=self.experiment.model_copy(update={"settings": settings}), cells=list(cells), folder=folder,
-            model=self.model, rows=self.rows, retry=frozenset({Outcome.INVALID}),
+            model=self.model, rows=self.rows, retry=frozenset({Outcome.INVALID} if again else ()),
         )  # fmt: skip
 
 
@@ -121,7 +123,10 @@ def live(order: TuneOrder, screen: workflow.Screen) -> TuneAnswer:
     until = time.monotonic() + order.budget_s if order.budget_s is not None else math.inf
 
     def measure(cells: Sequence[Cell]) -> dict[Cell, Score]:
-        return _measured(order, cells, screen, until, later=ahead(order, found, cells), further=finals_of(order))
+        later, before = ahead(order, found, cells), list(found.known) if found.is_whole else []
+        again = not (found.is_whole and later)
+        further = finals_of(order)
+        return _measured(order, cells, screen, until, later=later, further=further, before=before, again=again)
 
     found = begun(order.grid, measure, order.share)
     found.run()
@@ -216,20 +221,23 @@ def _measured(
     trials: int = 1,
     later: Sequence[Cell] = (),
     further: Sequence[Cell] = (),
+    before: Sequence[Cell] = (),
+    again: bool = True,
 ) -> dict[Cell, Score]:
-    """Run what there is time for. What was spoiled by others is run a second time."""
+    """Run what there is time for. What was spoiled by others is run a second time once all have been run (`again`), and so is
+    what was of cells that were run `before`; their scores come, too."""
     settings = order.settings.model_copy(update={"repeat": trials, "controls": False})
     known = list(RunFolder(order.folder).current().values())
     affordable = list(cells) if order.ask.buys else _affordable(cells, known, settings, until_s)
     if not affordable or time.monotonic() >= until_s:
         return {}
-    for _ in range(2):
-        workflow.run(order.ask(affordable, settings, order.folder, later, further), screen)
-        names, ended = {cell.id for cell in affordable}, RunFolder(order.folder).current().values()
-        spoiled = any(record.spoiled and record.cell_id in names for record in ended)
-        if not spoiled or time.monotonic() >= until_s:
-            break
-    return scores(order.folder, order.bounds, _bought(affordable, ended))
+    workflow.run(order.ask(affordable, settings, order.folder, later, further, again=False), screen)
+    measured = [*before, *affordable]
+    names, ended = {cell.id for cell in measured}, RunFolder(order.folder).current().values()
+    if again and any(one.spoiled and one.cell_id in names for one in ended) and time.monotonic() < until_s:
+        workflow.run(order.ask(measured, settings, order.folder, later, further), screen)
+        ended = RunFolder(order.folder).current().values()
+    return scores(order.folder, order.bounds, _bought(measured, ended))
 
 
 def _bought(cells: Sequence[Cell], records: Iterable[TrialRecord]) -> list[Cell]:
