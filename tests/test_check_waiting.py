@@ -137,7 +137,10 @@ def test_what_tasks_give_back_themselves_is_there_without_the_thread(
     assert said in one.what
 
 
-EMPTY, TABLE = {"size": 0, "slots": {}, "whole": True}, {"size": 1, "slots": {"'w'": "False"}, "whole": True}
+EMPTY = {"size": 0, "slots": {}, "whole": True, "mapping": True}
+TABLE = {"size": 1, "slots": {"'w'": "False"}, "whole": True, "mapping": True}
+LISTED = {"size": 1, "slots": {"0": "True"}, "whole": True, "mapping": False}
+TRIES = "while True:\n        try: return %s\n        except %s: time.sleep(0.1)"
 LOOPS: list[tuple[str, str, str, dict[str, Any], bool]] = [
     ("container", 'READY["w"] = 1', 'while "w" not in READY: time.sleep(0.1)', EMPTY, True),
     ("container", 'READY["w"] = 1', 'while not "w" in READY: log.info("waits"); sleep(1)', EMPTY, True),
@@ -147,6 +150,16 @@ LOOPS: list[tuple[str, str, str, dict[str, Any], bool]] = [
     ("container", "READY.append(1)", "while not READY: time.sleep(0.1)", EMPTY, True),
     ("container", "READY.append(1)", "while len(READY) < 2: time.sleep(0.1)", TABLE, True),
     ("container", 'READY["w"] = 1', "while True:\n        if READY: return 1\n        time.sleep(0.1)", EMPTY, True),
+    ("container", 'READY["w"] = 1', TRIES % ('READY["w"].predict(x)', "KeyError"), EMPTY, True),
+    ("container", 'READY["w"] = 1', TRIES % ('READY["w"]', "(ValueError, LookupError)"), EMPTY, True),
+    ("container", "READY.append(1)", TRIES % ("READY[0]", "IndexError"), {**EMPTY, "mapping": False}, True),
+    ("Queue", "READY.put(1)", TRIES % ("READY.get(timeout=1)", "queue.Empty"), {"size": 0}, True),
+    ("Queue", "READY.put(1)", TRIES % ("READY.get_nowait()", "queue.Empty"), {"size": 2}, False),
+    ("container", 'READY["w"] = 1', TRIES % ('READY["w"]', "ValueError"), EMPTY, False),
+    ("container", 'READY["w"] = 1', TRIES % ('READY["w"]', "KeyError"), TABLE, False),
+    ("container", 'READY["w"] = 1', TRIES % ('load(READY["w"])', "KeyError"), EMPTY, False),
+    ("container", "READY.append(1)", "while READY[0]: time.sleep(0.1)", LISTED, False),
+    ("container", "READY.append(1)", "while 1 not in READY: time.sleep(0.1)", LISTED, True),
     ("container", 'READY["w"] = 1', 'while "w" not in READY: time.sleep(0.1)', TABLE, False),
     ("container", 'READY["w"] = 1', 'while "v" not in READY: time.sleep(0.1)', {**TABLE, "whole": False}, False),
     ("container", 'READY["w"] = 1', 'while x not in READY: time.sleep(0.1)', TABLE, False),

@@ -693,6 +693,7 @@ def test_a_connection_is_reached_with_whether_each_child_has_its_own(
 POLLED = """
 import threading
 
+import tables
 from tables import TABLE as MINE
 
 READY, MODEL = False, None
@@ -716,12 +717,13 @@ STORE = Store()
 
 def load():
     global READY
-    READY = True
+    READY = tables.LOADED = True
     MINE["model"] = 1
 
 
 def task():
-    return READY, MINE, STORE.ask()
+    import rare
+    return READY, MINE, STORE.ask(), tables.LOADED
 
 
 def other():
@@ -733,19 +735,26 @@ def another():
 """
 
 
-def test_what_a_loop_sees_at_the_fork_is_told_with_all_who_may_change_it(tmp_path: Path) -> None:
-    (tmp_path / "tables.py").write_text("TABLE = {'ready': False, 'rows': [1], 'other': object()}\n")
+def test_what_a_loop_sees_at_the_fork_is_told_with_all_who_may_change_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rare.py").write_text("")
+    (tmp_path / "tables.py").write_text("LOADED = False\nTABLE = {'ready': False, 'rows': [1], 'other': object()}\n")
     (tmp_path / "polls.py").write_text(POLLED)
     with imported(tmp_path / "tables.py"), imported(tmp_path / "polls.py") as shop:
         tasks, thread = reach(shop, "task"), reach(shop, "load")
         known = polled.functions(tasks.own)
-        (name,) = polled.of_names(tasks, thread, known)
+        name, other = polled.of_names(tasks, thread, known)
+        assert polled.unread(tasks) == [[str(tmp_path / "rare.py"), 0, "<module>", []]]
         table, inner = (one for one in shared_objects.shared(tasks, thread, known) if one["kind"] == "container")
         loader = threading.Thread(target=shop.STORE.load)
         (owner,) = shared_objects.owned(tasks, loader, fork_look.of_thread(loader, tasks.own), known)
     assert (name["label"], name["state"]) == ("polls.READY", {"slots": {"READY": "False"}})
+    assert (other["label"], other["state"]) == ("tables.LOADED", {"slots": {"LOADED": "False"}})
+    assert [place[2] for place in other["tasks"]] == ["task"]
     slots = {"'ready'": "False", "'rows'": "truthy", "'other'": "object"}
-    assert table["state"] == {"size": 3, "slots": slots, "whole": True}
+    assert table["state"] == {"size": 3, "slots": slots, "whole": True, "mapping": True}
     assert (inner["label"], inner["state"]) == (table["label"], {})
     assert owner["state"]["slots"]["model"] == "None"
     assert owner["state"]["slots"]["size"] == "falsy"

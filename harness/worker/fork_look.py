@@ -81,7 +81,8 @@ def of_thread(thread, own):
 def threads(tasks, own):
     """[{ident, name, …}] of the threads of Python's that a child would lack."""
     by, now, found = {id(thread): stack for thread, stack in recorded.STARTED}, sys._current_frames(), []
-    known, functions = {thread.ident: thread for thread in threading.enumerate()}, polled.functions(own)
+    known = {thread.ident: thread for thread in threading.enumerate()}
+    functions, unread = polled.functions(own), polled.unread(tasks)
     for ident in now:
         thread = known.get(ident)
         if ident == get_ident():
@@ -96,6 +97,8 @@ def threads(tasks, own):
                 + polled.of_names(tasks, reach, functions),
                 again=shared_objects.starts_again(tasks, thread, run_first.names()),
             )  # fmt: skip
+            for each in told["shared"]:
+                each["elsewhere"] += unread
         found.append(told)
     return found
 

@@ -6,6 +6,7 @@
 
 import collections
 import gc
+import os
 import sys
 import types
 
@@ -30,8 +31,8 @@ def word(value):
 
 
 def of_container(value):
-    """{size, slots, whole} of one whose class has nothing of its own; `slots`: what is under each key, or which values are in
-    it; `whole`: whether they are all told."""
+    """{size, slots, whole, mapping} of one whose class has nothing of its own; `slots`: what is under each key of a `mapping`,
+    or which values are in another one; `whole`: whether they are all told."""
     if type(value) not in EXACT:
         return {}
     try:
@@ -39,7 +40,7 @@ def of_container(value):
     except RuntimeError:  # it changes while it is read
         return {}
     told = {repr(key): word(each) for key, each in inside[:MOST_KEYS] if type(key) in (str, int)}
-    return {"size": len(inside), "slots": told, "whole": len(told) == len(inside)}
+    return {"size": len(inside), "slots": told, "whole": len(told) == len(inside), "mapping": isinstance(value, dict)}
 
 
 def of_attributes(value):
@@ -81,24 +82,37 @@ def name_of(label):
 def of_names(tasks, thread, known):
     """[what `shared_objects.shared` gives] of names of a module that a thread gives an object to, and tasks ask for, while what
     stands there is plain."""
-    modules = {getattr(each, "__file__", None): each for each in list(sys.modules.values())}
-    setting, found = {}, []
+    bound, setting, found = {id(code): names for code, names in known}, {}, []
     for code in thread.functions.values():
-        for name in codes.module_names(code):
-            setting.setdefault((code.co_filename, name), {})[id(code)] = code
-    for (file, name), theirs in sorted(setting.items(), key=lambda one: one[0]):
-        users = {
-            number: code for number, code in tasks.functions.items()
-            if code.co_filename == file and name in codes.words(code)[0]
-        }  # fmt: skip
-        value = vars(modules[file]).get(name, modules) if file in modules else modules
-        if not users or not tasks.own(file) or not isinstance(value, reached.PLAIN):
-            continue
-        label = "%s.%s" % (modules[file].__name__, name)
-        found.append({
-            "label": label, "kind": "name", "state": {"slots": {name: word(value)}}, "aware": False,
-            "tasks": [codes.place(code) for code in users.values()],
-            "thread": [codes.place(code) for code in theirs.values()],
-            "elsewhere": elsewhere(known, {name}, None, set(users).union(theirs)),
-        })  # fmt: skip
+        names = bound.get(id(code), {})
+        given = [(sys.modules.get(names.get("__name__")), name) for name in codes.module_names(code)]
+        given += [(each, name) for each in modules_of(code, names) for name in codes.sets(code)]
+        for module, name in given:
+            if module is not None and isinstance(vars(module).get(name, module), reached.PLAIN):
+                setting.setdefault((module.__name__, name), (module, {}))[1][id(code)] = code
+    for (_, name), (module, theirs) in sorted(setting.items(), key=lambda one: one[0]):
+        users, slots = {}, {name: word(vars(module)[name])}
+        for number, code in tasks.functions.items():
+            names = bound.get(number, {})
+            if name in codes.words(code)[0] and (names is vars(module) or module in modules_of(code, names)):
+                users[number] = code
+        if users:
+            found.append({
+                "label": "%s.%s" % (module.__name__, name), "kind": "name", "state": {"slots": slots},
+                "tasks": [codes.place(code) for code in users.values()], "aware": False,
+                "thread": [codes.place(code) for code in theirs.values()],
+                "elsewhere": elsewhere(known, {name}, None, set(users).union(theirs)),
+            })  # fmt: skip
     return found
+
+
+def modules_of(code, names):
+    """The modules that a code names, by the names of its own module."""
+    return [names[each] for each in codes.words(code)[0] if isinstance(names.get(each), types.ModuleType)]
+
+
+def unread(tasks):
+    """[[file, line, function, names]] of modules of the application that tasks import, and nobody has so far: what these do
+    then, nobody knows."""
+    paths = [os.path.join(os.getcwd(), *name.split(".")) + ".py" for name in tasks.imports if name not in sys.modules]
+    return [[path, 0, "<module>", []] for path in sorted(paths) if os.path.exists(path)]

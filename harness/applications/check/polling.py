@@ -11,7 +11,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.applications.check import functions
+from harness.applications.check import functions, waiting
 from harness.applications.check.finding import Place
 from harness.applications.check.functions import last
 
@@ -131,12 +131,15 @@ def _is_endless(loop: ast.While, seen: Seen, own: set[str]) -> bool:
     """Whether it goes round for ever, once it is reached. `own`: names of functions of the file, of which nobody knows."""
     if seen.truth(loop.test) is not True or loop.orelse:
         return False
-    asked, todo = [ast.Expr(loop.test)], list[ast.AST](loop.body)
+    asked, todo, met = [ast.Expr(loop.test)], list[ast.AST](loop.body), False
     while todo:
         each = todo.pop()
         if isinstance(each, ast.If) and (truth := seen.truth(each.test)) is not None:
             asked.append(ast.Expr(each.test))
             todo += each.body if truth else each.orelse
+        elif isinstance(each, ast.Try) and (handler := _caught(each, seen)) is not None:
+            todo += [*handler.body, *each.finalbody]
+            met = True
         elif isinstance(each, EXITS) or (isinstance(each, ast.Call) and not seen.passes(each, own)):
             return False
         elif isinstance(each, ast.Subscript) and seen.word(each) == "":
@@ -144,7 +147,24 @@ def _is_endless(loop: ast.While, seen: Seen, own: set[str]) -> bool:
         else:
             todo += ast.iter_child_nodes(each)
     within = [each for test in asked for each in ast.walk(test)]
-    return any(map(seen.is_it, within)) and all(seen.passes(each, own) for each in within if isinstance(each, ast.Call))
+    met = met or any(map(seen.is_it, within))
+    return met and all(seen.passes(each, own) for each in within if isinstance(each, ast.Call))
+
+
+def _caught(node: ast.Try, seen: Seen) -> ast.ExceptHandler | None:
+    """What is run of a `try` that begins with asking for what is not there: `try: return STATE["model"]`."""
+    first = node.body[0]
+    value = first.value if isinstance(first, ast.Assign | ast.Return | ast.Expr) else None
+    while value is not None and not (raised := seen.raises(value)):
+        inner = value.func if isinstance(value, ast.Call) else value
+        value = inner.value if isinstance(inner, ast.Attribute | ast.Subscript) else None
+    if value is None:
+        return None
+    for handler in node.handlers:
+        kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        if any(kind is None or last(kind) in (*raised, "Exception", "BaseException") for kind in kinds):
+            return handler
+    return None
 
 
 class Seen:
@@ -170,9 +190,11 @@ class Seen:
             return str(node.value)
         if self.kind in ("name", "owner"):
             return self.slots.get(last(node), "") if self.is_it(node) else ""
-        if self.kind == "container" and isinstance(node, ast.Subscript) and self.is_it(node.value):
+        if not self.state.get("mapping"):
+            return ""
+        if isinstance(node, ast.Subscript) and self.is_it(node.value):
             return self.slots.get(repr(_constant(node.slice)), "")
-        if self._called(node) == "get" and isinstance(node, ast.Call) and self.kind == "container" and node.args:
+        if self._called(node) == "get" and isinstance(node, ast.Call) and node.args:
             if self.has(node.args[0]) is False:
                 return self.word(node.args[1]) if len(node.args) > 1 else "None"
             return self.slots.get(repr(_constant(node.args[0])), "")
@@ -186,6 +208,17 @@ class Seen:
         if type(_constant(key)) not in (str, int) or known is None:
             return None
         return True if told in self.slots else False if self.state.get("whole") else None
+
+    def raises(self, node: ast.AST) -> tuple[str, ...]:
+        """What names the exception that this surely raises; none if that is not sure."""
+        if self.kind == "container" and isinstance(node, ast.Subscript) and self.is_it(node.value):
+            if self.state.get("mapping"):
+                return ("KeyError", "LookupError") if self.has(node.slice) is False else ()
+            return ("IndexError", "LookupError") if self.state.get("size") == 0 else ()
+        if self.kind in ("Queue", "SimpleQueue") and isinstance(node, ast.Call) and self.state.get("size") == 0:
+            limit = 0.0 if self._called(node) == "get_nowait" else waiting.limit(node, node)
+            return ("Empty",) if self._called(node) in ("get", "get_nowait") and limit not in (None, waiting.EVER) else ()
+        return ()
 
     def truth(self, node: ast.AST) -> Truth:
         """What a condition comes to."""
