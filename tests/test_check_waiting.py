@@ -236,14 +236,41 @@ def test_a_loop_that_another_function_may_end_is_no_error(tmp_path: Path, other:
     ],
 )
 def test_work_for_a_lost_pool_is_an_error_if_it_is_waited_for(tmp_path: Path, task: str, level: Level, said: str) -> None:
-    path = tmp_path / "shop.py"
-    path.write_text(f"POOL = make()\ndef predict(x):\n    {task}\n")
-    functions._tree.cache_clear()
-    state = {"processes": False, "managed": False, "threads": 1, "idle": 1, "most": 1, "python": [3, 11], "idents": []}
-    pool = {"label": "shop.POOL", "kind": "Executor", "tasks": [[str(path), 2, "predict"]], "state": state, "aware": False}
-    (one,) = lost.found(looked(pools=[pool]), tmp_path)
+    one = of_an_executor(tmp_path, task, most=1)
     assert (one.rule, one.level) == ("lost-pool", level)
     assert said in one.what
+
+
+@pytest.mark.parametrize(
+    ("task", "level"),
+    [
+        ("POOL.submit(work, x).result()", Level.ERROR),
+        ("a = POOL.submit(work, x).result(); b = POOL.submit(work, x).result()", Level.ERROR),
+        ("for one in x: POOL.submit(work, one).result()", Level.ERROR),
+        ("settings.get(x); a = POOL.submit(work, x); a.result()", Level.ERROR),
+        ("a = POOL.submit(work, x); b = POOL.submit(work, x); a.result(); b.result()", Level.WARNING),
+        ("jobs = [POOL.submit(work, one) for one in x]; [job.result() for job in jobs]", Level.WARNING),
+        ("list(POOL.map(work, x))", Level.WARNING),
+        ("return POOL.submit(work, x)", Level.WARNING),
+        ("POOL.submit(work, x)", Level.WARNING),
+    ],
+)
+def test_an_executor_that_may_have_more_threads_starts_one_once_it_is_handed_more_than_it_believes_idle(
+    tmp_path: Path, task: str, level: Level
+) -> None:
+    one = of_an_executor(tmp_path, task, most=4)
+    assert (one.rule, one.level) == ("lost-pool", level)
+    assert ("waits for ever" if level is Level.ERROR else "until it has been handed more than 1") in one.what
+
+
+def of_an_executor(folder: Path, task: str, most: int) -> Finding:
+    path = folder / "shop.py"
+    path.write_text(f"POOL = make()\ndef predict(x):\n    {task}\n")
+    functions._tree.cache_clear()
+    state = {"processes": False, "managed": False, "threads": 1, "idle": 1, "most": most, "python": [3, 11], "idents": []}
+    pool = {"label": "shop.POOL", "kind": "Executor", "tasks": [[str(path), 2, "predict"]], "state": state, "aware": False}
+    (one,) = lost.found(looked(pools=[pool]), folder)
+    return one
 
 
 def test_a_caller_that_waits_for_a_while_is_believed(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ PLACES = {
 ANSWER = (-1, 0)  # of `get`, if it is no queue's
 NO_QUEUES = ("AsyncResult",)
 BLOCKING = ("block", "blocking")
+LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def limit(call: ast.Call, within: ast.AST, *, of_queue: bool = True) -> Limit:
@@ -92,9 +93,7 @@ def for_work(node: ast.AST, given: Sequence[ast.Call]) -> list[Limit] | None:
     dropped = {id(each.value) for each in ast.walk(node) if isinstance(each, ast.Expr)}
     found = list[Limit]()
     for call in given:
-        name = next(iter(_names(node, partial(operator.is_, call))), "")
-        waits = [each for each in calls([node], WAITS) if isinstance(each.func, ast.Attribute) and each.func.value is call]
-        waits = waits or (list(calls([node], WAITS, name)) if name else [])
+        name, waits = _awaited(node, call)
         loads = [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)]
         kept = name and loads.count(name) != len(waits)
         if kept or not (waits or name or id(call) in dropped):
@@ -104,6 +103,29 @@ def for_work(node: ast.AST, given: Sequence[ast.Call]) -> list[Limit] | None:
         found += [limit(each, node) for each in calls([node], WAITS) if isinstance(each.func, ast.Attribute)
                   and last(each.func.value) in along]  # fmt: skip
     return found
+
+
+def handed_first(node: ast.AST, given: Sequence[ast.Call]) -> float:
+    """How many of these calls of a function, which hand work to somebody, it makes before it waits for one of them. Infinite if
+    it makes one again and again before that, or is not seen to wait."""
+    first_wait = min((_end(wait) for call in given for wait in _awaited(node, call)[1]), default=None)
+    if first_wait is None:
+        return EVER
+    first = {call for call in given if _end(call) < first_wait}
+    loops = [each for each in ast.walk(node) if isinstance(each, LOOPS)]
+    without = [each for each in loops if all(_end(one) != first_wait for one in functions.calls_at(each))]
+    return EVER if any(first & set(ast.walk(each)) for each in without) else len(first)
+
+
+def _awaited(node: ast.AST, call: ast.Call) -> tuple[str, list[ast.Call]]:
+    """The name that a function gives to what this call of it returns, '' if it gives none; and its waits for that."""
+    name = next(iter(_names(node, partial(operator.is_, call))), "")
+    waits = [each for each in calls([node], WAITS) if isinstance(each.func, ast.Attribute) and each.func.value is call]
+    return name, waits or (list(calls([node], WAITS, name)) if name else [])
+
+
+def _end(call: ast.Call) -> tuple[int, int]:
+    return call.end_lineno or 0, call.end_col_offset or 0
 
 
 def _names(node: ast.AST, fits: Callable[[ast.expr], bool]) -> list[str]:

@@ -61,6 +61,15 @@ def _limits(each: Mapping[str, Any]) -> list[waiting.Limit] | None:
     return found
 
 
+def _few(each: Mapping[str, Any], idle: int) -> bool:
+    """Whether each function that uses an executor is seen to hand it no more than so many before it waits for one of them."""
+    named = str(each["label"]).rpartition(".")[2]
+    return all(
+        node is not None and 0 < waiting.handed_first(node, list(functions.calls([node], GIVING, named))) <= idle
+        for node in map(functions.function, each["tasks"])
+    )
+
+
 def _waited(each: Mapping[str, Any], folder: Path, head: str, waits: str = "waits") -> Finding:
     """What nobody in a child does: an error, unless nobody waits for it, or not for long."""
     limits = _limits(each)
@@ -80,9 +89,13 @@ def _executor(each: Mapping[str, Any], folder: Path) -> Finding | None:
     threads, idle, most = state["threads"], state["idle"] or 0, state["most"] or 0
     if not threads:
         return None
-    if threads >= most or (state["python"] >= COUNTS_IDLE and idle > 0):
+    counts = state["python"] >= COUNTS_IDLE and idle > 0
+    if threads >= most or counts:
         head = f"the executor {{label}} has {threads} of {most} threads before the fork, {idle} of them idle"
-        return _waited(each, folder, f"{head}, and a child starts none")
+        if threads >= most or _few(each, idle):
+            return _waited(each, folder, f"{head}, and a child starts none")
+        what = f"{head}: in a child nobody does what {{user}} hands to it, until it has been handed more than {idle}"
+        return _finding(each, folder, Level.WARNING, what)
     return _finding(
         each, folder, Level.WARNING, f"the executor {{label}} has {threads} threads before the fork; {{user}} uses it"
     )
