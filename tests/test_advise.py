@@ -732,6 +732,52 @@ def test_no_winner_is_named_if_the_tasks_own_rate_limit_decides(tmp_path: Path) 
     assert [one.id for one in other.best] == [SOLO.id], "one that no limit holds back"
 
 
+def idle(one: Candidate, cores: float | None = 0.04, lacked: float | None = 0.05) -> Candidate:
+    """A worker on two cores that used so many of them, and lacked so many."""
+    row = {"cpu_saturation": None if cores is None else cores / 2, "cores_available": 2, "run_queue_wait_s_per_s": lacked}
+    return replace(one, row={**one.row, **row})
+
+
+def test_no_winner_is_named_if_requests_are_put_off_and_nobody_works_meanwhile(tmp_path: Path) -> None:
+    """Each request retries after 1 s, or has a countdown of 3 s: neither Celery nor the task takes that time."""
+    known, bounds = measured(tmp_path, trials(FORK, 3.9, 3.9, 3.9), trials(SOLO, 4.0, 4.0, 4.0))
+    (advice,) = ranking.advise([idle(short(one)) for one in known], bounds)
+    assert (advice.best, advice.overhead, {one.id for one in advice.alike}) == ((), "", {FORK.id, SOLO.id})
+    assert ": no pool is the best, what requests wait for decides; any of these 2 serves it" in pages.headline(advice)
+    said = pages.lines(advice)
+    assert said[0] == (
+        "what requests wait for decides, not the pool: one takes 1026 ms, and 0.1 ms without Celery, and nobody works for most "
+        "of that; 3.9 to 4 are served per second"
+    )
+    assert said[1] == f"what helps: {overhead.AGAINST_WAITING[0]}"
+    (told,) = json.loads(data.as_json([advice]))
+    assert (told["waiting"], told["overhead"], told["rate_limit"], len(told["what_helps"])) == (said[0], "", "", 1)
+
+
+@pytest.mark.parametrize(("cores", "lacked"), [(0.6, 0.0), (0.1, 0.3), (None, 0.0)])
+def test_who_works_or_lacks_a_core_is_not_said_to_wait(cores: float | None, lacked: float, tmp_path: Path) -> None:
+    known, _ = measured(tmp_path, trials(FORK, 100, 101, 102))
+    each = [idle(short(one), cores, lacked) for one in known]
+    assert (overhead.waited(each), bool(overhead.overhead(each))) == ("", True)
+
+
+def test_a_task_that_waits_itself_is_no_request_that_was_put_off(tmp_path: Path) -> None:
+    """Two processes sleep for 5 s in each request, beside programs that use the cores."""
+    (one,), _ = measured(tmp_path, trials(FORK, 0.4, 0.4, 0.4))
+    slept = idle(short(one, call_s=5.0))
+    row = {**slept.row, "others_cpu_share": 0.8, "cpu_s_per_request": 0.008}
+    assert overhead.waited([replace(slept, row=row)]) == ""
+    waits = replace(slept, row={**row, "predict_p50_s": 0.001})
+    assert overhead.waited([waits]) != ""
+    assert overhead.waited([replace(waits, reason=f"worker_max_tasks_per_child {overhead.REPLACES} 1 tasks")]) == ""
+
+
+def test_nothing_is_said_of_waiting_or_of_celery_if_only_one_of_the_pools_waits(tmp_path: Path) -> None:
+    known, _ = measured(tmp_path, trials(FORK, 4.0, 4.0, 4.0), trials(SOLO, 4.0, 4.0, 4.0))
+    first, second = map(short, known)
+    assert overhead.waited([idle(first), second]) == overhead.overhead([idle(first), second]) == ""
+
+
 @pytest.mark.parametrize(("slow", "alike"), [(GREEN, [FORK.id, SOLO.id]), (FORK, [])])
 def test_a_slower_pool_that_its_tasks_keep_busy_makes_no_winner_of_the_others(
     slow: Cell, alike: list[str], tmp_path: Path
@@ -770,7 +816,7 @@ def test_one_configuration_that_alone_serves_is_the_answer_though_overhead_decid
 
 
 @pytest.mark.parametrize(
-    "changed", ["traffic", "null", "rate limit", "not known", "replaced", "a few long ones", "the task itself"]
+    "changed", ["traffic", "null", "rate limit", "not known", "replaced", "often", "a few long ones", "the task itself"]
 )
 def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str, tmp_path: Path) -> None:
     known, _ = measured(tmp_path, trials(FORK, 100, 101, 102), trials(SOLO, 50, 51, 52))
@@ -781,6 +827,7 @@ def test_overhead_does_not_decide_if_something_else_bounds_the_pace(changed: str
         "rate limit": replace(first, notes=(f"kept: rate_limit = 100/s: {overhead.RATE_LIMITED}",)),
         "not known": short(first, call_s=None),
         "replaced": replace(first, doubts=("starved: for 63% of the time, and 39 children were replaced",)),
+        "often": replace(first, reason=f"all right; worker_max_tasks_per_child {overhead.REPLACES} 1 tasks"),
         "a few long ones": replace(first, row={**first.row, "latency_p50_s": 0.002}),
         "the task itself": replace(first, row={**first.row, "predict_p50_s": 0.015}),
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.applications.probe import checks
 from harness.applications.probe.checks import AnswerCheck, Reference
-from harness.decide.advise.overhead import HELD_BACK, SETS_THE_PACE
+from harness.decide.advise.overhead import HELD_BACK, REPLACES, SETS_THE_PACE
 from harness.experiment import brokers
 from harness.experiment.pools import POOLS
 from harness.measure.doubts import REPLACED_SHARE
@@ -254,7 +254,7 @@ def replaced(record: TrialRecord, limits: Limits) -> list[str]:
     bounds = (("worker_max_tasks_per_child", tasks if tasks and tasks <= max(1, ended) else None, "tasks"),
               ("worker_max_memory_per_child", limits.max_memory_per_child_kib, "KiB"))  # fmt: skip
     seen = f": {died} children were, beside {record.answers.ok} answers" if often else ""
-    return [f"{name} replaces each child after {bound} {unit}{seen}" for name, bound, unit in bounds if bound]
+    return [f"{name} {REPLACES} {bound} {unit}{seen}" for name, bound, unit in bounds if bound]
 
 
 def loaded_again(record: TrialRecord, serial: TrialRecord | None) -> list[str]:

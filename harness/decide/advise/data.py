@@ -29,6 +29,7 @@ def _data(one: Advice) -> dict[str, Any]:
         "provisional": one.provisional,
         "overhead": one.overhead,
         "rate_limit": one.limited,
+        "waiting": one.waited,
         "not_measured_within_the_budget": list(one.unbought),
         "siblings": list(one.siblings),
         "best": [_candidate(best) for best in one.best],

@@ -59,12 +59,14 @@ def _answer(advice: Advice) -> str:
 
 
 def _decides(advice: Advice) -> str:
-    return "the task's own rate limit decides" if advice.limited else "Celery's own overhead decides"
+    others = {advice.limited: "the task's own rate limit", advice.waited: "what requests wait for"}
+    return next((f"{name} decides" for so, name in others.items() if so), "Celery's own overhead decides")
 
 
 def helps(advice: Advice) -> tuple[str, ...]:
     """Against what decides in the place of the pool."""
-    return overhead.AGAINST_LIMIT if advice.limited else overhead.AGAINST_OVERHEAD if advice.overhead else ()
+    against = {advice.limited: overhead.AGAINST_LIMIT, advice.waited: overhead.AGAINST_WAITING}
+    return next((each for so, each in against.items() if so), overhead.AGAINST_OVERHEAD if advice.overhead else ())
 
 
 def _among(advice: Advice) -> str:
@@ -102,10 +104,10 @@ def lines(advice: Advice) -> list[str]:
 
 
 def answer(advice: Advice) -> list[str]:
-    """What to use, what comes next, and what would change that; or that Celery's overhead decides, and what helps then."""
+    """What to use, what comes next, and what would change that; or what decides in its place, and what helps then."""
     said = [line for one in advice.best for line in (f"best: {one.id}: {figures(one)}", *of_tasks(one))]
     said += advice.siblings
-    if decides := advice.limited or advice.overhead:
+    if decides := advice.limited or advice.waited or advice.overhead:
         said += [decides, *(f"what helps: {each}" for each in helps(advice))]
         kept = f", keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
         said += _few([f"serves{kept}: {one.id}: {figures(one)}" for one in advice.alike], "serve")

@@ -12,7 +12,8 @@ Hardly anybody can change the engine, so each engine has advice of its own (`eng
 life (`ends`) is not advised if another one serves.
 
 If what Celery costs per request decides (`overhead`) and several serve, there is no best: the paces are those of Celery's own
-work, and a pool that is ahead in it is not ahead for the task. Nor is there one if the task's own rate limit decides.
+work, and a pool that is ahead in it is not ahead for the task. Nor is there one if the task's own rate limit decides, or what
+requests wait for while nobody works.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from harness.certainty.comparison import FACTOR, FEW_TRIALS, LEAST, Comparison, 
 from harness.decide.advise import settings
 from harness.decide.advise.candidates import Candidate, comparable, held
 from harness.decide.advise.constraints import HANG_RATE, Bound, latency_bound, memory_bound
-from harness.decide.advise.overhead import busy, limited, overhead
+from harness.decide.advise.overhead import busy, limited, overhead, waited
 from harness.measure.figures import PERCENTILES
 from harness.records.outcomes import Outcome
 from harness.run.plan import FAILS_ALONE, NOT_BOUGHT
@@ -72,6 +73,7 @@ class Advice:
     measure: tuple[str, ...]
     overhead: str = ""
     limited: str = ""  # likewise, if the task's own rate limit decides
+    waited: str = ""  # likewise, if what requests are put off for does
     alike: tuple[Candidate, ...] = ()
     unbought: tuple[str, ...] = ()  # pools, or cells of a pool, for which there was no time within the budget
     siblings: tuple[str, ...] = ()  # a sentence each: what one thread for each native library brought
@@ -115,9 +117,10 @@ def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tu
     """`leading`: of the group, those of which one may be advised."""
     fit = tuple(_useful([one for one in leading if one.fit]))
     bound = limited(_near(fit, LIMITED))
-    near = _near(fit, LIMITED if bound else SPREAD)
-    decides = "" if bound else overhead(near)
-    alike = tuple(sorted(near, key=_memory)) if (bound or decides) and len(near) > 1 else ()
+    waits = "" if bound else waited(_near(fit, LIMITED))
+    near = _near(fit, LIMITED if bound or waits else SPREAD)
+    decides = "" if bound or waits else overhead(near)
+    alike = tuple(sorted(near, key=_memory)) if (bound or waits or decides) and len(near) > 1 else ()
     ranked = sorted((one for one in fit if one not in alike), key=lambda one: -one.rows_per_s)
     best = [] if alike else _in_order([one for one in ranked if not told_apart(ranked[0], one)])
     rest = [one for one in ranked if one not in best]
@@ -129,7 +132,7 @@ def _advice(leading: Sequence[Candidate], group: Sequence[Candidate], bounds: tu
         workload=workload, traffic=traffic, bounds=bounds, best=tuple(best), runner_up=second,
         slower=tuple(one for one in rest if one is not second),
         behind=compare(ranked[0].paces, second.paces) if second else None, overhead=decides, alike=alike,
-        limited=bound,
+        limited=bound, waited=waits,
         siblings=tuple(_siblings(group)), unbought=tuple(_unbought(group)),
         sensitivity=tuple(_sensitivity(leading, best[0], bounds)) if best else loosened,
         vetoed=tuple(sorted((one for one in group if one.vetoed), key=lambda one: not one.atlas)),
