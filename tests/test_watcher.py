@@ -17,6 +17,7 @@ from harness.judge import watchdog
 from harness.observe.looks import Look
 from harness.observe.roles import Role
 from harness.trial import watcher
+from harness.trial.application import Application
 from harness.trial.left import Left
 from harness.trial.watcher import KEPT_LOOKS, Watcher
 from harness.worker import contract
@@ -103,6 +104,18 @@ def test_the_worker_settles_until_no_thread_computes(tmp_path: Path) -> None:
 def test_a_worker_that_goes_on_computing_is_not_waited_for_longer_than_two_seconds(tmp_path: Path) -> None:
     _, site = listened(plain_trial.trial(tmp_path, STANDS, looks=[(0.0, BUSY)]))
     assert site.when("settled") == pytest.approx([site.when("look")[0] + 2.0])
+
+
+def test_serial_calls_that_are_measured_already_are_not_waited_for(tmp_path: Path) -> None:
+    """They call the task as soon as they are ready: while one waited for them to settle, their measured phase was over."""
+    own = replace(plain_trial.CELL, pool="in-process")
+    theirs = Application(
+        app="shop", tasks=("shop.price",), python=tmp_path, folder=tmp_path, own_variables={}, rows=tmp_path, queue_keys=()
+    )
+    one = plain_trial.trial(tmp_path / "one", STANDS, cell=own, client=False, looks=[(0.0, BUSY)])
+    for application, waits_s in ((theirs, 0.0), (None, 2.0)):
+        _, site = listened(one, application=application)
+        assert site.when("settled") == pytest.approx([site.when("look")[0] + waits_s])
 
 
 def looks_of(one: Stored, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> tuple[list[list[Look]], Watcher]:
