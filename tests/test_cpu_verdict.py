@@ -31,7 +31,7 @@ def quota(cores: float, withheld: float = 0.0, *, level: int = 0, **more: Any) -
     return {"quota": cores, "throttled": [Throttled(**{**told, "throttled_s": withheld * WINDOW_S, **more})]}
 
 
-def occupancy(executors: int = 2, *, busy: float = 1.0, waits: float = 1.0, idle: float = 0.0) -> Occupancy:
+def occupancy(executors: int = 2, *, busy: float = 1.0, waits: float = 1.0, idle: float | None = 0.0) -> Occupancy:
     return Occupancy(executors=executors, executors_busy=busy, work_waits=waits, idle_with_work=idle)
 
 
@@ -91,6 +91,12 @@ TRUTHS = {
     "a Python thread beside an engine that computes": (cpu(worker=1.7), facts(**THREADS), "executor-bound"),
     "one child of two computes and the other is given nothing": (
         cpu(children=0.9), facts(python_cores=[0.9], python_demand=[0.9], occupancy=occupancy(busy=0.5, idle=0.5)), "starved",
+    ),
+    "executors that are free while requests may wait for a moment of their own": (
+        cpu(children=0.1), facts(occupancy=occupancy(busy=0.01, idle=None)), "cannot say",
+    ),
+    "executors that are held though some requests wait for a moment of their own": (
+        cpu(children=0.1), facts(occupancy=occupancy(busy=0.9, idle=None)), "executor-bound",
     ),
     "two children that sleep in every request": (
         cpu(children=0.1), facts(python_cores=[0.05, 0.05], python_demand=[0.05, 0.05]), "executor-bound",

@@ -198,6 +198,18 @@ def test_threads_that_ran_a_request_count_as_pythons(left: Left) -> None:
     assert without.thread_cpu_s["children unnamed"] == 1.0
 
 
+@pytest.mark.parametrize("how", ["put off", "rate limit"])
+def test_requests_that_may_wait_for_a_moment_of_their_own_do_not_tell_that_an_executor_was_idle(how: str, left: Left) -> None:
+    asked = replace(left, signs=replace(left.signs, has_put_off=True)) if how == "put off" else replace(left, rate_interval_s=1)
+    uses = (ThreadUse(pid=MAIN, tid=MAIN, name="python", cpu_s=1.0, wait_s=0.5, involuntary=2),)
+    watched = Watched(worker=MAIN, samples=(sample(10.0), sample(20.0)), uses=uses, uses_span_s=10.0)
+    for one, known in ((left, True), (asked, False)):
+        found = measured.cpu(machine(one, 10.0, 20.0, watched=watched), requests([1012.0, 1015.0]), "").facts
+        assert found is not None
+        assert found.occupancy is not None
+        assert (found.occupancy.idle_with_work is not None) is known
+
+
 def test_the_threads_of_the_baseline_are_always_busy(left: Left) -> None:
     own = replace(left, cell=replace(left.cell, pool="in-process", concurrency=3))
     uses = (ThreadUse(pid=MAIN, tid=MAIN, name="python", cpu_s=1.0, wait_s=0.5, involuntary=2),)

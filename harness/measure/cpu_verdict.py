@@ -161,18 +161,18 @@ def _waiting(cpu: CpuUse, facts: CpuFacts) -> CpuVerdict:
     if seen.work_waits < WORK_WAITS:
         reason = f"work waited in {seen.work_waits:.0%} of the time only, the rest is what one request takes; {busy}"
         return CpuVerdict(word=CpuWord.LATENCY_BOUND, reason=reason)
-    busy = f"{busy} while work waited"
+    busy = f"{busy} while work waited" if seen.idle_with_work is not None else busy
     if _one_interpreter(cpu, facts, seen):
         return CpuVerdict(word=CpuWord.GIL_BOUND, reason=f"{_interpreter(facts)}; {busy}")
-    if seen.idle_with_work >= STARVED:
+    if (seen.idle_with_work or 0.0) >= STARVED:
         reason = f"executors were free for {seen.idle_with_work:.0%} of their time while work waited; {busy}{_unseen(facts)}"
         return CpuVerdict(word=CpuWord.STARVED, reason=reason)
     if seen.executors_busy >= EXECUTORS_BUSY:
         reason = f"requests held the executors for {seen.executors_busy:.0%} of their time; {busy}"
         return CpuVerdict(word=CpuWord.EXECUTOR_BOUND, reason=reason)
-    return CpuVerdict(
-        word=CpuWord.CANNOT_SAY, reason=f"executors were busy for {seen.executors_busy:.0%} of their time; {busy}"
-    )
+    unknown = "; whether work waited for them, or for a moment that its own task named, is not known"
+    held = f"executors were busy for {seen.executors_busy:.0%} of their time{unknown if seen.idle_with_work is None else ''}"
+    return CpuVerdict(word=CpuWord.CANNOT_SAY, reason=f"{held}; {busy}")
 
 
 def _one_interpreter(cpu: CpuUse, facts: CpuFacts, seen: Occupancy) -> bool:

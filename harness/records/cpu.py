@@ -98,7 +98,7 @@ class Occupancy(Frozen):
     executors: int
     executors_busy: float  # with a request
     work_waits: float  # more requests in flight than executors, or one that waited for longer than a hand-over takes
-    idle_with_work: float  # executors without a request, while work waited
+    idle_with_work: float | None  # executors without a request, while work waited; None if that may have waited for a moment
 
 
 class CpuFacts(Frozen):

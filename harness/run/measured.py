@@ -116,7 +116,8 @@ def _occupancy(left: Left, requests: Requests | None, begin_s: float, end_s: flo
         return Occupancy(executors=left.cell.concurrency, executors_busy=1.0, work_waits=1.0, idle_with_work=0.0)
     if not requests:
         return None
-    return occupancy.of(requests.columns, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s)
+    found = occupancy.of(requests.columns, capacity=left.cell.concurrency, begin_s=begin_s, end_s=end_s)
+    return found.revised(idle_with_work=None) if found is not None and left.names_moments else found
 
 
 def _threads_peak(left: Left) -> dict[str, int]:

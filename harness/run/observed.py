@@ -192,8 +192,8 @@ def _work_from_s(left: Left, requests: Requests | None, said: Sending | None) ->
 def _waiting(left: Left, requests: Requests | None, begin_s: float | None) -> Waiting | None:
     if requests is None or left.cell.is_baseline or begin_s is None:
         return None
-    if left.signs.has_put_off or left.rate_interval_s:
-        return None  # whether a request waits for an executor, or for a moment that its own task named, is not known
+    if left.names_moments:
+        return None
     end_s = left.measured_to_s or begin_s
     others = stamps.other_tasks(left.events)
     return answers.waiting(requests, capacity=_surely_free(left), begin_s=begin_s, end_s=end_s, others=others)

@@ -110,6 +110,11 @@ class Left:
     rate_interval_s: float = 0.0  # between two requests, by the task's own rate limit; 0 if it has none
 
     @property
+    def names_moments(self) -> bool:
+        """Whether requests may wait for a moment that their own task named, and not for an executor: no stamp tells which."""
+        return self.signs.has_put_off or bool(self.rate_interval_s)
+
+    @property
     def interrupted(self) -> bool:
         return self.ended.by in INTERRUPTED
 
