@@ -296,6 +296,7 @@ def test_what_a_pool_never_calls_is_named_beside_what_failed(
     found = left(replace(CELL, pool=pool), tmp_path)
     told = not_called(found, requests([11.0, 12.0], raised=raised))
     assert [f"worker_process_init in {pool}, so load (tasks.py:6) was never called" in line for line in told] == [True] * said
+    assert [line.endswith("worker_init, which every pool sends (prefork before the fork)") for line in told] == [True] * said
 
 
 @pytest.mark.parametrize(("pool", "said"), [("threads", True), ("solo", True), ("prefork", False), ("prefork-spawn", False)])

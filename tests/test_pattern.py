@@ -71,6 +71,22 @@ def test_what_sets_a_cell_apart_from_the_others(of: str, ended: dict[str, str], 
     assert bool(told) is bool(begins)
 
 
+@pytest.mark.parametrize(
+    ("reason", "look"),
+    [
+        ("2 requests raised", "look at what they share, or what each thread has of its own"),
+        ("Celery does not send worker_process_init in threads, so load (a.py:1) was never called: do that in the first task",
+         "look at what was never called there, then at what they share, or what each thread has of its own"),
+    ],
+)  # fmt: skip
+def test_what_was_never_called_in_threads_is_looked_at_before_what_they_share(reason: str, look: str) -> None:
+    cells = {pool: replace(OWN, pool=pool) for pool in ("threads", "prefork")}
+    ends = {"threads": record(outcome="errors", ok=1).changed(ended={"reason": reason}), "prefork": record(outcome="ok", ok=1)}
+    groups = {cell.id: [ends[pool].changed(asked={"cell": cell.as_dict()})] for pool, cell in cells.items()}
+    told = across(cells["threads"], groups)
+    assert told == f"only requests that share a process do it (prefork is not affected): {look}"
+
+
 def test_what_python_allows_in_the_main_thread_alone_is_no_matter_of_what_requests_share() -> None:
     cells = {pool: replace(OWN, pool=pool) for pool in ("threads", "prefork")}
     ends = {"threads": "errors", "prefork": "ok"}

@@ -20,6 +20,7 @@ ENDS = STUCK | DIES  # what ends one pool's process may hang another's
 #: causes that a row alone may have, in a pool as without Celery; any other one is of this pool's own
 OF_A_ROW = ("", "unknown", "lost-message", "respawn-loop")
 HUB_BLOCKED = "hub-blocked"
+NEVER_CALLED = "was never called"  # in the reason of a trial whose pool has no beginning of a child, see `probe.seen`
 MORE_ERRORS, CHANCE = 1.5, 0.1  # by which the share of requests that raise may be larger in a pool than without Celery
 
 #: signal.signal and signal.set_wakeup_fd (Modules/signalmodule.c), by which asyncio's loops take signals, too
@@ -188,9 +189,9 @@ def _of_pools(bad: Sequence[Cell], good: Sequence[Cell], alike: Set[str], own: T
     well_beside = {one.pool for one in good if one.concurrency > 1}  # a single executor shares its process with no other
     beside = {pool for pool in POOLS if POOLS[pool].executors in ("threads", "greenlets")}
     if ill <= beside and not well_beside & beside:
-        return (
-            f"only requests that share a process do it ({others}): look at what they share, or what each thread has of its own"
-        )
+        first = "what was never called there, then at " if NEVER_CALLED in own.ended.reason else ""
+        shared = f"{first}what they share, or what each thread has of its own"
+        return f"only requests that share a process do it ({others}): look at {shared}"
     green = {pool for pool in POOLS if POOLS[pool].executors == "greenlets"}
     if own.outcome in STUCK | ANSWERED_BADLY and ill <= green and not well & green and "threads" in alike:
         at_once = ": a wait outside of their loop, as in C code, stops all of them at once"

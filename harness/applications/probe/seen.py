@@ -17,6 +17,7 @@ from harness.judge.outcome import counted
 from harness.observe.progress import PUT_OFF
 from harness.records import stamps
 from harness.records.answers import Requests
+from harness.summary.pattern import NEVER_CALLED
 from harness.texts import few, visible
 from harness.trial import worker_log
 from harness.trial.application import told
@@ -158,11 +159,12 @@ def not_called(left: Left, requests: Requests) -> list[str]:
     pool, failed = POOLS.get(left.cell.pool), bool(requests.raised.any() or requests.wrong.any())
     if not failed or pool is None:
         return []
-    sent = (pool.child_signal, contract.CHILD_HANDLERS, "send worker_process_init", "worker_init, which every pool sends")
-    hook = "a loader's on_worker_init, which is called in every pool"
+    init = "worker_init, which every pool sends (prefork before the fork)"
+    sent = (pool.child_signal, contract.CHILD_HANDLERS, "send worker_process_init", init)
+    hook = "a loader's on_worker_init, which is called in every pool (in prefork before the fork)"
     called = (pool.executors == "processes", contract.CHILD_LOADER, "call a loader's on_worker_process_init", hook)
     return [
-        f"Celery does not {does} in {pool.name}, so {few([visible(str(one)) for one in own], 2)} was never called: do that in "
+        f"Celery does not {does} in {pool.name}, so {few([visible(str(one)) for one in own], 2)} {NEVER_CALLED}: do that in "
         f"the first task, or in {instead}"
         for has, name, does, instead in (sent, called)
         if not has and isinstance(own := told(left.events / name), list) and own
