@@ -293,6 +293,18 @@ def test_another_answer_of_a_child_that_worker_ready_came_too_late_for_is_an_err
     assert said in found.evidence[0]
 
 
+def test_another_answer_beside_others_alone_is_not_the_forks_fault() -> None:
+    """Each request writes the same file, and reads it."""
+    both, fine = sides([row(3), row(3)], [row(6)]), side(rows=[row(3)], ended=True)
+    (found,) = judged(both, 3, supported=False, by_itself=fine)
+    assert (found.rule, found.level, found.is_a_forks) == ("call-beside", Level.WARNING, False)
+    assert found.what.endswith("called it beside others, at result: 6 instead of 3")
+    (found,) = judged(both, 3, supported=False, by_itself=side(ended=True))
+    assert found.rule == "call-in-child", "nobody knows how a child by itself answers"
+    (found,) = judged(both, 3, by_itself=fine)
+    assert (found.rule, found.level) == ("call-in-child", Level.ERROR), "the fork lost what they need"
+
+
 def test_what_differs_from_call_to_call_is_not_compared() -> None:
     assert judged(sides([row(0.1), row(0.2)], [row(0.3)]), 0.1) == []
 

@@ -144,8 +144,8 @@ def _differing(
     sides: Sides, second: Callable[[], Sequence[tuple[int, Any]]], by_itself: Callable[[], Side], supported: bool,
     late: Sequence[str],
 ) -> Finding | None:  # fmt: skip
-    """Another answer of a child. It may hang on the time or on the process, and is no error unless the fork lost something, or
-    came before a receiver of worker_ready, and the child answers so by itself, too."""
+    """Another answer of a child. It may hang on the time, on the process or on who calls beside it, and is no error unless the
+    fork lost something, or came before a receiver of worker_ready, and the child answers so by itself, too."""
     expected = checks.reference(_answers(sides.alone.rows))
     given = [answer for child in sides.children.values() for answer in _answers(child.rows)]
     if not given or not expected.answers or _wrong(expected, given) is None:
@@ -155,7 +155,16 @@ def _differing(
     if found is None:
         return None
     row, place, wanted, got = found
-    missed = bool(late) and not supported and _wrong(expected, _answers(by_itself().rows)) is not None
+    alone = Side() if supported else by_itself()
+    by_itself_too = not supported and _wrong(expected, _answers(alone.rows)) is not None
+    if not by_itself_too and _came_back(alone, row):
+        return Finding(
+            rule="call-beside", level=Level.WARNING, todo=BESIDE,
+            what=f"row {row + 1} is answered otherwise in a child that called it beside others, at {checks.named(place)}: "
+            f"{_short(got)} instead of {_short(wanted)}",
+            evidence=("a forked child by itself answers as without a fork; the fork was seen to lose nothing",),
+        )  # fmt: skip
+    missed = bool(late) and by_itself_too
     lost = "" if supported else f"; {UNHEARD % few(list(late), 2)}" if missed else "; the fork was seen to lose nothing"
     return Finding(
         rule="call-in-child", level=Level.ERROR if supported or missed else Level.WARNING, todo=TODO,

@@ -35,7 +35,9 @@ RULES = {
     rule.name: rule
     for rule in (
         Rule(name="call-in-child", what="A call that does not return from a forked child, or not the same", fork=True),
-        Rule(name="call-beside", what="A call that fails in children that call at once, and not in one by itself"),
+        Rule(
+            name="call-beside", what="A call that fails or answers otherwise in children that call at once, alone it does not"
+        ),
         Rule(name="call-raises", what="A call that raises, in a forked child and without a fork"),
         Rule(name="held-lock", what="A lock that tasks take is held by another thread at the fork", fork=True),
         Rule(name="held-import", what="A thread imports a module at the fork", fork=True),
