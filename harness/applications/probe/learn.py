@@ -164,7 +164,7 @@ def _told(out: Path, log: Path, code: int, order: ProbeOrder) -> dict[str, Any]:
 def astray(sent: Mapping[str, object], said: str, url: str) -> tuple[str, str]:
     """(why the task's messages are in no queue of the private broker at `url`, what helps); `said`: where they were sent to."""
     if not sent and _host(said) == _host(broker.shown(url)):
-        kept = "it is sent there, and no queue keeps it: its exchange has none, or serves who listens just then (Broadcast)"
+        kept = "it is sent there, and no queue keeps it: its exchange has none for its key, or serves who listens just then"
         return kept, "--queue NAME sends it to a queue instead"
     where = f"it went to {', '.join(map(repr, sent))}" if sent else f"it says that its broker is {said}"
     return where, "the application has to take its broker from Celery's settings, where CELERY_BROKER_URL wins"
