@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.applications.probe import pool_limits, words
 from harness.applications.probe.checks import reference
+from harness.applications.probe.served import RABBITMQ, VALKEY
 from harness.experiment.matrix import AS_WRITTEN, OWN_APP, Cell
 from harness.records.cpu import CpuUse
 from harness.records.outcomes import Outcome
 from harness.records.record import TrialRecord
 from harness.records.sections import Backlog, Figures
-from harness.trial.application import Limits
+from harness.trial.application import Application, Limits
 from harness.trial.left import Ending
 from tests.test_store import record
 
@@ -105,6 +107,32 @@ def test_a_soft_limit_is_named_if_requests_are_longer_and_the_pool_keeps_it() ->
 def test_limits_that_a_pool_does_not_keep_are_noted(pool: str, kept: list[str]) -> None:
     said = pool_limits.not_kept(of(pool).as_cell, Limits(soft_s=1.0, hard_s=3.0))
     assert said == [f"{pool} does not keep the task's {limit}" for limit in kept]
+
+
+@pytest.mark.parametrize(
+    ("pool", "limits", "options", "said"),
+    [
+        ("prefork", Limits(acks_late=True), {"visibility_timeout": 3}, ["took 5 s"]),
+        ("prefork", Limits(acks_late=True, put_off_s=20.0), {"visibility_timeout": 3}, ["is put off for 20 s", "took 5 s"]),
+        ("threads", Limits(put_off_s=20.0), {"visibility_timeout": 3}, ["is put off for 20 s"]),
+        ("prefork", Limits(), {"visibility_timeout": 3}, []),
+        ("prefork", Limits(acks_late=True), {"visibility_timeout": 6}, []),
+        ("prefork", Limits(acks_late=True), {}, []),
+        ("in-process", Limits(acks_late=True), {"visibility_timeout": 3}, []),
+    ],
+)
+def test_what_is_unacknowledged_for_longer_than_the_visibility_timeout_is_noted(
+    pool: str, limits: Limits, options: dict[str, int], said: list[str]
+) -> None:
+    nowhere = Path("/nowhere")
+    theirs = Application(
+        app="shop", tasks=("shop.price",), python=nowhere, folder=nowhere, own_variables={}, rows=nowhere,
+        settings={"broker_transport_options": options}, limits_of=(limits,),
+    )  # fmt: skip
+    assert pool_limits.notes(of("prefork", slowest=5.0), theirs, None, RABBITMQ) == [], "which has no such timeout"
+    told = pool_limits.notes(of(pool, slowest=5.0), theirs, None, VALKEY)
+    assert [line.partition(",")[0].removeprefix("a request ") for line in told] == said
+    assert all("visibility_timeout, 3 s, it may be delivered again" in line for line in told)
 
 
 MEMORY = Limits(max_memory_per_child_kib=120000)

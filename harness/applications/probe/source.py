@@ -222,7 +222,8 @@ class ApplicationSource:
         first = filter(None, [cut, expected.unsure])
         said = [*first, *seen.endless, *seen.outside, told, *alike, *brief, *why, *covered, *single]
         known = [*varied.said(self.facts.said, self.order.varied), *seen.late, *expected.notes, *self.sizing.note(record)]
-        notes = [*known, *self._patience(cell), *pool_limits.not_kept_by(cell, self._in(cell), self.order.mix)]
+        of_limits = pool_limits.notes(record, self._in(cell), self.order.mix, self.serving.served.broker)
+        notes = [*known, *self._patience(cell), *of_limits]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
