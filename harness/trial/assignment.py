@@ -69,6 +69,11 @@ class Assignment:
     turn: Turn = field(default_factory=Turn)  # beside the other trials of the run
 
     @property
+    def waits_for_nobody(self) -> bool:
+        """Whether these are serial calls of an application, which are measured as soon as it is imported."""
+        return self.cell.is_baseline and self.application is not None
+
+    @property
     def limit_s(self) -> float:
         """The longest of the application's own time limits, after which a request is cut off; 0 if it has none."""
         return self.application.limits.longest_s if self.application else 0.0

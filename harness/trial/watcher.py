@@ -107,8 +107,7 @@ class Watcher:
 
     def _ready(self) -> None:
         """The worker consumes: remember what its threads wait in once they are idle, and let the load begin."""
-        serial = self.work.cell.is_baseline and self.work.application is not None  # which waits for nobody, and is measured now
-        until = self.site.now() + (0.0 if serial else SETTLE_LIMIT_S)
+        until = self.site.now() + (0.0 if self.work.waits_for_nobody else SETTLE_LIMIT_S)
         processes = self.site.look(closely=frozenset())
         while any_runs(processes) and self.site.now() < until:
             self.site.sleep(LOOK_EVERY_S)

@@ -222,14 +222,13 @@ class ApplicationSource:
         first = filter(None, [cut, expected.unsure])
         said = [*first, *seen.endless, *seen.outside, told, *alike, *brief, *why, *covered, *single]
         known = [*varied.said(self.facts.said, self.order.varied), *seen.late, *expected.notes, *self.sizing.note(record)]
-        of_limits = pool_limits.notes(record, self._in(cell), self.order.mix, self.serving.served.broker)
-        notes = [*known, *self._patience(cell), *of_limits]
+        known += [*self._patience(cell), *pool_limits.notes(record, self._in(cell), self.order.mix, self.serving.served.broker)]
         limited = {"cause": "", "support": []} if cell.is_baseline and decides else {}
         revised = record.changed(
             ended={"outcome": outcome, "reason": "; ".join(said), **limited},
             answers={"coverage": expected.coverage, "tasks": mixed.kept(record)},
             memory={"peak_pss_bytes": words.own_peak(record)},
-            certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *notes]},
+            certainty={"doubts": [*record.certainty.doubts, *doubts], "notes": [*record.certainty.notes, *known]},
         )
         self._propose(revised)
         for line in self._seen.late:
