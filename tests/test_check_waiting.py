@@ -191,6 +191,11 @@ LOOPS: list[tuple[str, str, str, dict[str, Any], bool]] = [
     ("owner", "READY.model = 1", "while READY.model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, True),
     ("owner", "READY.model = 1", "while READY.model is None: READY.hits += 1; sleep(1)", {"slots": {"model": "None"}}, True),
     ("owner", "READY.other = 1", "while READY.model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, False),
+    ("owner", "READY.model = 1", "while job.model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, False),
+    ("owner", "READY.model = 1", "while model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, False),
+    ("name", "global READY; READY = 1", "while job.READY is None: time.sleep(0.1)", {"slots": {"READY": "None"}}, False),
+    ("name", "global READY; READY = 1", "while shop.READY is None: time.sleep(0.1)", {"slots": {"READY": "None"}}, True),
+    ("container", 'READY["w"] = 1', 'while "w" not in job.READY: time.sleep(0.1)', EMPTY, False),
 ]  # fmt: skip
 
 

@@ -761,3 +761,58 @@ def test_what_a_loop_sees_at_the_fork_is_told_with_all_who_may_change_it(
     assert [(one[2], one[3]) for one in name["elsewhere"]] == [("other", ["READY"])]
     assert [(one[2], one[3]) for one in table["elsewhere"]] == [("other", ["MINE"])]
     assert [(one[2], one[3]) for one in owner["elsewhere"]] == [("__init__", ["model"])]
+
+
+HANDED = """
+import functools
+import sys
+import threading
+import time
+
+class Job:
+    def __init__(self):
+        self.STATE = STATE
+
+STATE, READY, FLAG = {}, threading.Event(), False
+%s
+
+def load():
+    global FLAG
+    STATE["w"] = FLAG = READY.set()
+
+def task():
+    return STATE, READY, FLAG
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "labels"),
+    [
+        ("threading.Thread(target=lambda _: time.sleep(1), args=(STATE,), daemon=True).start()", []),
+        ("JOB = Job()", []),
+        ("INIT = functools.partial(STATE.update, w=1)", ["handed.STATE"]),
+        ("INIT = functools.partial(print, STATE)", ["handed.STATE"]),
+        ("INIT = [READY.set]", ["handed.READY"]),
+        ("def init(table=STATE): table['w'] = 1", ["handed.STATE"]),
+        ("def init(): globals().update(read())", ["handed.FLAG"]),
+        ("def init(): setattr(sys.modules[__name__], name, 1)", ["handed.FLAG"]),
+        ("def init(job): setattr(job, name, 1)", ["handed.FLAG"]),
+    ],
+)
+def test_who_may_change_what_a_loop_asks_for_need_not_name_it(tmp_path: Path, more: str, labels: list[str]) -> None:
+    (tmp_path / "handed.py").write_text(HANDED % more)
+    with imported(tmp_path / "handed.py") as shop:
+        tasks, thread = reach(shop, "task"), reach(shop, "load")
+        known = polled.functions(tasks.own)
+        found = shared_objects.shared(tasks, thread, known) + polled.of_names(tasks, thread, known)
+        assert {one["label"] for one in found} == {"handed.STATE", "handed.READY", "handed.FLAG"}
+    assert [one["label"] for one in found if polled.NOBODY_KNOWS in one["elsewhere"]] == labels
+    assert all("handed" in one["bases"] for one in found)
+
+
+def test_what_raises_in_the_middle_of_a_loop_may_end_it(tmp_path: Path) -> None:
+    text = "import signal\ndef task():\n    signal.alarm(2)\n\ndef other():\n    return 1\n"
+    (tmp_path / "limited.py").write_text(text)
+    with imported(tmp_path / "limited.py") as shop:
+        told = [polled.unread(reach(shop, name)) for name in ("task", "other")]
+    assert told == [[polled.NOBODY_KNOWS], []]

@@ -8,6 +8,7 @@ import collections
 import gc
 import os
 import sys
+import threading
 import types
 
 from harness.worker import codes, reached
@@ -15,6 +16,12 @@ from harness.worker import codes, reached
 MOST_KEYS = 200
 EXACT = (dict, collections.OrderedDict, list, set, collections.deque)
 WORDS = {None: "None", True: "True", False: "False"}
+CELL = type((lambda value: lambda: value)(None).__closure__[0])  # types.CellType, since Python 3.8
+#: names of what gives an object to a name that stands in no source: in the own module, or in anything
+OWN_HIDDEN, HIDDEN = frozenset(("globals", "exec")), frozenset(("setattr", "vars", "__dict__", "__setattr__"))
+LOOKED_UP = frozenset(("modules", "import_module"))  # how a module is come by without its name
+CUTTING = frozenset(("SoftTimeLimitExceeded", "alarm", "setitimer"))  # what raises in the middle of a loop
+NOBODY_KNOWS = ["", 0, "", []]  # in `elsewhere`: somebody may do anything
 
 
 def word(value):
@@ -70,6 +77,44 @@ def elsewhere(known, names, value, seen):
     return found
 
 
+def hidden(known, module=None):
+    """[NOBODY_KNOWS] if a function may set an attribute whose name does not stand there: of this module, or of anything."""
+    for code, bound in known:
+        named = codes.words(code)[0]
+        sets, own = bool(HIDDEN & named), module is not None and bound is vars(module)
+        if module is not None and sets:
+            sets = own or bool(LOOKED_UP & named) or module in modules_of(code, bound)
+        if code.co_name != "__init__" and (sets or (own and OWN_HIDDEN & named)):
+            return [NOBODY_KNOWS]
+    return []
+
+
+def handed_on(value, label):
+    """[NOBODY_KNOWS] if more than modules and attributes by its own name have an object: a method of it, a partial, a table, a
+    library. Who changes it through these need not name it."""
+    name, spaces, passed = name_of(label), {id(vars(each)) for each in modules()}, set()
+    for thread in threading.enumerate():
+        passed.update(id(getattr(thread, each, None)) for each in ("_args", "_kwargs", "args", "kwargs"))
+    for each in gc.get_referrers(value):
+        kept = each if isinstance(each, dict) else reached.attributes(each)
+        in_reach = type(each) is tuple and len(each) == 3 and each[1] is value and isinstance(each[2], dict)
+        known = in_reach or id(each) in spaces or id(each) in passed or isinstance(each, types.FrameType)
+        if not known and dict.get(kept, name) is not value and not (" of " in label and isinstance(each, CELL)):
+            return [NOBODY_KNOWS]
+    return []
+
+
+def modules():
+    return [each for each in list(sys.modules.values()) if isinstance(each, types.ModuleType)]
+
+
+def bases(known, label, holder):
+    """The names by which functions come to what has an attribute: a module, an object, a class. `label`: its own."""
+    spaces = {id(bound): bound for _, bound in known}.values() if holder is not None else ()
+    found = {name for bound in spaces for name, each in bound.items() if each is holder}
+    return sorted(found.union((name_of(label),), () if isinstance(holder, types.ModuleType) else ("self", "cls")))
+
+
 def name_of(label):
     """How functions name an object with this label.
 
@@ -101,7 +146,8 @@ def of_names(tasks, thread, known):
                 "label": "%s.%s" % (module.__name__, name), "kind": "name", "state": {"slots": slots},
                 "tasks": [codes.place(code) for code in users.values()], "aware": False,
                 "thread": [codes.place(code) for code in theirs.values()],
-                "elsewhere": elsewhere(known, {name}, None, set(users).union(theirs)),
+                "elsewhere": elsewhere(known, {name}, None, set(users).union(theirs)) + hidden(known, module),
+                "bases": bases(known, module.__name__, module),
             })  # fmt: skip
     return found
 
@@ -112,7 +158,8 @@ def modules_of(code, names):
 
 
 def unread(tasks):
-    """[[file, line, function, names]] of modules of the application that tasks import, and nobody has so far: what these do
-    then, nobody knows."""
+    """[[file, line, function, names]] of modules of the application that tasks import, and nobody has so far, and of what may
+    raise in the middle of a loop: what these do then, nobody knows."""
     paths = [os.path.join(os.getcwd(), *name.split(".")) + ".py" for name in tasks.imports if name not in sys.modules]
-    return [[path, 0, "<module>", []] for path in sorted(paths) if os.path.exists(path)]
+    cut = any(tasks.own(code.co_filename) and CUTTING & codes.words(code)[0] for code in tasks.functions.values())
+    return [[path, 0, "<module>", []] for path in sorted(paths) if os.path.exists(path)] + [NOBODY_KNOWS] * cut

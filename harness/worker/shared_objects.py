@@ -188,8 +188,8 @@ def settled(value):
 
 
 def shared(tasks, thread, known=None):
-    """[{label, kind, state, tasks, thread, elsewhere, aware}] of what both reach; `tasks` and `thread` are the functions that
-    name it, `elsewhere` those of the others (`known`: all that there are) that do."""
+    """[{label, kind, state, tasks, thread, elsewhere, bases, aware}] of what both reach; `tasks` and `thread` are the functions
+    that name it, `elsewhere` those of the others (`known`: all that there are) that do, `bases` see `polled.bases`."""
     found, outer = [], {}
     for number, (label, value, users) in tasks.objects.items():
         outer.setdefault(label, number)  # what stands in a container has its label, and comes after it
@@ -207,10 +207,14 @@ def told(tasks, label, value, what, seen, users, theirs, known):
     """What two reaches share, in a form for JSON."""
     known = polled.functions(tasks.own) if known is None else known
     names = set(seen["slots"]) if what == "owner" else {polled.name_of(label)}
+    others = polled.elsewhere(known, names, value, set(users).union(theirs))
+    others += polled.hidden(known) if what == "owner" else polled.handed_on(value, label) if seen else []
+    outer = label if what == "owner" else label.rpartition(".")[0]
+    holder = value if what == "owner" else sys.modules.get(outer) or resolved(outer, None)
     return {
         "label": label, "kind": what, "state": seen, "tasks": [place(each) for each in users.values()],
         "thread": [place(each) for each in theirs.values()], "aware": looks_at_pids(tasks, users),
-        "elsewhere": polled.elsewhere(known, names, value, set(users).union(theirs)),
+        "elsewhere": others, "bases": polled.bases(known, outer, holder),
     }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def _endless(shared: Mapping[str, Any], named: str) -> tuple[Place, ...]:
     others = [
         (functions.function((file, line, name)), names)
         for file, line, name, names in shared.get("elsewhere", ())
-        if kind != "owner" or (name != "__init__" and named in names)
+        if kind != "owner" or not names or (name != "__init__" and named in names)
     ]
     others += [(node, [named]) for node in nodes]
     return () if any(node is None or _ends(node, names, kind) for node, names in others) else tuple(loops)
@@ -172,11 +172,15 @@ class Seen:
 
     def __init__(self, shared: Mapping[str, Any], named: str) -> None:
         self.kind, self.state = str(shared["kind"]), shared["state"]
-        self.named = named
+        self.named, outer = named, str(shared["label"]).split(".")
+        self.bases = frozenset((*shared.get("bases", ()), outer[-1] if self.kind == "owner" else outer[-2]))
         self.slots: Mapping[str, str] = self.state.get("slots", {})
 
     def is_it(self, node: ast.AST) -> bool:
-        return isinstance(node, ast.Name | ast.Attribute) and last(node) == self.named
+        """Whether it is what the thread ends: `job.ready` is not `ready`."""
+        if isinstance(node, ast.Attribute):
+            return node.attr == self.named and last(node.value) in self.bases
+        return isinstance(node, ast.Name) and node.id == self.named and self.kind != "owner"
 
     def passes(self, call: ast.Call, own: set[str]) -> bool:
         """Whether a call comes back, and changes nothing."""
