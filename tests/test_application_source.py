@@ -14,7 +14,7 @@ import pytest
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
-from harness.applications.probe import again, checks, off_path, one_thread, results, words
+from harness.applications.probe import again, checks, off_path, one_thread, results, seen, words
 from harness.applications.probe import order as orders
 from harness.applications.probe.budget import Budget
 from harness.applications.probe.checks import Expression, Reference
@@ -336,6 +336,15 @@ def test_what_fails_beside_the_first_call_alone_may_have_met_a_half_loaded_model
     inside = np.isin(np.arange(len(moments)), failed)
     told = at_once(executors, requests(moments, **({"raised": inside} if how == "raised" else {"right": ~inside})))
     assert [f"all {len(failed)} that failed ran beside" in line and said in line for line in told] == [True] * bool(said)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_first_call_that_raises_without_celery_met_no_half_loaded_model(tmp_path: Path, alone: bool) -> None:
+    one = source()
+    one.expected.settle([line(0, 7, "ConnectionError: gone" if alone else ""), line(1, 8), line(0, 7)], DONE)
+    found = requests([10.0, 10.1, *(11.0 + number for number in range(8))], raised=[1, *[0] * 9])
+    told = seen.at_the_start(left(replace(CELL, pool="threads"), tmp_path), found, one.expected.raised)
+    assert ["half loaded" in text for text in told] == [True] * (not alone)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ class Expected:
     broken: str = ""  # that they raise since a trial and answered before, in words
     unseen: tuple[str, ...] = ()  # ids of the cells after whose trials they were not made, since they were made last
     answered: frozenset[int] = frozenset()  # rows that never raised in the serial calls
+    raised: bool = False  # whether another one did
     right_in: frozenset[str] = frozenset()  # pools that ran the task in the main thread of a process, and answered as expected
     _next: Reference | None = None  # what the next trial's answers are held against
 
@@ -176,7 +177,7 @@ class Expected:
         self.changed = self.broken = ""
         self._next, self.unseen = None, ()
         raised = {line["row"] for line in lines if line["error"]}
-        self.answered = frozenset(line["row"] for line in lines) - raised
+        self.answered, self.raised = frozenset(line["row"] for line in lines) - raised, bool(raised)
         self.retried = frozenset(line["row"] for line in lines if results.kind(line["error"]) in AGAIN)
         least = len(order.mix.tasks) if order.mix else 0  # the first row of each task is sent, whatever came of the calls
         came_to = max(max((line["row"] for line in lines), default=-1) + 1, least)  # they are gone through in order

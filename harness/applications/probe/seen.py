@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.results import whole_lines
 from harness.experiment.mix import Mix
 from harness.experiment.pools import POOLS
@@ -65,27 +66,27 @@ class Seen:
 
 
 def of(
-    left: Left, requests: Requests | None, expected: Mapping[str, Any], mix: Mix | None = None, retried: Collection[int] = (),
-    tasks: Collection[str] = (),
+    left: Left, requests: Requests | None, expected: Mapping[str, Any], order: ProbeOrder, retried: Collection[int] = (),
+    alone: bool = False,
 ) -> Seen:  # fmt: skip
     """`expected`: the settings that its worker was to have; `retried`: the rows that are tried for ever without Celery;
-    `tasks`: those of the requests."""
+    `alone`: whether calls raised that ran beside no other."""
     found = told(left.events / contract.SETTINGS)
     late = own_settings.late(expected, found) if isinstance(found, dict) else []
     return Seen(
         late=(*map(visible, late), *too_few(left)),
         by=left.ended.by,
         frames=left.ended.evidence.frames if left.ended.evidence else (),
-        busy=tuple(one for name, one in busy_with(left) if name not in tasks),
+        busy=tuple(one for name, one in busy_with(left) if name not in order.tasks),
         rows=(
-            *by_row(requests, mix),
-            *at_the_start(left, requests),
+            *by_row(requests, order.mix),
+            *at_the_start(left, requests, alone),
             *not_called(left, requests),
             *in_the_main_process(left, requests),
         )
         if requests is not None
         else (),
-        endless=tuple(endless(left, requests, retried, mix)) if requests is not None else (),
+        endless=tuple(endless(left, requests, retried, order.mix)) if requests is not None else (),
         outside=tuple(failed_outside(left)),
         logged=tuple(logged(left)),
     )
@@ -192,8 +193,9 @@ def by_row(requests: Requests, mix: Mix | None = None) -> list[str]:
     return [f"{words} {what} each time, and no other" for what, those in kinds if (words := _alone(rows, those, mix))]
 
 
-def at_the_start(left: Left, requests: Requests) -> list[str]:
-    return at_once(POOLS[left.cell.pool].executors if left.cell.pool in POOLS else "", requests) or at_first(requests)
+def at_the_start(left: Left, requests: Requests, alone: bool = False) -> list[str]:
+    executors = POOLS[left.cell.pool].executors if left.cell.pool in POOLS and not alone else ""
+    return at_once(executors, requests) or at_first(requests)
 
 
 def at_once(executors: str, requests: Requests) -> list[str]:

@@ -195,7 +195,7 @@ class ApplicationSource:
         if not left.cell.is_baseline:
             requests = self.calls.after(left, requests, self.expected, self.sizing)
         told = varied.expected(self.facts.told.get("expected", {}), self.order.varied)
-        self._seen = seen.of(left, requests, told, self.order.mix, self.expected.retried, self.order.tasks)
+        self._seen = seen.of(left, requests, told, self.order, self.expected.retried, self.expected.raised)
         self._of_tasks = mixed.of_tasks(requests, self.order.mix) if self.order.mix and requests is not None else []
         return requests
 
