@@ -116,6 +116,10 @@ def test_the_interpreter_is_that_beside_the_program_and_the_folder_that_of_the_l
         ("/v/bin/python3.11 /v/bin/celery -A p worker", True),
         ("python -m celery -A p worker", False),
         ("python -u -m celery -A p worker", False),
+        ("python -um celery -A p worker", False),
+        ("opentelemetry-instrument --service_name p celery -A p worker", False),  # it puts the folder into PYTHONPATH
+        ("nice opentelemetry-instrument celery -A p worker", False),
+        ("ddtrace-run celery -A p worker", True),
     ],
 )
 def test_the_script_and_the_module_are_told_apart_and_a_worker_is_started_as_the_line_does(

@@ -28,6 +28,7 @@ class Wrapper(NamedTuple):
 
 SILENT = ("exec", "nohup", "env", "command", "time")  # they change nothing that is measured
 RUN = Wrapper("--with --python -p --env-file --extra --group --package --project --directory -n --name -m --app-id", 1)
+OTEL = Wrapper("--traces_exporter --metrics_exporter --logs_exporter --service_name --resource_attributes")
 RUNNERS = dict.fromkeys(("uv", "poetry", "pipenv", "pdm", "hatch", "rye", "conda", "mamba"), RUN)  # `uv run celery …`
 WRAPPERS = {
     **dict.fromkeys(SILENT, Wrapper()), **RUNNERS,
@@ -39,13 +40,15 @@ WRAPPERS = {
     "catatonit": Wrapper(), "gosu": Wrapper("", 1), "su-exec": Wrapper("", 1), "setuser": Wrapper("", 1),
     "chpst": Wrapper("-u -U -b -e -/ -n -m -d -o -p -f -c -t"), "envdir": Wrapper("", 1), "s6-setuidgid": Wrapper("", 1),
     "watchmedo": Wrapper("-d -p -i --directory --pattern --patterns --ignore-patterns --signal --kill-after", 1),
-    "watchfiles": Wrapper("--filter --args --target-type", 0), "ddtrace-run": Wrapper(), "opentelemetry-instrument": Wrapper(),
+    "watchfiles": Wrapper("--filter --args --target-type", 0), "ddtrace-run": Wrapper(), "opentelemetry-instrument": OTEL,
     "newrelic-admin": Wrapper("", 1), "dotenv": Wrapper("-f --file", 1), "doppler": Wrapper("-p -c", 1), "op": Wrapper("", 1),
 }  # fmt: skip
 ASSIGNED = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
 VALUED_OF_PYTHON = ("-W", "-X", "--check-hash-based-pycs")
 OF_NO_MATTER = ("-u", "-b", "-B", "-q")  # of Python
+RUNS = re.compile(r"-(?P<flags>[A-Za-z]*)[mc]")  # the last flag of Python, alone or behind others: -m, -um
+FOLDER_ON_PATH = ("opentelemetry-instrument",)  # puts the folder into PYTHONPATH: there a script imports what a module does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +130,14 @@ def _started(words: Sequence[str], launch: Launch) -> Launch:
 def _by_python(words: Sequence[str], launch: Launch) -> Launch | None:
     """`python [flags] -m celery …`, or `python [flags] venv/bin/celery …` as `ps` shows it; None if it runs something else."""
     rest, flags = list(words[1:]), list[str]()
-    while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
+    while rest and rest[0].startswith("-") and not RUNS.fullmatch(rest[0]):
         flags.append(rest.pop(0))
         if flags[-1] in VALUED_OF_PYTHON and rest:
             flags[-1] = f"{flags[-1]} {rest.pop(0)}"
-    module = rest[:1] == ["-m"]
-    rest = rest[1:] if module else rest
-    if not rest or (rest[0] != "celery" if module else PurePosixPath(rest[0]).name != "celery"):
+    runs = RUNS.fullmatch(rest[0]) if rest else None
+    module = runs is not None and rest.pop(0).endswith("m")
+    flags += [f"-{letter}" for letter in runs["flags"]] if runs else []
+    if not rest or (rest[0] if module else PurePosixPath(rest[0]).name) != "celery" or (runs and not module):
         return None
     program = _filled(words[0], "the interpreter")
     python = below(launch.folder, program) if "/" in program else launch.python or program
@@ -170,7 +174,8 @@ def _wrapped(words: Sequence[str], launch: Launch) -> Launch:
         said = [f"{taken} chooses an interpreter: name that one by --python"]
     else:
         said = [] if taken == words[0] and name in SILENT else [f"{taken} is left out: a trial's worker is started without it"]
-    return _started(rest, replace(launch, left_out=(*launch.left_out, *said)))
+    started = _started(rest, replace(launch, left_out=(*launch.left_out, *said)))
+    return replace(started, script=started.script and name not in FOLDER_ON_PATH)
 
 
 def _filled(path: str, what: str) -> str:
