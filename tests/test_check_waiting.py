@@ -191,6 +191,15 @@ LOOPS: list[tuple[str, str, str, dict[str, Any], bool]] = [
     ("owner", "READY.model = 1", "while READY.model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, True),
     ("owner", "READY.model = 1", "while READY.model is None: READY.hits += 1; sleep(1)", {"slots": {"model": "None"}}, True),
     ("owner", "READY.other = 1", "while READY.model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, False),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY: budget.sleep(0.1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY: parser.error("never")', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'from budget import sleep\n    while "w" not in READY: sleep(1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'import time as t\n    while "w" not in READY: t.sleep(1)', EMPTY, True),
+    ("container", 'READY["w"] = 1', 'if DEBUG:\n        while "w" not in READY: time.sleep(1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'if not READY:\n        while "w" not in READY: time.sleep(1)', EMPTY, True),
+    ("container", 'READY["w"] = 1', 'with limit(2):\n        while "w" not in READY: time.sleep(1)', EMPTY, False),
+    ("container", 'READY["w"] = 1', 'with LOCK:\n        while "w" not in READY: time.sleep(1)', EMPTY, True),
+    ("container", 'READY["w"] = 1', 'while "w" not in READY: time.sleep(1)\nthread(predict)', EMPTY, False),
     ("owner", "READY.model = 1", "while job.model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, False),
     ("owner", "READY.model = 1", "while model is None: time.sleep(0.1)", {"slots": {"model": "None"}}, False),
     ("name", "global READY; READY = 1", "while job.READY is None: time.sleep(0.1)", {"slots": {"READY": "None"}}, False),
@@ -207,6 +216,31 @@ def test_a_loop_that_only_the_thread_ends_is_an_error(
     assert (one.rule, one.level is Level.ERROR) == ("lost-thread", sure), one.what
     assert ("predict (shop.py:4) asks for it in a loop, for ever" in one.what) == sure
     assert one.users[-1:] == ((str(tmp_path / "shop.py"), 4, "predict"),) or not sure
+
+
+@pytest.mark.parametrize(
+    ("task", "sure"),
+    [
+        ("STORE.get() or {}.get(x)", True),
+        ("STORE.peek() or {}.get(x)", False),
+        ("STORE.model", True),
+        ("Thread(target=STORE.get)", False),
+    ],
+)
+def test_a_method_that_nobody_is_seen_to_call_loops_for_nobody(tmp_path: Path, task: str, sure: bool) -> None:
+    path, loop = tmp_path / "shop.py", "while self.value is None: time.sleep(1)"
+    path.write_text(
+        f"class Store:\n  def load(self):\n    self.value = 1\n  def get(self):\n    {loop}\n"
+        f"  @property\n  def model(self):\n    {loop}\ndef predict(x):\n    {task}\n"
+    )
+    functions._tree.cache_clear()
+    where = [[str(path), 4, "get"], [str(path), 6, "model"], [str(path), 9, "predict"]]
+    shared = {
+        "label": "shop.STORE", "kind": "owner", "state": {"slots": {"value": "None"}}, "tasks": where,
+        "thread": [[str(path), 2, "load"]], "elsewhere": [], "bases": ["STORE", "self", "cls"],
+    }  # fmt: skip
+    (one,) = lost.found(looked(threads=[thread(path, shared=[shared])]), tmp_path)
+    assert (one.level is Level.ERROR) == sure, one.what
 
 
 @pytest.mark.parametrize(

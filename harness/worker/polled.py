@@ -18,7 +18,7 @@ EXACT = (dict, collections.OrderedDict, list, set, collections.deque)
 WORDS = {None: "None", True: "True", False: "False"}
 CELL = type((lambda value: lambda: value)(None).__closure__[0])  # types.CellType, since Python 3.8
 #: names of what gives an object to a name that stands in no source: in the own module, or in anything
-OWN_HIDDEN, HIDDEN = frozenset(("globals", "exec")), frozenset(("setattr", "vars", "__dict__", "__setattr__"))
+OWN_HIDDEN, HIDDEN = frozenset(("globals", "exec")), frozenset(("setattr", "vars", "__dict__", "__setattr__", "reload"))
 LOOKED_UP = frozenset(("modules", "import_module"))  # how a module is come by without its name
 CUTTING = frozenset(("SoftTimeLimitExceeded", "alarm", "setitimer"))  # what raises in the middle of a loop
 NOBODY_KNOWS = ["", 0, "", []]  # in `elsewhere`: somebody may do anything

@@ -11,6 +11,7 @@ from harness.applications.check.modules import tree_of
 
 MADE = ("Event", "Future", "Queue", "SimpleQueue", "Condition", "Semaphore", "Lock", "create_future", "Barrier", "AsyncResult")
 WAITS = ("wait", "result", "get", "acquire", "join", "exception", "wait_for")
+RUN_BY_CELERY = ("run", "__call__")  # methods of a task
 Place = Sequence[object]  # file, line, name
 MOST_BYTES = 2_000_000
 HOMES: dict[ast.AST, ast.Module] = {}  # of the functions that were found, which `_tree` keeps
@@ -48,6 +49,42 @@ def _function(tree: ast.Module | None, place: Place) -> ast.AST | None:
         elif isinstance(node, ast.Lambda) and place[2] == "<lambda>" and node.lineno == place[1]:
             return node
     return None
+
+
+def origins(tree: ast.Module | None) -> dict[str, str]:
+    """The root of the module that each name of a file is imported from; '' of its own functions, of which nobody knows.
+
+    >>> origins(ast.parse("from time import sleep as rest; import os.path; work = lambda: 0"))
+    {'rest': 'time', 'os': 'os'}
+    """
+    found = dict[str, str]()
+    for each in ast.walk(tree) if tree is not None else ():
+        if isinstance(each, ast.Import):
+            found.update((one.asname or one.name.partition(".")[0], one.name.partition(".")[0]) for one in each.names)
+        elif isinstance(each, ast.ImportFrom):
+            found.update((one.asname or one.name, (each.module or "").partition(".")[0]) for one in each.names)
+        elif isinstance(each, ast.FunctionDef | ast.ClassDef):
+            found[each.name] = ""
+    return found
+
+
+def is_run(node: ast.AST, others: Iterable[ast.AST], bases: Iterable[str]) -> bool:
+    """Whether it runs where it is called, as far as the source tells: a function that is given to another one may run in a
+    thread, and a method is called by one of these functions, or in the same file, of what goes by these names."""
+    name, tree = getattr(node, "name", ""), home(node)
+    if not name or tree is None:
+        return True
+    given = (part for call in calls_at(tree) for part in (*call.args, *(each.value for each in call.keywords)))
+    if any(isinstance(part, ast.Name | ast.Attribute) and last(part) == name for part in given):
+        return False
+    if name in RUN_BY_CELERY or not any(isinstance(each, ast.ClassDef) and node in each.body for each in ast.walk(tree)):
+        return True
+    used = [
+        each for other in (*others, tree) for each in ast.walk(other) if isinstance(each, ast.Attribute) and each.attr == name
+    ]
+    called = {id(call.func) for other in (*others, tree) for call in calls_at(other)}
+    plain = bool(getattr(node, "decorator_list", ()))  # a property is only named
+    return any(last(each.value) in bases and (plain or id(each) in called) for each in used)
 
 
 def known(places: Iterable[Place]) -> list[ast.AST]:
