@@ -219,6 +219,36 @@ def test_a_loop_that_only_the_thread_ends_is_an_error(
 
 
 @pytest.mark.parametrize(
+    ("task", "init", "elsewhere", "sure"),
+    [
+        ("READY.wait()", "READY.is_set()", [], True),
+        ("READY.wait()", "READY.set()", [], False),
+        ("READY.wait()", "keep(READY.set)", [], False),
+        ("keep(READY.set); READY.wait()", "pass", [], False),
+        ("READY.clear(); READY.wait(); READY.set()", "pass", [], True),  # it never comes to that
+        ("READY.wait()", "pass", [["", 0, "", []]], False),
+        ("READY.wait()", "READY = [READY]", [], False),
+    ],
+)
+@pytest.mark.parametrize("of_tasks", [True, False])
+def test_a_wait_that_another_one_may_end_is_a_warning(
+    tmp_path: Path, task: str, init: str, elsewhere: list[Any], sure: bool, of_tasks: bool
+) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(f"READY = Event()\ndef fetch():\n    READY.set()\ndef predict(x):\n    {task}\ndef init():\n    {init}\n")
+    functions._tree.cache_clear()
+    tasks, other = [[str(path), 4, "predict"]], [str(path), 6, "init"]
+    shared = {
+        "label": "shop.READY", "kind": "Event", "state": {"set": False}, "thread": [[str(path), 2, "fetch"]],
+        "tasks": [*tasks, other] if of_tasks else tasks,
+        "elsewhere": elsewhere if of_tasks else [*elsewhere, [*other, ["READY"]]],
+    }  # fmt: skip
+    (one,) = lost.found(looked(threads=[thread(path, shared=[shared])]), tmp_path)
+    assert (one.level is Level.ERROR) == sure, one.what
+    assert ("unless something else ends that wait" in one.what) == (not sure)
+
+
+@pytest.mark.parametrize(
     ("task", "sure"),
     [
         ("STORE.get() or {}.get(x)", True),

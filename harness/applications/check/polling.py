@@ -50,6 +50,34 @@ def _endless(shared: Mapping[str, Any], named: str) -> tuple[Place, ...]:
     return () if any(node is None or _ends(node, names, kind) for node, names in others) else tuple(loops)
 
 
+def others_tell(shared: Mapping[str, Any], named: str, waits: Sequence[str], tells: Sequence[str]) -> bool:
+    """Whether another one than the thread may do what one who `waits` waits for: a function of the application's elsewhere, or
+    one of tasks that does not wait itself, or hands the object on."""
+    others = [(functions.function(one[:3]), one[3]) for one in shared.get("elsewhere", ())]
+    if any(node is None or _hands_on(node, names) or _calls(node, tells, names) for node, names in others):
+        return True
+    tasks = functions.known(shared["tasks"])
+    return any(_hands_on(node, [named]) for node in tasks) or any(
+        _calls(node, tells, [named]) for node in tasks if not _calls(node, waits, [named])
+    )
+
+
+def _calls(node: ast.AST, methods: Sequence[str], names: Iterable[str]) -> bool:
+    return any(any(functions.calls([node], methods, name)) for name in names)
+
+
+def _hands_on(node: ast.AST, names: Sequence[str]) -> bool:
+    """Whether it gives the object, or a method of it, to something else."""
+    for each, up in _uses(node, names):
+        inner = up[0] if up and isinstance(up[0], ast.Attribute) else each
+        outer = (up[1:] if inner is not each else up)[:1]
+        if any(isinstance(one, ast.Call) and one.func is not inner for one in outer):
+            return True
+        if any(isinstance(one, ast.keyword | ast.Return | ast.Assign | ast.List | ast.Tuple | ast.Dict) for one in outer):
+            return True
+    return False
+
+
 def _changed(nodes: Iterable[ast.AST], named: str, kind: str) -> bool:
     """Whether the thread's functions do what the loop waits for."""
     known = list(nodes)

@@ -19,6 +19,7 @@ ANSWERS = ("set", "set_result", "set_exception", "put", "put_nowait", "notify", 
 WORTH_S = 0.1  # of a wait: who waits for less only looks
 STAYS = "stays in the main process"
 SOON = "as soon as"  # so one call need not show it
+OTHERS = "something else ends that wait, as the source may have it"
 LOOPS = "in each child {user} asks for it in a loop, for ever"
 JOINS = "in each child {user} waits for ever until all is taken"
 
@@ -122,7 +123,8 @@ def _event(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -
     level, waits = waiting.told(longest, "clears it, and waits for it" if cleared else "waits for it")
     if longest is not None and longest < WORTH_S:
         level = Level.NOTE  # who waits for so short a time only looks
-    return level, f"the thread {{thread}}, which sets {{label}}, {STAYS}: in each child {{user}} {waits}"
+    what = f"the thread {{thread}}, which sets {{label}}, {STAYS}: in each child {{user}} {waits}"
+    return _unless_others(shared, named, ("wait",), ("set",), (level, what))
 
 
 def _told(waits: tuple[str, ...], tells: tuple[str, ...], what: str) -> Judge:
@@ -133,9 +135,18 @@ def _told(waits: tuple[str, ...], tells: tuple[str, ...], what: str) -> Judge:
         if not limits or shared["state"].get("done") or not any(functions.calls(theirs, tells)):
             return NOTHING
         level, in_words = waiting.told(waiting.longest(limits))
-        return level, f"the thread {{thread}}, which {what} {{label}}, {STAYS}: in each child {{user}} {in_words}"
+        told = f"the thread {{thread}}, which {what} {{label}}, {STAYS}: in each child {{user}} {in_words}"
+        return _unless_others(shared, named, waits, tells, (level, told))
 
     return judge
+
+
+def _unless_others(shared: Mapping[str, Any], named: str, waits: Sequence[str], tells: Sequence[str], judged: Judged) -> Judged:
+    """Of a wait that somebody else may end in a child: worker_process_init, a method that is kept for it, a time limit."""
+    level, what = judged
+    if level is Level.ERROR and polling.others_tell(shared, named, waits, tells):
+        return words.unless(level, what, OTHERS)
+    return judged
 
 
 def _semaphore(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
@@ -170,7 +181,8 @@ def _queue(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -
         found.append((Level.ERROR, f"the thread {{thread}}, which takes from {{label}}, {STAYS}: {JOINS}"))
     if given and (limits := waiting.of(tasks, ("get",), named)):
         level, waits = _until(shared["state"].get("size"), waiting.told(waiting.longest(limits)))
-        found.append((level, f"the thread {{thread}}, which puts into {{label}}, {STAYS}: in each child {{user}} {waits}"))
+        what = f"the thread {{thread}}, which puts into {{label}}, {STAYS}: in each child {{user}} {waits}"
+        found.append(_unless_others(shared, named, ("get",), PUTS, (level, what)))
     if taken:
         found += _full(shared["state"].get("most"), waiting.of(tasks, ("put",), named))
         if any(functions.calls(tasks, PUTS, named)):
