@@ -306,6 +306,12 @@ def test_processes_share_something_if_those_that_call_at_once_without_celery_do(
     assert told.endswith("get each other's data, over what their processes share (a file, a database, a connection)")
 
 
+def test_a_wrong_answer_that_is_anothers_by_chance_is_no_sign_that_requests_get_each_others() -> None:
+    lost = reference([(row, {"n": 3 * (row + 1)}) for row in range(4)])
+    assert [lost(row, {"n": row + 1})[0] for row in range(4)] == [False] * 4, "a factor is lost, and 3 is the first row's"
+    assert words.beside_each_other(of("threads", outcome=Outcome.WRONG).changed(answers={"wrong": 4}), lost) == []
+
+
 def test_the_last_line_of_a_log_tells_how_a_process_ended() -> None:
     assert (
         words.last_words(Ending(by="worker-exit", worker_exit="exit 2", log_words="usage / error: no")) == "exit 2: error: no"

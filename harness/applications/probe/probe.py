@@ -141,6 +141,8 @@ def _asked(
         desk.say(
             f"worker line: Celery {found.told['celery']} reads options from the line alone, so these do not hold here: {lost}"
         )
+    if order.line and order.line.script and not order.script:
+        desk.say("worker line: no script celery lies beside --python, so workers are started as python -m celery")
     if more := more_queues(order, found):
         desk.say(
             f"mix: its tasks go to {', '.join(found.queue_names)}, so each worker is started with --queues {','.join(more)}"

@@ -27,6 +27,7 @@ BY_REPLACING = (Outcome.STALLED, Outcome.RESPAWNING, Outcome.CRASHED, Outcome.SL
 STRUCK_SHARE = 0.95  # of a soft limit: whoever catches it answers then
 AGAIN_SHARE, LOADED_SHARE, AGAIN_FACTOR, AGAIN_S = 0.3, 0.1, 10.0, 0.1  # see `loaded_again`
 FAR_BELOW = 0.5  # of a rate limit: what is served then is not what it allows
+MOSTLY = 0.5  # of the wrong answers, if requests get each other's: by chance some rows' are alike
 ALL_WRONG = 5  # answers, so that it is no chance
 VALUE_MOST = 48  # characters of an answer that is quoted
 NOT_JSON = re.compile(r"EncodeError\b.*Object of type '?(\w+)'? is not JSON serializable")  # json/encoder.py
@@ -163,7 +164,8 @@ def beside_each_other(record: TrialRecord, check: AnswerCheck, right_in: Collect
         return []
     inside = POOLS[record.as_cell.pool].executors in ("threads", "greenlets")
     crossed, looked = check.crossed[True], check.crossed.total()
-    if crossed and (inside or check.swapped):  # else one label of few may be that of another row by itself
+    # else one label of few may be that of another row by itself; so may some of what is wrong in another way
+    if crossed > MOSTLY * looked and (inside or check.swapped):
         over = "" if inside else ", over what their processes share (a file, a database, a connection)"
         theirs = f"are another row's where they are wrong: requests may get each other's data{over}"
         return [f"of {looked} wrong answers {crossed} {theirs}"]
