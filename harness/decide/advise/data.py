@@ -34,7 +34,7 @@ def _data(one: Advice) -> dict[str, Any]:
         "siblings": list(one.siblings),
         "best": [_candidate(best) for best in one.best],
         "alike": [_candidate(each) for each in one.alike],
-        "what_helps": list(pages.helps(one)),
+        "what_helps": list(pages.decider(one)[2]),
         "runner_up": _candidate(one.runner_up) if one.runner_up else None,
         "sensitivity": [{"change": each.change, "then": each.then} for each in one.sensitivity],
         "unused": [{"cell": each.id, "outcome": each.outcome, "reason": each.reason} for each in one.unused],

@@ -45,7 +45,7 @@ def _answer(advice: Advice) -> str:
     asked = f" that keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
     if advice.alike:
         others = f"any of these {len(advice.alike)} serves it{asked.replace(' that', ' and')}"
-        return f"{advice.workload}, {advice.traffic}: no pool is the best, {_decides(advice)}; {others}"
+        return f"{advice.workload}, {advice.traffic}: no pool is the best, {decider(advice)[1]} decides; {others}"
     if not advice.best and (right := [one.cell.pool for one in advice.unused if one.answers]):
         names = few(list(dict.fromkeys(right)))
         busy = "the machine was too busy to say which is fastest"
@@ -58,15 +58,14 @@ def _answer(advice: Advice) -> str:
     return f"{advice.workload}, {advice.traffic}: use {first.id}{others}{asked}: {in_short(first)}{_among(advice)}"
 
 
-def _decides(advice: Advice) -> str:
-    others = {advice.limited: "the task's own rate limit", advice.waited: "what requests wait for"}
-    return next((f"{name} decides" for so, name in others.items() if so), "Celery's own overhead decides")
-
-
-def helps(advice: Advice) -> tuple[str, ...]:
-    """Against what decides in the place of the pool."""
-    against = {advice.limited: overhead.AGAINST_LIMIT, advice.waited: overhead.AGAINST_WAITING}
-    return next((each for so, each in against.items() if so), overhead.AGAINST_OVERHEAD if advice.overhead else ())
+def decider(advice: Advice) -> tuple[str, str, tuple[str, ...]]:
+    """(what decides in the place of the pool, in words; its name; what helps against it); empty if the pool decides."""
+    each = (
+        (advice.limited, "the task's own rate limit", overhead.AGAINST_LIMIT),
+        (advice.waited, "what requests wait for", overhead.AGAINST_WAITING),
+        (advice.overhead, "Celery's own overhead", overhead.AGAINST_OVERHEAD),
+    )
+    return next((one for one in each if one[0]), ("", "", ()))
 
 
 def _among(advice: Advice) -> str:
@@ -85,7 +84,7 @@ def by_engine(advice: Advice) -> list[str]:
 def _own(advice: Advice) -> str:
     if advice.alike:
         least = advice.alike[0]
-        return f"{_decides(advice)}; any of {len(advice.alike)} serves, {least.id} with the least memory"
+        return f"{decider(advice)[1]} decides; any of {len(advice.alike)} serves, {least.id} with the least memory"
     if advice.best:
         return f"use {advice.best[0].id}: {figures(advice.best[0])}"
     return "no configuration can be recommended from these data"
@@ -107,8 +106,9 @@ def answer(advice: Advice) -> list[str]:
     """What to use, what comes next, and what would change that; or what decides in its place, and what helps then."""
     said = [line for one in advice.best for line in (f"best: {one.id}: {figures(one)}", *of_tasks(one))]
     said += advice.siblings
-    if decides := advice.limited or advice.waited or advice.overhead:
-        said += [decides, *(f"what helps: {each}" for each in helps(advice))]
+    decides, _, helps = decider(advice)
+    if decides:
+        said += [decides, *(f"what helps: {each}" for each in helps)]
         kept = f", keeps {', '.join(map(str, advice.bounds))}" if advice.bounds else ""
         said += _few([f"serves{kept}: {one.id}: {figures(one)}" for one in advice.alike], "serve")
     if advice.provisional:
