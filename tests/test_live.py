@@ -677,6 +677,14 @@ def test_another_program_of_celerys_is_no_worker_though_its_stack_shows_celery(
     assert seen().is_worker is yes
 
 
+def test_a_worker_that_shows_at_one_look_is_one_though_it_computes_at_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "command", lambda pid: ["python", "run.py"])
+    shown = seen(pool="solo")
+    hidden = [replace(look, processes=tuple(replace(one, role=Role.UNKNOWN) for one in look.processes)) for look in shown.looks]
+    assert replace(shown, looks=(shown.looks[0], *hidden[1:])).is_worker
+    assert not replace(shown, looks=tuple(hidden)).is_worker
+
+
 def bereft(stands_s: float | None, function: str, since_s: float = 4000.0) -> Report:
     """Of a child that lost threads at the fork, has a native one that polls now and then, and stands in this function.
     `stands_s`: for so long; None if the kernel does not tell."""

@@ -17,7 +17,12 @@ WORKER, OTHER, HUB = (
     "/v/lib/python3.11/threading.py",
     "/v/lib/python3.11/site-packages/gevent/hub.py",
 )
+APP = "/v/celery/app/base.py"
 CELERY = ["/v/bin/python", "-m", "celery", "worker"]
+
+
+def shows(*frames: tuple[str, str]) -> list[dict[str, Any]]:
+    return [{"frames": [{"name": name, "filename": file} for name, file in frames]}]
 
 
 class Machine:
@@ -37,7 +42,7 @@ class Machine:
     def dumped(self, pid: int, *options: str) -> list[dict[str, Any]] | None:
         self.asked.append(pid)
         file = self.processes[pid][2]
-        return [{"frames": [{"name": "x", "filename": file}]}] if file else None
+        return shows(("run" if file == HUB else "<module>", file)) if file else None
 
 
 @pytest.fixture
@@ -105,6 +110,36 @@ def test_a_process_above_workers_stands_for_them_and_that_is_told(machine: Any) 
     assert (both.notes, both.named) == (["process 6 ? is no worker itself: below it runs worker 10"], {10})
     assert one.asked.count(10) == 0  # its command line tells
     assert choose.chosen((8,), "", "") == ([find.described(8)], [], {8})  # whoever looks will say that it is none
+
+
+BEGIN = ("<module>", "run.py")
+
+
+def test_a_script_that_loads_celerys_worker_is_one(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine({5: (1, "/usr/bin/timeout", ""), 10: (5, "/v/bin/python3", OTHER)})
+    monkeypatch.setattr(stacks, "dumped", lambda pid, *options: shows(("Celery.worker_main", APP), BEGIN))
+    assert choose.mains_of(5) == [10]
+    monkeypatch.setattr(stacks, "dumped", lambda pid, *options: shows(("Celery.send_task", APP), BEGIN))
+    assert choose.mains_of(5) == []
+
+
+@pytest.mark.parametrize(
+    ("looks", "main"),
+    [
+        ([shows(("isfile", "genericpath.py")), shows(("isfile", "genericpath.py"), ("start", WORKER), BEGIN)], 10),
+        ([shows(("isfile", "genericpath.py"))] * scripts.LOOKS, 0),
+        ([shows(("isfile", "genericpath.py"), BEGIN)], 0),
+    ],
+    ids=["seen at the second look", "never whole", "whole, and no worker's"],
+)
+def test_a_stack_that_has_no_beginning_is_looked_at_anew(
+    looks: list[Any], main: int, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine({10: (1, "/v/bin/python3", OTHER)})
+    left = iter(looks)
+    monkeypatch.setattr(stacks, "dumped", lambda pid, *options: next(left) if pid == 10 else None)
+    assert scripts.main_of(10) == main
+    assert list(left) == []
 
 
 def test_below_a_shell_a_worker_of_a_script_is_found_too(machine: Any) -> None:

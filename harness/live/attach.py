@@ -56,8 +56,9 @@ class Seen:
 
     @property
     def is_worker(self) -> bool:
-        """Whether anything of Celery shows in it: by its command line, or by its stacks, which a beat has, too."""
-        roles = {one.role for one in self.last.processes}
+        """Whether anything of Celery shows in it: by its command line, or by its stacks, which a beat has, too: at any look,
+        for what computes is not seen at each."""
+        roles = {one.role for look in self.looks for one in look.processes}
         shows = bool(roles - {Role.UNKNOWN}) and not find.is_another(find.command(self.worker.main))
         return self.worker.known or shows
 

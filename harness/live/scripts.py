@@ -8,6 +8,7 @@ known already.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,6 +19,9 @@ from harness.machine import procfs
 from harness.observe import stacks
 from harness.observe.roles import HUB
 
+#: what a script calls (celery/app/base.py), some tenths of a second before Celery has loaded its worker
+MAIN, APP = re.compile(r"\bworker_main$"), re.compile(r"celery/app/base\.py$")
+BEGINS, LOOKS = re.compile(r"<module>$|\b_bootstrap$"), 4  # a program, and a thread of Python's
 MOST = 48  # processes whose stacks are asked for, some hundredths of a second each
 MOST_ABOVE = 8  # from a process up to its worker's main one
 
@@ -68,11 +72,17 @@ def _is_python(pid: int) -> bool:
 
 def _runs(pid: int) -> bool | None:
     """Whether Celery's worker stands in a stack of this process; None if it may not be looked at, and if its threads run the
-    loop of a green library alone: what greenlets do stands on no thread's stack."""
-    threads = stacks.dumped(pid, "--nonblocking")
-    if not threads:
-        return None
-    files = [[frame["filename"] for frame in thread["frames"]] for thread in threads]
-    if any(WORKER.search(file) for each in files for file in each):
-        return True
-    return None if any(each and all(map(HUB.search, each)) for each in files) else False
+    loop of a green library alone: what greenlets do stands on no thread's stack. A stack that does not reach down to what a
+    thread begins with is looked at anew, for the process went on meanwhile."""
+    found: list[list[tuple[str, str]]] = []
+    for _ in range(LOOKS):
+        found = [
+            [(one["name"], one["filename"]) for one in each["frames"]] for each in stacks.dumped(pid, "--nonblocking") or ()
+        ]
+        if not found:
+            return None
+        if any(WORKER.search(file) or (MAIN.search(name) and APP.search(file)) for each in found for name, file in each):
+            return True
+        if all(each and BEGINS.search(each[-1][0]) for each in found):
+            return False
+    return None if any(each and all(HUB.search(file) for _, file in each) for each in found) else False
