@@ -26,6 +26,9 @@ def test_why_celery_does_not_run_as_root_is_told_and_not_how_it_ends(tmp_path: P
     log = tmp_path / "worker.log"
     log.write_text(ROOT)
     assert worker_log.last_line(worker_log.read(log)) == worker_log.NO_ROOT
+    raised = "Traceback (most recent call last):\n  File x\ncelery.platforms.SecurityWarning: You're running the worker with"
+    log.write_text(raised + ROOT.partition("a worker with")[2].replace("C_FORCE_ROOT", ""))
+    assert worker_log.last_line(worker_log.read(log)).startswith("celery.platforms.SecurityWarning: You're running")
     log.write_text(f"{ROOT}ValueError: no model\n")
     assert worker_log.last_line(worker_log.read(log)) == "ValueError: no model"
 

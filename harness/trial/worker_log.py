@@ -39,7 +39,7 @@ TRACEBACK = "Traceback (most recent call last):"
 RECEIVES, UNPICKLES = "_recv_message", "message = load("
 
 #: how Celery's refusal to run as root ends (celery/platforms.py, ROOT_DISALLOWED), and what it says, with what helps
-AFTER_ROOT = "User information: uid="
+AFTER_ROOT, REFUSAL, REFUSAL_LINES = "User information: uid=", "C_FORCE_ROOT", 8
 NO_ROOT = (
     "Celery starts no worker as root (uid 0) that accepts pickle: run the harness as another user, or put C_FORCE_ROOT=1 into "
     "--env-file"
@@ -90,8 +90,9 @@ def last_line(lines: Lines | None) -> str:
     """The last line of the log that says something."""
     if lines is None:
         return "no log"
-    if lines and lines[-1].startswith(AFTER_ROOT):
-        return NO_ROOT
+    if lines and lines[-1].startswith(AFTER_ROOT):  # which its warning ends with, too, if the application makes that an error
+        refused = any(REFUSAL in line for line in lines[-REFUSAL_LINES:])
+        return NO_ROOT if refused else last_error(lines) or portable(lines[-1])[:LINE_LENGTH]
     return portable(lines[-1].strip())[:LINE_LENGTH] if lines else "the log is empty"
 
 
