@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +98,31 @@ def test_serial_calls_tell_which_packages_their_task_loads_also_late(tmp_path: P
 
     calls(late, 1, tmp_path)
     assert {"celery", "late_engine"} <= results.loaded(tmp_path / "result")
+
+
+@pytest.mark.parametrize(("paths", "found"), [(1, ["late_shop", "parts"]), (2, []), (0, [])])
+def test_serial_calls_tell_which_modules_of_the_workers_folder_come_only_as_the_task_runs(
+    paths: int, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found there once, `python -m` has put it on the path; twice, somebody else has, too."""
+    (tmp_path / "late_shop.py").write_text("")
+    (tmp_path / "parts").mkdir()  # a package without an __init__
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "late_other.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*[str(tmp_path)] * paths, str(tmp_path / "elsewhere"), *sys.path])
+    names = ["late_shop", "parts", "late_other"] if paths else ["late_other"]
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    known = frozenset(sys.modules)
+    for name in names:
+        importlib.import_module(name)
+    assert serial.of_folder(known, str(tmp_path)) == found
+    assert serial.of_folder(frozenset(sys.modules), str(tmp_path)) == []
+    serial.tell_loaded(str(tmp_path / "result"), found)
+    assert results.loaded(tmp_path / "result", "of_folder") == set(found)
+    for name in names:
+        del sys.modules[name]
 
 
 def test_serial_calls_of_which_nothing_is_left_tell_of_no_package(tmp_path: Path) -> None:

@@ -892,3 +892,17 @@ def test_what_the_script_celery_takes_off_the_path_is_named_with_both_remedies(
     one = record(CELL).changed(answers={"errors": {error: 3}})
     told = off_path.said(one, shop)
     assert ["start the worker as python -m celery" in line and "PYTHONPATH" in line for line in told] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("script", "modules", "said"), [(False, ["helper"], True), (False, [], False), (True, ["helper"], False)]
+)
+def test_a_task_that_imports_late_from_its_folder_is_told_how_to_be_started(
+    tmp_path: Path, script: bool, modules: list[str], said: bool
+) -> None:
+    shop = Application(
+        app="shop:app", tasks=("shop.price",), python=HERE, folder=tmp_path, own_variables={}, rows=HERE, script=script
+    )
+    (tmp_path / contract.LOADED).write_text(json.dumps({"packages": ["celery"], "of_folder": modules}))
+    told = off_path.late(tmp_path / "result", shop)
+    assert ["imports helper from" in line and "start it so" in line for line in told] == [True] * said

@@ -141,7 +141,9 @@ Event = namedtuple("Event", "kind tid number at_ns pid")
 _EVENT = struct.Struct("<Biqq")
 EVENT_SIZE = _EVENT.size
 FILE_NAME = "{pid}.events"
-LOADED = "loaded.json"  # beside the result of serial calls: the packages that their process has loaded by then
+#: beside the result of serial calls: the `packages` that their process has loaded by then, and of the modules that their tasks
+#: alone import those that are found in the worker's folder for no other reason than `python -m` (`of_folder`)
+LOADED = "loaded.json"
 GO = "go"  # a file in the trial's folder: the load may begin
 STAMPS_FILE_NAME = "{pid}.stamps"
 NAMES_FILE_NAME = "{pid}.names"  # lines: a thread's id, and names that a task can read there, see `harness.worker.own_names`

@@ -69,6 +69,7 @@ def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
     Seconds that the last call took, and whether the calls ended early since all of them raised alike.
     """
     line, kinds, bounds, modules = None, set(), (WARMUP_LIMIT_S, whole_s, most or float("inf")), 0
+    known, folder = frozenset(sys.modules), os.path.realpath(os.getcwd())
     needed, ready_at = enough(len(calls)), time.monotonic() + READY_S
     phases = in_process.requests(seconds, minimum, TIMES_EACH * len(calls), *bounds)
     number = 0
@@ -80,7 +81,7 @@ def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
             file.flush()
             if len(sys.modules) != modules:  # what a task imports only as it is called
                 modules = len(sys.modules)
-                tell_loaded(file.name)
+                tell_loaded(file.name, of_folder(known, folder))
             kinds.add(line["error"].partition(":")[0])
             number, todo = number + 1, todo - 1
             if number >= needed and len(kinds) == 1 and not kinds & {"", *ON_PURPOSE}:
@@ -93,9 +94,19 @@ def measure(app, calls, turns, seconds, minimum, whole_s, most, file):
     return (line["end"] - line["begin"]) * 1e-9, False
 
 
-def tell_loaded(result_path):
+def tell_loaded(result_path, late):
     with open(os.path.join(os.path.dirname(result_path), contract.LOADED), "w") as file:
-        json.dump(their_app.loaded(), file)
+        json.dump({"packages": their_app.loaded(), "of_folder": late}, file)
+
+
+def of_folder(known, folder):
+    """The modules beside those `known` that came from this folder, and do so no more once the script `celery` has taken it off
+    the path; none if something else than `python -m` has put it there, too."""
+    if [os.path.realpath(each) for each in sys.path].count(folder) != 1:
+        return []
+    found = {name: sys.modules[name] for name in list(sys.modules) if name not in known and "." not in name}
+    places = {name: (getattr(one, "__file__", None), *getattr(one, "__path__", ())) for name, one in found.items()}
+    return sorted(name for name, paths in places.items() if folder in [os.path.dirname(path) for path in paths if path])
 
 
 def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):

@@ -58,7 +58,7 @@ class Expected:
     retried: frozenset[int] = frozenset()  # rows that the serial calls tried again and again, in vain
     check: AnswerCheck = checks.anything
     checked: str = ""  # what answers are held against, in words
-    notes: list[str] = field(default_factory=list)  # of the comparison
+    notes: list[str] = field(default_factory=list)  # of the serial calls, and of the comparison with them
     changed: str = ""  # that the serial calls answer otherwise since the trial that was compared last, in words
     broken: str = ""  # that they raise since a trial and answered before, in words
     unseen: tuple[str, ...] = ()  # ids of the cells after whose trials they were not made, since they were made last
@@ -167,9 +167,12 @@ class Expected:
         return {line["row"]: line["error"] for line in lines if line.get("error") and line["row"] in self.answered - right}
 
     @opaque.deep()
-    def settle(self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = ()) -> None:
+    def settle(
+        self, lines: Sequence[Mapping[str, Any]], ended: Ending, beside: Sequence[Mapping[str, Any]] = (),
+        also: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         """Decide what is expected. `lines`: of the serial calls; `beside`: of others that called the same rows at once, or that
-        could not.
+        could not; `also`: what else has to be said of them.
 
         A row that ends the serial calls, or that they do not come back from, is sent to the pools all the same.
         """
@@ -198,6 +201,7 @@ class Expected:
         else:
             self.check, self.checked = checks.anything, "came"
             self._tell([_unchecked(found, lines)])
+        self._tell(also)
 
     def _some_rows(self) -> str:
         if self.rows == (every := len(self.order.rows)):

@@ -99,10 +99,10 @@ def witnesses(path: Path) -> list[dict[str, Any]]:
     return [line for each in sorted(path.parent.glob(contract.WITNESS.replace("%d", "*"))) for line in whole_lines(each)]
 
 
-def loaded(path: Path) -> frozenset[str]:
-    """The packages, as they are imported, that the process of these serial calls has loaded; none if it ended too soon."""
+def loaded(path: Path, which: str = "packages") -> frozenset[str]:
+    """What the process of these serial calls has loaded, as `contract.LOADED` has it; nothing if it ended too soon."""
     try:
-        return frozenset(json.loads((path.parent / contract.LOADED).read_text()))
+        return frozenset(json.loads((path.parent / contract.LOADED).read_text())[which])
     except (OSError, ValueError):
         return frozenset()
 

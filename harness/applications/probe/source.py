@@ -190,7 +190,9 @@ class ApplicationSource:
             lines = results.whole_lines(left.result)
             self.sizing.pace, self.fails = pace.of(lines, self.order.mix), results.all_raised(lines)
             self.raised, self.loaded = results.kind(lines[-1]["error"]) if self.fails else "", results.loaded(left.result)
-            self.expected.settle(lines, left.ended, results.witnesses(left.result))
+            self.expected.settle(
+                lines, left.ended, results.witnesses(left.result), off_path.late(left.result, self.application)
+            )
         requests = self.expected.compared(left)
         if not left.cell.is_baseline:
             requests = self.calls.after(left, requests, self.expected, self.sizing)
