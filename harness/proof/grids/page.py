@@ -29,7 +29,8 @@ the middle of its trials. *Spread*: the middle, over these cells, of the standar
 """
 SEARCHES = f"""
 What a grid of few trials calls its best is partly luck. So what was found, and that best, were measured once more, in
-{TRIALS_AGAIN} fresh workers each, by turns: *by fresh trials*. The bound is on these.
+{TRIALS_AGAIN} fresh workers each, by turns: *by fresh trials*. The bound is on these. Where a cell's trials differ by a few
+percent alone, none are needed: the bound is on the grid's own trials.
 
 | application | searches | measured | reached, middle | the least | by fresh trials, middle | the least | bound | kept |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -1,7 +1,10 @@
-"""Three small applications of one's own, and the grid that is searched for each.
+"""Small applications of one's own, and the grid that is searched for each.
 
-They differ in what limits them: Python code that holds the interpreter's lock, native code in threads of its own, and an answer
-that is waited for.
+They differ in what limits them. Three use the cores: Python code that holds the interpreter's lock, native code in threads of
+its own, and an answer that is waited for beside a little arithmetic, several hundred times per second. What they reach differs
+by a tenth from trial to trial on a machine that others use, too, so that five trials do not tell which of forty alike is best.
+Three leave the cores at rest, as a model on an accelerator or on another host does, and their best one can be told: a native
+call that keeps the interpreter's lock, one that lets it go, and an answer that is waited for.
 """
 
 from __future__ import annotations
@@ -61,11 +64,41 @@ def ask(number):
         total = (total * 31 + step) % 1_000_003
     return total
 '''
+NATIVE = '''"""An accelerator's answer, by a native call that {how}."""
+
+import ctypes
+
+from celery import Celery
+
+app = Celery("jobs")
+libc = ctypes.{library}(None)
+
+
+@app.task(name="jobs.ask")
+def ask(number):
+    libc.usleep(40_000)  # stands for the accelerator
+    return number * 31 % 1_000_003
+'''
+REMOTE = '''"""An answer that another host gives, sooner or later."""
+
+import time
+
+from celery import Celery
+
+app = Celery("jobs")
+
+
+@app.task(name="jobs.ask")
+def ask(milliseconds):
+    time.sleep(milliseconds / 1000)  # stands for the other host
+    return milliseconds * 31 % 1_000_003
+'''
 
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """`environment`: of the harness, in which it runs. The rest as the options of `harness tune` take it."""
+    """`environment`: of the harness, in which it runs. `requests`: of each recorded trial, at least. The rest as the options of
+    `harness tune` take it."""
 
     environment: str
     source: str
@@ -75,6 +108,7 @@ class Project:
     prefetch: str = "1,4,16"
     max_tasks: str = "0,100"
     vary: tuple[str, ...] = ()
+    requests: int = 50
 
 
 PROJECTS = {
@@ -88,6 +122,18 @@ PROJECTS = {
     ),
     "waits": Project(
         environment="celery", source=WAITS, args="[[1], [2], [3], [4]]", concurrency="1,2,3,4,6,8", traffic="closed-8",
+    ),
+    "holds": Project(
+        environment="celery", source=NATIVE.format(how="keeps the interpreter's lock", library="PyDLL"),
+        args="[[1], [2], [3], [4]]", concurrency="1,2,3,4,6,8", traffic="closed-8", requests=20,
+    ),
+    "releases": Project(
+        environment="celery", source=NATIVE.format(how="lets the interpreter's lock go", library="CDLL"),
+        args="[[1], [2], [3], [4]]", concurrency="1,2,3,4,6,8", traffic="closed-8", requests=20,
+    ),
+    "remote": Project(
+        environment="celery", source=REMOTE, args="[[45], [50], [55], [60]]", concurrency="1,2,3,4,6,8", traffic="closed-8",
+        requests=20,
     ),
 }  # fmt: skip
 

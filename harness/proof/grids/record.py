@@ -31,7 +31,7 @@ from harness.run import workflow
 TRIALS, TRIALS_AGAIN = 5, 7  # of what may be the best; one of every other cell
 NEAR = 0.6  # of the best pace by one trial each: at least so much has what may be the best
 LIMIT_S = 60.0
-QUICK = {"measure_s": 1.0, "requests": 50, "stable_limit_s": 0.5}  # of a recording: several hundred trials
+QUICK = {"measure_s": 1.0, "stable_limit_s": 0.5}  # of a recording: several hundred trials
 AS_TUNE = {"measure_s": 3.0, "requests": 30}  # what `harness tune --app` has if nothing is said
 
 
@@ -48,7 +48,7 @@ class Live:
 
 def whole(project: Project, folder: Path, screen: workflow.Screen) -> pd.DataFrame:
     """One line per trial of every cell of the grid that can exist; `folder` is made, and takes what the runs leave."""
-    with ordered(project, folder, screen, settings_of(**QUICK)) as order:
+    with ordered(project, folder, screen, settings_of(**QUICK, requests=project.requests)) as order:
         _run(order, order.grid, 1, screen)
         known = candidates.read_all([order.folder], ())
         best = max(one.rows_per_s for one in known if one.measured)
@@ -59,7 +59,7 @@ def whole(project: Project, folder: Path, screen: workflow.Screen) -> pd.DataFra
 
 def again(project: Project, chosen: Sequence[Cell], folder: Path, screen: workflow.Screen) -> pd.DataFrame:
     """The same of these cells alone, by turns: what a grid of few trials calls its best is partly luck."""
-    with ordered(project, folder, screen, settings_of(**QUICK)) as order:
+    with ordered(project, folder, screen, settings_of(**QUICK, requests=project.requests)) as order:
         _run(order, chosen, TRIALS_AGAIN, screen)
         return table(candidates.read_all([order.folder], ()))
 
