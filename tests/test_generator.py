@@ -72,6 +72,15 @@ def test_a_cold_worker_of_an_own_application_gets_a_request_for_each_executor_at
     assert phases.count(contract.PHASES.index("first")) == firsts
 
 
+@pytest.mark.parametrize(("limited", "least", "most"), [(True, 4, 16), (False, 80, 200)])
+def test_of_a_task_with_a_rate_limit_no_executor_is_waited_for_that_may_never_have_a_request(
+    tmp_path: Path, limited: bool, least: int, most: int
+) -> None:
+    """No executor is ever seen here; twenty bursts of four per second would take as long as the limit of the trial."""
+    phases = generated(tmp_path, EchoWire(), messages="messages.json", rate_limited=limited, requests=10).flow.log.phase
+    assert least <= phases.count(contract.PHASES.index("warmup")) <= most
+
+
 @pytest.mark.parametrize(("traffic", "most"), [("closed-4", 4), ("single", 1), ("closed-16", 8), ("drain", 8)])
 def test_slow_requests_are_all_measured_and_exactly_as_many_as_were_asked_for(
     tmp_path: Path, told: list[int], traffic: str, most: int

@@ -46,6 +46,7 @@ EARLY = (
     0.5  # of the windows and the limit of warm-up, if the measured phase may end early: it is not to cost more than that does
 )
 MOST_IN_VAIN = 20  # bursts: a pool of threads that are quick enough never starts all of them
+MOST_LIMITED = 1  # likewise, of a task with a rate limit: requests come one by one, and the first executor may have them all
 DRAIN_LEAST_S = 5.0
 FIRST_GUESS = 0.7  # of the rate at which warm-up was answered; above, waiting grows fast in any queue
 
@@ -252,7 +253,8 @@ class _Executors:
             ended = stamps.read(Path(self.plan.events_dir), contract.FILE_NAME, (contract.TASK_END,))
             before, self.seen = len(self.seen), {self._who(int(one["pid"]), int(one["tid"])) for one in ended}
             self.in_vain = 0 if len(self.seen) > before else self.in_vain + 1
-            return len(self.seen) >= self.plan.executors or self.in_vain > MOST_IN_VAIN
+            most = MOST_LIMITED if self.plan.rate_limited else MOST_IN_VAIN
+            return len(self.seen) >= self.plan.executors or self.in_vain > most
         for raw in self.flow.log.raw[self.read :]:
             who = executor(raw) if raw is not None else None
             self.raised |= raw is not None and who is None

@@ -61,6 +61,7 @@ class Plan:
     of_rows: Sequence[int] = ()
     queues: Sequence[str] = ()
     messages: str = ""  # a file with one message a row, of somebody's own application; '': messages of our own task
+    rate_limited: bool = False  # by the task's own limit
     kept: str = ""  # a file that has the message of our own task, or will have it, see `client.own_message`
 
     @property

@@ -53,6 +53,7 @@ def plan_of(work: Assignment, *, queue: str, prefix: str) -> Plan:
         rival_per_s=work.rival.least_per_s if work.rival else 0.0,
         at_once=1 if executors == "main" else cell.concurrency,
         messages=str(work.application.messages) if work.application else "",
+        rate_limited=work.rate_interval_s > 0,
         kept="" if work.application else str(own_message.place(home(), work.broker.url)),
         **_of_mix(work),
         results=work.stored_in,
