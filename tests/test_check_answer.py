@@ -314,6 +314,41 @@ def test_an_error_in_a_child_alone_is_an_error() -> None:
     assert (found.level, "OSError: closed" in found.what) == (Level.ERROR, True)
 
 
+@pytest.mark.parametrize(
+    ("died_in", "code", "said"),
+    [(0, -6, "shop.predict, row 1, ended 2 of 2 forked children (SIGABRT), and"), (-1, 3, "worker_process_init ended 2 of 2"),
+     (0, None, "row 1, ended 2 of 2 forked children, and comes back without a fork")],
+)  # fmt: skip
+def test_a_call_that_ends_a_child_alone_is_an_error(died_in: int, code: int | None, said: str) -> None:
+    both, dead = sides([row(3)], []), side(died_in=died_in, code=code, ended=True)
+    both.children = dict.fromkeys(range(CHILDREN), dead)
+    for supported in (True, False):
+        (found,) = judged(both, supported=supported)
+        assert (found.rule, found.level, said in found.what) == ("call-in-child", Level.ERROR, True)
+    assert not calls.answered(both)
+    (found,) = judged(both, supported=False, by_itself=side(rows=[row(3)], ended=True))
+    assert (found.rule, found.level) == ("call-beside", Level.WARNING)
+    both.alone = side(rows=[row(None, error="OSError: 1")], ended=True)
+    assert [one.rule for one in judged(both)] == ([] if died_in == 0 else ["call-in-child"]), "without a fork it fails, too"
+
+
+def test_a_call_that_ends_its_process_without_a_fork_too_is_no_error() -> None:
+    both = Sides(alone=side(died_in=0, code=-6, ended=True), children={0: side(died_in=0, code=-6, ended=True)})
+    (found,) = judged(both)
+    assert (found.level, "without a fork (SIGABRT): nothing to compare" in found.what) == (Level.NOTE, True)
+
+
+def test_a_child_that_ends_in_a_call_has_died_in_it() -> None:
+    one = side()
+    for line in ({"starts": True, "at_s": 0.1}, {"begins": 0, "at_s": 0.2}, {"ended": True, "code": -6}):
+        one.take(line, 1.0)
+    assert (one.died_in, one.code, one.at, one.ended) == (0, -6, None, True)
+    whole = side()
+    for line in ({"starts": True, "at_s": 0.1}, {"begins": 0, "at_s": 0.2}, row(3), {"ended": True, "code": 0}):
+        whole.take(line, 1.0)
+    assert (whole.died_in, whole.code, whole.ended) == (None, 0, True)
+
+
 def test_what_raises_beside_others_alone_is_not_the_forks_fault() -> None:
     both, fine = sides([row(3)], [row(None, error="OperationalError: database is locked")]), side(rows=[row(3)], ended=True)
     (found,) = judged(both, supported=False, by_itself=fine)

@@ -11,12 +11,13 @@ import os
 # taken before the application may patch them, as gevent and eventlet do
 from os import fork
 from select import poll
-from time import monotonic
+from time import monotonic, sleep
 
 from harness.worker import their_app, unstarted
 
 FOR_S = 3.0  # no call is begun after so many seconds
 MOST_TEXT = 20000  # characters of an answer that are told; of a longer one, its digest
+ENDS_S = 1.0  # from the last that a child told to its end
 TIMES_ALONE = 2  # without a fork each row is called so often: what differs then is not compared
 
 
@@ -70,7 +71,7 @@ class Ended:
 
 def in_children(app, spec, say):
     """Fork so many children, let them begin together, and pass on what they tell until the last one has ended."""
-    pipes, (gate, opener) = {}, os.pipe()
+    pipes, pids, (gate, opener) = {}, {}, os.pipe()
     for number in range(spec["forks"]):
         reader, writer = os.pipe()
         pid = fork()
@@ -78,7 +79,7 @@ def in_children(app, spec, say):
             os.close(opener)
             _child(app, spec, writer, gate)
         os.close(writer)
-        pipes[reader] = number
+        pipes[reader], pids[number] = number, pid
         say(caller=number, pid=pid)
     os.close(opener)  # they begin
     ready, rest = poll(), dict.fromkeys(pipes, b"")
@@ -93,7 +94,23 @@ def in_children(app, spec, say):
                 say(caller=pipes[reader], **json.loads(line.decode()))
             if not data:
                 ready.unregister(reader)
-                say(caller=pipes.pop(reader), ended=True)
+                number = pipes.pop(reader)
+                say(caller=number, ended=True, code=return_code(pids[number]))
+
+
+def return_code(pid):
+    """A child's return code, below 0 for a signal, once it tells no more; None if it does not end, or another one has asked."""
+    until = monotonic() + ENDS_S
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        while not found and monotonic() < until:
+            sleep(0.01)
+            found, status = os.waitpid(pid, os.WNOHANG)
+    except OSError:  # the application reaps its children
+        return None
+    if not found:
+        return None
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def _child(app, spec, writer, gate):

@@ -116,6 +116,29 @@ def test_what_is_loaded_once_the_worker_is_ready_is_missed_in_its_children_alone
     assert "row 1 raised in a forked child alone: KeyError: 'app'" in found["what"]
 
 
+ABORTS = """
+import os
+from celery import Celery
+
+app = Celery("abort_shop")
+IMPORTED = os.getpid()
+
+@app.task(name="price")
+def price():
+    if os.getpid() != IMPORTED:
+        os.abort()  # as a library does that notices a fork
+    return 1
+"""
+
+
+def test_a_call_that_ends_a_child_alone_is_proof(tmp_path: Path) -> None:
+    (tmp_path / "abort_shop.py").write_text(ABORTS)
+    code, answer = checked("abort_shop", "--task", "price", folder=tmp_path)
+    (found,) = [one for one in answer["findings"] if one["level"] == "error"]
+    assert (code, found["rule"]) == (Exit.BREAKS, "call-in-child")
+    assert "price, row 1, ended 2 of 2 forked children (SIGABRT)" in found["what"]
+
+
 ONE_AT_A_TIME = """
 import fcntl
 import time

@@ -8,6 +8,7 @@ once do that to each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from harness.applications.check.side_by_side import Side, Sides
 from harness.applications.probe import checks, results
 from harness.applications.probe.checks import Reference
 from harness.applications.probe.differences import Place
+from harness.machine.processes import signal_name
 from harness.texts import few, visible
 from harness.worker import serial
 
 BESIDE = "let one call wait for the other, or serve it with one process: 'harness probe' shows it in every pool"
+ROWS = "give rows that the task answers: of these, the calls prove nothing"
 UNHEARD = "there, worker_ready called %s, which children that began before did not hear"
 TODO = "make what it needs in a function that the first task of each process calls; 'harness probe' shows it in every pool"
 
@@ -45,6 +48,9 @@ def judged(
     if not sides.alone.pid and sides.alone.at is None and not sides.alone.ended:
         told = f"no second process imported the application beside the one that forks within {question.limit_s:g} s"
         return [_unknown(f"the calls were not made without a fork: {told}")]
+    if sides.alone.died_in is not None:
+        how = f"{task} ended the process that called it without a fork ({signal_name(sides.alone.code)})"
+        return [replace(_unknown(f"{how}: nothing to compare"), todo=ROWS)]
     if not sides.alone.rows and not sides.alone.ended:
         return [_unknown(f"{task} was not back without a fork, either, after {question.call_s:g} s: nothing to compare")]
     stuck = [one for one in sides.children.values() if one.stuck]
@@ -54,7 +60,8 @@ def judged(
             _beside_stuck(stuck, sides, task) if _came_back(alone, stuck[0].at) else _stuck(stuck[0], len(stuck), sides, task)
         ]
     alike = _raised_alike(sides)
-    found = _raised(sides, supported, by_itself) or _differing(sides, second, by_itself, supported, late)
+    found = _died(sides, task, supported, by_itself) or _raised(sides, supported, by_itself)
+    found = found or _differing(sides, second, by_itself, supported, late)
     if found:
         return [found, *alike]
     if not sides.decided:
@@ -92,6 +99,25 @@ def _beside_stuck(stuck: Sequence[Side], sides: Sides, task: str) -> Finding:
     )  # fmt: skip
 
 
+def _died(sides: Sides, task: str, supported: bool, by_itself: Callable[[], Side]) -> Finding | None:
+    """A call that ends the child, and returns without a fork; with another one beside it, perhaps, if it comes back alone."""
+    children = list(sides.children.values())
+    child = next((one for one in children if one.died_in is not None), None)
+    if child is None or not (_came_back(sides.alone, child.died_in) or (child.died_in == -1 and sides.alone.rows)):
+        return None
+    call = "worker_process_init" if child.died_in == -1 else f"{visible(task)}, row {(child.died_in or 0) + 1},"
+    how = "" if child.code is None else f" ({signal_name(child.code)})"
+    alone = Side(ended=True) if supported else by_itself()
+    if alone.ended and alone.died_in is None and not supported:
+        what = f"{call} ended a child that called it beside others{how}; a child by itself comes back from it"
+        return Finding(rule="call-beside", level=Level.WARNING, todo=BESIDE, what=what)
+    many = sum(one.died_in is not None for one in children)
+    return Finding(
+        rule="call-in-child", level=Level.ERROR, todo=TODO,
+        what=f"{call} ended {many} of {len(children)} forked children{how}, and comes back without a fork",
+    )  # fmt: skip
+
+
 def _raised(sides: Sides, supported: bool, by_itself: Callable[[], Side]) -> Finding | None:
     """An error of children alone; a chance, perhaps, if not all of them have it and nothing speaks for the fork."""
     failed = {one["row"] for one in sides.alone.rows if one["error"]}
@@ -123,7 +149,7 @@ def _raised_alike(sides: Sides) -> list[Finding]:
     first = f"row {both[0] + 1}: {asked.shown(alone[both[0]])[:160]}"
     return [
         Finding(
-            rule="call-raises", level=Level.NOTE, todo="give rows that the task answers: of these, the calls prove nothing",
+            rule="call-raises", level=Level.NOTE, todo=ROWS,
             what=f"{len(both)} of {len(rows)} row{'s' if len(rows) > 1 else ''} raised in forked children, and without a fork, "
             f"too; {first}",
         )
@@ -137,7 +163,8 @@ def _failed(one: Mapping[str, Any]) -> bool:
 
 def answered(sides: Sides) -> bool:
     """Whether each forked child came back from its calls, and from one at least with an answer."""
-    return sides.decided and all(any(not one["error"] for one in child.rows) for child in sides.children.values())
+    children = sides.children.values()
+    return sides.decided and all(one.died_in is None and any(not each["error"] for each in one.rows) for one in children)
 
 
 def _differing(

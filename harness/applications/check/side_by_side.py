@@ -36,6 +36,8 @@ class Side:
     ended: bool = False
     ended_s: float = 0.0
     cpu: list[tuple[float, float]] = field(default_factory=list)  # (when, CPU seconds so far)
+    died_in: int | None = None
+    code: int | None = None
     stuck: bool = False
     stands: str = ""
     _said_s: float = 0.0
@@ -53,6 +55,7 @@ class Side:
             self.rows.append(dict(line))
             self.at = None
         elif "ended" in line:
+            self.died_in, self.code = self.at, line.get("code")
             self.ended, self.at, self.ended_s = True, None, now_s
         elif "pid" in line:
             self.pid = line["pid"]
@@ -126,6 +129,8 @@ def compared(forking: Answers, alone: Answers, question: Question, now: Callable
         return sides.decided or (sides.alone.at is not None and now() - sides.alone.begun_s > question.call_s)
 
     _watch(sides, (forking, alone), done, question.limit_s, now)
+    if sides.alone.at is not None and alone.process.poll() is not None:
+        sides.alone.take({"ended": True, "code": alone.process.poll()}, now())
     for child in sides.children.values():
         if child.stuck:
             child.stands = _stands(child.pid)
