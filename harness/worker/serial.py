@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+import types
 
 from harness.worker import contract, heartbeat, in_process, own_handlers, their_app, witness
 
@@ -102,11 +103,16 @@ def tell_loaded(result_path, late):
 def of_folder(known, folder):
     """The modules beside those `known` that came from this folder, and do so no more once the script `celery` has taken it off
     the path; none if something else than `python -m` has put it there, too."""
-    if [os.path.realpath(each) for each in sys.path].count(folder) != 1:
+    if [os.path.realpath(each) for each in sys.path if isinstance(each, str)].count(folder) != 1:
         return []
-    found = {name: sys.modules[name] for name in list(sys.modules) if name not in known and "." not in name}
-    places = {name: (getattr(one, "__file__", None), *getattr(one, "__path__", ())) for name, one in found.items()}
-    return sorted(name for name, paths in places.items() if folder in [os.path.dirname(path) for path in paths if path])
+    found = []
+    for name, one in list(sys.modules.items()):
+        if name not in known and "." not in name and isinstance(one, types.ModuleType):
+            names = vars(one)  # and nothing that the module computes
+            paths = [names.get("__file__")] + list(names.get("__path__") or ())
+            if folder in [os.path.dirname(path) for path in paths if isinstance(path, str)]:
+                found.append(name)
+    return sorted(found)
 
 
 def main(seconds, minimum, result_path, witnesses, limit_s, whole_s, most):

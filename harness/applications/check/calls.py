@@ -90,6 +90,11 @@ def _came_back(child: Side, row: int | None) -> bool:
     return any(one["row"] == row and not one["error"] for one in child.rows)
 
 
+def _came_through(side: Side, at: int | None) -> bool:
+    """Likewise, also of its start (-1): its first call tells."""
+    return _came_back(side, at) or (at == -1 and bool(side.rows))
+
+
 def _beside_stuck(stuck: Sequence[Side], sides: Sides, task: str) -> Finding:
     return Finding(
         rule="call-beside", level=Level.WARNING, todo=BESIDE,
@@ -103,12 +108,11 @@ def _died(sides: Sides, task: str, supported: bool, by_itself: Callable[[], Side
     """A call that ends the child, and returns without a fork; with another one beside it, perhaps, if it comes back alone."""
     children = list(sides.children.values())
     child = next((one for one in children if one.died_in is not None), None)
-    if child is None or not (_came_back(sides.alone, child.died_in) or (child.died_in == -1 and sides.alone.rows)):
+    if child is None or not _came_through(sides.alone, child.died_in):
         return None
     call = "worker_process_init" if child.died_in == -1 else f"{visible(task)}, row {(child.died_in or 0) + 1},"
     how = "" if child.code is None else f" ({signal_name(child.code)})"
-    alone = Side(ended=True) if supported else by_itself()
-    if alone.ended and alone.died_in is None and not supported:
+    if not supported and _came_through(by_itself(), child.died_in):
         what = f"{call} ended a child that called it beside others{how}; a child by itself comes back from it"
         return Finding(rule="call-beside", level=Level.WARNING, todo=BESIDE, what=what)
     many = sum(one.died_in is not None for one in children)
