@@ -1,7 +1,7 @@
 """`python -m harness.proof.grids [--record NAME] [--again NAME] [--live NAME]`: searches over recorded grids.
 
 --record measures a whole grid; --again, what the searches over it found, and its best, with fresh trials; --live searches it
-with real workers. Grids: `OUT/NAME.csv`, `NAME-again.csv`; live searches: `live.csv`; the table: `grids.md` and `grids.csv`.
+with real workers. Grids: `OUT/NAME.csv.xz`, `NAME-again.csv`; live searches: `live.csv`; the table: `grids.md` and `grids.csv`.
 Recording takes half an hour per application, a live search five minutes; the machine should do nothing else.
 Exit codes are those of the command line: 1 if a bound is not kept.
 """
@@ -47,7 +47,7 @@ def main() -> int:
         runs = asked.out / f"runs-{store.now()}"
         with contextlib.closing(PrintingScreen()) as screen:
             for name in asked.record:
-                record.whole(PROJECTS[name], runs / name, screen).to_csv(asked.out / f"{name}.csv", **SIX_DIGITS)
+                record.whole(PROJECTS[name], runs / name, screen).to_csv(_whole(asked.out, name), **SIX_DIGITS)
             for name in asked.again:
                 one = searched(asked.out, name)
                 cells = list(dict.fromkeys([one.exhaustive, *one.found]))
@@ -65,7 +65,7 @@ def main() -> int:
 
 def told(folder: Path) -> int:
     """Write the table of all that is on record; the exit code. Raises BadInput if nothing is."""
-    tables = {name: pd.read_csv(path) for name in PROJECTS if (path := folder / f"{name}.csv").exists()}
+    tables = {name: pd.read_csv(path) for name in PROJECTS if (path := _whole(folder, name)).exists()}
     if not tables:
         raise BadInput(f"{folder} holds no recorded grid", remedy="--record forest boosted waits: half an hour each")
     replays, found = {name: searched(folder, name) for name in tables}, lives(folder)
@@ -84,7 +84,11 @@ def told(folder: Path) -> int:
 
 def searched(folder: Path, name: str) -> replay.Replay:
     """Searches over a recorded grid."""
-    return replay.of_paces(*record.scored(pd.read_csv(folder / f"{name}.csv"), record.cells(PROJECTS[name])))
+    return replay.of_paces(*record.scored(pd.read_csv(_whole(folder, name)), record.cells(PROJECTS[name])))
+
+
+def _whole(folder: Path, name: str) -> Path:
+    return folder / f"{name}.csv.xz"  # which pandas packs and reads
 
 
 def _again(folder: Path, name: str) -> Path:
