@@ -127,7 +127,7 @@ def test_a_script_that_loads_celerys_worker_is_one(machine: Any, monkeypatch: py
     ("looks", "main"),
     [
         ([shows(("isfile", "genericpath.py")), shows(("isfile", "genericpath.py"), ("start", WORKER), BEGIN)], 10),
-        ([shows(("isfile", "genericpath.py"))] * scripts.LOOKS, 0),
+        ([shows(("isfile", "genericpath.py"))] * stacks.LOOKS, 0),
         ([shows(("isfile", "genericpath.py"), BEGIN)], 0),
     ],
     ids=["seen at the second look", "never whole", "whole, and no worker's"],

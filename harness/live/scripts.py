@@ -21,7 +21,7 @@ from harness.observe.roles import HUB
 
 #: what a script calls (celery/app/base.py), some tenths of a second before Celery has loaded its worker
 MAIN, APP = re.compile(r"\bworker_main$"), re.compile(r"celery/app/base\.py$")
-BEGINS, LOOKS = re.compile(r"<module>$|\b_bootstrap$"), 4  # a program, and a thread of Python's
+BEGINS = re.compile(r"<module>$|\b_bootstrap$")  # a program, and a thread of Python's
 MOST = 48  # processes whose stacks are asked for, some hundredths of a second each
 MOST_ABOVE = 8  # from a process up to its worker's main one
 
@@ -75,7 +75,7 @@ def _runs(pid: int) -> bool | None:
     loop of a green library alone: what greenlets do stands on no thread's stack. A stack that does not reach down to what a
     thread begins with is looked at anew, for the process went on meanwhile."""
     found: list[list[tuple[str, str]]] = []
-    for _ in range(LOOKS):
+    for _ in range(stacks.LOOKS):
         found = [
             [(one["name"], one["filename"]) for one in each["frames"]] for each in stacks.dumped(pid, "--nonblocking") or ()
         ]

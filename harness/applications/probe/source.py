@@ -187,12 +187,10 @@ class ApplicationSource:
 
     def read(self, left: Left) -> Requests | None:
         if left.cell.is_baseline:
-            lines = results.whole_lines(left.result)
+            lines, result = results.whole_lines(left.result), left.result
             self.sizing.pace, self.fails = pace.of(lines, self.order.mix), results.all_raised(lines)
-            self.raised, self.loaded = results.kind(lines[-1]["error"]) if self.fails else "", results.loaded(left.result)
-            self.expected.settle(
-                lines, left.ended, results.witnesses(left.result), off_path.late(left.result, self.application)
-            )
+            self.raised, self.loaded = results.kind(lines[-1]["error"]) if self.fails else "", results.loaded(result)
+            self.expected.settle(lines, left.ended, results.witnesses(result), off_path.late(result, self.application))
         requests = self.expected.compared(left)
         if not left.cell.is_baseline:
             requests = self.calls.after(left, requests, self.expected, self.sizing)
