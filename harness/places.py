@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -23,3 +26,19 @@ def home() -> Path:
         return CHECKOUT / ".environments"
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache).resolve() / "keras-celery-harness"
+
+
+@contextmanager
+def only_writer(path: Path, waits: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Be the only one who writes at `path`, which all runs share; `waits` is called if somebody else is at it.
+
+    The lock is a file beside it. The kernel lets go of it whatever way we end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

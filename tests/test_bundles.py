@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from harness import workloads
 from harness.backends import bundle
 from harness.run import bundles
 
@@ -47,3 +50,17 @@ def test_a_bundle_that_broke_off_is_written_anew(tmp_path: Path) -> None:
     before = written(tmp_path)
     (tmp_path / NAME / bundles.STAMP).unlink()
     assert written(tmp_path)[bundle.REFERENCE] != before[bundle.REFERENCE]
+
+
+def test_of_runs_that_start_at_once_one_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrote, starts, write = [], Barrier(8), workloads.write_bundle
+    monkeypatch.setattr(workloads, "write_bundle", lambda name, path: (wrote.append(name), write(name, path)))
+
+    def run(_number: int) -> str:
+        starts.wait()
+        return bundles.write_bundles([NAME], tmp_path)[NAME].fingerprint
+
+    with ThreadPoolExecutor(8) as runs:
+        found = set(runs.map(run, range(8)))
+    assert len(found) == 1
+    assert wrote == [NAME]

@@ -6,14 +6,12 @@ and a file lock keeps two builds of the same environment apart. Everything uv an
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +34,7 @@ from harness.environments.pip_wheels import Wheel
 from harness.environments.worker_side import worker_variables
 from harness.errors import BuildFailed, MissingTool
 from harness.machine import processes, procfs
-from harness.places import home
+from harness.places import home, only_writer
 
 INSTALL_LIMIT_S = 3600.0  # TensorFlow over a slow line
 IMPORT_LIMIT_S = 300.0
@@ -62,11 +60,17 @@ def prepare(name: str, say: Say = silent) -> Environment:
     if description.blas:
         blas.check_path(home())
     interpreter = interpreters.obtain(description.python, needs=description.needs, downloads=home() / "interpreters", say=say)
-    if not description.lock.exists():
-        _resolve(description, say)
+    _resolve(description, say)
     folder = directory(description, interpreter.version)
-    with _only_builder(folder, say):
+    _hide_from_git(folder.parent)
+    with only_writer(folder, lambda: say(f"{folder.name}: waiting for another build of it")):
         return load(description, folder) or _build(description, interpreter, folder, say)
+
+
+def _hide_from_git(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text("*\n")
 
 
 def check_program(program: str, name: str) -> None:
@@ -79,11 +83,14 @@ def check_program(program: str, name: str) -> None:
 
 
 def _resolve(description: Description, say: Say) -> None:
-    """Compile a variant's lock."""
+    """Compile a variant's lock, if nobody has."""
+    if description.lock.exists():
+        return
     say(f"{description.name}: looking for versions that fit")
-    description.folder.mkdir(parents=True, exist_ok=True)
     try:
-        locks.compile_lock(description)
+        with only_writer(description.lock):
+            if not description.lock.exists():
+                locks.compile_lock(description)
     except uvtool.UvFailed as error:
         raise BuildFailed(
             f"no versions fit together for {description.name}: {error}", remedy="name a version that exists and fits"
@@ -191,19 +198,3 @@ def _write(path: Path, marker: dict[str, Any]) -> None:
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(marker, indent=1, sort_keys=True))
     os.replace(draft, path)
-
-
-@contextmanager
-def _only_builder(folder: Path, say: Say) -> Iterator[None]:
-    """Hold the folder's lock; the kernel lets go of it whatever way we end."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    ignore = folder.parent / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")
-    with folder.with_name(f"{folder.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"{folder.name}: waiting for another build of it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -41,16 +41,22 @@ def home() -> Path:
 
 def write_bundles(names: Iterable[str], folder: Path) -> dict[str, Bundle]:
     """Write the named workloads into `folder`, but for those that stand there, whole and made by the same code: to work out the
-    right answers of the largest takes 10 s of CPU."""
+    right answers of the largest takes 10 s of CPU. Two runs that start at once share the folder: one of them writes."""
     found = {}
     for name in dict.fromkeys(names):
         path = folder / name
         if not stands(path):
-            (path / STAMP).unlink(missing_ok=True)
-            workloads.write_bundle(name, path)
-            (path / STAMP).write_text(f"{code()} {digest(path)}")
+            with places.only_writer(path):
+                if not stands(path):  # the other one has just written it
+                    _write(name, path)
         found[name] = bundle(path)
     return found
+
+
+def _write(name: str, path: Path) -> None:
+    (path / STAMP).unlink(missing_ok=True)
+    workloads.write_bundle(name, path)
+    (path / STAMP).write_text(f"{code()} {digest(path)}")
 
 
 def stands(path: Path) -> bool:
