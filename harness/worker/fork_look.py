@@ -35,6 +35,7 @@ from harness.worker import (
     recorded,
     run_first,
     shared_objects,
+    shared_pages,
     their_app,
     unstarted,
 )
@@ -195,7 +196,7 @@ def look(app, own, before, say):
         ],
         anew=anew,
         databases=carried_files.databases(tasks), reading=carried_files.files(tasks), locking=carried_files.locked(tasks),
-        generators=generators.copied(tasks, first),
+        generators=generators.copied(tasks, first), mapped=shared_pages.mapped(tasks),
         files=sorted(where for where in opened.values() if where.startswith(("/", "pipe:")) and "/site-packages/" not in where),
     )  # fmt: skip
 

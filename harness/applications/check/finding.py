@@ -47,6 +47,7 @@ RULES = {
         Rule(name="shared-connection", what="A connection that all children share", fork=True),
         Rule(name="shared-file", what="An open file whose place, or lock, all children share", fork=True),
         Rule(name="copied-generator", what="A generator of random numbers that each child repeats", fork=True),
+        Rule(name="shared-writes", what="Memory that a fork does not copy, and that tasks write", fork=True),
         Rule(name="shared-memory", what="Memory that children share with the main process"),
         Rule(name="model-at-import", what="A model is loaded when the module is imported", static=True),
         Rule(name="engine-at-import", what="An engine computes when the module is imported", static=True),

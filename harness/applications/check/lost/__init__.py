@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.applications.check.finding import Finding, Level
-from harness.applications.check.lost import connections, engines, files, generators, locks, memory, pools, threads, words
+from harness.applications.check.lost import connections, engines, files, generators, locks, memory, pages, pools, threads, words
 
 __all__ = ["found", "words"]
-KINDS = (locks.found, threads.found, pools.found, engines.found, connections.found, files.found, generators.found, memory.found)
+KINDS = (
+    locks.found, threads.found, pools.found, engines.found, connections.found, files.found, generators.found, pages.found,
+    memory.found,
+)  # fmt: skip
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
@@ -37,7 +40,7 @@ def without_renewed(looked: Mapping[str, Any]) -> Mapping[str, Any]:
     kept.update(
         {
             name: [one for one in looked[name] if one[0] not in renewed]
-            for name in ("databases", "reading", "locking", "generators")
+            for name in ("databases", "reading", "locking", "generators", "mapped")
         }
     )
     return {**looked, "threads": threads, **kept}
