@@ -185,6 +185,8 @@ def test_a_task_without_arguments_needs_no_file(tmp_path: Path) -> None:
     assert order.rows(tmp_path / "rows.json") == [[1], {"a": 2}]
     with pytest.raises(BadInput):
         order.rows(tmp_path / "none.json")
+    with pytest.raises(BadInput, match="takes the name of a file, and this is JSON"):
+        order.rows(Path("[[1, 2], [3, 4]]"))
 
 
 def test_serial_calls_are_told_of_each_message_what_a_worker_tells_its_task(tmp_path: Path) -> None:

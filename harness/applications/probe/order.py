@@ -138,6 +138,10 @@ def rows(path: Path | None) -> list[Any]:
     try:
         found = json.loads(path.read_text())
     except OSError as error:
+        if str(path).lstrip().startswith(("[", "{")):
+            raise BadInput(
+                "--args takes the name of a file, and this is JSON", remedy="write it into a file: --args rows.json"
+            ) from error
         raise BadInput(f"--args {path}: {error.strerror}", remedy=EXAMPLE) from error
     except ValueError as error:
         raise BadInput(f"--args {path} is not JSON: {error}", remedy=EXAMPLE) from error
