@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from harness.worker import carried_files, fork_look, held, own_files, own_process, polled, reached, shared_objects
+from harness.worker import carried_files, fork_look, held, holders, own_files, own_process, polled, reached, shared_objects
 from tests.waiting import wait_until
 
 TEXT = """
@@ -345,7 +345,7 @@ def test_who_reads_what_a_thread_never_changes_needs_no_thread(
 ) -> None:
     exec(compile(SERVED, shop.__file__ or "", "exec"), vars(shop))
     one, own = thread(shop), own_files.Own([Path(shop.__file__ or "").parent])
-    found = shared_objects.owned(reach(shop, task), one, fork_look.of_thread(one, own))
+    found = holders.owned(reach(shop, task), one, fork_look.of_thread(one, own))
     assert [each["label"] for each in found] == ([owner] if owner else [])
 
 
@@ -380,10 +380,10 @@ def test_a_thread_that_takes_what_comes_through_a_pipe_serves_children_where_it_
     exec(compile(WRITER, shop.__file__ or "", "exec"), vars(shop))
     log, own = shop.LOG, own_files.Own([Path(shop.__file__ or "").parent])
     thread = fork_look.of_thread(log.thread, own)
-    assert [each["label"] for each in shared_objects.owned(reach(shop, "log"), log.thread, thread)] == ["shop_of_forks.LOG"]
+    assert [each["label"] for each in holders.owned(reach(shop, "log"), log.thread, thread)] == ["shop_of_forks.LOG"]
     log.thread.start()
-    assert wait_until(lambda: shared_objects.takes_from_pipe(log.thread.ident))
-    assert shared_objects.owned(reach(shop, "log"), log.thread, thread) == []
+    assert wait_until(lambda: holders.takes_from_pipe(log.thread.ident))
+    assert holders.owned(reach(shop, "log"), log.thread, thread) == []
     log.there.send(None)
     log.thread.join(10)
 
@@ -749,7 +749,7 @@ def test_what_a_loop_sees_at_the_fork_is_told_with_all_who_may_change_it(
         assert polled.unread(tasks) == [[str(tmp_path / "rare.py"), 0, "<module>", []]]
         table, inner = (one for one in shared_objects.shared(tasks, thread, known) if one["kind"] == "container")
         loader = threading.Thread(target=shop.STORE.load)
-        (owner,) = shared_objects.owned(tasks, loader, fork_look.of_thread(loader, tasks.own), known)
+        (owner,) = holders.owned(tasks, loader, fork_look.of_thread(loader, tasks.own), known)
     assert (name["label"], name["state"]) == ("polls.READY", {"slots": {"READY": "False"}})
     assert (other["label"], other["state"]) == ("tables.LOADED", {"slots": {"LOADED": "False"}})
     assert [place[2] for place in other["tasks"]] == ["task"]

@@ -78,7 +78,7 @@ def _stored(code, kinds):
 
 @per_code
 def returned(code):
-    """The names, of a module or attributes, whose objects a function gives back: as they are, or one out of a table."""
+    """(name, whether as it is) of what a function gives back, of a module's names or attributes: else it is one out of it."""
     return frozenset(_given(list(dis.get_instructions(code))))
 
 
@@ -89,4 +89,4 @@ def _given(instructions):
             while before > 0 and instructions[before].opname.startswith(PASSED):
                 before -= 1
             if before >= 0 and instructions[before].opname in GIVEN:
-                yield instructions[before].argval
+                yield instructions[before].argval, before == at - 1

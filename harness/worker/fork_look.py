@@ -24,6 +24,7 @@ from harness.worker import (
     fork_calls,
     generators,
     held,
+    holders,
     hooks,
     own_broker,
     own_files,
@@ -94,7 +95,7 @@ def threads(tasks, own):
             (kind, target), reach = who(thread), of_thread(thread, own)
             told.update(
                 name=thread.name, kind=kind, target=target, by=by.get(id(thread), [])[:MOST_STACK],
-                shared=shared_objects.shared(tasks, reach, functions) + shared_objects.owned(tasks, thread, reach, functions)
+                shared=shared_objects.shared(tasks, reach, functions) + holders.held(tasks, thread, reach, functions)
                 + polled.of_names(tasks, reach, functions),
                 again=shared_objects.starts_again(tasks, thread, run_first.names()),
             )  # fmt: skip

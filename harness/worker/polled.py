@@ -53,9 +53,9 @@ def of_container(value):
 def of_attributes(value):
     """{slots} of an object's own attributes, and of plain ones that its classes have."""
     found = {}
-    for base in reversed(type(value).__mro__):
+    for base in reversed(value.__mro__ if isinstance(value, type) else type(value).__mro__):
         found.update((name, each) for name, each in vars(base).items() if isinstance(each, reached.PLAIN))
-    found.update(reached.attributes(value))
+    found.update({} if isinstance(value, type) else reached.attributes(value))
     return {"slots": {name: word(each) for name, each in found.items()}}
 
 
@@ -67,12 +67,12 @@ def functions(own):
 
 def elsewhere(known, names, value, seen):
     """[[file, line, function, names]] of the functions that name an object, by these names or another one of their module's,
-    but for functions with an id in `seen`."""
+    but for functions with an id in `seen`. What a function makes for those within it, another call of it makes anew."""
     found = []
     for code, bound in known:
         if id(code) not in seen:
             called = names.union(name for name, each in bound.items() if each is value and value is not None)
-            hit = called.intersection(codes.words(code)[0].union(*(one.co_freevars for one in codes.nested(code))))
+            hit = called.intersection(codes.words(code)[0].union(code.co_freevars))
             found += [codes.place(code) + [sorted(hit)]] if hit else []
     return found
 
@@ -118,10 +118,10 @@ def bases(known, label, holder):
 def name_of(label):
     """How functions name an object with this label.
 
-    >>> name_of("shop.STORE.pool"), name_of("table of price")
+    >>> name_of("shop.STORE.pool"), name_of("table of make.<locals>.price")
     ('pool', 'table')
     """
-    return label.rpartition(".")[2].partition(" ")[0]
+    return label.partition(" ")[0].rpartition(".")[2]
 
 
 def of_names(tasks, thread, known):

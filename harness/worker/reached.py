@@ -6,31 +6,26 @@ not seen.
 `Reach.objects` holds objects, so that two reaches can be compared by identity. Python 3.7, standard library only.
 """
 
-import _thread
 import functools
-import gc
 import logging
 import sys
 import types
 
 from harness.worker.codes import returned, words
+from harness.worker.inside import CACHING, PLAIN, attributes, cached, contents
 
 MOST_VISITS = 60000
-MOST_VALUES = 50  # of a container that are looked at
 MOST_DEPTH = 5  # levels of library code, counted from the application's own
 SILENT = ("celery", "kombu", "billiard", "amqp", "vine", "harness", "builtins")  # they know of forks, or are nobody's
 #: of these nothing inside is looked at: they are what is looked for
 WHOLE = (
     "threading", "queue", "_queue", "_thread", "concurrent.futures", "multiprocessing", "asyncio", "socket", "ssl", "logging",
 )  # fmt: skip
-PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), type(Ellipsis), range, slice)
 CONTAINERS = (dict, list, tuple, set, frozenset)
 ALWAYS = ("__call__", "__enter__", "__exit__")
 MADE = ALWAYS + ("__init__", "__new__")  # of a class that is named: it may be made
 OF_HANDLERS = frozenset(("emit", "enqueue"))  # what a record of a logger runs in them; Python makes their locks anew in a child
 HANDING = (("_thread", "_local"), ("logging", "Handler"), ("logging.handlers", "QueueListener"))
-LOCAL = _thread._local  # before the application may patch it
-CACHING = type(functools.lru_cache()(len))
 
 
 class Reach:
@@ -110,7 +105,9 @@ class Reach:
         if (id(kind), id(user)) in self._seen:
             return
         self._seen.add((id(kind), id(user)))
-        if not self._is_own(kind):
+        if self._is_own(kind):
+            self._note(kind, label, user)
+        else:
             self.packages.setdefault(root, label)
         for base in kind.__mro__[:-1]:
             own = self._is_own(base)
@@ -162,8 +159,8 @@ class Reach:
     def _of_class(self, value, base, name, label, names, user, depth):
         """What an object has by its class: a function runs with the object, anything else is followed in the application's."""
         found = vars(base)[name]
-        if isinstance(found, property):
-            found = found.fget
+        if isinstance(found, property) or type(found).__name__ == "cached_property":  # Python's, Django's, Werkzeug's
+            found = getattr(found, "fget", None) or getattr(found, "func", None)
         if isinstance(found, (staticmethod, classmethod)):
             found = found.__func__
         if isinstance(found, types.FunctionType):
@@ -180,10 +177,13 @@ class Reach:
         kind = owner if isinstance(owner, type) else type(owner)
         holders = [{} if owner is None or isinstance(owner, type) else attributes(owner)]
         holders += [vars(base) for base in kind.__mro__ if owner is not None and self._is_own(base)] + [function.__globals__]
-        for name in returned(code):
-            found = next((one[name] for one in holders if name in one), None)
-            if not isinstance(found, PLAIN + (types.FunctionType, property, staticmethod, classmethod)):
-                self._stack.append((found, "%s.%s" % (function.__module__, name), names, user, depth))
+        for name, as_it_is in returned(code):
+            holder = next((one for one in holders if name in one), {})
+            whose = self._called(owner, function.__module__) if holder is not function.__globals__ else function.__module__
+            if not isinstance(holder.get(name), PLAIN + (types.FunctionType, property, staticmethod, classmethod)):
+                out_of = not as_it_is and isinstance(holder[name], CONTAINERS)
+                for each in contents(holder[name]) if out_of else (holder[name],):
+                    self._stack.append((each, "%s.%s" % (whose, name), names, user, depth))
 
     def _is_own(self, kind):
         return self.own(getattr(sys.modules.get(kind.__module__), "__file__", None) or "")
@@ -233,8 +233,11 @@ class Reach:
         for value in function.__defaults__ or ():
             self._stack.append((value, "a default of %s" % function.__qualname__, names, code, depth))
         if owner is not None:
-            label = self.objects[id(owner)][0] if id(owner) in self.objects else "self of %s" % function.__qualname__
-            self._visit(owner, label, names, code, depth)
+            self._visit(owner, self._called(owner, "self of %s" % function.__qualname__), names, code, depth)
+
+    def _called(self, value, otherwise):
+        """The label of an object that was noted."""
+        return self.objects[id(value)][0] if id(value) in self.objects else otherwise
 
     def _import(self, name, function, code, names, depth):
         package = function.__globals__.get("__package__") or ""
@@ -242,41 +245,6 @@ class Reach:
             self.imports.setdefault(full, {})[id(code)] = code
             if full in sys.modules:
                 self._stack.append((sys.modules[full], full, names, code, depth))
-
-
-def attributes(value):
-    """Its own attributes by name, without running any code of its class."""
-    try:
-        found = dict((LOCAL if isinstance(value, LOCAL) else object).__getattribute__(value, "__dict__"))
-    except Exception:
-        found = {}
-    for base in type(value).__mro__:
-        slots = vars(base).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            member = vars(base).get(name)
-            if isinstance(member, types.MemberDescriptorType):
-                try:
-                    found.setdefault(name, member.__get__(value))
-                except AttributeError:
-                    continue
-    return found
-
-
-def cached(function):
-    """What a function that keeps its answers (`functools.lru_cache`) calls, and the answers that it has."""
-    parts = [attributes(function).get("__wrapped__")]
-    for each in gc.get_referents(function):
-        parts += list(each.values()) if isinstance(each, dict) and each is not getattr(function, "__dict__", None) else [each]
-    return [each for each in parts if not isinstance(each, PLAIN)]
-
-
-def contents(value):
-    """Some of a container's, each once."""
-    try:
-        found = list(dict.values(value)) if isinstance(value, dict) else list(value)
-    except Exception:  # it changes while it is read, or its class reads in its own way
-        return []
-    return found[:MOST_VALUES]
 
 
 def whole(kind):

@@ -11,7 +11,7 @@ import sys
 import threading
 import types
 
-from harness.worker import codes, held, own_process, polled, reached
+from harness.worker import codes, held, polled, reached
 from harness.worker.codes import place
 
 MOST_STEPS = 20000
@@ -20,7 +20,8 @@ FORK_WORDS = ("fork", "checkpid", "check_pid")
 ASKING = frozenset(("is_alive", "isAlive", "getpid"))
 CLOSING = frozenset(("close", "close_all", "dispose", "disconnect", "reset", "reconnect"))
 MUTABLE = (dict, list, set)
-CONNECTION = os.path.join("multiprocessing", "connection.py")
+#: of these a state is what their attributes are
+HOLDERS = ("owner", "holder")
 
 
 def kind(value):
@@ -138,55 +139,6 @@ def starts_again(tasks, thread, first):
     return False
 
 
-def owned(tasks, thread, reach, known=None):
-    """[what `shared` gives] of the object whose method a thread runs, or of a thread of a class of its own, if tasks read there
-    what may change. `reach`: the thread's.
-
-    A number or a text that the thread never sets is the same in a child, and a socket is the kernel's: a server that stays in
-    the main process serves the children from there. So does a thread that takes what comes through a pipe (`takes_from_pipe`).
-    """
-    function = getattr(thread, "_target", None) or getattr(thread, "function", None)
-    owner = getattr(function, "__self__", None)
-    if owner is None and type(thread).__module__ != "threading":
-        owner = thread
-    label, _, users = tasks.objects.get(id(owner), ("", None, {})) if owner is not None else ("", None, {})
-    if not users or kind(owner) not in ("", "Thread") or not changing(owner, users, reach) or takes_from_pipe(thread.ident):
-        return []
-    theirs = {number: code for number, code in reach.functions.items() if reach.own(code.co_filename)}
-    return [told(tasks, label, owner, "owner", polled.of_attributes(owner), users, theirs, known)]
-
-
-def takes_from_pipe(ident):
-    """Whether a thread stands in the receiving of a pipe of multiprocessing's whose sending end this process has, too, so that
-    its children have it: what they put into a queue between processes is taken where the thread is."""
-    frame = sys._current_frames().get(ident)
-    while frame is not None:
-        end = frame.f_locals.get("self") if frame.f_code.co_filename.endswith(CONNECTION) else None
-        number = getattr(end, "_handle", None)
-        if isinstance(number, int):
-            return own_process.has_other_end(number)
-        frame = frame.f_back
-    return False
-
-
-def changing(owner, users, reach):
-    """Whether these codes name an attribute of an object that the reach sets, or that is more than a plain value."""
-    begins = getattr(getattr(owner, "run", None), "__code__", None) if isinstance(owner, threading.Thread) else None
-    named = frozenset().union(*(codes.words(code)[0] for code in users.values() if code is not begins))
-    sets = frozenset().union(*(codes.sets(code) for code in reach.functions.values()))
-    own = reached.attributes(owner)
-    if isinstance(owner, threading.Thread):  # without what every thread has
-        own = {name: value for name, value in own.items() if name not in codes.sets(threading.Thread.__init__.__code__)}
-    return any(name in sets or not settled(value) for name, value in own.items() if name in named)
-
-
-def settled(value):
-    """Whether it is the same in each process, whoever has it."""
-    if isinstance(value, (tuple, frozenset)):
-        return all(map(settled, value))
-    return isinstance(value, reached.PLAIN + (socket.socket, type, types.ModuleType, types.FunctionType))
-
-
 def shared(tasks, thread, known=None):
     """[{label, kind, state, tasks, thread, elsewhere, bases, aware}] of what both reach; `tasks` and `thread` are the functions
     that name it, `elsewhere` those of the others (`known`: all that there are) that do, `bases` see `polled.bases`."""
@@ -206,11 +158,11 @@ def shared(tasks, thread, known=None):
 def told(tasks, label, value, what, seen, users, theirs, known):
     """What two reaches share, in a form for JSON."""
     known = polled.functions(tasks.own) if known is None else known
-    names = set(seen["slots"]) if what == "owner" else {polled.name_of(label)}
+    names = set(seen["slots"]) if what in HOLDERS else {polled.name_of(label)}
     others = polled.elsewhere(known, names, value, set(users).union(theirs))
-    others += polled.hidden(known) if what == "owner" else polled.handed_on(value, label) if seen else []
-    outer = label if what == "owner" else label.rpartition(".")[0]
-    holder = value if what == "owner" else sys.modules.get(outer) or resolved(outer, None)
+    others += polled.hidden(known) if what in HOLDERS else polled.handed_on(value, label) if seen else []
+    outer = label if what in HOLDERS else label.rpartition(".")[0]
+    holder = value if what in HOLDERS else sys.modules.get(outer) or resolved(outer, None)
     return {
         "label": label, "kind": what, "state": seen, "tasks": [place(each) for each in users.values()],
         "thread": [place(each) for each in theirs.values()], "aware": looks_at_pids(tasks, users),

@@ -11,8 +11,10 @@ from harness.applications.check.modules import tree_of
 
 MADE = ("Event", "Future", "Queue", "SimpleQueue", "Condition", "Semaphore", "Lock", "create_future", "Barrier", "AsyncResult")
 WAITS = ("wait", "result", "get", "acquire", "join", "exception", "wait_for")
+PROPERTIES = ("property", "cached_property")
 RUN_BY_CELERY = ("run", "__call__")  # methods of a task
 Place = Sequence[object]  # file, line, name
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 MOST_BYTES = 2_000_000
 HOMES: dict[ast.AST, ast.Module] = {}  # of the functions that were found, which `_tree` keeps
 
@@ -75,7 +77,8 @@ def is_run(node: ast.AST, others: Iterable[ast.AST], bases: Iterable[str]) -> bo
     if not name or tree is None:
         return True
     given = (part for call in calls_at(tree) for part in (*call.args, *(each.value for each in call.keywords)))
-    if any(isinstance(part, ast.Name | ast.Attribute) and last(part) == name for part in given):
+    is_named = any(last(one) in PROPERTIES for one in getattr(node, "decorator_list", ()))  # what it gives is given, then
+    if not is_named and any(isinstance(part, ast.Name | ast.Attribute) and last(part) == name for part in given):
         return False
     if name in RUN_BY_CELERY or not any(isinstance(each, ast.ClassDef) and node in each.body for each in ast.walk(tree)):
         return True
@@ -178,6 +181,40 @@ def changes(nodes: Iterable[ast.AST], named: str) -> bool:
 def calls_at(node: ast.AST) -> list[ast.Call]:
     """Every call in a function."""
     return [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+
+
+def argument(call: ast.Call, names: Sequence[str], place: int) -> ast.expr | None:
+    """By keyword or by place; None if it is not given."""
+    for keyword in call.keywords:
+        if keyword.arg in names:
+            return keyword.value
+    return call.args[place] if 0 <= place < len(call.args) else None
+
+
+def binds(node: ast.AST, name: str) -> bool:
+    """Whether a function gives another value to a name."""
+    return any(isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Store) for each in ast.walk(node))
+
+
+def parameters(node: Function) -> list[str]:
+    return [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+
+
+def default(node: Function, name: str, trees: Iterable[ast.AST]) -> tuple[ast.expr | None, int]:
+    """(the default of a parameter, unless somebody in these files gives another value; how many there call the function)."""
+    callers = [call for tree in trees for call in calls_at(tree) if last(call.func) == node.name]
+    names = parameters(node)
+    place = names.index(name) - (names[0] in ("self", "cls"))
+    if any(argument(call, (name,), place) is not None or _spreads(call) for call in callers):
+        return None, len(callers)
+    by_place = dict(zip([one.arg for one in node.args.args][::-1], node.args.defaults[::-1], strict=False))
+    by_name = {one.arg: value for one, value in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if value}
+    return {**by_place, **by_name}.get(name), len(callers)
+
+
+def _spreads(call: ast.Call) -> bool:
+    """Whether it hands on arguments that do not stand there: `*args`, `**named`."""
+    return any(isinstance(each, ast.Starred) for each in call.args) or any(each.arg is None for each in call.keywords)
 
 
 def bound_at(file: str, name: str) -> int:

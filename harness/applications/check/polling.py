@@ -13,7 +13,7 @@ from typing import Any
 from harness.applications.check import functions
 from harness.applications.check.finding import Place
 from harness.applications.check.functions import last
-from harness.applications.check.seen import LOOKS, READS, Seen
+from harness.applications.check.seen import HOLDERS, LOOKS, READS, Seen
 
 #: by kind of object: its methods by which a thread ends the asking
 ENDS = {
@@ -22,7 +22,7 @@ ENDS = {
 }  # fmt: skip
 DOES = {
     "container": "changes", "Event": "sets", "Queue": "puts into", "SimpleQueue": "puts into", "Semaphore": "releases",
-    "Future": "ends", "name": "sets", "owner": "changes",
+    "Future": "ends", "name": "sets", "owner": "changes", "holder": "changes",
 }  # fmt: skip
 INDIRECT = ("setattr", "globals", "vars", "exec", "__dict__", "is_alive", "isAlive")  # what it sets, or asks, the source hides
 EXITS = (ast.Break, ast.Return, ast.Raise, ast.Assert, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
@@ -30,8 +30,8 @@ EXITS = (ast.Break, ast.Return, ast.Raise, ast.Assert, ast.Yield, ast.YieldFrom,
 
 def endless(shared: Mapping[str, Any], named: str) -> tuple[Place, ...]:
     """The functions of tasks in which such a loop stands, and is endless without this thread; none if that is not sure.
-    `named`: how functions name the object; of an owner, its attributes are asked for."""
-    names = shared["state"].get("slots", ()) if shared["kind"] == "owner" else (named,) if shared["kind"] in DOES else ()
+    `named`: how functions name the object; of an owner or another holder, its attributes are asked for."""
+    names = shared["state"].get("slots", ()) if shared["kind"] in HOLDERS else (named,) if shared["kind"] in DOES else ()
     return next((found for name in names if (found := _endless(shared, name))), ())
 
 
@@ -44,7 +44,7 @@ def _endless(shared: Mapping[str, Any], named: str) -> tuple[Place, ...]:
     others = [
         (functions.function((file, line, name)), names)
         for file, line, name, names in shared.get("elsewhere", ())
-        if kind != "owner" or not names or (name != "__init__" and named in names)
+        if kind not in HOLDERS or not names or (name != "__init__" and named in names)
     ]
     others += [(node, [named]) for node in nodes]
     return () if any(node is None or _ends(node, names, kind) for node, names in others) else tuple(loops)
@@ -101,9 +101,16 @@ def _ends(node: ast.AST, names: Sequence[str], kind: str) -> bool:
     used = {last(each) for each in ast.walk(node) if isinstance(each, ast.Name | ast.Attribute)}
     if used & set(INDIRECT):
         return True
-    if kind in ("name", "owner"):
+    if kind in ("name", *HOLDERS):
         return _is_set(node, names)
-    return not used & set(names) or any(not _looks(each, up, kind) for each, up in _uses(node, names))
+    uses = [(each, up) for each, up in _uses(node, names) if not _begins(node, each)]
+    return not used & set(names) or any(not _looks(each, up, kind) for each, up in uses)
+
+
+def _begins(node: ast.AST, each: ast.AST) -> bool:
+    """Whether it gives a new object its own: `self.models = {}` in `__init__`."""
+    gives = isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and last(each.value) == "self"
+    return gives and getattr(node, "name", "") == "__init__"
 
 
 def _uses(node: ast.AST, names: Sequence[str]) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
@@ -134,7 +141,7 @@ def _looks(each: ast.AST, up: Sequence[ast.AST], kind: str) -> bool:
 
 
 def _loops(node: ast.AST, named: str, shared: Mapping[str, Any]) -> bool:
-    seen, origins = Seen(shared, named), functions.origins(functions.home(node))
+    seen, origins = Seen(shared, named, node), functions.origins(functions.home(node))
     run = functions.is_run(node, functions.known(shared["tasks"]), seen.bases)
     return run and any(_is_endless(each, seen, origins) for each in _reached(node, seen))
 

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from harness.applications.check import waiting
+from harness.applications.check import functions, waiting
 from harness.applications.check.functions import last
 
 #: by kind of object: its methods that change nothing for who asks
@@ -28,23 +28,27 @@ ORDERS: Mapping[type[ast.cmpop], Any] = {
     ast.GtE: operator.ge,
 }  # fmt: skip
 TRUTHS = {"None": False, "False": False, "falsy": False, "True": True, "truthy": True}
+HOLDERS = ("owner", "holder")  # kinds of objects whose attributes are asked for
 Truth = bool | None
 
 
 class Seen:
     """What conditions that ask for one object come to, as it was at the fork; None if nobody knows."""
 
-    def __init__(self, shared: Mapping[str, Any], named: str) -> None:
+    def __init__(self, shared: Mapping[str, Any], named: str, within: ast.AST | None = None) -> None:
+        self.within = within
+        homes = [functions.home(node) for node in functions.known(shared.get("tasks", ()))]
+        self.trees = [each for each in dict.fromkeys(homes) if each is not None]
         self.kind, self.state = str(shared["kind"]), shared["state"]
-        self.named, outer = named, str(shared["label"]).split(".")
-        self.bases = frozenset((*shared.get("bases", ()), outer[-1] if self.kind == "owner" else outer[-2]))
+        self.named, outer = named, str(shared["label"]).partition(" ")[0].split(".")
+        self.bases = frozenset((*shared.get("bases", ()), outer[-1] if self.kind in HOLDERS else outer[-2:][0]))
         self.slots: Mapping[str, str] = self.state.get("slots", {})
 
     def is_it(self, node: ast.AST) -> bool:
         """Whether it is what the thread ends: `job.ready` is not `ready`."""
         if isinstance(node, ast.Attribute):
             return node.attr == self.named and last(node.value) in self.bases
-        return isinstance(node, ast.Name) and node.id == self.named and self.kind != "owner"
+        return isinstance(node, ast.Name) and node.id == self.named and self.kind not in HOLDERS
 
     def passes(self, call: ast.Call, origins: Mapping[str, str]) -> bool:
         """Whether a call comes back, and changes nothing."""
@@ -58,9 +62,10 @@ class Seen:
 
     def word(self, node: ast.AST) -> str:
         """What is known of a value: a word of `harness.worker.polled.word`; '' if nothing is."""
+        node = self._by_default(node)
         if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool)):
             return str(node.value)
-        if self.kind in ("name", "owner"):
+        if self.kind in ("name", *HOLDERS):
             return self.slots.get(last(node), "") if self.is_it(node) else ""
         if not self.state.get("mapping"):
             return ""
@@ -71,6 +76,17 @@ class Seen:
                 return self.word(node.args[1]) if len(node.args) > 1 else "None"
             return self.slots.get(repr(_constant(node.args[0])), "")
         return ""
+
+    def _by_default(self, node: ast.AST) -> ast.AST:
+        """The default that a name stands for, if all that call the function leave it so: `timeout=None`. A task is called by
+        who knows whom."""
+        within = self.within
+        if not isinstance(node, ast.Name) or not isinstance(within, functions.Function) or within.decorator_list:
+            return node
+        if node.id not in functions.parameters(within) or functions.binds(within, node.id):
+            return node
+        value, callers = functions.default(within, node.id, self.trees)
+        return value if value is not None and callers else node
 
     def has(self, key: ast.AST) -> Truth:
         """Whether a container has it."""

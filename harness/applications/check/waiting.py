@@ -31,10 +31,10 @@ def limit(call: ast.Call, within: ast.AST, *, of_queue: bool = True) -> Limit:
     """Of a call in a function. `of_queue`: whether a `get` may be that of a queue."""
     method = last(call.func)
     blocks, limited = PLACES.get(method, ANSWER) if of_queue or method != "get" else ANSWER
-    block = _argument(call, BLOCKING, blocks)
+    block = functions.argument(call, BLOCKING, blocks)
     if isinstance(block, ast.Constant) and not block.value:
         return 0.0
-    seconds = _argument(call, ("timeout",), limited)
+    seconds = functions.argument(call, ("timeout",), limited)
     found = EVER if seconds is None else _seconds(seconds, within)
     if block is not None and not isinstance(block, ast.Constant) and found == EVER:
         return None  # it may be told not to wait
@@ -166,14 +166,6 @@ def _by_callers(node: ast.AST) -> list[Limit]:
     return found
 
 
-def _argument(call: ast.Call, names: Sequence[str], place: int) -> ast.expr | None:
-    """By keyword or by place; None if it is not given."""
-    for keyword in call.keywords:
-        if keyword.arg in names:
-            return keyword.value
-    return call.args[place] if 0 <= place < len(call.args) else None
-
-
 def _seconds(node: ast.expr, within: ast.AST) -> Limit:
     """What a limit is worth: a number, or a name that has one value in its file. Below 0, as Lock.acquire has it: for ever."""
     if isinstance(node, ast.Constant) and node.value is None:
@@ -186,29 +178,16 @@ def _seconds(node: ast.expr, within: ast.AST) -> Limit:
 
 
 def _named(name: str, within: ast.AST) -> Limit:
+    """What a name stands for. A default of None means for ever if somebody calls the function so."""
     home = functions.home(within)
     if isinstance(within, ast.FunctionDef | ast.AsyncFunctionDef):
-        if any(isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Store) for each in ast.walk(within)):
+        if functions.binds(within, name):
             return None
-        if name in (names := [each.arg for each in (*within.args.posonlyargs, *within.args.args, *within.args.kwonlyargs)]):
-            return _of_parameter(name, names, within, home)
+        if name in functions.parameters(within):
+            default, callers = functions.default(within, name, [home] if home is not None else [])
+            if isinstance(default, ast.Constant) and default.value is None:
+                return EVER if callers else None
+            return number(default) if default is not None else None
     assigned = [each for each in ast.walk(home) if isinstance(each, ast.Assign)] if home is not None else []
     bound = [each.value for each in assigned if any(isinstance(one, ast.Name) and one.id == name for one in each.targets)]
     return number(bound[0]) if len(bound) == 1 else None
-
-
-def _of_parameter(
-    name: str, names: Sequence[str], within: ast.FunctionDef | ast.AsyncFunctionDef, home: ast.AST | None
-) -> Limit:
-    """Its default, unless somebody in the file gives another one. A default of None means for ever if somebody calls it so."""
-    callers = [each for each in ast.walk(home) if isinstance(each, ast.Call) and last(each.func) == within.name] if home else []
-    method = names[0] in ("self", "cls")
-    place = names.index(name) - method
-    if any(_argument(each, (name,), place) is not None for each in callers):
-        return None
-    by_place = dict(zip([one.arg for one in within.args.args][::-1], within.args.defaults[::-1], strict=False))
-    by_name = {one.arg: value for one, value in zip(within.args.kwonlyargs, within.args.kw_defaults, strict=True) if value}
-    default = {**by_place, **by_name}.get(name)
-    if isinstance(default, ast.Constant) and default.value is None:
-        return EVER if callers else None
-    return number(default) if default is not None else None

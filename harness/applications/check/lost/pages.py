@@ -16,8 +16,7 @@ RULE = "shared-writes"
 
 def found(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
     for label, users in looked["mapped"]:
-        name = str(label).partition(" of ")[0].rpartition(".")[2]
-        uses = {tuple(user): written.use(user, name) for user in users}
+        uses = {tuple(user): written.use(user, words.named(str(label))) for user in users}
         level = Level.ERROR if written.Use.SCRATCH in uses.values() else Level.WARNING
         writers = [user for user, use in uses.items() if use is written.Use.SCRATCH or (use and level is Level.WARNING)]
         if writers:

@@ -27,6 +27,10 @@ Judged = tuple[Level | None, str]  # how grave, and what: a text with {thread}, 
 Nodes = list[ast.AST]
 Judge = Callable[[Mapping[str, Any], str, Nodes, Nodes], Judged]
 NOTHING: Judged = (None, "")
+CHANGED: Judged = (
+    Level.WARNING,
+    f"the thread {{thread}}, which changes {{label}}, {STAYS}: each child has it as it was at the fork, and {{user}} reads it",
+)
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
@@ -61,7 +65,7 @@ def _evidence(thread: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
 def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) -> Finding | None:
     """What the fork does to one object that a task and this thread use; None if nothing."""
     tasks, theirs = functions.known(shared["tasks"]), functions.known(shared["thread"])
-    named = str(shared["label"]).rpartition(".")[2].partition(" ")[0]
+    named = words.named(str(shared["label"]))
     judge, users = JUDGES.get(shared["kind"], _nothing), words.places(shared["tasks"])
     level, what = judge(shared, named, tasks, theirs)
     if level is None:
@@ -210,10 +214,11 @@ def _full(most: int | None, limits: Sequence[waiting.Limit]) -> Iterator[Judged]
 def _container(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
     for judged in _answered(named, tasks, "answers what stands in {label}") if any(functions.calls(theirs, ANSWERS)) else ():
         return judged
-    if functions.changes(theirs, named):
-        old = "each child has it as it was at the fork, and {user} reads it"
-        return Level.WARNING, f"the thread {{thread}}, which changes {{label}}, {STAYS}: {old}"
-    return NOTHING
+    return CHANGED if functions.changes(theirs, named) else NOTHING
+
+
+def _holder(_shared: Mapping[str, Any], _named: str, _tasks: Nodes, _theirs: Nodes) -> Judged:
+    return CHANGED
 
 
 def _owner(shared: Mapping[str, Any], named: str, tasks: Nodes, theirs: Nodes) -> Judged:
@@ -237,4 +242,5 @@ JUDGES: Mapping[str, Judge] = {
     "SimpleQueue": _queue,
     "container": _container,
     "owner": _owner,
+    "holder": _holder,
 }

@@ -82,6 +82,15 @@ def begun(thread: Mapping[str, Any], folder: Path) -> str:
     return f", started in {by}" if by else ""
 
 
+def named(label: str) -> str:
+    """How functions name the object with a label.
+
+    >>> named("shop.STORE.pool"), named("table of make.<locals>.price")
+    ('pool', 'table')
+    """
+    return label.partition(" ")[0].rpartition(".")[2]
+
+
 def made_at(label: str, folder: Path) -> tuple[str, int]:
     """(file, line) of the statement at a module's top that binds what a label begins with: 'shop.store.STORE.pool'; ('', 0) if
     none is found."""
