@@ -9,7 +9,7 @@ import pytest
 
 from harness.applications.check import calls, lost
 from harness.applications.check.finding import Level
-from harness.worker import carried_files, generators, own_files, reached
+from harness.worker import carried_files, generators, own_files, reached, shared_objects
 from tests.test_check_answer import CHILDREN, looked, row, side, sides
 from tests.test_fork_look import imported, reach
 
@@ -168,3 +168,117 @@ def test_children_that_answer_alike_where_calls_differ_are_told(alone: list[int]
     for number in range(CHILDREN):
         both.children[number] = side(rows=[row(children[number])], ended=True)
     assert bool(calls.repeated(both)) == said
+
+
+CHANNELS = """
+import multiprocessing
+import queue
+from multiprocessing import Pipe
+
+INBOX, OUTBOX, OWN = multiprocessing.Queue(), multiprocessing.SimpleQueue(), queue.Queue()
+HERE, THERE = Pipe()
+LOCK = multiprocessing.Lock()
+
+
+def asks(x):
+    INBOX.put(x)
+    return OUTBOX.get()
+
+
+def takes():
+    return INBOX.get(timeout=3)
+
+
+def gives(x):
+    INBOX.put(x)
+
+
+def by_pipe(x):
+    HERE.send(x)
+    return HERE.recv()
+
+
+def in_turn(x):
+    with LOCK:
+        HERE.send(x)
+        return HERE.recv()
+
+
+def its_own(x):
+    OWN.put(x)
+    return OWN.get()
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("asks", [("OUTBOX", Level.ERROR)]), ("takes", [("INBOX", Level.WARNING)]), ("gives", []),
+        ("by_pipe", [("HERE", Level.ERROR)]), ("in_turn", [("HERE", Level.WARNING)]), ("its_own", []),
+    ],
+)  # fmt: skip
+def test_what_one_child_takes_from_a_queue_or_pipe_no_other_gets(
+    tmp_path: Path, task: str, expected: list[tuple[str, Level]]
+) -> None:
+    path = tmp_path / "shop_of_channels.py"
+    path.write_text(CHANNELS)
+    with imported(path) as shop:
+        found = carried_files.channels(reach(shop, task))
+        told = lost.found({**looked(), "channels": found}, tmp_path)
+        for each in (shop.INBOX, shop.OUTBOX, shop.HERE, shop.THERE):
+            each.close()
+    assert [(one.rule, one.level) for one in told] == [("shared-connection", level) for _, level in expected]
+    assert all(
+        f"shop_of_channels.{label} of multiprocessing" in one.what for (label, _), one in zip(expected, told, strict=True)
+    )
+
+
+FUTURES = """
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+GATE = Event()
+POOL = ThreadPoolExecutor(1)
+MODELS = {"a": POOL.submit(GATE.wait)}
+DONE, OTHER = Future(), Future()
+DONE.set_result(1)
+KEPT = [OTHER.set_result]
+
+
+def waits():
+    return MODELS["a"].result()
+
+
+def waits_a_little():
+    return MODELS["a"].result(timeout=0.5)
+
+
+def asks():
+    return MODELS["a"].done()
+
+
+def done():
+    return DONE.result()
+
+
+def ended_by_another():
+    return OTHER.result()
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("waits", [Level.ERROR]), ("waits_a_little", [Level.WARNING]), ("asks", [Level.WARNING]), ("done", []),
+        ("ended_by_another", [Level.WARNING]),
+    ],
+)  # fmt: skip
+def test_work_that_was_begun_before_the_fork_is_ended_in_no_child(tmp_path: Path, task: str, expected: list[Level]) -> None:
+    path = tmp_path / "shop_of_futures.py"
+    path.write_text(FUTURES)
+    with imported(path) as shop:
+        found = shared_objects.futures(reach(shop, task), [])
+        told = lost.found({**looked(), "futures": found}, tmp_path)
+        shop.GATE.set()
+        shop.POOL.shutdown()
+    assert [(one.rule, one.level) for one in told] == [("lost-pool", level) for level in expected]

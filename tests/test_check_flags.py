@@ -1,13 +1,14 @@
-"""A flag or a table that a thread was to set, wherever it is kept, and loops of tasks that ask for it: which are endless."""
+"""What a thread was to set, wherever it is kept: which loops of tasks ask for it for ever, and which tasks raise without it."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.applications.check import polling
+from harness.applications.check import polling, unset
 from harness.applications.check.lost import words
 from harness.worker import fork_look, holders, own_files, polled, shared_objects
 from tests.test_fork_look import imported, reach
@@ -166,12 +167,76 @@ def test_a_loop_that_something_else_may_end_is_not_said_to_be_endless(text: str,
     assert not endless(text, tmp_path)
 
 
+SET = """
+MODEL, TABLE = None, {}
+
+def load():
+    global MODEL
+    MODEL = TABLE["a"] = 1
+
+THREAD = threading.Thread(target=load)
+
+def decorated(function):
+    return function
+
+@decorated
+def task(x):
+"""
+#: a line of the task -> whether it raises in each child
+LINES = {
+    "THREAD.join(); return MODEL.predict(x)": True,
+    "return sum(MODEL)": True,
+    "return TABLE['a'] * x": True,
+    "return MODEL(x)": True,
+    "return [each for each in MODEL]": True,
+    "for each in MODEL: x += each": True,
+    "if MODEL is None: raise RuntimeError(x)": True,
+    "if not MODEL: raise RuntimeError(x)": True,
+    "if x > 3: x += 1\n    return MODEL.predict(x)": True,
+    "if x > 3: return 0\n    return MODEL.predict(x)": False,
+    "if MODEL is None: return 0\n    return MODEL.predict(x)": False,
+    "return MODEL.predict(x) if MODEL else 0": False,
+    "return MODEL and MODEL.predict(x)": False,
+    "return TABLE.get('a', 0) * x": False,
+    "return 0 if 'a' not in TABLE else TABLE['a']": False,
+    "try: return MODEL.predict(x)\n    except AttributeError: return 0": False,
+    "load(); return MODEL.predict(x)": False,
+    "return lambda: MODEL.predict(x)": False,
+    "return [MODEL.predict(each) for each in x]": False,
+    "raise RuntimeError(x)": False,  # with a thread or without
+    "return print(MODEL)": False,
+    "return '%s' % MODEL": False,
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_task_raises_without_what_a_thread_was_to_set(line: str, tmp_path: Path) -> None:
+    told = [
+        unset.raising(one, words.named(str(one["label"])))
+        for one in lost(SET + "    " + line.replace("; ", "\n    "), tmp_path)
+    ]
+    assert [function for found in told for _, _, function in found] == ["task"] * LINES[line]
+
+
+@pytest.mark.parametrize(
+    "more", ["def other():\n    global MODEL\n    MODEL = 2\n", "def get(x):\n    return MODEL.predict(x)\n"]
+)
+def test_a_task_whose_thing_another_one_sets_or_asks_for_is_not_said_to_raise(more: str, tmp_path: Path) -> None:
+    task = "    return MODEL.predict(x)\n" if "other" in more else "    return get(x) if MODEL else 0\n"
+    assert not any(unset.raising(one, "MODEL") for one in lost(SET + task + more, tmp_path))
+
+
 def endless(text: str, folder: Path) -> bool:
+    return any(polling.endless(one, words.named(str(one["label"]))) for one in lost(text, folder))
+
+
+def lost(text: str, folder: Path) -> list[dict[str, Any]]:
+    """What the task and the thread of this module share."""
     path = folder / "flags.py"
     path.write_text(HEAD + text)
     with imported(path) as shop:
         thread: threading.Thread = shop.THREAD
         tasks, theirs = reach(shop, "task"), fork_look.of_thread(thread, own_files.Own([str(folder)]))
         known = polled.functions(tasks.own)
-        found = shared_objects.shared(tasks, theirs, known) + holders.held(tasks, thread, theirs, known)
-    return any(polling.endless(one, words.named(str(one["label"]))) for one in found)
+        found: list[dict[str, Any]] = shared_objects.shared(tasks, theirs, known)
+        return found + holders.held(tasks, thread, theirs, known) + polled.of_names(tasks, theirs, known)

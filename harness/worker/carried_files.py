@@ -11,6 +11,7 @@ from harness.worker.shared_objects import place
 
 SQLITE = ("sqlite3", "sqlite3.dbapi2", "pysqlite2.dbapi2")
 FILES = ("_io", "io")
+CHANNELS = frozenset(("Queue", "SimpleQueue", "JoinableQueue"))
 READING = frozenset(("read", "read1", "readline", "readlines", "readinto", "seek"))
 AT_A_PLACE = frozenset(("pread", "preadv", "mmap", "sendfile"))  # these say themselves where they read
 
@@ -42,6 +43,17 @@ def files(tasks):
             continue
         if where:
             found.append([label, where, [place(code) for code in readers]])
+    return found
+
+
+def channels(tasks):
+    """[[label, kind, places of who names it]] of the queues and pipes of multiprocessing that tasks reach."""
+    found = []
+    for label, value, users in tasks.objects.values():
+        names = [base.__name__ for base in type(value).__mro__ if (base.__module__ or "").startswith("multiprocessing.")]
+        kind = "pipe" if "_ConnectionBase" in names else "queue" if CHANNELS.intersection(names) else ""
+        if kind and users:
+            found.append([label, kind, [place(code) for code in users.values()]])
     return found
 
 

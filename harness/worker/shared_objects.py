@@ -185,6 +185,18 @@ def pools(tasks):
     ]
 
 
+def futures(tasks, threads):
+    """Likewise, of futures that are not done, but for those which the reach of a thread (`threads`, as told) has, too. Who does
+    an executor's work ends its future."""
+    known = {each["label"] for thread in threads for each in thread["shared"] if each["kind"] == "Future"}
+    work = {id(reached.attributes(each).get("future")) for each in gc.get_objects() if type(each).__name__ == "_WorkItem"}
+    functions, found = polled.functions(tasks.own), []
+    for number, (label, value, users) in tasks.objects.items():
+        if users and kind(value) == "Future" and not state(value)["done"] and label not in known:
+            found.append(told(tasks, label, value, "Future", {} if number in work else state(value), users, {}, functions))
+    return found
+
+
 def connections(tasks, numbers, anew=()):
     """{descriptor: (label of what a task reaches it by, whether who uses that asks for the process's id)} of these sockets, as
     far as no object on the way knows of forks. `anew`: labels of objects that each child makes anew before its first task."""

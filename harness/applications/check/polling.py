@@ -36,18 +36,24 @@ def endless(shared: Mapping[str, Any], named: str) -> tuple[Place, ...]:
 
 
 def _endless(shared: Mapping[str, Any], named: str) -> tuple[Place, ...]:
-    kind, places = str(shared["kind"]), [(str(one[0]), int(one[1]), str(one[2])) for one in shared["tasks"]]
+    places = [(str(one[0]), int(one[1]), str(one[2])) for one in shared["tasks"]]
     nodes = [functions.function(place) for place in places]
     loops = [place for place, node in zip(places, nodes, strict=True) if node is not None and _loops(node, named, shared)]
-    if not loops or not _changed(functions.known(shared["thread"]), named, kind):
-        return ()
+    return tuple(loops) if loops and is_the_threads(shared, named) else ()
+
+
+def is_the_threads(shared: Mapping[str, Any], named: str) -> bool:
+    """Whether the thread alone brings it about, as far as the source tells."""
+    kind, nodes = str(shared["kind"]), [functions.function(one) for one in shared["tasks"]]
+    if not _changed(functions.known(shared["thread"]), named, kind):
+        return False
     others = [
         (functions.function((file, line, name)), names)
         for file, line, name, names in shared.get("elsewhere", ())
         if kind not in HOLDERS or not names or (name != "__init__" and named in names)
     ]
     others += [(node, [named]) for node in nodes]
-    return () if any(node is None or _ends(node, names, kind) for node, names in others) else tuple(loops)
+    return not any(node is None or _ends(node, names, kind) for node, names in others)
 
 
 def others_tell(shared: Mapping[str, Any], named: str, waits: Sequence[str], tells: Sequence[str]) -> bool:

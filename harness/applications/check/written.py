@@ -65,6 +65,12 @@ def of_function(node: ast.AST, name: str) -> Use | None:
     return Use.SCRATCH if first.always and after and not before else Use.WRITES
 
 
+def holds_lock(node: ast.AST) -> bool:
+    """Whether a function is seen to take a lock, by what it is called."""
+    taken = any(functions.last(call.func) in TAKES for call in functions.calls_at(node))
+    return taken or any(isinstance(each, ast.With) and LOCK.search(_items(each)) for each in ast.walk(node))
+
+
 def _views(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
     """(the expression that names it, the name of the view) of what sees the same bytes."""
     for each in ast.walk(node):

@@ -35,12 +35,12 @@ def without_renewed(looked: Mapping[str, Any]) -> Mapping[str, Any]:
             continue
         shared = [one for one in thread["shared"] if one["label"] not in renewed]
         threads.append({**thread, "shared": shared})
-    kept = {name: [one for one in looked[name] if one["label"] not in renewed] for name in ("locks", "pools")}
+    kept = {name: [one for one in looked[name] if one["label"] not in renewed] for name in ("locks", "pools", "futures")}
     kept["connections"] = [one for one in looked["connections"] if one["reached"] not in renewed]
     kept.update(
         {
             name: [one for one in looked[name] if one[0] not in renewed]
-            for name in ("databases", "reading", "locking", "generators", "mapped")
+            for name in ("databases", "reading", "locking", "generators", "mapped", "channels")
         }
     )
     return {**looked, "threads": threads, **kept}

@@ -7,16 +7,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.applications.check import functions, written
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import words
 from harness.texts import visible
 
+TAKES = {"queue": ("get", "get_nowait"), "pipe": ("recv", "recv_bytes")}
+SENDS = ("put", "put_nowait", "send", "send_bytes")
 SQLITE = b"SQLite format 3\0"  # how such a file begins, https://www.sqlite.org/fileformat.html
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
     return [
-        *(one for each in looked["connections"] if (one := _of(each, folder)) is not None), *_of_databases(looked, folder)
+        *(one for each in looked["connections"] if (one := _of(each, folder)) is not None),
+        *_of_databases(looked, folder), *_of_channels(looked, folder),
     ]  # fmt: skip
 
 
@@ -30,6 +34,28 @@ def _of_databases(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
             what=f"the SQLite connection {visible(str(label))} was opened before the fork, and {words.users(users, folder)} "
             "uses it: SQLite forbids that in a child, which may lose its locks and damage the file",
             evidence=(f"open at the fork: {words.short(files[0], folder)}",),
+        )  # fmt: skip
+
+
+def _of_channels(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    """Queues and pipes of multiprocessing that tasks take from: what one child takes, no other one gets."""
+    for label, kind, users in looked["channels"]:
+        named = words.named(str(label))
+        readers = [one for one in users if any(functions.calls(functions.known([one]), TAKES[kind], named))]
+        if not readers:
+            continue
+        asks = any(functions.calls(functions.known(readers), SENDS))
+        level = Level.ERROR if asks else Level.WARNING
+        then = "asks, and takes the answer from it: children get each other's answers"
+        then = then if asks else "takes from it: each child gets a part"
+        head = f"the {kind} {visible(str(label))} of multiprocessing was made before the fork"
+        what = f"{head}, and {words.users(readers, folder)} {then}"
+        if any(map(written.holds_lock, functions.known(readers))):
+            level, what = words.unless(level, what, "the lock that is held there is one between processes")
+        file, line = words.made_at(str(label), folder)
+        yield Finding(
+            rule="shared-connection", level=level, todo=f"give each process a {kind} of its own", file=file, line=line,
+            what=what, users=words.places(readers) if level is Level.ERROR else (),
         )  # fmt: skip
 
 

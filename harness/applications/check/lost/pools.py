@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import functions, waiting
+from harness.applications.check import functions, polling, waiting
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import words
 from harness.texts import visible
 
 COUNTS_IDLE = [3, 8]  # since this Python an executor starts no thread while it believes one to be idle
 GIVING = ("submit", "apply_async", "map_async", "starmap_async")
+SUBMIT = "submit it in a function that the first task of each process calls, to an executor that is made there"
 HANDED = ("run_coroutine_threadsafe", "call_soon_threadsafe")
 
 
 def found(looked: Mapping[str, Any], folder: Path) -> list[Finding]:
-    return [one for _, one in _judged(looked, folder)]
+    return [*(one for _, one in _judged(looked, folder)), *(_future(each, folder) for each in looked["futures"])]
 
 
 def served(looked: Mapping[str, Any], folder: Path) -> dict[int, str]:
@@ -103,6 +105,18 @@ def _executor(each: Mapping[str, Any], folder: Path) -> Finding | None:
 
 def _pool(each: Mapping[str, Any], folder: Path) -> Finding:
     return _waited(each, folder, "the pool {label} was made before the fork", "waits for its handler threads")
+
+
+def _future(each: Mapping[str, Any], folder: Path) -> Finding:
+    """Work that was begun before the fork and is not done: the thread that does it stays in the main process."""
+    named, waits, ends = words.named(str(each["label"])), ("result", "exception"), ("set_result", "set_exception")
+    limits = waiting.of(functions.known(each["tasks"]), waits, named)
+    level, in_words = waiting.told(waiting.longest(limits)) if limits else (Level.WARNING, "uses it")
+    head = "the future {label} is not done at the fork, and who ends it stays in the main process"
+    what = f"{head}: in each child {{user}} {in_words}"
+    if level is Level.ERROR and polling.others_tell(each, named, waits, ends):
+        level, what = words.unless(level, what, "something else ends that wait, as the source may have it")
+    return replace(_finding(each, folder, level, what), made="", todo=SUBMIT)
 
 
 def _loop(each: Mapping[str, Any], folder: Path) -> Finding | None:

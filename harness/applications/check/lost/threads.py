@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import functions, polling, waiting
+from harness.applications.check import functions, polling, unset, waiting
 from harness.applications.check.finding import ORDER, Finding, Level, Place
 from harness.applications.check.lost import pools, words
 from harness.texts import visible
@@ -20,6 +20,7 @@ WORTH_S = 0.1  # of a wait: who waits for less only looks
 STAYS = "stays in the main process"
 SOON = "as soon as"  # so one call need not show it
 OTHERS = "something else ends that wait, as the source may have it"
+RAISES = "in each child {user} raises, for nobody does so there"
 LOOPS = "in each child {user} asks for it in a loop, for ever"
 JOINS = "in each child {user} waits for ever until all is taken"
 
@@ -73,6 +74,9 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
     if level is not Level.ERROR and (asking := polling.endless(shared, named)):
         does = polling.DOES[shared["kind"]]
         level, what, users = Level.ERROR, f"the thread {{thread}}, which {does} {{label}}, {STAYS}: {LOOPS}", asking
+    elif level is not Level.ERROR and (raising := unset.raising(shared, named)):
+        does = polling.DOES[shared["kind"]]
+        level, what, users = Level.ERROR, f"the thread {{thread}}, which {does} {{label}}, {STAYS}: {RAISES}", raising
     if level is None:
         return None
     if shared.get("aware"):
@@ -243,4 +247,5 @@ JUDGES: Mapping[str, Judge] = {
     "container": _container,
     "owner": _owner,
     "holder": _holder,
+    "name": _holder,
 }
