@@ -43,7 +43,7 @@ def looked(**more: Any) -> dict[str, Any]:
     empty: dict[str, Any] = {
         "threads": [], "native": [], "libraries": [], "pools": [], "packages": {}, "at_fork": [], "child": {}, "glances": 16,
         "imports": [], "locks": [], "connections": [], "databases": [], "files": [], "reading": [], "anew": [],
-        "locking": [], "generators": [], "mapped": [], "futures": [], "channels": [],
+        "locking": [], "generators": [], "mapped": [], "futures": [], "channels": [], "paths": [],
     }  # fmt: skip
     return {**empty, **more}
 

@@ -46,6 +46,21 @@ def files(tasks):
     return found
 
 
+def paths(tasks):
+    """[[label, places of who names it]] of texts, paths and temporary files or folders of a module that tasks name: what is
+    made as a name for this process's own files is the name of all its children's."""
+    found = {}
+    for code in tasks.functions.values():
+        for module in list(sys.modules.values()) if tasks.own(code.co_filename) else ():
+            if getattr(module, "__file__", None) != code.co_filename:
+                continue
+            for name in codes.words(code)[0].intersection(vars(module)):
+                value = vars(module)[name]
+                if isinstance(value, (str, os.PathLike)) or type(value).__module__ == "tempfile":
+                    found.setdefault("%s.%s" % (module.__name__, name), []).append(place(code))
+    return [[label, users] for label, users in sorted(found.items())]
+
+
 def channels(tasks):
     """[[label, kind, places of who names it]] of the queues and pipes of multiprocessing that tasks reach."""
     found = []

@@ -185,6 +185,7 @@ def look(app, own, before, say):
     say(
         threads=python, native=native, libraries=own_process.libraries(), pools=shared_objects.pools(tasks),
         futures=shared_objects.futures(tasks, python), channels=carried_files.channels(tasks),
+        paths=carried_files.paths(tasks),
         packages=tasks.packages, at_fork=recorded.AT_FORK, child=child, glances=GLANCES,
         imports=[
             {"module": name, "ident": ident, "times": times, "in_child": name in child.get("imports", ()),

@@ -46,6 +46,7 @@ RULES = {
         Rule(name="lost-engine", what="An engine's native threads stay in the main process", fork=True),
         Rule(name="shared-connection", what="A connection that all children share", fork=True),
         Rule(name="shared-file", what="An open file whose place, or lock, all children share", fork=True),
+        Rule(name="copied-name", what="A name for files that was made once for all children", fork=True),
         Rule(name="copied-generator", what="A generator of random numbers that each child repeats", fork=True),
         Rule(name="shared-writes", what="Memory that a fork does not copy, and that tasks write", fork=True),
         Rule(name="shared-memory", what="Memory that children share with the main process"),

@@ -7,12 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from harness.applications.check.finding import Finding, Level
-from harness.applications.check.lost import connections, engines, files, generators, locks, memory, pages, pools, threads, words
+from harness.applications.check.lost import (
+    connections,
+    engines,
+    files,
+    generators,
+    locks,
+    memory,
+    names,
+    pages,
+    pools,
+    threads,
+    words,
+)
 
 __all__ = ["found", "words"]
 KINDS = (
-    locks.found, threads.found, pools.found, engines.found, connections.found, files.found, generators.found, pages.found,
-    memory.found,
+    locks.found, threads.found, pools.found, engines.found, connections.found, files.found, names.found, generators.found,
+    pages.found, memory.found,
 )  # fmt: skip
 
 
