@@ -45,7 +45,7 @@ def test_a_function_is_told_as_the_task_that_it_is(shop: ModuleType) -> None:
         return len(item)
 
     price.__module__ = "a_shop"
-    shop.celery_app.task(name="a_shop.Price")(price)
+    shop.celery_app.task(name="a_shop.Price", shared=False)(price)
     for name, said in (
         ("a_shop.price", "'a_shop.price': that function is its task 'a_shop.Price'"),
         ("a_shop.nope", "'a_shop.nope'; it imports that module; it has a_shop.Price"),
@@ -176,7 +176,7 @@ def test_modules_that_the_workers_line_includes_are_imported_before_a_task_is_lo
 def test_a_call_that_is_retried_for_ever_is_an_error_that_says_so(most: int | None, said: str) -> None:
     app = Celery("retries", broker="memory://", set_as_current=False)
 
-    @app.task(max_retries=most, autoretry_for=(ValueError,))
+    @app.task(max_retries=most, autoretry_for=(ValueError,), shared=False)
     def price(number: int) -> int:
         raise ValueError(number)
 
@@ -190,7 +190,7 @@ def test_a_task_that_calls_itself_too_deeply_is_none_of_these() -> None:
     def deep(number: int) -> int:
         return deep(number + 1)
 
-    error, _ = their_app.stored(their_app.applied(app.task(deep, name="deep"), [2]), "json")
+    error, _ = their_app.stored(their_app.applied(app.task(deep, name="deep", shared=False), [2]), "json")
     assert error.startswith("RecursionError")
 
 
@@ -201,7 +201,7 @@ def test_what_a_handler_of_the_task_raises_after_its_call_is_an_error_of_the_cal
         def on_success(self, *_: object) -> None:
             raise ValueError("the log is full")
 
-    @app.task(base=Audited)
+    @app.task(base=Audited, shared=False)
     def price(number: int) -> int:
         return number
 
@@ -247,7 +247,7 @@ def test_a_serial_call_is_told_of_its_message_what_a_worker_is_told(shop: Module
     def ask(self: Any) -> list[Any]:
         return [self.request.origin, self.request.tenant, self.request.delivery_info]
 
-    task = shop.celery_app.task(bind=True, name="a_shop.ask")(ask)
+    task = shop.celery_app.task(bind=True, name="a_shop.ask", shared=False)(ask)
     delivery = {"exchange": "", "routing_key": "gold", "headers": {"tenant": "seven"}, "celerys": {"origin": "gen1@there"}}
     signals.task_prerun.connect(their_app._with_headers, weak=False)
     try:
