@@ -1,7 +1,7 @@
 """One task called in forked children, or without any fork: the same calls, so that the two can be compared.
 
-A child begins as one of Celery's does (billiard's notices of a fork, `process_initializer` with worker_process_init), calls its
-rows, and ends by `os._exit`. Nobody waits for it longer than the driver wants. Python 3.7, standard library only.
+A child begins as one of Celery's does (a daemon, billiard's notices of a fork, `process_initializer` with worker_process_init),
+calls its rows, and ends by `os._exit`. Nobody waits for it longer than the driver wants. Python 3.7, standard library only.
 """
 
 import hashlib
@@ -33,6 +33,20 @@ def begun_as_child(app):
         process_initializer(app, "harness@check")
     except ImportError:
         signals.worker_process_init.send(sender=None)
+
+
+def daemonic(number):
+    """Be the process that billiard makes of a child: a daemon, in which multiprocessing starts no process, with its number.
+
+    Its name stays: an answer that tells it would differ from that without a fork."""
+    try:
+        from billiard import process
+
+        one = process.Process(name=process.current_process().name)
+        one.daemon, one.index = True, number
+        process._set_current_process(one)
+    except (ImportError, AttributeError):  # no billiard, or an old one
+        return
 
 
 def call_all(app, spec, write, times=1):
@@ -77,7 +91,7 @@ def in_children(app, spec, say):
         pid = fork()
         if pid == 0:
             os.close(opener)
-            _child(app, spec, writer, gate)
+            _child(app, spec, writer, gate, number)
         os.close(writer)
         pipes[reader], pids[number] = number, pid
         say(caller=number, pid=pid)
@@ -113,13 +127,14 @@ def return_code(pid):
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _child(app, spec, writer, gate):
+def _child(app, spec, writer, gate, number):
     try:
 
         def write(line):
             os.write(writer, json.dumps(line).encode() + b"\n")
 
         write({"starts": True})
+        daemonic(number)
         begun_as_child(app)
         os.read(gate, 1)  # nobody writes: it ends when the parent closes it
         call_all(app, spec, write)

@@ -139,6 +139,28 @@ def test_a_call_that_ends_a_child_alone_is_proof(tmp_path: Path) -> None:
     assert "price, row 1, ended 2 of 2 forked children (SIGABRT)" in found["what"]
 
 
+SPREADS = """
+import multiprocessing
+from celery import Celery
+
+app = Celery("spread_shop")
+
+@app.task(name="price")
+def price():
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return sum(pool.map(abs, [-1, 2]))
+"""
+
+
+def test_a_call_that_starts_processes_fails_in_a_child_as_it_does_in_prefork(tmp_path: Path) -> None:
+    (tmp_path / "spread_shop.py").write_text(SPREADS)
+    code, answer = checked("spread_shop", "--task", "price", folder=tmp_path)
+    (found,) = [one for one in answer["findings"] if one["level"] == "error"]
+    assert (code, found["rule"]) == (Exit.BREAKS, "call-in-child")
+    assert "daemonic processes are not allowed to have children" in found["what"]
+    assert "billiard" in found["do"]
+
+
 ONE_AT_A_TIME = """
 import fcntl
 import time

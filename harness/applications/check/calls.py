@@ -16,6 +16,7 @@ from harness.applications.check import asked
 from harness.applications.check.asked import Question
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.side_by_side import Side, Sides
+from harness.applications.check.static.in_tasks import NO_PROCESSES
 from harness.applications.probe import checks, results
 from harness.applications.probe.checks import Reference
 from harness.applications.probe.differences import Place
@@ -24,6 +25,7 @@ from harness.texts import few, visible
 from harness.worker import serial
 
 BESIDE = "let one call wait for the other, or serve it with one process: 'harness probe' shows it in every pool"
+DAEMONIC = "daemonic processes are not allowed to have children"  # what multiprocessing says in a child of prefork
 ROWS = "give rows that the task answers: of these, the calls prove nothing"
 UNHEARD = "there, worker_ready called %s, which children that began before did not hear"
 TODO = "make what it needs in a function that the first task of each process calls; 'harness probe' shows it in every pool"
@@ -138,7 +140,7 @@ def _raised(sides: Sides, supported: bool, by_itself: Callable[[], Side]) -> Fin
     return Finding(
         rule="call-in-child",
         level=Level.ERROR if sure else Level.WARNING,
-        todo=TODO,
+        todo=NO_PROCESSES if DAEMONIC in told else TODO,
         what=f"row {found['row'] + 1} raised in a forked child alone: {told}",
     )
 

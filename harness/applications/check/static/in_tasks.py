@@ -12,6 +12,7 @@ from harness.applications.check.static.names import Function
 
 SENDING = ("delay", "apply_async", "send_task", "group", "chord", "chain")
 WAITING = ("get", "join", "join_native", "wait", "collect")
+NO_PROCESSES = "use billiard in its place, or threads, or several tasks"
 ALLOWING = ("disable_sync_subtasks", "allow_join_result")
 
 
@@ -63,5 +64,5 @@ def _starts(source: Source, task: Function) -> Iterator[Finding]:
                 rule="processes-in-task", level=Level.WARNING, file=source.path, line=call.line,
                 what=f"the task {task.name} uses {call.name}: a child of prefork is daemonic, and Python lets it start no "
                 "processes (AssertionError)",
-                todo="use billiard in its place, or threads, or several tasks",
+                todo=NO_PROCESSES,
             )  # fmt: skip
