@@ -134,7 +134,7 @@ def _child(app, spec, writer, gate, number):
             os.write(writer, json.dumps(line).encode() + b"\n")
 
         write({"starts": True})
-        daemonic(number)
+        daemonic(number if spec["forks"] > 1 else 1)  # by itself as the second one: the first's number is often the default
         begun_as_child(app)
         os.read(gate, 1)  # nobody writes: it ends when the parent closes it
         call_all(app, spec, write)

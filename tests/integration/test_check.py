@@ -161,6 +161,27 @@ def test_a_call_that_starts_processes_fails_in_a_child_as_it_does_in_prefork(tmp
     assert "billiard" in found["do"]
 
 
+SECOND_DEVICE = """
+from billiard import current_process
+from celery import Celery
+
+app = Celery("device_shop")
+DEVICES = [31, 30]
+
+@app.task(name="price")
+def price():
+    return DEVICES[getattr(current_process(), "index", 0)]
+"""
+
+
+def test_what_the_second_child_of_a_pool_answers_is_not_blamed_on_the_one_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "device_shop.py").write_text(SECOND_DEVICE)
+    code, answer = checked("device_shop", "--task", "price", folder=tmp_path)
+    (found,) = [one for one in answer["findings"] if one["level"] == "warning"]
+    assert (code, found["rule"]) == (Exit.DONE, "call-in-child")
+    assert "31 without a fork, 30 in the child" in found["what"]
+
+
 ONE_AT_A_TIME = """
 import fcntl
 import time
