@@ -11,14 +11,14 @@ import sys
 import threading
 import types
 
-from harness.worker import codes, held, polled, reached
+from harness.worker import codes, held, kept_answers, polled, reached
 from harness.worker.codes import place
 
 MOST_STEPS = 20000
 MOST_DEEP = 12  # a connection of requests lies 9 objects below its session
 FORK_WORDS = ("fork", "checkpid", "check_pid")
 ASKING = frozenset(("is_alive", "isAlive", "getpid"))
-CLOSING = frozenset(("close", "close_all", "dispose", "disconnect", "reset", "reconnect"))
+CLOSING = frozenset(("close", "close_all", "dispose", "disconnect", "reset", "reconnect", "cache_clear"))
 MUTABLE = (dict, list, set)
 #: of these a state is what their attributes are
 HOLDERS = ("owner", "holder")
@@ -101,6 +101,9 @@ def resolved(label, value):
 def is_renewed(label, value, root):
     """Whether a label leads to another object than before, its `root`; or to the same table, with the value no more in it."""
     if resolved(label, value) is not root:
+        return True
+    head, answers, path = label.partition("()")
+    if answers and kind(value) not in ("", "container") and kept_answers.dropped(resolved(head, None), path, value):
         return True
     held_in = value is not root and isinstance(root, reached.CONTAINERS)
     return held_in and not any(each is value for each in reached.contents(root))

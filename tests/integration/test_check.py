@@ -32,7 +32,7 @@ RULES = {
     "ledger": "held-lock", "loop_thread": "lost-pool", "mailbox": "lost-thread",
     "old_pool": "lost-pool", "polled_table": "lost-thread",
     "raw_socket": "shared-connection", "signal_started": "lost-thread", "ticker": "lost-thread",
-    "tokens": "lost-thread", "warm_executor": "lost-pool", "worker_alone": "lost-thread",
+    "tokens": "lost-thread", "warm_executor": "lost-pool", "warmed_getter": "lost-thread", "worker_alone": "lost-thread",
 }  # fmt: skip
 #: arguments of one call, and whether the call itself shows what the fork breaks
 CALLS = {

@@ -97,11 +97,35 @@ def known(places: Iterable[Place]) -> list[ast.AST]:
 def calls(nodes: Iterable[ast.AST], attributes: Sequence[str], named: str = "") -> Iterator[ast.Call]:
     """Calls of these methods, of an object by this name if one is given (the last part: `ready` of `self.ready`)."""
     for node in nodes:
+        names = bearers(node, named) if named else ()
         for each in ast.walk(node):
             if not isinstance(each, ast.Call) or not isinstance(each.func, ast.Attribute) or each.func.attr not in attributes:
                 continue
-            if not named or last(each.func.value) == named:
+            if not named or whose(each.func.value) in names:
                 yield each
+
+
+def bearers(node: ast.AST, named: str) -> set[str]:
+    """The names that an object by this name has in a function: also of what gives it back (`inbox()`), and what is set to it.
+
+    >>> sorted(bearers(ast.parse("box = inbox(); box.put(1)"), "inbox()"))
+    ['box', 'inbox()']
+    """
+    found, tree = {named}, home(node)
+    for each in ast.walk(tree) if tree is not None else ():
+        if isinstance(each, ast.FunctionDef) and any(
+            isinstance(one, ast.Return) and one.value is not None and last(one.value) == named for one in ast.walk(each)
+        ):
+            found.add(f"{each.name}()")
+    for each in ast.walk(node):
+        if isinstance(each, ast.Assign):
+            found |= {target.id for target, value in pairs(each) if isinstance(target, ast.Name) and whose(value) in found}
+    return found
+
+
+def whose(node: ast.AST) -> str:
+    """As `last`, and `inbox()` of what a function gives back."""
+    return f"{last(node.func)}()" if isinstance(node, ast.Call) and last(node.func) else last(node)
 
 
 def last(node: ast.AST) -> str:
@@ -126,7 +150,7 @@ def handed(node: ast.AST, named: str) -> Iterator[str]:
     """Names that go into the object: `NAMED[x] = name`, `NAMED.put((x, name))`."""
     if isinstance(node, ast.Assign) and any(isinstance(one, ast.Subscript) and last(one) == named for one in node.targets):
         yield from (each.id for each in ast.walk(node.value) if isinstance(each, ast.Name))
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and last(node.func.value) == named:
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and whose(node.func.value) == named:
         yield from (each.id for part in (*node.args, *node.keywords) for each in ast.walk(part) if isinstance(each, ast.Name))
 
 

@@ -76,7 +76,8 @@ def for_reply(node: ast.AST, named: str) -> list[Limit]:
     """A function makes something to wait for, and hands it to this object: how long it waits for that, or who it returns it to
     does. Empty if it does nothing of the sort."""
     made = dict(_made(node))
-    handed = {name for each in ast.walk(node) for name in functions.handed(each, named) if name in made}
+    bearers = functions.bearers(node, named)
+    handed = {name for each in ast.walk(node) for one in bearers for name in functions.handed(each, one) if name in made}
     found = [
         limit(call, node, of_queue=made[name] not in NO_QUEUES)
         for name in sorted(handed)
