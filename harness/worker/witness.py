@@ -22,6 +22,7 @@ from harness.worker import contract, own_process, their_app
 
 LEAST_S, MOST_S = 1.5, 8.0
 POLL_S = 0.05
+ROOM_FILES = 16
 FREE_SHARE = 0.5  # of the memory that is free, which they may take together
 #: an import waits if it takes so many times what the first process's took, so much longer at least, and no CPU at last
 FACTOR, LONGER_S, IDLE_S, IDLE_CPU_S = 3.0, 5.0, 2.0, 0.1
@@ -40,9 +41,19 @@ def affordable(count):
     return max(1, min(count, int(FREE_SHARE * free / own)))
 
 
+def room():
+    """Let this process open some more files: its calls may have left none to start a program with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    most = soft + ROOM_FILES if hard == resource.RLIM_INFINITY else min(soft + ROOM_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def call_all(count, result_path, least_s, limit_s, import_s, env, cwd):
     """Start so many, and wait until all have ended, for `limit_s` at most: a row may hang them as it hangs anybody. `import_s`:
     what this process's own import took; `env` and `cwd` are those that the application is started with."""
+    room()
     command = [sys.executable, "-m", "harness.worker.witness"]
     paths = [path_of(result_path, number) for number in range(affordable(count))]
     members = [
