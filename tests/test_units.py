@@ -51,6 +51,13 @@ def test_a_value_of_a_compose_file_is_the_one_that_was_measured() -> None:
     assert service["command"][-4:-3] == ["a b,$$c"]
 
 
+@pytest.mark.parametrize(("script", "program"), [(True, ["celery"]), (False, ["python", "-m", "celery"])])
+def test_a_service_is_started_by_what_started_the_worker(script: bool, program: list[str]) -> None:
+    found = setup(python="/srv/venv/bin/python", worker={"arguments": [], "variables": {}, "script": script})
+    command = yaml.safe_load(units.compose(found))["services"]["worker"]["command"]
+    assert command[: len(program) + 1] == [*program, "--app"]
+
+
 def test_a_value_of_a_unit_is_quoted_as_systemd_reads_it() -> None:
     quoted = "say \\\"50 %% of $HOME\\\" \\\\ 'or' #: more"
     assert f'Environment="HARD={quoted}"\n' in units.systemd(setup()), "a $ means nothing in Environment="

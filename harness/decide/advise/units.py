@@ -69,8 +69,8 @@ def compose(setup: Setup) -> str:
     environment = "".join(f"    {each}\n" for each in (*setup.yours, *setup.otherwise(env_files.COMPOSE)))
     environment += f"    environment:\n{variables}" if variables else ""
     environment += f"    env_file: {_text(setup.env_file)}\n" if setup.env_file else ""
-    words = setup.command if setup.command[0] == "celery" else ("python", *setup.command[1:])  # of the image
-    command = ", ".join(_text(word) for word in words)
+    program = "python" if setup.command[1] == "-m" else "celery"  # of the image
+    command = ", ".join(_text(word) for word in (program, *setup.command[1:]))
     return (
         f"services:\n  worker:\n    image: IMAGE\n    command: [{command}]\n{environment}"
         "    init: true\n    stop_grace_period: 60s\n    restart: on-failure\n"
