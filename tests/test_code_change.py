@@ -12,6 +12,7 @@ from harness.applications.probe import code_change
 from harness.applications.probe.implicated import implicated
 
 LOADED = "model = load_model('m')\n"
+READY = "class Shop(AppConfig):\n    def ready(self):\n        load_model('m')\n"
 PROJECTS = Path(__file__).parent / "probe_projects"
 
 
@@ -132,6 +133,27 @@ def test_a_load_inside_a_function_of_another_module_is_found() -> None:
     assert change.diff
 
 
+def test_what_loads_in_a_block_moves_with_the_block_and_with_what_loads_alike(tmp_path: Path) -> None:
+    text = textwrap.dedent("""
+        import joblib
+        words = joblib.load("w")
+        limits = json.load("l")
+        try:
+            model = joblib.load("m")
+        except OSError as error:
+            print(error)
+            model = None
+
+        def predict(row):
+            return model, words, row
+        """)
+    (change,) = proposed(tasks=text)
+    assert (change.line, change.statement) == (6, "model = joblib.load('m')")
+    assert change.moved == ((3, 3), (5, 9))
+    new = patched(tmp_path, text, change.diff)
+    assert "\nlimits = json.load" in new, "it is no model"
+
+
 @pytest.mark.parametrize(
     ("sources", "why"),
     [
@@ -146,6 +168,11 @@ def test_a_load_inside_a_function_of_another_module_is_found() -> None:
         ({"ml": f"{LOADED}@worker_init.connect\ndef f(**_):\n    return model\n"}, "f uses it in the main"),
         ({"ml": f"{LOADED}app.conf.plan = model.plan()\ndef f():\n    return model\n"}, "changes another object"),
         ({"ml": "model = load_model('''a\nb''')\ndef f():\n    return model\n"}, "spans several lines"),
+        ({"ml": f"try:\n    import joblib\n    {LOADED}finally:\n    pass\ndef f():\n    return model\n"}, "joblib, too"),
+        ({"ml": f"if FAST:\n    {LOADED}    def g(): ...\ndef f():\n    return model\n"}, "defines g, too"),
+        ({"ml": f"if FAST:\n    {LOADED}    app.conf.fast = 1\ndef f():\n    return model\n"}, "changes another object"),
+        ({"ml": f"{LOADED}def f():\n    return model\n", "web": "OTHER = load_model('n')\n"}, "web.py, line 1, calls"),
+        ({"ml": f"{LOADED}def f():\n    return model\n", "apps": READY}, "apps.py, line 3, calls load_model in"),
     ],
 )  # fmt: skip
 def test_where_no_diff_can_be_made_the_reason_is_said(sources: dict[str, str], why: str) -> None:

@@ -112,3 +112,26 @@ def test_a_stack_outside_of_the_application_leads_through_nothing() -> None:
 def test_the_outer_frame_decides_if_the_inner_one_asks_no_object_of_a_module() -> None:
     frames = ("Encoder.encode (clients.py:9)", f"encode (tasks.py:{line_of('ENCODER.encode')})")
     assert found(*frames) == {"tasks.py": {"ENCODER"}}
+
+
+def test_an_object_that_a_block_makes_is_known_and_not_what_a_script_alone_makes() -> None:
+    text = textwrap.dedent("""
+        try:
+            if FAST:
+                model = load("m")
+        except OSError:
+            spare = load("n")
+        if __name__ == "__main__":
+            other = load("o")
+
+        def predict(row):
+            return model.predict(row)
+
+        def second(row):
+            return spare.predict(row)
+
+        def third(row):
+            return other.predict(row)
+        """)
+    found = [implicated({"tasks.py": text}, ["predict (lib/x.py:1)", f"any (tasks.py:{line})"]) for line in (11, 14, 17)]
+    assert found == [{"tasks.py": frozenset({"model"})}, {"tasks.py": frozenset({"spare"})}, {}]

@@ -10,27 +10,24 @@ from __future__ import annotations
 
 import ast
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from harness.applications.probe.implicated import Names, parsed, started
+from harness.applications.probe.loading import (
+    FUNCTIONS,
+    MAIN_SIGNALS,
+    NESTED,
+    elsewhere,
+    is_loader,
+    makers,
+    running,
+)
 from harness.applications.probe.rewritten import rewritten
 
-#: of these, all that a module has moves with one of them
-LOADERS = frozenset({
-    "load_model", "model_from_json", "model_from_yaml", "model_from_config", "from_pretrained", "clone_model", "Sequential",
-    "Session", "InteractiveSession", "set_session", "get_session", "get_default_graph", "load_weights", "SavedModel",
-})  # fmt: skip
-#: Celery's signals that the main process sends (celery/signals.py)
-MAIN_SIGNALS = re.compile(
-    r"\b(celeryd_init|celeryd_after_setup|worker_init|worker_ready|on_after_configure|on_after_finalize)\b"
-)
-SAVED = ("saved_model.load",)
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+BINDING = (ast.Assign, ast.AnnAssign)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # their variables are their own
-NESTED = (*FUNCTIONS, ast.Lambda, ast.ClassDef)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +71,10 @@ def _change(
     block = _block(tree, loading, asked)
     if not block:
         return None
-    first = next(statement for statement in block if asked & set(_bound([statement])))
+    first = next(_making(block, asked))
     shown = ast.unparse(first).splitlines()[0]
     names = _bound(block)
-    why_not = _why_not(path, tree, block, names, trees)
+    why_not = _why_not(path, tree, block, names, trees) or elsewhere(trees, path, makers(block, asked))
     if why_not:
         return Change(file=path, line=first.lineno, statement=shown, why_not=why_not)
     new = rewritten(text, [_first(user) for user in _users(tree, names)], block, names)
@@ -88,6 +85,13 @@ def _change(
         return Change(file=path, line=first.lineno, statement=shown, why_not=why_not)
     diff = "".join(difflib.unified_diff(text.splitlines(True), new.splitlines(True), f"a/{path}", f"b/{path}"))
     return Change(file=path, line=first.lineno, statement=shown, diff=diff, moved=tuple(map(_lines, block)))
+
+
+def _making(block: Iterable[ast.stmt], asked: frozenset[str]) -> Iterator[ast.stmt]:
+    """Statements that bind one of these names; of a compound one, what does so inside it."""
+    for statement in block:
+        binding = [each for each in running(statement) if isinstance(each, ast.stmt) and asked & set(_bound([each]))]
+        yield from [each for each in binding if isinstance(each, BINDING)] or binding
 
 
 def _lines(statement: ast.stmt) -> tuple[int, int]:
@@ -108,22 +112,9 @@ def _loading_functions(tree: ast.Module) -> frozenset[str]:
 def _calls(statements: Iterable[ast.AST], loading: frozenset[str]) -> Iterator[ast.Call]:
     """Calls that load, in statements that run when these run: not in functions and classes that they define."""
     for statement in statements:
-        for node in _running(statement):
-            if isinstance(node, ast.Call) and _is_loader(node.func, loading):
+        for node in running(statement):
+            if isinstance(node, ast.Call) and is_loader(node.func, loading):
                 yield node
-
-
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, NESTED):
-            yield from _running(child)
-
-
-def _is_loader(function: ast.expr, loading: frozenset[str]) -> bool:
-    name = ast.unparse(function)
-    last = name.rpartition(".")[2]
-    return last in LOADERS or last in loading or name.endswith(SAVED)
 
 
 def _loads(statement: ast.stmt, loading: frozenset[str]) -> bool:
@@ -136,6 +127,7 @@ def _block(tree: ast.Module, loading: frozenset[str], names: frozenset[str]) -> 
     """
     top = [each for each in tree.body if not isinstance(each, (*NESTED, ast.Import, ast.ImportFrom))]
     asked = [each for each in top if names & set(_bound([each]))]
+    loading |= makers(asked, names)
     with_loaders = any(_loads(each, loading) for each in asked)
     found: list[ast.stmt] = []
     for statement in top:
@@ -149,8 +141,8 @@ def _bound(statements: Sequence[ast.stmt]) -> list[str]:
     """Names that these statements bind, in order."""
     found: dict[str, None] = {}
     for statement in statements:
-        own = {id(node) for each in _running(statement) if isinstance(each, COMPREHENSIONS) for node in ast.walk(each)}
-        for node in _running(statement):
+        own = {id(node) for each in running(statement) if isinstance(each, COMPREHENSIONS) for node in ast.walk(each)}
+        for node in running(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in own:
                 found[node.id] = None
     return list(found)
@@ -172,6 +164,8 @@ def _why_not(
     for statement in block:
         if any(isinstance(node, ast.Constant) and node.end_lineno != node.lineno for node in ast.walk(statement)):
             return "a string in it spans several lines, and a diff would indent it; move it into a function by hand"
+        if defined := _defined(statement):
+            return f"line {statement.lineno} begins a block that defines {', '.join(defined)}, too; move the rest by hand"
     module = PurePath(path).stem if PurePath(path).stem != "__init__" else PurePath(path).parent.name
     for other, there in trees.items():
         if other != path and (shared := _taken(there, module, names)):
@@ -191,6 +185,14 @@ def _why_not(
     return ""
 
 
+def _defined(statement: ast.stmt) -> list[str]:
+    """What a block imports or defines: inside a function, only that function would have it."""
+    inside = [each for node in running(statement) for each in (node, *ast.iter_child_nodes(node))]
+    imported = [alias for node in inside if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    names = [(alias.asname or alias.name).partition(".")[0] for alias in imported]
+    return list(dict.fromkeys([*names, *(node.name for node in inside if isinstance(node, (*FUNCTIONS, ast.ClassDef)))]))
+
+
 def _taken(tree: ast.Module, module: str, names: Sequence[str]) -> list[str]:
     """Which of the names another module takes from this one: imported by name, by `*`, or read as `module.name`."""
     found = set[str]()
@@ -205,9 +207,8 @@ def _taken(tree: ast.Module, module: str, names: Sequence[str]) -> list[str]:
 
 def _sets_others(block: Sequence[ast.stmt], names: Sequence[str]) -> str:
     """The first statement to be moved that sets an attribute or an item of something that stays."""
-    for statement in block:
-        targets = statement.targets if isinstance(statement, ast.Assign) else []
-        for target in targets:
+    for statement in (each for one in block for each in running(one) if isinstance(each, ast.Assign)):
+        for target in statement.targets:
             root = target
             while isinstance(root, ast.Attribute | ast.Subscript):
                 root = root.value
@@ -228,7 +229,7 @@ def _reaching(tree: ast.Module, users: set[str]) -> set[str]:
 def _called_at_import(tree: ast.Module, block: Sequence[ast.stmt]) -> set[str]:
     """Functions of the module that its top level calls, what is to be moved apart, and those that it hands to a signal."""
     staying = [each for each in tree.body if each not in block and not isinstance(each, NESTED)]
-    called = {ast.unparse(node.func) for each in staying for node in _running(each) if isinstance(node, ast.Call)}
+    called = {ast.unparse(node.func) for each in staying for node in running(each) if isinstance(node, ast.Call)}
     handlers = {
         node.name
         for node in tree.body

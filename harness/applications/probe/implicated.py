@@ -17,6 +17,7 @@ BETWEEN_THREADS = frozenset({
     "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "LifoQueue", "Lock", "PriorityQueue", "Queue",
     "RLock", "Semaphore", "SimpleQueue", "Thread", "Timer",
 })  # fmt: skip
+NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 Names = dict[str, frozenset[str]]  # by a module's path
 
 
@@ -88,12 +89,25 @@ def objects(tree: ast.Module) -> frozenset[str]:
 
 
 def _bound(statements: Iterable[ast.stmt]) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """(target, what is bound to it), with a type or without."""
+    """(target, what is bound to it), with a type or without, also inside a `try`, an `if`, a `with` and a loop."""
     for node in statements:
         if isinstance(node, ast.Assign):
             yield from ((target, node.value) for target in node.targets)
         elif isinstance(node, ast.AnnAssign) and node.value is not None:
             yield node.target, node.value
+        else:
+            yield from _bound(_inside(node))
+
+
+def _inside(node: ast.stmt | ast.excepthandler) -> Iterator[ast.stmt]:
+    """The statements of a compound one that run as it runs; none of a function, a class, or what runs in a script alone."""
+    if isinstance(node, NESTED) or (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)):
+        return
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        elif isinstance(child, ast.excepthandler):
+            yield from _inside(child)
 
 
 def _is_made(value: ast.expr) -> bool:

@@ -49,7 +49,7 @@ def _model(source: Source, call: Call, engines: set[str]) -> Finding:
     return Finding(
         rule="model-at-import", level=Level.WARNING if engine else Level.NOTE, file=source.path, line=call.line,
         what=f"{call.name} loads a model in the main process, before the fork{native}",
-        todo=f"{FIRST_TASK}; 'harness probe' prints the change as a diff",
+        todo=f"{FIRST_TASK}; 'harness probe' prints the change as a diff, if it can make one",
         measured=answer.of_name(stored.shipped(), engine),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.applications.probe.code_change import LOADERS
+from harness.applications.probe.loading import LOADERS
 
 #: engines with native threads of their own, by the root of their package; a fork takes none of these along
 ENGINES = frozenset({
