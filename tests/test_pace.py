@@ -250,6 +250,12 @@ def test_within_a_budget_the_pools_that_tell_most_come_first_and_each_concurrenc
     assert set(MOST_FIRST) == set(POOLS)
 
 
+def test_the_serial_calls_of_a_grid_have_a_turn_within_a_budget_whatever_number_of_executors_is_asked() -> None:
+    serial = cells(ORDER)[0]
+    assert (serial.is_baseline, serial.concurrency) == (True, 1)
+    assert set(cells(replace(ORDER, grid=(serial,), budget_s=900.0))) == {serial}
+
+
 def test_counted_calls_are_shared_and_none_is_made_for_a_warm_up() -> None:
     one = sizing(known=of(0.01), max_calls=1000)
     one.share = calls.shares(1000, rows=2, trials=6).trial

@@ -127,7 +127,7 @@ def cells(order: ProbeOrder) -> list[Cell]:
         for concurrency in (order.concurrency if POOLS[pool].executors != "main" else (1,))
     ]  # fmt: skip
     if order.budget_s is not None:
-        real.sort(key=lambda cell: 0 if cell.pool == "solo" else order.concurrency.index(cell.concurrency))
+        real.sort(key=lambda cell: 0 if cell.executors == "main" else order.concurrency.index(cell.concurrency))
     return [*dict.fromkeys(cell.baseline() for cell in real), *real]
 
 
