@@ -181,6 +181,14 @@ def test_a_variable_that_stands_in_a_settings_place_is_kept_named_and_a_limit(na
     assert own_variables.number({name: "3"}, own_variables.KEPT[name]) == 3  # type: ignore[no-untyped-call]
 
 
+def test_an_option_of_a_pasted_line_is_named_as_the_line_has_it() -> None:
+    given = {"CELERY_WORKER_QUEUES": "images", "CELERY_WORKER_TIME_LIMIT": "9"}
+    assert own_variables.said(given, (5, 7), {"CELERY_WORKER_QUEUES": "--queues"}) == [
+        "the worker line's --queues is 'images', kept: an option of the worker",
+        own_variables.said({"CELERY_WORKER_TIME_LIMIT": "9"}, (5, 7))[0],
+    ]
+
+
 def test_a_variable_that_celery_4_does_not_read_is_not_spoken_of() -> None:
     assert own_variables.said({"CELERY_WORKER_AUTOSCALE": "3,1"}, (4, 4)) == []
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.experiment.matrix import Cell
+from harness.experiment.matrix import OWN_APP, Cell
 from harness.measure import doubts, silent
 from harness.measure.thread_clocks import ThreadUse
 from harness.proof.selftest import judgement
@@ -86,6 +86,10 @@ def test_children_times_engine_threads_beyond_the_cores_are_named_with_both_numb
     one = record(cpu=cpu(children=1.9), cpu_verdict="over-subscribed 2.0 x").changed(silent=dict(found))
     (doubt,) = silent.doubts(one)
     assert (doubt.name, doubt.what) == (silent.OVERSUBSCRIBED, "2 executors and 4 engine threads want 2 cores")
+    (own,) = silent.doubts(one.changed(asked={"cell": Cell(backend=OWN_APP, pool="prefork").as_dict()}))
+    assert "engine_threads" in doubt.next_step
+    assert "engine_threads" not in own.next_step, "that is a word of experiments"
+    assert "OMP_NUM_THREADS" in own.next_step
 
 
 def test_cores_that_executors_alone_fill_and_idle_pools_are_no_oversubscription_by_an_engine() -> None:

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from harness.experiment.matrix import OWN_APP
 from harness.measure.cpu_verdict import CpuWord
 from harness.measure.doubt import Doubt
 from harness.measure.thread_clocks import ThreadUse
@@ -144,11 +145,12 @@ def _oversubscribed(record: TrialRecord) -> Doubt | None:
     if seen.busy_executors + seen.busy_engine <= cpu.usable or record.certainty.unusable:  # others make threads wait, too
         return None
     where = f", and all engine threads are pinned to core {seen.engine_core}" if seen.engine_core is not None else ""
+    how = "OMP_NUM_THREADS=1 and its like, in --env-file" if record.as_cell.backend == OWN_APP else "engine_threads 1x1"
     return Doubt(
         name=OVERSUBSCRIBED,
         what=f"{_counted(seen.busy_executors, 'executor')} and {_counted(seen.busy_engine, 'engine thread')} want "
         f"{cpu.usable:g} cores{where}",
-        next_step="give the engine as many threads as there are cores for each executor, often one (engine_threads 1x1)",
+        next_step=f"give the engine as many threads as there are cores for each executor, often one ({how})",
     )
 
 

@@ -5,6 +5,7 @@ Celery 5 reads them by click: `BROKER_URL` and a few by name, and each option of
 driver starts the worker by it and says what it did. Python 3.7, standard library only.
 """
 
+from types import MappingProxyType
 from typing import Dict, Iterable, List, Mapping, Tuple
 
 from harness.worker import own_settings
@@ -55,8 +56,9 @@ def in_trial(variables: Mapping[str, str], url: str, results: str = "") -> Dict[
     return found
 
 
-def said(variables: Mapping[str, str], celery: Tuple[int, int]) -> List[str]:
-    """A sentence for each that changes what is measured; `celery`: (major, minor). Their URLs are not shown."""
+def said(variables: Mapping[str, str], celery: Tuple[int, int], options: Mapping[str, str] = MappingProxyType({})) -> List[str]:
+    """A sentence for each that changes what is measured; `celery`: (major, minor), `options`: those of a pasted line that stand
+    in such variables, by them. Their URLs are not shown."""
     if celery < FIRST:
         return []
     words = {row.name: row.words for row in own_settings.KEPT}
@@ -64,7 +66,8 @@ def said(variables: Mapping[str, str], celery: Tuple[int, int]) -> List[str]:
     lines += ["the variable %s is left out in the trial: %s" % pair for pair in LEFT_OUT.items() if variables.get(pair[0])]
     for name in sorted(name for name, value in variables.items() if name.startswith(PREFIX) and value and name not in LEFT_OUT):
         does = words.get(KEPT.get(name, ""), "an option of the worker")
-        lines.append("the variable %s is %s, kept: %s" % (name, _shown(variables[name]), does))
+        what = "the worker line's " + options[name] if name in options else "the variable " + name
+        lines.append("%s is %s, kept: %s" % (what, _shown(variables[name]), does))
     return lines
 
 

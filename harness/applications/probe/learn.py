@@ -19,6 +19,7 @@ from harness.applications.probe.messages import CannotProbe
 from harness.applications.probe.order import ProbeOrder
 from harness.applications.probe.remedies import remedy_of
 from harness.applications.probe.serving import Serving
+from harness.applications.probe.worker_line import variable
 from harness.broker import Broker
 from harness.broker.valkey import queue_of
 from harness.errors import BadInput, HarnessError, Interrupted
@@ -192,7 +193,8 @@ def _understood(order: ProbeOrder, told: dict[str, Any], sent: dict[str, list[by
         for (_, message), made_s in zip(arrived, told["made_s"], strict=True)
     ]
     variables, celery = order.variables, _version(told)
-    said = [*own_variables.unbeaten(told["said"], variables, celery), *own_variables.said(variables, celery)]
+    pasted = {variable(option): option for option in order.line.options} if order.line else {}
+    said = [*own_variables.unbeaten(told["said"], variables, celery), *own_variables.said(variables, celery, pasted)]
     limits = list[dict[str, Any]]()
     for place, (task, own) in enumerate(zip(order.tasks, told["limits"], strict=True)):
         those = [one for row, one in enumerate(templates) if order.place_of(row) == place]

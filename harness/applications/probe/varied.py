@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.experiment.matrix import Cell, variables_of
-from harness.trial.application import Application
+from harness.trial.application import VARIED, Application
 from harness.worker import own_variables
 
 #: fields of a cell (`trial.application.VARIED`), and Celery's name of the setting that each replaces
@@ -38,10 +38,15 @@ def said(lines: Sequence[str], varied: Collection[str]) -> list[str]:
     ['task_acks_late is True, kept: …']
     >>> said(["the variable CELERY_WORKER_PREFETCH_MULTIPLIER is '2', kept: …"], ["prefetch"])
     []
+    >>> said(["the worker line's --prefetch-multiplier is '2', kept: …", "the worker line's --queues is …"], ["prefetch"])
+    ["the worker line's --queues is …"]
     """
     settings = settings_of(varied)
-    others = settings | {name for name, place in own_variables.KEPT.items() if place in settings}
-    return [line for line in lines if line.removeprefix("the variable ").partition(" ")[0] not in others]
+    others = (
+        settings | {name for name, place in own_variables.KEPT.items() if place in settings} | {VARIED[name] for name in varied}
+    )
+    named = [line.removeprefix("the variable ").removeprefix("the worker line's ").partition(" ")[0] for line in lines]
+    return [line for line, name in zip(lines, named, strict=True) if name not in others]
 
 
 def expected(told: Mapping[str, Any], varied: Collection[str]) -> dict[str, Any]:
