@@ -25,6 +25,8 @@ FOUND = [
     ("model-at-import", 4, "import torch\ndef load():\n    return torch.load('w')\nNET = load()\n"),
     ("model-at-import", 5, "import onnxruntime as ort\nclass Net:\n    def __init__(self):\n"
      "        self.s = ort.InferenceSession('m')\nNET = Net()\n"),
+    ("model-at-import", 4, "from django.apps import AppConfig\nclass Shop(AppConfig):\n    def ready(self):\n"
+     "        import joblib; self.net = joblib.load('m')\n"),
     ("engine-at-import", 2, "import faiss\nINDEX = faiss.IndexFlatL2(64)\n"),
     ("client-at-import", 2, "import psycopg2\nDB = psycopg2.connect('dbname=shop')\n"),
     ("client-at-import", 2, "from redis import Redis\nSTORE = Redis(single_connection_client=True)\n"),
@@ -159,12 +161,15 @@ def test_packages_in_src_are_read_once(tmp_path: Path) -> None:
     files = {
         "worker.py": "from celery import Celery\nimport proj.models\napp = Celery()\napp.autodiscover_tasks()\n",
         "src/proj/__init__.py": "", "src/proj/models.py": "", "src/proj/shop/tasks.py": "", "src/unused/other.py": "",
+        "src/proj/shop/apps.py": "",
     }  # fmt: skip
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     found = [one.path for one in modules.sources("worker:app", tmp_path)]
-    assert sorted(found) == ["src/proj/__init__.py", "src/proj/models.py", "src/proj/shop/tasks.py", "worker.py"]
+    assert sorted(found) == [
+        "src/proj/__init__.py", "src/proj/models.py", "src/proj/shop/apps.py", "src/proj/shop/tasks.py", "worker.py",
+    ]  # fmt: skip
     assert {one.path for one in modules.sources("proj.shop.tasks:app", tmp_path)} == {
         "src/proj/__init__.py",
         "src/proj/shop/tasks.py",

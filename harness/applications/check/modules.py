@@ -40,7 +40,8 @@ def sources(app: str, folder: Path) -> list[Source]:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         waiting += [*_packages(name), *_imported(one.tree, package), *_named(one.tree)]
         if "autodiscover_tasks" in one.text:
-            waiting += [_dotted(path, folder) for path in sorted(folder.glob("**/tasks.py")) if not _is_installed(path, folder)]
+            found_there = sorted([*folder.glob("**/tasks.py"), *folder.glob("**/apps.py")])  # Django's, and its `ready`
+            waiting += [_dotted(path, folder) for path in found_there if not _is_installed(path, folder)]
     if not found:
         raise BadInput(
             f"--app {app}: there is no module {module!r} below {folder}",

@@ -69,11 +69,17 @@ def functions(tree: ast.Module) -> dict[str, Function]:
 
 
 def at_import(source: Source) -> Iterator[Call]:
-    """Calls that run when the module is imported, also in functions and classes of its own that it calls."""
+    """Calls that run when the module is imported, also in functions and classes of its own that it calls, and in `ready`."""
     known, own = aliases(source.tree), functions(source.tree)
     classes = {node.name: node for node in source.tree.body if isinstance(node, ast.ClassDef)}
     for statement in _top(source.tree.body):
         yield from _calls([statement], statement.lineno, known, own, classes, set())
+
+
+def ready(node: ast.ClassDef) -> Iterator[Function]:
+    """What Django calls of a class as it is set up, which a worker does before its children are forked."""
+    if any(ast.unparse(base).rpartition(".")[2] == "AppConfig" for base in node.bases):
+        yield from (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "ready")
 
 
 def _top(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
@@ -86,6 +92,7 @@ def _top(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _top(statement.orelse)
         elif isinstance(statement, ast.ClassDef):
             yield from _top(statement.body)
+            yield from (each for one in ready(statement) for each in _top(one.body))
         else:
             yield statement
 
