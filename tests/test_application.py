@@ -125,6 +125,8 @@ def test_a_worker_that_says_nothing_is_not_refused(tmp_path: Path) -> None:
         ),
         ("LookupError: the module shop was imported, and 'nope' is not there", "name one that is there"),
         ("KeyError: 'MODEL_PATH'", "check --app"),
+        ("KeyError: 'DSN', at shop.py:3, which reads DSN, a variable that is not set", "set it in this shell, or put it into"),
+        ("ImproperlyConfigured: Set the SECRET_KEY environment variable", "set it in this shell, or put it into"),
         ("ModuleNotFoundError: No module named 'shop.tasks:nope'", "check --app"),
         ("ModuleNotFoundError: No module named 'shop'", "neither /somewhere (--cwd) nor the environment of --python has it"),
     ],

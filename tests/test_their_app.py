@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from kombu import Exchange, Queue
 
 from harness.applications.probe.learn import astray, remedy_of
 from harness.worker import app_facts, their_app
+from harness.worker.raised import told
 
 
 @pytest.fixture
@@ -154,6 +156,44 @@ def test_an_application_that_exits_when_it_is_imported_is_told_with_its_line(
     assert str(raised.value) == said
     assert their_app.is_told(raised.value), "its place is in the sentence"
     assert "__main__" in remedy_of(f"ImportError: {said}", "exits:app", Path("python"), tmp_path)
+
+
+UNSET = ", at raises.py:2, which reads SHOP_DSN, a variable that is not set"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import os\nDSN = os.environ['SHOP_DSN']\n", f"KeyError: 'SHOP_DSN'{UNSET}"),
+        (
+            "import os\nDSN = os.getenv('SHOP_DSN').lower()\n",
+            f"AttributeError: 'NoneType' object has no attribute 'lower'{UNSET}",
+        ),
+        ("import os\nos.environ.get('PATH').no()\n", "AttributeError: 'str' object has no attribute 'no', at raises.py:2"),
+        (
+            "import json\njson.loads('x')\n",
+            "ValueError: Couldn't import 'raises:app': Expecting value: line 1 column 1 (char 0), at raises.py:2",
+        ),
+        ("import not_there\n", "ModuleNotFoundError: No module named 'not_there'"),
+    ],
+)
+def test_what_an_import_raises_is_told_with_its_line_and_the_variable_that_it_lacks(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raises.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "raises", raising=False)
+    linecache.clearcache()
+    with pytest.raises((KeyError, ImportError, ValueError)) as found:
+        their_app.found("raises:app")
+    assert told(found.value) == said  # type: ignore[no-untyped-call]
+
+
+def test_an_error_of_the_settings_that_celery_raises_as_another_is_told_as_it_was() -> None:
+    masked = ModuleNotFoundError("'NoneType' object has no attribute 'lower'")
+    masked.__cause__ = AttributeError(*masked.args)
+    assert told(masked) == "AttributeError: 'NoneType' object has no attribute 'lower'"  # type: ignore[no-untyped-call]
 
 
 def test_modules_that_the_workers_line_includes_are_imported_before_a_task_is_looked_for(

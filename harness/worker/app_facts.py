@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 
-from harness.worker import codes, contract, own_broker, own_settings, own_variables, private_servers, their_app
+from harness.worker import codes, contract, own_broker, own_settings, own_variables, private_servers, raised, their_app
 
 READ = ("json", "msgpack")  # results that are read; what is in others is not even known to be the answer, or news of it
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))  # the package of the harness, as far as it is here
@@ -245,7 +245,7 @@ def main(spec_path, out_path):
         found = {"failed": "SystemExit: " + their_app.exited(error, "before its task was sent")}
     except Exception as error:
         traceback.print_exc()
-        found = {"failed": "%s: %s" % (type(error).__name__, error)}
+        found = {"failed": raised.told(error)}
     write(out_path, found)
 
 

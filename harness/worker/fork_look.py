@@ -32,6 +32,7 @@ from harness.worker import (
     own_settings,
     polled,
     private_servers,
+    raised,
     reached,
     recorded,
     run_first,
@@ -273,7 +274,7 @@ def main(spec_path, out_path):
         if not their_app.is_told(error):
             traceback.print_exc()
         sys.stdout.flush()  # the application's last words: os._exit would drop them
-        say(failed="%s: %s" % (type(error).__name__, error))
+        say(failed=raised.told(error))
     finally:
         os._exit(0)
 

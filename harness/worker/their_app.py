@@ -11,14 +11,10 @@ import sys
 import traceback
 import uuid
 
-from harness.worker import in_process, own_settings, own_variables, private_servers, replaced, unstarted
+from harness.worker import in_process, own_settings, own_variables, private_servers, raised, replaced, unstarted
 
 #: variables that `celery` itself reads as its options, and those that it sets by them (celery/bin/celery.py, 5.0 to 5.7)
 COMMANDS = {"LOADER": "CELERY_LOADER", "CONFIG_MODULE": "CELERY_CONFIG_MODULE"}
-
-#: code that exits for others: Python's own, and ours
-NOT_THEIRS = tuple(os.path.realpath(each) for each in (os.path.dirname(os.__file__), os.path.dirname(__file__)))
-INSTALLED = re.compile(r"/(site|dist)-packages/|^<").search
 
 #: in a traceback: a call, or one more attempt at it; code that only calls itself too deeply is in one
 ATTEMPTS, MANY = re.compile(r'celery/app/task\.py", line \d+, in (?:apply|retry)\b').findall, 10
@@ -53,10 +49,7 @@ def exited(error, when):
     The place is the innermost one that is neither Python's nor installed: argparse exits for whoever calls it.
     """
     code = "" if error.code is None else repr(error.code)
-    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    own = [place for place in places if not os.path.realpath(place[0]).startswith(NOT_THEIRS) and not INSTALLED(place[0])]
-    at = ", at %s:%d" % (os.path.relpath(own[-1][0]), own[-1][1]) if own else ""
-    return "the application called sys.exit(%s) %s%s" % (code, when, at)
+    return "the application called sys.exit(%s) %s%s" % (code, when, raised.at(error))
 
 
 def is_told(error):
@@ -65,7 +58,9 @@ def is_told(error):
     if isinstance(error.__cause__, SystemExit):
         return True
     frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return isinstance(error, LookupError) and all(os.path.dirname(os.path.realpath(file)) == NOT_THEIRS[1] for file in frames)
+    return isinstance(error, LookupError) and all(
+        os.path.dirname(os.path.realpath(file)) == raised.NOT_THEIRS[1] for file in frames
+    )
 
 
 def _found(name):

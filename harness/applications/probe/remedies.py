@@ -27,6 +27,7 @@ EXITED = (
     "its import must not end Python: code that reads the command line goes below if __name__ == '__main__'; if it ends because "
     "a variable is missing, put that into --env-file; if it ends because it does not reach a server of its own, start that"
 )
+UNSET = "set it in this shell, or put it into --env-file, one NAME=value per line"
 SPEAKS = re.compile(r"No module named (.*), which Celery needs to speak Redis")
 
 
@@ -45,6 +46,8 @@ def remedy_of(failure: str, app: str, python: Path, folder: Path) -> str:
         return REDIS.format(packages="redis", install="celery[redis]", state="has no client for it")
     if "called sys.exit(" in failure:
         return EXITED
+    if re.search(r"a variable that is not set$|environment variable|\benvvar\b", failure):
+        return UNSET
     if re.search(r"row \d+ \(.*?\) cannot be sent: TypeError", failure):
         return DOES_NOT_FIT
     if "No module named 'celery'" in failure:
