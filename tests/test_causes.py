@@ -164,6 +164,24 @@ def test_the_support_names_the_wait_and_the_lost_threads() -> None:
     )
 
 
+def test_a_frame_without_a_name_is_told_by_its_library_alike_in_each_trial() -> None:
+    trials = [
+        cause_of(
+            Facts(
+                **{
+                    **HUNG,
+                    "frames": (f"0x7f{n}823 (libgomp.so.1)", f"0x7f{n}2fd (libgomp.so.1)", "Predict (lgbm.so)"),
+                    "lost_native": ["python"],
+                }
+            )
+        )
+        for n in ("81", "c8")
+    ]
+    assert trials[0] == trials[1]
+    assert trials[0] is not None
+    assert trials[0].support[-1].endswith("waits in libgomp.so.1 < Predict (lgbm.so)")
+
+
 def test_every_thread_of_a_dump_can_be_read_apart() -> None:
     dump = 'Process 5: celery\n\nThread 50 (idle): "A"\n    a (x)\nThread 5 (idle): "MainThread"\n    b (x)\n    c (y)\n'
     assert frames_of(dump, 5) == ("b (x)", "c (y)")

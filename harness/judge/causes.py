@@ -29,6 +29,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from harness.judge.blocked import How
 from harness.records.outcomes import Outcome
@@ -47,6 +48,7 @@ LOCK_DEPTH = 6  # frames from the innermost
 #: where a thread waits for another one to do something, and not for a lock to be free
 SIGNAL_FRAMES = re.compile(r"\bwait \(threading\.py|\bjoin \(threading\.py")
 IMPORT_FRAMES = re.compile(r"_ModuleLock|\bacquire \(<frozen importlib|_lock_unlock_module|acquire_import_lock")
+NAMELESS = re.compile(r"^0x[0-9a-f]+ \((.+)\)$")
 SYSTEM_FRAMES = re.compile(r"libc\.so|libpthread|ld-linux|\(libpython|\(python3")
 WAIT_INSIDES = re.compile(r"Futex|PerThreadSem|nsync|Mutex::|condition_variable|pthread_cond|synchronization_internal")
 COMPILE_FRAMES = re.compile(r"compilelock|compile_lock|lock_compiledir")
@@ -284,6 +286,9 @@ def engine_frame(frames: Sequence[str]) -> str:
 
     >>> engine_frame(["syscall (libc.so.6)", "nsync::nsync_cv_wait (tf.so)", "Session::WaitForNotification (tf.so)"])
     'Session::WaitForNotification (tf.so)'
+    >>> engine_frame(["0x7fcf61710823 (libgomp.so.1.0.0)", "0x7fcf6170f2fd (libgomp.so.1.0.0)", "Booster::Predict (lgbm.so)"])
+    'libgomp.so.1.0.0 < Booster::Predict (lgbm.so)'
     """
     telling = [frame for frame in frames if not SYSTEM_FRAMES.search(frame) and not WAIT_INSIDES.search(frame)]
-    return " < ".join((telling or list(frames))[:2])
+    named = [NAMELESS.sub(r"\1", frame) for frame in telling or frames]  # an address differs from trial to trial
+    return " < ".join([name for name, _ in groupby(named)][:2])
