@@ -204,6 +204,17 @@ def in_turn(x):
         return HERE.recv()
 
 
+def token():
+    mine = INBOX.get()
+    INBOX.put(mine)
+    return mine
+
+
+def works():
+    job = INBOX.get()
+    OUTBOX.put(job * 2)
+
+
 def its_own(x):
     OWN.put(x)
     return OWN.get()
@@ -214,7 +225,8 @@ def its_own(x):
     ("task", "expected"),
     [
         ("asks", [("OUTBOX", Level.ERROR)]), ("takes", [("INBOX", Level.WARNING)]), ("gives", []),
-        ("by_pipe", [("HERE", Level.ERROR)]), ("in_turn", [("HERE", Level.WARNING)]), ("its_own", []),
+        ("by_pipe", [("HERE", Level.ERROR)]), ("in_turn", [("HERE", Level.WARNING)]), ("its_own", []), ("token", []),
+        ("works", [("INBOX", Level.WARNING)]),
     ],
 )  # fmt: skip
 def test_what_one_child_takes_from_a_queue_or_pipe_no_other_gets(

@@ -3,6 +3,7 @@ not be carried over a fork (https://www.sqlite.org/howtocorrupt.html, 2.6)."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,25 +39,35 @@ def _of_databases(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
 
 
 def _of_channels(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
-    """Queues and pipes of multiprocessing that tasks take from: what one child takes, no other one gets."""
+    """Queues and pipes of multiprocessing that tasks take from: what one child takes, no other one gets. Who gives back what
+    it takes from a queue uses it as a pool for all children."""
     for label, kind, users in looked["channels"]:
         named = words.named(str(label))
         readers = [one for one in users if any(functions.calls(functions.known([one]), TAKES[kind], named))]
-        if not readers:
+        nodes = functions.known(readers)
+        if not readers or (kind == "queue" and all(any(functions.calls([node], SENDS, named)) for node in nodes)):
             continue
-        asks = any(functions.calls(functions.known(readers), SENDS))
+        asks = any(_asks(node, kind, named) for node in nodes)
         level = Level.ERROR if asks else Level.WARNING
         then = "asks, and takes the answer from it: children get each other's answers"
         then = then if asks else "takes from it: each child gets a part"
         head = f"the {kind} {visible(str(label))} of multiprocessing was made before the fork"
         what = f"{head}, and {words.users(readers, folder)} {then}"
-        if any(map(written.holds_lock, functions.known(readers))):
+        if any(map(written.holds_lock, nodes)):
             level, what = words.unless(level, what, "the lock that is held there is one between processes")
         file, line = words.made_at(str(label), folder)
         yield Finding(
             rule="shared-connection", level=level, todo=f"give each process a {kind} of its own", file=file, line=line,
             what=what, users=words.places(readers) if level is Level.ERROR else (),
         )  # fmt: skip
+
+
+def _asks(node: ast.AST, kind: str, named: str) -> bool:
+    """Whether a function sends something before it takes from this queue, or pipe."""
+    last_take = max((call.lineno for call in functions.calls([node], TAKES[kind], named)), default=0)
+    sends = [call for call in functions.calls([node], SENDS) if call.lineno <= last_take]
+    own = [*functions.calls([node], SENDS, named)] if kind == "queue" else []
+    return any(call not in own for call in sends)
 
 
 def _begins(file: str) -> bytes:
