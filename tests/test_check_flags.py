@@ -176,10 +176,11 @@ def load():
 
 THREAD = threading.Thread(target=load)
 
-def decorated(function):
-    return function
+class app:
+    def task(function):
+        return function
 
-@decorated
+@app.task
 def task(x):
 """
 #: a line of the task -> whether it raises in each child
@@ -219,11 +220,26 @@ def test_a_task_raises_without_what_a_thread_was_to_set(line: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "more", ["def other():\n    global MODEL\n    MODEL = 2\n", "def get(x):\n    return MODEL.predict(x)\n"]
+    ("task", "more"),
+    [
+        ("return MODEL.predict(x)", "def other():\n    global MODEL\n    MODEL = 2\n"),
+        ("return get(x) if MODEL else 0", "def get(x):\n    return MODEL.predict(x)\n"),
+        ("return get(x) if MODEL else 0", "@lru_cache\ndef get(x):\n    return MODEL.predict(x)\n"),
+        (
+            "return GET(x) if MODEL else 0",
+            "class Get:\n    def __call__(self, x):\n        return MODEL.predict(x)\n\nGET = Get()\n",
+        ),
+    ],
 )
-def test_a_task_whose_thing_another_one_sets_or_asks_for_is_not_said_to_raise(more: str, tmp_path: Path) -> None:
-    task = "    return MODEL.predict(x)\n" if "other" in more else "    return get(x) if MODEL else 0\n"
-    assert not any(unset.raising(one, "MODEL") for one in lost(SET + task + more, tmp_path))
+def test_a_task_whose_thing_another_one_sets_or_asks_for_is_not_said_to_raise(task: str, more: str, tmp_path: Path) -> None:
+    text = f"{SET}    {task}\n\n{more}"
+    assert not any(unset.raising(one, words.named(str(one["label"]))) for one in lost(text, tmp_path))
+
+
+def test_run_of_a_class_of_tasks_is_what_celery_calls(tmp_path: Path) -> None:
+    text = SET.partition("class app")[0] + "class Task:\n    pass\n\nclass Predict(Task):\n    def run(self, x):\n"
+    found = lost(f"{text}        return MODEL.predict(x)\n\ntask = Predict().run\n", tmp_path)
+    assert any(unset.raising(one, words.named(str(one["label"]))) for one in found)
 
 
 def endless(text: str, folder: Path) -> bool:

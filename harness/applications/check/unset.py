@@ -14,6 +14,7 @@ from harness.applications.check import functions, polling
 from harness.applications.check.finding import Place
 from harness.applications.check.functions import RUN_BY_CELERY, last
 from harness.applications.check.seen import HOLDERS, Seen
+from harness.applications.check.static import names
 
 #: what raises TypeError of None
 TAKES_NO_NONE = ("sum", "len", "iter", "next", "sorted", "max", "min", "list", "tuple", "set", "dict", "enumerate", "reversed")
@@ -26,19 +27,24 @@ LATER = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def raising(shared: Mapping[str, Any], named: str) -> tuple[Place, ...]:
     """The tasks that raise in each child; none if that is not sure."""
     kind = shared["kind"]
-    names = shared["state"].get("slots", ()) if kind in HOLDERS else (named,) if kind in ("name", "container") else ()
-    return next((found for name in names if (found := _raising(shared, name))), ())
+    asked = shared["state"].get("slots", ()) if kind in HOLDERS else (named,) if kind in ("name", "container") else ()
+    return next((found for name in asked if (found := _raising(shared, name))), ())
 
 
 def _raising(shared: Mapping[str, Any], named: str) -> tuple[Place, ...]:
     found = list[Place]()
     for file, line, function in shared["tasks"]:
         node = functions.function((file, line, function))
-        if not isinstance(node, functions.Function) or not (node.decorator_list or node.name in RUN_BY_CELERY):
-            continue
-        if _ends_so(node.body, Seen(shared, named, node)):
+        if isinstance(node, functions.Function) and _is_task(node) and _ends_so(node.body, Seen(shared, named, node)):
             found.append((str(file), int(line), str(function)))
     return tuple(found) if found and polling.is_the_threads(shared, named) else ()
+
+
+def _is_task(node: functions.Function) -> bool:
+    """Whether Celery calls it: another function may be called only if the thing is there."""
+    classes = [each for each in ast.walk(functions.home(node) or node) if isinstance(each, ast.ClassDef) and node in each.body]
+    runs = node.name in RUN_BY_CELERY and any(map(names.is_task_class, classes))
+    return runs or any(map(names.is_task_decorator, node.decorator_list))
 
 
 def _ends_so(body: Sequence[ast.stmt], seen: Seen, asked: bool = False) -> bool | None:
