@@ -178,6 +178,27 @@ from multiprocessing import Pipe
 INBOX, OUTBOX, OWN = multiprocessing.Queue(), multiprocessing.SimpleQueue(), queue.Queue()
 HERE, THERE = Pipe()
 LOCK = multiprocessing.Lock()
+BOXES = [multiprocessing.Queue()]
+
+
+def chooses(x):
+    INBOX.put(x)
+    return BOXES[x].get()
+
+
+def the_first(x):
+    INBOX.put(x)
+    return BOXES[0].get()
+
+
+def within(x):
+    INBOX.put(x)
+    return OUTBOX.get()
+
+
+def by_turns(x):
+    with LOCK:
+        return within(x)
 
 
 def asks(x):
@@ -226,7 +247,8 @@ def its_own(x):
     [
         ("asks", [("OUTBOX", Level.ERROR)]), ("takes", [("INBOX", Level.WARNING)]), ("gives", []),
         ("by_pipe", [("HERE", Level.ERROR)]), ("in_turn", [("HERE", Level.WARNING)]), ("its_own", []), ("token", []),
-        ("works", [("INBOX", Level.WARNING)]),
+        ("works", [("INBOX", Level.WARNING)]), ("chooses", [("BOXES", Level.WARNING)]),
+        ("the_first", [("BOXES", Level.ERROR)]), ("by_turns", [("OUTBOX", Level.WARNING)]),
     ],
 )  # fmt: skip
 def test_what_one_child_takes_from_a_queue_or_pipe_no_other_gets(
@@ -237,7 +259,7 @@ def test_what_one_child_takes_from_a_queue_or_pipe_no_other_gets(
     with imported(path) as shop:
         found = carried_files.channels(reach(shop, task))
         told = lost.found({**looked(), "channels": found}, tmp_path)
-        for each in (shop.INBOX, shop.OUTBOX, shop.HERE, shop.THERE):
+        for each in (shop.INBOX, shop.OUTBOX, shop.HERE, shop.THERE, *shop.BOXES):
             each.close()
     assert [(one.rule, one.level) for one in told] == [("shared-connection", level) for _, level in expected]
     assert all(

@@ -89,6 +89,20 @@ SCRATCH, WRITES = written.Use.SCRATCH, written.Use.WRITES
         ("X.fill(0)\nreturn X.sum()", SCRATCH),
         ("view = numpy.frombuffer(X)\nview[:] = v\nreturn view.sum()", SCRATCH),
         ("with numpy.errstate():\n    X[0] = v\nreturn X[0]", SCRATCH),
+        ("X[0] = v\nX[8] = v\nreturn X[0]", SCRATCH),
+        ("X.seek(0)\nX.write(v)\nX.seek(0)\nreturn X.read(8)", SCRATCH),
+        ("for at in range(8):\n    X[at] = v\nreturn sum(X)", SCRATCH),
+        ("half = X[:8]\nhalf[:] = v\nreturn half.sum()", SCRATCH),
+        ("row = X[v]\nrow[:] = v\nreturn row.sum()", WRITES),
+        ("row = numpy.frombuffer(X, offset=8 * slot)\nrow[:] = v\nreturn row.sum()", WRITES),
+        ("for at in range(slot, slot + 8):\n    X[at] = v\nreturn sum(X)", WRITES),
+        ("for at in v:\n    X[at] = 1\nreturn sum(X)", WRITES),
+        ("X.seek(8 * slot)\nX.write(v)\nX.seek(8 * slot)\nreturn X.read(8)", WRITES),
+        ("X.value = 1\nwork()\nreturn X.value", WRITES),  # whoever writes it, it is 1
+        ("X.value = 1\nwork()\nX.value = 0\nreturn X.value", SCRATCH),
+        ("X[0] = v\nreturn X[1] + sum(X[2:4])", WRITES),  # these are others
+        ("X[:4] = v\nreturn X[2:8]", SCRATCH),
+        ("X.last = v\nreturn X.rate", WRITES),
         ("X[v] = v\nreturn X[v]", WRITES),  # a place of its own, maybe
         ("X[os.getpid() % 8] = v\nreturn X[os.getpid() % 8]", WRITES),
         ("X[0] += v\nreturn X[0]", WRITES),  # a counter
@@ -105,3 +119,51 @@ SCRATCH, WRITES = written.Use.SCRATCH, written.Use.WRITES
 def test_a_function_writes_where_another_one_does_too(body: str, expected: written.Use | None) -> None:
     function = ast.parse("def run(v):\n" + textwrap.indent(body, "    ")).body[0]
     assert written.of_function(function, "X") is expected
+
+
+HELD = """
+ONE = mp.Semaphore(1)
+
+def alone(function):
+    return function
+
+@contextmanager
+def turn():
+    with ONE:
+        yield
+
+def fill(v):
+    X[0] = v
+    return X[0]
+"""
+CALLERS = {
+    "def run(v):\n    with ONE:\n        return fill(v)": WRITES,
+    "def run(v):\n    with turn():\n        return fill(v)": WRITES,
+    "def run(v):\n    with ONE:\n        return step(v)\n\ndef step(v):\n    return fill(v)": WRITES,
+    "def run(v):\n    with open(v):\n        return fill(v)": SCRATCH,
+    "def run(v):\n    return fill(v)": SCRATCH,
+}
+
+
+def use(path: Path, source: str, name: str) -> written.Use | None:
+    path.write_text(source)
+    line = next(each.lineno for each in ast.walk(ast.parse(source)) if isinstance(each, ast.FunctionDef) and each.name == name)
+    return written.use((str(path), line, name), "X")
+
+
+@pytest.mark.parametrize("callers", CALLERS)
+def test_who_calls_it_holds_the_lock(callers: str, tmp_path: Path) -> None:
+    assert use(tmp_path / "shop.py", f"{HELD}\n{callers}\n", "fill") is CALLERS[callers]
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"), [("@alone\n", WRITES), ("@app.task(bind=True)\n", SCRATCH), ("@app.task\n@turns.one\n", WRITES)]
+)
+def test_a_decorator_may_hold_the_lock(head: str, expected: written.Use, tmp_path: Path) -> None:
+    source = f"{HELD}\n{head}def run(v):\n    X[0] = v\n    return X[0]\n"
+    assert use(tmp_path / "shop.py", source, "run") is expected
+
+
+def test_a_semaphore_is_known_by_what_made_it(tmp_path: Path) -> None:
+    source = f"{HELD}\ndef run(v):\n    with ONE:\n        X[0] = v\n        return X[0]\n"
+    assert use(tmp_path / "shop.py", source, "run") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from harness.applications.check import functions, written
+from harness.applications.check import exclusive, functions, written
 from harness.applications.check.functions import last
 from harness.applications.check.written import Use
 
@@ -46,7 +46,7 @@ def use(node: ast.AST, name: str) -> Use | None:
     <Use.SCRATCH: 'scratch'>
     >>> use(ast.parse(source.replace("'in'", "x")).body[0], "HOME")
     """
-    if written.holds_lock(node):
+    if exclusive.holds_lock(node):
         return None
     names = {name}
     for each in ast.walk(node):

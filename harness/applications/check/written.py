@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeGuard
 
-from harness.applications.check import functions
+from harness.applications.check import exclusive, functions, same_place
 
 METHODS = frozenset(("fill", "put", "itemset", "sort", "partition", "write", "write_byte", "move"))
 #: functions that write into their first argument, whoever's they are
 INTO_FIRST = frozenset(("copyto", "memmove", "memset", "readinto", "recv_into", "shuffle"))
+NO_READS = ("seek", "flush")
 VIEWS = frozenset(("frombuffer", "memoryview", "asarray", "as_array", "ndarray", "view", "reshape", "ravel", "cast"))
-LOCK = re.compile("lock|mutex|semaphore|exclusive|guard", re.IGNORECASE)
-TAKES = frozenset(("acquire", "flock", "lockf"))
 #: what is in one of these happens at times, or changes what is there
 MAYBE = (ast.If, ast.While, ast.ExceptHandler, ast.match_case, ast.IfExp, ast.BoolOp, ast.AugAssign)
 
@@ -49,26 +47,24 @@ def of_function(node: ast.AST, name: str) -> Use | None:
     >>> of_function(ast.parse(source.replace("[0]", "[x]")).body[0], "SCRATCH")
     <Use.WRITES: 'writes'>
     """
-    if any(functions.last(call.func) in TAKES for call in functions.calls_at(node)):
+    if any(functions.last(call.func) in exclusive.TAKES for call in functions.calls_at(node)):
         return None
     views = dict(_views(node, name))
     names = {name, *views.values()}
     writes = list(_writes(node, names, ()))
     if not writes:
         return None
+    if exclusive.may_run_alone(node) or same_place.moves(node, names) or same_place.is_one_constant(node, names, len(writes)):
+        return Use.WRITES
     apart = {id(write.target) for write in writes} | set(views)
+    apart |= {id(call.func.value) for call in functions.calls([node], NO_READS)}  # type: ignore[attr-defined]
     reads = [
         each for each in ast.walk(node) if _goes_by(each, names) and isinstance(each.ctx, ast.Load) and id(each) not in apart
     ]
     first = min(writes, key=lambda write: write.line)
+    reads = [each for each in reads if not same_place.apart(node, first.target, each)]
     before, after = (any((each.lineno > first.line) is later for each in reads) for later in (False, True))
     return Use.SCRATCH if first.always and after and not before else Use.WRITES
-
-
-def holds_lock(node: ast.AST) -> bool:
-    """Whether a function is seen to take a lock, by what it is called."""
-    taken = any(functions.last(call.func) in TAKES for call in functions.calls_at(node))
-    return taken or any(isinstance(each, ast.With) and LOCK.search(_items(each)) for each in ast.walk(node))
 
 
 def _views(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
@@ -82,15 +78,18 @@ def _views(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
 
 
 def _writes(node: ast.AST, names: set[str], around: tuple[ast.AST, ...]) -> Iterator[_Write]:
+    home = functions.home(around[0] if around else node)
     for child in ast.iter_child_nodes(node):
         for target, same in _written(child):
             found = next((one for one in _chain(target) if _goes_by(one, names)), None)
-            if found is not None and not any(isinstance(one, ast.With) and LOCK.search(_items(one)) for one in around):
+            if found is not None and not any(isinstance(one, ast.With) and exclusive.is_lock(one, home) for one in around):
                 statement = next((one for one in (child, *reversed(around)) if isinstance(one, ast.stmt)), child)
-                turns = {each.id for one in around if isinstance(one, ast.For) for each in _names(one.target)}
-                always = not any(isinstance(one, MAYBE) for one in around) and all(_is_fixed(key, turns) for key in same)
+                turns = {name for one in around if isinstance(one, ast.For) for name in same_place.turns(one)}
+                always = not any(isinstance(one, MAYBE) for one in around) and all(
+                    same_place.is_fixed(key, turns) for key in same
+                )
                 yield _Write(found, getattr(statement, "end_lineno", 0), always)
-        yield from _writes(child, names, (*around, child))
+        yield from _writes(child, names, (*(around or (node,)), child))
 
 
 def _written(node: ast.AST) -> Iterator[tuple[ast.expr, list[ast.expr]]]:
@@ -115,18 +114,3 @@ def _chain(node: ast.AST) -> Iterator[ast.AST]:
 
 def _goes_by(node: ast.AST, names: set[str]) -> TypeGuard[ast.Name | ast.Attribute]:
     return (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)
-
-
-def _names(node: ast.AST) -> Iterator[ast.Name]:
-    return (each for each in ast.walk(node) if isinstance(each, ast.Name))
-
-
-def _is_fixed(key: ast.expr, turns: set[str]) -> bool:
-    """Whether all calls use the same place: a number, a slice of numbers, all turns of a loop, or as much as there is."""
-    inner = [each for each in ast.walk(key) if isinstance(each, ast.Call)]
-    inside = {each.id for call in inner if functions.last(call.func) == "len" for each in _names(call)}
-    return all(functions.last(call.func) == "len" for call in inner) and all(each.id in turns | inside for each in _names(key))
-
-
-def _items(node: ast.With) -> str:
-    return " ".join(ast.unparse(each.context_expr) for each in node.items)

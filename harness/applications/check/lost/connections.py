@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.applications.check import functions, written
+from harness.applications.check import exclusive, functions
 from harness.applications.check.finding import Finding, Level
 from harness.applications.check.lost import words
 from harness.texts import visible
@@ -53,8 +53,10 @@ def _of_channels(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
         then = then if asks else "takes from it: each child gets a part"
         head = f"the {kind} {visible(str(label))} of multiprocessing was made before the fork"
         what = f"{head}, and {words.users(readers, folder)} {then}"
-        if any(map(written.holds_lock, nodes)):
+        if any(map(exclusive.may_run_alone, nodes)):
             level, what = words.unless(level, what, "the lock that is held there is one between processes")
+        elif any(_chooses(node, kind, named) for node in nodes):
+            level, what = words.unless(level, what, f"each process chooses a {kind} of its own there")
         file, line = words.made_at(str(label), folder)
         yield Finding(
             rule="shared-connection", level=level, todo=f"give each process a {kind} of its own", file=file, line=line,
@@ -68,6 +70,12 @@ def _asks(node: ast.AST, kind: str, named: str) -> bool:
     sends = [call for call in functions.calls([node], SENDS) if call.lineno <= last_take]
     own = [*functions.calls([node], SENDS, named)] if kind == "queue" else []
     return any(call not in own for call in sends)
+
+
+def _chooses(node: ast.AST, kind: str, named: str) -> bool:
+    """Whether it takes from one of several, and which one the call tells: `BOXES[slot].get()`."""
+    places = [call.func.value for call in functions.calls([node], TAKES[kind], named) if isinstance(call.func, ast.Attribute)]
+    return any(isinstance(each, ast.Subscript) and not isinstance(each.slice, ast.Constant) for each in places)
 
 
 def _begins(file: str) -> bytes:
