@@ -28,6 +28,12 @@ HOME = Path(FOLDER)
 PID = "/tmp/%d.json" % os.getpid()
 NAME = uuid.uuid4().hex
 FIXED = "/tmp/fixed.json"
+AGAIN = tempfile.mktemp()
+
+
+def in_each_child():
+    global AGAIN
+    AGAIN = tempfile.mktemp()
 
 
 def task(x):
@@ -45,6 +51,11 @@ BODIES = {
     "open(INPUT, 'a').write(x)\nreturn 1": None,
     "return open(INPUT).read()": None,
     "open(FIXED, 'w').write(x)\nreturn open(FIXED).read()": None,  # others have that name with a fork or without
+    "path = HOME\npath = path / x\npath.write_text(x)\nreturn path.read_text()": None,
+    "path = FOLDER\npath += x\nopen(path, 'w').write(x)\nreturn open(path).read()": None,
+    "(HOME / 'last').write_text(x)\nreturn (HOME / 'labels').read_text()": Level.WARNING,  # that is another file
+    "(HOME / 'a').write_text(x)\nreturn open(os.path.join(HOME, 'a')).read()": Level.ERROR,
+    "open(AGAIN, 'w').write(x)\nreturn open(AGAIN).read()": None,
     "with LOCK:\n    open(INPUT, 'w').write(x)\n    return open(INPUT).read()": None,
 }
 

@@ -29,6 +29,8 @@ def is_own(tree: ast.Module, name: str) -> bool:
     >>> [is_own(tree, name) for name in ("HOME", "PATH", "FIXED")]
     [True, True, False]
     """
+    if any(name in each.names for each in ast.walk(tree) if isinstance(each, ast.Global)):
+        return False  # it is made anew, in each child maybe
     known = set[str]()
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -48,18 +50,45 @@ def use(node: ast.AST, name: str) -> Use | None:
     """
     if exclusive.holds_lock(node):
         return None
-    names = {name}
-    for each in ast.walk(node):
-        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name) and _is_fixed(each.value, names):
-            names.add(each.targets[0].id)
+    texts = _named(node, name)
+    names = set(texts)
     writes = [call for call in functions.calls_at(node) if _opens(call, names, writing=True)]
     if not writes:
         return None
     first = min(writes, key=lambda call: call.lineno)
     at_times = any(first in ast.walk(each) for each in ast.walk(node) if isinstance(each, written.MAYBE))
-    reads = [call.lineno for call in functions.calls_at(node) if _opens(call, names, writing=False)]
-    again = not at_times and bool(reads) and min(reads) > first.lineno
+    wrote = _texts(first, texts)
+    reads = [call for call in functions.calls_at(node) if _opens(call, names, writing=False) and _texts(call, texts) & wrote]
+    again = not at_times and bool(reads) and min(call.lineno for call in reads) > first.lineno
+    again = again and not exclusive.may_run_alone(node)
     return Use.SCRATCH if again else Use.WRITES
+
+
+def _named(node: ast.AST, name: str) -> dict[str, tuple[str, ...]]:
+    """The texts that each name of a function is made of that stands for one path in all calls: `path` of `HOME / "in.json"`."""
+    found: dict[str, tuple[str, ...]] = {name: (name,)}
+    bound = [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)]
+    for each in ast.walk(node):
+        target = each.targets[0] if isinstance(each, ast.Assign) else None
+        once = isinstance(target, ast.Name) and bound.count(target.id) == 1
+        if once and isinstance(target, ast.Name) and isinstance(each, ast.Assign) and _is_fixed(each.value, set(found)):
+            found[target.id] = _text(each.value, found)
+    return found
+
+
+def _texts(call: ast.Call, texts: dict[str, tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """What the paths are made of that a call is given."""
+    return {_text(path, texts) for path in _paths(call) if _is_fixed(path, set(texts))}
+
+
+def _text(node: ast.expr, texts: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """What an expression is made of, in the order of its text."""
+    if isinstance(node, ast.Constant):
+        return tuple(filter(None, (str(node.value).strip("/"),)))
+    name = last(node)
+    if name in texts:
+        return texts[name]
+    return tuple(text for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr) for text in _text(each, texts))
 
 
 def _is_fixed(node: ast.expr, names: set[str]) -> bool:
