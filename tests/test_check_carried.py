@@ -291,6 +291,10 @@ def asks():
     return MODELS["a"].done()
 
 
+def asks_first():
+    return MODELS["a"].result() if MODELS["a"].done() else 2
+
+
 def done():
     return DONE.result()
 
@@ -304,6 +308,7 @@ def ended_by_another():
     ("task", "expected"),
     [
         ("waits", [Level.ERROR]), ("waits_a_little", [Level.WARNING]), ("asks", [Level.WARNING]), ("done", []),
+        ("asks_first", [Level.WARNING]),
         ("ended_by_another", [Level.WARNING]),
     ],
 )  # fmt: skip

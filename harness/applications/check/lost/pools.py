@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,15 @@ def _future(each: Mapping[str, Any], folder: Path) -> Finding:
     what = f"{head}: in each child {{user}} {in_words}"
     if level is Level.ERROR and polling.others_tell(each, named, waits, ends):
         level, what = words.unless(level, what, "something else ends that wait, as the source may have it")
+    elif level is Level.ERROR and _asks_first(functions.known(each["tasks"]), named):
+        level, what = words.unless(level, what, "that is not come to, for it asks first whether the future is done")
     return replace(_finding(each, folder, level, what), made="", todo=SUBMIT)
+
+
+def _asks_first(nodes: Iterable[ast.AST], named: str) -> bool:
+    """Whether one does something else if a future is not done: `MODEL.result() if MODEL.done() else load()`."""
+    tests = [each.test for node in nodes for each in ast.walk(node) if isinstance(each, ast.If | ast.IfExp)]
+    return any(functions.calls(tests, ("done", "running", "cancelled"), named))
 
 
 def _loop(each: Mapping[str, Any], folder: Path) -> Finding | None:
