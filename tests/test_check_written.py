@@ -167,3 +167,9 @@ def test_a_decorator_may_hold_the_lock(head: str, expected: written.Use, tmp_pat
 def test_a_semaphore_is_known_by_what_made_it(tmp_path: Path) -> None:
     source = f"{HELD}\ndef run(v):\n    with ONE:\n        X[0] = v\n        return X[0]\n"
     assert use(tmp_path / "shop.py", source, "run") is None
+
+
+def test_a_lock_that_its_module_does_not_take_may_be_for_who_calls(tmp_path: Path) -> None:
+    source = "ONE = mp.Lock()\n\ndef fill(v):\n    X[0] = v\n    return X[0]\n"
+    assert use(tmp_path / "shop.py", source, "fill") is WRITES
+    assert use(tmp_path / "other.py", source + "\ndef other():\n    with ONE:\n        pass\n", "fill") is SCRATCH

@@ -29,7 +29,7 @@ def may_run_alone(node: ast.AST) -> bool:
     tree = functions.home(node)
     if holds_lock(node) or any(last(_function(one)) not in PLAIN for one in getattr(node, "decorator_list", ())):
         return True
-    return tree is not None and getattr(node, "name", "") in _called_within(tree)
+    return tree is not None and (getattr(node, "name", "") in _called_within(tree) or _is_for_others(tree))
 
 
 def is_lock(node: ast.With | ast.AsyncWith, home: ast.Module | None) -> bool:
@@ -92,6 +92,21 @@ def _called_within(tree: ast.Module) -> frozenset[str]:
         todo += [one for one in own if one.name in given - found]
         found |= given
     return frozenset(found)
+
+
+@cache
+def _is_for_others(tree: ast.Module) -> bool:
+    """Whether a file makes a lock that none of its own functions takes: another module may, around its calls. A lock
+    of `threading` holds no other process."""
+    origins = functions.origins(tree)
+    made = {
+        last(each.targets[0])
+        for each in tree.body
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Call) and LOCK.search(last(each.value.func))
+        if origins.get(ast.unparse(each.value.func).partition(".")[0]) != "threading"
+    }
+    used = {last(one) for each in _functions(tree) for one in ast.walk(each) if isinstance(one, ast.Name | ast.Attribute)}
+    return bool(made - used)
 
 
 def _functions(tree: ast.Module) -> list[functions.Function]:

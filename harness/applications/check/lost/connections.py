@@ -55,6 +55,8 @@ def _of_channels(looked: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
         what = f"{head}, and {words.users(readers, folder)} {then}"
         if any(map(exclusive.may_run_alone, nodes)):
             level, what = words.unless(level, what, "the lock that is held there is one between processes")
+        elif kind == "queue" and any(functions.calls(functions.known(users), SENDS, named)):
+            level, what = words.unless(level, what, "what tasks put into it themselves is what they take")
         elif any(_chooses(node, kind, named) for node in nodes):
             level, what = words.unless(level, what, f"each process chooses a {kind} of its own there")
         file, line = words.made_at(str(label), folder)
