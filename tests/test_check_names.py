@@ -60,6 +60,16 @@ BODIES = {
 }
 
 
+def test_a_name_that_another_module_sets_anew_is_none(tmp_path: Path) -> None:
+    path, other = tmp_path / "shop_of_names.py", tmp_path / "init_of_names.py"
+    path.write_text(f"{SHOP}    return open(INPUT), open(PID), other.in_each_child()\n")
+    other.write_text("import shop_of_names\n\ndef in_each_child():\n    shop_of_names.INPUT = '/tmp/x'\n")
+    with imported(path) as shop, imported(other) as shop.other:
+        found = carried_files.paths(reach(shop, "task"))
+        Path(shop.FOLDER).rmdir()
+    assert [label for label, _ in found] == ["shop_of_names.PID"]
+
+
 @pytest.mark.parametrize("body", BODIES)
 def test_a_file_is_told_that_all_children_write(body: str, tmp_path: Path) -> None:
     path = tmp_path / "shop_of_names.py"

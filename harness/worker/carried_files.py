@@ -6,7 +6,7 @@ Told from a reach (`reached.Reach`). Python 3.7, standard library only.
 import os
 import sys
 
-from harness.worker import codes, own_process
+from harness.worker import codes, own_process, polled
 from harness.worker.shared_objects import place
 
 SQLITE = ("sqlite3", "sqlite3.dbapi2", "pysqlite2.dbapi2")
@@ -48,15 +48,20 @@ def files(tasks):
 
 def paths(tasks):
     """[[label, places of who names it]] of texts, paths and temporary files or folders of a module that tasks name: what is
-    made as a name for this process's own files is the name of all its children's."""
-    found = {}
+    made as a name for this process's own files is the name of all its children's. None that a function sets anew."""
+    found, known = {}, polled.functions(tasks.own)
+    anew = set((names.get("__name__"), name) for code, names in known for name in codes.module_names(code))
+    anew.update(
+        (each.__name__, name) for code, names in known for each in polled.modules_of(code, names) for name in codes.sets(code)
+    )
     for code in tasks.functions.values():
         for module in list(sys.modules.values()) if tasks.own(code.co_filename) else ():
             if getattr(module, "__file__", None) != code.co_filename:
                 continue
             for name in codes.words(code)[0].intersection(vars(module)):
                 value = vars(module)[name]
-                if isinstance(value, (str, os.PathLike)) or type(value).__module__ == "tempfile":
+                is_path = isinstance(value, (str, os.PathLike)) or type(value).__module__ == "tempfile"
+                if is_path and (module.__name__, name) not in anew:
                     found.setdefault("%s.%s" % (module.__name__, name), []).append(place(code))
     return [[label, users] for label, users in sorted(found.items())]
 
