@@ -178,7 +178,7 @@ from multiprocessing import Pipe
 INBOX, OUTBOX, OWN = multiprocessing.Queue(), multiprocessing.SimpleQueue(), queue.Queue()
 HERE, THERE = Pipe()
 LOCK = multiprocessing.Lock()
-BOXES = [multiprocessing.Queue()]
+BOXES, FREE = [multiprocessing.Queue()], multiprocessing.Queue()
 
 
 def chooses(x):
@@ -199,6 +199,15 @@ def within(x):
 def by_turns(x):
     with LOCK:
         return within(x)
+
+
+def takes_one(x):
+    INBOX.put(x)
+    return FREE.get()
+
+
+def gives_back(x):
+    FREE.put(takes_one(x))
 
 
 def asks(x):
@@ -249,6 +258,7 @@ def its_own(x):
         ("by_pipe", [("HERE", Level.ERROR)]), ("in_turn", [("HERE", Level.WARNING)]), ("its_own", []), ("token", []),
         ("works", [("INBOX", Level.WARNING)]), ("chooses", [("BOXES", Level.WARNING)]),
         ("the_first", [("BOXES", Level.ERROR)]), ("by_turns", [("OUTBOX", Level.WARNING)]),
+        ("gives_back", [("FREE", Level.WARNING)]), ("takes_one", [("FREE", Level.ERROR)]),
     ],
 )  # fmt: skip
 def test_what_one_child_takes_from_a_queue_or_pipe_no_other_gets(
@@ -259,7 +269,7 @@ def test_what_one_child_takes_from_a_queue_or_pipe_no_other_gets(
     with imported(path) as shop:
         found = carried_files.channels(reach(shop, task))
         told = lost.found({**looked(), "channels": found}, tmp_path)
-        for each in (shop.INBOX, shop.OUTBOX, shop.HERE, shop.THERE, *shop.BOXES):
+        for each in (shop.INBOX, shop.OUTBOX, shop.HERE, shop.THERE, shop.FREE, *shop.BOXES):
             each.close()
     assert [(one.rule, one.level) for one in told] == [("shared-connection", level) for _, level in expected]
     assert all(
@@ -277,6 +287,7 @@ MODELS = {"a": POOL.submit(GATE.wait)}
 DONE, OTHER = Future(), Future()
 DONE.set_result(1)
 KEPT = [OTHER.set_result]
+KNOWN = LAZY = None
 
 
 def waits():
@@ -295,6 +306,23 @@ def asks_first():
     return MODELS["a"].result() if MODELS["a"].done() else 2
 
 
+def set_before():
+    global KNOWN
+    if KNOWN is None:
+        KNOWN = MODELS["a"].result()
+
+
+def in_each_child():
+    global KNOWN
+    KNOWN = 2
+
+
+def lazy():
+    global LAZY
+    if LAZY is None:
+        LAZY = MODELS["a"].result()
+
+
 def done():
     return DONE.result()
 
@@ -308,7 +336,7 @@ def ended_by_another():
     ("task", "expected"),
     [
         ("waits", [Level.ERROR]), ("waits_a_little", [Level.WARNING]), ("asks", [Level.WARNING]), ("done", []),
-        ("asks_first", [Level.WARNING]),
+        ("asks_first", [Level.WARNING]), ("set_before", [Level.WARNING]), ("lazy", [Level.ERROR]),
         ("ended_by_another", [Level.WARNING]),
     ],
 )  # fmt: skip

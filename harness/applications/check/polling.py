@@ -92,10 +92,11 @@ def _changed(nodes: Iterable[ast.AST], named: str, kind: str) -> bool:
     if kind == "container":
         given = {each.arg for node in known for each in ast.walk(node) if isinstance(each, ast.arg)}
         return any(functions.changes(known, name) for name in (named, *given))
-    return any(_is_set(node, (named,)) for node in known)
+    return any(sets(node, (named,)) for node in known)
 
 
-def _is_set(node: ast.AST, names: Iterable[str]) -> bool:
+def sets(node: ast.AST, names: Iterable[str]) -> bool:
+    """Whether a function gives another value to one of these names, or deletes it."""
     return any(
         isinstance(each, ast.Name | ast.Attribute) and isinstance(each.ctx, ast.Store | ast.Del) and last(each) in names
         for each in ast.walk(node)
@@ -108,7 +109,7 @@ def _ends(node: ast.AST, names: Sequence[str], kind: str) -> bool:
     if used & set(INDIRECT):
         return True
     if kind in ("name", *HOLDERS):
-        return _is_set(node, names)
+        return sets(node, names)
     uses = [(each, up) for each, up in _uses(node, names) if not _begins(node, each)]
     return not used & set(names) or any(not _looks(each, up, kind) for each, up in uses)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,8 @@ def _future(each: Mapping[str, Any], folder: Path) -> Finding:
         level, what = words.unless(level, what, "something else ends that wait, as the source may have it")
     elif level is Level.ERROR and _asks_first(functions.known(each["tasks"]), named):
         level, what = words.unless(level, what, "that is not come to, for it asks first whether the future is done")
+    elif level is Level.ERROR and any(_set_before(node, waits, named) for node in functions.known(each["tasks"])):
+        level, what = words.unless(level, what, "another function has set before what it asks for")
     return replace(_finding(each, folder, level, what), made="", todo=SUBMIT)
 
 
@@ -125,6 +127,15 @@ def _asks_first(nodes: Iterable[ast.AST], named: str) -> bool:
     """Whether one does something else if a future is not done: `MODEL.result() if MODEL.done() else load()`."""
     tests = [each.test for node in nodes for each in ast.walk(node) if isinstance(each, ast.If | ast.IfExp)]
     return any(functions.calls(tests, ("done", "running", "cancelled"), named))
+
+
+def _set_before(node: ast.AST, waits: Sequence[str], named: str) -> bool:
+    """Whether it waits under a condition on what another function of its file sets: `if cls.model is None: … .result()`."""
+    tests = [each.test for each in ast.walk(node) if isinstance(each, ast.If) and any(functions.calls([each], waits, named))]
+    asked = {functions.last(one) for test in tests for one in ast.walk(test)} - {"", named}
+    tree = functions.home(node)
+    others = [each for each in ast.walk(tree) if isinstance(each, functions.Function)] if tree is not None else []
+    return any(polling.sets(each, asked) for each in others if each is not node and each.name != "__init__")
 
 
 def _loop(each: Mapping[str, Any], folder: Path) -> Finding | None:
