@@ -306,6 +306,10 @@ def asks_first():
     return MODELS["a"].result() if MODELS["a"].done() else 2
 
 
+def asks_in_short():
+    return MODELS["a"].done() and MODELS["a"].result()
+
+
 def set_before():
     global KNOWN
     if KNOWN is None:
@@ -336,7 +340,8 @@ def ended_by_another():
     ("task", "expected"),
     [
         ("waits", [Level.ERROR]), ("waits_a_little", [Level.WARNING]), ("asks", [Level.WARNING]), ("done", []),
-        ("asks_first", [Level.WARNING]), ("set_before", [Level.WARNING]), ("lazy", [Level.ERROR]),
+        ("asks_first", [Level.WARNING]), ("asks_in_short", [Level.WARNING]),
+        ("set_before", [Level.WARNING]), ("lazy", [Level.ERROR]),
         ("ended_by_another", [Level.WARNING]),
     ],
 )  # fmt: skip

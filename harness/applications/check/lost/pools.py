@@ -125,7 +125,9 @@ def _future(each: Mapping[str, Any], folder: Path) -> Finding:
 
 def _asks_first(nodes: Iterable[ast.AST], named: str) -> bool:
     """Whether one does something else if a future is not done: `MODEL.result() if MODEL.done() else load()`."""
-    tests = [each.test for node in nodes for each in ast.walk(node) if isinstance(each, ast.If | ast.IfExp)]
+    within = [each for node in nodes for each in ast.walk(node)]
+    tests: list[ast.AST] = [each.test for each in within if isinstance(each, ast.If | ast.IfExp)]
+    tests += [one for each in within if isinstance(each, ast.BoolOp) for one in each.values[:-1]]
     return any(functions.calls(tests, ("done", "running", "cancelled"), named))
 
 
