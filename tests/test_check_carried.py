@@ -278,7 +278,7 @@ def test_what_one_child_takes_from_a_queue_or_pipe_no_other_gets(
 
 
 FUTURES = """
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from threading import Event
 
 GATE = Event()
@@ -308,6 +308,27 @@ def asks_first():
 
 def asks_in_short():
     return MODELS["a"].done() and MODELS["a"].result()
+
+
+def gathers():
+    return [each.result() for each in as_completed(MODELS.values())]
+
+
+def has_the_first():
+    for each in as_completed(MODELS.values()):
+        return each.result()
+
+
+def waits_for_all():
+    return wait(MODELS.values())
+
+
+def waits_for_all_a_little():
+    return wait(MODELS.values(), timeout=1)
+
+
+def waits_for_some():
+    return wait(MODELS.values(), return_when=FIRST_COMPLETED)
 
 
 def set_before():
@@ -341,6 +362,8 @@ def ended_by_another():
     [
         ("waits", [Level.ERROR]), ("waits_a_little", [Level.WARNING]), ("asks", [Level.WARNING]), ("done", []),
         ("asks_first", [Level.WARNING]), ("asks_in_short", [Level.WARNING]),
+        ("gathers", [Level.ERROR]), ("waits_for_all", [Level.ERROR]), ("waits_for_all_a_little", [Level.WARNING]),
+        ("waits_for_some", [Level.WARNING]), ("has_the_first", [Level.WARNING]),
         ("set_before", [Level.WARNING]), ("lazy", [Level.ERROR]),
         ("ended_by_another", [Level.WARNING]),
     ],

@@ -110,7 +110,8 @@ def _pool(each: Mapping[str, Any], folder: Path) -> Finding:
 def _future(each: Mapping[str, Any], folder: Path) -> Finding:
     """Work that was begun before the fork and is not done: the thread that does it stays in the main process."""
     named, waits, ends = words.named(str(each["label"])), ("result", "exception"), ("set_result", "set_exception")
-    limits = waiting.of(functions.known(each["tasks"]), waits, named)
+    tasks = functions.known(each["tasks"])
+    limits = [*waiting.of(tasks, waits, named), *(one for node in tasks for one in _gathered(node, named))]
     level, in_words = waiting.told(waiting.longest(limits)) if limits else (Level.WARNING, "uses it")
     head = "the future {label} is not done at the fork, and who ends it stays in the main process"
     what = f"{head}: in each child {{user}} {in_words}"
@@ -121,6 +122,24 @@ def _future(each: Mapping[str, Any], folder: Path) -> Finding:
     elif level is Level.ERROR and any(_set_before(node, waits, named) for node in functions.known(each["tasks"])):
         level, what = words.unless(level, what, "another function has set before what it asks for")
     return replace(_finding(each, folder, level, what), made="", todo=SUBMIT)
+
+
+def _gathered(node: ast.AST, named: str) -> Iterator[waiting.Limit]:
+    """How long a function waits for all futures that it hands to `wait` or `as_completed` of `concurrent.futures`."""
+    origins = functions.origins(functions.home(node))
+    loops = [each for each in ast.walk(node) if isinstance(each, ast.For | ast.comprehension)]
+    left = [each for each in loops if any(isinstance(one, ast.Break | ast.Return) for one in ast.walk(each))]
+    to_its_end = [each.iter for each in loops if each not in left]
+    for call in functions.calls_at(node):
+        root = ast.unparse(call.func).partition(".")[0]
+        given = call.args[0] if call.args else call
+        given = given.func.value if isinstance(given, ast.Call) and isinstance(given.func, ast.Attribute) else given
+        whole = isinstance(given, ast.Name | ast.Attribute) and functions.last(given) == named
+        plain = whole and not any(one.arg == "return_when" for one in call.keywords) and len(call.args) < 3
+        verb = functions.last(call.func)
+        waits = verb == "wait" or (verb == "as_completed" and call in to_its_end)
+        if plain and waits and origins.get(root) == "concurrent":
+            yield waiting.EVER if functions.argument(call, ("timeout",), 1) is None else None
 
 
 def _asks_first(nodes: Iterable[ast.AST], named: str) -> bool:
