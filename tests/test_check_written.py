@@ -101,6 +101,8 @@ SCRATCH, WRITES = written.Use.SCRATCH, written.Use.WRITES
         ("X.value = 1\nwork()\nreturn X.value", WRITES),  # whoever writes it, it is 1
         ("X.value = 1\nwork()\nX.value = 0\nreturn X.value", SCRATCH),
         ("X[0] = v\nreturn X[1] + sum(X[2:4])", WRITES),  # these are others
+        ("X[0] = 1.0\nX[v] = v\nreturn X[v]", WRITES),
+        ("for at in range(8):\n    X[at] = v\nreturn sum(X[at] for at in range(8))", SCRATCH),
         ("X[:4] = v\nreturn X[2:8]", SCRATCH),
         ("X.last = v\nreturn X.rate", WRITES),
         ("X[v] = v\nreturn X[v]", WRITES),  # a place of its own, maybe
@@ -124,6 +126,12 @@ def test_a_function_writes_where_another_one_does_too(body: str, expected: writt
 HELD = """
 ONE = mp.Semaphore(1)
 
+class Turn:
+    def __enter__(self):
+        ONE.acquire()
+
+TURN = Turn()
+
 def alone(function):
     return function
 
@@ -140,6 +148,8 @@ CALLERS = {
     "def run(v):\n    with ONE:\n        return fill(v)": WRITES,
     "def run(v):\n    with turn():\n        return fill(v)": WRITES,
     "def run(v):\n    with ONE:\n        return step(v)\n\ndef step(v):\n    return fill(v)": WRITES,
+    "def run(v):\n    with TURN:\n        return fill(v)": WRITES,
+    "def run(v):\n    with Turn():\n        return fill(v)": WRITES,
     "def run(v):\n    with open(v):\n        return fill(v)": SCRATCH,
     "def run(v):\n    return fill(v)": SCRATCH,
 }

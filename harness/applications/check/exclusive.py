@@ -66,11 +66,14 @@ def _named(node: ast.AST) -> set[str]:
 
 @cache
 def _locks(tree: ast.Module) -> frozenset[str]:
-    """The names in a file of what is made as a lock (`ONE = mp.Semaphore(1)`), and of generators that hold one."""
-    found = {
+    """The names in a file of what is made as a lock (`ONE = mp.Semaphore(1)`), and of generators and classes that
+    hold one while they are entered."""
+    kinds = {each.name for each in ast.walk(tree) if isinstance(each, ast.ClassDef) and _is_entered_alone(each)}
+    found = kinds | {
         last(target)
         for each in ast.walk(tree)
-        if isinstance(each, ast.Assign) and any(LOCK.search(last(call.func)) for call in functions.calls_at(each.value))
+        if isinstance(each, ast.Assign)
+        and any(LOCK.search(last(call.func)) or last(call.func) in kinds for call in functions.calls_at(each.value))
         for target, _ in functions.pairs(each)
     }
     names = frozenset(found - {""})
@@ -79,6 +82,12 @@ def _locks(tree: ast.Module) -> frozenset[str]:
         for each in _functions(tree)
         if any(isinstance(one, ast.Yield) for one in ast.walk(each)) and _takes(each, names)
     )
+
+
+def _is_entered_alone(node: ast.ClassDef) -> bool:
+    """Whether `__enter__` takes a lock, or a token from a queue."""
+    entering = [each for each in node.body if isinstance(each, functions.Function) and each.name == "__enter__"]
+    return any(_takes(each, frozenset()) or any(functions.calls([each], ("get",))) for each in entering)
 
 
 @cache

@@ -19,7 +19,7 @@ def is_fixed(key: ast.expr, turns: set[str]) -> bool:
     return all(last(call.func) == "len" for call in inner) and all(each.id in turns | inside for each in _names(key))
 
 
-def turns(loop: ast.For) -> set[str]:
+def turns(loop: ast.For | ast.comprehension) -> set[str]:
     """What counts a loop's turns from where all calls begin: `for at in range(8)`, `for at, row in enumerate(rows)`.
 
     >>> [turns(ast.parse(f"for at in {what}: pass").body[0]) for what in ("range(8)", "enumerate(x)", "range(y, 8)", "x")]
@@ -59,7 +59,8 @@ def is_one_constant(node: ast.AST, names: set[str], writes: int) -> bool:
 
 
 def apart(node: ast.AST, one: ast.expr, other: ast.expr) -> bool:
-    """Whether a function uses these two at places of the same object that have nothing in common: `X[0]` and `X[8:]`."""
+    """Whether a function uses these two at places of the same object that have nothing in common, `X[0]` and `X[8:]`,
+    or of which nobody knows."""
     above = {id(each.value): each for each in ast.walk(node) if isinstance(each, ast.Subscript | ast.Attribute)}
     first, second = above.get(id(one)), above.get(id(other))
     if ast.unparse(one) != ast.unparse(other):
@@ -67,6 +68,9 @@ def apart(node: ast.AST, one: ast.expr, other: ast.expr) -> bool:
     if isinstance(first, ast.Attribute) and isinstance(second, ast.Attribute):
         stores = isinstance(first.ctx, ast.Store) and not isinstance(above.get(id(second)), ast.Attribute)
         return stores and first.attr != second.attr and not WHOLE & {first.attr, second.attr}
+    loops = [each for each in ast.walk(node) if isinstance(each, ast.For | ast.comprehension)]
+    if isinstance(second, ast.Subscript) and not is_fixed(second.slice, {name for each in loops for name in turns(each)}):
+        return True
     spans = [_span(each.slice) if isinstance(each, ast.Subscript) else None for each in (first, second)]
     return None not in spans and (spans[0][1] <= spans[1][0] or spans[1][1] <= spans[0][0])  # type: ignore[index]
 
