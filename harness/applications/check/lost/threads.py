@@ -20,7 +20,7 @@ WORTH_S = 0.1  # of a wait: who waits for less only looks
 STAYS = "stays in the main process"
 SOON = "as soon as"  # so one call need not show it
 OTHERS = "something else ends that wait, as the source may have it"
-RAISES = "in each child {user} raises, for nobody does so there"
+NEEDS = "in each child {user} needs it in vain, for nobody does so there"
 LOOPS = "in each child {user} asks for it in a loop, for ever"
 JOINS = "in each child {user} waits for ever until all is taken"
 
@@ -76,7 +76,7 @@ def _shared(thread: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) 
         level, what, users = Level.ERROR, f"the thread {{thread}}, which {does} {{label}}, {STAYS}: {LOOPS}", asking
     elif level is not Level.ERROR and (raising := unset.raising(shared, named)):
         does = polling.DOES[shared["kind"]]
-        level, what, users = Level.ERROR, f"the thread {{thread}}, which {does} {{label}}, {STAYS}: {RAISES}", raising
+        level, what, users = Level.ERROR, f"the thread {{thread}}, which {does} {{label}}, {STAYS}: {NEEDS}", raising
     if level is None:
         return None
     if shared.get("aware"):
