@@ -13,7 +13,8 @@ from typing import Any
 from harness.applications.check import functions
 from harness.applications.check.finding import Place
 from harness.applications.check.functions import last
-from harness.applications.check.seen import HOLDERS, LOOKS, READS, Seen
+from harness.applications.check.seen import LOOKS, READS, Seen
+from harness.worker.shared_objects import HOLDERS
 
 #: by kind of object: its methods by which a thread ends the asking
 ENDS = {

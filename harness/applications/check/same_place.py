@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from harness.applications.check import functions
 from harness.applications.check.functions import last
@@ -37,7 +38,7 @@ def turns(loop: ast.For | ast.comprehension) -> set[str]:
 
 def moves(node: ast.AST, names: set[str]) -> bool:
     """Whether a function writes through a view, or at a position, that may differ from call to call."""
-    views = [each for each in ast.walk(node) if isinstance(each, ast.Assign) and _goes_by(each.targets[0], names)]
+    views = [each for each in ast.walk(node) if isinstance(each, ast.Assign) and goes_by(each.targets[0], names)]
     for each in views:
         if isinstance(each.targets[0], ast.Name) and not all(is_fixed(part, set()) for part in _where(each.value)):
             return True
@@ -52,7 +53,7 @@ def is_one_constant(node: ast.AST, names: set[str], writes: int) -> bool:
         each.value
         for each in ast.walk(node)
         if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Subscript | ast.Attribute)
-        if any(_goes_by(one, names) for one in ast.walk(each.targets[0]))
+        if any(goes_by(one, names) for one in ast.walk(each.targets[0]))
     ]
     constant = all(isinstance(each, ast.Constant) for each in stores)
     return len(stores) == writes and constant and len(set(map(ast.dump, stores))) == 1
@@ -102,11 +103,12 @@ def _where(value: ast.expr) -> Iterator[ast.expr]:
 
 
 def _of(call: ast.Call, names: set[str]) -> bool:
-    return isinstance(call.func, ast.Attribute) and _goes_by(call.func.value, names)
+    return isinstance(call.func, ast.Attribute) and goes_by(call.func.value, names)
 
 
-def _goes_by(node: ast.AST, names: set[str]) -> bool:
-    return last(node) in names if isinstance(node, ast.Name | ast.Attribute) else False
+def goes_by(node: ast.AST, names: set[str]) -> TypeGuard[ast.Name | ast.Attribute]:
+    """Whether it names the object: `X`, or `shop.X`."""
+    return isinstance(node, ast.Name | ast.Attribute) and last(node) in names
 
 
 def _names(node: ast.AST) -> Iterator[ast.Name]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.applications.check import functions, waiting
 from harness.applications.check.functions import last
+from harness.worker.shared_objects import HOLDERS
 
 #: by kind of object: its methods that change nothing for who asks
 READS = {
@@ -28,7 +29,6 @@ ORDERS: Mapping[type[ast.cmpop], Any] = {
     ast.GtE: operator.ge,
 }  # fmt: skip
 TRUTHS = {"None": False, "False": False, "falsy": False, "True": True, "truthy": True}
-HOLDERS = ("owner", "holder")  # kinds of objects whose attributes are asked for
 Truth = bool | None
 
 

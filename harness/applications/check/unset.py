@@ -13,8 +13,9 @@ from typing import Any
 from harness.applications.check import functions, polling
 from harness.applications.check.finding import Place
 from harness.applications.check.functions import RUN_BY_CELERY, last
-from harness.applications.check.seen import HOLDERS, Seen
+from harness.applications.check.seen import Seen
 from harness.applications.check.static import names
+from harness.worker.shared_objects import HOLDERS
 
 #: what raises TypeError of None
 TAKES_NO_NONE = ("sum", "len", "iter", "next", "sorted", "max", "min", "list", "tuple", "set", "dict", "enumerate", "reversed")

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeGuard
 
 from harness.applications.check import exclusive, functions, same_place
 
@@ -59,7 +58,9 @@ def of_function(node: ast.AST, name: str) -> Use | None:
     apart = {id(write.target) for write in writes} | set(views)
     apart |= {id(call.func.value) for call in functions.calls([node], NO_READS)}  # type: ignore[attr-defined]
     reads = [
-        each for each in ast.walk(node) if _goes_by(each, names) and isinstance(each.ctx, ast.Load) and id(each) not in apart
+        each
+        for each in ast.walk(node)
+        if same_place.goes_by(each, names) and isinstance(each.ctx, ast.Load) and id(each) not in apart
     ]
     first = min(writes, key=lambda write: write.line)
     reads = [each for each in reads if not same_place.apart(node, first.target, each)]
@@ -74,14 +75,16 @@ def _views(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
             call = each.value if isinstance(each.value, ast.Call) else None
             of = [each.value] if call is None else [*call.args[:1], *(one.value for one in call.keywords), call.func]
             if call is None or functions.last(call.func) in VIEWS:
-                yield from ((id(one), each.targets[0].id) for part in of for one in _chain(part) if _goes_by(one, {name}))
+                yield from (
+                    (id(one), each.targets[0].id) for part in of for one in _chain(part) if same_place.goes_by(one, {name})
+                )
 
 
 def _writes(node: ast.AST, names: set[str], around: tuple[ast.AST, ...]) -> Iterator[_Write]:
     home = functions.home(around[0] if around else node)
     for child in ast.iter_child_nodes(node):
         for target, same in _written(child):
-            found = next((one for one in _chain(target) if _goes_by(one, names)), None)
+            found = next((one for one in _chain(target) if same_place.goes_by(one, names)), None)
             if found is not None and not any(isinstance(one, ast.With) and exclusive.is_lock(one, home) for one in around):
                 statement = next((one for one in (child, *reversed(around)) if isinstance(one, ast.stmt)), child)
                 turns = {name for one in around if isinstance(one, ast.For) for name in same_place.turns(one)}
@@ -110,7 +113,3 @@ def _chain(node: ast.AST) -> Iterator[ast.AST]:
     while isinstance(node, ast.Subscript | ast.Attribute):
         node = node.value
         yield node
-
-
-def _goes_by(node: ast.AST, names: set[str]) -> TypeGuard[ast.Name | ast.Attribute]:
-    return (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)

@@ -116,10 +116,10 @@ def _future(each: Mapping[str, Any], folder: Path) -> Finding:
     head = "the future {label} is not done at the fork, and who ends it stays in the main process"
     what = f"{head}: in each child {{user}} {in_words}"
     if level is Level.ERROR and polling.others_tell(each, named, waits, ends):
-        level, what = words.unless(level, what, "something else ends that wait, as the source may have it")
-    elif level is Level.ERROR and _asks_first(functions.known(each["tasks"]), named):
+        level, what = words.unless(level, what, words.OTHERS)
+    elif level is Level.ERROR and _asks_first(tasks, named):
         level, what = words.unless(level, what, "that is not come to, for it asks first whether the future is done")
-    elif level is Level.ERROR and any(_set_before(node, waits, named) for node in functions.known(each["tasks"])):
+    elif level is Level.ERROR and any(_set_before(node, waits, named) for node in tasks):
         level, what = words.unless(level, what, "another function has set before what it asks for")
     return replace(_finding(each, folder, level, what), made="", todo=SUBMIT)
 

@@ -19,7 +19,6 @@ ANSWERS = ("set", "set_result", "set_exception", "put", "put_nowait", "notify", 
 WORTH_S = 0.1  # of a wait: who waits for less only looks
 STAYS = "stays in the main process"
 SOON = "as soon as"  # so one call need not show it
-OTHERS = "something else ends that wait, as the source may have it"
 NEEDS = "in each child {user} needs it in vain, for nobody does so there"
 LOOPS = "in each child {user} asks for it in a loop, for ever"
 JOINS = "in each child {user} waits for ever until all is taken"
@@ -153,7 +152,7 @@ def _unless_others(shared: Mapping[str, Any], named: str, waits: Sequence[str], 
     """Of a wait that somebody else may end in a child: worker_process_init, a method that is kept for it, a time limit."""
     level, what = judged
     if level is Level.ERROR and polling.others_tell(shared, named, waits, tells):
-        return words.unless(level, what, OTHERS)
+        return words.unless(level, what, words.OTHERS)
     return judged
 
 

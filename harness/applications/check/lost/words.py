@@ -11,6 +11,7 @@ from harness.applications.check.finding import Level, Place
 from harness.texts import few, visible
 
 AWARE = "it looks at the process's id for that"
+OTHERS = "something else ends that wait, as the source may have it"
 FIRST_TASK = "make it in a function that the first task of each process calls"
 
 
