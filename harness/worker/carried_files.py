@@ -54,15 +54,13 @@ def paths(tasks):
     anew.update(
         (each.__name__, name) for code, names in known for each in polled.modules_of(code, names) for name in codes.sets(code)
     )
-    for code in tasks.functions.values():
-        for module in list(sys.modules.values()) if tasks.own(code.co_filename) else ():
-            if getattr(module, "__file__", None) != code.co_filename:
-                continue
-            for name in codes.words(code)[0].intersection(vars(module)):
-                value = vars(module)[name]
-                is_path = isinstance(value, (str, os.PathLike)) or type(value).__module__ == "tempfile"
-                if is_path and (module.__name__, name) not in anew:
-                    found.setdefault("%s.%s" % (module.__name__, name), []).append(place(code))
+    bound = {id(code): names for code, names in known}
+    for number, code in tasks.functions.items():
+        names = bound.get(number, {})
+        for name in codes.words(code)[0].intersection(names):
+            is_path = isinstance(names[name], (str, os.PathLike)) or type(names[name]).__module__ == "tempfile"
+            if is_path and (names.get("__name__"), name) not in anew:
+                found.setdefault("%s.%s" % (names.get("__name__"), name), []).append(place(code))
     return [[label, users] for label, users in sorted(found.items())]
 
 
